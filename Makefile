@@ -1,0 +1,41 @@
+# Each target does all of its own set-up: a fresh clone needs only Python 3.11 or newer.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help demo test test-all lint types docs bench clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## install, draw faces, train, explain; ends with a report to open
+	$(BIN)/facelime demo
+
+test: $(STAMP) ## install, then the tests that take minutes in all
+	$(BIN)/python -m pytest -m "not long"
+
+test-all: $(STAMP) ## every test, the long ones too
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP) ## types
+	$(BIN)/mypy
+
+docs: $(STAMP) ## write the README's command reference anew from --help
+	$(BIN)/python docs/reference.py
+
+bench: $(STAMP) ## time predict against a bare forward pass and against lime
+	$(BIN)/python benchmarks/predict.py
+
+clean: ## remove the virtual environment and caches; the store stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,155 @@
+"""The terminal: results on stdout, everything for eyes on stderr. The only module that writes to one."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import Console as RichConsole
+
+PLAIN_SECONDS = 30.0
+"""How often a progress line is written where there is no terminal (a scheduler's log file)."""
+PLAIN_COLUMNS = 240
+
+
+@dataclass(frozen=True)
+class Table:
+    """A result for people: a title, column names and rows of text."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command has to say: a JSON value, and the same as lines or tables."""
+
+    value: dict[str, Any]
+    lines: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    code: int = 0
+
+
+@dataclass
+class Console:
+    """Writes results, notes, warnings, errors and progress; `quiet` keeps to results and errors."""
+
+    quiet: bool = False
+    as_json: bool = False
+    _warned: set[str] = field(default_factory=set)
+
+    def answer(self, answer: Answer) -> None:
+        """Write a command's result to stdout."""
+        if self.as_json:
+            print(json.dumps(answer.value, ensure_ascii=False, allow_nan=False))
+            return
+        for line in answer.lines:
+            print(line)
+        for table in answer.tables:
+            self._print_table(table)
+
+    def note(self, text: str) -> None:
+        """Say something that helps but that nothing depends on."""
+        if not self.quiet:
+            self._line(text)
+
+    def warn(self, text: str) -> None:
+        """Say something that may be wrong with the result; once each."""
+        if not self.quiet and text not in self._warned:
+            self._warned.add(text)
+            self._line(f"warning: {text}")
+
+    def error(self, text: str) -> None:
+        """Say in one sentence why the command failed."""
+        self._line(f"error: {text}")
+
+    @contextmanager
+    def progress(self, task: str, total: int, done: int = 0, unit: str = "pictures") -> Iterator[Callable[[int], None]]:
+        """Show how far a long task is, with rate and time left; the callable counts what was done."""
+        if self.quiet or total == 0:
+            yield lambda _: None
+        elif sys.stderr.isatty():
+            yield from _bar(self._rich(), task, total, done, unit)
+        else:
+            yield _plain_lines(self._line, task, total, done, unit)
+
+    def _rich(self, *, stderr: bool = True) -> RichConsole:
+        from rich.console import Console as RichConsole
+
+        stream = sys.stderr if stderr else sys.stdout
+        return RichConsole(file=stream, width=None if stream.isatty() else PLAIN_COLUMNS, highlight=False, soft_wrap=True)
+
+    def _line(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def _print_table(self, table: Table) -> None:
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        shown = RichTable(box=box.SIMPLE_HEAD, title=Text(table.title) if table.title else None, title_justify="left", pad_edge=False)
+        for column in table.columns:
+            shown.add_column(column, overflow="fold")
+        for row in table.rows:
+            shown.add_row(*(Text(cell) for cell in row))
+        self._rich(stderr=False).print(shown)
+
+
+def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iterator[Callable[[int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    started, counted = time.monotonic(), 0
+    with Progress(*columns, console=rich) as progress:
+        bar = progress.add_task(task, total=total, completed=done, rate="")
+
+        def advance(n: int) -> None:
+            nonlocal counted
+            counted += n
+            progress.update(bar, advance=n, rate=_rate(counted, time.monotonic() - started, unit))
+
+        yield advance
+
+
+def _plain_lines(line: Callable[[str], None], task: str, total: int, done: int, unit: str) -> Callable[[int], None]:
+    started = said = time.monotonic()
+    counted = 0
+
+    def advance(n: int) -> None:
+        nonlocal said, counted
+        counted += n
+        now = time.monotonic()
+        if now - said >= PLAIN_SECONDS:
+            said = now
+            left = (total - done - counted) * (now - started) / max(counted, 1)
+            line(f"{task}: {done + counted} of {total} {unit}, {_rate(counted, now - started, unit)}, about {duration(left)} left")
+
+    return advance
+
+
+def _rate(count: int, seconds: float, unit: str) -> str:
+    return f"{count / max(seconds, 1e-9):.1f} {unit}/s"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in words a person would use.
+
+    Examples
+    --------
+    >>> duration(42.4), duration(190), duration(7300)
+    ('42 s', '3 min 10 s', '2 h 2 min')
+    """
+    whole = round(seconds)
+    if whole < 60:  # noqa: PLR2004 - seconds in a minute
+        return f"{whole} s"
+    if whole < 3600:  # noqa: PLR2004 - seconds in an hour
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,78 @@
+"""Digests of values: canonical JSON, files and arrays.
+
+A digest is over decoded values, never over stored bytes, so that it depends neither on the codec nor on how an
+array is cut into chunks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+READ_BYTES = 1 << 20
+
+
+def canonical(value: Any) -> bytes:
+    """Return the one JSON text of a value: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def of_value(value: Any) -> str:
+    """Return the SHA-256 of a JSON value, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def of_pictures(array: NDArray[Any]) -> list[str]:
+    """Return one SHA-256 for each entry along the first axis: over its dtype, shape and C-order bytes.
+
+    Parameters
+    ----------
+    array : (N, ...) array of numbers or of strings
+        Numbers count as little-endian bytes, strings as their UTF-8 text, each with its length in front.
+    """
+    import numpy as np
+
+    if array.dtype.kind in "OTU":
+        return [_sha256(f"string{np.shape(row)}", _text_bytes(row)) for row in array]
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return [_sha256(f"{array.dtype.name}{row.shape}", row.tobytes()) for row in little]
+
+
+def combine(digests: Iterable[str]) -> str:
+    """Return the SHA-256 over a run of digests: that of a part, or of a whole array."""
+    digest = hashlib.sha256()
+    for each in digests:
+        digest.update(bytes.fromhex(each))
+    return digest.hexdigest()
+
+
+def of_array(array: NDArray[Any]) -> str:
+    """Return the digest of a whole array: SHA-256 over the digests of its pictures."""
+    return combine(of_pictures(array))
+
+
+def _text_bytes(row: Any) -> bytes:
+    import numpy as np
+
+    texts = [str(text).encode() for text in np.ravel(row)]
+    return b"".join(len(text).to_bytes(8, "little") + text for text in texts)
+
+
+def _sha256(head: str, body: bytes) -> str:
+    return hashlib.sha256(head.encode() + b"\0" + body).hexdigest()

@@ -1,0 +1,40 @@
+"""What can go wrong in a way that a sentence explains, and the wish to stop."""
+
+EX_TEMPFAIL = 75
+"""Exit code of a command that stopped on request and kept its work (sysexits.h)."""
+
+
+class FacelimeError(Exception):
+    """What the command points to is wrong: the text says what, the value, and what to do next."""
+
+    exit_code = 1
+
+
+class CommandLineError(FacelimeError):
+    """An option's value that does not have the option's form."""
+
+    exit_code = 2
+
+
+class NotFoundError(FacelimeError):
+    """A reference or a source that is not there, or that could be several."""
+
+
+class WrongKindError(FacelimeError):
+    """A reference to an artifact that this stage cannot read."""
+
+
+class IncompleteError(FacelimeError):
+    """An input whose own stage has not finished."""
+
+
+class BrokenError(FacelimeError):
+    """Stored bytes that are not what their digest or their format says."""
+
+
+class BusyError(FacelimeError):
+    """A unit of work that another live process holds."""
+
+
+class StopRequested(KeyboardInterrupt):
+    """SIGTERM, SIGINT or a time budget: keep what is done, then exit 75."""

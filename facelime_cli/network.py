@@ -1,0 +1,526 @@
+"""Networks: the only door to Keras, which is imported when a function needs it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facelime_cli import digests
+from facelime_cli.backbones import BACKBONES, SCALINGS
+from facelime_cli.errors import BrokenError, FacelimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601), as Pillow's own conversion to grey."""
+SUM_TOLERANCE = 1e-3
+RANGE_TOLERANCE = 1e-6
+BOTH_SIDES = 2
+"""Columns of a one-unit sigmoid: [1 - p, p]."""
+BOTH_SIDES_LAYER = "both_sides"
+
+
+class DeviceMemoryError(FacelimeError):
+    """A batch did not fit into the device's memory."""
+
+
+def keras() -> Any:
+    """Import Keras with its backend, silently unless --debug asks for what they say."""
+    if "keras" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with _silent_stderr():
+            import keras as imported
+
+            _set_up_devices(imported.backend.backend())
+    return sys.modules["keras"]
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Hold back what C++ libraries print while they are imported; shown after all when the import fails."""
+    if os.environ.get("FACELIME_DEBUG"):
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _set_up_devices(backend: str) -> None:
+    """Leave a shared graphics card room, and keep float32 what it says: no TF32."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, enable=True)
+        tf.config.experimental.enable_tensor_float_32_execution(False)  # noqa: FBT003 - TensorFlow's own signature
+    elif backend == "torch":
+        import torch
+
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+    elif backend == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+
+
+# Building
+
+
+def scaled(inputs: Any, scaling: str, channels: int) -> Any:
+    """Apply the layers that turn display space into a network's input: luminance, channel order, scale. Keras layers only, so that any Keras can load them."""
+    k = keras()
+    how = SCALINGS[scaling]
+    x = inputs
+    if channels == 1:
+        if len(how.offset) > 1 or how.reverse:
+            raise FacelimeError(f"--scaling {scaling} is for three channels, but the network reads one; use 0..1, -1..1 or 0..255.")
+        x = _fixed_colour_map(x, np.array(LUMINANCE)[:, None], "luminance")
+    elif how.reverse:
+        x = _fixed_colour_map(x, np.eye(3)[::-1], "blue_green_red")
+    scale, offset = (list(value) if len(value) > 1 else value[0] for value in (how.scale, how.offset))
+    return k.layers.Rescaling(scale, offset, name="input_scaling")(x)
+
+
+def _fixed_colour_map(x: Any, matrix: NDArray[np.float64], name: str) -> Any:
+    layer = keras().layers.Conv2D(matrix.shape[1], 1, use_bias=False, trainable=False, name=name)
+    y = layer(x)
+    layer.set_weights([matrix[None, None].astype(np.float32)])
+    return y
+
+
+def fresh_names() -> None:
+    """Start layer names anew, so that the same network built later in one process is the same network."""
+    keras().utils.clear_session()
+
+
+def build(backbone: str, size: int, n_classes: int, weights: str, freeze: str) -> Any:
+    """Return a network with its scaling and a softmax head on a pooled backbone.
+
+    Parameters
+    ----------
+    backbone : str
+        A key of `BACKBONES`.
+    size : int
+        Side of its input in pixels.
+    n_classes : int
+    weights : str
+        `imagenet`, `none` or a file of weights.
+    freeze : str
+        `all`, `none`, or how many of the backbone's first layers stay as they are.
+    """
+    k = keras()
+    fresh_names()
+    entry = BACKBONES[backbone]
+    inputs = k.Input((size, size, 3), name="display")
+    x = scaled(inputs, entry.scaling, 3)
+    if entry.layers is not None:
+        if weights != "none":
+            raise FacelimeError(f"--weights {weights} does not go with --backbone {backbone}, which starts from nothing; use --weights none.")
+        base = k.Sequential(entry.layers(k.layers), name=backbone)
+        x = base(x)
+    else:
+        base = _application(entry.application, size, weights)
+        x = base(x, training=False)
+    _freeze(base, freeze)
+    x = k.layers.GlobalAveragePooling2D()(x)
+    x = k.layers.Dropout(0.2)(x)
+    return k.Model(inputs, k.layers.Dense(n_classes, activation="softmax", name="probabilities")(x))
+
+
+def _freeze(base: Any, freeze: str) -> None:
+    count = {"all": len(base.layers), "none": 0}.get(freeze)
+    if count is None:
+        count = int(freeze)
+    if count > len(base.layers):
+        raise FacelimeError(f"--freeze {count} is more than the {len(base.layers)} layers of {base.name}; use a smaller number, or `all`.")
+    for layer in base.layers[:count]:
+        layer.trainable = False
+
+
+def _application(name: str, size: int, weights: str) -> Any:
+    """Return a backbone of `keras.applications` without its top."""
+    build_it = getattr(keras().applications, name)
+    shape = (size, size, 3)
+    try:
+        if weights in {"imagenet", "none"}:
+            return build_it(weights=None if weights == "none" else weights, include_top=False, input_shape=shape)
+        base = build_it(weights=None, include_top=False, input_shape=shape)
+    except Exception as why:
+        if weights == "imagenet" and "fetch" in str(why):
+            raise FacelimeError(f"the ImageNet weights of {name} cannot be downloaded ({_first_line(why)}); bring them as a file with --weights FILE.") from why
+        raise FacelimeError(f"{name} cannot be built for {size} pixels ({_first_line(why)}); choose another --size in `preprocess`.") from why
+    _load_base(base, build_it, weights)
+    return base
+
+
+def _load_base(base: Any, build_it: Callable[..., Any], file: str) -> None:
+    """Load a weights file that was saved with or without the top."""
+    try:
+        base.load_weights(file)
+    except (ValueError, KeyError, OSError) as without:
+        whole = build_it(weights=None)
+        try:
+            whole.load_weights(file)
+        except (ValueError, KeyError, OSError) as why:
+            raise FacelimeError(f"{file} does not hold weights of {base.name} ({_first_line(why)}); give a .weights.h5 file of this network, with its top of 1000 classes or without.") from without
+        base.set_weights(whole.get_weights()[: len(base.get_weights())])
+
+
+def with_scaling(network: Any, *, scaling: str, size: int, n_classes: int, activation: str | None) -> Any:
+    """Wrap a network from outside, so that it reads display space and answers with probabilities of at least two classes.
+
+    Parameters
+    ----------
+    network : keras.Model
+        One picture in, one vector out.
+    scaling : str
+        A key of `SCALINGS`.
+    size : int
+    n_classes : int
+    activation : str or None
+        What to put behind a network that ends in logits.
+    """
+    k = keras()
+    channels, outputs = _shapes(network)
+    inputs = k.Input((size, size, 3), name="display")
+    try:
+        y = network(scaled(inputs, scaling, channels), training=False)
+    except (ValueError, TypeError) as why:
+        raise FacelimeError(f"the network does not take a picture of {size}×{size} pixels ({_first_line(why)}); give its input size with --size.") from why
+    if activation:
+        y = k.layers.Activation(activation, name="probabilities")(y)
+    if outputs == 1 and n_classes == BOTH_SIDES:
+        layer = k.layers.Dense(BOTH_SIDES, trainable=False, name=BOTH_SIDES_LAYER)
+        y = layer(y)
+        layer.set_weights([np.array([[-1.0, 1.0]], np.float32), np.array([1.0, 0.0], np.float32)])
+    elif outputs != n_classes:
+        raise FacelimeError(f"the network has {outputs} outputs, but {n_classes} classes are named; name one class per output with --classes.")
+    return k.Model(inputs, y)
+
+
+def _shapes(network: Any) -> tuple[int, int]:
+    """Return channels and number of outputs of a network, or say why it cannot be explained."""
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        raise FacelimeError(f"the network has {len(network.inputs)} inputs and {len(network.outputs)} outputs; facelime explains networks with one picture in and one vector out.")
+    shape, out = tuple(network.inputs[0].shape), tuple(network.outputs[0].shape)
+    if len(shape) != 4 or shape[-1] not in (1, 3) or len(out) != 2:  # noqa: PLR2004 - batch, height, width, channel; batch, class
+        raise FacelimeError(f"the network reads {shape} and answers {out}; it should read (batch, height, width, 1 or 3) and answer (batch, classes).")
+    return int(shape[-1]), int(out[-1])
+
+
+def input_size(network: Any) -> int | None:
+    """Return the side of the square that a network reads, or None when it is open."""
+    height, width = (*network.inputs[0].shape, None, None, None)[1:3]
+    if height != width:
+        raise FacelimeError(f"the network reads pictures of {height}×{width}; only square inputs can be explained, put a resizing layer in front of it.")
+    return None if height is None else int(height)
+
+
+def final_activation(network: Any) -> str:
+    """Return the name of the activation that makes a network's output, or an empty string when it cannot be told."""
+    layer = network.outputs[0]._keras_history.operation  # noqa: SLF001 - Keras has no public way from a tensor to its layer
+    if hasattr(layer, "outputs") and hasattr(layer, "layers"):
+        return final_activation(layer)
+    if type(layer).__name__ in {"Softmax", "Sigmoid"}:
+        return type(layer).__name__.lower()
+    return getattr(getattr(layer, "activation", None), "__name__", "")
+
+
+def why_not_probabilities(values: NDArray[np.float32], activation: str) -> str | None:
+    """Say why a network's answers are no probabilities, or None when they are.
+
+    Parameters
+    ----------
+    values : (B, C) float32 array
+        Answers to a few pictures.
+    activation : str
+        From `final_activation`: independent sigmoids need not add up to 1.
+    """
+    n_outputs = values.shape[1]
+    remedy = f"--activation {'sigmoid' if n_outputs == 1 else 'softmax'}"
+    if not np.isfinite(values).all():
+        return "the network answers with NaN or infinity; check --scaling and the file."
+    if values.min() < -RANGE_TOLERANCE or values.max() > 1 + RANGE_TOLERANCE:
+        return f"the network answers between {values.min():.3g} and {values.max():.3g}, which are no probabilities but probably logits; add {remedy}."
+    if activation == "linear" and n_outputs == 1:
+        return f"the network ends in a linear unit, so its answer is no probability; add {remedy}."
+    off = float(np.abs(values.sum(axis=1) - 1).max())
+    if n_outputs > 1 and activation != "sigmoid" and off > SUM_TOLERANCE:
+        return f"the network's classes add up to {values[0].sum():.3g}, not to 1; add {remedy} for logits, --activation sigmoid for logits of independent classes."
+    return None
+
+
+# Keeping
+
+
+def save(network: Any, path: Path) -> None:
+    """Save a network with its scaling, and without anything of its training."""
+    network.save(path)
+
+
+def load(path: Path) -> Any:
+    """Load a saved network; code inside the file is refused."""
+    try:
+        return keras().models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError, AttributeError) as why:
+        raise BrokenError(f"{path} cannot be loaded as a Keras model ({_first_line(why)}); give a .keras or .h5 file of a whole model, or --backbone NAME for a file of weights alone.") from why
+
+
+def digest(network: Any) -> str:
+    """Return the content digest of a network: its configuration and its weights."""
+    weights = [[each.path, str(each.dtype), list(each.shape), hashlib.sha256(np.asarray(keras().ops.convert_to_numpy(each)).tobytes()).hexdigest()] for each in network.weights]
+    return digests.of_value({"configuration": network.to_json(), "weights": weights})
+
+
+def application_with_weights(backbone: str, file: Path, n_classes: int, size: int) -> Any:
+    """Return a whole network of `keras.applications`, with its top, from a file of weights."""
+    entry = BACKBONES[backbone]
+    if not entry.application:
+        raise FacelimeError(f"--backbone {backbone} is no network that a weights file from outside fits; use {', '.join(name for name, each in BACKBONES.items() if each.application)}.")
+    fresh_names()
+    network = getattr(keras().applications, entry.application)(weights=None, classes=n_classes, input_shape=(size, size, 3))
+    try:
+        network.load_weights(file)
+    except (ValueError, KeyError, OSError) as why:
+        raise FacelimeError(f"{file} does not fit {backbone} with {n_classes} classes ({_first_line(why)}); the number of classes is that of --classes.") from why
+    return network
+
+
+def _first_line(why: BaseException) -> str:
+    return (str(why).strip() or type(why).__name__).splitlines()[0].rstrip(".")
+
+
+# Running
+
+
+def composed(network: Any) -> Any:
+    """Put the compose layer in front of a network.
+
+    The result reads packed masks (B, M) uint8, the picture of each row (B,) int32, fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32,
+    and answers (B, C) probabilities: x = fill + (image - fill) · mask[segments], exactly, by choosing each pixel.
+    """
+    k = keras()
+    ops = k.ops
+    size = tuple(network.inputs[0].shape)[1:3]
+
+    class Compose(k.layers.Layer):  # type: ignore[misc,name-defined]
+        """Perturbed pictures from masks, on the device."""
+
+        def call(self, bits: Any, index: Any, pictures: Any, segments: Any) -> Any:
+            n_pixels = size[0] * size[1]
+            masks = ops.bitwise_and(ops.right_shift(ops.cast(ops.expand_dims(bits, -1), "int32"), ops.arange(8, dtype="int32")), 1)
+            width = bits.shape[1] * 8
+            first = ops.expand_dims(ops.arange(bits.shape[0], dtype="int32") * width, -1)
+            kept = ops.take(ops.reshape(masks, (-1,)), ops.take(segments, index, axis=0) + first)
+            pixel = (ops.expand_dims(index, -1) * 2 + kept) * n_pixels + ops.arange(n_pixels, dtype="int32")
+            chosen = ops.take(ops.reshape(pictures, (-1, 3)), pixel, axis=0)
+            return ops.cast(ops.reshape(chosen, (-1, *size, 3)), "float32")
+
+    layer = Compose()
+    return lambda bits, index, pictures, segments: network(layer(bits, index, pictures, segments), training=False)
+
+
+def compiled(network: Any) -> Callable[..., NDArray[np.float32]]:
+    """Return one compiled call for composition and forward pass, from arrays to (B, C) float32 probabilities."""
+    backend = keras().backend.backend()
+    return _COMPILERS[backend](composed(network), network)
+
+
+def on_device(array: NDArray[Any]) -> Any:
+    """Put an array on the device, to be used by many calls."""
+    return keras().ops.convert_to_tensor(array)
+
+
+def _compile_tensorflow(call: Callable[..., Any], _: Any) -> Callable[..., NDArray[np.float32]]:
+    import tensorflow as tf
+
+    function = tf.function(call, autograph=False)
+
+    def run(*arrays: Any) -> NDArray[np.float32]:
+        try:
+            return np.asarray(function(*(tf.convert_to_tensor(array) for array in arrays)))
+        except tf.errors.ResourceExhaustedError as why:
+            raise DeviceMemoryError from why
+
+    return run
+
+
+def _compile_jax(call: Callable[..., Any], network: Any) -> Callable[..., NDArray[np.float32]]:
+    import jax
+
+    k = keras()
+
+    def stateless(values: Any, *arrays: Any) -> Any:
+        with k.StatelessScope(state_mapping=list(zip(network.variables, values, strict=True))):
+            return call(*arrays)
+
+    function = jax.jit(stateless)
+    values = [each.value for each in network.variables]
+
+    def run(*arrays: Any) -> NDArray[np.float32]:
+        try:
+            return np.asarray(function(values, *arrays))
+        except jax.errors.JaxRuntimeError as why:
+            if "RESOURCE_EXHAUSTED" in str(why):
+                raise DeviceMemoryError from why
+            raise
+
+    return run
+
+
+def _compile_torch(call: Callable[..., Any], _: Any) -> Callable[..., NDArray[np.float32]]:
+    import torch
+
+    ops = keras().ops
+
+    def run(*arrays: Any) -> NDArray[np.float32]:
+        try:
+            with torch.inference_mode():
+                return np.asarray(ops.convert_to_numpy(call(*(ops.convert_to_tensor(array) for array in arrays))))
+        except torch.OutOfMemoryError as why:
+            raise DeviceMemoryError from why
+
+    return run
+
+
+_COMPILERS: dict[str, Callable[[Callable[..., Any], Any], Callable[..., NDArray[np.float32]]]] = {
+    "tensorflow": _compile_tensorflow,
+    "jax": _compile_jax,
+    "torch": _compile_torch,
+}
+
+
+def on_accelerator() -> bool:
+    """Whether the backend computes on something other than the processor."""
+    return any("gpu" in device.lower() or "tpu" in device.lower() or "cuda" in device.lower() for device in keras().distribution.list_devices())
+
+
+def trial_answers(network: Any, size: int) -> NDArray[np.float32]:
+    """Return what a network answers to a drawn face, to noise and to black: (3, C) float32, one column for a single unit."""
+    from facelime_cli.core.faces import draw
+
+    noise = np.random.Generator(np.random.Philox(0)).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    pictures = np.stack([draw(0, 0, size, flushed=True).image, noise, np.zeros_like(noise)])
+    values = np.asarray(keras().ops.convert_to_numpy(network(pictures.astype(np.float32), training=False)))
+    return values[:, 1:] if network.layers[-1].name == BOTH_SIDES_LAYER else values
+
+
+# Training
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures of one part of a data set: how to read some of them, which they are, and their classes.
+
+    `read` returns (B, H, W, 3) uint8 for a list of rows.
+    """
+
+    read: Callable[[list[int]], NDArray[np.uint8]]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained; `backup` and `history` are where it can be taken up again after a stop."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    backup: Path
+    history: Path
+
+
+def train(network: Any, part: Part, validation: Part, how: Training, said: Callable[[str], None], advance: Callable[[int], None]) -> None:
+    """Fit a network with Adam and cross-entropy; the weights of the epoch with the least validation loss stay."""
+    k = keras()
+    k.utils.set_random_seed(how.seed)
+    network.compile(optimizer=k.optimizers.Adam(how.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    monitored = "val_loss" if len(validation.rows) else "loss"
+    best = how.backup.with_name("best.weights.h5")
+    callbacks = [
+        k.callbacks.BackupAndRestore(str(how.backup), delete_checkpoint=False),
+        k.callbacks.CSVLogger(str(how.history), append=True),
+        k.callbacks.LambdaCallback(on_train_batch_end=lambda *_: advance(1), on_epoch_end=lambda epoch, logs: said(_epoch_line(epoch + 1, how.epochs, logs))),
+        k.callbacks.ModelCheckpoint(str(best), monitor=monitored, mode="min", save_best_only=True, save_weights_only=True, initial_value_threshold=_least(how.history, monitored)),
+    ]
+    network.fit(
+        _batches(part, how.batch_size, how.seed), epochs=how.epochs, validation_data=_batches(validation, how.batch_size, None) if len(validation.rows) else None, callbacks=callbacks, verbose=0
+    )
+    network.load_weights(best)
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Return what `train` wrote of each epoch."""
+    import csv
+
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
+
+
+def _least(history: Path, monitored: str) -> float | None:
+    """Return the least monitored value of the epochs before a restart."""
+    return min((row[monitored] for row in read_history(history)), default=None)
+
+
+def _epoch_line(epoch: int, epochs: int, logs: dict[str, float]) -> str:
+    words = ", ".join(f"{name.replace('val_', 'validation ')} {value:.3f}" for name, value in logs.items())
+    return f"epoch {epoch} of {epochs}: {words}"
+
+
+def _batches(part: Part, batch_size: int, shuffle_seed: int | None) -> Any:
+    """Return a Keras data set that reads its pictures batch by batch; an order per epoch when it is shuffled."""
+
+    class Batches(keras().utils.PyDataset):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.epoch = 0
+            self.order = self._ordered()
+
+        def _ordered(self) -> NDArray[np.int64]:
+            return np.arange(len(part.rows)) if shuffle_seed is None else np.random.Generator(np.random.Philox(key=[shuffle_seed, self.epoch])).permutation(len(part.rows))
+
+        def __len__(self) -> int:
+            return math.ceil(len(part.rows) / batch_size)
+
+        def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+            chosen = np.sort(self.order[index * batch_size : (index + 1) * batch_size])
+            return part.read([int(row) for row in part.rows[chosen]]).astype(np.float32), part.labels[chosen]
+
+        def on_epoch_end(self) -> None:
+            self.epoch += 1
+            self.order = self._ordered()
+
+    return Batches()
+
+
+def probabilities(network: Any, part: Part, batch_size: int) -> NDArray[np.float32]:
+    """Return a network's probabilities for the pictures of a part, (N, C) float32."""
+    return np.asarray(network.predict(_batches(part, batch_size, None), verbose=0))

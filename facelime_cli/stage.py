@@ -1,0 +1,248 @@
+"""What a stage is, and how one is run: resolve inputs, fingerprint, find or lay out, do the pending units, seal."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from facelime_cli.errors import FacelimeError
+from facelime_cli.store import Identity, check_name, name_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from facelime_cli.console import Answer, Console
+    from facelime_cli.store import Artifact, Layout, Store, Unit
+
+
+BULKY_FACTS = frozenset({"classes", "history"})
+"""Facts that may be thousands of words long: in the manifest, not in a stage's answer."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """Marks a parameter that is a reference to an artifact of one of these kinds."""
+
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Marks a parameter that changes how the work is done but not what comes out: no part of the fingerprint."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Marks a parameter whose values are the keys of a table."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` of `count`, counted from 1."""
+
+    index: int = 1
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a command may use: the store, the terminal, its own name and part."""
+
+    store: Store
+    console: Console
+    name: str | None = None
+    shard: Shard = field(default_factory=Shard)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one invocation of a stage means.
+
+    `parameters` and the content digests of `inputs` (and of `sources`, which are no artifacts) make the fingerprint. `prepare` says what
+    to lay out and is only asked when nothing was laid out yet; `work` receives claimed units until none is left; `finish` runs before sealing
+    and returns facts for the manifest and the files it made.
+    """
+
+    parameters: Mapping[str, Any]
+    name: str
+    prepare: Callable[[], Layout]
+    work: Callable[[Artifact, Iterator[Unit]], None]
+    inputs: Mapping[str, Artifact] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    finish: Callable[[Artifact], tuple[dict[str, Any], list[str]]] = lambda _: ({}, [])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A subcommand that reads artifacts and writes one artifact."""
+
+    name: str
+    writes: str
+    version: int
+    params: type[Any]
+    plan: Callable[[Any, Mapping[str, Artifact], Context], Plan]
+    help: str
+    sharded: bool = False
+    progress: str = "pictures"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage answers with."""
+
+    artifact: Artifact
+    reused: bool
+    seconds: float
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON object of `--json`."""
+        complete = self.artifact.complete
+        return {
+            "artifact": self.artifact.id,
+            "kind": self.artifact.kind,
+            "path": str(self.artifact.path.absolute()),
+            "reused": self.reused,
+            "complete": complete,
+            "seconds": round(self.seconds, 3),
+            "units_done": len(self.artifact.done()),
+            "units": self.artifact.n_units,
+            "facts": {name: value for name, value in self.artifact.facts.items() if name not in BULKY_FACTS},
+        }
+
+
+def hints(params: type[Any]) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return type and annotations (`Input`, `Execution`, option) of every parameter."""
+    resolved = get_type_hints(params, include_extras=True)
+    found = {}
+    for each in fields(params):
+        first, *extras = get_args(resolved[each.name])
+        found[each.name] = (first, tuple(extras))
+    return found
+
+
+def inputs_of(params: type[Any]) -> dict[str, tuple[str, ...]]:
+    """Return the kinds that each reference parameter may point to."""
+    return {name: extra.kinds for name, (_, extras) in hints(params).items() for extra in extras if isinstance(extra, Input)}
+
+
+def results_of(params: Any) -> dict[str, Any]:
+    """Return the parameters that can change the result, as JSON values: the fingerprint's part."""
+    values = {}
+    for name, (_, extras) in hints(type(params)).items():
+        if not any(isinstance(extra, (Input, Execution)) for extra in extras):
+            values[name] = getattr(params, name)
+    return values
+
+
+def reference_from(text: str) -> str:
+    """Return the reference in the last non-empty line of a text: as it is, or `artifact` of a JSON object."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise FacelimeError("`-` reads a reference from standard input, but nothing came; the command before the pipe failed, or there is none.")
+    try:
+        value = json.loads(lines[-1])
+    except ValueError:
+        return lines[-1]
+    if isinstance(value, dict) and isinstance(value.get("artifact"), str):
+        return str(value["artifact"])
+    raise FacelimeError(f"standard input ends with {lines[-1][:80]!r}, which has no `artifact`; pipe a reference, or the --json result of a stage.")
+
+
+def resolve_inputs(params: Any, store: Store) -> dict[str, Artifact]:
+    """Return the artifacts that the reference parameters point to; each must be complete."""
+    found = {}
+    for name, kinds in inputs_of(type(params)).items():
+        reference = getattr(params, name)
+        if reference is not None:
+            found[name] = store.resolve(reference, kinds)
+            _ = found[name].manifest
+    return found
+
+
+def execute(stage: Stage, params: Any, context: Context) -> Result:
+    """Run a stage, or find that it has been run: the one way from parameters to an artifact."""
+    begun = time.monotonic()
+    plan, artifact = find(stage, params, context)
+    if artifact is not None and artifact.complete:
+        _ = artifact.manifest
+        if context.name:
+            context.store.name(artifact, check_name(context.name))
+        return Result(artifact, reused=True, seconds=time.monotonic() - begun)
+    artifact = _lay_out(stage, plan, context) if artifact is None else artifact
+    if context.name:
+        context.store.name(artifact, check_name(context.name))
+    pending = [unit for unit in artifact.shard(context.shard.index, context.shard.count) if unit not in artifact.done()]
+    artifact.refuse_if_busy(pending)
+    log = Log(artifact, context.shard)
+    log.write("begin", units=pending)
+    worked = 0
+    try:
+        if pending:
+            units = _claimed(artifact, pending, context, log)
+            plan.work(artifact, units)
+            worked = len(pending)
+        if len(artifact.done()) == artifact.n_units and not artifact.complete:
+            facts, made = plan.finish(artifact)
+            artifact.seal(facts, made)
+    except BaseException as why:
+        log.write("end", error=type(why).__name__)
+        raise
+    log.write("end", units=worked, complete=artifact.complete)
+    return Result(artifact, reused=False, seconds=time.monotonic() - begun)
+
+
+def find(stage: Stage, params: Any, context: Context) -> tuple[Plan, Artifact | None]:
+    """Return what an invocation means, and the artifact that it already has (complete or not)."""
+    plan = stage.plan(params, resolve_inputs(params, context.store), context)
+    return plan, context.store.find(stage.writes, _identity(stage, plan).fingerprint)
+
+
+def _identity(stage: Stage, plan: Plan) -> Identity:
+    return Identity(stage.name, stage.version, plan.parameters, {**plan.sources, **{name: artifact.content for name, artifact in plan.inputs.items()}})
+
+
+def _lay_out(stage: Stage, plan: Plan, context: Context) -> Artifact:
+    name = check_name(context.name) if context.name else name_from(plan.name)
+    inputs = {name: {"kind": each.kind, "id": each.id, "digest": each.content} for name, each in plan.inputs.items()}
+    inputs |= {name: {"digest": digest} for name, digest in plan.sources.items()}
+    return context.store.create(stage.writes, name, _identity(stage, plan), inputs, plan.prepare())
+
+
+def _claimed(artifact: Artifact, pending: list[int], context: Context, log: Log) -> Iterator[Unit]:
+    for index in pending:
+        with artifact.work_on(index, context.console.note) as unit:
+            if unit is None:
+                continue
+            yield unit
+            if not unit.finished:
+                raise FacelimeError(f"unit {index} of {artifact.kind}/{artifact.id} was left unfinished; repeat the command, with --debug if it happens again.")
+            log.write("unit", unit=index)
+
+
+class Log:
+    """JSON lines of one shard: one writer, no part of any digest."""
+
+    def __init__(self, artifact: Artifact, shard: Shard) -> None:
+        self._path: Path = artifact.file(f"logs/{shard.index}of{shard.count}.jsonl")
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Append one event with its time."""
+        line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, **facts})
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand beside the stages: it answers, and may make artifacts only by running stages."""
+
+    name: str
+    params: type[Any]
+    run: Callable[[Any, Context], Answer]
+    help: str
+    named: bool = False

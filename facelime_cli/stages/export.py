@@ -1,0 +1,74 @@
+"""Write an artifact into one file to hand over: HDF5 with named dimensions and its whole lineage, or CSV for surrogates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from facelime_cli.console import Answer
+from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.stage import Command, Context, Input
+from facelime_cli.store import KINDS, write_hdf5
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facelime_cli.store import Artifact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Parameters of `export`."""
+
+    reference: Annotated[str, Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False), Input(KINDS)]
+    to: Annotated[Path, Option(metavar="FILE", help="A .h5 file, or for surrogates a .csv file.", show_default=False)]
+    force: Annotated[bool, Option("--force", help="Replace the file if it exists.")] = False
+
+
+def run(params: Params, context: Context) -> Answer:
+    """Choose the format by the file's ending and write it."""
+    artifact = context.store.resolve(params.reference)
+    _ = artifact.manifest
+    writer = FORMATS.get(params.to.suffix.lower())
+    if writer is None:
+        raise CommandLineError(f"--to {params.to} should end in {' or '.join(FORMATS)}.")
+    if params.to.exists() and not params.force:
+        raise FacelimeError(f"{params.to} exists already; choose another --to, or --force to replace it.")
+    if not params.to.absolute().parent.is_dir():
+        raise FacelimeError(f"there is no folder {params.to.absolute().parent}; make it, or choose another --to.")
+    temporary = params.to.with_name(f".{params.to.name}.part")
+    try:
+        writer(artifact, temporary)
+        temporary.replace(params.to)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Answer({"artifact": artifact.id, "file": str(params.to.absolute()), "bytes": params.to.stat().st_size}, [str(params.to)])
+
+
+def _csv(artifact: Artifact, path: Path) -> None:
+    import csv
+
+    import numpy as np
+
+    from facelime_cli.stages.render import COLUMNS, coefficient_rows
+
+    if artifact.kind != "surrogates":
+        raise FacelimeError(f"{artifact.kind}/{artifact.id} is no table; only surrogates become .csv, everything else .h5.")
+    segments = artifact.input("segments")
+    counts, ids = segments.read("n_segments"), artifact.texts("id")
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row, picture_id in enumerate(ids):
+            one, k = slice(row, row + 1), int(counts[row])
+            coefficients, interval, pixels = artifact.read("coefficients", one)[0], artifact.read("interval", one)[0], np.bincount(segments.read("segments", one).ravel())
+            for c, name in enumerate(artifact.facts["classes"]):
+                writer.writerows(coefficient_rows(picture_id, name, coefficients[c, :k], interval[c, :k], pixels))
+
+
+FORMATS: dict[str, Callable[[Artifact, Path], None]] = {".h5": write_hdf5, ".csv": _csv}
+
+COMMAND = Command("export", Params, run, __doc__ or "")

@@ -1,0 +1,260 @@
+"""Draw each explanation and write the report: figures, a table of coefficients, and one page that opens from disk.
+
+Vermilion speaks for a class, blue against it. One colour scale, in probability points, holds for the whole report, so that pictures can be compared.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files as package_files
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from facelime_cli.errors import NotFoundError
+from facelime_cli.stage import Execution, Input, Plan, Stage
+from facelime_cli.store import Layout
+from facelime_cli.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facelime_cli.stage import Context
+    from facelime_cli.store import Artifact, Unit
+
+POINTS = 100
+MOST_PROBABLE = 5
+NICE_SCALES = (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500)
+"""Ends of the colour scale, in probability points."""
+COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Parameters of `render`."""
+
+    surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
+    top: Annotated[int, Option(min=1, help="How many of the strongest segments the overlay marks.")] = 10
+    classes: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Classes to explain, by name or by number from 0. [default: each picture's most probable]")] = None
+    workers: Annotated[int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()] = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one figure shows: picture, segments and coefficients of one class, and the report's colour scale in probability points."""
+
+    image: NDArray[np.uint8]
+    segments: NDArray[np.uint16]
+    coefficients: NDArray[np.float64]
+    top: int
+    scale: float
+    files: tuple[Path, ...]
+
+
+def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
+    """Choose the classes; the colour scale follows from all of them."""
+    surrogates = inputs["surrogates"]
+    names: list[str] = surrogates.facts["classes"]
+    chosen = None if params.classes is None else [class_index(each, names) for each in params.classes.split(",")]
+
+    @cache
+    def report() -> _Report:
+        return _Report(surrogates, chosen, params.top)
+
+    def work(artifact: Artifact, units: Iterator[Unit]) -> None:
+        with Workers(params.workers) as workers, context.console.progress("render", artifact.n) as advance:
+            for unit in units:
+                panels = [panel for row in range(unit.rows.start, unit.rows.stop) for panel in report().panels(artifact, row)]
+                for _ in workers.map(_draw, panels):
+                    pass
+                advance(unit.n)
+                unit.finish({}, made=[f"figures/{path.name}" for panel in panels for path in panel.files])
+
+    def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        artifact.file("coefficients.csv").write_text(report().table(), encoding="utf-8", newline="")
+        artifact.file("index.html").write_text(report().page(artifact), encoding="utf-8")
+        return {"scale_probability_points": report().scale, **report().truth_summary()}, ["coefficients.csv", "index.html"]
+
+    return Plan({"top": params.top, "classes": chosen}, surrogates.name, lambda: Layout(surrogates.n, facts={"classes": names}), work, inputs, finish=finish)
+
+
+def class_index(text: str, names: list[str]) -> int:
+    """Return the class that a name or a number means."""
+    word = text.strip()
+    found = [index for index, name in enumerate(names) if name == word]
+    if len(found) == 1:
+        return found[0]
+    if word.isdecimal() and int(word) < len(names) and not found:
+        return int(word)
+    if found:
+        raise NotFoundError(f"{len(found)} classes are called {word!r}; use their numbers, {', '.join(map(str, found))}.")
+    raise NotFoundError(f"there is no class {word!r}; the classes are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}.")  # noqa: PLR2004 - as many as fit a line
+
+
+class _Report:
+    """Everything that the figures, the table and the page of one report are made from."""
+
+    def __init__(self, surrogates: Artifact, chosen: list[int] | None, top: int) -> None:
+        self.surrogates, self.top = surrogates, top
+        self.segments, self.masks, self.predictions, self.dataset, self.model = (surrogates.input(kind) for kind in ("segments", "masks", "predictions", "datasets", "models"))
+        self.names: list[str] = surrogates.facts["classes"]
+        self.ids = surrogates.texts("id")
+        self.full = [self.predictions.read("probabilities", slice(row, row + 1))[0, 0] for row in range(surrogates.n)]
+        self.shown = [[int(full.argmax())] if chosen is None else chosen for full in self.full]
+        self.counts = self.segments.read("n_segments")
+        self.scale = self._scale()
+
+    def _scale(self) -> float:
+        """Return the end of the colour scale: the least round number that no shown coefficient exceeds."""
+        import numpy as np
+
+        largest = max(float(np.abs(self.coefficients(row, c)).max()) for row in range(len(self.ids)) for c in self.shown[row]) * POINTS
+        return float(next((nice for nice in NICE_SCALES if nice >= largest), largest))
+
+    def coefficients(self, row: int, c: int) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = self._of("coefficients", row)[c, : self.counts[row]]
+        return found
+
+    def _of(self, name: str, row: int) -> NDArray[Any]:
+        found: NDArray[Any] = self.surrogates.read(name, slice(row, row + 1))[0]
+        return found
+
+    def _image(self, row: int) -> NDArray[np.uint8]:
+        found: NDArray[np.uint8] = self.dataset.read("images", [self._dataset_row(row)])[0]
+        return found
+
+    def _dataset_row(self, row: int) -> int:
+        return int(self._of("row", row))
+
+    def _segments(self, row: int) -> NDArray[np.uint16]:
+        found: NDArray[np.uint16] = self.segments.read("segments", slice(row, row + 1))[0]
+        return found
+
+    def panels(self, artifact: Artifact, row: int) -> list[Panel]:
+        """Return what to draw for one picture, one figure a class."""
+        image, segments = self._image(row), self._segments(row)
+        return [Panel(image, segments, self.coefficients(row, c), self.top, self.scale, tuple(artifact.file(name) for name in _figure_names(row, c))) for c in self.shown[row]]
+
+    def table(self) -> str:
+        """Return the coefficients of every shown class as CSV, strongest first; in probability."""
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in range(len(self.ids)):
+            pixels = _sizes(self._segments(row))
+            for c in self.shown[row]:
+                writer.writerows(coefficient_rows(self.ids[row], self.names[c], self.coefficients(row, c), self._of("interval", row)[c], pixels))
+        return stream.getvalue()
+
+    def page(self, artifact: Artifact) -> str:
+        """Return the report's page."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        environment = Environment(loader=PackageLoader("facelime_cli"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        lineage = [self.dataset, self.model, self.segments, self.masks, self.predictions, self.surrogates]
+        return environment.get_template("report.html").render(
+            title=artifact.name,
+            report=artifact.id,
+            scale=self.scale,
+            top=self.top,
+            pictures=[self._picture(row) for row in range(len(self.ids))],
+            truth=self.truth_summary(),
+            lineage=[{"kind": each.kind, "id": each.id, "stage": each.layout["stage"], "parameters": each.parameters, "content": each.content[:16]} for each in lineage],
+            software=self.surrogates.manifest["software"],
+            style=package_files("facelime_cli").joinpath("templates/report.css").read_text(encoding="utf-8"),
+        )
+
+    def _picture(self, row: int) -> dict[str, Any]:
+        full = self.full[row]
+        probable = [int(c) for c in full.argsort()[::-1][:MOST_PROBABLE]]
+        return {
+            "id": self.ids[row],
+            "label": self._label(row),
+            "probable": [(self.names[c], float(full[c]) * POINTS) for c in probable],
+            "unchanged": self._unchanged(row),
+            "explanations": [self._explanation(row, c) for c in self.shown[row]],
+        }
+
+    def _label(self, row: int) -> str | None:
+        label = int(self.dataset.read("labels", [self._dataset_row(row)])[0])
+        return self.dataset.facts["classes"][label] if label >= 0 else None
+
+    def _unchanged(self, row: int) -> int:
+        """Return on how many segments the fill changes nothing, so that they must look unimportant."""
+        from facelime_cli.core.fills import unchanged
+
+        return int(unchanged(self._image(row), self.masks.read("fill", slice(row, row + 1))[0], self._segments(row)).sum())
+
+    def _explanation(self, row: int, c: int) -> dict[str, Any]:
+        from facelime_cli.core.overlay import strongest
+
+        coefficients, interval = self.coefficients(row, c), self._of("interval", row)[c]
+        png, svg = _figure_names(row, c)
+        figures = {name: float(self._of(name, row)[c]) for name in ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")}
+        return {
+            "name": self.names[c],
+            "png": png,
+            "svg": svg,
+            "verdict": str(self._of("verdict", row)[c]),
+            **figures,
+            "repeats": figures["topk_repeat"] == figures["topk_repeat"],
+            "probability": float(self.full[row][c]),
+            "top": min(int(self.surrogates.parameters["top"]), len(coefficients)),
+            "samples": int(self.masks.read("n_samples", slice(row, row + 1))[0]),
+            "segments": len(coefficients),
+            "strongest": [
+                {"segment": int(k), "points": POINTS * float(coefficients[k]), "low": POINTS * float(interval[k, 0]), "high": POINTS * float(interval[k, 1])} for k in strongest(coefficients, self.top)
+            ],
+            "overlap": self._overlap(row, c),
+        }
+
+    def _overlap(self, row: int, c: int) -> Any:
+        from facelime_cli.core.attribution import overlap
+
+        if "truth" not in self.dataset.layout["arrays"]:
+            return None
+        truth = self.dataset.read("truth", [self._dataset_row(row)])[0]
+        return overlap(self.coefficients(row, c), self._segments(row), truth)
+
+    def truth_summary(self) -> dict[str, Any]:
+        """Return how much of the attribution lies on the known regions, over the pictures that have one and are explained for their own class."""
+        import numpy as np
+
+        found = [self._overlap(row, c) for row in range(len(self.ids)) for c in self.shown[row] if self.names[c] == self._label(row)]
+        overlaps = [each for each in found if each is not None]
+        if not overlaps:
+            return {}
+        mean = {name: round(float(np.mean([getattr(each, name) for each in overlaps])), 4) for name in ("on_truth", "by_chance", "pointing")}
+        return {"truth": {"explanations": len(overlaps), **mean}}
+
+
+def coefficient_rows(picture_id: str, class_name: str, coefficients: NDArray[np.float64], interval: NDArray[np.float64], pixels: NDArray[np.int64]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of the coefficient table for one picture and class, strongest first; floats as Python prints them."""
+    for rank, k in enumerate((-abs(coefficients)).argsort(kind="stable"), start=1):
+        yield picture_id, class_name, rank, int(k), float(coefficients[k]), float(interval[k, 0]), float(interval[k, 1]), int(pixels[k])
+
+
+def _sizes(segments: NDArray[np.uint16]) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.bincount(segments.ravel())
+
+
+def _figure_names(row: int, c: int) -> tuple[str, str]:
+    return f"figures/{row:05d}-class{c}.png", f"figures/{row:05d}-class{c}.svg"
+
+
+def _draw(panel: Panel) -> None:
+    from facelime_cli.core import figures
+
+    figures.write(figures.explanation(panel.image, panel.segments, panel.coefficients, panel.top, panel.scale), panel.files)
+
+
+STAGE = Stage(name="render", writes="reports", version=1, params=Params, plan=plan, help=__doc__, sharded=True)

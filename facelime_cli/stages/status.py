@@ -1,0 +1,58 @@
+"""List what is in the store: complete, or how far; its size; when it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.console import Answer, Table
+from facelime_cli.errors import BrokenError
+from facelime_cli.stage import Command, Context
+
+if TYPE_CHECKING:
+    from facelime_cli.store import Artifact
+
+SIZE_STEP = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """`status` has no parameters of its own."""
+
+
+def run(params: Params, context: Context) -> Answer:
+    """Describe every artifact by kind and id."""
+    del params
+    found = [describe(each) for each in context.store.artifacts()]
+    rows = [(each["kind"], each["artifact"], ", ".join(each["names"]), each["state"], size_text(each["bytes"]), each["begun"]) for each in found]
+    table = Table(("kind", "artifact", "names", "state", "size", "begun"), rows)
+    return Answer({"store": str(context.store.root), "artifacts": found}, [] if rows else [f"nothing in {context.store.root} yet"], [table] if rows else [])
+
+
+def describe(artifact: Artifact) -> dict[str, Any]:
+    """Return how one artifact stands; a broken one says so instead of hiding the others."""
+    size = sum(path.stat().st_size for path in artifact.path.rglob("*") if path.is_file())
+    known = {"kind": artifact.kind, "artifact": artifact.id, "names": artifact.names, "bytes": size}
+    try:
+        complete = bool(artifact.complete and artifact.manifest)
+        return known | {"complete": complete, "state": "complete" if complete else artifact.progress, "stage": artifact.layout["stage"], "pictures": artifact.n, "begun": artifact.layout["begun"]}
+    except BrokenError as why:
+        return known | {"complete": False, "state": f"broken: {why}", "stage": "", "pictures": 0, "begun": ""}
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes as people read it.
+
+    Examples
+    --------
+    >>> size_text(900), size_text(5_000_000)
+    ('900 B', '4.8 MiB')
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if size < SIZE_STEP:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= SIZE_STEP
+    return f"{size:.1f} GiB"
+
+
+COMMAND = Command("status", Params, run, __doc__ or "")
