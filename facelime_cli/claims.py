@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -47,6 +46,8 @@ def process_start(pid: int) -> str | None:
             return None
         state, start = after_name[0], after_name[19]
         return None if state in "ZX" else start
+    import subprocess
+
     listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S607 - POSIX
     return listed.stdout.strip() or None
 

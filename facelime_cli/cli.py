@@ -165,9 +165,9 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
 
 def _with_options(run: Callable[..., None], name: str, text: str, params: type[Any], extra: dict[str, Any]) -> Callable[..., None]:
     """Give a function the signature that Typer reads: the parameters, then the options of every command."""
-    parameters = []
+    parameters, annotations = [], hints(params)
     for each in fields(params):
-        kind, extras = hints(params)[each.name]
+        kind, extras = annotations[each.name]
         declared = next(extra for extra in extras if isinstance(extra, ParameterInfo))
         for choice in (extra for extra in extras if isinstance(extra, Choice)):
             kind = Literal[choice.values] | None if each.default is None else Literal[choice.values]

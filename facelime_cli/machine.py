@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ PACKAGES = {
 
 def software() -> dict[str, str]:
     """Return the versions of Python, of facelime and of every package that this process has imported."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"python": platform.python_version(), "facelime": __version__}
     for module, package in PACKAGES.items():
         if module in sys.modules:

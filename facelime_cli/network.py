@@ -466,13 +466,25 @@ def train(network: Any, part: Part, validation: Part, how: Training, said: Calla
     callbacks = [
         k.callbacks.BackupAndRestore(str(how.backup), delete_checkpoint=False),
         k.callbacks.CSVLogger(str(how.history), append=True),
-        k.callbacks.LambdaCallback(on_train_batch_end=lambda *_: advance(1), on_epoch_end=lambda epoch, logs: said(_epoch_line(epoch + 1, how.epochs, logs))),
+        _progress(how.epochs, said, advance),
         k.callbacks.ModelCheckpoint(str(best), monitor=monitored, mode="min", save_best_only=True, save_weights_only=True, initial_value_threshold=_least(how.history, monitored)),
     ]
     network.fit(
         _batches(part, how.batch_size, how.seed), epochs=how.epochs, validation_data=_batches(validation, how.batch_size, None) if len(validation.rows) else None, callbacks=callbacks, verbose=0
     )
     network.load_weights(best)
+
+
+def _progress(epochs: int, said: Callable[[str], None], advance: Callable[[int], None]) -> Any:
+    def step(batch: int, logs: dict[str, float] | None = None) -> None:
+        del batch, logs
+        advance(1)
+
+    def epoch_ended(epoch: int, logs: dict[str, float]) -> None:
+        words = ", ".join(f"{name.replace('val_', 'validation ')} {value:.3f}" for name, value in logs.items())
+        said(f"epoch {epoch + 1} of {epochs}: {words}")
+
+    return keras().callbacks.LambdaCallback(on_train_batch_end=step, on_epoch_end=epoch_ended)
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -488,11 +500,6 @@ def read_history(path: Path) -> list[dict[str, float]]:
 def _least(history: Path, monitored: str) -> float | None:
     """Return the least monitored value of the epochs before a restart."""
     return min((row[monitored] for row in read_history(history)), default=None)
-
-
-def _epoch_line(epoch: int, epochs: int, logs: dict[str, float]) -> str:
-    words = ", ".join(f"{name.replace('val_', 'validation ')} {value:.3f}" for name, value in logs.items())
-    return f"epoch {epoch} of {epochs}: {words}"
 
 
 def _batches(part: Part, batch_size: int, shuffle_seed: int | None) -> Any:

@@ -202,6 +202,11 @@ def find(stage: Stage, params: Any, context: Context) -> tuple[Plan, Artifact | 
     return plan, context.store.find(stage.writes, _identity(stage, plan).fingerprint)
 
 
+def fingerprint(stage: Stage, params: Any, context: Context) -> str:
+    """Return the fingerprint of the artifact that an invocation makes, without making it."""
+    return _identity(stage, stage.plan(params, resolve_inputs(params, context.store), context)).fingerprint
+
+
 def _identity(stage: Stage, plan: Plan) -> Identity:
     return Identity(stage.name, stage.version, plan.parameters, {**plan.sources, **{name: artifact.content for name, artifact in plan.inputs.items()}})
 

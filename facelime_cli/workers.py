@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -39,6 +38,8 @@ class Workers:
         if self._pool is None and (self._processes == 1 or len(items) < FEWEST_ITEMS):
             return map(function, items)
         if self._pool is None:
+            import multiprocessing
+
             self._pool = multiprocessing.get_context("spawn").Pool(self._processes, initializer=_leave_signals_to_parent)
         results: Iterator[R] = self._pool.imap(function, items)
         return results

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from facelime_cli.console import Answer
 from facelime_cli.errors import NotFoundError
-from facelime_cli.stage import Command, Context, Execution, Input, Result, Stage, execute, inputs_of
+from facelime_cli.stage import Command, Context, Execution, Input, Result, Stage, execute, hints, inputs_of
 from facelime_cli.stages import fit_surrogate, perturb, predict, preprocess, render, segment
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ def _params() -> type[Any]:
     """Return the parameters of `explain`: the source, the model, and every option of its stages."""
     options: dict[str, tuple[Any, Any]] = {}
     for stage in STAGES:
-        hints = get_type_hints(stage.params, include_extras=True)
-        kept = [each for each in dataclasses.fields(stage.params) if each.name not in inputs_of(stage.params)]
-        options |= {each.name: (hints[each.name], each.default) for each in kept if each.name not in options}
+        references, annotations = inputs_of(stage.params), hints(stage.params)
+        for each in (each for each in dataclasses.fields(stage.params) if each.name not in references):
+            kind, extras = annotations[each.name]
+            options.setdefault(each.name, (Annotated[(kind, *extras)], each.default))
     source = Annotated[str, Argument(metavar="SOURCE", help="Dataset, picture or folder of pictures.", show_default=False), Execution()]
     model = Annotated[str, Option(metavar="MODEL", help="Model, from `finetune` or `import-model`.", show_default=False), Input(("models",))]
     every: list[Any] = [("source", source), ("model", model), *((name, hint, default) for name, (hint, default) in options.items())]

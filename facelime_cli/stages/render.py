@@ -206,7 +206,7 @@ class _Report:
             **figures,
             "repeats": figures["topk_repeat"] == figures["topk_repeat"],
             "probability": float(self.full[row][c]),
-            "top": min(int(self.surrogates.parameters["top"]), len(coefficients)),
+            "top": min(int(self.surrogates.parameters["stable_top"]), len(coefficients)),
             "samples": int(self.masks.read("n_samples", slice(row, row + 1))[0]),
             "segments": len(coefficients),
             "strongest": [

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 METHODS: dict[str, dict[str, float]] = {
     "quickshift": {"kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2, "sigma": 0.0},
-    "slic": {"segments": 60, "compactness": 10.0, "sigma": 0.0},
+    "slic": {"segments": 40, "compactness": 30.0, "sigma": 0.0},
 }
 """Each method's own parameters and their defaults; quickshift's are those of the `lime` package. The function of the same name is in `core.superpixels`."""
 

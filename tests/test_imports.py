@@ -1,0 +1,67 @@
+"""What must not be imported: nothing heavy by any --help, no TensorFlow by the stages that need none."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from facelime_cli.stages import COMMANDS
+
+HEAVY = {"numpy", "zarr", "tensorflow", "keras", "skimage", "sklearn", "h5py", "matplotlib", "PIL", "scipy"}
+NETWORKS = {"tensorflow", "keras", "jax", "torch"}
+
+
+def imported(words, store=None):
+    """Return the packages that a command imports, and the finished process."""
+    environment = {"FACELIME_STORE": str(store)} if store else {}
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.split("|")[-1].strip().split(".")[0] for line in lines}, done
+
+
+@pytest.mark.parametrize("command", [None, *(each.name for each in COMMANDS)])
+def test_help_imports_nothing_heavy(command):
+    words = [sys.executable, "-X", "importtime", "-m", "facelime_cli", *([command] if command else []), "--help"]
+    packages, done = imported(words)
+    assert done.returncode == 0
+    assert packages & HEAVY == set()
+    assert "typer" in packages
+
+
+def test_the_test_above_can_fail():
+    packages, _ = imported([sys.executable, "-X", "importtime", "-c", "import facelime_cli.cli, numpy, zarr"])
+    assert packages & HEAVY >= {"numpy", "zarr"}
+
+
+def commands_without_network(chain, faces, tmp_path):
+    segments, predictions = chain["segment"].id, chain["predict"].id
+    return {
+        "preprocess": ["preprocess", faces / "normal", "--size", "20", "--workers", "1"],
+        "segment": ["segment", "faces", "--first", "1", "--method", "slic", "--segments", "7"],
+        "perturb": ["perturb", segments, "--samples", "6", "--seed", "11"],
+        "fit-surrogate": ["fit-surrogate", predictions, "--kernel-width", "0.4"],
+        "render": ["render", chain["fit-surrogate"].id, "--top", "2"],
+        "predict, when it is found": ["predict", chain["perturb"].id, "--model", "small"],
+        "finetune, when it is found": ["finetune", "faces", "--backbone", "cnn", "--epochs", "2"],
+        "status": ["status"],
+        "show": ["show", predictions],
+        "verify": ["verify", predictions],
+        "export": ["export", predictions, "--to", tmp_path / "out.h5"],
+    }
+
+
+@pytest.mark.parametrize("name", ["preprocess", "segment", "perturb", "fit-surrogate", "render", "predict, when it is found", "finetune, when it is found", "status", "show", "verify", "export"])
+def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
+    words = commands_without_network(chain, faces, tmp_path)[name]
+    packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *map(str, words)], chain.facelime.store)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert packages & NETWORKS == set()
+    assert "facelime_cli" in packages
+
+
+def test_the_test_above_can_fail_too(chain):
+    words = ["predict", chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 3, "--seed", 4).id, "--model", "small"]
+    packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *words], chain.facelime.store)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert packages & NETWORKS >= {"tensorflow", "keras"}

@@ -1,0 +1,229 @@
+"""One suite over every stage and command: help, JSON, restart, fingerprint, wrong input, arrays as a notebook sees them."""
+
+import dataclasses
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import xarray
+
+from facelime_cli.console import Console
+from facelime_cli.stage import Context, Execution, Input, Stage, fingerprint, hints
+from facelime_cli.stages import COMMANDS
+from facelime_cli.store import Store
+
+STAGES = {each.name: each for each in COMMANDS if isinstance(each, Stage)}
+CHAIN = [name for name in STAGES if name != "import-model"]
+SHARDED = [name for name in CHAIN if STAGES[name].sharded]
+
+
+def words_of(stage, chain, faces):
+    """Return the words that made the chain's artifact of a stage."""
+    return {
+        "preprocess": ["preprocess", faces, "--size", 48],
+        "finetune": ["finetune", "faces", "--backbone", "cnn", "--epochs", 2],
+        "segment": ["segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12],
+        "perturb": ["perturb", chain["segment"].id, "--samples", 90],
+        "predict": ["predict", chain["perturb"].id, "--model", "small"],
+        "fit-surrogate": ["fit-surrogate", chain["predict"].id],
+        "render": ["render", chain["fit-surrogate"].id],
+    }[stage]
+
+
+CHANGES = {
+    "preprocess": {"size": 32, "split": "60:20:20", "group_pattern": r"(\d)", "seed": 5},
+    "finetune": {"backbone": "mobilenetv2", "weights": "none", "epochs": 3, "batch_size": 8, "learning_rate": 0.1, "freeze": "1", "seed": 1},
+    "segment": {"method": "quickshift", "kernel_size": 3.0, "max_dist": 9.0, "ratio": 0.5, "segments": 20, "compactness": 1.0, "sigma": 1.0, "split": "train", "images": "face-001", "first": 2},
+    "perturb": {"samples": 91, "probability": 0.6, "fill": "black", "seed": 1},
+    "predict": {},
+    "fit-surrogate": {"surrogate": "linear", "kernel_width": 0.5, "stable_top": 3},
+    "render": {"top": 3, "classes": "rosacea"},
+    "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax"},
+}
+"""For each stage, another value of every parameter that changes the result."""
+METHOD_OF = {"kernel_size": "quickshift", "max_dist": "quickshift", "ratio": "quickshift"}
+NEUTRAL = {
+    "preprocess": {"strict": True, "workers": 1},
+    "finetune": {},
+    "segment": {"workers": 1, "first": 3},
+    "perturb": {},
+    "predict": {"batch_size": 7, "time_budget": "5m"},
+    "fit-surrogate": {},
+    "render": {"workers": 1},
+}
+"""For each stage, another value of every parameter that does not."""
+CHOOSES = {"source", "truth", "split", "images", "first"}
+"""Marked as execution, since not their words but what they choose is in the fingerprint."""
+
+
+def base_params(stage, chain, faces):
+    inputs = {
+        "preprocess": {"source": Path(faces), "size": 48},
+        "finetune": {"dataset": "faces", "backbone": "cnn", "epochs": 2},
+        "segment": {"dataset": "faces", "split": "test", "first": 3, "method": "slic", "segments": 12},
+        "perturb": {"segmentation": chain["segment"].id, "samples": 90},
+        "predict": {"masks": chain["perturb"].id, "model": "small"},
+        "fit-surrogate": {"predictions": chain["predict"].id},
+        "render": {"surrogates": chain["fit-surrogate"].id},
+    }
+    return STAGES[stage].params(**inputs[stage])
+
+
+@pytest.fixture
+def context(chain):
+    return Context(Store(chain.facelime.store), Console(quiet=True))
+
+
+@pytest.mark.parametrize("command", [each.name for each in COMMANDS])
+def test_help_names_every_option(facelime, command):
+    result = facelime(command, "--help")
+    assert result.exit_code == 0
+    for option in ("--store", "--json", "--quiet", "--debug"):
+        assert option in result.stdout
+
+
+@pytest.mark.parametrize("stage", CHAIN)
+def test_json_answer(stage, chain, faces):
+    answer = chain.facelime.json(*words_of(stage, chain, faces))
+    assert answer["artifact"] == chain[stage].id
+    assert Path(answer["path"]) == chain[stage].path
+    assert answer["reused"] is True
+    assert answer["complete"] is True
+    assert answer["seconds"] >= 0
+
+
+@pytest.mark.parametrize("stage", CHAIN)
+def test_same_command_prints_the_same_reference_in_one_line(stage, chain, faces):
+    result = chain.facelime(*words_of(stage, chain, faces))
+    assert result.exit_code == 0
+    assert result.stdout == chain[stage].id + "\n"
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+def test_reads_a_reference_or_json_from_standard_input(stage, chain, faces):
+    words = words_of(stage, chain, faces)
+    before = chain.reference({"segment": "preprocess", "perturb": "segment", "predict": "perturb", "fit-surrogate": "predict", "render": "fit-surrogate"}[stage])
+    words[1] = "-"
+    for text in (f"noise\n{before}\n\n", f"noise\n{json.dumps({'artifact': before.partition('/')[2]})}\n"):
+        assert chain.facelime.json(*words, stdin=text)["artifact"] == chain[stage].id
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+def test_empty_standard_input_is_an_error(stage, chain, faces):
+    words = words_of(stage, chain, faces)
+    words[1] = "-"
+    assert "standard input" in chain.facelime.fails(*words, stdin="\n")
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+def test_missing_names_no_shard_of_a_finished_artifact(stage, chain, faces):
+    assert chain.facelime.json(*words_of(stage, chain, faces), "--missing", 4)["missing"] == []
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
+    option = {"segment": ("--compactness", 3), "perturb": ("--seed", 77), "predict": None, "fit-surrogate": ("--kernel-width", 3), "render": ("--top", 4)}[stage]
+    if option is None:
+        other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5, "--seed", 8)
+        words = ["predict", other.id, "--model", "small"]
+    else:
+        words = [*words_of(stage, chain, faces), *option]
+    result = chain.facelime(*words, "--missing", 3)
+    assert (result.exit_code, result.stdout) == (0, "1,2,3\n")
+
+
+@pytest.mark.parametrize("stage", CHAIN)
+def test_every_parameter_is_known_to_this_suite(stage):
+    result = {name for name, (_, extras) in hints(STAGES[stage].params).items() if not any(isinstance(e, (Execution, Input)) for e in extras)}
+    neutral = {name for name, (_, extras) in hints(STAGES[stage].params).items() if any(isinstance(e, Execution) for e in extras)}
+    assert result - set(CHANGES[stage]) == set()
+    assert neutral - set(NEUTRAL[stage]) - CHOOSES == set()
+
+
+@pytest.mark.parametrize(("stage", "name"), [(stage, name) for stage in CHAIN for name in CHANGES[stage]])
+def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, faces, context):
+    base = base_params(stage, chain, faces)
+    changes = {name: CHANGES[stage][name]}
+    if name in METHOD_OF or changes == {"method": "quickshift"}:
+        base = dataclasses.replace(base, method="quickshift", segments=None)
+        changes = {"method": "slic"} if name == "method" else changes
+    if name == "weights":
+        base = dataclasses.replace(base, backbone="mobilenetv2")
+    if name == "images":
+        base = dataclasses.replace(base, split=None)
+    assert fingerprint(STAGES[stage], dataclasses.replace(base, **changes), context) != fingerprint(STAGES[stage], base, context)
+
+
+@pytest.mark.parametrize(("stage", "name"), [(stage, name) for stage in CHAIN for name in NEUTRAL[stage]])
+def test_what_changes_nothing_does_not_change_the_fingerprint(stage, name, chain, faces, context):
+    base = base_params(stage, chain, faces)
+    changed = dataclasses.replace(base, **{name: NEUTRAL[stage][name]})
+    assert fingerprint(STAGES[stage], changed, context) == fingerprint(STAGES[stage], base, context) == chain[stage].layout["fingerprint"]
+
+
+def test_two_ways_to_choose_the_same_pictures_are_one_artifact(chain, context):
+    ids = chain["segment"].texts("id")
+    base = STAGES["segment"].params(dataset="faces", images=",".join(reversed(ids)), method="slic", segments=12)
+    assert fingerprint(STAGES["segment"], base, context) == chain["segment"].layout["fingerprint"]
+
+
+@pytest.mark.parametrize("stage", CHAIN)
+def test_another_name_is_the_same_artifact_with_one_more_name(stage, chain, faces):
+    answer = chain.facelime.json(*words_of(stage, chain, faces), "--name", f"also-{stage}")
+    assert answer["artifact"] == chain[stage].id
+    assert f"also-{stage}" in chain[stage].names
+    assert chain.facelime.json("show", f"also-{stage}")["artifact"] == chain[stage].id
+
+
+@pytest.mark.parametrize("stage", [name for name in CHAIN if name not in {"finetune", "render"}])
+def test_xarray_opens_the_arrays_with_named_dimensions(stage, chain):
+    opened = xarray.open_zarr(chain[stage].path / "arrays.zarr", consolidated=False)
+    n = chain[stage].n
+    for name, spec in chain[stage].layout["arrays"].items():
+        assert list(opened[name].dims) == spec["dimensions"]
+        assert opened[name].dims[0] == "picture"
+        assert opened[name].shape[0] == n
+        assert opened[name].load().shape == tuple(spec["shape"])
+
+
+@pytest.mark.parametrize("stage", CHAIN)
+def test_an_artifact_holds_its_parameters_lineage_and_digests(stage, chain):
+    manifest = chain[stage].manifest
+    for key in ("schema", "stage", "stage_version", "parameters", "inputs", "arrays", "files", "software", "hardware", "seconds", "content", "digest"):
+        assert key in manifest
+    assert manifest["stage"] == stage
+    assert all(len(spec["digest"]) == 64 for spec in manifest["arrays"].values())
+    assert manifest["arrays"] or manifest["files"]
+
+
+def test_folders_are_private(start, tmp_path, faces):
+    done = start("preprocess", faces / "normal", "--size", 16, store=tmp_path / "private")
+    assert done.returncode == 0, done.stderr
+    for folder in [tmp_path / "private", *(path for path in (tmp_path / "private").rglob("*") if path.is_dir())]:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+@pytest.mark.parametrize("reference", ["nothing-like-this", "small"])
+def test_a_wrong_reference_is_one_sentence(stage, reference, chain, faces):
+    words = words_of(stage, chain, faces)
+    words[1] = reference
+    said = chain.facelime.fails(*words)
+    assert reference in said
+    assert ("reads" in said) == (reference == "small")
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b"])
+def test_a_wrong_shard_is_a_wrong_command_line(stage, shard, chain, faces):
+    assert "--shard" in chain.facelime.fails(*words_of(stage, chain, faces), "--shard", shard, code=2)
+
+
+@pytest.mark.parametrize("stage", CHAIN)
+def test_no_path_of_this_machine_is_in_an_artifact(stage, chain, faces):
+    for path in chain[stage].path.rglob("*"):
+        if path.suffix in {".json", ".jsonl", ".html", ".csv", ".svg"}:
+            text = path.read_text(encoding="utf-8")
+            assert str(faces) not in text
+            assert str(chain.facelime.store) not in text
