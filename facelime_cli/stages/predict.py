@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PROCESSOR_BATCH = 32
 ACCELERATOR_BATCH = 128
-COMMIT_SECONDS = 10.0
+COMMIT_SECONDS = 5.0
 """A kill repeats what came after the last commit, and at most two batches on the device."""
 GRACE_SECONDS = 5.0
 """How long a stop waits for the batch that is on the device."""

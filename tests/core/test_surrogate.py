@@ -146,7 +146,7 @@ class TestFidelity:
         verdicts = []
         for n in (80, 3000):
             z = bernoulli(key_of(0, "m", "mask"), n, 60, 0.5)
-            verdicts += self.explain(z, (z @ truth + rng.normal(size=n) * 0.15)[:, None]).verdict
+            verdicts += self.explain(z, (z @ truth + rng.normal(size=n) * 0.06)[:, None]).verdict
         assert verdicts[0].startswith(fidelity.NEEDS_MORE)
         assert verdicts[1] == fidelity.TRUSTWORTHY
 

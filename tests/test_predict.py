@@ -1,0 +1,196 @@
+"""Predict as its users meet it: killed, stopped, sharded, resumed."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from facelime_cli import network
+from facelime_cli.core.masks import unpack
+from facelime_cli.stages.predict import COMMIT_SECONDS, span
+from facelime_cli.store import Store
+from tests.conftest import Facelime, write_faces
+
+ALLOWED_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, chain):
+    """A store with masks of 40 pictures (two units), and the chain's small network."""
+    del chain
+    run = Facelime(tmp_path_factory.mktemp("many") / "store")
+    run.json("preprocess", write_faces(tmp_path_factory.mktemp("forty"), 40), "--name", "forty", "--size", 48)
+    run.json("finetune", "forty", "--backbone", "cnn", "--epochs", 1, "--name", "small")
+    run.json("segment", "forty", "--method", "slic", "--name", "parts")
+    return run
+
+
+def environment(store):
+    return {**os.environ, "FACELIME_STORE": str(store)}
+
+
+def popen(command, store, *words):
+    return subprocess.Popen([*command, *map(str, words)], env=environment(store), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def predictions(run, reference):
+    return Store(run.store).resolve(reference, ("predictions",))
+
+
+def wait_for(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    pytest.fail("what the test waits for did not happen")
+
+
+def test_predictions_are_what_the_network_says(chain):
+    predicted, masks, segments, data = chain["predict"], chain["perturb"], chain["segment"], chain["preprocess"]
+    net = network.load(chain["finetune"].file("model.keras"))
+    for row in range(3):
+        image = data.read("images", [int(segments.read("row")[row])])[0].astype(np.float32)
+        fill, labels = masks.read("fill")[row].astype(np.float32), segments.read("segments")[row]
+        kept = unpack(masks.read("masks")[row], int(segments.read("n_segments")[row]))
+        composed = np.stack([fill + (image - fill) * z[labels][..., None] for z in kept])
+        assert np.abs(net.predict(composed, verbose=0) - predicted.read("probabilities")[row]).max() < 1e-5
+
+
+def test_across_batch_sizes_they_agree(chain):
+    run = chain.facelime
+    found = []
+    for number, batch in enumerate((1, 7, 64)):
+        other = run.artifact("perturb", chain["segment"].id, "--samples", 90 + number, "--name", f"batch{batch}")
+        found.append(run.artifact("predict", other.id, "--model", "small", "--batch-size", batch).read("probabilities")[:, :90])
+    assert max(np.abs(each - chain["predict"].read("probabilities")).max() for each in found) < 1e-5
+
+
+def test_kills_at_random_moments_change_no_bit_and_repeat_little(many, command):
+    words = ["predict", "killed", "--model", "small", "--batch-size", 16]
+    many.json("perturb", "parts", "--samples", 1500, "--seed", 1, "--name", "killed")
+    clock, kills = random.Random(), 0
+    while kills < 3:
+        process = popen(command, many.store, *words)
+        commits = many.store / "predictions"
+        wait_for(lambda: process.poll() is not None or list(commits.glob("killed*/work/*/0*.npy")) or list(commits.glob("killed*/units/*.json")))
+        try:
+            process.wait(clock.uniform(0, 2))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed_at, kills = time.time(), kills + 1
+            kept = [path.stat().st_mtime for path in (*commits.glob("killed*/work/*/0*.npy"), *commits.glob("killed*/units/*.json"))]
+            assert killed_at - max(kept) < min(ALLOWED_SECONDS, 3 * COMMIT_SECONDS)
+    rest = many.artifact(*words)
+    assert kills > 0
+    calm = Facelime(many.store.parent / "calm")
+    calm.store.mkdir(mode=0o700)
+    for kind in ("datasets", "models", "segments", "masks"):
+        subprocess.run(["cp", "-r", str(many.store / kind), str(calm.store / kind)], check=True)
+    whole = calm.artifact(*words)
+    assert whole.id == rest.id
+    assert np.array_equal(whole.read("probabilities"), rest.read("probabilities"))
+    assert whole.content == rest.content
+    assert many.json("verify", rest.id)["faults"] == []
+    resumed = [unit["facts"]["resumed_at"] for unit in rest.manifest["units"]]
+    assert sum(resumed) > 0
+    assert all(start % 16 == 0 for start in resumed)
+
+
+def test_two_shards_side_by_side_equal_one_process(many, command):
+    many.json("perturb", "parts", "--samples", 60, "--seed", 2, "--name", "shared")
+    words = ["predict", "shared", "--model", "small", "--batch-size", 16]
+    shards = [popen(command, many.store, *words, "--shard", f"{i}/2") for i in (1, 2)]
+    said = [each.communicate() for each in shards]
+    assert [each.returncode for each in shards] == [0, 0], said
+    both = many.json(*words)
+    assert both["reused"]
+    one = Facelime(many.store.parent / "one")
+    one.store.mkdir(mode=0o700)
+    for kind in ("datasets", "models", "segments", "masks"):
+        subprocess.run(["cp", "-r", str(many.store / kind), str(one.store / kind)], check=True)
+    assert np.array_equal(one.artifact(*words).read("probabilities"), predictions(many, both["artifact"]).read("probabilities"))
+    assert many.json(*words, "--missing", 2)["missing"] == []
+
+
+def test_a_shard_does_its_part_and_says_so(many):
+    many.json("perturb", "parts", "--samples", 10, "--seed", 3, "--name", "partly")
+    words = ["predict", "partly", "--model", "small"]
+    first = many.json(*words, "--shard", "1/2")
+    assert (first["complete"], first["units_done"], first["units"]) == (False, 1, 2)
+    assert many(*words, "--missing", 2).stdout == "2\n"
+    values = predictions(many, first["artifact"]).read("probabilities")
+    assert not np.isnan(values[:32]).any()
+    assert np.isnan(values[32:]).all()
+    assert "not complete (1 of 2 units done)" in many.fails("fit-surrogate", first["artifact"])
+    assert many.json(*words, "--shard", "2/2")["complete"]
+
+
+def test_a_time_budget_stops_with_75_and_the_same_command_goes_on(many, start):
+    many.json("perturb", "parts", "--samples", 4000, "--seed", 4, "--name", "budget")
+    words = ["predict", "budget", "--model", "small", "--batch-size", 16]
+    done = start(*words, "--time-budget", "12s", store=many.store)
+    assert (done.returncode, done.stdout) == (75, ""), done.stderr
+    assert "the same command goes on" in done.stderr
+    artifact = predictions(many, "budget-small")
+    kept = sum(len(np.load(path)) for path in (artifact.path / "work").glob("*/0*.npy"))
+    assert kept > 0 or artifact.done()
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    """A network whose one batch of 64 takes far longer than a stop may take."""
+    keras = network.keras()
+    inputs = keras.Input((96, 96, 3))
+    x = keras.layers.Conv2D(64, 9, padding="same", activation="relu")(inputs)
+    for _ in range(3):
+        x = keras.layers.Conv2D(64, 15, padding="same", activation="relu")(x)
+    folder = tmp_path_factory.mktemp("slow")
+    keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))).save(folder / "slow.keras")
+    run = Facelime(folder / "store")
+    run.json("import-model", folder / "slow.keras", "--classes", "a,b", "--scaling", "0..1", "--name", "slow")
+    run.json("preprocess", write_faces(folder / "faces", 2), "--size", 96, "--name", "two")
+    run.json("perturb", run.artifact("segment", "two", "--method", "slic", "--first", 1).id, "--samples", 400, "--name", "masks")
+    return run
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_is_obeyed_in_the_middle_of_a_long_call(slow, command, how):
+    process = popen(command, slow.store, "predict", "masks", "--model", "slow", "--batch-size", 64)
+    wait_for(lambda: list((slow.store / "predictions").glob("*/claims/0*")))
+    time.sleep(10)
+    begun = time.monotonic()
+    process.send_signal(how)
+    stdout, stderr = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 10
+    assert (process.returncode, stdout) == (75, ""), stderr
+    assert "Traceback" not in stderr
+
+
+def test_a_second_process_on_the_same_units_is_refused(slow, command):
+    process = popen(command, slow.store, "predict", "masks", "--model", "slow", "--batch-size", 64)
+    try:
+        wait_for(lambda: [path for path in (slow.store / "predictions").glob("*/claims/0*") if f'"pid": {process.pid}' in path.read_text()])
+        said = slow.fails("predict", "masks", "--model", "slow")
+        assert f"process {process.pid}" in said
+        assert "--shard" in said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("45", 45), ("1.5h", 5400), ("1d", 86400)])
+def test_time_spans(text, seconds):
+    assert span(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-3s", "1w", "1m30s"])
+def test_wrong_time_spans(chain, text):
+    chain.facelime.fails("predict", chain["perturb"].id, "--model", "small", "--time-budget", text, code=2)
