@@ -36,15 +36,20 @@ SCALINGS = {
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network to fine-tune: its input scaling and published picture size; its name in `keras.applications`, or its layers made from `keras.layers`."""
+    """A network to fine-tune.
+
+    Its input scaling and published picture size; its name in `keras.applications`, or its layers made from `keras.layers`; the layer that pools its last maps.
+    """
 
     scaling: str
     size: int
     application: str = ""
+    pooling: str = "GlobalAveragePooling2D"
     layers: Callable[[Any], Sequence[Any]] | None = None
 
 
 def _small_cnn(layers: Any) -> Sequence[Any]:
+    """Three convolutions. Their maximum is pooled, not their mean: a lesion is a small part of a picture."""
     blocks: list[Any] = []
     for filters in (16, 32, 64):
         blocks += [layers.Conv2D(filters, 3, padding="same", activation="relu"), layers.MaxPooling2D()]
@@ -52,7 +57,7 @@ def _small_cnn(layers: Any) -> Sequence[Any]:
 
 
 BACKBONES = {
-    "cnn": Backbone("-1..1", 96, layers=_small_cnn),
+    "cnn": Backbone("-1..1", 96, pooling="GlobalMaxPooling2D", layers=_small_cnn),
     "mobilenetv2": Backbone("-1..1", 224, application="MobileNetV2"),
     "inceptionv3": Backbone("-1..1", 299, application="InceptionV3"),
 }

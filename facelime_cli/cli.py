@@ -51,11 +51,15 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _version(*, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if wanted:
         print(f"facelime {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options_of_facelime(*, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)] = False) -> None:
+    del version
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ def build(backbone: str, size: int, n_classes: int, weights: str, freeze: str) -
         base = _application(entry.application, size, weights)
         x = base(x, training=False)
     _freeze(base, freeze)
-    x = k.layers.GlobalAveragePooling2D()(x)
+    x = getattr(k.layers, entry.pooling)()(x)
     x = k.layers.Dropout(0.2)(x)
     return k.Model(inputs, k.layers.Dense(n_classes, activation="softmax", name="probabilities")(x))
 

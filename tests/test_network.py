@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from facelime_cli import network
-from facelime_cli.backbones import SCALINGS
 from facelime_cli.core.masks import pack
 from facelime_cli.errors import FacelimeError
 from facelime_cli.store import Store
@@ -78,7 +77,7 @@ class TestImport:
         model.save(tmp_path / name)
         return tmp_path / name
 
-    def test_equals_the_network_with_its_own_scaling(self, keras, small, facelime, tmp_path, pictures):
+    def test_equals_the_network_with_its_own_scaling(self, small, facelime, tmp_path, pictures):
         model = small(4)
         artifact = facelime.artifact("import-model", self.save(model, tmp_path), "--classes", "a,b,c,d", "--scaling", "0..1", "--name", "m")
         loaded = network.load(artifact.file("model.keras"))
@@ -105,7 +104,7 @@ class TestImport:
         assert not (facelime.store / "models").exists()
         assert facelime.artifact(*words, "--activation", remedy.split()[1]).complete
 
-    def test_nan_is_refused(self, keras, small, facelime, tmp_path):
+    def test_nan_is_refused(self, small, facelime, tmp_path):
         model = small()
         model.set_weights([np.full_like(each, np.nan) for each in model.get_weights()])
         assert "NaN" in facelime.fails("import-model", self.save(model, tmp_path), "--classes", "a,b", "--scaling", "0..1")
@@ -143,8 +142,7 @@ class TestImport:
 
 class TestBuild:
     @pytest.mark.parametrize(("freeze", "trainable"), [("all", 2), ("none", 8), ("2", 6)])
-    def test_freezing(self, keras, freeze, trainable):
-        del keras
+    def test_freezing(self, freeze, trainable):
         net = network.build("cnn", SIZE, 2, "none", freeze)
         assert len(net.trainable_weights) == trainable
 

@@ -2,9 +2,11 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -41,6 +43,13 @@ def predictions(run, reference):
     return Store(run.store).resolve(reference, ("predictions",))
 
 
+def without_predictions(run, name):
+    """Return a copy of a store that holds everything before its predictions."""
+    for kind in ("datasets", "models", "segments", "masks"):
+        shutil.copytree(run.store / kind, run.store.parent / name / kind)
+    return Facelime(run.store.parent / name)
+
+
 def wait_for(condition, seconds=60):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -71,14 +80,21 @@ def test_across_batch_sizes_they_agree(chain):
     assert max(np.abs(each - chain["predict"].read("probabilities")).max() for each in found) < 1e-5
 
 
+def kept_files(commits):
+    return [*commits.glob("killed*/work/*/0*.npy"), *commits.glob("killed*/units/*.json")]
+
+
+def begun_or_over(process, commits):
+    return process.poll() is not None or kept_files(commits)
+
+
 def test_kills_at_random_moments_change_no_bit_and_repeat_little(many, command):
     words = ["predict", "killed", "--model", "small", "--batch-size", 16]
     many.json("perturb", "parts", "--samples", 1500, "--seed", 1, "--name", "killed")
-    clock, kills = random.Random(), 0
+    clock, kills, commits = random.Random(), 0, many.store / "predictions"
     while kills < 3:
         process = popen(command, many.store, *words)
-        commits = many.store / "predictions"
-        wait_for(lambda: process.poll() is not None or list(commits.glob("killed*/work/*/0*.npy")) or list(commits.glob("killed*/units/*.json")))
+        wait_for(partial(begun_or_over, process, commits))
         try:
             process.wait(clock.uniform(0, 2))
             break
@@ -86,14 +102,11 @@ def test_kills_at_random_moments_change_no_bit_and_repeat_little(many, command):
             process.kill()
             process.communicate()
             killed_at, kills = time.time(), kills + 1
-            kept = [path.stat().st_mtime for path in (*commits.glob("killed*/work/*/0*.npy"), *commits.glob("killed*/units/*.json"))]
+            kept = [path.stat().st_mtime for path in kept_files(commits)]
             assert killed_at - max(kept) < min(ALLOWED_SECONDS, 3 * COMMIT_SECONDS)
     rest = many.artifact(*words)
     assert kills > 0
-    calm = Facelime(many.store.parent / "calm")
-    calm.store.mkdir(mode=0o700)
-    for kind in ("datasets", "models", "segments", "masks"):
-        subprocess.run(["cp", "-r", str(many.store / kind), str(calm.store / kind)], check=True)
+    calm = without_predictions(many, "calm")
     whole = calm.artifact(*words)
     assert whole.id == rest.id
     assert np.array_equal(whole.read("probabilities"), rest.read("probabilities"))
@@ -112,10 +125,7 @@ def test_two_shards_side_by_side_equal_one_process(many, command):
     assert [each.returncode for each in shards] == [0, 0], said
     both = many.json(*words)
     assert both["reused"]
-    one = Facelime(many.store.parent / "one")
-    one.store.mkdir(mode=0o700)
-    for kind in ("datasets", "models", "segments", "masks"):
-        subprocess.run(["cp", "-r", str(many.store / kind), str(one.store / kind)], check=True)
+    one = without_predictions(many, "one")
     assert np.array_equal(one.artifact(*words).read("probabilities"), predictions(many, both["artifact"]).read("probabilities"))
     assert many.json(*words, "--missing", 2)["missing"] == []
 

@@ -186,7 +186,12 @@ class TestDigests:
     def test_fingerprint(self):
         base = Identity("segment", 1, {"a": 1, "b": None}, {"dataset": "00"})
         assert base.fingerprint == Identity("segment", 1, {"b": None, "a": 1}, {"dataset": "00"}).fingerprint
-        others = [Identity("perturb", 1, base.parameters, base.inputs), Identity("segment", 2, base.parameters, base.inputs), Identity("segment", 1, {"a": 2, "b": None}, base.inputs), Identity("segment", 1, base.parameters, {"dataset": "01"})]
+        others = [
+            Identity("perturb", 1, base.parameters, base.inputs),
+            Identity("segment", 2, base.parameters, base.inputs),
+            Identity("segment", 1, {"a": 2, "b": None}, base.inputs),
+            Identity("segment", 1, base.parameters, {"dataset": "01"}),
+        ]
         assert len({each.fingerprint for each in [base, *others]}) == 5
 
 
@@ -258,7 +263,7 @@ class TestMaking:
 
     def test_an_existing_root_keeps_its_mode_with_a_warning(self, store):
         store.root.mkdir(mode=0o755)
-        os.chmod(store.root, 0o755)
+        store.root.chmod(0o755)
         create(store)
         assert store.root.stat().st_mode & 0o777 == 0o755
         assert any("chmod 700" in line for line in store.said)

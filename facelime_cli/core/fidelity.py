@@ -75,7 +75,7 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], *, fit
         From `surrogate.SURROGATES`.
     kernel_width : float
     top : int
-        How many of the strongest segments have to stay the same for `topk_repeat`.
+        How many of the strongest segments have to stay the same for `topk_repeat`, as far as they can be told from 0.
     seed : int
     picture_id : str
         With the seed, decides folds and draws.
@@ -100,7 +100,7 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], *, fit
         r2=r2,
         rmse=rmse,
         effective_samples=np.full(y.shape[1], effective),
-        topk_repeat=_topk_repeat(fit, errors, top, key, spread >= STILL_PROBABILITY),
+        topk_repeat=_topk_repeat(fit, errors, distinct(interval, top), key, spread >= STILL_PROBABILITY),
         verdict=[_verdict(spread[c], r2[c], limit[c], _imprecision(fit.coefficients[:, c], interval[:, c], top), len(y), z.shape[1]) for c in range(y.shape[1])],
     )
 
@@ -156,23 +156,34 @@ def _imprecision(coefficients: Floats, interval: Floats, top: int) -> float:
     return float(half / largest) if largest > 0 else 0.0
 
 
-def _topk_repeat(fit: Fit, errors: Floats, top: int, key: int, moves: NDArray[np.bool_]) -> Floats:
-    """Return the chance that another run's `top` strongest segments would be the same set, per class; NaN where the model does not move.
+def distinct(interval: Floats, top: int) -> NDArray[np.int64]:
+    """Return how many of the `top` strongest segments can be told from 0, at least one: only their order means anything. (C,) int.
+
+    Parameters
+    ----------
+    interval : (K, C, 2) array
+    top : int
+    """
+    sure = ((interval[..., 0] > 0) | (interval[..., 1] < 0)).sum(axis=0)
+    return np.asarray(np.clip(sure, 1, min(top, len(interval))))
+
+
+def _topk_repeat(fit: Fit, errors: Floats, tops: NDArray[np.int64], key: int, moves: NDArray[np.bool_]) -> Floats:
+    """Return the chance that another run's strongest segments would be the same set, per class; NaN where the model does not move.
 
     A wild bootstrap (Wu, Annals of Statistics 14, 1986): each draw flips the signs of the robust errors at random and carries them through the fit.
     """
     n_samples, n_classes = errors.shape
     signs = (mask_design.random_words(key, 0, DRAWS, n_samples) & 1).astype(np.float64) * 2 - 1
     repeated = np.full(n_classes, np.nan)
-    top = min(top, len(fit.coefficients))
     for c in np.flatnonzero(moves):
         drawn = fit.coefficients[:, c] + (signs * errors[:, c]) @ fit.influence
-        same = _strongest(drawn, top) == _strongest(fit.coefficients[None, :, c], top)
+        same = _strongest(drawn, tops[c]) == _strongest(fit.coefficients[None, :, c], tops[c])
         repeated[c] = same.all(axis=1).mean()
     return repeated
 
 
-def _strongest(coefficients: Floats, top: int) -> NDArray[np.int64]:
+def _strongest(coefficients: Floats, top: np.int64) -> NDArray[np.int64]:
     """Return the `top` strongest segments of each row, in the order of their numbers."""
     return np.sort(np.argsort(-np.abs(coefficients), axis=1, kind="stable")[:, :top], axis=1)
 

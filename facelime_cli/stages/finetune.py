@@ -5,6 +5,7 @@ The input scaling becomes a layer of the saved model, so training and explaining
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,12 +22,17 @@ from facelime_cli.store import Layout
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from facelime_cli import network
     from facelime_cli.stage import Context
     from facelime_cli.store import Artifact, Unit
 
 PRETRAINED = "imagenet"
 FEWEST_CLASSES = 2
+MEMORY_BYTES = 1 << 30
+"""Pictures up to this size are read once; more are read batch by batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +121,13 @@ def _parts(dataset: Artifact) -> dict[str, network.Part]:
 
     labels, split = dataset.read("labels").astype(np.int64), dataset.read("split")
     rows = {name: np.flatnonzero((split == index) & (labels >= 0)) for index, name in enumerate(PARTS)}
-    return {name: network.Part(lambda chosen: dataset.read("images", chosen), part, labels[part]) for name, part in rows.items()}
+    shape = dataset.layout["arrays"]["images"]["shape"]
+    whole = dataset.read("images") if math.prod(shape) <= MEMORY_BYTES else None
+
+    def read(chosen: list[int]) -> NDArray[np.uint8]:
+        return dataset.read("images", chosen) if whole is None else whole[chosen]
+
+    return {name: network.Part(read, part, labels[part]) for name, part in rows.items()}
 
 
 STAGE = Stage(name="finetune", writes="models", version=1, params=Params, plan=plan, help=__doc__, progress="steps")

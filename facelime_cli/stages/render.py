@@ -193,6 +193,7 @@ class _Report:
         return int(unchanged(self._image(row), self.masks.read("fill", slice(row, row + 1))[0], self._segments(row)).sum())
 
     def _explanation(self, row: int, c: int) -> dict[str, Any]:
+        from facelime_cli.core.fidelity import distinct
         from facelime_cli.core.overlay import strongest
 
         coefficients, interval = self.coefficients(row, c), self._of("interval", row)[c]
@@ -206,7 +207,7 @@ class _Report:
             **figures,
             "repeats": figures["topk_repeat"] == figures["topk_repeat"],
             "probability": float(self.full[row][c]),
-            "top": min(int(self.surrogates.parameters["stable_top"]), len(coefficients)),
+            "distinct": int(distinct(interval[:, None], int(self.surrogates.parameters["stable_top"]))[0]),
             "samples": int(self.masks.read("n_samples", slice(row, row + 1))[0]),
             "segments": len(coefficients),
             "strongest": [

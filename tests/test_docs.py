@@ -1,0 +1,51 @@
+"""Documents say what is true today."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facelime_cli.stages import COMMANDS
+from facelime_cli.stages.segment import METHODS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "artifacts" / "README.md"]
+
+
+def test_the_command_reference_is_current():
+    done = subprocess.run([sys.executable, ROOT / "docs" / "reference.py", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_test_above_can_fail(tmp_path):
+    (tmp_path / "docs").mkdir()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "README.md").write_text(text.replace("--batch-size", "--batch"), encoding="utf-8")
+    (tmp_path / "docs" / "reference.py").write_text((ROOT / "docs" / "reference.py").read_text(encoding="utf-8"), encoding="utf-8")
+    done = subprocess.run([sys.executable, tmp_path / "docs" / "reference.py", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "make docs" in done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_links_in_documents_exist(page):
+    text = page.read_text(encoding="utf-8")
+    known = {command.name for command in COMMANDS}
+    used = set(re.findall(r"^\s*(?:\||&&)?\s*facelime ([a-z-]+)", text, re.MULTILINE)) | set(re.findall(r"`facelime ([a-z-]+)", text))
+    assert used - known == set()
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_first_command_of_the_readme_are_the_two_that_set_up():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^make [a-z-]+", text, re.MULTILINE)
+    assert commands[:2] == ["make demo", "make test"]
+
+
+def test_every_segmenter_is_in_the_guide():
+    guide = (ROOT / "docs" / "choices.md").read_text(encoding="utf-8")
+    for method in METHODS:
+        assert f"`{method}`" in guide
