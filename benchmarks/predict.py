@@ -9,6 +9,8 @@ is taken out of facelime's time by running it twice, with few and with many samp
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import statistics
 import subprocess
@@ -66,7 +68,8 @@ def rate_of_lime(net: object, image: np.ndarray, evaluations: int) -> float:
     net.predict(image[None].astype(np.float32), verbose=0)
     begun = time.perf_counter()
     explainer = LimeImageExplainer(random_state=0)
-    explainer.explain_instance(image, lambda x: net.predict(x.astype(np.float32), verbose=0), top_labels=1, num_samples=evaluations, batch_size=LIME_BATCH)
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+        explainer.explain_instance(image, lambda x: net.predict(x.astype(np.float32), verbose=0), top_labels=1, num_samples=evaluations, batch_size=LIME_BATCH)
     return evaluations / (time.perf_counter() - begun)
 
 

@@ -317,37 +317,29 @@ def _first_line(why: BaseException) -> str:
 # Running
 
 
-def composed(network: Any) -> Any:
-    """Put the compose layer in front of a network.
+def composer(size: tuple[int, int]) -> Callable[..., Any]:
+    """Return the function that composes perturbed pictures on the device.
 
-    The result reads packed masks (B, M) uint8, the picture of each row (B,) int32, fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32,
-    and answers (B, C) probabilities: x = fill + (image - fill) · mask[segments], exactly, by choosing each pixel.
+    It reads packed masks (B, M) uint8, the picture of each row (B,) int32, fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32, and returns
+    (B, H, W, 3) float32: x = fill + (image - fill) · mask[segments], exactly, since each pixel is chosen and none computed.
     """
-    k = keras()
-    ops = k.ops
-    size = tuple(network.inputs[0].shape)[1:3]
+    ops = keras().ops
+    n_pixels = size[0] * size[1]
 
-    class Compose(k.layers.Layer):  # type: ignore[misc,name-defined]
-        """Perturbed pictures from masks, on the device."""
+    def compose(bits: Any, index: Any, pictures: Any, segments: Any) -> Any:
+        masks = ops.bitwise_and(ops.right_shift(ops.cast(ops.expand_dims(bits, -1), "int32"), ops.arange(8, dtype="int32")), 1)
+        first = ops.expand_dims(ops.arange(bits.shape[0], dtype="int32") * bits.shape[1] * 8, -1)
+        kept = ops.take(ops.reshape(masks, (-1,)), ops.take(segments, index, axis=0) + first)
+        pixel = (ops.expand_dims(index, -1) * 2 + kept) * n_pixels + ops.arange(n_pixels, dtype="int32")
+        chosen = ops.take(ops.reshape(pictures, (-1, 3)), pixel, axis=0)
+        return ops.cast(ops.reshape(chosen, (-1, *size, 3)), "float32")
 
-        def call(self, bits: Any, index: Any, pictures: Any, segments: Any) -> Any:
-            n_pixels = size[0] * size[1]
-            masks = ops.bitwise_and(ops.right_shift(ops.cast(ops.expand_dims(bits, -1), "int32"), ops.arange(8, dtype="int32")), 1)
-            width = bits.shape[1] * 8
-            first = ops.expand_dims(ops.arange(bits.shape[0], dtype="int32") * width, -1)
-            kept = ops.take(ops.reshape(masks, (-1,)), ops.take(segments, index, axis=0) + first)
-            pixel = (ops.expand_dims(index, -1) * 2 + kept) * n_pixels + ops.arange(n_pixels, dtype="int32")
-            chosen = ops.take(ops.reshape(pictures, (-1, 3)), pixel, axis=0)
-            return ops.cast(ops.reshape(chosen, (-1, *size, 3)), "float32")
-
-    layer = Compose()
-    return lambda bits, index, pictures, segments: network(layer(bits, index, pictures, segments), training=False)
+    return compose
 
 
 def compiled(network: Any) -> Callable[..., NDArray[np.float32]]:
     """Return one compiled call for composition and forward pass, from arrays to (B, C) float32 probabilities."""
-    backend = keras().backend.backend()
-    return _COMPILERS[backend](composed(network), network)
+    return _COMPILERS[keras().backend.backend()](composer(tuple(network.inputs[0].shape)[1:3]), network)
 
 
 def on_device(array: NDArray[Any]) -> Any:
@@ -355,10 +347,12 @@ def on_device(array: NDArray[Any]) -> Any:
     return keras().ops.convert_to_tensor(array)
 
 
-def _compile_tensorflow(call: Callable[..., Any], _: Any) -> Callable[..., NDArray[np.float32]]:
+def _compile_tensorflow(compose: Callable[..., Any], network: Any) -> Callable[..., NDArray[np.float32]]:
     import tensorflow as tf
 
-    function = tf.function(call, autograph=False)
+    # XLA fuses the composition (2 ms a batch of 32 instead of 11); the network itself is faster without it on a processor.
+    fused = tf.function(compose, autograph=False, jit_compile=True)
+    function = tf.function(lambda *arrays: network(fused(*arrays), training=False), autograph=False)
 
     def run(*arrays: Any) -> NDArray[np.float32]:
         try:
@@ -369,14 +363,14 @@ def _compile_tensorflow(call: Callable[..., Any], _: Any) -> Callable[..., NDArr
     return run
 
 
-def _compile_jax(call: Callable[..., Any], network: Any) -> Callable[..., NDArray[np.float32]]:
+def _compile_jax(compose: Callable[..., Any], network: Any) -> Callable[..., NDArray[np.float32]]:
     import jax
 
     k = keras()
 
     def stateless(values: Any, *arrays: Any) -> Any:
         with k.StatelessScope(state_mapping=list(zip(network.variables, values, strict=True))):
-            return call(*arrays)
+            return network(compose(*arrays), training=False)
 
     function = jax.jit(stateless)
     values = [each.value for each in network.variables]
@@ -392,7 +386,7 @@ def _compile_jax(call: Callable[..., Any], network: Any) -> Callable[..., NDArra
     return run
 
 
-def _compile_torch(call: Callable[..., Any], _: Any) -> Callable[..., NDArray[np.float32]]:
+def _compile_torch(compose: Callable[..., Any], network: Any) -> Callable[..., NDArray[np.float32]]:
     import torch
 
     ops = keras().ops
@@ -400,7 +394,8 @@ def _compile_torch(call: Callable[..., Any], _: Any) -> Callable[..., NDArray[np
     def run(*arrays: Any) -> NDArray[np.float32]:
         try:
             with torch.inference_mode():
-                return np.asarray(ops.convert_to_numpy(call(*(ops.convert_to_tensor(array) for array in arrays))))
+                tensors = (ops.convert_to_tensor(array) for array in arrays)
+                return np.asarray(ops.convert_to_numpy(network(compose(*tensors), training=False)))
         except torch.OutOfMemoryError as why:
             raise DeviceMemoryError from why
 

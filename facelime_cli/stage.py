@@ -60,6 +60,32 @@ class Context:
 
 
 @dataclass(frozen=True)
+class Pending:
+    """The units that an invocation has to do; iterating claims one after the other and hands it out."""
+
+    artifact: Artifact
+    indices: list[int]
+    context: Context
+    log: Log
+
+    @property
+    def pictures(self) -> int:
+        """Number of pictures in these units."""
+        return sum(len(range(self.artifact.n)[self.artifact.rows(index)]) for index in self.indices)
+
+    def __iter__(self) -> Iterator[Unit]:
+        """Yield each unit, claimed until the next one is asked for; one that somebody else has finished is passed over."""
+        for index in self.indices:
+            with self.artifact.work_on(index, self.context.console.note) as unit:
+                if unit is None:
+                    continue
+                yield unit
+                if not unit.finished:
+                    raise FacelimeError(f"unit {index} of {self.artifact.kind}/{self.artifact.id} was left unfinished; repeat the command, with --debug if it happens again.")
+                self.log.write("unit", unit=index)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What one invocation of a stage means.
 
@@ -71,7 +97,7 @@ class Plan:
     parameters: Mapping[str, Any]
     name: str
     prepare: Callable[[], Layout]
-    work: Callable[[Artifact, Iterator[Unit]], None]
+    work: Callable[[Artifact, Pending], None]
     inputs: Mapping[str, Artifact] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     finish: Callable[[Artifact], tuple[dict[str, Any], list[str]]] = lambda _: ({}, [])
@@ -183,8 +209,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     worked = 0
     try:
         if pending:
-            units = _claimed(artifact, pending, context, log)
-            plan.work(artifact, units)
+            plan.work(artifact, Pending(artifact, pending, context, log))
             worked = len(pending)
         if len(artifact.done()) == artifact.n_units and not artifact.complete:
             facts, made = plan.finish(artifact)
@@ -216,17 +241,6 @@ def _lay_out(stage: Stage, plan: Plan, context: Context) -> Artifact:
     inputs = {name: {"kind": each.kind, "id": each.id, "digest": each.content} for name, each in plan.inputs.items()}
     inputs |= {name: {"digest": digest} for name, digest in plan.sources.items()}
     return context.store.create(stage.writes, name, _identity(stage, plan), inputs, plan.prepare())
-
-
-def _claimed(artifact: Artifact, pending: list[int], context: Context, log: Log) -> Iterator[Unit]:
-    for index in pending:
-        with artifact.work_on(index, context.console.note) as unit:
-            if unit is None:
-                continue
-            yield unit
-            if not unit.finished:
-                raise FacelimeError(f"unit {index} of {artifact.kind}/{artifact.id} was left unfinished; repeat the command, with --debug if it happens again.")
-            log.write("unit", unit=index)
 
 
 class Log:

@@ -36,6 +36,8 @@ PICTURE_SHARD_BYTES = 16 << 10
 """From this size on, a picture is a chunk of its own inside the unit's file, so that one can be read alone."""
 TEXT_BYTES = 64
 SHORT = 8
+IDS = ".ids"
+"""Folder of a kind that holds, by fingerprint, the id that was agreed on."""
 NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
 ABANDONED_SECONDS = 24 * 3600
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -446,6 +448,10 @@ class Store:
 
     def find(self, kind: str, fingerprint: str) -> Artifact | None:
         """Return the artifact that a fingerprint names, if it is there."""
+        agreed = self.root / kind / IDS / fingerprint
+        if agreed.exists():
+            path = self.root / kind / agreed.read_text(encoding="utf-8")
+            return Artifact(self, path) if path.is_dir() else None
         for path in sorted((self.root / kind).glob(f"*-{fingerprint[:SHORT]}")):
             artifact = Artifact(self, path)
             if artifact.layout["fingerprint"] == fingerprint:
@@ -511,7 +517,7 @@ class Store:
         """Lay an artifact out in a temporary folder and rename it into place; who loses that race uses the winner's."""
         place = self.root / kind
         self._open_root(place)
-        artifact_id = f"{name}-{identity.fingerprint[:SHORT]}"
+        artifact_id = _agreed_id(place, identity.fingerprint, f"{name}-{identity.fingerprint[:SHORT]}")
         temporary = place / f".laying-{uuid.uuid4().hex}"
         _remove_abandoned(place)
         temporary.mkdir(mode=0o700)
@@ -539,6 +545,7 @@ class Store:
     def remove(self, artifact: Artifact) -> None:
         """Delete an artifact; one step makes it invisible, the rest may take its time."""
         artifact.refuse_if_busy(range(0 if artifact.complete else artifact.n_units))
+        (artifact.path.parent / IDS / str(artifact.layout["fingerprint"])).unlink(missing_ok=True)
         gone = artifact.path.with_name(f".laying-{uuid.uuid4().hex}")
         artifact.path.rename(gone)
         shutil.rmtree(gone)
@@ -583,6 +590,20 @@ def _as_numpy(values: Any) -> NDArray[Any]:
     import numpy as np
 
     return np.asarray(values)
+
+
+def _agreed_id(place: Path, fingerprint: str, proposed: str) -> str:
+    """Return the id under which a fingerprint is laid out: whoever proposes first decides, also for those who call it otherwise."""
+    (place / IDS).mkdir(mode=0o700, exist_ok=True)
+    temporary = place / IDS / f".{uuid.uuid4().hex}"
+    files.write_whole(temporary, proposed.encode())
+    try:
+        os.link(temporary, place / IDS / fingerprint)
+    except FileExistsError:
+        return (place / IDS / fingerprint).read_text(encoding="utf-8")
+    finally:
+        temporary.unlink()
+    return proposed
 
 
 def _remove_abandoned(place: Path) -> None:

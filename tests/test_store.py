@@ -259,7 +259,13 @@ class TestMaking:
         winner = create(store)
         fill(winner, [0])
         assert create(store).done() == {0}
-        assert [path.name for path in (store.root / "predictions").iterdir()] == [winner.id]
+        assert [path.name for path in (store.root / "predictions").iterdir() if not path.name.startswith(".")] == [winner.id]
+
+    def test_one_fingerprint_is_one_artifact_whatever_it_is_called(self, store):
+        first, second = create(store, "a"), create(store, "b")
+        assert first.id == second.id
+        store.remove(first)
+        assert create(store, "b").id.startswith("b-")
 
     def test_an_existing_root_keeps_its_mode_with_a_warning(self, store):
         store.root.mkdir(mode=0o755)

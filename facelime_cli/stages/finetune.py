@@ -20,13 +20,13 @@ from facelime_cli.stages.preprocess import PARTS
 from facelime_cli.store import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
     from facelime_cli import network
-    from facelime_cli.stage import Context
+    from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact, Unit
 
 PRETRAINED = "imagenet"
@@ -67,7 +67,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         sources["weights"] = digests.of_file(Path(weights))
     parameters = {**results_of(params), "weights": "file" if sources else weights, "freeze": freeze}
 
-    def work(artifact: Artifact, units: Iterator[Unit]) -> None:
+    def work(artifact: Artifact, units: Pending) -> None:
         for unit in units:
             _train(params, weights, freeze, dataset, artifact, unit, context)
 

@@ -15,13 +15,13 @@ from facelime_cli.stages.perturb import carried
 from facelime_cli.store import ArraySpec, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from facelime_cli.core.fidelity import Explanation
-    from facelime_cli.stage import Context
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.stage import Context, Pending
+    from facelime_cli.store import Artifact
 
 SURROGATES = ("ridge", "linear")
 """The function of the same name is in `core.surrogate`."""
@@ -56,9 +56,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         }
         return Layout(n, arrays, carried(predictions), {"classes": predictions.facts["classes"]})
 
-    def work(artifact: Artifact, units: Iterator[Unit]) -> None:
+    def work(artifact: Artifact, units: Pending) -> None:
         ids, counts, samples = predictions.texts("id"), segments.read("n_segments"), masks.read("n_samples")
-        with context.console.progress("fit-surrogate", artifact.n) as advance:
+        with context.console.progress("fit-surrogate", units.pictures) as advance:
             for unit in units:
                 fitted = []
                 for row in range(unit.rows.start, unit.rows.stop):

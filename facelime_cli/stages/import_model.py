@@ -20,10 +20,10 @@ from facelime_cli.stage import Choice, Execution, Plan, Stage
 from facelime_cli.store import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from facelime_cli.stage import Context
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.stage import Context, Pending
+    from facelime_cli.store import Artifact
 
 FEWEST_CLASSES = 2
 APPLICATIONS = tuple(name for name, entry in BACKBONES.items() if entry.application)
@@ -63,7 +63,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     def checked() -> tuple[Any, str]:
         return _checked(params, classes)
 
-    def work(artifact: Artifact, units: Iterator[Unit]) -> None:
+    def work(artifact: Artifact, units: Pending) -> None:
         from facelime_cli import network
 
         for unit in units:

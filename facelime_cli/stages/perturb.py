@@ -15,12 +15,12 @@ from facelime_cli.stage import Choice, Input, Plan, Stage, results_of
 from facelime_cli.store import ArraySpec, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.stage import Context, Pending
+    from facelime_cli.store import Artifact
 
 FILLS = ("mean", "black")
 """The function of the same name is in `core.fills`."""
@@ -54,9 +54,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         constants = carried(segments) | {"n_samples": (np.full(n, params.samples, np.int32), ("picture",))}
         return Layout(n, arrays, constants)
 
-    def work(artifact: Artifact, units: Iterator[Unit]) -> None:
+    def work(artifact: Artifact, units: Pending) -> None:
         n_bytes = artifact.layout["arrays"]["masks"]["shape"][2]
-        with context.console.progress("perturb", artifact.n) as advance:
+        with context.console.progress("perturb", units.pictures) as advance:
             for unit in units:
                 unit.finish(_perturb_unit(params, segments, dataset, unit.rows, n_bytes))
                 advance(unit.n)

@@ -21,12 +21,12 @@ from facelime_cli.stages.perturb import carried
 from facelime_cli.store import ArraySpec, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context
+    from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact, Unit
 
     Call = Callable[..., NDArray[np.float32]]
@@ -69,7 +69,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         shape = (n, samples, len(model.facts["classes"]))
         return Layout(n, {"probabilities": ArraySpec("float32", shape, ("picture", "sample", "class"), float("nan"), "probability")}, carried(masks), {"classes": model.facts["classes"]})
 
-    def work(artifact: Artifact, units: Iterator[Unit]) -> None:
+    def work(artifact: Artifact, units: Pending) -> None:
         _Predictor(artifact, masks, dataset, model, params, context, until).run(units)
 
     return Plan({"precision": "float32"}, f"{masks.name}-{model.name}", prepare, work, inputs, finish=lambda _: ({"evaluations": int(masks.read("n_samples").sum())}, []))
@@ -108,19 +108,19 @@ class _Predictor:
         self._thread = ThreadPoolExecutor(1)
         self._call: Call | None = None
 
-    def run(self, units: Iterator[Unit]) -> None:
+    def run(self, units: Pending) -> None:
         samples = self.masks.read("n_samples")
-        total = int(samples.sum())
-        first = next(units, None)
+        total = sum(int(samples[self.artifact.rows(unit)].sum()) for unit in units.indices)
+        claimed = iter(units)
+        first = next(claimed, None)
         if first is None:
             return
         self.console.note(f"loading {self.model.kind}/{self.model.id}")
         self._call, batch = self._wait(self._thread.submit(self._load))
         self.batch = self.batch or batch
-        before = sum(int(samples[self.artifact.rows(unit)].sum()) for unit in self.artifact.done())
-        with self.console.progress("predict", total, before, "evaluations") as advance:
+        with self.console.progress("predict", total, unit="evaluations") as advance:
             self._unit(first, advance)
-            for unit in units:
+            for unit in claimed:
                 self._unit(unit, advance)
 
     def _load(self) -> tuple[Call, int]:

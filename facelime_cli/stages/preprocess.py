@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.stage import Context, Pending
+    from facelime_cli.store import Artifact
 
 DEFAULT_SPLIT = "70:20:10"
 PARTS = ("train", "validation", "test")
@@ -84,9 +84,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         readable = _readable(catalog, params, context)
         return _layout(readable, catalog, parameters, with_truth=params.truth is not None, context=context)
 
-    def work(artifact: Artifact, units: Iterator[Unit]) -> None:
+    def work(artifact: Artifact, units: Pending) -> None:
         ids = artifact.texts("id")
-        with Workers(params.workers) as workers, context.console.progress("preprocess", artifact.n) as advance:
+        with Workers(params.workers) as workers, context.console.progress("preprocess", units.pictures) as advance:
             for unit in units:
                 images = workers.map(_square, [(paths[each], params.size) for each in ids[unit.rows]])
                 parts = {"images": _stack(images, advance)}

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.stage import Context, Pending
+    from facelime_cli.store import Artifact
 
 POINTS = 100
 MOST_PROBABLE = 5
@@ -68,8 +68,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     def report() -> _Report:
         return _Report(surrogates, chosen, params.top)
 
-    def work(artifact: Artifact, units: Iterator[Unit]) -> None:
-        with Workers(params.workers) as workers, context.console.progress("render", artifact.n) as advance:
+    def work(artifact: Artifact, units: Pending) -> None:
+        with Workers(params.workers) as workers, context.console.progress("render", units.pictures) as advance:
             for unit in units:
                 panels = [panel for row in range(unit.rows.start, unit.rows.stop) for panel in report().panels(artifact, row)]
                 for _ in workers.map(_draw, panels):

@@ -18,13 +18,13 @@ from facelime_cli.store import ArraySpec, Layout
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.stage import Context, Pending
+    from facelime_cli.store import Artifact
 
 METHODS: dict[str, dict[str, float]] = {
     "quickshift": {"kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2, "sigma": 0.0},
@@ -72,8 +72,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         constants = {"id": (np.array([ids[row] for row in rows], dtype=object), ("picture",)), "row": (np.array(rows, dtype=np.int32), ("picture",))}
         return Layout(len(rows), arrays, constants, {"selection": {"split": params.split, "images": params.images, "first": params.first}})
 
-    def work(artifact: Artifact, units: Iterator[Unit]) -> None:
-        with Workers(params.workers) as workers, context.console.progress("segment", artifact.n) as advance:
+    def work(_: Artifact, units: Pending) -> None:
+        with Workers(params.workers) as workers, context.console.progress("segment", units.pictures) as advance:
             for unit in units:
                 unit.finish(_segment_unit(dataset, rows[unit.rows], ids, (params.method, own), workers, advance))
 
