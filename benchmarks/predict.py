@@ -26,7 +26,8 @@ from lime.lime_image import LimeImageExplainer
 
 from facelime_cli import machine, network
 from facelime_cli.backbones import BACKBONES
-from facelime_cli.core.images import decode, resize
+from facelime_cli.core.images import decode
+from facelime_cli.core.operations import Operations, prepare
 from facelime_cli.stages.predict import PROCESSOR_BATCH
 
 FEW = 64
@@ -88,7 +89,7 @@ def measure(backbone: str, evaluations: int, rounds: int) -> dict[str, list[floa
         for seed in range(rounds):
             rates["bare"].append(rate_of_bare_pass(net, size, evaluations))
             rates["facelime"].append(rate_of_facelime(store, segments, evaluations, seed))
-            rates["lime"].append(rate_of_lime(net, resize(decode(picture), size), evaluations))
+            rates["lime"].append(rate_of_lime(net, prepare(decode(picture), Operations(size)).image, evaluations))
             print(f"{backbone}, round {seed + 1}: " + ", ".join(f"{name} {each[-1]:.1f}/s" for name, each in rates.items()), file=sys.stderr, flush=True)
     return rates
 

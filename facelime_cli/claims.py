@@ -1,7 +1,7 @@
 """A claim says which live process works on a unit.
 
-The files of one unit are `00003.1`, `00003.2`, …: the highest number holds. Taking over means creating the next number, which only one
-process can do, so two that find the same dead claim cannot both win, and a process that was thought dead sees that it was replaced.
+The files of one unit are `00003.N`: the highest number N holds. Taking over means creating the next number, which only one process can do, so two that
+find the same dead claim cannot both win, and a process that was thought dead sees that it was replaced. The first number is the time, so that none is used again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -67,7 +68,7 @@ class Claim:
             held = _newest(folder, unit)
             if held is not None:
                 _refuse_if_alive(held, unit, say, silence_seconds)
-            path = folder / f"{unit:05d}.{1 if held is None else int(held.suffix[1:]) + 1}"
+            path = folder / f"{unit:05d}.{time.time_ns() if held is None else int(held.suffix[1:]) + 1}"
             if _create(path):
                 for older in folder.glob(f"{unit:05d}.*"):
                     if int(older.suffix[1:]) < int(path.suffix[1:]):
@@ -99,7 +100,8 @@ class Claim:
             counter += 1
             if not self.path.exists():
                 return
-            write_json(self.path, _identity(counter), durable=False)
+            with suppress(OSError):  # a full disk ends the work where it writes; a missed beat is made up by the next
+                write_json(self.path, _identity(counter), durable=False)
 
 
 def live_holder(folder: Path, unit: int) -> dict[str, Any] | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import inspect
+import math
 import os
 import re
-import signal
 import sys
 import traceback
 from dataclasses import MISSING, fields
@@ -62,22 +62,6 @@ def _options_of_facelime(*, version: Annotated[bool, typer.Option("--version", h
     del version
 
 
-def main() -> None:
-    """Run the command line."""
-    os.umask(0o077)
-    asked = False
-
-    def stop(number: int, _: Any) -> None:
-        nonlocal asked
-        if not asked:
-            asked = True
-            raise StopRequested(signal.Signals(number).name)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    app()
-
-
 def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
     """Call a command and turn whatever happens into an exit code: the only error boundary."""
     console = Console(quiet=values["quiet"], as_json=values["as_json"])
@@ -88,7 +72,9 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
         sys.stdout.flush()
     except StopRequested as why:
         console.note(f"stopped ({why}); everything done so far is kept, the same command goes on.")
-        _leave_now(EX_TEMPFAIL)
+        if why.device_busy:
+            _leave_now(EX_TEMPFAIL)
+        raise typer.Exit(EX_TEMPFAIL) from None
     except BrokenPipeError:
         _leave_now(0)
     except Exception as why:  # noqa: BLE001 - the one boundary: a user gets a sentence, never a traceback
@@ -105,6 +91,8 @@ def _sentence(why: Exception) -> str:
         return str(why)
     if isinstance(why, OSError) and why.errno == errno.ENOSPC:
         return f"the disk is full ({why.filename or 'while writing the store'}); make room and repeat the command, what is done is kept."
+    if isinstance(why, OSError) and why.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return f"{why.filename} cannot be written or read ({(why.strerror or 'no permission').lower()}); change its permissions, or choose another store with --store."
     if isinstance(why, OSError) and why.strerror:
         return f"{why.strerror.lower()}: {why.filename}; check the path and its permissions."
     return f"unexpected {type(why).__name__}: {why}; --debug shows where. Please report it."
@@ -164,6 +152,9 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
     for name in (*inputs_of(kind), "source"):
         if given.get(name) == "-":
             given[name] = reference_from(sys.stdin.read())
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise CommandLineError(f"--{name.replace('_', '-')} {value} should be a finite number.")
     return kind(**given)
 
 

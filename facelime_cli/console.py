@@ -100,7 +100,10 @@ class Console:
             shown.add_column(column, overflow="fold")
         for row in table.rows:
             shown.add_row(*(Text(cell) for cell in row))
-        self._rich(stderr=False).print(shown)
+        rich = self._rich(stderr=False)
+        with rich.capture() as text:  # printed by Python itself, which leaves a closed pipe to the caller
+            rich.print(shown)
+        print(text.get(), end="")
 
 
 def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iterator[Callable[[int], None]]:

@@ -17,7 +17,11 @@ class CommandLineError(FacelimeError):
 
 
 class NotFoundError(FacelimeError):
-    """A reference or a source that is not there, or that could be several."""
+    """A reference or a source that is not there."""
+
+
+class AmbiguousError(FacelimeError):
+    """A reference that could be several things."""
 
 
 class WrongKindError(FacelimeError):
@@ -37,4 +41,9 @@ class BusyError(FacelimeError):
 
 
 class StopRequested(KeyboardInterrupt):
-    """SIGTERM, SIGINT or a time budget: keep what is done, then exit 75."""
+    """SIGTERM, SIGINT or a time budget: keep what is done, then exit 75.
+
+    `device_busy` says that a call on the device still runs, which nothing can interrupt: then the process must leave without waiting for it.
+    """
+
+    device_busy = False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
+import warnings
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,8 @@ RANGE_TOLERANCE = 1e-6
 BOTH_SIDES = 2
 """Columns of a one-unit sigmoid: [1 - p, p]."""
 BOTH_SIDES_LAYER = "both_sides"
+PASSING_LAYERS = {"Reshape", "Flatten", "Dropout", "Identity"}
+"""Layers that hand values on as they are."""
 
 
 class DeviceMemoryError(FacelimeError):
@@ -47,23 +51,26 @@ def keras() -> Any:
     return sys.modules["keras"]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
     """Hold back what C++ libraries print while they are imported; shown after all when the import fails."""
     if os.environ.get("FACELIME_DEBUG"):
         yield
         return
     sys.stderr.flush()
-    kept = os.dup(2)
+    said, kept = sys.stderr, os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
+        if said is sys.__stderr__:  # what Python itself says in the meantime, in whatever thread, is not held back
+            sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1)
         try:
             yield
-        except BaseException:
+        except Exception:
             held.seek(0)
             os.write(kept, held.read())
             raise
         finally:
+            sys.stderr = said
             os.dup2(kept, 2)
             os.close(kept)
 
@@ -166,9 +173,11 @@ def _application(name: str, size: int, weights: str) -> Any:
     build_it = getattr(keras().applications, name)
     shape = (size, size, 3)
     try:
-        if weights in {"imagenet", "none"}:
-            return build_it(weights=None if weights == "none" else weights, include_top=False, input_shape=shape)
-        base = build_it(weights=None, include_top=False, input_shape=shape)
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():  # Keras tells of its download on stdout
+            warnings.filterwarnings("ignore", message=".*input_shape.*is undefined or non-square")
+            if weights in {"imagenet", "none"}:
+                return build_it(weights=None if weights == "none" else weights, include_top=False, input_shape=shape)
+            base = build_it(weights=None, include_top=False, input_shape=shape)
     except Exception as why:
         if weights == "imagenet" and "fetch" in str(why):
             raise FacelimeError(f"the ImageNet weights of {name} cannot be downloaded ({_first_line(why)}); bring them as a file with --weights FILE.") from why
@@ -206,6 +215,11 @@ def with_scaling(network: Any, *, scaling: str, size: int, n_classes: int, activ
     """
     k = keras()
     channels, outputs = _shapes(network)
+    ends_in = final_activation(network)
+    if activation and ends_in in {"softmax", "sigmoid"}:
+        raise FacelimeError(f"the network ends in {ends_in} already; leave --activation {activation} out.")
+    if activation == "softmax" and outputs == 1:
+        raise FacelimeError("--activation softmax makes 1 of a single output; use --activation sigmoid.")
     inputs = k.Input((size, size, 3), name="display")
     try:
         y = network(scaled(inputs, scaling, channels), training=False)
@@ -243,6 +257,8 @@ def input_size(network: Any) -> int | None:
 def final_activation(network: Any) -> str:
     """Return the name of the activation that makes a network's output, or an empty string when it cannot be told."""
     layer = network.outputs[0]._keras_history.operation  # noqa: SLF001 - Keras has no public way from a tensor to its layer
+    while type(layer).__name__ in PASSING_LAYERS:
+        layer = layer.input._keras_history.operation  # noqa: SLF001 - as above
     if hasattr(layer, "outputs") and hasattr(layer, "layers"):
         return final_activation(layer)
     if type(layer).__name__ in {"Softmax", "Sigmoid"}:
@@ -286,7 +302,7 @@ def load(path: Path) -> Any:
     """Load a saved network; code inside the file is refused."""
     try:
         return keras().models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError, AttributeError) as why:
+    except (ValueError, TypeError, OSError, KeyError, AttributeError, zipfile.BadZipFile) as why:
         raise BrokenError(f"{path} cannot be loaded as a Keras model ({_first_line(why)}); give a .keras or .h5 file of a whole model, or --backbone NAME for a file of weights alone.") from why
 
 
@@ -302,7 +318,10 @@ def application_with_weights(backbone: str, file: Path, n_classes: int, size: in
     if not entry.application:
         raise FacelimeError(f"--backbone {backbone} is no network that a weights file from outside fits; use {', '.join(name for name, each in BACKBONES.items() if each.application)}.")
     fresh_names()
-    network = getattr(keras().applications, entry.application)(weights=None, classes=n_classes, input_shape=(size, size, 3))
+    try:
+        network = getattr(keras().applications, entry.application)(weights=None, classes=n_classes, input_shape=(size, size, 3))
+    except ValueError as why:
+        raise FacelimeError(f"{backbone} cannot be built for {size} pixels ({_first_line(why)}); choose another --size.") from why
     try:
         network.load_weights(file)
     except (ValueError, KeyError, OSError) as why:
@@ -457,8 +476,11 @@ def train(network: Any, part: Part, validation: Part, how: Training, said: Calla
     k.utils.set_random_seed(how.seed)
     network.compile(optimizer=k.optimizers.Adam(how.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     monitored = "val_loss" if len(validation.rows) else "loss"
+    if read_history(how.history) and not math.isfinite(read_history(how.history)[-1]["loss"]):
+        raise _diverged(how)
     best = how.backup.with_name("best.weights.h5")
     callbacks = [
+        k.callbacks.TerminateOnNaN(),
         k.callbacks.BackupAndRestore(str(how.backup), delete_checkpoint=False),
         k.callbacks.CSVLogger(str(how.history), append=True),
         _progress(how.epochs, said, advance),
@@ -467,7 +489,13 @@ def train(network: Any, part: Part, validation: Part, how: Training, said: Calla
     network.fit(
         _batches(part, how.batch_size, how.seed), epochs=how.epochs, validation_data=_batches(validation, how.batch_size, None) if len(validation.rows) else None, callbacks=callbacks, verbose=0
     )
+    if not best.exists() or not all(math.isfinite(row["loss"]) for row in read_history(how.history)) or not read_history(how.history):
+        raise _diverged(how)
     network.load_weights(best)
+
+
+def _diverged(how: Training) -> FacelimeError:
+    return FacelimeError(f"training diverged: the loss is no number any more; repeat it with a --learning-rate lower than {how.learning_rate:g}.")
 
 
 def _progress(epochs: int, said: Callable[[str], None], advance: Callable[[int], None]) -> Any:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from facelime_cli.errors import FacelimeError
+from facelime_cli.errors import BusyError, FacelimeError
 from facelime_cli.store import Identity, check_name, name_from
 
 if TYPE_CHECKING:
@@ -174,7 +174,9 @@ def reference_from(text: str) -> str:
         value = json.loads(lines[-1])
     except ValueError:
         return lines[-1]
-    if isinstance(value, dict) and isinstance(value.get("artifact"), str):
+    if not isinstance(value, dict):
+        return lines[-1]
+    if isinstance(value.get("artifact"), str):
         return str(value["artifact"])
     raise FacelimeError(f"standard input ends with {lines[-1][:80]!r}, which has no `artifact`; pipe a reference, or the --json result of a stage.")
 
@@ -199,11 +201,14 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
         if context.name:
             context.store.name(artifact, check_name(context.name))
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
+    fresh = artifact is None
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact
     if context.name:
         context.store.name(artifact, check_name(context.name))
     pending = [unit for unit in artifact.shard(context.shard.index, context.shard.count) if unit not in artifact.done()]
     artifact.refuse_if_busy(pending)
+    if not artifact.shard(context.shard.index, context.shard.count):
+        context.console.note(f"shard {context.shard.index} of {context.shard.count} has nothing to do: there are {artifact.n_units} units of up to {artifact.layout['unit_pictures']} pictures.")
     log = Log(artifact, context.shard)
     log.write("begin", units=pending)
     worked = 0
@@ -211,14 +216,28 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
         if pending:
             plan.work(artifact, Pending(artifact, pending, context, log))
             worked = len(pending)
-        if len(artifact.done()) == artifact.n_units and not artifact.complete:
-            facts, made = plan.finish(artifact)
-            artifact.seal(facts, made)
+        if len(artifact.done()) == artifact.n_units:
+            _seal(artifact, plan, context)
     except BaseException as why:
         log.write("end", error=type(why).__name__)
+        if fresh and isinstance(why, FacelimeError) and not artifact.done() and context.shard.count == 1:
+            context.store.remove(artifact)
         raise
     log.write("end", units=worked, complete=artifact.complete)
+    if not artifact.complete:
+        context.console.note(f"{artifact.kind}/{artifact.id}: {artifact.progress}; other shards are not done yet.")
     return Result(artifact, reused=False, seconds=time.monotonic() - begun)
+
+
+def _seal(artifact: Artifact, plan: Plan, context: Context) -> None:
+    """Finish and seal an artifact whose units are all done, unless another process is at it."""
+    try:
+        with artifact.sealing(context.console.note) as mine:
+            if mine:
+                facts, made = plan.finish(artifact)
+                artifact.seal(facts, made)
+    except BusyError:
+        context.console.note(f"another process is sealing {artifact.kind}/{artifact.id}.")
 
 
 def find(stage: Stage, params: Any, context: Context) -> tuple[Plan, Artifact | None]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import claims, digests, files, machine
-from facelime_cli.errors import BrokenError, FacelimeError, IncompleteError, NotFoundError, WrongKindError
+from facelime_cli.errors import AmbiguousError, BrokenError, FacelimeError, IncompleteError, NotFoundError, WrongKindError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +39,8 @@ SHORT = 8
 IDS = ".ids"
 """Folder of a kind that holds, by fingerprint, the id that was agreed on."""
 NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
+LAYOUT_KEYS = {"schema", "stage", "stage_version", "id", "name", "fingerprint", "parameters", "inputs", "n", "unit_pictures", "arrays", "facts", "execution", "begun"}
+RECORD_KEYS = {"unit", "rows", "seconds", "pictures", "files", "facts"}
 ABANDONED_SECONDS = 24 * 3600
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 ZARR_ERRORS = (ValueError, TypeError, KeyError, RuntimeError, OSError)
@@ -68,7 +70,8 @@ class ArraySpec:
 class Layout:
     """What an artifact holds before any work is done: arrays that are known (`constants`) and arrays to be filled.
 
-    `facts` go into the manifest as they are. `n` is the number of pictures; an artifact of files alone has one.
+    `facts` go into the manifest as they are; `execution` is how the work was begun (a batch size), which later processes keep to. `n` is the number of pictures; an
+    artifact of files alone has one.
     """
 
     n: int
@@ -76,6 +79,7 @@ class Layout:
     constants: Mapping[str, tuple[NDArray[Any], tuple[str, ...]]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     unit_pictures: int = UNIT_PICTURES
+    execution: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,10 +119,16 @@ class Artifact:
     def layout(self) -> dict[str, Any]:
         """What was known when the artifact was laid out."""
         if self._layout is None:
+            remedy = f"remove it (`facelime remove {self.kind}/{self.id}`) and make it again"
             try:
-                self._layout = files.read_json(self.path / "layout.json")
+                layout = files.read_json(self.path / "layout.json")
             except FileNotFoundError as why:
-                raise BrokenError(f"{self.kind}/{self.id} has no layout.json; remove it (`facelime remove {self.kind}/{self.id}`) and make it again.") from why
+                raise BrokenError(f"{self.kind}/{self.id} has no layout.json; {remedy}.") from why
+            if missing := LAYOUT_KEYS - set(layout):
+                raise BrokenError(f"the layout.json of {self.kind}/{self.id} lacks {', '.join(sorted(missing))}; {remedy}.")
+            if self.complete and "layout" in (manifest := files.read_json(self.path / "manifest.json")) and digests.of_value(layout) != manifest["layout"]:
+                raise BrokenError(f"the layout.json of {self.kind}/{self.id} is not the one it was sealed with; {remedy}.")
+            self._layout = layout
         return self._layout
 
     @property
@@ -141,7 +151,16 @@ class Artifact:
     @property
     def progress(self) -> str:
         """How far the work is, in words."""
-        return f"{len(self.done())} of {self.n_units} units done"
+        at_work = len([path for path in (self.path / "work").glob("[0-9]*") if path.is_dir()])
+        return f"{len(self.done())} of {self.n_units} units done" + (f", {at_work} begun" if at_work else "")
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What it was made from; empty when its layout cannot be read, since such an artifact cannot be used."""
+        try:
+            return dict(self.layout["inputs"])
+        except BrokenError:
+            return {}
 
     @property
     def name(self) -> str:
@@ -184,10 +203,15 @@ class Artifact:
         return str(self.manifest["content"])
 
     def input(self, kind: str) -> Artifact:
-        """Return the nearest artifact of a kind among the inputs, their inputs, and so on."""
-        for artifact in lineage(self):
-            if artifact.kind == kind:
-                return artifact
+        """Return the nearest artifact of a kind among the inputs, their inputs, and so on; it must be the only one at its distance."""
+        level = [self]
+        while level:
+            level = [self.store.stored(each["kind"], each["id"]) for artifact in level for each in artifact.layout["inputs"].values() if "id" in each]
+            found = {artifact.id: artifact for artifact in level if artifact.kind == kind}
+            if len(found) > 1:
+                raise BrokenError(f"{self.kind}/{self.id} was made from several {kind}: {', '.join(found)}.")
+            if found:
+                return next(iter(found.values()))
         raise NotFoundError(f"{self.kind}/{self.id} was not made from any of {kind}.")
 
     # Reading
@@ -196,11 +220,25 @@ class Artifact:
         """Return an array, or some of its pictures; a broken chunk is named, never a traceback."""
         try:
             array = self._group("r")[name]
+            self._check_files(name, array, rows)
             return _as_numpy(array[:] if rows is None else array[rows] if isinstance(rows, slice) else array.oindex[list(rows)])
         except ZARR_ERRORS as why:
             raise BrokenError(
                 f"array `{name}` of {self.kind}/{self.id} cannot be read ({_first_line(why)}); `facelime verify {self.kind}/{self.id}` names the broken units, `facelime repair` makes room for them."
             ) from why
+
+    def _check_files(self, name: str, array: Any, rows: slice | Sequence[int] | None) -> None:
+        """Raise when a file that must be there is not: zarr would silently give the fill value."""
+        import itertools
+
+        shape, part = array.shape, array.shards or array.chunks
+        wanted = range(shape[0])[rows] if isinstance(rows, slice) else range(shape[0]) if rows is None else rows
+        written = range(shape[0]) if self.complete or "digest" in self.layout["arrays"][name] else [row for unit in self.done() for row in range(shape[0])[self.rows(unit)]]
+        for chunk in {row // part[0] for row in set(wanted).intersection(written)}:
+            for rest in itertools.product(*(range(-(-length // step)) for length, step in zip(shape[1:], part[1:], strict=True))):
+                path = self.path / "arrays.zarr" / name / ".".join(map(str, ("c", chunk, *rest)))
+                if not path.exists():
+                    raise ValueError(f"{path.name} is missing")
 
     def file(self, name: str) -> Path:
         """Return the path of one of its files; the folders above it are made."""
@@ -221,18 +259,19 @@ class Artifact:
     # Units
 
     def record(self, unit: int) -> dict[str, Any] | None:
-        """Return what is written of a finished unit, or None while it is pending."""
+        """Return what is written of a finished unit, or None while it is pending; a record that cannot be read is as good as none."""
         path = self.path / "units" / f"{unit:05d}.json"
         try:
-            return files.read_json(path)
-        except FileNotFoundError:
+            record = files.read_json(path)
+        except (FileNotFoundError, BrokenError):
             return None
+        return record if set(record) >= RECORD_KEYS else None
 
     def done(self) -> set[int]:
         """Return the units that are finished."""
         if self.complete:
             return set(range(self.n_units))
-        return {int(path.stem) for path in (self.path / "units").glob("[0-9]*.json")}
+        return {int(path.stem) for path in (self.path / "units").glob("[0-9]*.json") if self.record(int(path.stem)) is not None}
 
     def shard(self, index: int, count: int) -> range:
         """Return the contiguous run of units that shard `index` of `count` owns, counted from 1."""
@@ -249,9 +288,15 @@ class Artifact:
         with claims.Claim.take(self.path / "claims", unit, say) as claim:
             yield None if self.record(unit) or self.complete else Unit(self, unit, claim)
 
-    def refuse_if_busy(self, units: Iterable[int]) -> None:
-        """Raise `BusyError` when a live process of this host holds one of these units."""
-        for unit in units:
+    @contextmanager
+    def sealing(self, say: Callable[[str], None]) -> Iterator[bool]:
+        """Claim the sealing, so that one process does it; False when it was done in the meantime."""
+        with claims.Claim.take(self.path / "claims", self.n_units, say):
+            yield not self.complete
+
+    def refuse_if_busy(self, units: Iterable[int] | None = None) -> None:
+        """Raise `BusyError` when a live process of this host holds one of these units, or any."""
+        for unit in sorted({int(path.stem) for path in (self.path / "claims").glob("[0-9]*")}) if units is None else units:
             holder = claims.live_holder(self.path / "claims", unit)
             if holder is not None:
                 raise claims.refusal(unit, holder)
@@ -288,6 +333,7 @@ class Artifact:
         return {
             **{k: layout[k] for k in ("schema", "stage", "stage_version", "id", "name", "fingerprint", "parameters", "inputs", "n", "unit_pictures")},
             "seed": layout["parameters"].get("seed"),
+            "layout": digests.of_value(layout),
             "content": digests.of_value(content),
             "arrays": arrays,
             "files": file_digests,
@@ -383,6 +429,7 @@ class Unit:
             for path in (self.artifact.path / "arrays.zarr" / name).glob(f"c.{self.index}*"):
                 if path.name.split(".")[1] == str(self.index):
                     files.sync(path)
+            files.sync(self.artifact.path / "arrays.zarr" / name)
             pictures[name] = digests.of_pictures(part)
         for name in made:
             files.sync(self.artifact.path / name)
@@ -465,23 +512,28 @@ class Store:
             if explicit not in kinds:
                 raise WrongKindError(f"{reference} is one of {explicit}, but this command reads {' or '.join(kinds)}.")
             return self._resolve_among(rest, (explicit,), reference)
-        try:
-            return self._resolve_among(reference, kinds, reference)
-        except NotFoundError as why:
-            others = self._matches(reference, [kind for kind in KINDS if kind not in kinds])
-            if not others:
-                raise
-            raise WrongKindError(f"{reference} is one of {others[0].kind}, but this command reads {' or '.join(kinds)}.") from why
+        if others := self._elsewhere(reference, kinds):
+            raise WrongKindError(f"{reference} is one of {others[0].kind}, but this command reads {' or '.join(kinds)}.")
+        return self._resolve_among(reference, kinds, reference)
+
+    def _elsewhere(self, reference: str, kinds: Sequence[str]) -> list[Artifact]:
+        """Return what a reference names exactly among other kinds, or begins with when it names nothing among these."""
+        if self._exact(reference, kinds):
+            return []
+        others = [kind for kind in KINDS if kind not in kinds]
+        return self._exact(reference, others) or ([] if self._matches(reference, kinds) else self._matches(reference, others))
 
     def _resolve_among(self, reference: str, kinds: Sequence[str], said: str) -> Artifact:
         found = [] if reference.startswith(("./", "../", "/")) else self._matches(reference, kinds)
         if len(found) == 1:
             return found[0]
         if found:
-            raise NotFoundError(f"{said} could be {', '.join(f'{each.kind}/{each.id}' for each in found)}; give more of the id.")
+            raise AmbiguousError(f"{said} could be {', '.join(f'{each.kind}/{each.id}' for each in found)}; give more of the id.")
         path = Path(reference)
         if (path / "layout.json").is_file() and path.absolute().parent.name in kinds:
-            return Artifact(Store(path.absolute().parent.parent, self._warn), path.absolute())
+            if path.resolve().parent.parent != self.root.resolve():
+                raise NotFoundError(f"{said} lies in another store; name that with --store {path.parent.parent}.")
+            return Artifact(self, path.absolute())
         if (path / "layout.json").is_file():
             raise WrongKindError(f"{said} is one of {path.absolute().parent.name}, but this command reads {' or '.join(kinds)}.")
         raise NotFoundError(f"nothing called {said!r} among the {' or '.join(kinds)} of {self.root}; `facelime status` lists what is there.")
@@ -489,14 +541,16 @@ class Store:
     def _matches(self, reference: str, kinds: Sequence[str]) -> list[Artifact]:
         if not NAME.fullmatch(reference):
             return []
+        return self._exact(reference, kinds) or [each for each in self.artifacts(kinds) if each.id.startswith(reference)]
+
+    def _exact(self, reference: str, kinds: Sequence[str]) -> list[Artifact]:
+        """Return the artifact with this id, or the newest with this name."""
+        if not NAME.fullmatch(reference):
+            return []
         everything = self.artifacts(kinds)
-        exact = [each for each in everything if each.id == reference]
-        if exact:
-            return exact
+        found = [each for each in everything if each.id == reference]
         named = [each for each in everything if (each.path / "names" / reference).exists()]
-        if named:
-            return [self._newest(named, reference)]
-        return [each for each in everything if each.id.startswith(reference)]
+        return found or ([self._newest(named, reference)] if named else [])
 
     def _newest(self, named: list[Artifact], name: str) -> Artifact:
         ready = [each for each in named if each.complete]
@@ -509,7 +563,7 @@ class Store:
 
     def dependents(self, artifact: Artifact) -> list[Artifact]:
         """Return the artifacts that were made directly from one."""
-        return [each for each in self.artifacts() if any(i.get("kind") == artifact.kind and i.get("id") == artifact.id for i in each.layout["inputs"].values())]
+        return [each for each in self.artifacts() if any(i.get("kind") == artifact.kind and i.get("id") == artifact.id for i in each.inputs.values())]
 
     # Making
 
@@ -544,8 +598,9 @@ class Store:
 
     def remove(self, artifact: Artifact) -> None:
         """Delete an artifact; one step makes it invisible, the rest may take its time."""
-        artifact.refuse_if_busy(range(0 if artifact.complete else artifact.n_units))
-        (artifact.path.parent / IDS / str(artifact.layout["fingerprint"])).unlink(missing_ok=True)
+        artifact.refuse_if_busy()
+        for agreed in (artifact.path.parent / IDS).glob(f"{artifact.id.rpartition('-')[2]}*"):
+            agreed.unlink(missing_ok=True)
         gone = artifact.path.with_name(f".laying-{uuid.uuid4().hex}")
         artifact.path.rename(gone)
         shutil.rmtree(gone)
@@ -629,6 +684,7 @@ def _layout_json(artifact_id: str, name: str, identity: Identity, inputs: Mappin
         "unit_pictures": unit_pictures,
         "arrays": arrays,
         "facts": dict(layout.facts),
+        "execution": dict(layout.execution),
         "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -693,14 +749,8 @@ def write_hdf5(artifact: Artifact, path: Path) -> None:
         out.attrs["kind"], out.attrs["id"] = artifact.kind, artifact.id
         for name, spec in artifact.layout["arrays"].items():
             dtype = h5py.string_dtype() if spec["dtype"] == "string" else np.dtype(spec["dtype"])
-            whole = out.create_dataset(
-                name,
-                shape=tuple(spec["shape"]),
-                dtype=dtype,
-                chunks=(1, *spec["shape"][1:]) if len(spec["shape"]) > 1 else None,
-                compression="gzip" if len(spec["shape"]) > 1 else None,
-                fletcher32=len(spec["shape"]) > 1,
-            )
+            filters = {"compression": "gzip", "fletcher32": True} if len(spec["shape"]) > 1 and spec["dtype"] != "string" else {}
+            whole = out.create_dataset(name, shape=tuple(spec["shape"]), dtype=dtype, chunks=(1, *spec["shape"][1:]) if filters else None, **filters)
             for unit in range(artifact.n_units):
                 rows = artifact.rows(unit)
                 part = artifact.read(name, rows)

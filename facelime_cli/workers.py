@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from facelime_cli.errors import FacelimeError
 from facelime_cli.machine import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import ProcessPoolExecutor
     from types import TracebackType
 
 T = TypeVar("T")
 R = TypeVar("R")
 FEWEST_ITEMS = 4
 """Starting a process costs about as much as this many pictures."""
+AHEAD_PER_PROCESS = 8
+"""Pictures handed out before the first result is taken, so that memory does not grow with their number."""
 
 
 class Workers:
@@ -22,29 +27,59 @@ class Workers:
 
     def __init__(self, processes: int | None) -> None:
         self._processes = processes or cores()
-        self._pool: Any = None
+        self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         """Nothing is started yet."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        """End the processes at once: every result that counts has been received."""
+        """Let every process end after the picture that it is at."""
         if self._pool is not None:
-            self._pool.terminate()
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """Yield the results in the order of the items."""
         if self._pool is None and (self._processes == 1 or len(items) < FEWEST_ITEMS):
             return map(function, items)
+        return self._parallel(function, items)
+
+    def _parallel(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+        pool = self._started()
+        waiting: list[Any] = []
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > AHEAD_PER_PROCESS * self._processes:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        except BrokenProcessPool as why:
+            raise FacelimeError("a worker process was killed, most likely because memory ran out; use fewer with --workers. What is done is kept, the same command goes on.") from why
+
+    def _started(self) -> ProcessPoolExecutor:
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
         if self._pool is None:
-            import multiprocessing
-
-            self._pool = multiprocessing.get_context("spawn").Pool(self._processes, initializer=_leave_signals_to_parent)
-        results: Iterator[R] = self._pool.imap(function, items)
-        return results
+            self._pool = ProcessPoolExecutor(self._processes, multiprocessing.get_context("spawn"), initializer=_follow_parent)
+        return self._pool
 
 
-def _leave_signals_to_parent() -> None:
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent, and never outlive it."""
+    import multiprocessing
+    import os
+    import threading
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -16,6 +16,7 @@ from PIL import Image
 from facelime_cli.console import Console
 from facelime_cli.store import Store
 from tests.conftest import write_faces
+from tests.test_stages import words_of
 
 
 class TestErrors:
@@ -119,6 +120,32 @@ class TestErrors:
         assert facelime("nothing").exit_code == 2
 
 
+NUMBERS = {
+    "preprocess": ["--size", "--seed", "--folds", "--crop-border", "--contrast", "--workers"],
+    "finetune": ["--epochs", "--batch-size", "--learning-rate", "--seed"],
+    "segment": ["--first", "--kernel-size", "--max-dist", "--ratio", "--segments", "--compactness", "--sigma", "--workers"],
+    "perturb": ["--samples", "--probability", "--seed"],
+    "predict": ["--batch-size"],
+    "fit-surrogate": ["--kernel-width", "--stable-top"],
+    "render": ["--top", "--workers"],
+}
+
+
+@pytest.mark.parametrize("value", ["-1", "inf", "nan", "x"])
+@pytest.mark.parametrize(("stage", "option"), [(stage, option) for stage, options in NUMBERS.items() for option in options])
+def test_a_number_out_of_range_is_a_wrong_command_line(chain, faces, stage, option, value):
+    """Whatever is typed for a number, nothing is begun and no traceback shown."""
+    if value == "-1" and (stage, option) == ("perturb", "--seed"):
+        pytest.skip("any whole number is a seed of masks")
+    words = words_of(stage, chain, faces)
+    if option in {"--kernel-size", "--max-dist", "--ratio"}:
+        words = words[:-4]
+    result = chain.facelime(*words, option, value)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "unexpected" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 class TestPreprocess:
     def test_unreadable_files_are_named_and_counted(self, facelime, tmp_path):
         folder = write_faces(tmp_path / "some", 12, 24)
@@ -160,7 +187,7 @@ class TestPreprocess:
         face.save(folder / "loose.png")
         face.convert("RGB").save(folder / "normal" / "face-000.jpg")
         result = facelime("preprocess", folder, "--size", 24, "--name", "x")
-        assert "1 pictures lie beside the class folders" in result.stderr
+        assert "1 pictures have no class" in result.stderr
         data = Store(facelime.store).resolve("x")
         assert {"loose", "normal/face-000.png", "normal/face-000.jpg", "normal/face-002"} < set(data.texts("id"))
 
@@ -276,7 +303,7 @@ class TestCommands:
         assert re.fullmatch(r"facelime \d+\.\d+\.\d+\n", done.stdout)
 
     def test_completion(self):
-        environment = {**os.environ, "_FACELIME_COMPLETE": "complete_bash", "COMP_WORDS": "facelime pre", "COMP_CWORD": "1"}
+        environment = {**os.environ, "_FACELIME_COMPLETE": "complete_bash", "COMP_WORDS": "facelime prep", "COMP_CWORD": "1"}
         done = subprocess.run([str(Path(sys.executable).parent / "facelime")], env=environment, capture_output=True, text=True, check=False)
         assert done.stdout.split() == ["preprocess"]
 
@@ -297,6 +324,37 @@ class TestStreams:
             advance(4)
         said = capsys.readouterr().err
         assert re.match(r"work: 4 of 10 pictures, [\d.]+ pictures/s, about \d+ s left\n", said)
+
+
+def test_a_report_shows_the_pictures_that_were_explained(chain, tmp_path):
+    """Not those that the network was trained on: the dataset is that of the segments."""
+    run = chain.facelime
+    rng = np.random.default_rng(3)
+    (tmp_path / "noise").mkdir()
+    Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).resize((12, 12)).resize((48, 48)).save(tmp_path / "noise" / "other.png")
+    report = run.artifact("explain", tmp_path / "noise", "--model", "small", "--method", "slic", "--samples", 30, "--segments", 9)
+    page = (report.path / "index.html").read_text(encoding="utf-8")
+    assert "The label is" not in page
+    figure = np.asarray(Image.open(next((report.path / "figures").glob("*.png"))).convert("RGB")).astype(int)
+    wanted = np.asarray(Image.open(tmp_path / "noise" / "other.png")).astype(int)
+    panel = figure[:, : figure.shape[1] // 4]
+    colours = {tuple(colour) for colour in panel.reshape(-1, 3).tolist()}
+    assert np.mean([tuple(colour) in colours for colour in wanted[4::12, 4::12].reshape(-1, 3).tolist()]) > 0.6
+
+
+def test_a_killed_worker_is_a_sentence(facelime, command, tmp_path):
+    folder = write_faces(tmp_path / "some", 60, 400)
+    words = ["preprocess", str(folder), "--size", "1600", "--workers", "2", "--store", str(facelime.store)]
+    process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until, spawned = time.monotonic() + 60, []
+    while not spawned and time.monotonic() < until:
+        time.sleep(0.1)
+        spawned = [pid for pid in children.read_text().split() if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(int(spawned[-1]), 9)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, ""), stderr
+    assert "a worker process was killed" in stderr
 
 
 class TestReport:

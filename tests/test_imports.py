@@ -54,7 +54,7 @@ def commands_without_network(chain, faces, tmp_path):
 @pytest.mark.parametrize("name", ["preprocess", "segment", "perturb", "fit-surrogate", "render", "predict, when it is found", "finetune, when it is found", "status", "show", "verify", "export"])
 def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
     words = commands_without_network(chain, faces, tmp_path)[name]
-    packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *map(str, words)], chain.facelime.store)
+    packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *map(str, words), "--debug"], chain.facelime.store)
     assert done.returncode == 0, done.stderr[-500:]
     assert packages & NETWORKS == set()
     assert "facelime_cli" in packages
@@ -62,6 +62,6 @@ def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
 
 def test_the_test_above_can_fail_too(chain):
     words = ["predict", chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 3, "--seed", 4).id, "--model", "small"]
-    packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *words], chain.facelime.store)
+    packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *words, "--debug"], chain.facelime.store)
     assert done.returncode == 0, done.stderr[-500:]
     assert packages & NETWORKS >= {"tensorflow", "keras"}

@@ -32,7 +32,20 @@ def words_of(stage, chain, faces):
 
 
 CHANGES = {
-    "preprocess": {"size": 32, "split": "60:20:20", "group_pattern": r"(\d)", "seed": 5},
+    "preprocess": {
+        "size": 32,
+        "split": "60:20:20",
+        "folds": 4,
+        "group_pattern": r"(\d)",
+        "label_pattern": r"face-\d\d(\d)",
+        "fit": "pad",
+        "crop": "face",
+        "crop_border": 5.0,
+        "white_balance": "shades-of-gray",
+        "equalize": True,
+        "contrast": 1.5,
+        "seed": 5,
+    },
     "finetune": {"backbone": "mobilenetv2", "weights": "none", "epochs": 3, "batch_size": 8, "learning_rate": 0.1, "freeze": "1", "seed": 1},
     "segment": {"method": "quickshift", "kernel_size": 3.0, "max_dist": 9.0, "ratio": 0.5, "segments": 20, "compactness": 1.0, "sigma": 1.0, "split": "train", "images": "face-001", "first": 2},
     "perturb": {"samples": 91, "probability": 0.6, "fill": "black", "seed": 1},
@@ -53,13 +66,13 @@ NEUTRAL = {
     "render": {"workers": 1},
 }
 """For each stage, another value of every parameter that does not."""
-CHOOSES = {"source", "truth", "split", "images", "first"}
+CHOOSES = {"source", "truth", "split", "images", "first", "table", "id_column", "label_column", "group_column", "one_per_group", "class_names"}
 """Marked as execution, since not their words but what they choose is in the fingerprint."""
 
 
 def base_params(stage, chain, faces):
     inputs = {
-        "preprocess": {"source": Path(faces), "size": 48},
+        "preprocess": {"source": [Path(faces)], "size": 48},
         "finetune": {"dataset": "faces", "backbone": "cnn", "epochs": 2},
         "segment": {"dataset": "faces", "split": "test", "first": 3, "method": "slic", "segments": 12},
         "perturb": {"segmentation": chain["segment"].id, "samples": 90},

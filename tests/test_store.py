@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facelime_cli import claims, digests, files
-from facelime_cli.errors import BrokenError, BusyError, FacelimeError, IncompleteError, NotFoundError, WrongKindError
+from facelime_cli.errors import AmbiguousError, BrokenError, BusyError, FacelimeError, IncompleteError, NotFoundError, WrongKindError
 from facelime_cli.store import PART_BYTES, ArraySpec, Identity, Layout, Store, check_name, name_from
 
 N = 70
@@ -71,7 +71,7 @@ class TestReferences:
 
     def test_an_ambiguous_prefix_lists_the_candidates(self, store):
         both = {complete(store, "abc").id, complete(store, "abd", seed=1).id}
-        with pytest.raises(NotFoundError) as why:
+        with pytest.raises(AmbiguousError) as why:
             store.resolve("ab")
         assert all(each in str(why.value) for each in both)
 
@@ -81,6 +81,17 @@ class TestReferences:
         assert store.resolve(f"./{artifact.id}").id == artifact.id
         with pytest.raises(NotFoundError):
             store.resolve("./a")
+
+    def test_a_path_into_another_store_is_refused(self, store, tmp_path):
+        other = complete(Store(tmp_path / "elsewhere"), "a")
+        with pytest.raises(NotFoundError, match="--store"):
+            store.resolve(str(other.path))
+
+    def test_an_exact_name_of_another_kind_is_not_the_beginning_of_an_id(self, store):
+        complete(store, "xray", kind="datasets")
+        complete(store, "xray-slic", seed=1, kind="masks")
+        with pytest.raises(WrongKindError, match="datasets"):
+            store.resolve("xray", ("masks",))
 
     def test_a_wrong_kind_is_named(self, store):
         artifact = complete(store, "a")
@@ -234,6 +245,44 @@ class TestBroken:
         with pytest.raises(BrokenError, match=r"`values` of predictions/.*facelime verify"):
             artifact.read("values")
 
+    def test_a_missing_file_is_never_read_as_the_fill_value(self, artifact):
+        self.chunk(artifact).unlink()
+        assert artifact.read("values", slice(0, 32)).shape == (32, 5, 2)
+        for rows in (None, slice(30, 40), [0, 63]):
+            with pytest.raises(BrokenError, match=r"c\.1\.0\.0 is missing"):
+                artifact.read("values", rows)
+
+    @pytest.mark.parametrize("text", [None, "{", "{}", "[]"])
+    def test_a_broken_layout_hides_and_blocks_nothing(self, store, artifact, text):
+        other = complete(store, "other", seed=9)
+        path = artifact.path / "layout.json"
+        path.unlink()
+        if text is not None:
+            path.write_text(text)
+        broken = store.stored("predictions", artifact.id)
+        with pytest.raises(BrokenError, match="facelime remove"):
+            _ = broken.layout
+        assert store.resolve("other").manifest
+        store.remove(other)
+        store.remove(broken)
+        assert store.artifacts() == []
+
+    def test_a_changed_layout_is_noticed(self, store, artifact):
+        path = artifact.path / "layout.json"
+        changed = json.loads(path.read_text()) | {"unit_pictures": 16}
+        path.write_text(json.dumps(changed))
+        with pytest.raises(BrokenError, match="sealed with"):
+            _ = store.resolve("thing").layout
+
+    def test_a_broken_record_is_work_to_do_again(self, store):
+        artifact = create(store, "half", seed=5)
+        fill(artifact, [0, 1])
+        (artifact.path / "units" / "00000.json").write_text("{")
+        assert artifact.done() == {1}
+        fill(artifact, [0, 2])
+        artifact.seal({})
+        assert list(artifact.faults()) == []
+
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"digest": "00"}'])
     def test_a_broken_manifest_is_a_sentence(self, store, artifact, text):
         (artifact.path / "manifest.json").write_text(text)
@@ -314,7 +363,7 @@ class TestClaims:
             release.set()
             other.join()
         with claims.Claim.take(folder, 0, lambda _: None):
-            assert [path.name for path in folder.iterdir()] == ["00000.1"]
+            assert len(list(folder.iterdir())) == 1
         assert list(folder.iterdir()) == []
 
     def test_a_killed_process_is_taken_over_at_once(self, folder):
@@ -327,7 +376,7 @@ class TestClaims:
         other.join()
         begun = time.monotonic()
         with claims.Claim.take(folder, 0, lambda _: None) as claim:
-            assert claim.path.name == "00000.2"
+            assert [path.name for path in folder.iterdir()] == [claim.path.name]
         assert time.monotonic() - begun < 5
 
     def test_a_process_number_used_again_is_not_the_same_process(self, folder):
@@ -364,9 +413,19 @@ for counter in range(4, 40):
 
     def test_who_was_taken_over_notices(self, folder):
         with claims.Claim.take(folder, 0, lambda _: None) as claim:
-            files.write_json(folder / "00000.2", {"host": "node7", "pid": 1, "start": "1", "counter": 0})
+            files.write_json(claim.path.with_suffix(f".{int(claim.path.suffix[1:]) + 1}"), {"host": "node7", "pid": 1, "start": "1", "counter": 0})
             with pytest.raises(BusyError, match="taken over"):
                 claim.check()
+
+
+@pytest.mark.parametrize("stage", ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "render"])
+def test_every_kind_exports_to_hdf5(chain, tmp_path, stage):
+    chain.facelime.json("export", chain.reference(stage), "--to", tmp_path / "out.h5")
+    with h5py.File(tmp_path / "out.h5") as out:
+        for name, spec in chain[stage].layout["arrays"].items():
+            stored = chain[stage].read(name)
+            found = out[name].asstr()[:] if spec["dtype"] == "string" else out[name][:]
+            assert np.array_equal(found, stored.astype(object) if spec["dtype"] == "string" else stored, **({} if spec["dtype"] == "string" else {"equal_nan": True}))
 
 
 def test_hdf5_is_self_describing(chain, tmp_path):

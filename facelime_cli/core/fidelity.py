@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,13 @@ FAITHFUL_R2 = 0.5
 """A surrogate that explains less than half of the variance does not describe the model."""
 PRECISE_SHARE = 0.5
 """Largest half interval of a top segment, as a share of the strongest coefficient."""
+LEAST_REPEAT = 0.5
+"""Least chance that another run's strongest segments are the same set."""
+CLEAR_R2 = 0.9
+"""A surrogate this close describes the model: if its strongest segments change places, they are equal."""
+ERROR_SHARE = 0.05
+FULL_PICTURE_PROBABILITY = 0.15
+"""Farthest that a surrogate may be from the model on the picture itself, which is what it is to explain."""
 LEAST_SAMPLES_PER_SEGMENT = 5
 LARGEST_FACTOR = 1000.0
 LEAST_FREEDOM = 0.1
@@ -70,6 +78,7 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], *, fit
     Parameters
     ----------
     masks : (S, K) bool array
+        The first row is the full picture.
     probabilities : (S, C) float32 array
     fitter : callable
         From `surrogate.SURROGATES`.
@@ -83,7 +92,7 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], *, fit
     z, y = masks.astype(np.float64), probabilities.astype(np.float64)
     weights = surrogate.cosine_weights(masks, kernel_width)
     fit = fitter(z, y, weights)
-    held_out = _cross_fitted(z, y, weights, fitter, folds_of(len(y), seed, picture_id))
+    held_out = _cross_fitted(z, y, weights, fitter, folds_of(masks, seed, picture_id))
     r2, rmse = _accuracy(y, held_out, weights)
     residuals = y - fit.predict(z)
     errors = surrogate.robust_errors(fit, residuals)
@@ -91,24 +100,31 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], *, fit
     effective = weights.sum() ** 2 / (weights**2).sum()
     spread = np.sqrt(_variance(y, weights))
     limit = _limit_r2(y, residuals, fit, weights, effective)
-    key = mask_design.key_of(seed, picture_id, "draws")
+    repeat = _topk_repeat(fit, errors, distinct(interval, top), mask_design.key_of(seed, picture_id, "draws"), spread >= STILL_PROBABILITY)
+    local = fit.predict(np.ones((1, z.shape[1])))[0]
     return Explanation(
         coefficients=fit.coefficients,
         interval=interval,
         intercept=fit.intercept,
-        local_prediction=fit.predict(np.ones((1, z.shape[1])))[0],
+        local_prediction=local,
         r2=r2,
         rmse=rmse,
         effective_samples=np.full(y.shape[1], effective),
-        topk_repeat=_topk_repeat(fit, errors, distinct(interval, top), key, spread >= STILL_PROBABILITY),
-        verdict=[_verdict(spread[c], r2[c], limit[c], _imprecision(fit.coefficients[:, c], interval[:, c], top), len(y), z.shape[1]) for c in range(y.shape[1])],
+        topk_repeat=repeat,
+        verdict=[
+            _verdict(_Figures(spread[c], r2[c], limit[c], _imprecision(fit.coefficients[:, c], interval[:, c], top), repeat[c], abs(local[c] - y[0, c])), len(y), z.shape[1]) for c in range(y.shape[1])
+        ],
     )
 
 
-def folds_of(n_samples: int, seed: int, picture_id: str) -> NDArray[np.int64]:
-    """Return the fold of every sample, a function of seed, picture and sample index alone: (S,) of 0…FOLDS-1."""
-    words = mask_design.random_words(mask_design.key_of(seed, picture_id, "folds"), 0, n_samples, 1)[:, 0]
-    return (words % FOLDS).astype(np.int64)
+def folds_of(masks: NDArray[np.bool_], seed: int, picture_id: str) -> NDArray[np.int64]:
+    """Return the fold of every sample: (S,) of 0…FOLDS-1.
+
+    A function of seed, picture and the index of the first sample with the same mask: equal masks share a fold, so that none is judged that was fitted.
+    """
+    _, first, inverse = np.unique(np.packbits(masks, axis=1), axis=0, return_index=True, return_inverse=True)
+    words = mask_design.random_words(mask_design.key_of(seed, picture_id, "folds"), 0, len(masks), 1)[:, 0]
+    return (words[first[inverse.ravel()]] % FOLDS).astype(np.int64)
 
 
 def _cross_fitted(z: Floats, y: Floats, weights: Floats, fitter: Fitter, folds: NDArray[np.int64]) -> Floats:
@@ -159,12 +175,16 @@ def _imprecision(coefficients: Floats, interval: Floats, top: int) -> float:
 def distinct(interval: Floats, top: int) -> NDArray[np.int64]:
     """Return how many of the `top` strongest segments can be told from 0, at least one: only their order means anything. (C,) int.
 
+    The intervals are widened so that all K together hold with 95 % (Bonferroni): among 60 segments that do nothing, 3 would pass one by one.
+
     Parameters
     ----------
     interval : (K, C, 2) array
     top : int
     """
-    sure = ((interval[..., 0] > 0) | (interval[..., 1] < 0)).sum(axis=0)
+    middle, half = interval.mean(axis=-1), (interval[..., 1] - interval[..., 0]) / 2
+    together = NormalDist().inv_cdf(1 - ERROR_SHARE / 2 / len(interval)) / surrogate.NORMAL_95
+    sure = (np.abs(middle) > together * half).sum(axis=0)
     return np.asarray(np.clip(sure, 1, min(top, len(interval))))
 
 
@@ -188,17 +208,30 @@ def _strongest(coefficients: Floats, top: np.int64) -> NDArray[np.int64]:
     return np.sort(np.argsort(-np.abs(coefficients), axis=1, kind="stable")[:, :top], axis=1)
 
 
-def _verdict(spread: float, r2: float, limit: float, imprecision: float, n_samples: int, n_segments: int) -> str:
+@dataclass(frozen=True)
+class _Figures:
+    """What a verdict is made from, for one class."""
+
+    spread: float
+    r2: float
+    limit: float
+    imprecision: float
+    repeat: float
+    full_picture_error: float
+
+
+def _verdict(found: _Figures, n_samples: int, n_segments: int) -> str:
     """Say in words what the figures mean; the thresholds are this module's constants."""
-    if spread < STILL_PROBABILITY:
+    if found.spread < STILL_PROBABILITY:
         return NOTHING
-    if np.isnan(limit):
+    if np.isnan(found.limit):
         return NEEDS_MORE + _about(LEAST_SAMPLES_PER_SEGMENT * n_segments)
-    if limit < FAITHFUL_R2:
+    if found.limit < FAITHFUL_R2:
         return NOT_LINEAR
-    if r2 >= FAITHFUL_R2 and imprecision <= PRECISE_SHARE:
-        return TRUSTWORTHY
-    factor = max((imprecision / PRECISE_SHARE) ** 2, LEAST_SAMPLES_PER_SEGMENT * n_segments / n_samples, 1.5)
+    enough = found.r2 >= FAITHFUL_R2 and found.imprecision <= PRECISE_SHARE and (found.repeat >= LEAST_REPEAT or found.r2 >= CLEAR_R2)
+    if enough:
+        return TRUSTWORTHY if found.full_picture_error <= FULL_PICTURE_PROBABILITY else NOT_LINEAR
+    factor = max((found.imprecision / PRECISE_SHARE) ** 2, LEAST_SAMPLES_PER_SEGMENT * n_segments / n_samples, 1.5)
     return NEEDS_MORE + _about(n_samples * min(factor, LARGEST_FACTOR))
 
 

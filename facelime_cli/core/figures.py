@@ -24,7 +24,7 @@ DOTS_PER_INCH = 110
 DIVERGING = "RdBu_r"
 
 
-def explanation(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, scale: float) -> Figure:
+def explanation(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, scale: float, truth: NDArray[np.uint8] | None = None) -> Figure:
     """Draw one class's explanation of one picture: picture, segments, towards and against, heatmap.
 
     Parameters
@@ -37,11 +37,16 @@ def explanation(image: NDArray[np.uint8], segments: NDArray[np.uint16], coeffici
         How many segments the third panel marks.
     scale : float
         End of the colour scale, in probability points.
+    truth : (H, W) uint8 array, optional
+        1 where an explanation should point; its contour is drawn.
     """
     figure = Figure(figsize=INCHES, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 4)
-    _panel(axes[0], image, "picture")
+    _panel(axes[0], image, "picture" if truth is None or not truth.any() else "picture, known region outlined")
+    if truth is not None and truth.any():
+        axes[0].contour(truth, levels=[0.5], colors="white", linewidths=2.0)
+        axes[0].contour(truth, levels=[0.5], colors="black", linewidths=0.8)
     _panel(axes[1], overlay.with_borders(image, segments), f"{len(coefficients)} segments")
     _panel(axes[2], overlay.towards_against(image, segments, coefficients, top), f"{min(top, len(coefficients))} strongest segments")
     colours = [Patch(color=(colour[0] / 255, colour[1] / 255, colour[2] / 255), label=label) for colour, label in ((overlay.TOWARDS, "towards"), (overlay.AGAINST, "against"))]

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 GROUP_PATTERNS = {"kermany": r"^(person\d+|(?:NORMAL2-)?IM-\d+|(?:BACTERIA|VIRUS|NORMAL)-\d+)"}
 """Named regular expressions for the patient in a file name. kermany: the chest X-rays of Kermany et al. 2018, in both of their namings."""
 
+LABEL_PATTERNS = {"kermany": r"(?i)(?P<bacteria>bacteria)|(?P<virus>virus)|(?P<normal>IM-\d|NORMAL)"}
+"""Named regular expressions for the class in a file name. kermany: the subtype, in both namings."""
+
+
+def part_of_folds(fold: NDArray[np.int8], tested: int, n_folds: int) -> NDArray[np.int8]:
+    """Return the part of every picture when fold `tested` is tested: the next fold validates, the others are trained on; -1 stays -1.
+
+    Examples
+    --------
+    >>> part_of_folds(np.array([0, 1, 2, 3, -1], np.int8), 3, 4).tolist()
+    [1, 0, 0, 2, -1]
+    """
+    part = np.where(fold == tested, 2, np.where(fold == (tested + 1) % n_folds, 1, 0))
+    return np.where(fold < 0, -1, part).astype(np.int8)
+
 
 def divide(labels: Sequence[int], groups: Sequence[str], shares: Sequence[float], seed: int) -> NDArray[np.int8]:
     """Return the part of every picture.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli.console import Answer
-from facelime_cli.errors import NotFoundError
+from facelime_cli.errors import NotFoundError, WrongKindError
 from facelime_cli.stage import Command, Context, Execution, Input, Result, Stage, execute, hints, inputs_of
 from facelime_cli.stages import fit_surrogate, perturb, predict, preprocess, render, segment
 
@@ -51,22 +51,22 @@ def explain(params: Any, context: Context) -> Result:
     _ = model.manifest
     unnamed = dataclasses.replace(context, name=None)
     artifact = _dataset(params, model, unnamed)
+    predict.check_size(model, artifact)
     results = []
     for stage in STAGES:
         results.append(execute(stage, _params_of(stage, params, artifact, model), context if stage is STAGES[-1] else unnamed))
         artifact = results[-1].artifact
-    context.console.note(f"report: {artifact.path / 'index.html'}")
     return Result(artifact, reused=all(result.reused for result in results), seconds=sum(result.seconds for result in results))
 
 
 def _dataset(params: Any, model: Artifact, context: Context) -> Artifact:
     try:
         return context.store.resolve(params.source, ("datasets",))
-    except NotFoundError:
+    except (NotFoundError, WrongKindError):
         if not Path(params.source).exists():
             raise NotFoundError(f"{params.source!r} is neither a dataset in {context.store.root} nor a picture or folder; `facelime status` lists what is there.") from None
     size = int(model.facts["size"])
-    return execute(preprocess.STAGE, preprocess.Params(source=Path(params.source), size=size), context).artifact
+    return execute(preprocess.STAGE, preprocess.Params(source=[Path(params.source)], size=size), context).artifact
 
 
 def _params_of(stage: Stage, params: Any, before: Artifact, model: Artifact) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +16,8 @@ from typer import Argument, Option
 from facelime_cli import digests
 from facelime_cli.backbones import BACKBONES
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Input, Plan, Stage, results_of
-from facelime_cli.stages.preprocess import PARTS
 from facelime_cli.store import Layout
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Params:
     batch_size: Annotated[int, Option(min=1, help="Pictures per step.")] = 32
     learning_rate: Annotated[float, Option(min=1e-9, help="Of the Adam optimiser.")] = 1e-3
     freeze: Annotated[str | None, Option(metavar="N|all|none", show_default=False, help="How many of the backbone's first layers stay as they are. [default: all with weights, none without]")] = None
-    seed: Annotated[int, Option(help="Of initial weights and order; training is not reproducible to the bit.")] = 0
+    seed: Annotated[int, Option(min=0, max=2**32 - 1, help="Of initial weights and order; training is not reproducible to the bit.")] = 0
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -67,15 +68,25 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         sources["weights"] = digests.of_file(Path(weights))
     parameters = {**results_of(params), "weights": "file" if sources else weights, "freeze": freeze}
 
+    @cache
+    def built() -> Any:
+        from facelime_cli import network
+
+        return network.build(params.backbone, int(facts["size"]), len(facts["classes"]), weights, freeze)
+
+    def prepare() -> Layout:
+        built()  # what is wrong with weights, size or layers shows before anything is written
+        return Layout(1, facts={"classes": facts["classes"], "size": facts["size"], "output": "softmax"})
+
     def work(artifact: Artifact, units: Pending) -> None:
         for unit in units:
-            _train(params, weights, freeze, dataset, artifact, unit, context)
+            _train(params, built(), dataset, artifact, unit, context)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         return _facts(artifact), []
 
     name = f"{dataset.name}-{params.backbone}"
-    return Plan(parameters, name, lambda: Layout(1, facts={"classes": facts["classes"], "size": facts["size"], "output": "softmax"}), work, inputs, sources, finish)
+    return Plan(parameters, name, prepare, work, inputs, sources, finish)
 
 
 def _freeze(text: str) -> str:
@@ -91,7 +102,7 @@ def _facts(artifact: Artifact) -> dict[str, Any]:
     return dict(record["facts"])
 
 
-def _train(params: Params, weights: str, freeze: str, dataset: Artifact, artifact: Artifact, unit: Unit, context: Context) -> None:
+def _train(params: Params, net: Any, dataset: Artifact, artifact: Artifact, unit: Unit, context: Context) -> None:
     from facelime_cli import network
     from facelime_cli.core import metrics
 
@@ -99,7 +110,6 @@ def _train(params: Params, weights: str, freeze: str, dataset: Artifact, artifac
     parts = _parts(dataset)
     history = unit.scratch("history.csv")
     how = network.Training(params.epochs, params.batch_size, params.learning_rate, params.seed, unit.scratch("backup"), history)
-    net = network.build(params.backbone, int(dataset.facts["size"]), len(classes), weights, freeze)
     steps = -(-len(parts["train"].rows) // params.batch_size) * params.epochs
     done = len(network.read_history(history)) * (steps // params.epochs)
     with context.console.progress("finetune", steps, done, "steps") as advance:

@@ -35,7 +35,7 @@ class Params:
 
     predictions: Annotated[str, Argument(metavar="PREDICTIONS", help="Predictions, or - to read them from standard input.", show_default=False), Input(("predictions",))]
     surrogate: Annotated[str, Choice(SURROGATES), Option(help="ridge: lime's own, with a penalty of 1; linear: without one, for more samples than segments.")] = "ridge"
-    kernel_width: Annotated[float, Option(min=1e-6, help="How fast a sample's weight falls with its cosine distance from the full picture; larger counts distant samples more.")] = 0.25
+    kernel_width: Annotated[float, Option(min=0.02, help="How fast a sample's weight falls with its cosine distance from the full picture; larger counts distant samples more.")] = 0.25
     stable_top: Annotated[int, Option(min=1, help="How many of the strongest segments must stay the same for `topk_repeat`, as far as their intervals exclude 0.")] = 5
 
 

@@ -55,7 +55,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         "classes": classes,
         "scaling": params.scaling,
         "backbone": params.backbone,
-        "size": params.size,
+        "size": params.size or (BACKBONES[params.backbone].size if params.backbone else None),
         "activation": params.activation,
     }
 
@@ -92,7 +92,7 @@ def class_names(text: str) -> list[str]:
         if not path.is_file():
             raise NotFoundError(f"there is no file {path} with class names; give --classes @FILE with one name per line.")
         try:
-            names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         except ValueError as why:
             raise FacelimeError(f"{path} is not UTF-8 text; save the class names as UTF-8, one per line.") from why
         while names and not names[-1]:

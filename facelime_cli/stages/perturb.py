@@ -32,7 +32,7 @@ class Params:
     """Parameters of `perturb`."""
 
     segmentation: Annotated[str, Argument(metavar="SEGMENTS", help="Segments, or - to read them from standard input.", show_default=False), Input(("segments",))]
-    samples: Annotated[int, Option(min=2, help="Perturbed pictures per picture, the unperturbed one among them; more make narrower intervals and take longer.")] = 1000
+    samples: Annotated[int, Option(min=2, max=1_000_000, help="Perturbed pictures per picture, the unperturbed one among them; more make narrower intervals and take longer.")] = 1000
     probability: Annotated[float, Option(help="Chance of a segment to be kept, between 0 and 1.")] = 0.5
     fill: Annotated[str, Choice(FILLS), Option(help="What stands where a segment is switched off: its mean colour (as lime does), or black.")] = "mean"
     seed: Annotated[int, Option(help="Seed of the masks.")] = 0

@@ -37,6 +37,7 @@ COMMIT_SECONDS = 5.0
 """A kill repeats what came after the last commit, and at most two batches on the device."""
 GRACE_SECONDS = 5.0
 """How long a stop waits for the batch that is on the device."""
+IDLE_SECONDS = 0.5
 AHEAD = 2
 """Batches handed to the device before the first is collected."""
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|)")
@@ -60,19 +61,32 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     until = None if params.time_budget is None else time.monotonic() + span(params.time_budget)
     masks, model = inputs["masks"], inputs["model"]
     dataset = masks.input("datasets")
-    size, pictures = int(model.facts["size"]), int(dataset.facts["size"])
-    if size != pictures:
-        raise FacelimeError(f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}.")
+    check_size(model, dataset)
 
     def prepare() -> Layout:
         n, samples = masks.layout["arrays"]["masks"]["shape"][:2]
         shape = (n, samples, len(model.facts["classes"]))
-        return Layout(n, {"probabilities": ArraySpec("float32", shape, ("picture", "sample", "class"), float("nan"), "probability")}, carried(masks), {"classes": model.facts["classes"]})
+        arrays = {"probabilities": ArraySpec("float32", shape, ("picture", "sample", "class"), float("nan"), "probability")}
+        return Layout(n, arrays, carried(masks), {"classes": model.facts["classes"]}, execution={"batch_size": params.batch_size or _automatic_batch()})
 
     def work(artifact: Artifact, units: Pending) -> None:
         _Predictor(artifact, masks, dataset, model, params, context, until).run(units)
 
     return Plan({"precision": "float32"}, f"{masks.name}-{model.name}", prepare, work, inputs, finish=lambda _: ({"evaluations": int(masks.read("n_samples").sum())}, []))
+
+
+def check_size(model: Artifact, dataset: Artifact) -> None:
+    """Raise when a model reads pictures of another size than a dataset has."""
+    size, pictures = int(model.facts["size"]), int(dataset.facts["size"])
+    if size != pictures:
+        raise FacelimeError(f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}.")
+
+
+def _automatic_batch() -> int:
+    """Return the batch size for this machine; kept in the layout, so that every later process and shard uses the same."""
+    from facelime_cli import network
+
+    return ACCELERATOR_BATCH if network.on_accelerator() else PROCESSOR_BATCH
 
 
 def span(text: str) -> float:
@@ -104,11 +118,30 @@ class _Predictor:
     def __init__(self, artifact: Artifact, masks: Artifact, dataset: Artifact, model: Artifact, params: Params, context: Context, until: float | None) -> None:
         self.artifact, self.masks, self.dataset, self.model = artifact, masks, dataset, model
         self.console, self.until = context.console, until
-        self.batch = params.batch_size
+        begun_with = int(artifact.layout["execution"]["batch_size"])
+        self.batch = params.batch_size or begun_with
+        if self.batch != begun_with:
+            self.console.note(f"begun with batches of {begun_with}, going on with {self.batch}: predictions agree to 1e-5, but not to the bit.")
         self._thread = ThreadPoolExecutor(1)
         self._call: Call | None = None
 
     def run(self, units: Pending) -> None:
+        """Do every unit; when asked to stop, tell whether the device still is at a call."""
+        try:
+            self._run(units)
+        except StopRequested as why:
+            why.device_busy = not self._idle()
+            raise
+
+    def _idle(self) -> bool:
+        """Whether the worker thread has nothing left to do."""
+        try:
+            self._thread.submit(bool).result(IDLE_SECONDS)
+        except NotYet:
+            return False
+        return True
+
+    def _run(self, units: Pending) -> None:
         samples = self.masks.read("n_samples")
         total = sum(int(samples[self.artifact.rows(unit)].sum()) for unit in units.indices)
         claimed = iter(units)
@@ -116,18 +149,16 @@ class _Predictor:
         if first is None:
             return
         self.console.note(f"loading {self.model.kind}/{self.model.id}")
-        self._call, batch = self._wait(self._thread.submit(self._load))
-        self.batch = self.batch or batch
+        self._call = self._wait(self._thread.submit(self._load))
         with self.console.progress("predict", total, unit="evaluations") as advance:
             self._unit(first, advance)
             for unit in claimed:
                 self._unit(unit, advance)
 
-    def _load(self) -> tuple[Call, int]:
+    def _load(self) -> Call:
         from facelime_cli import network
 
-        call = network.compiled(network.load(self.model.file("model.keras")))
-        return call, ACCELERATOR_BATCH if network.on_accelerator() else PROCESSOR_BATCH
+        return network.compiled(network.load(self.model.file("model.keras")))
 
     def _unit(self, unit: Unit, advance: Callable[[int], None]) -> None:
         import numpy as np
@@ -141,6 +172,8 @@ class _Predictor:
         index = np.repeat(np.arange(unit.n, dtype=np.int32), stream.samples)
         arrays = self._wait(device)
         began = int(stream.done.sum())
+        if began:
+            self.console.note(f"{began} of {stream.total} evaluations of unit {unit.index} were done before; going on.")
         try:
             while not stream.done.all():
                 try:
@@ -184,7 +217,6 @@ class _Predictor:
 
     def _batches(self, unit: Unit, stream: _Stream, packed: NDArray[np.uint8], index: NDArray[np.int32], arrays: tuple[Any, Any], advance: Callable[[int], None]) -> None:
         """Send the batches that hold a pending row; their borders are counted from the unit's start."""
-        assert self.batch is not None
         pending: list[tuple[int, Future[NDArray[np.float32]]]] = []
         try:
             for start in range(0, stream.total, self.batch):
@@ -207,7 +239,6 @@ class _Predictor:
         """Run one batch, padded to full size."""
         import numpy as np
 
-        assert self.batch is not None
         assert self._call is not None
         spare = self.batch - len(packed)
         return self._call(np.pad(packed, ((0, spare), (0, 0))), np.pad(index, (0, spare)), *arrays)[: len(packed)]
@@ -264,7 +295,6 @@ class _Predictor:
 
     def _halve(self) -> None:
         """Go on with half the batch after the device's memory was too small for it."""
-        assert self.batch is not None
         if self.batch == 1:
             raise FacelimeError("the device has too little memory for a single picture; use a smaller network or another device.")
         self.batch //= 2

@@ -1,10 +1,13 @@
 """Read pictures into a dataset: upright RGB at one size, with labels, patients and parts.
 
-SOURCE is a folder with one sub-folder per class (or train, val and test folders with such sub-folders), a flat folder, or one picture.
+SOURCE is a folder with one sub-folder per class (or train, val and test folders with such sub-folders), a flat folder, a picture, or a .npz file with MedMNIST's
+arrays; with --table, folders in which the pictures of its rows are found. Files are pictures or DICOM. Every operation is the same for all classes. A leakage report says what a
+classifier could cheat with.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -14,42 +17,64 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests
+from facelime_cli import digests, sources
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.machine import cores
-from facelime_cli.stage import Execution, Plan, Stage
+from facelime_cli.sources import NO_PART, PARTS, Entry
+from facelime_cli.stage import Choice, Execution, Plan, Stage
 from facelime_cli.store import ArraySpec, Layout
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.core.leakage import Traits
+    from facelime_cli.core.operations import Prepared
     from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact
 
 DEFAULT_SPLIT = "70:20:10"
-PARTS = ("train", "validation", "test")
-PART_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 NO_LABEL = -1
-NO_PART = -1
 NAMED_FAILURES = 5
+FITS = ("stretch", "pad", "crop")
+WHITE_BALANCES = ("shades-of-gray",)
+CROPS = ("face",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """Parameters of `preprocess`."""
 
-    source: Annotated[Path, Argument(metavar="SOURCE", help="Folder of pictures, or one picture.", show_default=False), Execution()]
+    source: Annotated[list[Path], Argument(metavar="SOURCE…", help="Folders of pictures, one picture, or a .npz file.", show_default=False), Execution()]
     size: Annotated[int, Option(min=16, max=4096, help="Side of the square pictures, in pixels; the network's input size.")] = 299
     split: Annotated[str | None, Option(metavar="A:B:C", show_default=False, help=f"Shares of train, validation and test, stratified by class. [default: {DEFAULT_SPLIT}; none without labels]")] = None
+    folds: Annotated[int | None, Option(min=3, max=20, show_default=False, help="Divide into this many parts of equal size instead, for cross-validation with `finetune --fold`.")] = None
     group_pattern: Annotated[
         str | None,
         Option(metavar="kermany|REGEX", show_default=False, help="Patient in the file name (the first group of the expression); no patient comes into two parts. [default: every picture alone]"),
     ] = None
-    seed: Annotated[int, Option(help="Seed of the division into parts.")] = 0
+    label_pattern: Annotated[
+        str | None,
+        Option(
+            metavar="kermany|REGEX", show_default=False, help="Class in the file name, instead of the folder: the named group that matches, else the first group. kermany: normal, bacteria, virus."
+        ),
+    ] = None
+    table: Annotated[Path | None, Option(metavar="FILE", show_default=False, help="CSV table with a row per picture; the sources are where its pictures lie."), Execution()] = None
+    id_column: Annotated[str, Option(metavar="NAME", help="Column of the picture's id: its file name without extension."), Execution()] = "image_id"
+    label_column: Annotated[str | None, Option(metavar="NAME", show_default=False, help="Column of the class."), Execution()] = None
+    group_column: Annotated[str | None, Option(metavar="NAME", show_default=False, help="Column of the patient or lesion."), Execution()] = None
+    one_per_group: Annotated[bool, Option("--one-per-group", help="Keep only the first picture of each group."), Execution()] = False
+    class_names: Annotated[Path | None, Option(metavar="FILE", show_default=False, help="CSV table of two columns, a class as the source has it and its long name."), Execution()] = None
+    fit: Annotated[str, Choice(FITS), Option(help="How a picture becomes a square: stretched, padded with black, or its middle cropped.")] = "stretch"
+    crop: Annotated[str | None, Choice(CROPS), Option(show_default=False, help="Crop to the face first; where none is found the whole picture is kept, and said.")] = None
+    crop_border: Annotated[float, Option(min=0.0, max=45.0, help="Percent cut away on each side first, such as markers at the edge of an X-ray.")] = 0.0
+    white_balance: Annotated[str | None, Choice(WHITE_BALANCES), Option(show_default=False, help="Take the colour of the light out (dermoscopy).")] = None
+    equalize: Annotated[bool, Option("--equalize", help="Equalise contrast locally (CLAHE).")] = False
+    contrast: Annotated[float, Option(min=0.0, max=10.0, help="Factor of contrast around the middle grey.")] = 1.0
+    seed: Annotated[int, Option(min=0, help="Seed of the division into parts.")] = 0
     truth: Annotated[
         Path | None,
         Option(metavar="DIR", show_default=False, help="Folder of masks, same relative names as the pictures: what an explanation should mark. The report then says how much it does."),
@@ -59,55 +84,97 @@ class Params:
     workers: Annotated[int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()] = None
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One picture file of a source."""
-
-    id: str
-    path: Path
-    label: str | None
-    part: int
-
-
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Read the source's names and bytes; decode nothing yet."""
     del inputs
-    catalog = _catalog(params.source)
+    catalog = _catalog(params)
     parameters = _parameters(params, catalog)
-    paths = {entry.id: entry.path for entry in catalog}
+    entries = {entry.id: entry for entry in catalog}
     truths = {} if params.truth is None else _truth_files(params.truth, catalog)
-    sources = {"source": _digest((entry.id, entry.path) for entry in catalog)}
+    digested = {"source": _source_digest(catalog)}
     if params.truth is not None:
-        sources["truth"] = _digest(truths.items())
+        digested["truth"] = _digest(truths.items())
 
     def prepare() -> Layout:
-        readable = _readable(catalog, params, context)
-        return _layout(readable, catalog, parameters, with_truth=params.truth is not None, context=context)
+        _check_truth(truths, params, context)
+        return _layout(_readable(catalog, params, context), catalog, parameters, params, context)
 
     def work(artifact: Artifact, units: Pending) -> None:
         ids = artifact.texts("id")
+        arrays: dict[str, NDArray[np.uint8]] = {}
         with Workers(params.workers) as workers, context.console.progress("preprocess", units.pictures) as advance:
             for unit in units:
-                images = workers.map(_square, [(paths[each], params.size) for each in ids[unit.rows]])
-                parts = {"images": _stack(images, advance)}
+                chosen = [entries[each] for each in ids[unit.rows]]
+                tasks = [(sources.pixels(entry, arrays), parameters) for entry in chosen]
+                prepared = _counted(workers.map(_prepare, tasks), advance)
+                parts = {"images": _stack(each.image for each in prepared)}
                 if params.truth is not None:
-                    parts["truth"] = _stack(workers.map(_square_mask, [(truths.get(each), params.size) for each in ids[unit.rows]]))
-                unit.finish(parts)
+                    parts["truth"] = _stack(workers.map(_prepare_truth, [(truths.get(entry.id), each.box, parameters) for entry, each in zip(chosen, prepared, strict=True)]))
+                unit.finish(parts, facts={"faces_not_found": [entry.id for entry, each in zip(chosen, prepared, strict=True) if params.crop and not each.face_found]})
 
-    return Plan(parameters, params.source.resolve().stem, prepare, work, sources=sources)
+    def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        lost = [each for unit in range(artifact.n_units) for each in (artifact.record(unit) or {"facts": {}})["facts"].get("faces_not_found", [])]
+        if lost:
+            context.console.warn(f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; these were kept whole.")
+        return {"faces_not_found": lost}, []
+
+    return Plan(parameters, params.source[0].resolve().stem, prepare, work, sources=digested, finish=finish)
+
+
+def _catalog(params: Params) -> list[Entry]:
+    """Return the source's entries with what the options say of labels and groups."""
+    if params.table is None and (params.label_column or params.group_column or params.one_per_group):
+        raise CommandLineError("--label-column, --group-column and --one-per-group are about a table; give it with --table FILE.")
+    if params.one_per_group and params.group_column is None:
+        raise CommandLineError("--one-per-group needs to know the groups; name their column with --group-column.")
+    table = None if params.table is None else sources.Table(params.table, params.id_column, params.label_column, params.group_column, params.one_per_group)
+    entries = sources.find(params.source, table)
+    pattern = _expression("--label-pattern", params.label_pattern, _label_patterns())
+    names = {} if params.class_names is None else _class_names(params.class_names)
+    labels = [sources.label_of(entry, pattern) for entry in entries]
+    unknown = [entry.file for entry, label in zip(entries, labels, strict=True) if label is None]
+    if pattern is not None and len(unknown) == len(entries):
+        raise FacelimeError(f"--label-pattern {params.label_pattern!r} finds a class in none of the {len(entries)} file names, such as {unknown[0]}; change it.")
+    return [_labelled(entry, None if label is None else names.get(label, label)) for entry, label in zip(entries, labels, strict=True)]
+
+
+def _labelled(entry: Entry, label: str | None) -> Entry:
+    from dataclasses import replace
+
+    return replace(entry, label=label)
+
+
+def _class_names(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise NotFoundError(f"there is no file {path}; give a CSV table of two columns, class and long name, to --class-names.")
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        rows = [row for row in csv.reader(lines) if row]
+    if any(len(row) != 2 or not all(cell.strip() for cell in row) for row in rows):  # noqa: PLR2004 - class and name
+        raise FacelimeError(f"{path} should have two columns in every row, a class and its long name; quote names that hold a comma.")
+    return {key.strip(): name.strip() for key, name in rows}
 
 
 def _parameters(params: Params, catalog: Sequence[Entry]) -> dict[str, Any]:
     labelled = any(entry.label is not None for entry in catalog)
     fixed_parts = any(entry.part != NO_PART for entry in catalog)
-    if params.split is not None and (fixed_parts or not labelled):
-        why = "already is divided into train, val and test folders" if fixed_parts else "has no class folders, so there is nothing to divide"
-        raise FacelimeError(f"--split {params.split} does not fit {params.source}, which {why}; leave --split out.")
+    for option, value in (("--split", params.split), ("--folds", params.folds)):
+        if value is not None and (fixed_parts or not labelled):
+            why = "already is divided into train, val and test" if fixed_parts else "has no labels (no class folders, no --label-column), so there is nothing to divide"
+            raise FacelimeError(f"{option} {value} does not fit {params.source[0]}, which {why}; leave {option} out.")
+    if params.split is not None and params.folds is not None:
+        raise CommandLineError("--split and --folds are two ways to divide; give one of them.")
     divides = labelled and not fixed_parts
     return {
         "size": params.size,
-        "split": _shares(params.split or DEFAULT_SPLIT) if divides else None,
-        "group_pattern": _expression(params.group_pattern),
+        "split": _shares(params.split or DEFAULT_SPLIT) if divides and params.folds is None else None,
+        "folds": params.folds,
+        "group_pattern": _expression("--group-pattern", params.group_pattern, _group_patterns()),
+        "fit": params.fit,
+        "crop": params.crop,
+        "crop_border": params.crop_border,
+        "white_balance": params.white_balance,
+        "equalize": params.equalize,
+        "contrast": params.contrast,
         "seed": params.seed if divides else None,
         "truth": params.truth is not None,
     }
@@ -123,98 +190,139 @@ def _shares(text: str) -> list[float]:
     return [round(share / sum(shares), 9) for share in shares]
 
 
-def _expression(pattern: str | None) -> str | None:
+def _group_patterns() -> Mapping[str, str]:
     from facelime_cli.core.splits import GROUP_PATTERNS
 
+    return GROUP_PATTERNS
+
+
+def _label_patterns() -> Mapping[str, str]:
+    from facelime_cli.core.splits import LABEL_PATTERNS
+
+    return LABEL_PATTERNS
+
+
+def _expression(option: str, pattern: str | None, named: Mapping[str, str]) -> str | None:
     if pattern is None:
         return None
-    expression = GROUP_PATTERNS.get(pattern, pattern)
+    expression = named.get(pattern, pattern)
     try:
         re.compile(expression)
     except re.error as why:
-        raise CommandLineError(f"--group-pattern {pattern!r} is no regular expression ({why}); use one, or one of {', '.join(GROUP_PATTERNS)}.") from why
+        raise CommandLineError(f"{option} {pattern!r} is no regular expression ({why}); use one, or one of {', '.join(named)}.") from why
     return expression
 
 
-def _catalog(source: Path) -> list[Entry]:
-    from facelime_cli.core.images import picture_files
-
-    if not source.exists():
-        raise NotFoundError(f"there is nothing at {source}; give a folder of pictures or a picture.")
-    if source.is_file():
-        return [Entry(source.stem, source, None, NO_PART)]
-    files = [(path.relative_to(source), path) for path in picture_files(source)]
-    if not files:
-        raise FacelimeError(f"there are no pictures in {source}; give a folder with .jpg, .png, .tif or other picture files.")
-    tops = {relative.parts[0] for relative, _ in files if len(relative.parts) > 1}
-    parted = bool(tops) and tops <= set(PART_FOLDERS) and all(len(relative.parts) > 2 for relative, _ in files)  # noqa: PLR2004 - part, class, file
-    ids = _ids([relative for relative, _ in files])
-    level = 1 if parted else 0
-    return [Entry(ids[relative], path, relative.parts[level] if len(relative.parts) > level + 1 else None, PART_FOLDERS[relative.parts[0]] if parted else NO_PART) for relative, path in files]
-
-
-def _ids(files: Sequence[Path]) -> dict[Path, str]:
-    """Return an id for each relative path: without its extension, unless two differ in nothing else."""
-    stems = [path.with_suffix("").as_posix() for path in files]
-    return {path: stem if stems.count(stem) == 1 else path.as_posix() for path, stem in zip(files, stems, strict=True)} if len(set(stems)) < len(stems) else dict(zip(files, stems, strict=True))
-
-
 def _truth_files(folder: Path, catalog: Sequence[Entry]) -> dict[str, Path]:
-    from facelime_cli.core.images import picture_files
-
     if not folder.is_dir():
         raise NotFoundError(f"there is no folder {folder} with masks; check --truth.")
-    masks = {path.relative_to(folder).with_suffix("").as_posix(): path for path in picture_files(folder)}
+    masks = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sources.picture_files(folder)}
     found = {entry.id: masks[entry.id] for entry in catalog if entry.id in masks}
     if not found:
         raise FacelimeError(f"no mask in {folder} has the name of a picture; a mask of a/b.jpg is a/b.png there.")
     return found
 
 
-def _digest(files: Any) -> str:
-    """Return the digest of a source: over sorted relative names and file bytes."""
+def _check_truth(truths: Mapping[str, Path], params: Params, context: Context) -> None:
+    """Decode every mask once, so that a broken one is named before anything is written."""
+    with Workers(params.workers) as workers, context.console.progress("check masks", len(truths), unit="masks") as advance:
+        for path, fault in zip(truths.values(), workers.map(_mask_fault, list(truths.values())), strict=True):
+            advance(1)
+            if fault is not None:
+                raise FacelimeError(f"the mask {path} {fault}; replace it, or take it out of the folder.")
+
+
+def _mask_fault(path: Path) -> str | None:
+    from facelime_cli.core.images import UnreadableError, decode_mask
+
+    try:
+        decode_mask(path)
+    except UnreadableError as why:
+        return str(why)
+    return None
+
+
+def _source_digest(catalog: Sequence[Entry]) -> str:
+    """Return the digest of a source: over names, bytes, and what it says of class, group, part and further columns."""
+    said = sorted([entry.id, entry.label, entry.group, entry.part, dict(entry.columns)] for entry in catalog)
+    files = {entry.id.partition("/")[0] if entry.index is not None else entry.id: entry.path for entry in catalog}
+    return digests.of_value([_digest(files.items()), said])
+
+
+def _digest(files: Iterable[tuple[str, Path]]) -> str:
+    """Return the digest of files: over sorted names and bytes."""
     pairs = sorted(files)
     with ThreadPoolExecutor(cores()) as threads:
-        hashes = list(threads.map(digests.of_file, [path for _, path in pairs]))
+        hashes = list(threads.map(_file_digest, [path for _, path in pairs]))
     return hashlib.sha256(digests.canonical([[name, digest] for (name, _), digest in zip(pairs, hashes, strict=True)])).hexdigest()
 
 
-def _readable(catalog: Sequence[Entry], params: Params, context: Context) -> tuple[list[Entry], list[dict[str, str]]]:
-    """Decode every file once; return the entries that can be used, and what is wrong with the others."""
-    readable, failed = [], []
+def _file_digest(path: Path) -> str:
+    """Return a file's digest; a file that cannot be opened (a dangling link) is named later, with those that cannot be decoded."""
+    try:
+        return digests.of_file(path)
+    except OSError:
+        return "unreadable"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a first look at every file gave: the entries that can be used, what was measured of them, and what is wrong with the others."""
+
+    entries: list[Entry]
+    traits: list[Traits]
+    failed: list[dict[str, str]]
+
+
+def _readable(catalog: Sequence[Entry], params: Params, context: Context) -> _Found:
+    """Decode and measure every file once."""
+    found = _Found([], [], [])
+    arrays: dict[str, NDArray[np.uint8]] = {}
     with Workers(params.workers) as workers, context.console.progress("check", len(catalog)) as advance:
-        for entry, reason in zip(catalog, workers.map(_fault, [entry.path for entry in catalog]), strict=True):
+        tasks = [(sources.pixels(entry, arrays), entry.path.suffix.lower()) for entry in catalog]
+        for entry, measured in zip(catalog, workers.map(_measure, tasks), strict=True):
             advance(1)
-            if reason is None:
-                readable.append(entry)
+            if isinstance(measured, str):
+                found.failed.append({"file": entry.file, "reason": measured})
             else:
-                failed.append({"file": entry.id + ("" if entry.id.endswith(entry.path.suffix) else entry.path.suffix), "reason": reason})
-    if failed:
-        named = "; ".join(f"{each['file']} {each['reason']}" for each in failed[:NAMED_FAILURES]) + (f"; and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else "")
-        if params.strict or not readable:
-            raise FacelimeError(f"{len(failed)} of {len(catalog)} files cannot be read: {named}. Remove or repair them" + (", or leave --strict out." if readable else "."))
-        context.console.warn(f"{len(failed)} of {len(catalog)} files cannot be read and are left out: {named}.")
-    return readable, failed
+                found.entries.append(entry)
+                found.traits.append(measured)
+    if found.failed:
+        _say_failed(found, len(catalog), params, context)
+    return found
 
 
-def _layout(found: tuple[list[Entry], list[dict[str, str]]], catalog: Sequence[Entry], parameters: Mapping[str, Any], *, with_truth: bool, context: Context) -> Layout:
+def _say_failed(found: _Found, total: int, params: Params, context: Context) -> None:
+    failed = found.failed
+    named = "; ".join(f"{each['file']} {each['reason']}" for each in failed[:NAMED_FAILURES]) + (f"; and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else "")
+    if params.strict or not found.entries:
+        raise FacelimeError(f"{len(failed)} of {total} files cannot be read: {named}. Remove or repair them" + (", or leave --strict out." if found.entries else "."))
+    context.console.warn(f"{len(failed)} of {total} files cannot be read and are left out: {named}.")
+
+
+def _layout(found: _Found, catalog: Sequence[Entry], parameters: Mapping[str, Any], params: Params, context: Context) -> Layout:
     import numpy as np
 
-    readable, failed = found
-    classes = sorted({entry.label for entry in readable if entry.label is not None})
-    labels = np.array([NO_LABEL if entry.label is None else classes.index(entry.label) for entry in readable], dtype=np.int16)
-    groups, unmatched = _groups(readable, parameters["group_pattern"])
-    split = _parts(readable, labels, groups, parameters)
+    from facelime_cli.core import leakage
+
+    entries, console = found.entries, context.console
+    classes = sorted({entry.label for entry in entries if entry.label is not None})
+    labels = np.array([NO_LABEL if entry.label is None else classes.index(entry.label) for entry in entries], dtype=np.int16)
+    groups, unmatched = _groups(entries, parameters["group_pattern"])
+    split, fold = _parts(entries, labels, groups, parameters)
     if unmatched:
-        context.console.warn(f"{len(unmatched)} file names do not match the group pattern, such as {unmatched[0]}; each of them counts as a group of its own.")
+        console.warn(f"{len(unmatched)} file names do not match the group pattern, such as {unmatched[0]}; each of them counts as a group of its own.")
     if classes and (labels == NO_LABEL).any():
-        context.console.warn(f"{int((labels == NO_LABEL).sum())} pictures lie beside the class folders; they get no label and no part.")
-    n, size = len(readable), int(parameters["size"])
+        console.warn(f"{int((labels == NO_LABEL).sum())} pictures have no class (they lie beside the class folders, or the table leaves it out); they get no label and no part.")
+    n, size = len(entries), int(parameters["size"])
     arrays = {"images": ArraySpec("uint8", (n, size, size, 3), ("picture", "y", "x", "channel"))}
-    if with_truth:
+    if params.truth is not None:
         arrays["truth"] = ArraySpec("uint8", (n, size, size), ("picture", "y", "x"))
     counts = {name: {part: int(((labels == index) & (split == p)).sum()) for p, part in enumerate(PARTS)} for index, name in enumerate(classes)}
     _warn_of_empty_parts(counts, parameters, context)
+    leaks = leakage.report([entry.id for entry in entries], found.traits, labels, split if fold is None else fold, groups)
+    for sentence in leaks["sentences"]:
+        console.warn(f"leakage: {sentence}")
     facts = {
         "classes": classes,
         "size": size,
@@ -222,16 +330,41 @@ def _layout(found: tuple[list[Entry], list[dict[str, str]]], catalog: Sequence[E
         "shares": {part: round(float((split == p).mean()), 4) for p, part in enumerate(PARTS)},
         "groups": len(set(groups)),
         "files": len(catalog),
-        "unreadable": failed,
+        "unreadable": found.failed,
+        "leakage": leaks,
+        "columns": sorted({name for entry in entries for name in entry.columns}),
     }
-    pictures = ("picture",)
-    constants = {
-        "id": (np.array([entry.id for entry in readable], dtype=object), pictures),
-        "labels": (labels, pictures),
-        "split": (split, pictures),
-        "group": (np.array(groups, dtype=object), pictures),
-    }
-    return Layout(n, arrays, constants, facts)
+    console.note(_summary(facts, n))
+    constants = {"id": _texts([entry.id for entry in entries]), "labels": labels, "split": split, "group": _texts(groups), **({} if fold is None else {"fold": fold}), **_table(entries)}
+    return Layout(n, arrays, {name: (values, ("picture",)) for name, values in constants.items()}, facts)
+
+
+def _summary(facts: Mapping[str, Any], n: int) -> str:
+    """Return a dataset's counts in one line."""
+    classes = ", ".join(f"{name} {' / '.join(str(count) for count in parts.values())}" for name, parts in facts["counts"].items())
+    return f"{n} pictures in {facts['groups']} groups" + (f"; {' / '.join(PARTS)}: {classes}" if classes else "")
+
+
+def _texts(values: Iterable[str]) -> NDArray[Any]:
+    import numpy as np
+
+    return np.array(list(values), dtype=object)
+
+
+def _table(entries: Sequence[Entry]) -> dict[str, NDArray[Any]]:
+    """Return the further columns of the source's table: numbers where every value is one (NaN where it is empty), else text."""
+    import numpy as np
+
+    found = {}
+    for name in sorted({name for entry in entries for name in entry.columns}):
+        values = [entry.columns.get(name, "") for entry in entries]
+        try:
+            numbers = [float(value) if value else float("nan") for value in values]
+        except ValueError:
+            found[f"table/{name}"] = _texts(values)
+            continue
+        found[f"table/{name}"] = _texts(values) if np.isnan(numbers).all() else np.array(numbers)
+    return found
 
 
 def _warn_of_empty_parts(counts: Mapping[str, Mapping[str, int]], parameters: Mapping[str, Any], context: Context) -> None:
@@ -241,60 +374,91 @@ def _warn_of_empty_parts(counts: Mapping[str, Mapping[str, int]], parameters: Ma
 
 
 def _groups(entries: Sequence[Entry], pattern: str | None) -> tuple[list[str], list[str]]:
-    """Return the group of every picture, and the ids whose file name has none."""
-    groups, unmatched = [], []
-    for entry in entries:
-        match = re.search(pattern, entry.path.stem) if pattern else None
-        if pattern and not match:
-            unmatched.append(entry.id)
-        groups.append((match[1] if match.re.groups else match[0]) if match else entry.id)
-    return groups, unmatched
+    """Return the group of every picture, and the ids of those whose file name should have one but does not."""
+    found = [sources.group_of(entry, pattern) for entry in entries]
+    unmatched = [entry.id for entry, group in zip(entries, found, strict=True) if group is None and pattern is not None]
+    return [entry.id if group is None else group for entry, group in zip(entries, found, strict=True)], unmatched
 
 
-def _parts(entries: Sequence[Entry], labels: NDArray[np.int16], groups: Sequence[str], parameters: Mapping[str, Any]) -> NDArray[np.int8]:
+def _parts(entries: Sequence[Entry], labels: NDArray[np.int16], groups: Sequence[str], parameters: Mapping[str, Any]) -> tuple[NDArray[np.int8], NDArray[np.int8] | None]:
+    """Return the part of every picture, and its fold when there are folds: then fold 0 is tested, fold 1 validates, the rest is trained on."""
     import numpy as np
 
-    from facelime_cli.core.splits import divide
+    from facelime_cli.core.splits import divide, part_of_folds
 
     split = np.array([entry.part for entry in entries], dtype=np.int8)
     labelled = np.flatnonzero(labels != NO_LABEL)
-    if parameters["split"] is not None and len(labelled):
-        split[labelled] = divide(labels[labelled].tolist(), [groups[int(i)] for i in labelled], parameters["split"], parameters["seed"])
-    return split
+    shares = parameters["split"] if parameters["folds"] is None else [1.0] * parameters["folds"]
+    if shares is None or not len(labelled):
+        return split, None
+    dealt = divide(labels[labelled].tolist(), [groups[int(i)] for i in labelled], shares, parameters["seed"])
+    if parameters["folds"] is None:
+        split[labelled] = dealt
+        return split, None
+    fold = np.full(len(entries), NO_PART, np.int8)
+    fold[labelled] = dealt
+    return part_of_folds(fold, 0, parameters["folds"]), fold
 
 
-def _fault(path: Path) -> str | None:
-    from facelime_cli.core.images import UnreadableError, decode
+def _operations(parameters: Mapping[str, Any]) -> Any:
+    from facelime_cli.core.operations import Operations
+
+    return Operations(
+        size=int(parameters["size"]),
+        fit=parameters["fit"],
+        crop_border=parameters["crop_border"],
+        crop_face=parameters["crop"] is not None,
+        white_balance=parameters["white_balance"] is not None,
+        equalize=parameters["equalize"],
+        contrast=parameters["contrast"],
+    )
+
+
+def _decoded(pixels: Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from facelime_cli.core import images
+
+    return images.decode(pixels) if isinstance(pixels, Path) else images.display(pixels)
+
+
+def _measure(task: tuple[Path | NDArray[np.uint8], str]) -> Traits | str:
+    from facelime_cli.core.images import UnreadableError
+    from facelime_cli.core.leakage import traits
 
     try:
-        decode(path)
+        return traits(_decoded(task[0]), task[1])
     except UnreadableError as why:
         return str(why)
-    return None
 
 
-def _square(task: tuple[Path, int]) -> NDArray[np.uint8]:
-    from facelime_cli.core.images import decode, resize
+def _prepare(task: tuple[Path | NDArray[np.uint8], Mapping[str, Any]]) -> Prepared:
+    from facelime_cli.core.operations import prepare
 
-    return resize(decode(task[0]), task[1])
+    return prepare(_decoded(task[0]), _operations(task[1]))
 
 
-def _square_mask(task: tuple[Path | None, int]) -> NDArray[np.uint8]:
+def _prepare_truth(task: tuple[Path | None, Any, Mapping[str, Any]]) -> NDArray[np.uint8]:
     import numpy as np
 
-    from facelime_cli.core.images import decode, resize_mask
+    from facelime_cli.core import images
+    from facelime_cli.core.operations import prepare_mask
 
-    return np.zeros((task[1], task[1]), np.uint8) if task[0] is None else resize_mask(decode(task[0])[..., 0], task[1])
+    path, box, parameters = task
+    size = int(parameters["size"])
+    return np.zeros((size, size), np.uint8) if path is None else prepare_mask(images.decode_mask(path), box, _operations(parameters))
 
 
-def _stack(images: Iterator[NDArray[np.uint8]], advance: Any = lambda _: None) -> NDArray[np.uint8]:
-    import numpy as np
-
-    stacked = []
-    for image in images:
-        stacked.append(image)
+def _counted(results: Iterator[Any], advance: Any) -> list[Any]:
+    gathered = []
+    for each in results:
+        gathered.append(each)
         advance(1)
-    return np.stack(stacked)
+    return gathered
 
 
-STAGE = Stage(name="preprocess", writes="datasets", version=1, params=Params, plan=plan, help=__doc__)
+def _stack(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    import numpy as np
+
+    return np.stack(list(images))
+
+
+STAGE = Stage(name="preprocess", writes="datasets", version=2, params=Params, plan=plan, help=__doc__)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli.errors import NotFoundError
+from facelime_cli.files import write_whole
 from facelime_cli.stage import Execution, Input, Plan, Stage
 from facelime_cli.store import Layout
 from facelime_cli.workers import Workers
@@ -53,6 +54,7 @@ class Panel:
     image: NDArray[np.uint8]
     segments: NDArray[np.uint16]
     coefficients: NDArray[np.float64]
+    truth: NDArray[np.uint8] | None
     top: int
     scale: float
     files: tuple[Path, ...]
@@ -62,7 +64,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Choose the classes; the colour scale follows from all of them."""
     surrogates = inputs["surrogates"]
     names: list[str] = surrogates.facts["classes"]
-    chosen = None if params.classes is None else [class_index(each, names) for each in params.classes.split(",")]
+    chosen = None if params.classes is None else [class_index(each, names) for each in ([params.classes] if params.classes in names else params.classes.split(","))]
 
     @cache
     def report() -> _Report:
@@ -78,8 +80,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                 unit.finish({}, made=[f"figures/{path.name}" for panel in panels for path in panel.files])
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        artifact.file("coefficients.csv").write_text(report().table(), encoding="utf-8", newline="")
-        artifact.file("index.html").write_text(report().page(artifact), encoding="utf-8")
+        write_whole(artifact.file("coefficients.csv"), report().table().encode())
+        write_whole(artifact.file("index.html"), report().page(artifact).encode())
+        context.console.note(f"page: {artifact.path / 'index.html'}")
         return {"scale_probability_points": report().scale, **report().truth_summary()}, ["coefficients.csv", "index.html"]
 
     return Plan({"top": params.top, "classes": chosen}, surrogates.name, lambda: Layout(surrogates.n, facts={"classes": names}), work, inputs, finish=finish)
@@ -103,7 +106,8 @@ class _Report:
 
     def __init__(self, surrogates: Artifact, chosen: list[int] | None, top: int) -> None:
         self.surrogates, self.top = surrogates, top
-        self.segments, self.masks, self.predictions, self.dataset, self.model = (surrogates.input(kind) for kind in ("segments", "masks", "predictions", "datasets", "models"))
+        self.segments, self.masks, self.predictions, self.model = (surrogates.input(kind) for kind in ("segments", "masks", "predictions", "models"))
+        self.dataset = self.segments.input("datasets")
         self.names: list[str] = surrogates.facts["classes"]
         self.ids = surrogates.texts("id")
         self.full = [self.predictions.read("probabilities", slice(row, row + 1))[0, 0] for row in range(surrogates.n)]
@@ -140,7 +144,7 @@ class _Report:
     def panels(self, artifact: Artifact, row: int) -> list[Panel]:
         """Return what to draw for one picture, one figure a class."""
         image, segments = self._image(row), self._segments(row)
-        return [Panel(image, segments, self.coefficients(row, c), self.top, self.scale, tuple(artifact.file(name) for name in _figure_names(row, c))) for c in self.shown[row]]
+        return [Panel(image, segments, self.coefficients(row, c), self._truth(row), self.top, self.scale, tuple(artifact.file(name) for name in _figure_names(row, c))) for c in self.shown[row]]
 
     def table(self) -> str:
         """Return the coefficients of every shown class as CSV, strongest first; in probability."""
@@ -168,6 +172,7 @@ class _Report:
             truth=self.truth_summary(),
             lineage=[{"kind": each.kind, "id": each.id, "stage": each.layout["stage"], "parameters": each.parameters, "content": each.content[:16]} for each in lineage],
             software=self.surrogates.manifest["software"],
+            leakage=self.dataset.facts.get("leakage", {}).get("sentences", []),
             style=package_files("facelime_cli").joinpath("templates/report.css").read_text(encoding="utf-8"),
         )
 
@@ -216,13 +221,16 @@ class _Report:
             "overlap": self._overlap(row, c),
         }
 
+    def _truth(self, row: int) -> NDArray[np.uint8] | None:
+        import numpy as np
+
+        return np.asarray(self.dataset.read("truth", [self._dataset_row(row)])[0]) if "truth" in self.dataset.layout["arrays"] else None
+
     def _overlap(self, row: int, c: int) -> Any:
         from facelime_cli.core.attribution import overlap
 
-        if "truth" not in self.dataset.layout["arrays"]:
-            return None
-        truth = self.dataset.read("truth", [self._dataset_row(row)])[0]
-        return overlap(self.coefficients(row, c), self._segments(row), truth)
+        truth = self._truth(row)
+        return None if truth is None else overlap(self.coefficients(row, c), self._segments(row), truth)
 
     def truth_summary(self) -> dict[str, Any]:
         """Return how much of the attribution lies on the known regions, over the pictures that have one and are explained for their own class."""
@@ -255,7 +263,7 @@ def _figure_names(row: int, c: int) -> tuple[str, str]:
 def _draw(panel: Panel) -> None:
     from facelime_cli.core import figures
 
-    figures.write(figures.explanation(panel.image, panel.segments, panel.coefficients, panel.top, panel.scale), panel.files)
+    figures.write(figures.explanation(panel.image, panel.segments, panel.coefficients, panel.top, panel.scale, panel.truth), panel.files)
 
 
-STAGE = Stage(name="render", writes="reports", version=1, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(name="render", writes="reports", version=2, params=Params, plan=plan, help=__doc__, sharded=True)

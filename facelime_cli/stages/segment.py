@@ -12,8 +12,8 @@ from typer import Argument, Option
 
 from facelime_cli import digests
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
-from facelime_cli.stages.preprocess import PARTS
 from facelime_cli.store import ArraySpec, Layout
 from facelime_cli.workers import Workers
 
@@ -47,7 +47,7 @@ class Params:
     images: Annotated[str | None, Option(metavar="ID,…", help="Only these pictures, by id or by the last part of it. [default: all]", show_default=False), Execution()] = None
     first: Annotated[int | None, Option(min=1, metavar="N", help="Only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
     method: Annotated[str, Choice(tuple(METHODS)), Option(help="How to segment.")] = "quickshift"
-    kernel_size: Annotated[float | None, Option(min=0.1, show_default=False, help=f"Pixels over which colours are averaged; larger makes fewer segments. {_default('kernel_size')}")] = None
+    kernel_size: Annotated[float | None, Option(min=1.0, show_default=False, help=f"Pixels over which colours are averaged; larger makes fewer segments. {_default('kernel_size')}")] = None
     max_dist: Annotated[float | None, Option(min=0.1, show_default=False, help=f"Farthest step between modes; larger makes fewer segments. {_default('max_dist')}")] = None
     ratio: Annotated[float | None, Option(min=0.0, max=1.0, show_default=False, help=f"Weight of colour against place, 0 to 1. {_default('ratio')}")] = None
     segments: Annotated[int | None, Option(min=2, max=4096, show_default=False, help=f"About how many segments. {_default('segments')}")] = None

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from facelime_cli.core import images
+from facelime_cli.core.operations import Operations, prepare
+from facelime_cli.sources import picture_files
 
 
 @pytest.fixture
@@ -92,9 +94,9 @@ def test_what_cannot_be_read_is_said(tmp_path, corner):
 
 
 @pytest.mark.parametrize("shape", [(100, 50), (17, 300), (64, 64)])
-def test_resizing(rng, shape):
+def test_stretching(rng, shape):
     image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
-    found = images.resize(image, 64)
+    found = prepare(image, Operations(size=64)).image
     assert found.shape == (64, 64, 3)
     assert abs(found.mean() - image.mean()) < 3
     if shape == (64, 64):
@@ -107,4 +109,4 @@ def test_files_are_found_once_below_links_in_circles(tmp_path, corner):
     save(corner, tmp_path / "a" / ".hidden.png")
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "a" / "round").symlink_to(tmp_path)
-    assert [path.name for path in images.picture_files(tmp_path)] == ["one.PNG"]
+    assert [path.name for path in picture_files(tmp_path)] == ["one.PNG"]

@@ -154,7 +154,7 @@ class TestFidelity:
         z = bernoulli(key_of(0, "r", "mask"), 200, 15, 0.5)
         y = (z @ rng.normal(size=(15, 1)) * 0.1 + rng.normal(size=(200, 1)) * 0.05).astype(np.float32)
         found = self.explain(z, y)
-        weights, folds = surrogate.cosine_weights(z, 0.25), fidelity.folds_of(200, 0, "p")
+        weights, folds = surrogate.cosine_weights(z, 0.25), fidelity.folds_of(z, 0, "p")
         out = np.empty((200, 1))
         for fold in range(5):
             model = sklearn.linear_model.Ridge(alpha=1).fit(z[folds != fold], y[folds != fold], sample_weight=weights[folds != fold])
