@@ -605,6 +605,14 @@ class Store:
         artifact.path.rename(gone)
         shutil.rmtree(gone)
 
+    def salt(self) -> bytes:
+        """Return this store's secret, made once: what a patient's number is hashed with, so that nobody without the store can try all numbers."""
+        path = self.root / ".salt"
+        if not path.exists():
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write_whole(path, os.urandom(32))
+        return path.read_bytes()
+
     def _open_root(self, place: Path) -> None:
         try:
             if not self.root.exists():

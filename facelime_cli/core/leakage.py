@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HASH_SIDE = 16
-NEAR_BITS = 12
-"""Of 256 bits of the difference hash; pictures that differ in no more are taken for the same one, scaled, recompressed or slightly changed."""
+NEAR_BITS = 80
+"""Of 256 bits of the difference hash; only pairs that differ in no more are looked at. Flat regions make bits that noise decides, so it cannot be small."""
+NEAR_LEVELS = 4.0
+"""Root mean square difference of two thumbnails, in grey levels, up to which pictures are taken for the same one, scaled, recompressed or slightly changed."""
 HASH_ROWS = 128
 CORNER_SHARE = 0.12
 BORDER_SHARE = 0.04
@@ -54,12 +56,15 @@ class Traits:
         SHA-256 of its decoded pixels.
     near : bytes
         Difference hash, 256 bits (Krawetz 2013: whether each of 16×16 cells is darker than its right neighbour).
+    thumbnail : bytes
+        16×16 grey levels.
     """
 
     figures: tuple[float, ...]
     file_format: str
     exact: str
     near: bytes
+    thumbnail: bytes
 
 
 def traits(image: NDArray[np.uint8], file_format: str) -> Traits:
@@ -88,7 +93,8 @@ def traits(image: NDArray[np.uint8], file_format: str) -> Traits:
     )
     cells = np.asarray(Image.fromarray(grey.astype(np.uint8)).resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)).astype(np.int16)
     near = np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes()
-    return Traits(tuple(float(each) for each in figures), file_format, hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest(), near)
+    thumbnail = Image.fromarray(grey.astype(np.uint8)).resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX).tobytes()
+    return Traits(tuple(float(each) for each in figures), file_format, hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest(), near, thumbnail)
 
 
 def _sharpness(grey: NDArray[np.float32]) -> float:
@@ -99,21 +105,17 @@ def _sharpness(grey: NDArray[np.float32]) -> float:
     return float(np.abs(laplacian).mean())
 
 
-def near_pairs(hashes: Sequence[bytes], most_bits: int = NEAR_BITS) -> list[tuple[int, int]]:
-    r"""Return the pairs of pictures whose difference hashes differ in at most `most_bits` of 256.
-
-    Examples
-    --------
-    >>> near_pairs([bytes(32), bytes(31) + b"\x01", b"\xff" * 32])
-    [(0, 1)]
-    """
-    words = np.frombuffer(b"".join(hashes), dtype="<u8").reshape(len(hashes), -1)
+def near_pairs(measured: Sequence[Traits]) -> list[tuple[int, int]]:
+    """Return the pairs of pictures that are nearly the same: alike by their difference hashes, and then by their thumbnails."""
+    words = np.frombuffer(b"".join(each.near for each in measured), dtype="<u8").reshape(len(measured), -1)
+    thumbnails = np.frombuffer(b"".join(each.thumbnail for each in measured), dtype=np.uint8).reshape(len(measured), -1).astype(np.float32)
     pairs: list[tuple[int, int]] = []
     for start in range(0, len(words), HASH_ROWS):
         block = words[start : start + HASH_ROWS]
         distance = np.bitwise_count(block[:, None] ^ words[None, start:]).sum(axis=-1, dtype=np.int32)
-        rows, others = np.nonzero(distance <= most_bits)
-        pairs += [(start + int(i), start + int(j)) for i, j in zip(rows, others, strict=True) if j > i]
+        rows, others = np.nonzero(np.triu(distance <= NEAR_BITS, 1))
+        apart = np.sqrt(((thumbnails[start + rows] - thumbnails[start + others]) ** 2).mean(axis=-1))
+        pairs += [(start + int(i), start + int(j)) for i, j in zip(rows[apart <= NEAR_LEVELS], others[apart <= NEAR_LEVELS], strict=True)]
     return pairs
 
 
@@ -202,8 +204,9 @@ def report(ids: Sequence[str], measured: Sequence[Traits], labels: NDArray[Any],
         `exact` and `near` (pairs, pairs across parts, pairs with different labels, examples), `groups_across_parts`, `trivial_rule`, `sentences` (one for each thing
         found) and `marked` (whether there is one).
     """
-    exact, near = _exact_pairs(measured), near_pairs([each.near for each in measured])
-    near = [pair for pair in near if pair not in set(exact)]
+    exact, near = _exact_pairs(measured), near_pairs(measured)
+    same = set(exact)
+    near = [pair for pair in near if pair not in same]
     found: dict[str, Any] = {
         "exact": _pairs(exact, ids, labels, split),
         "near": _pairs(near, ids, labels, split),

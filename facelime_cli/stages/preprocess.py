@@ -11,7 +11,7 @@ import csv
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,7 +87,7 @@ class Params:
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Read the source's names and bytes; decode nothing yet."""
     del inputs
-    catalog = _catalog(params)
+    catalog = _catalog(params, context)
     parameters = _parameters(params, catalog)
     entries = {entry.id: entry for entry in catalog}
     truths = {} if params.truth is None else _truth_files(params.truth, catalog)
@@ -121,7 +121,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     return Plan(parameters, params.source[0].resolve().stem, prepare, work, sources=digested, finish=finish)
 
 
-def _catalog(params: Params) -> list[Entry]:
+def _catalog(params: Params, context: Context) -> list[Entry]:
     """Return the source's entries with what the options say of labels and groups."""
     if params.table is None and (params.label_column or params.group_column or params.one_per_group):
         raise CommandLineError("--label-column, --group-column and --one-per-group are about a table; give it with --table FILE.")
@@ -135,13 +135,15 @@ def _catalog(params: Params) -> list[Entry]:
     unknown = [entry.file for entry, label in zip(entries, labels, strict=True) if label is None]
     if pattern is not None and len(unknown) == len(entries):
         raise FacelimeError(f"--label-pattern {params.label_pattern!r} finds a class in none of the {len(entries)} file names, such as {unknown[0]}; change it.")
-    return [_labelled(entry, None if label is None else names.get(label, label)) for entry, label in zip(entries, labels, strict=True)]
+    return [replace(entry, label=None if label is None else names.get(label, label), group=entry.group or _patient(entry, context)) for entry, label in zip(entries, labels, strict=True)]
 
 
-def _labelled(entry: Entry, label: str | None) -> Entry:
-    from dataclasses import replace
+def _patient(entry: Entry, context: Context) -> str | None:
+    """Return a salted hash of the patient in a DICOM file; the number itself enters nothing."""
+    from facelime_cli.core.images import patient_of
 
-    return replace(entry, label=label)
+    patient = patient_of(entry.path)
+    return None if patient is None else hashlib.sha256(context.store.salt() + patient.encode()).hexdigest()[:16]
 
 
 def _class_names(path: Path) -> dict[str, str]:
