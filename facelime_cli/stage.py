@@ -114,7 +114,6 @@ class Stage:
     plan: Callable[[Any, Mapping[str, Artifact], Context], Plan]
     help: str
     sharded: bool = False
-    progress: str = "pictures"
 
 
 @dataclass(frozen=True)

@@ -140,4 +140,4 @@ def _parts(dataset: Artifact) -> dict[str, network.Part]:
     return {name: network.Part(read, part, labels[part]) for name, part in rows.items()}
 
 
-STAGE = Stage(name="finetune", writes="models", version=1, params=Params, plan=plan, help=__doc__, progress="steps")
+STAGE = Stage(name="finetune", writes="models", version=1, params=Params, plan=plan, help=__doc__)

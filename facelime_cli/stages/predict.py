@@ -324,4 +324,4 @@ def _by_picture(stream: _Stream, shape: list[int]) -> NDArray[np.float32]:
     return part
 
 
-STAGE = Stage(name="predict", writes="predictions", version=1, params=Params, plan=plan, help=__doc__, sharded=True, progress="evaluations")
+STAGE = Stage(name="predict", writes="predictions", version=1, params=Params, plan=plan, help=__doc__, sharded=True)

@@ -51,7 +51,9 @@ class Params:
     source: Annotated[list[Path], Argument(metavar="SOURCE…", help="Folders of pictures, one picture, or a .npz file.", show_default=False), Execution()]
     size: Annotated[int, Option(min=16, max=4096, help="Side of the square pictures, in pixels; the network's input size.")] = 299
     split: Annotated[str | None, Option(metavar="A:B:C", show_default=False, help=f"Shares of train, validation and test, stratified by class. [default: {DEFAULT_SPLIT}; none without labels]")] = None
-    folds: Annotated[int | None, Option(min=3, max=20, show_default=False, help="Divide into this many parts of equal size instead, for cross-validation with `finetune --fold`.")] = None
+    folds: Annotated[
+        int | None, Option(min=3, max=20, show_default=False, help="Divide into this many folds of equal size instead: the first is tested, the second validates, the rest is trained on.")
+    ] = None
     group_pattern: Annotated[
         str | None,
         Option(metavar="kermany|REGEX", show_default=False, help="Patient in the file name (the first group of the expression); no patient comes into two parts. [default: every picture alone]"),
