@@ -148,7 +148,7 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> duration(42.4), duration(190), duration(7300)
-    ('42 s', '3 min 10 s', '2 h 2 min')
+    ('42 s', '3 min 10 s', '2 h 1 min')
     """
     whole = round(seconds)
     if whole < 60:  # noqa: PLR2004 - seconds in a minute

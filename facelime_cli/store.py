@@ -124,6 +124,8 @@ class Artifact:
                 layout = files.read_json(self.path / "layout.json")
             except FileNotFoundError as why:
                 raise BrokenError(f"{self.kind}/{self.id} has no layout.json; {remedy}.") from why
+            except BrokenError as why:
+                raise BrokenError(f"the layout.json of {self.kind}/{self.id} cannot be read; {remedy}.") from why
             if missing := LAYOUT_KEYS - set(layout):
                 raise BrokenError(f"the layout.json of {self.kind}/{self.id} lacks {', '.join(sorted(missing))}; {remedy}.")
             if self.complete and "layout" in (manifest := files.read_json(self.path / "manifest.json")) and digests.of_value(layout) != manifest["layout"]:

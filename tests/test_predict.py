@@ -71,6 +71,23 @@ def test_predictions_are_what_the_network_says(chain):
         assert np.abs(net.predict(composed, verbose=0) - predicted.read("probabilities")[row]).max() < 1e-5
 
 
+def test_equal_masks_are_computed_once(chain):
+    run = chain.facelime
+    few = run.artifact("segment", "faces", "--first", 2, "--method", "slic", "--segments", 4)
+    masks = run.artifact("perturb", few.id, "--samples", 300)
+    predicted = run.artifact("predict", masks.id, "--model", "small", "--batch-size", 16)
+    packed, values = masks.read("masks"), predicted.read("probabilities")
+    different = sum(len(np.unique(each, axis=0)) for each in packed)
+    assert predicted.facts["evaluations"] == different < 80
+    assert not np.isnan(values).any()
+    for picture in range(2):
+        for mask in np.unique(packed[picture], axis=0):
+            same = values[picture][(packed[picture] == mask).all(axis=1)]
+            assert (same == same[0]).all()
+    whole = network.load(chain["finetune"].file("model.keras"))(chain["preprocess"].read("images", [int(row) for row in few.read("row")]).astype(np.float32)).numpy()
+    assert np.abs(values[:, 0] - whole).max() < 1e-5
+
+
 def test_across_batch_sizes_they_agree(chain):
     run = chain.facelime
     found = []

@@ -189,7 +189,7 @@ def test_another_name_is_the_same_artifact_with_one_more_name(stage, chain, face
     assert chain.facelime.json("show", f"also-{stage}")["artifact"] == chain[stage].id
 
 
-@pytest.mark.parametrize("stage", [name for name in CHAIN if name not in {"finetune", "render"}])
+@pytest.mark.parametrize("stage", [name for name in CHAIN if name != "finetune"])
 def test_xarray_opens_the_arrays_with_named_dimensions(stage, chain):
     opened = xarray.open_zarr(chain[stage].path / "arrays.zarr", consolidated=False)
     n = chain[stage].n

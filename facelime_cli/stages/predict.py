@@ -72,7 +72,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     def work(artifact: Artifact, units: Pending) -> None:
         _Predictor(artifact, masks, dataset, model, params, context, until).run(units)
 
-    return Plan({"precision": "float32"}, f"{masks.name}-{model.name}", prepare, work, inputs, finish=lambda _: ({"evaluations": int(masks.read("n_samples").sum())}, []))
+    def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        records = [artifact.record(unit) for unit in range(artifact.n_units)]
+        return {"evaluations": sum(int(record["facts"]["evaluations"]) for record in records if record is not None)}, []
+
+    return Plan({"precision": "float32"}, f"{masks.name}-{model.name}", prepare, work, inputs, finish=finish)
 
 
 def check_size(model: Artifact, dataset: Artifact) -> None:
@@ -99,9 +103,15 @@ def span(text: str) -> float:
 
 @dataclass
 class _Stream:
-    """The evaluations of one unit: which rows exist, which are done, and what is not yet committed."""
+    """The evaluations of one unit: which there are, which are done, and what is not yet committed.
 
-    samples: NDArray[np.int32]
+    Equal masks of a picture are one evaluation. `packed` (R, M) holds the different masks, picture by picture in the order of their first samples, `index` (R,) the
+    picture of each, and `rows_of` for each picture the evaluation of each of its samples.
+    """
+
+    packed: NDArray[np.uint8]
+    index: NDArray[np.int32]
+    rows_of: list[NDArray[np.int64]]
     values: NDArray[np.float32]
     done: NDArray[np.bool_]
     uncommitted: list[tuple[int, NDArray[np.float32]]] = field(default_factory=list)
@@ -161,15 +171,12 @@ class _Predictor:
         return network.compiled(network.load(self.model.file("model.keras")))
 
     def _unit(self, unit: Unit, advance: Callable[[int], None]) -> None:
-        import numpy as np
 
         from facelime_cli import network
 
+        device = self._thread.submit(self._upload, unit.rows)
         stream = self._resume(unit)
         advance(int(stream.done.sum()))
-        device = self._thread.submit(self._upload, unit.rows)
-        packed = np.concatenate([self.masks.read("masks", slice(row, row + 1))[0, :n] for row, n in zip(range(unit.rows.start, unit.rows.stop), stream.samples, strict=True)])
-        index = np.repeat(np.arange(unit.n, dtype=np.int32), stream.samples)
         arrays = self._wait(device)
         began = int(stream.done.sum())
         if began:
@@ -177,22 +184,32 @@ class _Predictor:
         try:
             while not stream.done.all():
                 try:
-                    self._batches(unit, stream, packed, index, arrays, advance)
+                    self._batches(unit, stream, arrays, advance)
                 except network.DeviceMemoryError:
                     self._halve()
-            unit.finish({"probabilities": _by_picture(stream, self.artifact.layout["arrays"]["probabilities"]["shape"])}, facts={"batch_size": self.batch, "resumed_at": began})
+            advance(sum(len(rows) for rows in stream.rows_of) - stream.total)
+            facts = {"batch_size": self.batch, "resumed_at": began, "evaluations": stream.total}
+            unit.finish({"probabilities": _by_picture(stream, self.artifact.layout["arrays"]["probabilities"]["shape"])}, facts=facts)
         except StopRequested:
             if not unit.finished:
                 self._commit(unit, stream)
             raise
 
     def _resume(self, unit: Unit) -> _Stream:
-        """Take up what earlier runs of this unit kept."""
+        """List a unit's evaluations, and take up what earlier runs kept of them."""
         import numpy as np
 
-        samples = self.masks.read("n_samples", unit.rows)
+        packed: list[NDArray[np.uint8]] = []
+        rows_of: list[NDArray[np.int64]] = []
+        for row, n in zip(range(unit.rows.start, unit.rows.stop), self.masks.read("n_samples", unit.rows), strict=True):
+            kept = self.masks.read("masks", slice(row, row + 1))[0, :n]
+            _, first, which = np.unique(kept, axis=0, return_index=True, return_inverse=True)
+            order = np.argsort(first)
+            rows_of.append(sum(len(each) for each in packed) + np.argsort(order)[which.ravel()])
+            packed.append(kept[first[order]])
+        index = np.repeat(np.arange(unit.n, dtype=np.int32), [len(each) for each in packed])
         n_classes = self.artifact.layout["arrays"]["probabilities"]["shape"][2]
-        stream = _Stream(samples, np.full((int(samples.sum()), n_classes), np.nan, np.float32), np.zeros(int(samples.sum()), np.bool_))
+        stream = _Stream(np.concatenate(packed), index, rows_of, np.full((len(index), n_classes), np.nan, np.float32), np.zeros(len(index), np.bool_))
         for start, values in unit.committed():
             if values.shape[1:] == stream.values.shape[1:] and start + len(values) <= stream.total:
                 stream.values[start : start + len(values)] = values
@@ -215,14 +232,14 @@ class _Predictor:
             network.on_device(np.pad(segments.reshape(len(fill), -1), ((0, spare), (0, 0)))),
         )
 
-    def _batches(self, unit: Unit, stream: _Stream, packed: NDArray[np.uint8], index: NDArray[np.int32], arrays: tuple[Any, Any], advance: Callable[[int], None]) -> None:
+    def _batches(self, unit: Unit, stream: _Stream, arrays: tuple[Any, Any], advance: Callable[[int], None]) -> None:
         """Send the batches that hold a pending row; their borders are counted from the unit's start."""
         pending: list[tuple[int, Future[NDArray[np.float32]]]] = []
         try:
             for start in range(0, stream.total, self.batch):
                 if stream.done[start : start + self.batch].all():
                     continue
-                pending.append((start, self._thread.submit(self._evaluate, packed[start : start + self.batch], index[start : start + self.batch], arrays)))
+                pending.append((start, self._thread.submit(self._evaluate, stream.packed[start : start + self.batch], stream.index[start : start + self.batch], arrays)))
                 if len(pending) >= AHEAD:
                     self._collect(unit, stream, pending, advance)
             while pending:
@@ -316,11 +333,9 @@ def _by_picture(stream: _Stream, shape: list[int]) -> NDArray[np.float32]:
     """Return a unit's evaluations as (n, S, C), NaN beyond a picture's samples."""
     import numpy as np
 
-    part = np.full((len(stream.samples), *shape[1:]), np.nan, np.float32)
-    start = 0
-    for row, n in enumerate(stream.samples):
-        part[row, :n] = stream.values[start : start + n]
-        start += n
+    part = np.full((len(stream.rows_of), *shape[1:]), np.nan, np.float32)
+    for row, rows in enumerate(stream.rows_of):
+        part[row, : len(rows)] = stream.values[rows]
     return part
 
 

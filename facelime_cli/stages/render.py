@@ -17,6 +17,7 @@ from typer import Argument, Option
 from facelime_cli.errors import NotFoundError
 from facelime_cli.files import write_whole
 from facelime_cli.stage import Execution, Input, Plan, Stage
+from facelime_cli.stages.perturb import carried
 from facelime_cli.store import Layout
 from facelime_cli.workers import Workers
 
@@ -85,7 +86,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         context.console.note(f"page: {artifact.path / 'index.html'}")
         return {"scale_probability_points": report().scale, **report().truth_summary()}, ["coefficients.csv", "index.html"]
 
-    return Plan({"top": params.top, "classes": chosen}, surrogates.name, lambda: Layout(surrogates.n, facts={"classes": names}), work, inputs, finish=finish)
+    return Plan({"top": params.top, "classes": chosen}, surrogates.name, lambda: Layout(surrogates.n, constants=carried(surrogates), facts={"classes": names}), work, inputs, finish=finish)
 
 
 def class_index(text: str, names: list[str]) -> int:
