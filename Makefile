@@ -16,6 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## install, draw faces, train, explain; ends with a report to open
+	@chmod 700 artifacts
 	$(BIN)/facelime demo
 
 test: $(STAMP) ## install, then the tests that take minutes in all
