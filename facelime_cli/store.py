@@ -153,7 +153,7 @@ class Artifact:
     @property
     def progress(self) -> str:
         """How far the work is, in words."""
-        at_work = len([path for path in (self.path / "work").glob("[0-9]*") if path.is_dir()])
+        at_work = len([path for path in (self.path / "begun").glob("[0-9]*") if path.is_dir()])
         return f"{len(self.done())} of {self.n_units} units done" + (f", {at_work} begun" if at_work else "")
 
     @property
@@ -318,7 +318,7 @@ class Artifact:
         manifest = self._manifest_of(whole, facts, made_files)
         manifest["digest"] = digests.of_value(manifest)
         files.write_json(self.path / "manifest.json", manifest)
-        for folder in ("work", "units"):
+        for folder in ("begun", "units"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def _manifest_of(self, records: list[dict[str, Any]], facts: Mapping[str, Any], made_files: Iterable[str]) -> dict[str, Any]:
@@ -442,7 +442,7 @@ class Unit:
 
     @property
     def _folder(self) -> Path:
-        return self.artifact.path / "work" / f"{self.index:05d}"
+        return self.artifact.path / "begun" / f"{self.index:05d}"
 
     def commit(self, start: int, values: NDArray[Any]) -> None:
         """Keep evaluations `start`… of this unit, in a small file of its own, until the unit is finished."""
@@ -578,7 +578,7 @@ class Store:
         _remove_abandoned(place)
         temporary.mkdir(mode=0o700)
         try:
-            for folder in ("names", "logs", "units", "claims", "work"):
+            for folder in ("names", "logs", "units", "claims", "begun"):
                 (temporary / folder).mkdir(mode=0o700)
             (temporary / "names" / name).touch()
             files.write_json(temporary / "layout.json", _layout_json(artifact_id, name, identity, inputs, layout, temporary))

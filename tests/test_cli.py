@@ -413,12 +413,12 @@ def test_training_goes_on_after_a_stop(facelime, command, tmp_path):
     words = ["finetune", "some", "--backbone", "cnn", "--epochs", "40", "--batch-size", "8", "--store", str(facelime.store)]
     process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 90
-    while not [path for path in facelime.store.glob("models/*/work/00000/history.csv") if path.read_text().count("\n") > 2] and time.monotonic() < until:
+    while not [path for path in facelime.store.glob("models/*/begun/00000/history.csv") if path.read_text().count("\n") > 2] and time.monotonic() < until:
         time.sleep(0.05)
     process.terminate()
     stdout, stderr = process.communicate(timeout=20)
     assert (process.returncode, stdout) == (75, ""), stderr
-    history = next(facelime.store.glob("models/*/work/00000/history.csv")).read_text().splitlines()
+    history = next(facelime.store.glob("models/*/begun/00000/history.csv")).read_text().splitlines()
     model = facelime.artifact(*words[:-2])
     rows = (model.path / "history.csv").read_text().splitlines()
     assert rows[: len(history)] == history

@@ -98,7 +98,7 @@ def test_across_batch_sizes_they_agree(chain):
 
 
 def kept_files(commits):
-    return [*commits.glob("killed*/work/*/0*.npy"), *commits.glob("killed*/units/*.json")]
+    return [*commits.glob("killed*/begun/*/0*.npy"), *commits.glob("killed*/units/*.json")]
 
 
 def begun_or_over(process, commits):
@@ -167,7 +167,7 @@ def test_a_time_budget_stops_with_75_and_the_same_command_goes_on(many, start):
     assert (done.returncode, done.stdout) == (75, ""), done.stderr
     assert "the same command goes on" in done.stderr
     artifact = predictions(many, "budget-small")
-    kept = sum(len(np.load(path)) for path in (artifact.path / "work").glob("*/0*.npy"))
+    kept = sum(len(np.load(path)) for path in (artifact.path / "begun").glob("*/0*.npy"))
     assert kept > 0 or artifact.done()
 
 
