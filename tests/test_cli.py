@@ -68,6 +68,7 @@ class TestErrors:
         data = facelime.artifact("preprocess", tmp_path / "flat.png", "--size", 48)
         said = facelime.fails("segment", data.id, "--kernel-size", 20, "--max-dist", 1000)
         assert said.startswith("error: flat: only one region")
+        assert [each["kind"] for each in facelime.json("status")["artifacts"]] == ["datasets"]
 
     def test_a_store_that_cannot_be_written(self, faces, tmp_path, facelime):
         (tmp_path / "file").write_text("")

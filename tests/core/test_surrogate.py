@@ -130,6 +130,18 @@ class TestFidelity:
             assert found.verdict == [fidelity.TRUSTWORTHY] * 2
             assert (found.r2 > 0.9).all()
 
+    def test_a_surrogate_that_misses_the_picture_itself_is_not_trustworthy(self, rng):
+        z = bernoulli(key_of(0, "f", "mask"), 600, 20, 0.5)
+        y = (0.3 + z @ rng.uniform(-0.03, 0.03, size=(20, 1))).astype(np.float32)
+        assert self.explain(z, y).verdict == [fidelity.TRUSTWORTHY]
+        y[0] += 0.4
+        assert self.explain(z, y).verdict == [fidelity.NOT_LINEAR]
+
+    def test_equal_masks_share_a_fold(self):
+        z = bernoulli(key_of(0, "e", "mask"), 80, 3, 0.5)
+        folds = fidelity.folds_of(z, 0, "e")
+        assert all(len(set(folds[(z == mask).all(axis=1)].tolist())) == 1 for mask in np.unique(z, axis=0))
+
     def test_a_still_model_has_nothing_to_explain(self):
         z = bernoulli(key_of(0, "s", "mask"), 300, 20, 0.5)
         found = self.explain(z, np.full((300, 1), 0.7))
