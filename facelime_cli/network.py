@@ -476,7 +476,8 @@ def train(network: Any, part: Part, validation: Part, how: Training, said: Calla
     k.utils.set_random_seed(how.seed)
     network.compile(optimizer=k.optimizers.Adam(how.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     monitored = "val_loss" if len(validation.rows) else "loss"
-    if read_history(how.history) and not math.isfinite(read_history(how.history)[-1]["loss"]):
+    before = read_history(how.history)
+    if before and not math.isfinite(before[-1]["loss"]):
         raise _diverged(how)
     best = how.backup.with_name("best.weights.h5")
     callbacks = [
@@ -484,12 +485,15 @@ def train(network: Any, part: Part, validation: Part, how: Training, said: Calla
         k.callbacks.BackupAndRestore(str(how.backup), delete_checkpoint=False),
         k.callbacks.CSVLogger(str(how.history), append=True),
         _progress(how.epochs, said, advance),
-        k.callbacks.ModelCheckpoint(str(best), monitor=monitored, mode="min", save_best_only=True, save_weights_only=True, initial_value_threshold=_least(how.history, monitored)),
+        k.callbacks.ModelCheckpoint(
+            str(best), monitor=monitored, mode="min", save_best_only=True, save_weights_only=True, initial_value_threshold=min((row[monitored] for row in before), default=None)
+        ),
     ]
     network.fit(
         _batches(part, how.batch_size, how.seed), epochs=how.epochs, validation_data=_batches(validation, how.batch_size, None) if len(validation.rows) else None, callbacks=callbacks, verbose=0
     )
-    if not best.exists() or not all(math.isfinite(row["loss"]) for row in read_history(how.history)) or not read_history(how.history):
+    trained = read_history(how.history)
+    if not trained or not best.exists() or not all(math.isfinite(row["loss"]) for row in trained):
         raise _diverged(how)
     network.load_weights(best)
 
@@ -518,11 +522,6 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(encoding="utf-8", newline="") as lines:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
-
-
-def _least(history: Path, monitored: str) -> float | None:
-    """Return the least monitored value of the epochs before a restart."""
-    return min((row[monitored] for row in read_history(history)), default=None)
 
 
 def _batches(part: Part, batch_size: int, shuffle_seed: int | None) -> Any:

@@ -269,6 +269,11 @@ class Artifact:
             return None
         return record if set(record) >= RECORD_KEYS else None
 
+    def unit_facts(self) -> list[dict[str, Any]]:
+        """Return what was noted of each finished unit, in their order."""
+        records = [self.record(unit) for unit in range(self.n_units)]
+        return [dict(record["facts"]) for record in records if record is not None]
+
     def done(self) -> set[int]:
         """Return the units that are finished."""
         if self.complete:

@@ -343,6 +343,16 @@ def take(folder, done, release):
         release.wait(30)
 
 
+def holder(folder):
+    """Start a process that holds unit 0; the event makes it let go."""
+    context = get_context("spawn")
+    done, release = context.Event(), context.Event()
+    process = context.Process(target=take, args=(folder, done, release))
+    process.start()
+    assert done.wait(30)
+    return process, release
+
+
 class TestClaims:
     @pytest.fixture
     def folder(self, tmp_path):
@@ -350,11 +360,7 @@ class TestClaims:
         return tmp_path / "claims"
 
     def test_a_live_process_is_named(self, folder):
-        context = get_context("spawn")
-        done, release = context.Event(), context.Event()
-        other = context.Process(target=take, args=(folder, done, release))
-        other.start()
-        assert done.wait(30)
+        other, release = holder(folder)
         try:
             with pytest.raises(BusyError, match=f"process {other.pid}"):
                 claims.Claim.take(folder, 0, lambda _: None)
@@ -367,11 +373,7 @@ class TestClaims:
         assert list(folder.iterdir()) == []
 
     def test_a_killed_process_is_taken_over_at_once(self, folder):
-        context = get_context("spawn")
-        done, release = context.Event(), context.Event()
-        other = context.Process(target=take, args=(folder, done, release))
-        other.start()
-        assert done.wait(30)
+        other, _ = holder(folder)
         other.kill()
         other.join()
         begun = time.monotonic()

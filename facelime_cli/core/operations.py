@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Box = tuple[int, int, int, int]
 
-FITS = ("stretch", "pad", "crop")
 MINKOWSKI_NORM = 6
 """Exponent of shades of gray; 6 is what Finlayson and Trezzi found best, and what dermoscopy uses."""
 CLAHE_CLIP = 0.01

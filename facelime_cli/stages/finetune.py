@@ -83,7 +83,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             _train(params, built(), dataset, artifact, unit, context)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return _facts(artifact), []
+        return artifact.unit_facts()[0], []
 
     name = f"{dataset.name}-{params.backbone}"
     return Plan(parameters, name, prepare, work, inputs, sources, finish)
@@ -93,13 +93,6 @@ def _freeze(text: str) -> str:
     if text not in {"all", "none"} and not text.isdecimal():
         raise CommandLineError(f"--freeze {text!r} should be all, none or a number of layers.")
     return text
-
-
-def _facts(artifact: Artifact) -> dict[str, Any]:
-    """Return what the training unit noted down for the manifest."""
-    record = artifact.record(0)
-    assert record is not None
-    return dict(record["facts"])
 
 
 def _train(params: Params, net: Any, dataset: Artifact, artifact: Artifact, unit: Unit, context: Context) -> None:

@@ -73,9 +73,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             unit.finish({}, made=["model.keras"], facts=facts)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        record = artifact.record(0)
-        assert record is not None
-        return dict(record["facts"]), []
+        return artifact.unit_facts()[0], []
 
     def prepare() -> Layout:
         checked()

@@ -73,8 +73,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         _Predictor(artifact, masks, dataset, model, params, context, until).run(units)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        records = [artifact.record(unit) for unit in range(artifact.n_units)]
-        return {"evaluations": sum(int(record["facts"]["evaluations"]) for record in records if record is not None)}, []
+        return {"evaluations": sum(int(facts["evaluations"]) for facts in artifact.unit_facts())}, []
 
     return Plan({"precision": "float32"}, f"{masks.name}-{model.name}", prepare, work, inputs, finish=finish)
 

@@ -115,7 +115,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                 unit.finish(parts, facts={"faces_not_found": [entry.id for entry, each in zip(chosen, prepared, strict=True) if params.crop and not each.face_found]})
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        lost = [each for unit in range(artifact.n_units) for each in (artifact.record(unit) or {"facts": {}})["facts"].get("faces_not_found", [])]
+        lost = [each for facts in artifact.unit_facts() for each in facts["faces_not_found"]]
         if lost:
             context.console.warn(f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; these were kept whole.")
         return {"faces_not_found": lost}, []
