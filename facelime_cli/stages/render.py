@@ -9,11 +9,11 @@ import csv
 import io
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli import pages
 from facelime_cli.errors import NotFoundError
 from facelime_cli.files import write_whole
 from facelime_cli.stage import Execution, Input, Plan, Stage
@@ -160,21 +160,17 @@ class _Report:
 
     def page(self, artifact: Artifact) -> str:
         """Return the report's page."""
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-
-        environment = Environment(loader=PackageLoader("facelime_cli"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        lineage = [self.dataset, self.model, self.segments, self.masks, self.predictions, self.surrogates]
-        return environment.get_template("report.html").render(
+        return pages.render(
+            "report.html",
             title=artifact.name,
             report=artifact.id,
             scale=self.scale,
             top=self.top,
             pictures=[self._picture(row) for row in range(len(self.ids))],
             truth=self.truth_summary(),
-            lineage=[{"kind": each.kind, "id": each.id, "stage": each.layout["stage"], "parameters": each.parameters, "content": each.content[:16]} for each in lineage],
+            lineage=pages.origins([self.dataset, self.model, self.segments, self.masks, self.predictions, self.surrogates]),
             software=self.surrogates.manifest["software"],
             leakage=self.dataset.facts.get("leakage", {}).get("sentences", []),
-            style=package_files("facelime_cli").joinpath("templates/report.css").read_text(encoding="utf-8"),
         )
 
     def _picture(self, row: int) -> dict[str, Any]:
