@@ -125,8 +125,7 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
             params = _params(stage.params, values)
             if values.get("missing"):
                 return _missing(stage, params, context, values["missing"])
-            result = execute(stage, params, context)
-            return Answer(result.json(), [result.artifact.id])
+            return stage.answer(execute(stage, params, context))
 
         _bounded(work, values)
 

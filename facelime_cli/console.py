@@ -30,12 +30,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command has to say: a JSON value, and the same as lines or tables."""
+    """What a command has to say: a JSON value, and the same as lines or tables; `notes` and `said` are for eyes, beside a result that another command reads."""
 
     value: dict[str, Any]
     lines: Sequence[str] = ()
     tables: Sequence[Table] = ()
     code: int = 0
+    notes: Sequence[Table] = ()
+    said: Sequence[str] = ()
 
 
 @dataclass
@@ -47,10 +49,15 @@ class Console:
     _warned: set[str] = field(default_factory=set)
 
     def answer(self, answer: Answer) -> None:
-        """Write a command's result to stdout."""
+        """Write a command's result to stdout, and what stands beside it to stderr."""
         if self.as_json:
             print(json.dumps(answer.value, ensure_ascii=False, allow_nan=False))
             return
+        if not self.quiet:
+            for table in answer.notes:
+                self._print_table(table, stderr=True)
+        for text in answer.said:
+            self.note(text)
         for line in answer.lines:
             print(line)
         for table in answer.tables:
@@ -90,7 +97,7 @@ class Console:
     def _line(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def _print_table(self, table: Table) -> None:
+    def _print_table(self, table: Table, *, stderr: bool = False) -> None:
         from rich import box
         from rich.table import Table as RichTable
         from rich.text import Text
@@ -100,10 +107,10 @@ class Console:
             shown.add_column(column, overflow="fold")
         for row in table.rows:
             shown.add_row(*(Text(cell) for cell in row))
-        rich = self._rich(stderr=False)
+        rich = self._rich(stderr=stderr)
         with rich.capture() as text:  # printed by Python itself, which leaves a closed pipe to the caller
             rich.print(shown)
-        print(text.get(), end="")
+        print(text.get(), end="", file=sys.stderr if stderr else sys.stdout)
 
 
 def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iterator[Callable[[int], None]]:

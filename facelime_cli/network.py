@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import os
 import sys
 import tempfile
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli import digests
-from facelime_cli.backbones import BACKBONES, SCALINGS
+from facelime_cli.backbones import BACKBONES, POOLINGS, SCALINGS
 from facelime_cli.errors import BrokenError, FacelimeError
+from facelime_cli.recipes import FLIPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -124,10 +124,11 @@ def fresh_names() -> None:
     keras().utils.clear_session()
 
 
-def build(backbone: str, size: int, n_classes: int, weights: str, freeze: str) -> Any:
-    """Return a network with its scaling and a softmax head on a pooled backbone.
+@dataclass(frozen=True)
+class Architecture:
+    """What a network for fine-tuning is made of.
 
-    Parameters
+    Attributes
     ----------
     backbone : str
         A key of `BACKBONES`.
@@ -138,24 +139,113 @@ def build(backbone: str, size: int, n_classes: int, weights: str, freeze: str) -
         `imagenet`, `none` or a file of weights.
     freeze : str
         `all`, `none`, or how many of the backbone's first layers stay as they are.
+    pooling : str
+        A key of `POOLINGS`.
+    head : tuple of int
+        Units of the hidden layers, with ReLU.
+    dropout : tuple of float
+        Rates behind the pooled features and each hidden layer; a shorter tuple is that of the last ones, a single rate that of every hidden layer.
+    l2 : float
+        Factor of the squared weights of the hidden layers in the loss.
+    output : str
+        `softmax`, or `sigmoid` for one unit that tells two classes apart.
+    seed : int
+        Of the weights that come from nothing.
     """
+
+    backbone: str
+    size: int
+    n_classes: int
+    weights: str = "none"
+    freeze: str = "none"
+    pooling: str = "average"
+    head: tuple[int, ...] = ()
+    dropout: tuple[float, ...] = ()
+    l2: float = 0.0
+    output: str = "softmax"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A network, and its two halves with the same layers: `bare` answers with pooled features, `head` turns these into probabilities; `backbone` holds what may be frozen."""
+
+    whole: Any
+    bare: Any
+    head: Any
+    backbone: Any
+
+
+def build(what: Architecture, precision: str = "float32") -> Trainable:
+    """Return a network with its scaling baked in; `precision` is `float32`, or `mixed` to compute with 16 bits where a device is faster so."""
     k = keras()
     fresh_names()
-    entry = BACKBONES[backbone]
-    inputs = k.Input((size, size, 3), name="display")
-    x = scaled(inputs, entry.scaling, 3)
-    if entry.layers is not None:
-        if weights != "none":
-            raise FacelimeError(f"--weights {weights} does not go with --backbone {backbone}, which starts from nothing; use --weights none.")
-        base = k.Sequential(entry.layers(k.layers), name=backbone)
-        x = base(x)
-    else:
-        base = _application(entry.application, size, weights)
-        x = base(x, training=False)
-    _freeze(base, freeze)
-    x = getattr(k.layers, entry.pooling)()(x)
-    x = k.layers.Dropout(0.2)(x)
-    return k.Model(inputs, k.layers.Dense(n_classes, activation="softmax", name="probabilities")(x))
+    k.utils.set_random_seed(what.seed)
+    entry = BACKBONES[what.backbone]
+    with _policy(precision):
+        inputs = k.Input((what.size, what.size, 3), name="display")
+        x = scaled(inputs, entry.scaling, 3)
+        if entry.application:
+            backbone = _application(entry.application, what.size, what.weights)
+        else:
+            if what.weights != "none":
+                raise FacelimeError(f"--weights {what.weights} does not go with --backbone {what.backbone}, which starts from nothing; use --weights none.")
+            layers = list(entry.layers(k.layers))
+            backbone = k.Sequential(layers or [k.layers.Identity()], name=what.backbone.replace("-", "_"))
+        x = backbone(x)
+        _freeze(backbone, what.freeze)
+        features = getattr(k.layers, POOLINGS[what.pooling])(name="features")(x)
+        layers = _head(what)
+        head = k.Sequential([k.Input(features.shape[1:]), *layers], name="head")
+        y = features
+        for layer in layers:
+            y = layer(y)
+    return Trainable(k.Model(inputs, y), k.Model(inputs, features), head, backbone)
+
+
+def _head(what: Architecture) -> list[Any]:
+    """Return the layers behind the pooled features; the last answers in float32 whatever the precision."""
+    k = keras()
+    rates = what.dropout * len(what.head) if len(what.dropout) == 1 and what.head else what.dropout
+    if len(rates) > len(what.head) + 1:
+        raise FacelimeError(f"--dropout names {len(rates)} rates, but there are {len(what.head) + 1} places for them: behind the pooled features and behind each hidden layer.")
+    rates = (0.0,) * (len(what.head) + 1 - len(rates)) + rates
+    layers = _dropout(rates[0])
+    for units, rate in zip(what.head, rates[1:], strict=True):
+        regularizer = k.regularizers.L2(what.l2) if what.l2 else None
+        layers += [k.layers.Dense(units, activation="relu", kernel_regularizer=regularizer), *_dropout(rate)]
+    if what.output == "softmax":
+        return [*layers, k.layers.Dense(what.n_classes, activation="softmax", name="probabilities", dtype="float32")]
+    if what.n_classes != BOTH_SIDES:
+        raise FacelimeError(f"--output sigmoid is one unit for two classes, but there are {what.n_classes}; use --output softmax.")
+    return [*layers, k.layers.Dense(1, activation="sigmoid", name="probability", dtype="float32"), _both_sides()]
+
+
+def _dropout(rate: float) -> list[Any]:
+    return [keras().layers.Dropout(rate)] if rate else []
+
+
+def _both_sides() -> Any:
+    """Return the layer that makes [1 - p, p] of one p."""
+    layer = keras().layers.Dense(BOTH_SIDES, trainable=False, name=BOTH_SIDES_LAYER, dtype="float32")
+    layer.build((None, 1))
+    layer.set_weights([np.array([[-1.0, 1.0]], np.float32), np.array([1.0, 0.0], np.float32)])
+    return layer
+
+
+@contextlib.contextmanager
+def _policy(precision: str) -> Iterator[None]:
+    """Build layers for a precision: 16 bits are float16 on a graphics card, bfloat16 on a processor, which has no other."""
+    if precision == "float32":
+        yield
+        return
+    config = keras().config
+    before = config.dtype_policy()
+    config.set_dtype_policy("mixed_float16" if on_accelerator() else "mixed_bfloat16")
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(before)
 
 
 def _freeze(base: Any, freeze: str) -> None:
@@ -166,6 +256,56 @@ def _freeze(base: Any, freeze: str) -> None:
         raise FacelimeError(f"--freeze {count} is more than the {len(base.layers)} layers of {base.name}; use a smaller number, or `all`.")
     for layer in base.layers[:count]:
         layer.trainable = False
+
+
+def unfreeze(backbone: Any, layers: str) -> None:
+    """Let the last `layers` of a backbone (a number, or `all`) be trained; batch norm keeps its weights and statistics.
+
+    A frozen `BatchNormalization` runs in inference mode. To call the backbone with `training=False` is not enough: in Keras 3 the outer model's `training=True` overrides it.
+    """
+    first = len(backbone.layers) - check_layers(backbone, layers)
+    for place, layer in enumerate(backbone.layers):
+        layer.trainable = (layer.trainable or place >= first) and not isinstance(layer, keras().layers.BatchNormalization)
+
+
+def check_layers(backbone: Any, layers: str) -> int:
+    """Return how many layers a number or `all` means."""
+    count = len(backbone.layers) if layers == "all" else int(layers)
+    if count > len(backbone.layers):
+        raise FacelimeError(f"--fine-tune-layers {count} is more than the {len(backbone.layers)} layers of {backbone.name}; use a smaller number, or all.")
+    return count
+
+
+def augmented(network: Any, amounts: Mapping[str, Any], seed: int) -> Any:
+    """Return a network that changes each picture at random before it answers, in training only; its weights are those of the network.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Reads display space.
+    amounts : mapping
+        From `recipes.augmentation`. What comes into the picture from outside repeats its edge.
+    seed : int
+    """
+    k = keras()
+    inputs = k.Input(network.inputs[0].shape[1:])
+    x = inputs
+    for place, (name, amount) in enumerate(amounts.items()):
+        x = _AUGMENTERS[name](k.layers, amount, seed + place)(x)
+    return k.Model(inputs, network(x))
+
+
+_AUGMENTERS: dict[str, Callable[[Any, Any, int], Any]] = {
+    "rotation": lambda layers, degrees, seed: layers.RandomRotation(degrees / 360, fill_mode="nearest", seed=seed),
+    "shift": lambda layers, share, seed: layers.RandomTranslation(share, share, fill_mode="nearest", seed=seed),
+    "shear": lambda layers, slope, seed: layers.RandomShear(slope, slope, fill_mode="nearest", seed=seed),
+    "zoom": lambda layers, share, seed: layers.RandomZoom((-share, share), fill_mode="nearest", seed=seed),
+    "flip": lambda layers, sides, seed: layers.RandomFlip(FLIPS[sides], seed=seed),
+    "contrast": lambda layers, share, seed: layers.RandomContrast(share, seed=seed),
+    "brightness": lambda layers, share, seed: layers.RandomBrightness(share, seed=seed),
+    "hue": lambda layers, share, seed: layers.RandomHue(share, seed=seed),
+}
+"""One entry for each of `recipes.AUGMENTATIONS`."""
 
 
 def _application(name: str, size: int, weights: str) -> Any:
@@ -228,9 +368,7 @@ def with_scaling(network: Any, *, scaling: str, size: int, n_classes: int, activ
     if activation:
         y = k.layers.Activation(activation, name="probabilities")(y)
     if outputs == 1 and n_classes == BOTH_SIDES:
-        layer = k.layers.Dense(BOTH_SIDES, trainable=False, name=BOTH_SIDES_LAYER)
-        y = layer(y)
-        layer.set_weights([np.array([[-1.0, 1.0]], np.float32), np.array([1.0, 0.0], np.float32)])
+        y = _both_sides()(y)
     elif outputs != n_classes:
         raise FacelimeError(f"the network has {outputs} outputs, but {n_classes} classes are named; name one class per output with --classes.")
     return k.Model(inputs, y)
@@ -443,113 +581,31 @@ def trial_answers(network: Any, size: int) -> NDArray[np.float32]:
     return values[:, 1:] if network.layers[-1].name == BOTH_SIDES_LAYER else values
 
 
-# Training
-
-
 @dataclass(frozen=True)
 class Part:
-    """Pictures of one part of a data set: how to read some of them, which they are, and their classes.
+    """Some of a data set: how to read it, which rows it has, and their classes.
 
-    `read` returns (B, H, W, 3) uint8 for a list of rows.
+    `read` returns what a network reads for a list of rows: (B, H, W, 3) uint8 pictures, or (B, F) float32 features.
     """
 
-    read: Callable[[list[int]], NDArray[np.uint8]]
+    read: Callable[[list[int]], NDArray[Any]]
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained; `backup` and `history` are where it can be taken up again after a stop."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seed: int
-    backup: Path
-    history: Path
+def forward(network: Any) -> Callable[..., NDArray[np.float32]]:
+    """Return one compiled forward pass, from (B, …) values in display space (or features) to (B, C) float32."""
+    return _COMPILERS[keras().backend.backend()](lambda values: keras().ops.cast(values, "float32"), network)
 
 
-def train(network: Any, part: Part, validation: Part, how: Training, said: Callable[[str], None], advance: Callable[[int], None]) -> None:
-    """Fit a network with Adam and cross-entropy; the weights of the epoch with the least validation loss stay."""
-    k = keras()
-    k.utils.set_random_seed(how.seed)
-    network.compile(optimizer=k.optimizers.Adam(how.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    monitored = "val_loss" if len(validation.rows) else "loss"
-    before = read_history(how.history)
-    if before and not math.isfinite(before[-1]["loss"]):
-        raise _diverged(how)
-    best = how.backup.with_name("best.weights.h5")
-    callbacks = [
-        k.callbacks.TerminateOnNaN(),
-        k.callbacks.BackupAndRestore(str(how.backup), delete_checkpoint=False),
-        k.callbacks.CSVLogger(str(how.history), append=True),
-        _progress(how.epochs, said, advance),
-        k.callbacks.ModelCheckpoint(
-            str(best), monitor=monitored, mode="min", save_best_only=True, save_weights_only=True, initial_value_threshold=min((row[monitored] for row in before), default=None)
-        ),
-    ]
-    network.fit(
-        _batches(part, how.batch_size, how.seed), epochs=how.epochs, validation_data=_batches(validation, how.batch_size, None) if len(validation.rows) else None, callbacks=callbacks, verbose=0
-    )
-    trained = read_history(how.history)
-    if not trained or not best.exists() or not all(math.isfinite(row["loss"]) for row in trained):
-        raise _diverged(how)
-    network.load_weights(best)
-
-
-def _diverged(how: Training) -> FacelimeError:
-    return FacelimeError(f"training diverged: the loss is no number any more; repeat it with a --learning-rate lower than {how.learning_rate:g}.")
-
-
-def _progress(epochs: int, said: Callable[[str], None], advance: Callable[[int], None]) -> Any:
-    def step(batch: int, logs: dict[str, float] | None = None) -> None:
-        del batch, logs
-        advance(1)
-
-    def epoch_ended(epoch: int, logs: dict[str, float]) -> None:
-        words = ", ".join(f"{name.replace('val_', 'validation ')} {value:.3f}" for name, value in logs.items())
-        said(f"epoch {epoch + 1} of {epochs}: {words}")
-
-    return keras().callbacks.LambdaCallback(on_train_batch_end=step, on_epoch_end=epoch_ended)
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Return what `train` wrote of each epoch."""
-    import csv
-
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as lines:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
-
-
-def _batches(part: Part, batch_size: int, shuffle_seed: int | None) -> Any:
-    """Return a Keras data set that reads its pictures batch by batch; an order per epoch when it is shuffled."""
-
-    class Batches(keras().utils.PyDataset):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.epoch = 0
-            self.order = self._ordered()
-
-        def _ordered(self) -> NDArray[np.int64]:
-            return np.arange(len(part.rows)) if shuffle_seed is None else np.random.Generator(np.random.Philox(key=[shuffle_seed, self.epoch])).permutation(len(part.rows))
-
-        def __len__(self) -> int:
-            return math.ceil(len(part.rows) / batch_size)
-
-        def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-            chosen = np.sort(self.order[index * batch_size : (index + 1) * batch_size])
-            return part.read([int(row) for row in part.rows[chosen]]).astype(np.float32), part.labels[chosen]
-
-        def on_epoch_end(self) -> None:
-            self.epoch += 1
-            self.order = self._ordered()
-
-    return Batches()
+def answers(call: Callable[..., NDArray[np.float32]], part: Part, batch_size: int) -> Iterator[NDArray[np.float32]]:
+    """Yield what a compiled pass answers, batch by batch; the last batch is padded to full size, so that the bits do not depend on how many pictures there are."""
+    for start in range(0, len(part.rows), batch_size):
+        values = part.read([int(row) for row in part.rows[start : start + batch_size]])
+        padding = [(0, batch_size - len(values)), *[(0, 0)] * (values.ndim - 1)]
+        yield call(np.pad(values, padding))[: len(values)]
 
 
 def probabilities(network: Any, part: Part, batch_size: int) -> NDArray[np.float32]:
     """Return a network's probabilities for the pictures of a part, (N, C) float32."""
-    return np.asarray(network.predict(_batches(part, batch_size, None), verbose=0))
+    return np.concatenate(list(answers(forward(network), part, batch_size)))

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from facelime_cli.console import Answer
 from facelime_cli.errors import BusyError, FacelimeError
 from facelime_cli.store import Identity, check_name, name_from
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from facelime_cli.console import Answer, Console
+    from facelime_cli.console import Console
     from facelime_cli.store import Artifact, Layout, Store, Unit
 
 
@@ -114,6 +115,7 @@ class Stage:
     plan: Callable[[Any, Mapping[str, Artifact], Context], Plan]
     help: str
     sharded: bool = False
+    answer: Callable[[Result], Answer] = lambda result: Answer(result.json(), [result.artifact.id])
 
 
 @dataclass(frozen=True)

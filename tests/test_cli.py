@@ -77,15 +77,15 @@ class TestErrors:
 
     def test_training_without_classes(self, facelime, faces):
         data = facelime.artifact("preprocess", faces / "normal", "--size", 16)
-        assert "0 classes" in facelime.fails("finetune", data.id, "--backbone", "cnn")
+        assert "0 classes" in facelime.fails("finetune", data.id, "--backbone", "cnn-small")
 
     def test_weights_that_are_not_there(self, chain):
         assert "no weights file" in chain.facelime.fails("finetune", "faces", "--backbone", "mobilenetv2", "--weights", "gone.h5")
-        assert "does not go with" in chain.facelime.fails("finetune", "faces", "--backbone", "cnn", "--weights", "imagenet")
+        assert "does not go with" in chain.facelime.fails("finetune", "faces", "--backbone", "cnn-small", "--weights", "imagenet")
 
     def test_too_many_frozen_layers(self, chain):
-        assert "--freeze 99" in chain.facelime.fails("finetune", "faces", "--backbone", "cnn", "--freeze", 99)
-        chain.facelime.fails("finetune", "faces", "--backbone", "cnn", "--freeze", "some", code=2)
+        assert "--freeze 99" in chain.facelime.fails("finetune", "faces", "--backbone", "cnn-small", "--freeze", 99)
+        chain.facelime.fails("finetune", "faces", "--backbone", "cnn-small", "--freeze", "some", code=2)
 
     def test_a_broken_chunk_names_the_array_and_the_remedy(self, facelime, faces):
         data = facelime.artifact("preprocess", faces / "normal", "--size", 32)
@@ -123,7 +123,8 @@ class TestErrors:
 
 NUMBERS = {
     "preprocess": ["--size", "--seed", "--folds", "--crop-border", "--contrast", "--workers"],
-    "finetune": ["--epochs", "--batch-size", "--learning-rate", "--seed"],
+    "finetune": ["--epochs", "--batch-size", "--learning-rate", "--seed", "--l2", "--steps-per-epoch", "--patience", "--fine-tune-epochs", "--fine-tune-rate", "--fold", "--checkpoint-minutes"],
+    "evaluate": ["--bootstrap", "--mistakes", "--seed", "--batch-size"],
     "segment": ["--first", "--kernel-size", "--max-dist", "--ratio", "--segments", "--compactness", "--sigma", "--workers"],
     "perturb": ["--samples", "--probability", "--seed"],
     "predict": ["--batch-size"],
@@ -296,7 +297,7 @@ class TestCommands:
 
     def test_verify_notices_a_changed_file(self, facelime, faces):
         data = facelime.artifact("preprocess", faces, "--size", 24)
-        model = facelime.artifact("finetune", data.id, "--backbone", "cnn", "--epochs", 1)
+        model = facelime.artifact("finetune", data.id, "--backbone", "cnn-small", "--epochs", 1)
         (model.path / "history.csv").write_text("epoch\n")
         assert "history.csv differs" in facelime("verify", model.id).stderr
 
@@ -377,7 +378,7 @@ class TestReport:
                 (folder / name).mkdir(parents=True, exist_ok=True)
                 Image.effect_noise((32, 32), 40 + number).convert("RGB").save(folder / name / f"图片 '{number}'.png")
         facelime.json("preprocess", folder, "--size", 32, "--name", "odd")
-        facelime.json("finetune", "odd", "--backbone", "cnn", "--epochs", 1, "--name", "m")
+        facelime.json("finetune", "odd", "--backbone", "cnn-small", "--epochs", 1, "--name", "m")
         report = facelime.json("explain", "odd", "--model", "m", "--first", 2, "--method", "slic", "--samples", 20, "--segments", 4)
         page = Path(report["report"]).read_text(encoding="utf-8")
         assert "<script" not in page
@@ -407,23 +408,3 @@ def test_explain_is_the_chain_to_the_bit(chain, tmp_path, faces):
     predictions = run.artifact("predict", run.artifact("perturb", segments.id, "--samples", 40).id, "--model", "small")
     assert run.json("render", run.artifact("fit-surrogate", predictions.id).id)["artifact"] == alone["artifact"]
     assert "neither" in run.fails("explain", tmp_path / "none.png", "--model", "small")
-
-
-def test_training_goes_on_after_a_stop(facelime, command, tmp_path):
-    folder = write_faces(tmp_path / "some", 400, 48)
-    facelime.json("preprocess", folder, "--size", 48, "--name", "some")
-    words = ["finetune", "some", "--backbone", "cnn", "--epochs", "40", "--batch-size", "8", "--store", str(facelime.store)]
-    process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 90
-    while not [path for path in facelime.store.glob("models/*/begun/00000/history.csv") if path.read_text().count("\n") > 2] and time.monotonic() < until:
-        time.sleep(0.05)
-    process.terminate()
-    stdout, stderr = process.communicate(timeout=20)
-    assert (process.returncode, stdout) == (75, ""), stderr
-    history = next(facelime.store.glob("models/*/begun/00000/history.csv")).read_text().splitlines()
-    model = facelime.artifact(*words[:-2])
-    rows = (model.path / "history.csv").read_text().splitlines()
-    assert rows[: len(history)] == history
-    assert [int(line.split(",")[0]) for line in rows[1:]] == list(range(40))
-    assert len(model.facts["history"]) == 40
-    assert 0 <= model.facts["test"]["accuracy"] <= 1

@@ -15,7 +15,7 @@ def test_stages_chain_in_a_shell(faces, tmp_path, command):
     facelime = " ".join(command)
     script = f"""set -euo pipefail
     {facelime} preprocess {faces} --name faces --size 48 --quiet
-    {facelime} finetune faces --backbone cnn --epochs 1 --name m --quiet
+    {facelime} finetune faces --backbone cnn-small --epochs 1 --name m --quiet
     {facelime} segment faces --split test --first 2 --method slic | {facelime} perturb - --samples 40 \\
       | {facelime} predict - --model m --json | {facelime} fit-surrogate - --surrogate linear | {facelime} render - --json"""
     done = subprocess.run(["/bin/bash", "-c", script], env={**os.environ, "FACELIME_STORE": str(tmp_path / "s")}, capture_output=True, text=True, check=False)

@@ -43,7 +43,7 @@ def commands_without_network(chain, faces, tmp_path):
         "fit-surrogate": ["fit-surrogate", predictions, "--kernel-width", "0.4"],
         "render": ["render", chain["fit-surrogate"].id, "--top", "2"],
         "predict, when it is found": ["predict", chain["perturb"].id, "--model", "small"],
-        "finetune, when it is found": ["finetune", "faces", "--backbone", "cnn", "--epochs", "2"],
+        "finetune, when it is found": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", "2"],
         "status": ["status"],
         "show": ["show", predictions],
         "verify": ["verify", predictions],

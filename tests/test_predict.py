@@ -26,7 +26,7 @@ def many(tmp_path_factory, chain):
     del chain
     run = Facelime(tmp_path_factory.mktemp("many") / "store")
     run.json("preprocess", write_faces(tmp_path_factory.mktemp("forty"), 40), "--name", "forty", "--size", 48)
-    run.json("finetune", "forty", "--backbone", "cnn", "--epochs", 1, "--name", "small")
+    run.json("finetune", "forty", "--backbone", "cnn-small", "--epochs", 1, "--name", "small")
     run.json("segment", "forty", "--method", "slic", "--name", "parts")
     return run
 

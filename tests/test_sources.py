@@ -259,7 +259,7 @@ class TestLeakage:
 
     def test_the_report_of_every_explanation_says_so(self, facelime, tmp_path):
         facelime.json("preprocess", self.planted(tmp_path / "f", lambda image: image // 2), "--size", 32, "--name", "dark")
-        facelime.json("finetune", "dark", "--backbone", "cnn", "--epochs", 1, "--name", "m")
+        facelime.json("finetune", "dark", "--backbone", "cnn-small", "--epochs", 1, "--name", "m")
         report = facelime.artifact("explain", "dark", "--model", "m", "--split", "test", "--first", 1, "--method", "slic", "--samples", 20)
         assert "Leakage in the dataset" in (report.path / "index.html").read_text(encoding="utf-8")
 

@@ -22,7 +22,8 @@ def words_of(stage, chain, faces):
     """Return the words that made the chain's artifact of a stage."""
     return {
         "preprocess": ["preprocess", faces, "--size", 48],
-        "finetune": ["finetune", "faces", "--backbone", "cnn", "--epochs", 2],
+        "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", 2],
+        "evaluate": ["evaluate", "small"],
         "segment": ["segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12],
         "perturb": ["perturb", chain["segment"].id, "--samples", 90],
         "predict": ["predict", chain["perturb"].id, "--model", "small"],
@@ -46,7 +47,34 @@ CHANGES = {
         "contrast": 1.5,
         "seed": 5,
     },
-    "finetune": {"backbone": "mobilenetv2", "weights": "none", "epochs": 3, "batch_size": 8, "learning_rate": 0.1, "freeze": "1", "seed": 1},
+    "finetune": {
+        "backbone": "mobilenetv2",
+        "recipe": "pneumonia",
+        "weights": "none",
+        "freeze": "1",
+        "pooling": "average",
+        "head": "8",
+        "dropout": "0.5",
+        "l2": 0.1,
+        "output": "sigmoid",
+        "epochs": 3,
+        "steps_per_epoch": 2,
+        "patience": 1,
+        "batch_size": 8,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "schedule": "cosine",
+        "class_weights": "balanced",
+        "oversample": True,
+        "augment": "flip=both",
+        "fine_tune_epochs": 1,
+        "fine_tune_layers": "2",
+        "fine_tune_rate": 0.1,
+        "precision": "mixed",
+        "fold": 2,
+        "seed": 1,
+    },
+    "evaluate": {"split": "validation", "target_recall": ["rosacea=0.9"], "bootstrap": 200, "mistakes": 3, "seed": 1},
     "segment": {"method": "quickshift", "kernel_size": 3.0, "max_dist": 9.0, "ratio": 0.5, "segments": 20, "compactness": 1.0, "sigma": 1.0, "split": "train", "images": "face-001", "first": 2},
     "perturb": {"samples": 91, "probability": 0.6, "fill": "black", "seed": 1},
     "predict": {},
@@ -58,7 +86,8 @@ CHANGES = {
 METHOD_OF = {"kernel_size": "quickshift", "max_dist": "quickshift", "ratio": "quickshift"}
 NEUTRAL = {
     "preprocess": {"strict": True, "workers": 1},
-    "finetune": {},
+    "finetune": {"checkpoint_minutes": 1.0},
+    "evaluate": {"batch_size": 7},
     "segment": {"workers": 1, "first": 3},
     "perturb": {},
     "predict": {"batch_size": 7, "time_budget": "5m"},
@@ -73,7 +102,8 @@ CHOOSES = {"source", "truth", "split", "images", "first", "table", "id_column", 
 def base_params(stage, chain, faces):
     inputs = {
         "preprocess": {"source": [Path(faces)], "size": 48},
-        "finetune": {"dataset": "faces", "backbone": "cnn", "epochs": 2},
+        "finetune": {"dataset": "faces", "backbone": "cnn-small", "epochs": 2},
+        "evaluate": {"model": "small"},
         "segment": {"dataset": "faces", "split": "test", "first": 3, "method": "slic", "segments": 12},
         "perturb": {"segmentation": chain["segment"].id, "samples": 90},
         "predict": {"masks": chain["perturb"].id, "model": "small"},
@@ -163,6 +193,11 @@ def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, fac
         changes = {"method": "slic"} if name == "method" else changes
     if name == "weights":
         base = dataclasses.replace(base, backbone="mobilenetv2")
+    if name == "recipe":
+        base, changes = dataclasses.replace(base, backbone="cnn-deep"), {"recipe": "pneumonia"}
+    if name == "fold":
+        folded = chain.facelime.artifact("preprocess", faces, "--size", 16, "--folds", 3)
+        base = dataclasses.replace(base, dataset=folded.id)
     if name == "images":
         base = dataclasses.replace(base, split=None)
     assert fingerprint(STAGES[stage], dataclasses.replace(base, **changes), context) != fingerprint(STAGES[stage], base, context)

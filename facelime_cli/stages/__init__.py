@@ -1,7 +1,9 @@
 """Every subcommand, in the order of `facelime --help`. Modules here stay light: heavy imports happen inside functions."""
 
 from facelime_cli.stages import (
+    compare_models,
     demo,
+    evaluate,
     explain,
     export,
     finetune,
@@ -23,6 +25,8 @@ COMMANDS = (
     preprocess.STAGE,
     finetune.STAGE,
     import_model.STAGE,
+    evaluate.STAGE,
+    compare_models.COMMAND,
     segment.STAGE,
     perturb.STAGE,
     predict.STAGE,

@@ -49,7 +49,7 @@ def run(params: Params, context: Context) -> Answer:
         draw_faces(pictures, truth, params.faces, params.seed)
         dataset = execute(preprocess.STAGE, preprocess.Params(source=[pictures], size=SIZE, truth=truth), replace(context, name="demo-faces")).artifact
     console.note("training a small network")
-    model = execute(finetune.STAGE, finetune.Params(dataset=_reference(dataset), backbone="cnn", epochs=EPOCHS, learning_rate=LEARNING_RATE), replace(context, name="demo-cnn")).artifact
+    model = execute(finetune.STAGE, finetune.Params(dataset=_reference(dataset), backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE), replace(context, name="demo-cnn")).artifact
     console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {SAMPLES} samples each")
     chosen = _choose(dataset)
     result = explain.explain(explain.Params(source=_reference(dataset), model=_reference(model), method="slic", segments=SEGMENTS, fill=FILL, images=",".join(chosen), samples=SAMPLES), context)

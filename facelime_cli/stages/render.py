@@ -163,7 +163,7 @@ class _Report:
         return pages.render(
             "report.html",
             title=artifact.name,
-            report=artifact.id,
+            reference=f"{artifact.kind}/{artifact.id}",
             scale=self.scale,
             top=self.top,
             pictures=[self._picture(row) for row in range(len(self.ids))],

@@ -1,0 +1,370 @@
+"""Measure a model on labelled pictures: figures with intervals, curves, calibration, subgroups and its most confident mistakes.
+
+Intervals of the bootstrap draw whole groups (patients, lesions), since pictures of one patient are no independent cases. A threshold for a wanted recall is picked on
+the validation part, and reported on the part that is evaluated.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from facelime_cli import pages
+from facelime_cli.console import Answer, Table
+from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.files import write_whole
+from facelime_cli.sources import PARTS
+from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
+from facelime_cli.stages.finetune import checked_fold, reader, split_of
+from facelime_cli.stages.predict import check_size
+from facelime_cli.store import ArraySpec, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from facelime_cli.stage import Context, Pending, Result
+    from facelime_cli.store import Artifact
+
+SPLITS = (*PARTS, "all")
+FEWEST_GROUPS = 2
+MOST_VALUES = 20
+"""Text columns with more values than that make no subgroups."""
+SHARES = ("recall", "precision", "f1")
+RESAMPLED = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
+FORMATS = ("png", "svg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Parameters of `evaluate`."""
+
+    model: Annotated[str, Argument(metavar="MODEL", help="Model, or - to read it from standard input.", show_default=False), Input(("models",))]
+    dataset: Annotated[str | None, Option(metavar="DATASET", show_default=False, help="Dataset with labels of the model's classes. [default: the one it was trained on]"), Input(("datasets",))] = None
+    split: Annotated[str, Choice(SPLITS), Option(help="Part of the dataset; `all` for pictures that the model has never seen.")] = "test"
+    target_recall: Annotated[
+        list[str] | None,
+        Option(metavar="CLASS=RECALL", show_default=False, help="Pick the threshold on the validation part that reaches this recall of a class, such as pneumonia=0.95; may be repeated."),
+    ] = None
+    bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
+    mistakes: Annotated[int, Option(min=1, max=60, help="How many of the most confident mistakes are shown.")] = 12
+    seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
+    batch_size: Annotated[int, Option(min=1, help="Pictures per call."), Execution()] = 32
+
+
+@dataclass(frozen=True)
+class Cases:
+    """What is evaluated: rows of a dataset, their true classes in the model's own order, and their groups."""
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    groups: list[str]
+
+
+def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
+    """Find the dataset, choose the pictures, and check that the classes are the same."""
+    model = inputs["model"]
+    dataset = inputs.get("dataset") or _own_dataset(model)
+    check_size(model, dataset)
+    classes: list[str] = model.facts["classes"]
+    fold = checked_fold(dataset, model.facts.get("fold") if _trained_on(model, dataset) else None)
+    cases = _cases(dataset, params.split, fold, classes)
+    targets = _targets(params.target_recall or [], classes)
+    validation = _cases(dataset, "validation", fold, classes) if targets else None
+    for name in targets:
+        if validation is None or params.split in {"validation", "all"} or not (validation.labels == classes.index(name)).any():
+            raise FacelimeError(f"--target-recall {name} needs a validation part with pictures of {name} beside the part that is evaluated; choose another --split, or preprocess the source with one.")
+    parameters = {"split": params.split, "fold": fold, "target_recall": targets, "bootstrap": params.bootstrap, "mistakes": params.mistakes, "seed": params.seed}
+
+    def prepare() -> Layout:
+        return _layout(dataset, cases, classes, params.batch_size)
+
+    def work(artifact: Artifact, units: Pending) -> None:
+        _predict(model, dataset, cases, units, context, artifact.layout["execution"]["batch_size"])
+
+    def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        report = _Report(artifact, model, dataset, cases, params)
+        thresholds = {} if validation is None else report.thresholds(targets, validation)
+        return report.write(thresholds)
+
+    return Plan(parameters, f"{model.name}-{params.split}", prepare, work, {"model": model, "dataset": dataset}, finish=finish)
+
+
+def _own_dataset(model: Artifact) -> Artifact:
+    if "dataset" not in model.inputs:
+        raise FacelimeError(f"models/{model.id} was not trained here, so there is no dataset of its own; name one with --dataset.")
+    return model.input("datasets")
+
+
+def _trained_on(model: Artifact, dataset: Artifact) -> bool:
+    return bool(model.inputs.get("dataset", {}).get("digest") == dataset.content)
+
+
+def _targets(texts: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
+    """Return the wanted recall of each class that --target-recall names."""
+    found = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            recall = float(value)
+        except ValueError:
+            recall = -1.0
+        if name not in classes or not 0 < recall <= 1:
+            raise CommandLineError(f"--target-recall {text!r} should be CLASS=RECALL with a recall of more than 0 up to 1; the classes are {', '.join(classes[:8])}.")
+        found[name] = recall
+    return found
+
+
+def _cases(dataset: Artifact, split: str, fold: int | None, classes: Sequence[str]) -> Cases:
+    """Return the labelled pictures of a part, their classes by name in the order of the model's."""
+    import numpy as np
+
+    own: list[str] = dataset.facts["classes"]
+    lost = next((name for name in own if list(classes).count(name) != 1), None)
+    if lost is not None or not own:
+        what = "no labels" if lost is None else f"the class {lost!r}"
+        raise FacelimeError(f"datasets/{dataset.id} has {what}, and the model's classes are {', '.join(classes[:8])}; rename classes with `preprocess --class-names`, or choose another dataset.")
+    labels, parts = dataset.read("labels").astype(np.int64), split_of(dataset, fold)
+    chosen = (labels >= 0) & ((parts == PARTS.index(split)) if split != "all" else True)
+    rows = np.flatnonzero(chosen)
+    if not len(rows):
+        raise FacelimeError(f"datasets/{dataset.id} has no labelled pictures in its {split} part; choose another --split.")
+    groups = dataset.texts("group")
+    return Cases(rows, np.array([classes.index(name) for name in own])[labels[rows]], [groups[row] for row in rows])
+
+
+def _layout(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_size: int) -> Layout:
+    import numpy as np
+
+    ids = dataset.texts("id")
+    constants = {
+        "id": np.array([ids[row] for row in cases.rows], dtype=object),
+        "row": cases.rows.astype(np.int32),
+        "labels": cases.labels.astype(np.int16),
+        "group": np.array(cases.groups, dtype=object),
+    }
+    arrays = {"probabilities": ArraySpec("float32", (len(cases.rows), len(classes)), ("picture", "class"))}
+    return Layout(len(cases.rows), arrays, {name: (values, ("picture",)) for name, values in constants.items()}, {"classes": list(classes)}, execution={"batch_size": batch_size})
+
+
+def _predict(model: Artifact, dataset: Artifact, cases: Cases, units: Pending, context: Context, batch_size: int) -> None:
+    import numpy as np
+
+    from facelime_cli import network
+
+    call, read = network.forward(network.load(model.file("model.keras"))), reader(dataset)
+    with context.console.progress("evaluate", units.pictures) as advance:
+        for unit in units:
+            gathered = []
+            for answered in network.answers(call, network.Part(read, cases.rows[unit.rows], cases.labels[unit.rows]), batch_size):
+                gathered.append(answered)
+                advance(len(answered))
+            unit.finish({"probabilities": np.concatenate(gathered)})
+
+
+class _Report:
+    """Everything that one evaluation's figures, tables and page are made from."""
+
+    def __init__(self, artifact: Artifact, model: Artifact, dataset: Artifact, cases: Cases, params: Params) -> None:
+        self._artifact, self._model, self._dataset, self._cases, self._params = artifact, model, dataset, cases, params
+        self._probabilities = artifact.read("probabilities")
+        self._ids = artifact.texts("id")
+        self._classes: list[str] = model.facts["classes"]
+
+    def thresholds(self, targets: Mapping[str, float], validation: Cases) -> dict[str, Any]:
+        """Return for each wanted recall the threshold that the validation part gives, and what it means there and here."""
+        from facelime_cli import network
+        from facelime_cli.core import metrics
+
+        part = network.Part(reader(self._dataset), validation.rows, validation.labels)
+        before = network.probabilities(network.load(self._model.file("model.keras")), part, self._artifact.layout["execution"]["batch_size"])
+        found = {}
+        for name, recall in targets.items():
+            c = self._classes.index(name)
+            threshold = metrics.threshold_for(validation.labels == c, before[:, c], recall)
+            found[name] = {
+                "target_recall": recall,
+                "threshold": threshold,
+                "validation": metrics.at_threshold(validation.labels == c, before[:, c], threshold),
+                self._params.split: metrics.at_threshold(self._cases.labels == c, self._probabilities[:, c], threshold),
+            }
+        return found
+
+    def write(self, thresholds: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Write tables, charts and the page, and return the facts and the names of the files."""
+        facts = {**self._figures(), "thresholds": thresholds, "subgroups": self._subgroups(), "mistakes": self._mistakes(), "leakage": self._dataset.facts.get("leakage", {}).get("sentences", [])}
+        tables = {
+            "figures.csv": _figure_rows(facts),
+            "subgroups.csv": [("column", "value", "n", "right", "accuracy", "low", "high"), *(tuple(each.values()) for each in facts["subgroups"])],
+            "predictions.csv": [("id", "group", "label", "predicted", *self._classes), *self._prediction_rows()],
+        }
+        for name, rows in tables.items():
+            _write_csv(self._artifact, name, rows)
+        charts = self._charts(facts)
+        write_whole(self._artifact.file("metrics.json"), json.dumps(facts, indent=1, ensure_ascii=False).encode())
+        write_whole(self._artifact.file("index.html"), self._page(facts).encode())
+        return facts, [*tables, *charts, "metrics.json", "index.html"]
+
+    def _figures(self) -> dict[str, Any]:
+        from facelime_cli.core import metrics
+
+        labels, probabilities = self._cases.labels, self._probabilities
+        found = metrics.figures(labels, probabilities, self._classes)
+        right = int((probabilities.argmax(axis=1) == labels).sum())
+        intervals: dict[str, Any] = dict.fromkeys(RESAMPLED)
+        groups = len(set(self._cases.groups))
+        if groups >= FEWEST_GROUPS:
+            rounds = metrics.rounds_by_group(self._cases.groups, self._params.bootstrap, self._params.seed)
+            intervals = {name: metrics.interval(values) for name, values in metrics.resampled(labels, probabilities, rounds).items()}
+        calibration = vars(metrics.reliability(labels, probabilities))
+        return {**found, "right": right, "groups": groups, "accuracy_interval": list(metrics.wilson(right, len(labels))), "bootstrap_intervals": intervals, "calibration": calibration}
+
+    def _subgroups(self) -> list[dict[str, Any]]:
+        """Return the accuracy of the pictures that share a value of a table column; numbers in quarters."""
+        import numpy as np
+
+        from facelime_cli.core import metrics
+
+        right = self._probabilities.argmax(axis=1) == self._cases.labels
+        found = []
+        for column in self._dataset.facts.get("columns", []):
+            values = self._dataset.read(f"table/{column}")[self._cases.rows]
+            texts = metrics.bands(values) if values.dtype.kind == "f" else [str(value) or metrics.UNKNOWN for value in values]
+            names = list(dict.fromkeys(texts)) if len(set(texts)) <= MOST_VALUES else []
+            for name in sorted(names):
+                chosen = right[np.array([text == name for text in texts])]
+                low, high = metrics.wilson(int(chosen.sum()), len(chosen))
+                found.append({"column": column, "value": name, "n": len(chosen), "right": int(chosen.sum()), "accuracy": float(chosen.mean()), "low": low, "high": high})
+        return found
+
+    def _mistakes(self) -> list[dict[str, Any]]:
+        """Return the wrong answers that the model is surest of."""
+        predicted, sure = self._probabilities.argmax(axis=1), self._probabilities.max(axis=1)
+        wrong = [place for place in (-sure).argsort(kind="stable") if predicted[place] != self._cases.labels[place]][: self._params.mistakes]
+        return [
+            {
+                "id": self._ids[place],
+                "row": int(self._cases.rows[place]),
+                "label": self._classes[self._cases.labels[place]],
+                "predicted": self._classes[predicted[place]],
+                "probability": float(sure[place]),
+            }
+            for place in wrong
+        ]
+
+    def _prediction_rows(self) -> Iterable[tuple[Any, ...]]:
+        for place, (picture, group) in enumerate(zip(self._ids, self._cases.groups, strict=True)):
+            values = self._probabilities[place]
+            yield picture, group, self._classes[self._cases.labels[place]], self._classes[int(values.argmax())], *(float(value) for value in values)
+
+    def _charts(self, facts: Mapping[str, Any]) -> list[str]:
+        from facelime_cli.core import charts, curves
+
+        labels, probabilities, classes = self._cases.labels, self._probabilities, self._classes
+        made = _save(self._artifact, "confusion", curves.confusion(facts["confusion_matrix"], classes))
+        made += _save(self._artifact, "curves", curves.operating(labels, probabilities, classes))
+        made += _save(self._artifact, "calibration", curves.reliability(facts["calibration"]))
+        if facts["mistakes"]:
+            images = self._dataset.read("images", sorted(each["row"] for each in facts["mistakes"]))
+            place = {row: index for index, row in enumerate(sorted(each["row"] for each in facts["mistakes"]))}
+            titles = [f"{each['label']}, called\n{each['predicted']} {100 * each['probability']:.0f} %" for each in facts["mistakes"]]
+            made += _save(self._artifact, "mistakes", charts.sheet(images[[place[each["row"]] for each in facts["mistakes"]]], titles))
+        return made
+
+    def _page(self, facts: Mapping[str, Any]) -> str:
+        subgroups = [(f"{each['column']}: {each['value']}", str(each["n"]), f"{100 * each['accuracy']:.1f} %", f"{100 * each['low']:.1f} to {100 * each['high']:.1f} %") for each in facts["subgroups"]]
+        mistakes = [(each["id"], each["label"], each["predicted"], f"{100 * each['probability']:.1f} %") for each in facts["mistakes"]]
+        return pages.render(
+            "evaluation.html",
+            title=self._artifact.name,
+            reference=f"{self._artifact.kind}/{self._artifact.id}",
+            model=f"models/{self._model.id}",
+            dataset=f"datasets/{self._dataset.id}",
+            split=self._params.split,
+            facts=facts,
+            tables=summary(facts),
+            subgroups=[("subgroup", "pictures", "accuracy", "95 % interval (Wilson)"), *subgroups],
+            mistakes=[("picture", "label", "called", "probability"), *mistakes],
+            command=explain_command(self._dataset, self._model, facts["mistakes"]),
+            lineage=pages.origins([self._dataset, self._model]),
+            software=self._model.manifest["software"],
+        )
+
+
+def explain_command(dataset: Artifact, model: Artifact, mistakes: Sequence[Mapping[str, Any]]) -> str:
+    """Return the command that explains the mistakes, to be copied into a shell."""
+    import shlex
+
+    return shlex.join(["facelime", "explain", f"datasets/{dataset.id}", "--model", f"models/{model.id}", "--images", ",".join(each["id"] for each in mistakes)]) if mistakes else ""
+
+
+def _save(artifact: Artifact, name: str, figure: Figure) -> list[str]:
+    from facelime_cli.core import figures
+
+    made = [f"figures/{name}.{ending}" for ending in FORMATS]
+    figures.write(figure, [artifact.file(each) for each in made])
+    return made
+
+
+def _write_csv(artifact: Artifact, name: str, rows: Iterable[Sequence[Any]]) -> None:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    write_whole(artifact.file(name), stream.getvalue().encode())
+
+
+def _figure_rows(facts: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Return every figure as a row: its name, the class it is about, its value and its interval."""
+    rows: list[tuple[Any, ...]] = [("figure", "class", "value", "low", "high", "interval")]
+    rows.append(("accuracy", "", facts["accuracy"], *facts["accuracy_interval"], "Wilson"))
+    rows += [(name, "", facts[name], *(facts["bootstrap_intervals"][name] or ("", "")), "bootstrap by group") for name in RESAMPLED]
+    rows.append(("expected_calibration_error", "", facts["calibration"]["expected_calibration_error"], "", "", ""))
+    rows += [(name, each, facts[name][each], "", "", "") for name in SHARES for each in facts["classes"]]
+    for name, each in facts["thresholds"].items():
+        here = each[next(part for part in each if part in SPLITS and part != "validation")]
+        rows += [(f"{share} from {each['threshold']:.6g}", name, here[share], *(here[f"{share}_interval"] or ("", "")), "Wilson") for share in ("recall", "specificity", "precision")]
+    return rows
+
+
+def answer(result: Result) -> Answer:
+    """Answer with the reference; under --json with every figure, else with tables for eyes beside it."""
+    artifact, facts = result.artifact, result.artifact.facts
+    value = {**result.json(), **{name: facts[name] for name in facts if name != "leakage"}, "page": str(artifact.path.absolute() / "index.html")}
+    value.pop("facts")
+    return Answer(value, [artifact.id], notes=summary(facts), said=[f"page: {artifact.path / 'index.html'}"])
+
+
+def summary(facts: Mapping[str, Any]) -> list[Table]:
+    """Return an evaluation's figures as tables."""
+    low, high = facts["accuracy_interval"]
+    overall = [("accuracy", f"{facts['accuracy']:.3f}", f"{low:.3f} to {high:.3f} (Wilson)")]
+    for name in RESAMPLED:
+        bounds = facts["bootstrap_intervals"][name]
+        overall.append((name.replace("_", " "), "none" if facts[name] is None else f"{facts[name]:.3f}", f"{bounds[0]:.3f} to {bounds[1]:.3f} (bootstrap by group)" if bounds else ""))
+    overall.append(("calibration error", f"{facts['calibration']['expected_calibration_error']:.3f}", ""))
+    by_class = [(name, *(f"{facts[share][name]:.3f}" for share in SHARES), *(str(count) for count in row)) for name, row in zip(facts["classes"], facts["confusion_matrix"], strict=True)]
+    tables = [
+        Table(("figure", "value", "95 % interval"), overall, f"{facts['n']} pictures in {facts['groups']} groups"),
+        Table(("true class", *SHARES, *(f"called {name}" for name in facts["classes"])), by_class),
+    ]
+    limits = [
+        (name, f"{each['target_recall']:g}", f"{each['threshold']:.4f}", part, *(_share(each[part][share]) for share in ("recall", "specificity", "precision")))
+        for name, each in facts["thresholds"].items()
+        for part in SPLITS
+        if part in each
+    ]
+    return [*tables, *([Table(("class", "wanted recall", "threshold", "part", "recall", "specificity", "precision"), limits)] if limits else [])]
+
+
+def _share(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+STAGE = Stage(name="evaluate", writes="evaluations", version=1, params=Params, plan=plan, help=__doc__, answer=answer)

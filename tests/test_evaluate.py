@@ -1,0 +1,250 @@
+"""Evaluation: figures equal scikit-learn's on the stored predictions, and everything else is counted by hand."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import metrics as sk
+
+from facelime_cli.core import metrics
+from facelime_cli.core.faces import draw
+
+SIZE = 24
+
+
+@pytest.fixture(scope="module")
+def tabled(tmp_path_factory):
+    """A folder of drawn faces and a table: three pictures a patient, an age with gaps, a sex."""
+    folder = tmp_path_factory.mktemp("tabled")
+    rows = [("image_id", "dx", "patient", "age", "sex")]
+    for number in range(90):
+        flushed = number // 3 % 2 == 1
+        Image.fromarray(draw(0, number, SIZE, flushed=flushed).image).save(folder / f"p{number:03d}.png")
+        rows.append((f"p{number:03d}", "rosacea" if flushed else "normal", f"patient{number // 3}", "" if number % 10 == 0 else 20 + number % 50, ("f", "m", "")[number % 3]))
+    with (folder / "table.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tabled, tmp_path_factory):
+    """A store with that dataset and a network that has hardly learned anything."""
+    from .conftest import Facelime
+
+    found = Facelime(tmp_path_factory.mktemp("evaluated") / "store")
+    words = ["--table", tabled / "table.csv", "--label-column", "dx", "--group-column", "patient", "--size", SIZE, "--split", "40:30:30"]
+    found.json("preprocess", tabled, *words, "--name", "people")
+    found.json("finetune", "people", "--backbone", "cnn-small", "--epochs", 5, "--name", "weak")
+    found.json("finetune", "people", "--backbone", "cnn-small", "--epochs", 1, "--output", "sigmoid", "--name", "weaker")
+    return found
+
+
+def test_figures_equal_those_of_scikit_learn(run):
+    answer = run.json("evaluate", "weak")
+    artifact = run.artifact("evaluate", "weak")
+    labels, probabilities = artifact.read("labels"), artifact.read("probabilities")
+    predicted = probabilities.argmax(axis=1)
+    assert answer["classes"] == ["normal", "rosacea"]
+    assert answer["n"] == len(labels) == (run_part(run) == 2).sum()
+    assert answer["accuracy"] == sk.accuracy_score(labels, predicted)
+    assert answer["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, predicted))
+    assert answer["macro_f1"] == pytest.approx(sk.f1_score(labels, predicted, average="macro"))
+    assert answer["auc"] == pytest.approx(sk.roc_auc_score(labels, probabilities[:, 1]))
+    assert answer["confusion_matrix"] == sk.confusion_matrix(labels, predicted).tolist()
+    for name, function in (("recall", sk.recall_score), ("precision", sk.precision_score), ("f1", sk.f1_score)):
+        assert list(answer[name].values()) == pytest.approx(function(labels, predicted, average=None, zero_division=0))
+
+
+def run_part(run):
+    return run.artifact("evaluate", "weak").input("datasets").read("split")
+
+
+def test_labels_and_probabilities_are_those_of_the_pictures(run):
+    from facelime_cli import network
+
+    artifact = run.artifact("evaluate", "weak")
+    data, rows = artifact.input("datasets"), artifact.read("row")
+    assert np.array_equal(artifact.read("labels"), data.read("labels")[rows])
+    assert artifact.texts("id") == [data.texts("id")[row] for row in rows]
+    net = network.load(artifact.input("models").file("model.keras"))
+    straight = np.asarray(net(data.read("images", [int(row) for row in rows]).astype(np.float32)))
+    assert artifact.read("probabilities") == pytest.approx(straight, abs=1e-5)
+
+
+def test_a_threshold_comes_from_the_validation_part(run):
+    answer = run.json("evaluate", "weak", "--target-recall", "rosacea=0.9")
+    validation = run.artifact("evaluate", "weak", "--split", "validation")
+    found = answer["thresholds"]["rosacea"]
+    true, scores = validation.read("labels") == 1, validation.read("probabilities")[:, 1]
+    assert found["threshold"] in scores
+    assert (scores[true] >= found["threshold"]).mean() >= 0.9
+    assert (scores[true] > found["threshold"]).mean() < 0.9
+    test = run.artifact("evaluate", "weak")
+    here = test.read("probabilities")[:, 1] >= found["threshold"]
+    labels = test.read("labels") == 1
+    assert found["test"]["recall"] == (here & labels).sum() / labels.sum()
+    assert found["test"]["specificity"] == (~here & ~labels).sum() / (~labels).sum()
+
+
+def test_subgroups_are_counted(run, tabled):
+    facts = run.artifact("evaluate", "weak").facts
+    sexes = {each["value"]: each["n"] for each in facts["subgroups"] if each["column"] == "sex"}
+    artifact = run.artifact("evaluate", "weak")
+    table = {row["image_id"]: row for row in csv.DictReader((tabled / "table.csv").open())}
+    expected = [table[name]["sex"] or "unknown" for name in artifact.texts("id")]
+    assert sexes == {value: expected.count(value) for value in set(expected)}
+    right = artifact.read("probabilities").argmax(axis=1) == artifact.read("labels")
+    women = next(each for each in facts["subgroups"] if (each["column"], each["value"]) == ("sex", "f"))
+    assert women["accuracy"] == pytest.approx(right[[value == "f" for value in expected]].mean())
+    ages = [each for each in facts["subgroups"] if each["column"] == "age"]
+    assert sum(each["n"] for each in ages) == artifact.n
+    assert [each["n"] for each in ages if each["value"] == "unknown"] == [sum(table[name]["age"] == "" for name in artifact.texts("id"))]
+
+
+def test_mistakes_go_straight_into_segment(run):
+    answer = run.json("evaluate", "weak", "--mistakes", 3)
+    mistakes = answer["mistakes"]
+    assert [each["probability"] for each in mistakes] == sorted((each["probability"] for each in mistakes), reverse=True)
+    assert all(each["label"] != each["predicted"] for each in mistakes)
+    segments = run.artifact("segment", "people", "--images", ",".join(each["id"] for each in mistakes), "--method", "slic", "--segments", 5)
+    assert sorted(segments.texts("id")) == sorted(each["id"] for each in mistakes)
+
+
+def test_files_and_page(run):
+    artifact = run.artifact("evaluate", "weak", "--target-recall", "rosacea=0.9")
+    page = (artifact.path / "index.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    for name in ("confusion", "curves", "calibration", "mistakes"):
+        assert (artifact.path / "figures" / f"{name}.png").stat().st_size > 1000
+        assert f"figures/{name}.svg" in page
+    rows = list(csv.DictReader((artifact.path / "predictions.csv").open()))
+    assert [row["id"] for row in rows] == artifact.texts("id")
+    assert [float(row["rosacea"]) for row in rows] == pytest.approx(artifact.read("probabilities")[:, 1])
+    assert json.loads((artifact.path / "metrics.json").read_text())["accuracy"] == artifact.facts["accuracy"]
+    figures = list(csv.DictReader((artifact.path / "figures.csv").open()))
+    assert float(next(row for row in figures if row["figure"] == "accuracy")["value"]) == artifact.facts["accuracy"]
+    assert run("verify", f"evaluations/{artifact.id}").exit_code == 0
+
+
+def test_the_reference_is_on_stdout_and_the_table_beside_it(run):
+    result = run("evaluate", "weak")
+    assert result.stdout == run.artifact("evaluate", "weak").id + "\n"
+    assert "balanced accuracy" in result.stderr
+    assert run("evaluate", "weak", "--quiet").stderr == ""
+
+
+class TestWrong:
+    def test_another_dataset_needs_the_same_classes(self, run, tmp_path):
+        for name in ("normal", "psoriasis"):
+            (tmp_path / name).mkdir()
+            Image.new("RGB", (30, 30)).save(tmp_path / name / "a.png")
+        other = run.artifact("preprocess", tmp_path, "--size", SIZE)
+        assert "'psoriasis'" in run.fails("evaluate", "weak", "--dataset", other.id, "--split", "all")
+
+    def test_an_imported_model_has_no_dataset_of_its_own(self, run):
+        model = run.artifact("finetune", "people", "--backbone", "cnn-small", "--epochs", 5)
+        imported = run.artifact("import-model", model.file("model.keras"), "--classes", "rosacea,normal", "--scaling", "0..255", "--name", "imported")
+        assert "--dataset" in run.fails("evaluate", imported.id)
+        swapped = run.artifact("evaluate", imported.id, "--dataset", "people")
+        assert swapped.facts["confusion_matrix"] == run.artifact("evaluate", "weak").facts["confusion_matrix"][::-1]
+        assert sorted(swapped.read("labels")) == sorted(1 - run.artifact("evaluate", "weak").read("labels"))
+
+    @pytest.mark.parametrize(("text", "code"), [("rosacea", 2), ("rosacea=2", 2), ("rosacea=nan", 2), ("acne=0.9", 2)])
+    def test_wrong_targets(self, run, text, code):
+        assert "--target-recall" in run.fails("evaluate", "weak", "--target-recall", text, code=code)
+
+    def test_a_threshold_needs_another_part(self, run):
+        assert "validation" in run.fails("evaluate", "weak", "--split", "validation", "--target-recall", "rosacea=0.9")
+
+
+class TestCompare:
+    def test_differences_and_the_exact_test(self, run):
+        answer = run.json("compare-models", "weak", "weaker")
+        first, second = (run.artifact("evaluate", name) for name in ("weak", "weaker"))
+        right = [each.read("probabilities").argmax(axis=1) == each.read("labels") for each in (first, second)]
+        pair = answer["pairs"][0]
+        assert pair["differences"]["accuracy"]["difference"] == pytest.approx(right[1].mean() - right[0].mean())
+        assert pair["mcnemar"]["only_first"] == (right[0] & ~right[1]).sum()
+        assert pair["mcnemar"]["only_second"] == (~right[0] & right[1]).sum()
+        low, high = pair["differences"]["accuracy"]["interval"]
+        assert low <= pair["differences"]["accuracy"]["difference"] <= high
+        assert "McNemar" in run("compare-models", "weak", "weaker").stdout
+
+    def test_a_model_is_as_good_as_itself(self, run):
+        pair = run.json("compare-models", "weak", "weak")["pairs"][0]
+        assert all(each["difference"] == 0 and each["interval"] == [0, 0] for each in pair["differences"].values())
+        assert pair["mcnemar"] == {"only_first": 0, "only_second": 0, "p": 1.0}
+
+    def test_there_must_be_two(self, run):
+        assert "two models" in run.fails("compare-models", "weak", code=2)
+
+    def test_on_the_same_pictures_only(self, run, faces):
+        run.json("preprocess", faces, "--size", SIZE, "--name", "others")
+        run.json("finetune", "others", "--backbone", "cnn-small", "--epochs", 1, "--name", "elsewhere")
+        assert "--dataset" in run.fails("compare-models", "weak", "elsewhere")
+        assert run.json("compare-models", "weak", "elsewhere", "--dataset", "people")["n"] == run.artifact("evaluate", "weak").n
+
+
+class TestMetrics:
+    def test_the_bootstrap_draws_whole_groups(self):
+        groups = ["a", "a", "b", "c", "c", "c"]
+        rounds = metrics.rounds_by_group(groups, 200, 0)
+        assert (rounds[:, 0] == rounds[:, 1]).all()
+        assert (rounds[:, 3] == rounds[:, 5]).all()
+        assert (rounds[:, [0, 2, 3]].sum(axis=1) == 3).all()
+        assert np.array_equal(rounds, metrics.rounds_by_group(groups, 200, 0))
+
+    def test_intervals_are_wider_when_pictures_of_a_patient_are_alike(self, rng):
+        right = np.repeat(rng.random(40) < 0.7, 10)
+        labels, probabilities = np.zeros(400, int), np.stack([right, ~right], axis=1).astype(np.float32)
+        wide, narrow = (
+            metrics.interval(metrics.resampled(labels, probabilities, metrics.rounds_by_group(groups.astype(str), 500, 0))["accuracy"]) for groups in (np.repeat(np.arange(40), 10), np.arange(400))
+        )
+        assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
+
+    def test_rounds_are_what_scikit_learn_says_of_their_pictures(self, rng):
+        labels = np.arange(30) % 3
+        probabilities = rng.dirichlet(np.ones(3), 30).astype(np.float32)
+        rounds = metrics.rounds_by_group([str(i) for i in range(30)], 20, 0)
+        found = metrics.resampled(labels, probabilities, rounds)
+        for place, counts in enumerate(rounds):
+            drawn = np.repeat(np.arange(30), counts)
+            true, said = labels[drawn], probabilities[drawn].argmax(axis=1)
+            assert found["accuracy"][place] == pytest.approx(sk.accuracy_score(true, said))
+            assert found["balanced_accuracy"][place] == pytest.approx(sk.balanced_accuracy_score(true, said))
+            assert found["macro_f1"][place] == pytest.approx(sk.f1_score(true, said, average="macro", labels=[0, 1, 2], zero_division=0))
+            if len(set(true)) == 3:
+                assert found["auc"][place] == pytest.approx(np.mean([sk.roc_auc_score(true == c, probabilities[drawn][:, c]) for c in range(3)]))
+
+    def test_a_class_without_pictures_has_no_auc(self):
+        found = metrics.resampled(np.zeros(4, int), np.tile(np.float32([0.6, 0.4]), (4, 1)), metrics.rounds_by_group(list("abcd"), 5, 0))
+        assert np.isnan(found["auc"]).all()
+        assert metrics.interval(found["auc"]) is None
+
+    def test_calibration_by_hand(self):
+        probabilities = np.float32([[0.95, 0.05], [0.95, 0.05], [0.35, 0.65], [0.35, 0.65]])
+        found = metrics.reliability(np.array([0, 1, 1, 1]), probabilities)
+        assert found.counts == [2, 2]
+        assert found.accuracy == [1.0, 0.5]
+        assert found.expected_calibration_error == pytest.approx(0.5 * 0.35 + 0.5 * 0.45)
+
+    @pytest.mark.parametrize("recall", [0.05, 0.5, 0.8, 0.95, 1.0])
+    def test_the_threshold_is_the_highest_that_reaches_the_recall(self, recall, rng):
+        labels, scores = rng.random(60) < 0.5, rng.random(60).astype(np.float32)
+        threshold = metrics.threshold_for(labels, scores, recall)
+        assert (scores[labels] >= threshold).mean() >= recall - 1e-9
+        assert (scores[labels] > threshold).mean() < recall
+
+    def test_numbers_in_bands(self):
+        values = np.array([5.0] * 10 + [np.nan])
+        assert set(metrics.bands(values)) == {"up to 5", "unknown"}
+        assert set(metrics.bands(np.full(3, np.nan))) == {"unknown"}
+
+    def test_nothing_to_count(self):
+        found = metrics.at_threshold(np.array([False, False]), np.array([0.1, 0.2]), 0.5)
+        assert found["recall"] is None
+        assert found["precision"] is None
+        assert found["specificity"] == 1.0
