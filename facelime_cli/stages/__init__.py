@@ -3,6 +3,7 @@
 from facelime_cli.stages import (
     compare_models,
     demo,
+    describe,
     evaluate,
     explain,
     export,
@@ -23,6 +24,7 @@ from facelime_cli.stages import (
 
 COMMANDS = (
     preprocess.STAGE,
+    describe.STAGE,
     finetune.STAGE,
     import_model.STAGE,
     evaluate.STAGE,
