@@ -12,8 +12,10 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from facelime_cli.core.summaries import known
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -79,7 +81,7 @@ def numbers_by_class(values: NDArray[np.float64], rows: NDArray[np.int64], class
     Parameters
     ----------
     values : (N,) float64 array
-        NaN and infinite values are left out.
+        Those that are not `summaries.known` are left out.
     rows : (N,) int array
         Index into `classes`.
     classes : sequence of C str
@@ -87,24 +89,14 @@ def numbers_by_class(values: NDArray[np.float64], rows: NDArray[np.int64], class
         What the numbers are.
     """
     figure, axes = _rows(len(classes), ())
-    known = [values[(rows == row) & np.isfinite(values)] for row in range(len(classes))]
-    filled = [row for row, each in enumerate(known) if len(each)]
-    axes.boxplot(
-        [known[row] for row in filled],
-        positions=filled,
-        orientation="horizontal",
-        widths=0.6,
-        showmeans=True,
-        patch_artist=True,
-        boxprops={"facecolor": COLOURS[4], "edgecolor": DARK_INK},
-        medianprops={"color": DARK_INK, "linewidth": 2},
-        meanprops={"marker": "D", "markerfacecolor": LIGHT_INK, "markeredgecolor": DARK_INK, "markersize": 6},
-        flierprops={"marker": ".", "markerfacecolor": COLOURS[0], "markeredgecolor": COLOURS[0], "markersize": 5},
-    )
+    numbers = {row: values[(rows == row) & known(values)] for row in range(len(classes))}
+    filled = {row: each for row, each in numbers.items() if len(each)}
+    if filled:
+        _boxes(axes, filled)
     axes.set_xlabel(drawable(label, LEGEND_LETTERS), fontsize=FONT_POINTS)
     axes.grid(axis="x", color="#E3E6E9", linewidth=0.8)
     axes.set_axisbelow(True)
-    _name_rows(axes, classes, [len(each) for each in known])
+    _name_rows(axes, classes, [len(each) for each in numbers.values()])
     return figure
 
 
@@ -221,6 +213,21 @@ def _stack(axes: Axes, lengths: NDArray[np.float64], numbers: Sequence[Sequence[
         for row in np.flatnonzero(lengths[:, k] >= LABELLED_SHARE * longest).tolist():
             axes.text(ends[row, k] - lengths[row, k] / 2, row, numbers[row][k], ha="center", va="center", fontsize=FONT_POINTS - 2, color=_ink(colour))
     axes.figure.legend(loc="outside upper left", ncols=_legend_columns(names), frameon=False, fontsize=FONT_POINTS - 1, handletextpad=0.3)
+
+
+def _boxes(axes: Axes, filled: Mapping[int, NDArray[np.float64]]) -> None:
+    axes.boxplot(
+        list(filled.values()),
+        positions=list(filled),
+        orientation="horizontal",
+        widths=0.6,
+        showmeans=True,
+        patch_artist=True,
+        boxprops={"facecolor": COLOURS[4], "edgecolor": DARK_INK},
+        medianprops={"color": DARK_INK, "linewidth": 2},
+        meanprops={"marker": "D", "markerfacecolor": LIGHT_INK, "markeredgecolor": DARK_INK, "markersize": 6},
+        flierprops={"marker": ".", "markerfacecolor": COLOURS[0], "markeredgecolor": COLOURS[0], "markersize": 5},
+    )
 
 
 def _name_rows(axes: Axes, classes: Sequence[str], counts: Sequence[int] | None = None) -> None:

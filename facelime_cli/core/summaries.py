@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUARTERS = (0, 25, 50, 75, 100)
+LARGEST = 1e100
+"""Nothing measured is larger: such a number is a table's way to say that there is none, and its square is beyond the floats."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How the values of one column lie; None where there are too few of them, or where a figure is too large for a float.
+    """How the values of one column lie; None where there are too few of them.
 
     Attributes
     ----------
     n, missing : int
-        Values that are finite numbers, and those that are not.
+        Values that are numbers, and those that are not.
     mean, sd : float or None
         `sd` is the sample's (divided by n - 1).
     minimum, q1, median, q3, maximum : float or None
@@ -41,20 +43,25 @@ class Spread:
     maximum: float | None
 
 
+def known(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which of (N,) floats are numbers that somebody may have measured: not NaN, not infinite, not beyond `LARGEST`."""
+    return np.asarray(np.abs(values) < LARGEST)
+
+
 def spread(values: NDArray[np.float64]) -> Spread:
-    """Return how values lie: (N,) floats, of which NaN and infinite ones count as missing.
+    """Return how values lie: (N,) floats, of which those that are not `known` count as missing.
 
     Examples
     --------
     >>> spread(np.array([1.0, 2.0, np.nan, 6.0]))
     Spread(n=3, missing=1, mean=3.0, sd=2.6457513110645907, minimum=1.0, q1=1.5, median=2.0, q3=4.0, maximum=6.0)
     """
-    known = values[np.isfinite(values)]
-    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the end of the floats: their squares are beyond it
-        mean = float(known.mean()) if len(known) else np.nan
-        sd = float(known.std(ddof=1)) if len(known) > 1 else np.nan
-        quarters = np.percentile(known, QUARTERS).tolist() if len(known) else [np.nan] * len(QUARTERS)
-    return Spread(len(known), len(values) - len(known), *(figure if np.isfinite(figure) else None for figure in (mean, sd, *quarters)))
+    numbers = values[known(values)]
+    n, missing = len(numbers), len(values) - len(numbers)
+    if not n:
+        return Spread(n, missing, *[None] * 7)
+    sd = float(numbers.std(ddof=1)) if n > 1 else None
+    return Spread(n, missing, float(numbers.mean()), sd, *map(float, np.percentile(numbers, QUARTERS)))
 
 
 def by_frequency(texts: Iterable[str]) -> list[tuple[str, int]]:
