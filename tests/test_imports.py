@@ -38,6 +38,7 @@ def commands_without_network(chain, faces, tmp_path):
     segments, predictions = chain["segment"].id, chain["predict"].id
     return {
         "preprocess": ["preprocess", faces / "normal", "--size", "20", "--workers", "1"],
+        "describe": ["describe", "faces", "--sheet", "1"],
         "segment": ["segment", "faces", "--first", "1", "--method", "slic", "--segments", "7"],
         "perturb": ["perturb", segments, "--samples", "6", "--seed", "11"],
         "fit-surrogate": ["fit-surrogate", predictions, "--kernel-width", "0.4"],
@@ -51,7 +52,9 @@ def commands_without_network(chain, faces, tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["preprocess", "segment", "perturb", "fit-surrogate", "render", "predict, when it is found", "finetune, when it is found", "status", "show", "verify", "export"])
+@pytest.mark.parametrize(
+    "name", ["preprocess", "describe", "segment", "perturb", "fit-surrogate", "render", "predict, when it is found", "finetune, when it is found", "status", "show", "verify", "export"]
+)
 def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
     words = commands_without_network(chain, faces, tmp_path)[name]
     packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *map(str, words), "--debug"], chain.facelime.store)

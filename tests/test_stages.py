@@ -15,6 +15,7 @@ from facelime_cli.store import Store
 
 STAGES = {each.name: each for each in COMMANDS if isinstance(each, Stage)}
 CHAIN = [name for name in STAGES if name != "import-model"]
+WITH_ARRAYS = [name for name in CHAIN if name not in {"describe", "finetune"}]
 SHARDED = [name for name in CHAIN if STAGES[name].sharded]
 
 
@@ -24,6 +25,8 @@ def words_of(stage, chain, faces):
         "preprocess": ["preprocess", faces, "--size", 48],
         "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", 2],
         "evaluate": ["evaluate", "small"],
+        "describe": ["describe", "faces"],
+        "finetune": ["finetune", "faces", "--backbone", "cnn", "--epochs", 2],
         "segment": ["segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12],
         "perturb": ["perturb", chain["segment"].id, "--samples", 90],
         "predict": ["predict", chain["perturb"].id, "--model", "small"],
@@ -75,6 +78,8 @@ CHANGES = {
         "seed": 1,
     },
     "evaluate": {"split": "validation", "target_recall": ["rosacea=0.9"], "bootstrap": 200, "mistakes": 3, "seed": 1},
+    "describe": {"sheet": 2, "seed": 1},
+    "finetune": {"backbone": "mobilenetv2", "weights": "none", "epochs": 3, "batch_size": 8, "learning_rate": 0.1, "freeze": "1", "seed": 1},
     "segment": {"method": "quickshift", "kernel_size": 3.0, "max_dist": 9.0, "ratio": 0.5, "segments": 20, "compactness": 1.0, "sigma": 1.0, "split": "train", "images": "face-001", "first": 2},
     "perturb": {"samples": 91, "probability": 0.6, "fill": "black", "seed": 1},
     "predict": {},
@@ -88,6 +93,8 @@ NEUTRAL = {
     "preprocess": {"strict": True, "workers": 1},
     "finetune": {"checkpoint_minutes": 1.0},
     "evaluate": {"batch_size": 7},
+    "describe": {},
+    "finetune": {},
     "segment": {"workers": 1, "first": 3},
     "perturb": {},
     "predict": {"batch_size": 7, "time_budget": "5m"},
@@ -104,6 +111,8 @@ def base_params(stage, chain, faces):
         "preprocess": {"source": [Path(faces)], "size": 48},
         "finetune": {"dataset": "faces", "backbone": "cnn-small", "epochs": 2},
         "evaluate": {"model": "small"},
+        "describe": {"dataset": "faces"},
+        "finetune": {"dataset": "faces", "backbone": "cnn", "epochs": 2},
         "segment": {"dataset": "faces", "split": "test", "first": 3, "method": "slic", "segments": 12},
         "perturb": {"segmentation": chain["segment"].id, "samples": 90},
         "predict": {"masks": chain["perturb"].id, "model": "small"},
@@ -224,7 +233,7 @@ def test_another_name_is_the_same_artifact_with_one_more_name(stage, chain, face
     assert chain.facelime.json("show", f"also-{stage}")["artifact"] == chain[stage].id
 
 
-@pytest.mark.parametrize("stage", [name for name in CHAIN if name != "finetune"])
+@pytest.mark.parametrize("stage", WITH_ARRAYS)
 def test_xarray_opens_the_arrays_with_named_dimensions(stage, chain):
     opened = xarray.open_zarr(chain[stage].path / "arrays.zarr", consolidated=False)
     n = chain[stage].n
