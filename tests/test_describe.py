@@ -286,7 +286,7 @@ class TestWhatADatasetMayLack:
         assert report.facts["unlabelled"] == 7
         page = page_of(report)
         assert "no labels" in page
-        assert "not divided into parts" in page
+        assert "Not divided into parts" in page
         assert "had no table" in page
         rows = read_csv(report, "counts.csv")
         assert [(row["class"], row["part"], row["pictures"]) for row in rows if row["pictures"] != "0"] == [("", "", "7")]

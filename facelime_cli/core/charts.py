@@ -29,7 +29,7 @@ LEGEND_ROW_INCHES = 0.24
 FONT_POINTS = 11
 GLYPH = 0.6
 """Width of an average letter, as a share of the size of its font."""
-LONGEST_NAME = 28
+LONGEST_NAME = 34
 LEGEND_LETTERS = 96
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 """Okabe and Ito's palette: apart for colour-blind readers too."""
