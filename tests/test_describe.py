@@ -337,7 +337,7 @@ class TestLeakage:
         table = {row[0]: row for row in cells(page, 'id="leakage"')}
         assert table["the same picture twice"][1].startswith("1 pair: ")
         assert "with different labels" in table["the same picture twice"][1]
-        assert "normal/copy and rosacea/face-001" in table["the same picture twice"][2]
+        assert "<code>normal/copy</code> and <code>rosacea/face-001</code>" in table["the same picture twice"][2]
         trivial = leaks["trivial_rule"]
         assert f"{100 * trivial['balanced_accuracy']:.0f} % balanced accuracy" in table["classes told apart by trivial figures alone"][1]
         assert trivial["strongest"][0][0].replace("_", " ") in table["classes told apart by trivial figures alone"][2]
