@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import uuid
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.errors import BrokenError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 
@@ -39,6 +42,13 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
         temporary.unlink(missing_ok=True)
     if durable:
         sync(path.parent)
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file whole, the heading as its first row."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    write_whole(path, stream.getvalue().encode())
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:

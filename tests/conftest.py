@@ -96,7 +96,6 @@ def chain(tmp_path_factory, faces):
     made["finetune"] = run.artifact("finetune", "faces", "--backbone", "cnn-small", "--epochs", 2, "--name", "small")
     made["evaluate"] = run.artifact("evaluate", "small")
     made["describe"] = run.artifact("describe", "faces")
-    made["finetune"] = run.artifact("finetune", "faces", "--backbone", "cnn", "--epochs", 2, "--name", "small")
     made["segment"] = run.artifact("segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12)
     made["perturb"] = run.artifact("perturb", made["segment"].id, "--samples", 90)
     made["predict"] = run.artifact("predict", made["perturb"].id, "--model", "small", "--batch-size", 16)

@@ -100,6 +100,7 @@ def test_subgroups_are_counted(run, tabled):
     assert women["accuracy"] == pytest.approx(right[[value == "f" for value in expected]].mean())
     ages = [each for each in facts["subgroups"] if each["column"] == "age"]
     assert sum(each["n"] for each in ages) == artifact.n
+    assert [each["value"].split()[0] for each in ages] == ["up", *[each["value"].split()[0] for each in ages[1:-2]], "over", "unknown"]
     assert [each["n"] for each in ages if each["value"] == "unknown"] == [sum(table[name]["age"] == "" for name in artifact.texts("id"))]
 
 

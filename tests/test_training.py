@@ -213,11 +213,11 @@ class TestCommand:
     def test_folds(self, chain, faces):
         data = chain.facelime.artifact("preprocess", faces, "--size", 24, "--folds", 3, "--name", "folded")
         fold = data.read("fold")
-        first, third = (chain.facelime.artifact("finetune", data.id, "--backbone", "cnn-small", "--epochs", 1, "--fold", number) for number in (1, 3))
+        first, third = (chain.facelime.artifact("finetune", data.id, "--backbone", "cnn-small", "--epochs", 1, "--fold", number) for number in (0, 2))
         assert first.facts["test"]["n"] == (fold == 0).sum()
         assert third.facts["test"]["n"] == (fold == 2).sum()
         assert third.facts["validation"]["n"] == (fold == 0).sum()
-        assert "--fold 4" in chain.facelime.fails("finetune", data.id, "--backbone", "cnn-small", "--fold", 4)
+        assert "--fold 3" in chain.facelime.fails("finetune", data.id, "--backbone", "cnn-small", "--fold", 3)
         evaluated = chain.facelime.artifact("evaluate", f"models/{third.id}")
         assert sorted(evaluated.read("row")) == sorted(np.flatnonzero(fold == 2))
         assert evaluated.facts["accuracy"] == pytest.approx(third.facts["test"]["accuracy"])

@@ -5,8 +5,6 @@ It makes one page that opens from disk, its charts as PNG and SVG, and the numbe
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -15,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli import digests, pages
-from facelime_cli.files import write_whole
+from facelime_cli.files import write_csv, write_whole
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Input, Plan, Stage
 from facelime_cli.store import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     from matplotlib.figure import Figure
@@ -76,10 +74,11 @@ def _describe(description: _Description, artifact: Artifact, unit: Unit, context
             figures.write(chart(), [artifact.file(name) for name in names])
             made += names
             advance(1)
-    texts = {"counts.csv": description.counts_csv(), "columns.csv": description.columns_csv(), "index.html": description.page(artifact)}
-    for name, text in texts.items():
-        write_whole(artifact.file(name), text.encode())
-    unit.finish({}, made=[*made, *texts], facts=description.facts())
+    tables = {"counts.csv": description.count_rows(), "columns.csv": description.column_rows()}
+    for name, rows in tables.items():
+        write_csv(artifact.file(name), rows)
+    write_whole(artifact.file("index.html"), description.page(artifact).encode())
+    unit.finish({}, made=[*made, *tables, "index.html"], facts=description.facts())
 
 
 @dataclass(frozen=True)
@@ -159,21 +158,21 @@ class _Description:
         counts = {name: {part: int(((split == p) & (index == k)).sum()) for p, part in enumerate(PARTS)} for k, name in enumerate(self.classes.every) if name}
         return {"pictures": len(self.ids), "counts": counts, "unlabelled": int((index == len(counts)).sum()), "columns": {each.name: each.facts() for each in self.columns.values()}}
 
-    def counts_csv(self) -> str:
-        """Return the pictures and groups of each class in each part; an empty class or part is none."""
-        return _csv(COUNTS, self._count_rows())
-
-    def _count_rows(self) -> Iterator[tuple[Any, ...]]:
+    def count_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the pictures and groups of each class in each part, below a heading; an empty class or part is none."""
+        yield COUNTS
         for k, name in enumerate(self.classes.every):
             for division in self.divisions:
                 within = (division.within & (self.classes.index == k)).nonzero()[0]
                 yield name, division.part, division.fold, len(within), len({self.groups[row] for row in within})
 
-    def columns_csv(self) -> str:
-        """Return the table's columns class by class."""
+    def column_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the table's columns class by class, below a heading."""
         from facelime_cli.core.columns import HEADING
 
-        return _csv(HEADING, (row for each in self.columns.values() for row in each.rows()))
+        yield HEADING
+        for each in self.columns.values():
+            yield from each.rows()
 
     def page(self, artifact: Artifact) -> str:
         """Return the page."""
@@ -182,7 +181,7 @@ class _Description:
         return pages.render(
             "describe.html",
             title=self.dataset.name,
-            report=artifact.id,
+            reference=f"{artifact.kind}/{artifact.id}",
             facts=facts,
             n=len(self.ids),
             largest_group=max(sizes.values()),
@@ -237,14 +236,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return " : ".join(f"{each:g}" for each in value)
     return "none" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _csv(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(heading)
-    writer.writerows(rows)
-    return stream.getvalue()
 
 
 STAGE = Stage(name="describe", writes="reports", version=1, params=Params, plan=plan, help=__doc__)

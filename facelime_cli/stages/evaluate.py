@@ -6,8 +6,6 @@ the validation part, and reported on the part that is evaluated.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +15,7 @@ from typer import Argument, Option
 from facelime_cli import pages
 from facelime_cli.console import Answer, Table
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.files import write_whole
+from facelime_cli.files import write_csv, write_whole
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
 from facelime_cli.stages.finetune import checked_fold, reader, split_of
@@ -207,7 +205,7 @@ class _Report:
             "predictions.csv": [("id", "group", "label", "predicted", *self._classes), *self._prediction_rows()],
         }
         for name, rows in tables.items():
-            _write_csv(self._artifact, name, rows)
+            write_csv(self._artifact.file(name), rows)
         charts = self._charts(facts)
         write_whole(self._artifact.file("metrics.json"), json.dumps(facts, indent=1, ensure_ascii=False).encode())
         write_whole(self._artifact.file("index.html"), self._page(facts).encode())
@@ -237,9 +235,10 @@ class _Report:
         found = []
         for column in self._dataset.facts.get("columns", []):
             values = self._dataset.read(f"table/{column}")[self._cases.rows]
-            texts = metrics.bands(values) if values.dtype.kind == "f" else [str(value) or metrics.UNKNOWN for value in values]
-            names = list(dict.fromkeys(texts)) if len(set(texts)) <= MOST_VALUES else []
-            for name in sorted(names):
+            numbers = values.dtype.kind == "f"
+            texts = metrics.bands(values) if numbers else [str(value) or metrics.UNKNOWN for value in values]
+            names = dict.fromkeys(texts[place] for place in np.argsort(values, kind="stable")) if numbers else sorted(set(texts))
+            for name in names if len(names) <= MOST_VALUES else ():
                 chosen = right[np.array([text == name for text in texts])]
                 low, high = metrics.wilson(int(chosen.sum()), len(chosen))
                 found.append({"column": column, "value": name, "n": len(chosen), "right": int(chosen.sum()), "accuracy": float(chosen.mean()), "low": low, "high": high})
@@ -312,12 +311,6 @@ def _save(artifact: Artifact, name: str, figure: Figure) -> list[str]:
     made = [f"figures/{name}.{ending}" for ending in FORMATS]
     figures.write(figure, [artifact.file(each) for each in made])
     return made
-
-
-def _write_csv(artifact: Artifact, name: str, rows: Iterable[Sequence[Any]]) -> None:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    write_whole(artifact.file(name), stream.getvalue().encode())
 
 
 def _figure_rows(facts: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -6,7 +6,6 @@ are kept. Stopped or killed, the same command goes on where it was. `--recipe` p
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from dataclasses import dataclass, fields, replace
@@ -19,7 +18,7 @@ from typer import Argument, Option
 from facelime_cli import digests, recipes
 from facelime_cli.backbones import ACTIVATIONS, BACKBONES, POOLINGS
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.files import write_whole
+from facelime_cli.files import write_csv, write_whole
 from facelime_cli.recipes import AUGMENTATIONS, CLASS_WEIGHTS, DEFAULTS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, Settings
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, results_of
@@ -84,7 +83,7 @@ class Params:
     fine_tune_layers: Annotated[str | None, Option(metavar="N|all", show_default=False, help=f"How many of its last layers then. [default: {DEFAULTS.fine_tune_layers}]")] = None
     fine_tune_rate: Annotated[float | None, Option(min=1e-9, show_default=False, help=f"Learning rate then. [default: {DEFAULTS.fine_tune_rate:g}]")] = None
     precision: Annotated[str, Choice(PRECISIONS), Option(help="mixed computes with 16 bits, faster on a graphics card; the saved model is float32.")] = PRECISIONS[0]
-    fold: Annotated[int | None, Option(min=1, show_default=False, help="Test this fold of a dataset with folds, validate on the next, train on the others. [default: 1]")] = None
+    fold: Annotated[int | None, Option(min=0, show_default=False, help="Test this fold of a dataset with folds (from 0), validate on the next, train on the others. [default: 0]")] = None
     checkpoint_minutes: Annotated[float, Option(min=0.0, help="Longest work that a kill loses within an epoch; each epoch's end is kept anyway."), Execution()] = 10.0
     seed: Annotated[int, Option(min=0, max=2**32 - 1, help="Of initial weights, order and augmentation; training is not reproducible to the bit.")] = 0
 
@@ -172,20 +171,20 @@ def _architecture(params: Params, settings: Settings, backbone: str, dataset: Ar
 
 
 def checked_fold(dataset: Artifact, fold: int | None) -> int | None:
-    """Return the fold to test, counted from 1: the first unless another is given, None for a dataset without folds."""
+    """Return the fold to test: the first, 0, unless another is given; None for a dataset without folds."""
     folds = dataset.parameters.get("folds")
     if folds is None and fold is not None:
         raise FacelimeError(f"datasets/{dataset.id} has no folds; leave --fold out, or preprocess its source with --folds K.")
-    if folds is not None and fold is not None and fold > folds:
-        raise FacelimeError(f"--fold {fold} is more than the {folds} folds of datasets/{dataset.id}; use 1 to {folds}.")
-    return None if folds is None else fold or 1
+    if folds is not None and fold is not None and fold >= folds:
+        raise FacelimeError(f"--fold {fold} is none of the {folds} folds of datasets/{dataset.id}; use 0 to {folds - 1}.")
+    return None if folds is None else fold or 0
 
 
 def split_of(dataset: Artifact, fold: int | None) -> NDArray[np.int8]:
-    """Return the part of every picture, (N,), when a fold (from 1) is tested; None is the dataset's own division."""
+    """Return the part of every picture, (N,), when a fold is tested; None is the dataset's own division."""
     from facelime_cli.core.splits import part_of_folds
 
-    return dataset.read("split") if fold is None else part_of_folds(dataset.read("fold"), fold - 1, dataset.parameters["folds"])
+    return dataset.read("split") if fold is None else part_of_folds(dataset.read("fold"), fold, dataset.parameters["folds"])
 
 
 def reader(dataset: Artifact) -> Callable[[list[int]], NDArray[np.uint8]]:
@@ -313,11 +312,7 @@ def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]]) -
     """Write the history as table and chart, and return the names of the files."""
     from facelime_cli.core import curves, figures
 
-    stream = io.StringIO()
-    table = csv.DictWriter(stream, list(history[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(history)
-    write_whole(artifact.file("history.csv"), stream.getvalue().encode())
+    write_csv(artifact.file("history.csv"), [list(history[0]), *(list(row.values()) for row in history)])
     charts = ["history.png", "history.svg"]
     figures.write(curves.history(history), [artifact.file(name) for name in charts])
     return ["history.csv", *charts]

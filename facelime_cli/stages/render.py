@@ -5,8 +5,6 @@ Vermilion speaks for a class, blue against it. One colour scale, in probability 
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +13,7 @@ from typer import Argument, Option
 
 from facelime_cli import pages
 from facelime_cli.errors import NotFoundError
-from facelime_cli.files import write_whole
+from facelime_cli.files import write_csv, write_whole
 from facelime_cli.stage import Execution, Input, Plan, Stage
 from facelime_cli.stages.perturb import carried
 from facelime_cli.store import Layout
@@ -81,7 +79,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                 unit.finish({}, made=[f"figures/{path.name}" for panel in panels for path in panel.files])
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        write_whole(artifact.file("coefficients.csv"), report().table().encode())
+        write_csv(artifact.file("coefficients.csv"), report().table())
         write_whole(artifact.file("index.html"), report().page(artifact).encode())
         context.console.note(f"page: {artifact.path / 'index.html'}")
         return {"scale_probability_points": report().scale, **report().truth_summary()}, ["coefficients.csv", "index.html"]
@@ -147,16 +145,13 @@ class _Report:
         image, segments = self._image(row), self._segments(row)
         return [Panel(image, segments, self.coefficients(row, c), self._truth(row), self.top, self.scale, tuple(artifact.file(name) for name in _figure_names(row, c))) for c in self.shown[row]]
 
-    def table(self) -> str:
-        """Return the coefficients of every shown class as CSV, strongest first; in probability."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
+    def table(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the coefficients of every shown class, strongest first, below a heading; in probability."""
+        yield COLUMNS
         for row in range(len(self.ids)):
             pixels = _sizes(self._segments(row))
             for c in self.shown[row]:
-                writer.writerows(coefficient_rows(self.ids[row], self.names[c], self.coefficients(row, c), self._of("interval", row)[c], pixels))
-        return stream.getvalue()
+                yield from coefficient_rows(self.ids[row], self.names[c], self.coefficients(row, c), self._of("interval", row)[c], pixels)
 
     def page(self, artifact: Artifact) -> str:
         """Return the report's page."""
