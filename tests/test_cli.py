@@ -130,6 +130,7 @@ NUMBERS = {
     "predict": ["--batch-size"],
     "fit-surrogate": ["--kernel-width", "--stable-top"],
     "render": ["--top", "--workers"],
+    "compare": ["--top"],
 }
 
 
