@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli import digests
+from facelime_cli import digests, machine
 from facelime_cli.backbones import BACKBONES, POOLINGS, SCALINGS
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.recipes import FLIPS
@@ -599,6 +599,33 @@ _COMPILERS: dict[str, Callable[[Callable[..., Any], Any], Callable[..., NDArray[
     "jax": _compile_jax,
     "torch": _compile_torch,
 }
+
+
+def engine() -> dict[str, Any]:
+    """Return what decides the bits of an answer beside the network and the batch: the backend, the versions, the graphics cards and the processor."""
+    backend = keras().backend.backend()
+    return {"backend": backend, "version": sys.modules[backend].__version__, "keras": keras().__version__, "cards": _CARDS[backend](), **machine.hardware()}
+
+
+def _cards_of_tensorflow() -> list[str]:
+    import tensorflow as tf
+
+    return [str(tf.config.experimental.get_device_details(card).get("device_name")) for card in tf.config.list_physical_devices("GPU")]
+
+
+def _cards_of_jax() -> list[str]:
+    import jax
+
+    return [str(device.device_kind) for device in jax.devices() if device.platform != "cpu"]
+
+
+def _cards_of_torch() -> list[str]:
+    import torch
+
+    return [str(torch.cuda.get_device_name(card)) for card in range(torch.cuda.device_count())]
+
+
+_CARDS: dict[str, Callable[[], list[str]]] = {"tensorflow": _cards_of_tensorflow, "jax": _cards_of_jax, "torch": _cards_of_torch}
 
 
 def on_accelerator() -> bool:

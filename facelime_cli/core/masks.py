@@ -1,7 +1,8 @@
 """Masks: which segments of a picture each perturbed sample keeps.
 
 Every mask is a function of (seed, picture id, sample index) alone, through a counter-based generator, so that it depends on no batch, shard or order,
-and a run can be extended.
+and a run can be extended. A design is a function of (key, n_samples, n_segments, probability) that returns (n_samples, n_segments) bool, True where a segment is
+kept; the first rows of many are those of few, and row 0 keeps all.
 """
 
 from __future__ import annotations
@@ -11,13 +12,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facelime_cli.errors import FacelimeError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
+
+    Masks = NDArray[np.bool_]
 
 WORDS = 8
 """32-bit words in one step of the Philox counter (4 × 64 bits)."""
 WORD_VALUES = 1 << 32
 BLOCK_SAMPLES = 1024
+"""Samples drawn at a time, so that their random words need little memory."""
+HALF = WORD_VALUES // 2
+ALL_KEPT = 1
+"""Rows in front of every design's own: the full picture."""
 
 
 def key_of(seed: int, picture_id: str, purpose: str) -> int:
@@ -62,11 +73,164 @@ def bernoulli(key: int, n_samples: int, n_segments: int, probability: float) -> 
     """
     masks = np.empty((n_samples, n_segments), dtype=np.bool_)
     threshold = round(probability * WORD_VALUES)
-    for start in range(0, n_samples, BLOCK_SAMPLES):
-        block = masks[start : start + BLOCK_SAMPLES]
-        block[:] = random_words(key, start, len(block), n_segments) < threshold
+    for rows, words in _words(key, n_samples, n_segments):
+        masks[rows] = words < threshold
     masks[0] = True
     return masks
+
+
+def paired(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - one signature for every design; a complement would have 1 - p
+    """Return masks of which every second is the complement of the one before it, rows (1, 2), (3, 4), …; sample 0 keeps all.
+
+    Antithetic sampling: Hammersley and Morton, Mathematical Proceedings of the Cambridge Philosophical Society 52, 1956. What even orders of interaction do to the
+    model's answer cancels within a pair. Segments are kept with probability 0.5; the odd rows are those of `bernoulli`.
+
+    Examples
+    --------
+    >>> masks = paired(key_of(0, "a", "mask"), 5, 9, 0.5)
+    >>> bool((masks[1] ^ masks[2]).all()), bool((masks[3] ^ masks[4]).all())
+    (True, True)
+    """
+    masks = bernoulli(key, n_samples, n_segments, 0.5)
+    masks[2::2] = ~masks[1:-1:2]
+    return masks
+
+
+def balanced(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - as above
+    """Return blocks of orthogonal masks, each followed by its complement; sample 0 keeps all.
+
+    A block is a Hadamard matrix folded over (Plackett and Burman, Biometrika 33, 1946; Box and Wilson, J. Royal Statistical Society B 13, 1951): in it, each segment is
+    kept in exactly half of the masks, each two segments together in exactly a quarter, each three in an eighth. Which columns stand for the segments, their signs and the order of the
+    rows are random, anew in each block. Segments are kept with probability 0.5.
+
+    Examples
+    --------
+    >>> block = balanced(key_of(0, "a", "mask"), 17, 6, 0.5)[1:]
+    >>> block.sum(axis=0).tolist(), np.unique(np.triu(block.T.astype(int) @ block, 1)).tolist()
+    ([8, 8, 8, 8, 8, 8], [0, 4])
+    """
+    from scipy.linalg import hadamard
+
+    order = _order(n_segments)
+    matrix = hadamard(order, dtype=np.int8) > 0
+    n_blocks = -(-(n_samples - ALL_KEPT) // (2 * order))
+    masks = np.ones((ALL_KEPT + n_blocks * 2 * order, n_segments), dtype=np.bool_)
+    for block in range(n_blocks):
+        rows, columns, signs = random_words(key, block, 1, 3 * order).reshape(3, order)
+        half = matrix[_shuffled(rows)][:, _shuffled(columns)[:n_segments]] ^ (signs[:n_segments] < HALF)
+        first = ALL_KEPT + block * 2 * order
+        masks[first : first + 2 * order] = np.stack([half, ~half], axis=1).reshape(-1, n_segments)
+    return masks[:n_samples]
+
+
+def shapley(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - one signature for every design; the kernel alone decides
+    """Return masks whose sizes follow the Shapley kernel, each followed by its complement; sample 0 keeps all, sample 1 none.
+
+    Lundberg and Lee, «A unified approach to interpreting model predictions», NeurIPS 2017, theorem 2: s of K segments with probability proportional to (K - 1) / (s (K - s)),
+    then every subset of that size alike. Pairs: Covert and Lee, «Improving KernelSHAP», AISTATS 2021. Fitted without weights but held to samples 0 and 1, least
+    squares on them estimates Shapley values.
+
+    Examples
+    --------
+    >>> shapley(key_of(0, "a", "mask"), 6, 9, 0.5).sum(axis=1).tolist()
+    [9, 0, 8, 1, 8, 1]
+    """
+    sizes = np.arange(1, n_segments)
+    shares = np.cumsum(1 / (sizes * (n_segments - sizes)))
+    limits = np.round(shares[:-1] / shares[-1] * WORD_VALUES)
+    n_pairs = -(-n_samples // 2) - 1
+    masks = np.zeros((2 + 2 * n_pairs, n_segments), dtype=np.bool_)
+    masks[0] = True
+    for rows, words in _words(key, n_pairs, 1 + n_segments):
+        size = 1 + np.searchsorted(limits, words[:, 0], side="right")
+        half = np.argsort(_shuffled(words[:, 1:]), axis=1) < size[:, None]
+        masks[2 + 2 * rows.start : 2 + 2 * rows.stop] = np.stack([half, ~half], axis=1).reshape(-1, n_segments)
+    return masks[:n_samples]
+
+
+def exact(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - one signature for every design; nothing is drawn
+    """Return all masks there are, those of the first segments changing fastest; sample 0 keeps all, the last none.
+
+    Examples
+    --------
+    >>> exact(0, 4, 2, 0.5).astype(int).tolist()
+    [[1, 1], [0, 1], [1, 0], [0, 0]]
+    """
+    numbers = (1 << n_segments) - 1 - np.arange(n_samples)
+    return np.asarray(numbers[:, None] >> np.arange(n_segments) & 1, dtype=np.bool_)
+
+
+DESIGNS: dict[str, Callable[[int, int, int, float], Masks]] = {"bernoulli": bernoulli, "paired": paired, "balanced": balanced, "shapley": shapley, "exact": exact}
+
+
+def rows_in_use(design: str, n_samples: int, n_segments: int) -> int:
+    """Return how many masks of a design a picture needs: all that were asked for, but never more than an exact one has.
+
+    Raises
+    ------
+    FacelimeError
+        When not all masks of an exact design are asked for.
+
+    Examples
+    --------
+    >>> rows_in_use("balanced", 1000, 6), rows_in_use("exact", 1000, 6)
+    (1000, 64)
+    """
+    if design != "exact":
+        return n_samples
+    if 1 << n_segments > n_samples:
+        raise FacelimeError(
+            f"{n_segments} segments have 2^{n_segments} = {1 << n_segments:,} masks, more than --samples {n_samples}; ask for fewer segments, for more samples, or choose another --design"
+        )
+    return 1 << n_segments
+
+
+def blocks(design: str, n_samples: int, n_segments: int) -> NDArray[np.int32]:
+    """Return the block of each row: rows of one block depend on each other, blocks do not.
+
+    Parameters
+    ----------
+    design : str
+        A key of `DESIGNS`.
+    n_samples, n_segments : int
+
+    Returns
+    -------
+    (n_samples,) int32 array
+        0, 1, 2, … without gaps; the full picture is alone in block 0, the empty one of `shapley` in block 1.
+
+    Examples
+    --------
+    >>> blocks("paired", 6, 9).tolist(), blocks("shapley", 6, 9).tolist(), blocks("balanced", 6, 2).tolist()
+    ([0, 1, 1, 2, 2, 3], [0, 1, 2, 2, 3, 3], [0, 1, 1, 1, 1, 2])
+    """
+    return _BLOCKS[design](np.arange(n_samples, dtype=np.int32), n_segments)
+
+
+_BLOCKS: dict[str, Callable[[NDArray[np.int32], int], NDArray[np.int32]]] = {
+    "bernoulli": lambda rows, _: rows,
+    "paired": lambda rows, _: (rows + 1) // 2,
+    "balanced": lambda rows, n_segments: (rows - ALL_KEPT) // (2 * _order(n_segments)) + 1,
+    "shapley": lambda rows, _: rows // 2 + np.minimum(rows, 1),
+    "exact": lambda rows, _: rows,
+}
+
+
+def _words(key: int, n: int, width: int) -> Iterator[tuple[slice, NDArray[np.uint32]]]:
+    """Yield the random words of samples 0…n - 1, some samples at a time."""
+    for start in range(0, n, BLOCK_SAMPLES):
+        rows = slice(start, min(start + BLOCK_SAMPLES, n))
+        yield rows, random_words(key, start, rows.stop - start, width)
+
+
+def _order(n_segments: int) -> int:
+    """Return the least power of two that is no less: folded over, even the column of ones is balanced, so that all can be used."""
+    return 1 << (n_segments - 1).bit_length()
+
+
+def _shuffled(words: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return the permutation along the last axis that random words mean."""
+    return np.argsort(words, axis=-1, kind="stable")
 
 
 def pack(masks: NDArray[np.bool_], n_bytes: int) -> NDArray[np.uint8]:

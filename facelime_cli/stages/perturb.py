@@ -1,30 +1,59 @@
 """Decide which segments each perturbed picture keeps, and what stands where one is switched off.
 
-Masks depend on the seed, the picture and the sample's number alone, so the same seed gives the same masks in any order and on any machine.
+Masks depend on the seed, the picture and the sample's number alone, so the same seed gives the same masks in any order and on any machine, and more samples
+begin with the same ones: `predict` takes over what it knows of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.errors import CommandLineError
-from facelime_cli.stage import Choice, Input, Plan, Stage, results_of
+from facelime_cli import digests
+from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.sources import PARTS
+from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, results_of
 from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact
 
-FILLS = ("mean", "black")
-"""The function of the same name is in `core.fills`."""
+    Settings = dict[str, Any]
+
+EVEN = 0.5
+DESIGNS = {
+    "bernoulli": "each segment by chance (lime's)",
+    "paired": "each mask with its complement",
+    "balanced": "orthogonal, with complements",
+    "shapley": "sizes by the Shapley kernel",
+    "exact": "every mask there is",
+}
+"""What each does; the function of the same name is in `core.masks`."""
+WITH_PROBABILITY = ("bernoulli",)
+"""Designs that keep segments with any probability; for the others it is 0.5, or decided by the kernel."""
+FILLS: dict[str, str | None] = {"mean": None, "black": None, "grey": None, "dataset-mean": "colour", "blur": "sigma", "inpaint": None, "noise": "key", "image": "picture"}
+"""What each needs beside a picture and its segments, as the keyword of the function of the same name in `core.fills.FILLS`."""
+SLOW_FILLS = ("inpaint",)
+"""Worth a process of their own for each picture."""
+FROM_FILE = "image"
 BITS = 8
+DESIGN_HELP = "How masks are drawn: " + "; ".join(f"{name}: {what}" for name, what in DESIGNS.items()) + "."
+FILL_NAMES = "|".join(f"{name}:FILE" if name == FROM_FILE else name for name in FILLS)
+FILL_HELP = (
+    "What stands where a segment is switched off: its mean colour (as lime does), black, grey, the dataset's mean colour, the picture blurred, "
+    "the segment's surroundings going on, noise, or another picture."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,35 +62,56 @@ class Params:
 
     segmentation: Annotated[str, Argument(metavar="SEGMENTS", help="Segments, or - to read them from standard input.", show_default=False), Input(("segments",))]
     samples: Annotated[int, Option(min=2, max=1_000_000, help="Perturbed pictures per picture, the unperturbed one among them; more make narrower intervals and take longer.")] = 1000
-    probability: Annotated[float, Option(help="Chance of a segment to be kept, between 0 and 1.")] = 0.5
-    fill: Annotated[str, Choice(FILLS), Option(help="What stands where a segment is switched off: its mean colour (as lime does), or black.")] = "mean"
-    seed: Annotated[int, Option(help="Seed of the masks.")] = 0
+    design: Annotated[str, Choice(tuple(DESIGNS)), Option(help=DESIGN_HELP)] = "bernoulli"
+    probability: Annotated[float, Option(help=f"Chance of a segment to be kept, between 0 and 1; for {' and '.join(WITH_PROBABILITY)} alone.")] = EVEN
+    fill: Annotated[str, Option(metavar=FILL_NAMES, help=FILL_HELP)] = "mean"
+    fill_sigma: Annotated[float | None, Option(min=0.1, show_default=False, help="Standard deviation of the blur, in pixels; larger hides more. [default: a tenth of the picture's side]")] = None
+    seed: Annotated[int, Option(help="Seed of the masks, and of noise.")] = 0
+    workers: Annotated[int | None, Option(min=1, show_default=False, help=f"Parallel processes, for {' and '.join(SLOW_FILLS)}. [default: one per core]"), Execution()] = None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Lay out masks and fills for every segmented picture."""
-    if not 0 < params.probability < 1:
-        raise CommandLineError(f"--probability {params.probability} should lie between 0 and 1, both excluded.")
+    _check_probability(params)
     segments = inputs["segmentation"]
     dataset = segments.input("datasets")
+    size = int(dataset.facts["size"])
+    fill, file = fill_of(params.fill)
+    sigma = _sigma(params, fill, size)
+    parameters = {**results_of(params), "fill": fill, "fill_sigma": sigma}
+
+    @cache
+    def picture() -> NDArray[np.uint8] | None:
+        return _picture(file, size) if file else None
 
     def prepare() -> Layout:
         import numpy as np
 
-        n, size = segments.n, int(dataset.facts["size"])
+        picture()
+        used = _rows_in_use(params, segments)
         n_bytes = -(-int(segments.read("n_segments").max()) // BITS)
-        arrays = {"masks": ArraySpec("uint8", (n, params.samples, n_bytes), ("picture", "sample", "byte")), "fill": ArraySpec("uint8", (n, size, size, 3), ("picture", "y", "x", "channel"))}
-        constants = carried(segments) | {"n_samples": (np.full(n, params.samples, np.int32), ("picture",))}
-        return Layout(n, arrays, constants)
+        arrays = {
+            "masks": ArraySpec("uint8", (segments.n, max(used), n_bytes), ("picture", "sample", "byte")),
+            "fill": ArraySpec("uint8", (segments.n, size, size, 3), ("picture", "y", "x", "channel")),
+        }
+        constants = carried(segments) | {"n_samples": (np.array(used, np.int32), ("picture",))}
+        return Layout(segments.n, arrays, constants, {"colour": _mean_colour(dataset)} if FILLS[fill] == "colour" else {})
 
     def work(artifact: Artifact, units: Pending) -> None:
-        n_bytes = artifact.layout["arrays"]["masks"]["shape"][2]
-        with context.console.progress("perturb", units.pictures) as advance:
-            for unit in units:
-                unit.finish(_perturb_unit(params, segments, dataset, unit.rows, n_bytes))
-                advance(unit.n)
+        known = {"sigma": sigma, "picture": picture(), "colour": artifact.facts.get("colour")}
 
-    return Plan(results_of(params), segments.name, prepare, work, inputs)
+        def settings(picture_id: str) -> Settings:
+            from facelime_cli.core.masks import key_of
+
+            need = FILLS[fill]
+            return {need: {**known, "key": key_of(params.seed, picture_id, "fill")}[need]} if need else {}
+
+        with Workers(params.workers if fill in SLOW_FILLS else 1) as workers, context.console.progress("perturb", units.pictures) as advance:
+            for unit in units:
+                masks = _masks(params, segments, artifact, unit.rows)
+                unit.finish({"masks": masks, "fill": _fills(segments, dataset, unit.rows, (fill, settings), workers, advance)})
+
+    return Plan(parameters, segments.name, prepare, work, inputs, {"fill": digests.of_file(file)} if file else {})
 
 
 def carried(before: Artifact) -> dict[str, tuple[NDArray[Any], tuple[str, ...]]]:
@@ -69,18 +119,109 @@ def carried(before: Artifact) -> dict[str, tuple[NDArray[Any], tuple[str, ...]]]
     return {name: (before.read(name), ("picture",)) for name in ("id", "row")}
 
 
-def _perturb_unit(params: Params, segments: Artifact, dataset: Artifact, rows: slice, n_bytes: int) -> dict[str, NDArray[Any]]:
+def _check_probability(params: Params) -> None:
+    if not 0 < params.probability < 1:
+        raise CommandLineError(f"--probability {params.probability} should lie between 0 and 1, both excluded.")
+    if params.design not in WITH_PROBABILITY and params.probability != EVEN:
+        raise CommandLineError(f"--probability {params.probability} belongs to {' and '.join(WITH_PROBABILITY)}, not to --design {params.design}; leave it out or change the design.")
+
+
+def fill_of(text: str) -> tuple[str, Path | None]:
+    """Return the name of a fill and the file that it is read from."""
+    name, colon, file = text.partition(":")
+    if name not in FILLS or bool(colon) != (name == FROM_FILE) or bool(file) != bool(colon):
+        known = ", ".join(each for each in FILLS if each != FROM_FILE)
+        raise CommandLineError(f"--fill {text!r} should be one of {known}, or {FROM_FILE}:FILE with a picture's path.")
+    if not file:
+        return name, None
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise NotFoundError(f"there is no picture {path} to fill with; give --fill {FROM_FILE}:FILE with a picture's path.")
+    return name, path
+
+
+def _sigma(params: Params, fill: str, size: int) -> float | None:
+    """Return the blur's width in pixels, or None for a fill that has none."""
+    if FILLS[fill] != "sigma":
+        if params.fill_sigma is not None:
+            raise CommandLineError(f"--fill-sigma belongs to blur, not to --fill {fill}; leave it out or change the fill.")
+        return None
+    from facelime_cli.core.fills import BLUR_SHARE
+
+    return params.fill_sigma or round(BLUR_SHARE * size, 3)
+
+
+def _picture(file: Path, size: int) -> NDArray[np.uint8]:
+    """Return a picture from a file as those of a dataset are, stretched to their size."""
+    from facelime_cli.core.images import UnreadableError, decode
+    from facelime_cli.core.operations import Operations, prepare
+
+    try:
+        return prepare(decode(file), Operations(size)).image
+    except UnreadableError as why:
+        raise FacelimeError(f"--fill {FROM_FILE}: {file} {why}; give another picture.") from why
+
+
+def _mean_colour(dataset: Artifact) -> list[int]:
+    """Return the mean red, green and blue of a dataset's training part, or of all its pictures when it has none."""
     import numpy as np
 
-    from facelime_cli.core import fills, masks
+    training = dataset.read("split") == PARTS.index("train")
+    chosen = training if training.any() else np.ones(dataset.n, np.bool_)
+    total = np.zeros(3, np.int64)
+    for unit in range(dataset.n_units):
+        rows = np.arange(dataset.n)[dataset.rows(unit)]
+        if chosen[rows].any():
+            total += dataset.read("images", rows[chosen[rows]].tolist()).sum(axis=(0, 1, 2), dtype=np.int64)
+    return [round(float(each)) for each in total / (chosen.sum() * int(dataset.facts["size"]) ** 2)]
 
-    ids, labels, counts = segments.texts("id")[rows], segments.read("segments", rows), segments.read("n_segments", rows)
+
+def _rows_in_use(params: Params, segments: Artifact) -> list[int]:
+    """Return how many masks each picture needs; a picture that the design cannot serve is named."""
+    from facelime_cli.core.masks import rows_in_use
+
+    used = []
+    for picture_id, count in zip(segments.texts("id"), segments.read("n_segments"), strict=True):
+        try:
+            used.append(rows_in_use(params.design, params.samples, int(count)))
+        except FacelimeError as why:
+            raise FacelimeError(f"{picture_id}: {why}.") from why
+    return used
+
+
+def _masks(params: Params, segments: Artifact, artifact: Artifact, rows: slice) -> NDArray[np.uint8]:
+    """Return a unit's packed masks, zeros beyond those that a picture needs."""
+    import numpy as np
+
+    from facelime_cli.core import masks
+
+    _, n_samples, n_bytes = artifact.layout["arrays"]["masks"]["shape"]
+    packed = []
+    for picture_id, count, used in zip(segments.texts("id")[rows], segments.read("n_segments", rows), artifact.read("n_samples", rows), strict=True):
+        kept = masks.DESIGNS[params.design](masks.key_of(params.seed, picture_id, "mask"), int(used), int(count), params.probability)
+        packed.append(np.pad(masks.pack(kept, n_bytes), ((0, n_samples - len(kept)), (0, 0))))
+    return np.stack(packed)
+
+
+def _fills(segments: Artifact, dataset: Artifact, rows: slice, how: tuple[str, Callable[[str], Settings]], workers: Workers, advance: Callable[[int], None]) -> NDArray[np.uint8]:
+    """Return a unit's fills."""
+    import numpy as np
+
+    fill, settings = how
     images = dataset.read("images", [int(row) for row in segments.read("row", rows)])
-    packed = [
-        masks.pack(masks.bernoulli(masks.key_of(params.seed, picture_id, "mask"), params.samples, int(count), params.probability), n_bytes) for picture_id, count in zip(ids, counts, strict=True)
-    ]
-    filled = [fills.FILLS[params.fill](image, label) for image, label in zip(images, labels, strict=True)]
-    return {"masks": np.stack(packed), "fill": np.stack(filled)}
+    tasks = [(fill, image, labels, settings(picture_id)) for picture_id, image, labels in zip(segments.texts("id")[rows], images, segments.read("segments", rows), strict=True)]
+    filled = []
+    for each in workers.map(_fill_picture, tasks):
+        filled.append(each)
+        advance(1)
+    return np.stack(filled)
+
+
+def _fill_picture(task: tuple[str, NDArray[np.uint8], NDArray[np.uint16], Settings]) -> NDArray[np.uint8]:
+    from facelime_cli.core import fills
+
+    fill, image, labels, settings = task
+    return fills.FILLS[fill](image, labels, **settings)
 
 
 STAGE = Stage(name="perturb", writes="masks", version=1, params=Params, plan=plan, help=__doc__, sharded=True)

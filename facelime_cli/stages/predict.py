@@ -1,7 +1,8 @@
 """Ask the model about every perturbed picture.
 
 Pictures are composed on the device, inside one compiled call with the network. What is done is kept as it goes: Ctrl-C, a time limit or a crash
-cost at most half a minute, and the same command goes on. TensorFlow is loaded only when there is something left to do.
+cost at most half a minute, and the same command goes on. What the store holds of the same model and the same composed pictures is taken over, so that
+more samples cost only what is new. TensorFlow is loaded only when there is something left to do.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli import digests
 from facelime_cli.errors import CommandLineError, FacelimeError, StopRequested
+from facelime_cli.reuse import Donors
 from facelime_cli.stage import Execution, Input, Plan, Stage
 from facelime_cli.stages.perturb import carried
 from facelime_cli.store import ArraySpec, Layout
@@ -42,6 +45,8 @@ AHEAD = 2
 """Batches handed to the device before the first is collected."""
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|)")
 SPAN_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+MADE_WITH = "made-with-"
+"""Empty files in a unit's scratch folder whose names say what its commits were made with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +78,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         _Predictor(artifact, masks, dataset, model, params, context, until).run(units)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return {"evaluations": sum(int(facts["evaluations"]) for facts in artifact.unit_facts())}, []
+        return {name: sum(int(facts[name]) for facts in artifact.unit_facts()) for name in ("evaluations", "taken_over")}, []
 
     return Plan({"precision": "float32"}, f"{masks.name}-{model.name}", prepare, work, inputs, finish=finish)
 
@@ -105,7 +110,8 @@ class _Stream:
     """The evaluations of one unit: which there are, which are done, and what is not yet committed.
 
     Equal masks of a picture are one evaluation. `packed` (R, M) holds the different masks, picture by picture in the order of their first samples, `index` (R,) the
-    picture of each, and `rows_of` for each picture the evaluation of each of its samples.
+    picture of each, and `rows_of` for each picture the evaluation of each of its samples. `todo` are the evaluations that no other artifact knew, and `made_with` what
+    decided the bits of those that are done.
     """
 
     packed: NDArray[np.uint8]
@@ -113,7 +119,9 @@ class _Stream:
     rows_of: list[NDArray[np.int64]]
     values: NDArray[np.float32]
     done: NDArray[np.bool_]
-    uncommitted: list[tuple[int, NDArray[np.float32]]] = field(default_factory=list)
+    todo: NDArray[np.int64]
+    made_with: set[str] = field(default_factory=set)
+    uncommitted: list[NDArray[np.int64]] = field(default_factory=list)
     committed_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -133,6 +141,8 @@ class _Predictor:
             self.console.note(f"begun with batches of {begun_with}, going on with {self.batch}: predictions agree to 1e-5, but not to the bit.")
         self._thread = ThreadPoolExecutor(1)
         self._call: Call | None = None
+        self._engine: dict[str, Any] = {}
+        self._donors = Donors(artifact, masks)
 
     def run(self, units: Pending) -> None:
         """Do every unit; when asked to stop, tell whether the device still is at a call."""
@@ -141,6 +151,9 @@ class _Predictor:
         except StopRequested as why:
             why.device_busy = not self._idle()
             raise
+        finally:
+            for donor, count in self._donors.taken.items():
+                self.console.note(f"{count} evaluations of the same pictures were taken over from predictions/{donor}.")
 
     def _idle(self) -> bool:
         """Whether the worker thread has nothing left to do."""
@@ -158,28 +171,33 @@ class _Predictor:
         if first is None:
             return
         self.console.note(f"loading {self.model.kind}/{self.model.id}")
-        self._call = self._wait(self._thread.submit(self._load))
+        self._call, self._engine = self._wait(self._thread.submit(self._load))
         with self.console.progress("predict", total, unit="evaluations") as advance:
             self._unit(first, advance)
             for unit in claimed:
                 self._unit(unit, advance)
 
-    def _load(self) -> Call:
+    def _load(self) -> tuple[Call, dict[str, Any]]:
         from facelime_cli import network
 
-        return network.compiled(network.load(self.model.file("model.keras")))
+        return network.compiled(network.load(self.model.file("model.keras"))), network.engine()
+
+    @property
+    def _made_with(self) -> str:
+        """What decides the bits of a prediction, beside the model and the composed picture."""
+        return digests.of_value({"batch_size": self.batch, **self._engine})
 
     def _unit(self, unit: Unit, advance: Callable[[int], None]) -> None:
-
         from facelime_cli import network
 
         device = self._thread.submit(self._upload, unit.rows)
         stream = self._resume(unit)
-        advance(int(stream.done.sum()))
-        arrays = self._wait(device)
         began = int(stream.done.sum())
         if began:
             self.console.note(f"{began} of {stream.total} evaluations of unit {unit.index} were done before; going on.")
+        self._take_over(unit, stream)
+        advance(int(stream.done.sum()))
+        arrays = self._wait(device)
         try:
             while not stream.done.all():
                 try:
@@ -187,7 +205,13 @@ class _Predictor:
                 except network.DeviceMemoryError:
                     self._halve()
             advance(sum(len(rows) for rows in stream.rows_of) - stream.total)
-            facts = {"batch_size": self.batch, "resumed_at": began, "evaluations": stream.total}
+            facts = {
+                "batch_size": self.batch,
+                "resumed_at": began,
+                "evaluations": len(stream.todo),
+                "taken_over": stream.total - len(stream.todo),
+                "made_with": sorted(stream.made_with),
+            }
             unit.finish({"probabilities": _by_picture(stream, self.artifact.layout["arrays"]["probabilities"]["shape"])}, facts=facts)
         except StopRequested:
             if not unit.finished:
@@ -208,12 +232,29 @@ class _Predictor:
             packed.append(kept[first[order]])
         index = np.repeat(np.arange(unit.n, dtype=np.int32), [len(each) for each in packed])
         n_classes = self.artifact.layout["arrays"]["probabilities"]["shape"][2]
-        stream = _Stream(np.concatenate(packed), index, rows_of, np.full((len(index), n_classes), np.nan, np.float32), np.zeros(len(index), np.bool_))
-        for start, values in unit.committed():
-            if values.shape[1:] == stream.values.shape[1:] and start + len(values) <= stream.total:
-                stream.values[start : start + len(values)] = values
-                stream.done[start : start + len(values)] = True
+        values = np.full((len(index), n_classes), np.nan, np.float32)
+        stream = _Stream(np.concatenate(packed), index, rows_of, values, np.zeros(len(index), np.bool_), np.arange(len(index)))
+        for start, kept in unit.committed():
+            if kept.shape[1:] == stream.values.shape[1:] and start + len(kept) <= stream.total:
+                stream.values[start : start + len(kept)] = kept
+                stream.done[start : start + len(kept)] = True
+        stream.made_with = {path.name.removeprefix(MADE_WITH) for path in unit.scratch("").glob(f"{MADE_WITH}*")}
         return stream
+
+    def _take_over(self, unit: Unit, stream: _Stream) -> None:
+        """Take what other artifacts know of the evaluations that are not done; the others are to do."""
+        import numpy as np
+
+        taken = np.zeros(stream.total, np.bool_)
+        for picture in range(unit.n if self._donors else 0):
+            mine = np.flatnonzero(stream.index == picture)
+            for place, values in self._donors.take(unit.rows.start + picture, stream.packed[mine], ~stream.done[mine], self._made_with).items():
+                stream.values[mine[place]] = values
+                taken[mine[place]] = True
+        if taken.any():
+            stream.made_with.add(self._made_with)
+        stream.done |= taken
+        stream.todo = np.flatnonzero(~taken)
 
     def _upload(self, rows: slice) -> tuple[Any, Any]:
         """Put a unit's fills, images and segments on the device once, padded to the size of a full unit, so that one compiled call serves all."""
@@ -232,13 +273,14 @@ class _Predictor:
         )
 
     def _batches(self, unit: Unit, stream: _Stream, arrays: tuple[Any, Any], advance: Callable[[int], None]) -> None:
-        """Send the batches that hold a pending row; their borders are counted from the unit's start."""
-        pending: list[tuple[int, Future[NDArray[np.float32]]]] = []
+        """Send the batches that hold a pending row; their borders are counted from the first evaluation to do in the unit."""
+        pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]] = []
         try:
-            for start in range(0, stream.total, self.batch):
-                if stream.done[start : start + self.batch].all():
+            for start in range(0, len(stream.todo), self.batch):
+                rows = stream.todo[start : start + self.batch]
+                if stream.done[rows].all():
                     continue
-                pending.append((start, self._thread.submit(self._evaluate, stream.packed[start : start + self.batch], stream.index[start : start + self.batch], arrays)))
+                pending.append((rows, self._thread.submit(self._evaluate, stream.packed[rows], stream.index[rows], arrays)))
                 if len(pending) >= AHEAD:
                     self._collect(unit, stream, pending, advance)
             while pending:
@@ -259,53 +301,51 @@ class _Predictor:
         spare = self.batch - len(packed)
         return self._call(np.pad(packed, ((0, spare), (0, 0))), np.pad(index, (0, spare)), *arrays)[: len(packed)]
 
-    def _collect(self, unit: Unit, stream: _Stream, pending: list[tuple[int, Future[NDArray[np.float32]]]], advance: Callable[[int], None]) -> None:
-        start, future = pending[0]
+    def _collect(self, unit: Unit, stream: _Stream, pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]], advance: Callable[[int], None]) -> None:
+        rows, future = pending[0]
         values = self._wait(future)
         pending.pop(0)
-        advance(self._keep(stream, start, values))
+        advance(self._keep(stream, rows, values))
         if time.monotonic() - stream.committed_at >= COMMIT_SECONDS:
             self._commit(unit, stream)
         if self.until is not None and time.monotonic() >= self.until:
             raise StopRequested("the time budget is used up")
 
-    def _keep(self, stream: _Stream, start: int, values: NDArray[np.float32]) -> int:
+    def _keep(self, stream: _Stream, rows: NDArray[np.int64], values: NDArray[np.float32]) -> int:
         """Take a batch over; rows that an earlier run has committed stay as they were."""
         import numpy as np
 
         if not np.isfinite(values).all():
             raise FacelimeError(f"models/{self.model.id} answers with NaN or infinity for a perturbed picture; check the model, `facelime show models/{self.model.id}` tells where it came from.")
-        new = ~stream.done[start : start + len(values)]
-        stream.values[start : start + len(values)][new] = values[new]
-        stream.done[start : start + len(values)] = True
-        stream.uncommitted.append((start, values if new.all() else stream.values[start : start + len(values)].copy()))
+        new = ~stream.done[rows]
+        stream.values[rows[new]] = values[new]
+        stream.done[rows] = True
+        stream.uncommitted.append(rows[new])
+        stream.made_with.add(self._made_with)
         return int(new.sum())
 
     def _commit(self, unit: Unit, stream: _Stream) -> None:
-        """Write what was collected since the last commit, one file per run of neighbouring batches."""
+        """Write what was collected since the last commit, one file per run of neighbouring evaluations, and what it was made with."""
         import numpy as np
 
-        while stream.uncommitted:
-            start = stream.uncommitted[0][0]
-            run, end = [], start
-            for begin, values in stream.uncommitted:
-                if begin != end:
-                    break
-                run.append(values)
-                end += len(values)
-            unit.commit(start, np.concatenate(run))
-            del stream.uncommitted[: len(run)]
+        for name in stream.made_with:
+            unit.scratch(MADE_WITH + name).touch()
+        rows = np.concatenate([*stream.uncommitted, np.empty(0, np.int64)]).astype(np.int64)
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+            if len(run):
+                unit.commit(int(run[0]), stream.values[run])
+        stream.uncommitted.clear()
         stream.committed_at = time.monotonic()
 
-    def _last_words(self, stream: _Stream, pending: list[tuple[int, Future[NDArray[np.float32]]]]) -> None:
+    def _last_words(self, stream: _Stream, pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]]) -> None:
         """Wait a little for the batch on the device, and drop what has not begun."""
         for _, future in pending[1:]:
             future.cancel()
         deadline = time.monotonic() + GRACE_SECONDS
-        for start, future in pending:
+        for rows, future in pending:
             if not future.cancelled():
                 try:
-                    self._keep(stream, start, future.result(max(0.0, deadline - time.monotonic())))
+                    self._keep(stream, rows, future.result(max(0.0, deadline - time.monotonic())))
                 except (NotYet, FacelimeError):
                     return
 

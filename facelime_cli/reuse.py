@@ -1,0 +1,102 @@
+"""Predictions that the store holds already of the same composed pictures: the same model, picture, segments, fill and mask."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.errors import FacelimeError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facelime_cli.store import Artifact
+
+GONE = (FacelimeError, FileNotFoundError)
+"""What reading another artifact raises when it is broken, or removed in the meantime: then it is none to take from."""
+
+
+class Donors:
+    """The other predictions of the same model on masks of the same segments; `taken` counts the evaluations taken from each."""
+
+    def __init__(self, artifact: Artifact, masks: Artifact) -> None:
+        self._masks = masks
+        self._found = [(each, its_masks) for each in artifact.store.artifacts(("predictions",)) if each.id != artifact.id for its_masks in _masks_of(each, artifact, masks)]
+        self.taken: Counter[str] = Counter()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._found)
+
+    def take(self, row: int, packed: NDArray[np.uint8], missing: NDArray[np.bool_], made_with: str) -> dict[int, NDArray[np.float32]]:
+        """Return what is known of a picture's masks.
+
+        Parameters
+        ----------
+        row : int
+            The picture.
+        packed : (R, M) uint8 array
+            Its masks, all different.
+        missing : (R,) bool array
+            Which of them are asked for.
+        made_with : str
+            Only what was made with the same batch size on the same device and software has the same bits, and counts.
+
+        Returns
+        -------
+        dict
+            From positions in `packed` to (C,) float32 probabilities.
+        """
+        import numpy as np
+
+        wanted = {packed[place].tobytes(): int(place) for place in np.flatnonzero(missing)}
+        known: dict[int, NDArray[np.float32]] = {}
+        for predictions, masks in self._found:
+            if not wanted:
+                break
+            try:
+                theirs = self._of(predictions, masks, row, wanted, made_with)
+            except GONE:
+                continue
+            known |= {wanted.pop(mask): values for mask, values in theirs.items()}
+            self.taken.update({predictions.id: len(theirs)} if theirs else {})
+        return known
+
+    def _of(self, predictions: Artifact, masks: Artifact, row: int, wanted: dict[bytes, int], made_with: str) -> dict[bytes, NDArray[np.float32]]:
+        """Return what one artifact knows of the wanted masks of a picture."""
+        import numpy as np
+
+        one = slice(row, row + 1)
+        if _unit_facts(predictions, row).get("made_with") != [made_with]:
+            return {}
+        packed = masks.read("masks", one)[0, : int(masks.read("n_samples", one)[0])]
+        places = {mask: place for place, mask in enumerate(each.tobytes() for each in packed) if mask in wanted}
+        if not places or not np.array_equal(masks.read("fill", one), self._masks.read("fill", one)):
+            return {}
+        values = predictions.read("probabilities", one)[0]
+        return {mask: values[place] for mask, place in places.items()}
+
+
+def _masks_of(other: Artifact, artifact: Artifact, masks: Artifact) -> list[Artifact]:
+    """Return the masks of other predictions in a list, which is empty when these are of another model, or of other segments."""
+    try:
+        if _identity(other) != _identity(artifact):
+            return []
+        its_masks = other.input("masks")
+        return [its_masks] if its_masks.inputs["segmentation"]["digest"] == masks.inputs["segmentation"]["digest"] else []
+    except GONE:
+        return []
+
+
+def _identity(predictions: Artifact) -> tuple[Any, ...]:
+    """Return what, beside masks, decides the values of predictions."""
+    layout = predictions.layout
+    return layout["stage"], layout["stage_version"], layout["parameters"], layout["inputs"].get("model", {}).get("digest")
+
+
+def _unit_facts(predictions: Artifact, row: int) -> dict[str, Any]:
+    """Return what was noted of the unit that a picture is in; nothing while it is pending."""
+    unit = row // int(predictions.layout["unit_pictures"])
+    record = predictions.manifest["units"][unit] if predictions.complete else predictions.record(unit)
+    return dict(record["facts"]) if record else {}
