@@ -19,6 +19,9 @@ CLEAR_R2 = 0.9
 FULL_PICTURE_PROBABILITY = 0.15
 """Farthest that a surrogate may be from the model on the picture itself, which is what it is to explain."""
 LEAST_SAMPLES_PER_SEGMENT = 5
+"""How many samples are asked for where there are too few to say more."""
+LEAST_EFFECTIVE_PER_SEGMENT = 2
+"""Effective samples per segment below which chance decides too much for any verdict."""
 LARGEST_FACTOR = 1000.0
 
 LEAST_EFFECTIVE_SHARE = 0.02
@@ -71,11 +74,14 @@ class Figures:
 
 def verdict(found: Figures) -> str:
     """Say in words what the figures mean: the first rule that holds."""
-    chance = not found.complete
+    chance, least = not found.complete, LEAST_EFFECTIVE_PER_SEGMENT * found.n_segments
     rules = (
         (chance and found.effective_samples < LEAST_EFFECTIVE_SHARE * found.n_samples, TOO_NARROW),
         (found.spread < STILL_PROBABILITY, NOTHING),
-        (np.isnan(found.linear_limit), NEEDS_MORE + _about(LEAST_SAMPLES_PER_SEGMENT * found.n_segments)),
+        (
+            chance and (found.effective_samples < least or np.isnan(found.linear_limit)),
+            NEEDS_MORE + _about(max(LEAST_SAMPLES_PER_SEGMENT * found.n_segments, found.n_samples * least / found.effective_samples)),
+        ),
         (found.linear_limit < FAITHFUL_R2, NOT_LINEAR),
         (found.limit < FAITHFUL_R2, TOO_SPARSE),
         (chance and not found.r2 >= FAITHFUL_R2, _more(found)),
