@@ -60,7 +60,7 @@ class Donors:
             except GONE:
                 continue
             known |= {wanted.pop(mask): values for mask, values in theirs.items()}
-            self.taken[predictions.id] += len(theirs)
+            self.taken.update({predictions.id: len(theirs)} if theirs else {})
         return known
 
     def _of(self, predictions: Artifact, masks: Artifact, row: int, wanted: dict[bytes, int], made_with: str) -> dict[bytes, NDArray[np.float32]]:

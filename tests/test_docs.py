@@ -10,6 +10,7 @@ import pytest
 from facelime_cli.core import verdict
 from facelime_cli.stages import COMMANDS
 from facelime_cli.stages.fit_surrogate import PROXIMITIES, SURROGATES
+from facelime_cli.stages.perturb import DESIGNS, FILLS
 from facelime_cli.stages.segment import METHODS
 
 ROOT = Path(__file__).parent.parent
@@ -67,3 +68,11 @@ def test_every_segmenter_is_in_the_guide():
     guide = (ROOT / "docs" / "choices.md").read_text(encoding="utf-8")
     for method in METHODS:
         assert f"--method {method}`" in guide
+
+
+def test_every_design_and_fill_is_in_the_guide():
+    guide = (ROOT / "docs" / "choices.md").read_text(encoding="utf-8")
+    for design in DESIGNS:
+        assert f"| `--design {design}`" in guide
+    for fill in FILLS:
+        assert f"| `--fill {fill}" in guide

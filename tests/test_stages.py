@@ -79,7 +79,7 @@ CHANGES = {
     "evaluate": {"split": "validation", "target_recall": ["rosacea=0.9"], "bootstrap": 200, "mistakes": 3, "seed": 1},
     "describe": {"sheet": 2, "seed": 1},
     "segment": {"method": "quickshift", "kernel_size": 3.0, "max_dist": 9.0, "ratio": 0.5, "segments": 20, "compactness": 1.0, "sigma": 1.0, "split": "train", "images": "face-001", "first": 2},
-    "perturb": {"samples": 91, "probability": 0.6, "fill": "black", "seed": 1},
+    "perturb": {"samples": 91, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
     "predict": {},
     "fit-surrogate": {"surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3},
     "render": {"top": 3, "classes": "rosacea"},
@@ -93,7 +93,7 @@ NEUTRAL = {
     "evaluate": {"batch_size": 7},
     "describe": {},
     "segment": {"workers": 1, "first": 3},
-    "perturb": {},
+    "perturb": {"workers": 1},
     "predict": {"batch_size": 7, "time_budget": "5m"},
     "fit-surrogate": {"workers": 1},
     "render": {"workers": 1},
@@ -207,6 +207,8 @@ def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, fac
         base = dataclasses.replace(base, dataset=folded.id)
     if name == "images":
         base = dataclasses.replace(base, split=None)
+    if name == "fill_sigma":
+        base = dataclasses.replace(base, fill="blur")
     assert fingerprint(STAGES[stage], dataclasses.replace(base, **changes), context) != fingerprint(STAGES[stage], base, context)
 
 

@@ -1,0 +1,238 @@
+"""Measure how many evaluations each design of masks needs: error of the coefficients and overlap of the top 5, against a reference of many bernoulli samples.
+
+Six photographs (scikit-image, scikit-learn) with MobileNetV2's ImageNet classes at 224 px, and six chest X-rays of a test part with a MobileNetV2 that was fine-tuned on the training part
+at 128 px (its features frozen). SLIC segments, mean fill, and ridge coefficients of the most probable class with lime's weights, as `fit-surrogate` computes them. `exact` is left out (so many
+segments have too many masks), and `shapley` too: its coefficients estimate Shapley values, which are other numbers.
+
+The reference has an error of its own, known from its two halves; it is taken out of the errors of the designs, which would otherwise level off at it. A factor says how many bernoulli samples have
+the same error, by a line through the errors of bernoulli on logarithmic axes, picture by picture.
+
+    python benchmarks/designs.py --cache DIR [--data DIR] [--seeds 3] [--reference 8192] [--pictures 6] [--figure FILE]
+
+DIR is a store: what is computed stays there, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import skimage.io
+import sklearn.datasets
+from numpy.typing import NDArray
+
+from facelime_cli import machine
+from facelime_cli.core.masks import DESIGNS, unpack
+from facelime_cli.core.overlay import strongest
+from facelime_cli.core.surrogate import cosine_weights, ridge
+from facelime_cli.store import Artifact, Store
+
+Floats = NDArray[np.float64]
+
+MEASURED = tuple(name for name in DESIGNS if name not in {"exact", "shapley"})
+BASELINE = "bernoulli"
+EVALUATIONS = (128, 192, 256, 330, 512, 768, 1000, 1448, 2048)
+AIM = (1000, 330)
+"""The error of so many bernoulli samples with so many evaluations."""
+REFERENCE_SEED = 1_000_000
+KERNEL_WIDTH = 0.25
+PENALTY = 1.0
+TOP = 5
+POINTS = 100
+LEAST_SHARE = 0.05
+"""Of a measured squared error that is left at least when the reference's is taken out."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Masks (S, K) of one picture, and the probability (S,) of its most probable class."""
+
+    masks: NDArray[np.bool_]
+    values: Floats
+
+    def coefficients(self, rows: slice) -> Floats:
+        """Return the coefficients (K,) of some of the samples, in probability points."""
+        kept = self.masks[rows]
+        return POINTS * ridge(kept.astype(np.float64), self.values[rows, None], cosine_weights(kept, KERNEL_WIDTH), alpha=PENALTY).coefficients[:, 0]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of one model: root mean square errors in points (picture, seed, evaluations), what is the reference's own (picture,), and overlaps of the top 5."""
+
+    error: Floats
+    of_reference: Floats
+    overlap: Floats
+
+    def corrected(self) -> Floats:
+        """Return the errors over the seeds without the reference's own: (picture, evaluations)."""
+        squares = (self.error**2).mean(axis=1)
+        return np.sqrt(np.maximum(squares - self.of_reference[:, None] ** 2, LEAST_SHARE * squares))
+
+
+class Bench:
+    """Runs the stages on the cache, which is a store."""
+
+    def __init__(self, cache: Path, data: Path, options: argparse.Namespace) -> None:
+        self.cache, self.data, self.options = cache, data, options
+
+    def run(self, *words: object) -> Artifact:
+        """Run a stage, or find that it was run."""
+        done = subprocess.run([sys.executable, "-m", "facelime_cli", *map(str, words), "--store", str(self.cache), "--json"], stdout=subprocess.PIPE, text=True, check=True)
+        answer = json.loads(done.stdout)
+        return Store(self.cache).stored(answer["kind"], answer["artifact"])
+
+    def photographs(self) -> tuple[Artifact, Artifact]:
+        """Return segments of photographs, and the network with its ImageNet classes."""
+        weights, labels = self.data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5", self.data / "weights" / "imagenet_labels.txt"
+        model = self.run("import-model", weights, "--backbone", "mobilenetv2", "--classes", f"@{labels}", "--scaling=-1..1")
+        folder = self.cache / "photographs"
+        folder.mkdir(parents=True, exist_ok=True)
+        china, flower = sklearn.datasets.load_sample_images().images
+        for name, image in {
+            "astronaut": skimage.data.astronaut(),
+            "cat": skimage.data.chelsea(),
+            "coffee": skimage.data.coffee(),
+            "rocket": skimage.data.rocket(),
+            "temple": china,
+            "flower": flower,
+        }.items():
+            skimage.io.imsave(folder / f"{name}.png", image, check_contrast=False)
+        dataset = self.run("preprocess", folder, "--size", 224)
+        return self.run("segment", dataset.id, "--method", "slic", "--first", self.options.pictures), model
+
+    def xrays(self) -> tuple[Artifact, Artifact]:
+        """Return segments of X-rays, as many of each class, and a network fine-tuned on others."""
+        dataset = self.run("preprocess", self.data / "xray", "--size", 128, "--group-pattern", "kermany")
+        weights = self.data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
+        model = self.run("finetune", dataset.id, "--backbone", "mobilenetv2", "--weights", weights, "--epochs", 20)
+        ids, labels, split = dataset.texts("id"), dataset.read("labels"), dataset.read("split")
+        chosen = [ids[row] for label in (0, 1) for row in np.flatnonzero((labels == label) & (split == 2))[: self.options.pictures // 2]]  # noqa: PLR2004 - the test part
+        return self.run("segment", dataset.id, "--method", "slic", "--images", ",".join(chosen)), model
+
+    def samples(self, segments: Artifact, model: Artifact, design: str, seed: int, count: int) -> Iterator[Samples]:
+        """Yield the samples of each picture, evaluated now or before."""
+        masks = self.run("perturb", segments.id, "--samples", count, "--design", design, "--fill", "mean", "--seed", seed)
+        predictions = self.run("predict", masks.id, "--model", model.id)
+        for row, n_segments in enumerate(segments.read("n_segments")):
+            one = slice(row, row + 1)
+            values = predictions.read("probabilities", one)[0].astype(np.float64)
+            yield Samples(unpack(masks.read("masks", one)[0], int(n_segments)), values[:, values[0].argmax()])
+
+    def measure(self, segments: Artifact, model: Artifact) -> dict[str, Errors]:
+        """Return the errors of every design."""
+        references = list(self.samples(segments, model, BASELINE, REFERENCE_SEED, self.options.reference))
+        true = [each.coefficients(slice(None)) for each in references]
+        half = self.options.reference // 2
+        own = np.array([_rms(each.coefficients(slice(half)) - each.coefficients(slice(half, None))) / 2 for each in references])
+        found = {}
+        for design in MEASURED:
+            fitted = [
+                [[each.coefficients(slice(n)) for n in EVALUATIONS] for each in self.samples(segments, model, design, seed, max(EVALUATIONS))] for seed in range(self.options.seeds)
+            ]  # seed, picture, evaluations
+            error = np.array([[[_rms(b - true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted])
+            overlap = np.array([[[_overlap(b, true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted])
+            found[design] = Errors(error.swapaxes(0, 1), own, overlap)
+        return found
+
+
+def _rms(values: Floats) -> float:
+    return float(np.sqrt((values**2).mean()))
+
+
+def _overlap(found: Floats, true: Floats) -> float:
+    """Return the share of the reference's strongest segments that are found."""
+    return len(set(strongest(found, TOP).tolist()) & set(strongest(true, TOP).tolist())) / TOP
+
+
+def factors(errors: dict[str, Errors], design: str) -> Floats:
+    """Return how many bernoulli samples one evaluation of a design is worth: (picture, evaluations)."""
+    log_n = np.log(EVALUATIONS)
+    baseline, measured = np.log(errors[BASELINE].corrected()), np.log(errors[design].corrected())
+    lines = [np.polyfit(log_n, each, 1) for each in baseline]
+    return np.array([np.exp((each - level) / slope - log_n) for each, (slope, level) in zip(measured, lines, strict=True)])
+
+
+def reaches(errors: dict[str, Errors], design: str) -> Floats:
+    """Return with how many evaluations a design has the error of `AIM` bernoulli samples, picture by picture, by a line on logarithmic axes."""
+    log_n = np.log(EVALUATIONS)
+    wanted = [np.polyval(np.polyfit(log_n, each, 1), np.log(AIM[0])) for each in np.log(errors[BASELINE].corrected())]
+    lines = [np.polyfit(log_n, each, 1) for each in np.log(errors[design].corrected())]
+    return np.array([np.exp((target - level) / slope) for target, (slope, level) in zip(wanted, lines, strict=True)])
+
+
+def table(name: str, errors: dict[str, Errors]) -> str:
+    """Return one model's figures in Markdown."""
+    own = errors[BASELINE].of_reference
+    lines = [
+        f"{name}: {len(own)} pictures, {errors[BASELINE].error.shape[1]} seeds; the reference's own error, {_rms(own):.2f} points, is taken out.\n",
+        "| evaluations | " + " | ".join(f"{design}: error in points | top {TOP} | factor (least to most)" for design in errors) + " |",
+        "| --- " * (1 + 3 * len(errors)) + "|",
+    ]
+    for place, n in enumerate(EVALUATIONS):
+        cells = []
+        for design, each in errors.items():
+            gained = factors(errors, design)[:, place]
+            cells.append(f"{_rms(each.corrected()[:, place]):.2f} | {each.overlap[..., place].mean():.2f} | {np.median(gained):.2f} ({gained.min():.1f} to {gained.max():.1f})")
+        lines.append(f"| {n} | " + " | ".join(cells) + " |")
+    for design in errors:
+        needed = reaches(errors, design)
+        lines.append(f"\n{design}: the error of {AIM[0]} {BASELINE} samples with {np.median(needed):.0f} evaluations ({needed.min():.0f} to {needed.max():.0f}; the aim is {AIM[1]}).")
+    return "\n".join(lines)
+
+
+def draw(found: dict[str, dict[str, Errors]], path: Path) -> None:
+    """Draw the errors of each model, the mean over its pictures, against the evaluations."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import ScalarFormatter
+
+    figure, axes = plt.subplots(1, len(found), figsize=(5 * len(found), 4), squeeze=False, layout="constrained")
+    for axis, (name, errors) in zip(axes[0], found.items(), strict=True):
+        for design, each in errors.items():
+            axis.loglog(EVALUATIONS, np.sqrt((each.corrected() ** 2).mean(axis=0)), marker="o", label=design)
+        axis.set(title=name, xlabel="evaluations of the model", ylabel="error of a coefficient, probability points")
+        axis.set_xticks([128, 256, 512, 1000, 2048])
+        for each in (axis.xaxis, axis.yaxis):
+            each.set_major_formatter(ScalarFormatter())
+            each.set_minor_formatter(ScalarFormatter() if each is axis.yaxis else "")
+        axis.grid(visible=True, which="both", alpha=0.3)
+        axis.legend()
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Measure, print tables in Markdown, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="store for everything that is computed")
+    parser.add_argument("--data", type=Path, default=os.environ.get("FACELIME_DATA"), help="folder with xray/ and weights/ [default: FACELIME_DATA]")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--reference", type=int, default=8192, help="bernoulli samples of the reference")
+    parser.add_argument("--pictures", type=int, default=6)
+    parser.add_argument("--models", nargs="+", default=["photographs", "xrays"], choices=["photographs", "xrays"])
+    parser.add_argument("--figure", type=Path, help="draw the curves into this SVG or PNG file")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("say where the X-rays and weights are, with --data or FACELIME_DATA")
+    about = machine.hardware()
+    print(f"{about['processor']}, {about['cores']} cores; reference: {options.reference} {BASELINE} samples.\n", flush=True)
+    bench, found = Bench(options.cache, Path(options.data), options), {}
+    for model in options.models:
+        found[model] = bench.measure(*getattr(bench, model)())
+        print(table(model, found[model]) + "\n", flush=True)
+    if options.figure:
+        draw(found, options.figure)
+
+
+if __name__ == "__main__":
+    main()
