@@ -612,6 +612,18 @@ class Store:
         artifact.path.rename(gone)
         shutil.rmtree(gone)
 
+    def scratch(self, kind: str, key: str) -> Path:
+        """Return a folder for what must be known before an artifact can be laid out, and should survive a kill; `clear` it once the artifact is there."""
+        place = self.root / kind
+        self._open_root(place)
+        folder = place / f".before-{key}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def clear(self, kind: str, key: str) -> None:
+        """Remove such a folder, if it is there."""
+        shutil.rmtree(self.root / kind / f".before-{key}", ignore_errors=True)
+
     def salt(self) -> bytes:
         """Return this store's secret, made once: what a patient's number is hashed with, so that nobody without the store can try all numbers."""
         path = self.root / ".salt"
@@ -678,7 +690,7 @@ def _agreed_id(place: Path, fingerprint: str, proposed: str) -> str:
 
 def _remove_abandoned(place: Path) -> None:
     """Delete temporary folders whose process must be long gone."""
-    for path in place.glob(".laying-*"):
+    for path in (*place.glob(".laying-*"), *place.glob(".before-*")):
         if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
 

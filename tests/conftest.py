@@ -101,6 +101,8 @@ def chain(tmp_path_factory, faces):
     made["predict"] = run.artifact("predict", made["perturb"].id, "--model", "small", "--batch-size", 16)
     made["fit-surrogate"] = run.artifact("fit-surrogate", made["predict"].id)
     made["render"] = run.artifact("render", made["fit-surrogate"].id)
+    other = run.artifact("fit-surrogate", made["predict"].id, "--surrogate", "linear")
+    made["compare"] = run.artifact("compare", made["fit-surrogate"].id, other.id)
     return Chain(run, made)
 
 

@@ -130,6 +130,7 @@ NUMBERS = {
     "predict": ["--batch-size"],
     "fit-surrogate": ["--kernel-width", "--stable-top", "--alpha", "--features", "--workers"],
     "render": ["--top", "--workers"],
+    "compare": ["--top"],
 }
 
 

@@ -40,6 +40,16 @@ def test_the_demo_marks_the_flush(start, tmp_path):
     assert json.loads(again.stdout)["reused"] is True
 
 
+def test_the_demo_draws_its_faces_for_a_pipeline(facelime, tmp_path):
+    place = tmp_path / "faces"
+    assert facelime("demo", "--draw", place, "--faces", 100).stdout == f"{place}\n"
+    data = facelime.artifact("preprocess", place / "pictures", "--truth", place / "truth", "--size", 32)
+    assert (data.n, data.facts["classes"]) == (100, ["normal", "rosacea"])
+    labels, truth = data.read("labels"), data.read("truth")
+    assert truth.reshape(100, -1).any(axis=1).tolist() == (labels == 1).tolist()
+    assert "--draw" in facelime.fails("demo", "--draw", place)
+
+
 @pytest.mark.long
 def test_real_xrays_end_to_end(start, tmp_path, data):
     store = tmp_path / "s"

@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import json
 
 import numpy as np
 import pydicom
@@ -10,7 +11,9 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from facelime_cli import sources
 from facelime_cli.core import images, leakage
+from facelime_cli.store import Store
 from tests.conftest import write_faces
 
 SIZE = 32
@@ -266,3 +269,21 @@ class TestLeakage:
     def test_real_pictures_of_different_people_are_not_taken_for_the_same(self, data):
         found = [leakage.traits(images.decode(path), path.suffix) for path in sorted((data / "faces" / "normal").iterdir())]
         assert leakage.near_pairs(found) == []
+
+
+def test_a_kill_does_not_lose_the_first_look_at_the_files(facelime, tmp_path, monkeypatch):
+    """With more files than are kept together, a second attempt measures only what the first had not kept."""
+    from facelime_cli.stages import preprocess
+
+    monkeypatch.setattr(preprocess, "CHECKED_TOGETHER", 5)
+    folder = write_faces(tmp_path / "some", 12, 24)
+    key = preprocess._source_digest(sources.find([folder], None))
+    data = facelime.artifact("preprocess", folder, "--size", 24)
+    assert not list((facelime.store / "datasets").glob(".before-*"))
+    facelime("remove", f"datasets/{data.id}", "--yes")
+    kept = Store(facelime.store).scratch("datasets", key)
+    (kept / "000000.json").write_text(json.dumps({"measured": ["is broken in this test"] * 5}))
+    again = facelime("preprocess", folder, "--size", 24)
+    assert "5 of 12 files cannot be read" in again.stderr
+    assert Store(facelime.store).resolve(again.stdout.strip()).n == 7
+    assert not kept.exists()

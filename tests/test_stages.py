@@ -15,8 +15,13 @@ from facelime_cli.store import Store
 
 STAGES = {each.name: each for each in COMMANDS if isinstance(each, Stage)}
 CHAIN = [name for name in STAGES if name != "import-model"]
-WITH_ARRAYS = [name for name in CHAIN if name not in {"describe", "finetune"}]
+WITH_ARRAYS = [name for name in CHAIN if name not in {"describe", "finetune", "compare"}]
 SHARDED = [name for name in CHAIN if STAGES[name].sharded]
+
+
+def compared(chain):
+    """Return what the chain's comparison compares."""
+    return [each["id"] for each in chain["compare"].inputs.values()]
 
 
 def words_of(stage, chain, faces):
@@ -31,6 +36,7 @@ def words_of(stage, chain, faces):
         "predict": ["predict", chain["perturb"].id, "--model", "small"],
         "fit-surrogate": ["fit-surrogate", chain["predict"].id],
         "render": ["render", chain["fit-surrogate"].id],
+        "compare": ["compare", *compared(chain)],
     }[stage]
 
 
@@ -83,6 +89,7 @@ CHANGES = {
     "predict": {},
     "fit-surrogate": {"surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3},
     "render": {"top": 3, "classes": "rosacea"},
+    "compare": {"top": 3, "explained": "rosacea"},
     "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax"},
 }
 """For each stage, another value of every parameter that changes the result."""
@@ -97,9 +104,10 @@ NEUTRAL = {
     "predict": {"batch_size": 7, "time_budget": "5m"},
     "fit-surrogate": {"workers": 1},
     "render": {"workers": 1},
+    "compare": {},
 }
 """For each stage, another value of every parameter that does not."""
-CHOOSES = {"source", "truth", "split", "images", "first", "table", "id_column", "label_column", "group_column", "one_per_group", "class_names"}
+CHOOSES = {"source", "surrogates", "truth", "split", "images", "first", "table", "id_column", "label_column", "group_column", "one_per_group", "class_names"}
 """Marked as execution, since not their words but what they choose is in the fingerprint."""
 
 
@@ -114,6 +122,7 @@ def base_params(stage, chain, faces):
         "predict": {"masks": chain["perturb"].id, "model": "small"},
         "fit-surrogate": {"predictions": chain["predict"].id},
         "render": {"surrogates": chain["fit-surrogate"].id},
+        "compare": {"surrogates": compared(chain)},
     }
     return STAGES[stage].params(**inputs[stage])
 

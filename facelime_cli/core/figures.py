@@ -49,14 +49,19 @@ def explanation(image: NDArray[np.uint8], segments: NDArray[np.uint16], coeffici
         axes[0].contour(truth, levels=[0.5], colors="black", linewidths=0.8)
     _panel(axes[1], overlay.with_borders(image, segments), f"{len(coefficients)} segments")
     _panel(axes[2], overlay.towards_against(image, segments, coefficients, top), f"{min(top, len(coefficients))} strongest segments")
-    colours = [Patch(color=(colour[0] / 255, colour[1] / 255, colour[2] / 255), label=label) for colour, label in ((overlay.TOWARDS, "towards"), (overlay.AGAINST, "against"))]
-    axes[2].legend(handles=colours, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, frameon=False, fontsize=9)
+    colour_legend(axes[2])
     _panel(axes[3], image.mean(axis=-1), "coefficients", cmap="gray")
     heat = axes[3].imshow(overlay.heatmap(segments, coefficients), cmap=DIVERGING, vmin=-scale, vmax=scale, alpha=0.75, interpolation="nearest")
     bar = figure.colorbar(heat, ax=axes[3], fraction=0.046, pad=0.03)
     bar.set_label("probability points", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     return figure
+
+
+def colour_legend(axes: Axes) -> None:
+    """Say below a panel which colour speaks for the class and which against it."""
+    colours = [Patch(color=(colour[0] / 255, colour[1] / 255, colour[2] / 255), label=label) for colour, label in ((overlay.TOWARDS, "towards"), (overlay.AGAINST, "against"))]
+    axes.legend(handles=colours, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, frameon=False, fontsize=9)
 
 
 def write(figure: Figure, files: Sequence[Path]) -> None:

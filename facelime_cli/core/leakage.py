@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -65,6 +65,15 @@ class Traits:
     exact: str
     near: bytes
     thumbnail: bytes
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**vars(self), "near": self.near.hex(), "thumbnail": self.thumbnail.hex()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Traits:
+        """Return what `json` gave."""
+        return cls(tuple(value["figures"]), value["file_format"], value["exact"], bytes.fromhex(value["near"]), bytes.fromhex(value["thumbnail"]))
 
 
 def traits(image: NDArray[np.uint8], file_format: str) -> Traits:

@@ -1,6 +1,7 @@
 """Every subcommand, in the order of `facelime --help`. Modules here stay light: heavy imports happen inside functions."""
 
 from facelime_cli.stages import (
+    compare,
     compare_models,
     demo,
     describe,
@@ -17,7 +18,9 @@ from facelime_cli.stages import (
     render,
     repair,
     segment,
+    sensitivity,
     show,
+    stability,
     status,
     verify,
 )
@@ -35,6 +38,9 @@ COMMANDS = (
     fit_surrogate.STAGE,
     render.STAGE,
     explain.COMMAND,
+    compare.STAGE,
+    stability.COMMAND,
+    sensitivity.COMMAND,
     demo.COMMAND,
     status.COMMAND,
     show.COMMAND,

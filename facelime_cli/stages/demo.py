@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from facelime_cli.console import Answer
+from facelime_cli.errors import FacelimeError
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Command, Context, execute
 from facelime_cli.stages import explain, finetune, preprocess
@@ -38,11 +39,14 @@ class Params:
 
     faces: Annotated[int, Option(min=100, help="How many faces are drawn.")] = 600
     seed: Annotated[int, Option(min=0, help="Seed of the faces.")] = 0
+    draw: Annotated[Path | None, Option(metavar="DIR", show_default=False, help="Only draw: write the faces to DIR/pictures, where they are flushed to DIR/truth, and stop.")] = None
 
 
 def run(params: Params, context: Context) -> Answer:
     """Draw, train and explain."""
     console = context.console
+    if params.draw is not None:
+        return _drawn(params, params.draw)
     with tempfile.TemporaryDirectory(prefix="facelime-") as folder:
         pictures, truth = Path(folder) / "faces", Path(folder) / "truth"
         console.note(f"drawing {params.faces} faces of {SIZE}×{SIZE} pixels, half of them flushed")
@@ -54,6 +58,14 @@ def run(params: Params, context: Context) -> Answer:
     chosen = _choose(dataset)
     result = explain.explain(explain.Params(source=_reference(dataset), model=_reference(model), method="slic", segments=SEGMENTS, fill=FILL, images=",".join(chosen), samples=SAMPLES), context)
     return _answer(result.json(), result.artifact, model)
+
+
+def _drawn(params: Params, place: Path) -> Answer:
+    """Draw into a folder of the user's, which must be new or empty."""
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise FacelimeError(f"{place} is there already; name a folder that is new or empty with --draw.")
+    draw_faces(place / "pictures", place / "truth", params.faces, params.seed)
+    return Answer({"pictures": str(place / "pictures"), "truth": str(place / "truth"), "faces": params.faces}, [str(place)])
 
 
 def draw_faces(pictures: Path, truth: Path, count: int, seed: int) -> None:

@@ -19,6 +19,7 @@ from typer import Argument, Option
 
 from facelime_cli import digests, sources
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.files import read_json, write_json
 from facelime_cli.machine import cores
 from facelime_cli.sources import NO_PART, PARTS, Entry
 from facelime_cli.stage import Choice, Execution, Plan, Stage
@@ -26,7 +27,7 @@ from facelime_cli.store import ArraySpec, Layout
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 DEFAULT_SPLIT = "70:20:10"
 NO_LABEL = -1
 NAMED_FAILURES = 5
+CHECKED_TOGETHER = 1000
+"""Files whose first look is kept together, when there are more: what a kill repeats at most."""
 FITS = ("stretch", "pad", "crop")
 WHITE_BALANCES = ("shades-of-gray",)
 CROPS = ("face",)
@@ -99,9 +102,10 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def prepare() -> Layout:
         _check_truth(truths, params, context)
-        return _layout(_readable(catalog, params, context), catalog, parameters, params, context)
+        return _layout(_readable(catalog, digested["source"], params, context), catalog, parameters, params, context)
 
     def work(artifact: Artifact, units: Pending) -> None:
+        context.store.clear("datasets", digested["source"])
         ids = artifact.texts("id")
         arrays: dict[str, NDArray[np.uint8]] = {}
         with Workers(params.workers) as workers, context.console.progress("preprocess", units.pictures) as advance:
@@ -277,23 +281,42 @@ class _Found:
     traits: list[Traits]
     failed: list[dict[str, str]]
 
+    def add(self, entry: Entry, measured: Traits | str) -> None:
+        """Take over one file's measures, or why it cannot be read."""
+        if isinstance(measured, str):
+            self.failed.append({"file": entry.file, "reason": measured})
+        else:
+            self.entries.append(entry)
+            self.traits.append(measured)
 
-def _readable(catalog: Sequence[Entry], params: Params, context: Context) -> _Found:
+
+def _readable(catalog: Sequence[Entry], key: str, params: Params, context: Context) -> _Found:
     """Decode and measure every file once."""
     found = _Found([], [], [])
+    blocks = [catalog[start : start + CHECKED_TOGETHER] for start in range(0, len(catalog), CHECKED_TOGETHER)]
     arrays: dict[str, NDArray[np.uint8]] = {}
     with Workers(params.workers) as workers, context.console.progress("check", len(catalog)) as advance:
-        tasks = [(sources.pixels(entry, arrays), entry.path.suffix.lower()) for entry in catalog]
-        for entry, measured in zip(catalog, workers.map(_measure, tasks), strict=True):
-            advance(1)
-            if isinstance(measured, str):
-                found.failed.append({"file": entry.file, "reason": measured})
-            else:
-                found.entries.append(entry)
-                found.traits.append(measured)
+        for place, block in enumerate(blocks):
+            kept = context.store.scratch("datasets", key) / f"{place:06d}.json" if len(blocks) > 1 else None
+            for entry, measured in zip(block, _measured(block, kept, arrays, workers, advance), strict=True):
+                found.add(entry, measured)
     if found.failed:
         _say_failed(found, len(catalog), params, context)
     return found
+
+
+def _measured(block: Sequence[Entry], kept: Path | None, arrays: dict[str, NDArray[np.uint8]], workers: Workers, advance: Callable[[int], None]) -> list[Traits | str]:
+    """Return what is measured of some files, or why one cannot be read; `kept` is the file that a kill leaves it in."""
+    from facelime_cli.core.leakage import Traits
+
+    if kept is not None and kept.exists():
+        advance(len(block))
+        return [each if isinstance(each, str) else Traits.from_json(each) for each in read_json(kept)["measured"]]
+    tasks = [(sources.pixels(entry, arrays), entry.path.suffix.lower()) for entry in block]
+    measured: list[Traits | str] = _counted(workers.map(_measure, tasks), advance)
+    if kept is not None:
+        write_json(kept, {"measured": [each if isinstance(each, str) else each.json() for each in measured]})
+    return measured
 
 
 def _say_failed(found: _Found, total: int, params: Params, context: Context) -> None:

@@ -1,0 +1,38 @@
+"""Explain the same pictures again with other seeds, and say how far the explanations agree.
+
+Only the seed of the masks changes. What differs between such runs is chance: segments that come and go among the strongest mean nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from facelime_cli.stage import Command, Context, Input
+from facelime_cli.stages import compare
+from facelime_cli.stages.variations import again
+
+if TYPE_CHECKING:
+    from facelime_cli.console import Answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Parameters of `stability`."""
+
+    surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
+    repeats: Annotated[int, Option(min=1, max=100, help="How many more runs, each with a seed of its own; each costs as many evaluations as the first.")] = 4
+    top: Annotated[int, Option(min=1, help="How many of the strongest segments are compared.")] = 5
+
+
+def run(params: Params, context: Context) -> Answer:
+    """Repeat, then compare."""
+    first = context.store.resolve(params.surrogates, ("surrogates",))
+    seed = int(first.input("masks").parameters["seed"])
+    runs = [first, *(again(first, context, perturb={"seed": seed + number}) for number in range(1, params.repeats + 1))]
+    return compare.of(runs, params.top, context)
+
+
+COMMAND = Command("stability", Params, run, __doc__ or "", named=True)
