@@ -44,6 +44,7 @@ AIM = (1000, 330)
 """The error of so many bernoulli samples with so many evaluations."""
 REFERENCE_SEED = 1_000_000
 KERNEL_WIDTH = 0.25
+PENALTY = 1.0
 TOP = 5
 POINTS = 100
 LEAST_SHARE = 0.05
@@ -60,7 +61,7 @@ class Samples:
     def coefficients(self, rows: slice) -> Floats:
         """Return the coefficients (K,) of some of the samples, in probability points."""
         kept = self.masks[rows]
-        return POINTS * ridge(kept.astype(np.float64), self.values[rows, None], cosine_weights(kept, KERNEL_WIDTH)).coefficients[:, 0]
+        return POINTS * ridge(kept.astype(np.float64), self.values[rows, None], cosine_weights(kept, KERNEL_WIDTH), alpha=PENALTY).coefficients[:, 0]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from facelime_cli.console import Answer
-from facelime_cli.errors import BusyError, FacelimeError
+from facelime_cli.errors import BusyError, CommandLineError, FacelimeError
 from facelime_cli.store import Identity, check_name, name_from
 
 if TYPE_CHECKING:
@@ -164,6 +164,28 @@ def results_of(params: Any) -> dict[str, Any]:
         if not any(isinstance(extra, (Input, Execution)) for extra in extras):
             values[name] = getattr(params, name)
     return values
+
+
+def own_parameters(params: Any, option: str, table: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the parameters of the chosen entry of a table, defaults filled in; one that belongs to other entries only is an error."""
+    chosen = getattr(params, option)
+    every = {name for each in table.values() for name in each}
+    given = {name: getattr(params, name) for name in sorted(every) if getattr(params, name) is not None}
+    for name in given:
+        if name not in table[chosen]:
+            owners = ", ".join(entry for entry, each in table.items() if name in each)
+            raise CommandLineError(f"--{name.replace('_', '-')} belongs to --{option} {owners}, not to {chosen}; leave it out or change the {option}.")
+    return {**table[chosen], **given}
+
+
+def default_of(parameter: str, table: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the words of a help text that give a parameter's default for each entry of a table."""
+    defaults: dict[float, list[str]] = {}
+    for entry, each in table.items():
+        if parameter in each:
+            defaults.setdefault(each[parameter], []).append(entry)
+    words = [f"{value:g} for {', '.join(entries)}" for value, entries in defaults.items()]
+    return f"[default: {'; '.join(words)}]"
 
 
 def reference_from(text: str) -> str:

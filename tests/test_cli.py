@@ -128,7 +128,7 @@ NUMBERS = {
     "segment": ["--first", "--kernel-size", "--max-dist", "--ratio", "--segments", "--compactness", "--sigma", "--workers"],
     "perturb": ["--samples", "--probability", "--fill-sigma", "--seed", "--workers"],
     "predict": ["--batch-size"],
-    "fit-surrogate": ["--kernel-width", "--stable-top"],
+    "fit-surrogate": ["--kernel-width", "--stable-top", "--alpha", "--features", "--workers"],
     "render": ["--top", "--workers"],
     "compare": ["--top"],
 }

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from facelime_cli.core import verdict
 from facelime_cli.stages import COMMANDS
+from facelime_cli.stages.fit_surrogate import PROXIMITIES, SURROGATES
 from facelime_cli.stages.perturb import DESIGNS, FILLS
 from facelime_cli.stages.segment import METHODS
 
@@ -45,6 +47,21 @@ def test_the_first_command_of_the_readme_are_the_two_that_set_up():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^make [a-z-]+", text, re.MULTILINE)
     assert commands[:2] == ["make demo", "make test"]
+
+
+def test_every_surrogate_is_in_the_guide():
+    guide = (ROOT / "docs" / "choices.md").read_text(encoding="utf-8")
+    for name in SURROGATES:
+        assert f"--surrogate {name}`" in guide
+    for name in PROXIMITIES:
+        assert f"--proximity {name}`" in guide
+
+
+def test_every_verdict_is_explained():
+    numbers = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
+    for name, words in vars(verdict).items():
+        if name.isupper() and isinstance(words, str):
+            assert f"| {words}" in numbers
 
 
 def test_every_segmenter_is_in_the_guide():

@@ -87,7 +87,7 @@ CHANGES = {
     "segment": {"method": "quickshift", "kernel_size": 3.0, "max_dist": 9.0, "ratio": 0.5, "segments": 20, "compactness": 1.0, "sigma": 1.0, "split": "train", "images": "face-001", "first": 2},
     "perturb": {"samples": 91, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
     "predict": {},
-    "fit-surrogate": {"surrogate": "linear", "kernel_width": 0.5, "stable_top": 3},
+    "fit-surrogate": {"surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3},
     "render": {"top": 3, "classes": "rosacea"},
     "compare": {"top": 3, "explained": "rosacea"},
     "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax"},
@@ -102,7 +102,7 @@ NEUTRAL = {
     "segment": {"workers": 1, "first": 3},
     "perturb": {"workers": 1},
     "predict": {"batch_size": 7, "time_budget": "5m"},
-    "fit-surrogate": {},
+    "fit-surrogate": {"workers": 1},
     "render": {"workers": 1},
     "compare": {},
 }
@@ -205,6 +205,8 @@ def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, fac
     if name in METHOD_OF or changes == {"method": "quickshift"}:
         base = dataclasses.replace(base, method="quickshift", segments=None)
         changes = {"method": "slic"} if name == "method" else changes
+    if name == "features":
+        base = dataclasses.replace(base, surrogate="forward")
     if name == "weights":
         base = dataclasses.replace(base, backbone="mobilenetv2")
     if name == "l2":

@@ -8,43 +8,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facelime_cli.core import intervals
 from facelime_cli.core import masks as mask_design
-from facelime_cli.core import surrogate
+from facelime_cli.core.folds import FOLDS, folds_of
+from facelime_cli.core.linear import ridge
+from facelime_cli.core.verdict import STILL_PROBABILITY, Figures, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-    from facelime_cli.core.surrogate import Fit, Floats
+    from facelime_cli.core.intervals import Sample, Uncertainty
+    from facelime_cli.core.linear import Fit, Fitter, Floats
 
-    Fitter = Callable[[Floats, Floats, Floats], Fit]
-
-FOLDS = 5
-DRAWS = 200
-"""Resampled fits for the chance that the strongest segments stay the same: its standard error is below 0.036."""
-STILL_PROBABILITY = 0.005
-"""Weighted standard deviation of the model's probability below which nothing is left to explain: half a probability point."""
-FAITHFUL_R2 = 0.5
-"""A surrogate that explains less than half of the variance does not describe the model."""
-PRECISE_SHARE = 0.5
-"""Largest half interval of a top segment, as a share of the strongest coefficient."""
-LEAST_REPEAT = 0.5
-"""Least chance that another run's strongest segments are the same set."""
-CLEAR_R2 = 0.9
-"""A surrogate this close describes the model: if its strongest segments change places, they are equal."""
-ERROR_SHARE = 0.05
-FULL_PICTURE_PROBABILITY = 0.15
-"""Farthest that a surrogate may be from the model on the picture itself, which is what it is to explain."""
-LEAST_SAMPLES_PER_SEGMENT = 5
-LARGEST_FACTOR = 1000.0
+ERROR_SHARE = 1 - intervals.CONFIDENCE
 LEAST_FREEDOM = 0.1
 """Share of the samples' weight that the fit must leave free, for its residuals to tell noise from a curve."""
-
-TRUSTWORTHY = "trustworthy"
-NOT_LINEAR = "not linear here"
-NOTHING = "nothing to explain: the model's answer hardly moves"
-NEEDS_MORE = "needs more samples: about "
+REFERENCE_PENALTY = 1.0
+"""Of the ridge regression that tells whether a model is linear at all, beside surrogates that leave segments out."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +36,9 @@ class Explanation:
     coefficients : (K, C) array
         In probability.
     interval : (K, C, 2) array
+        95 %, NaN where there is none.
+    p_sign : (K, C) array
+        Chance that a coefficient's sign is the same again, NaN where it is not known.
     intercept, local_prediction, r2, rmse, effective_samples, topk_repeat : (C,) arrays
         `r2` and `rmse` (in probability) are weighted and cross-fitted.
     verdict : list of C str
@@ -63,6 +46,7 @@ class Explanation:
 
     coefficients: Floats
     interval: Floats
+    p_sign: Floats
     intercept: Floats
     local_prediction: Floats
     r2: Floats
@@ -72,7 +56,29 @@ class Explanation:
     verdict: list[str]
 
 
-def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], *, fitter: Fitter, kernel_width: float, top: int, seed: int, picture_id: str) -> Explanation:
+@dataclass(frozen=True)
+class Method:
+    """How a picture is explained.
+
+    Attributes
+    ----------
+    fitter : callable
+        From `surrogate.fitter`.
+    intervals : str
+        A key of `intervals.INTERVALS`.
+    top : int
+        How many of the strongest segments have to stay the same for `topk_repeat`, as far as they can be told from 0.
+    seed : int
+        With the picture's id, decides folds and draws.
+    """
+
+    fitter: Fitter
+    intervals: str
+    top: int
+    seed: int
+
+
+def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], weights: Floats, blocks: NDArray[np.int32], method: Method, picture_id: str) -> Explanation:
     """Fit a surrogate to every sample, and judge it on samples that it was not fitted on.
 
     Parameters
@@ -80,96 +86,98 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], *, fit
     masks : (S, K) bool array
         The first row is the full picture.
     probabilities : (S, C) float32 array
-    fitter : callable
-        From `surrogate.SURROGATES`.
-    kernel_width : float
-    top : int
-        How many of the strongest segments have to stay the same for `topk_repeat`, as far as they can be told from 0.
-    seed : int
+    weights : (S,) float64 array
+        Proximity of each sample. One of weight 0 is never judged: it is a condition, or too far away.
+    blocks : (S,) int32 array
+        From `masks.blocks`.
+    method : Method
     picture_id : str
-        With the seed, decides folds and draws.
     """
-    z, y = masks.astype(np.float64), probabilities.astype(np.float64)
-    weights = surrogate.cosine_weights(masks, kernel_width)
-    fit = fitter(z, y, weights)
-    held_out = _cross_fitted(z, y, weights, fitter, folds_of(masks, seed, picture_id))
-    r2, rmse = _accuracy(y, held_out, weights)
-    residuals = y - fit.predict(z)
-    errors = surrogate.robust_errors(fit, residuals)
-    interval = surrogate.intervals(fit, errors)
-    effective = weights.sum() ** 2 / (weights**2).sum()
-    spread = np.sqrt(_variance(y, weights))
-    limit = _limit_r2(y, residuals, fit, weights, effective)
-    repeat = _topk_repeat(fit, errors, distinct(interval, top), mask_design.key_of(seed, picture_id, "draws"), spread >= STILL_PROBABILITY)
-    local = fit.predict(np.ones((1, z.shape[1])))[0]
-    return Explanation(
-        coefficients=fit.coefficients,
-        interval=interval,
-        intercept=fit.intercept,
-        local_prediction=local,
-        r2=r2,
-        rmse=rmse,
-        effective_samples=np.full(y.shape[1], effective),
-        topk_repeat=repeat,
-        verdict=[
-            _verdict(_Figures(spread[c], r2[c], limit[c], _imprecision(fit.coefficients[:, c], interval[:, c], top), repeat[c], abs(local[c] - y[0, c])), len(y), z.shape[1]) for c in range(y.shape[1])
-        ],
-    )
+    sample = intervals.Sample(masks.astype(np.float64), probabilities.astype(np.float64), weights, intervals.units_of(masks, blocks))
+    fit = method.fitter(sample.masks, sample.probabilities, weights)
+    complete = _complete(masks)
+    found = intervals.certain(fit) if complete else intervals.INTERVALS[method.intervals](fit, sample, method.fitter, mask_design.key_of(method.seed, picture_id, "draws"))
+    r2, rmse = _accuracy(sample, _cross_fitted(sample, method.fitter, folds_of(masks, blocks, method.seed, picture_id)))
+    spread = np.sqrt(_variance(sample))
+    repeat = _topk_repeat(fit, found, distinct(found.interval, method.top), spread >= STILL_PROBABILITY)
+    local = fit.predict(np.ones((1, masks.shape[1])))[0]
+    limit, linear_limit = _limits(fit, sample)
+    effective = _effective(weights)
+    figures = {
+        "spread": spread,
+        "r2": r2,
+        "limit": limit,
+        "linear_limit": linear_limit,
+        "imprecision": _imprecision(fit, found, method.top),
+        "repeat": repeat,
+        "full_picture_error": np.abs(local - sample.probabilities[0]),
+    }
+    common = {"effective_samples": effective, "n_samples": len(masks), "n_segments": masks.shape[1], "complete": complete}
+    verdicts = [verdict(Figures(**common, **{name: values[c] for name, values in figures.items()})) for c in range(len(r2))]
+    return Explanation(fit.coefficients, found.interval, found.p_sign, fit.intercept, local, r2, rmse, np.full(len(r2), effective), repeat, verdicts)
 
 
-def folds_of(masks: NDArray[np.bool_], seed: int, picture_id: str) -> NDArray[np.int64]:
-    """Return the fold of every sample: (S,) of 0…FOLDS-1.
-
-    A function of seed, picture and the index of the first sample with the same mask: equal masks share a fold, so that none is judged that was fitted.
-    """
-    _, first, inverse = np.unique(np.packbits(masks, axis=1), axis=0, return_index=True, return_inverse=True)
-    words = mask_design.random_words(mask_design.key_of(seed, picture_id, "folds"), 0, len(masks), 1)[:, 0]
-    return (words[first[inverse.ravel()]] % FOLDS).astype(np.int64)
+def _complete(masks: NDArray[np.bool_]) -> bool:
+    """Whether each mask that a picture can have is there once."""
+    n_samples, n_segments = masks.shape
+    return n_samples.bit_length() == n_segments + 1 and bool(n_samples == len(np.unique(np.packbits(masks, axis=1), axis=0)) == 1 << n_segments)
 
 
-def _cross_fitted(z: Floats, y: Floats, weights: Floats, fitter: Fitter, folds: NDArray[np.int64]) -> Floats:
-    """Return, for every sample, the value of a surrogate that was fitted without its fold (NaN where that leaves nothing)."""
-    held_out = np.full_like(y, np.nan)
+def _effective(weights: Floats) -> float:
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def _cross_fitted(sample: Sample, fitter: Fitter, folds: NDArray[np.int64]) -> Floats:
+    """Return, for every sample, the value of a surrogate that was fitted without its fold (NaN where that leaves nothing); rows of weight 0 are in every fit."""
+    judged = sample.weights > 0
+    held_out = np.where(judged[:, None], np.nan, sample.probabilities)
     for fold in range(FOLDS):
-        out = folds == fold
-        if out.any() and not out.all():
-            held_out[out] = fitter(z[~out], y[~out], weights[~out]).predict(z[out])
+        out = (folds == fold) & judged
+        if out.any() and (judged & ~out).any():
+            held_out[out] = fitter(sample.masks[~out], sample.probabilities[~out], sample.weights[~out]).predict(sample.masks[out])
     return held_out
 
 
-def _variance(y: Floats, weights: Floats) -> Floats:
-    level = weights @ y / weights.sum()
-    return np.asarray(weights @ (y - level) ** 2 / weights.sum())
+def _variance(sample: Sample) -> Floats:
+    total = sample.weights.sum()
+    level = sample.weights @ sample.probabilities / total
+    return np.asarray(sample.weights @ (sample.probabilities - level) ** 2 / total)
 
 
-def _accuracy(y: Floats, held_out: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def _accuracy(sample: Sample, held_out: Floats) -> tuple[Floats, Floats]:
     """Return weighted R² (0 where the model does not move at all) and weighted RMSE in probability, on held-out samples."""
-    error = weights @ (y - held_out) ** 2 / weights.sum()
-    variance = _variance(y, weights)
+    error = sample.weights @ (sample.probabilities - held_out) ** 2 / sample.weights.sum()
+    variance = _variance(sample)
     moves = variance > np.finfo(np.float32).eps ** 2
     return np.where(moves, 1 - error / np.where(moves, variance, 1.0), 0.0), np.sqrt(error)
 
 
-def _limit_r2(y: Floats, residuals: Floats, fit: Fit, weights: Floats, effective: float) -> Floats:
-    """Return the share of variance that a linear surrogate would explain with samples without end.
+def _limits(fit: Fit, sample: Sample) -> tuple[Floats, Floats]:
+    """Return the share of variance that this surrogate would explain with samples without end, and that a linear one with every segment would: both (C,)."""
+    if fit.smoother is not None:
+        limit = _adjusted_r2(fit, sample, float(sample.weights @ (1 - np.minimum(fit.smoother.leverage, 1.0)) / sample.weights.sum()))
+        return limit, limit
+    kept = (fit.coefficients != 0).sum(axis=0)
+    reference = ridge(sample.masks, sample.probabilities, sample.weights, alpha=REFERENCE_PENALTY)
+    return _adjusted_r2(fit, sample, 1 - (kept + 1) / _effective(sample.weights)), _limits(reference, sample)[1]
 
-    The adjusted R² (Ezekiel 1930): what the fit leaves over, corrected for the freedom that it used. NaN where no freedom is left to tell.
-    """
-    total = weights.sum()
-    freedom = weights @ (1 - np.minimum(fit.leverage, 1.0)) / total
-    if freedom < LEAST_FREEDOM:
-        return np.full(y.shape[1], np.nan)
-    left_over = weights @ residuals**2 / total / freedom
-    variance = _variance(y, weights) * effective / (effective - 1)
+
+def _adjusted_r2(fit: Fit, sample: Sample, freedom: float | Floats) -> Floats:
+    """Return the adjusted R² (Ezekiel 1930): what the fit leaves over, corrected for the freedom that it used. NaN where no freedom is left to tell."""
+    if np.min(freedom) < LEAST_FREEDOM:
+        return np.full(sample.probabilities.shape[1], np.nan)
+    effective = _effective(sample.weights)
+    left_over = sample.weights @ (sample.probabilities - fit.predict(sample.masks)) ** 2 / sample.weights.sum() / freedom
+    variance = _variance(sample) * effective / (effective - 1)
     return np.where(variance > 0, 1 - left_over / np.where(variance > 0, variance, 1.0), 0.0)
 
 
-def _imprecision(coefficients: Floats, interval: Floats, top: int) -> float:
-    """Return the median half interval of the top segments, as a share of the strongest coefficient."""
-    strongest = np.argsort(-np.abs(coefficients))[:top]
-    largest = np.abs(coefficients[strongest[0]])
-    half = np.median((interval[strongest, 1] - interval[strongest, 0]) / 2)
-    return float(half / largest) if largest > 0 else 0.0
+def _imprecision(fit: Fit, found: Uncertainty, top: int) -> Floats:
+    """Return the median half interval of the top segments, as a share of the strongest coefficient: (C,)."""
+    order = np.argsort(-np.abs(fit.coefficients), axis=0)[:top]
+    half = np.take_along_axis((found.interval[..., 1] - found.interval[..., 0]) / 2, order, axis=0)
+    largest = np.abs(fit.coefficients).max(axis=0)
+    return np.median(half, axis=0) / np.where(largest > 0, largest, np.inf)
 
 
 def distinct(interval: Floats, top: int) -> NDArray[np.int64]:
@@ -183,58 +191,20 @@ def distinct(interval: Floats, top: int) -> NDArray[np.int64]:
     top : int
     """
     middle, half = interval.mean(axis=-1), (interval[..., 1] - interval[..., 0]) / 2
-    together = NormalDist().inv_cdf(1 - ERROR_SHARE / 2 / len(interval)) / surrogate.NORMAL_95
+    normal = NormalDist()
+    together = normal.inv_cdf(1 - ERROR_SHARE / 2 / len(interval)) / normal.inv_cdf(1 - ERROR_SHARE / 2)
     sure = (np.abs(middle) > together * half).sum(axis=0)
     return np.asarray(np.clip(sure, 1, min(top, len(interval))))
 
 
-def _topk_repeat(fit: Fit, errors: Floats, tops: NDArray[np.int64], key: int, moves: NDArray[np.bool_]) -> Floats:
-    """Return the chance that another run's strongest segments would be the same set, per class; NaN where the model does not move.
-
-    A wild bootstrap (Wu, Annals of Statistics 14, 1986): each draw flips the signs of the robust errors at random and carries them through the fit.
-    """
-    n_samples, n_classes = errors.shape
-    signs = (mask_design.random_words(key, 0, DRAWS, n_samples) & 1).astype(np.float64) * 2 - 1
-    repeated = np.full(n_classes, np.nan)
+def _topk_repeat(fit: Fit, found: Uncertainty, tops: NDArray[np.int64], moves: NDArray[np.bool_]) -> Floats:
+    """Return the chance that another run's strongest segments would be the same set, per class; NaN where the model does not move, or no draws are there."""
+    repeated = np.full(len(tops), np.nan)
+    if found.draws is None:
+        return repeated
     for c in np.flatnonzero(moves):
-        drawn = fit.coefficients[:, c] + (signs * errors[:, c]) @ fit.influence
-        same = _strongest(drawn, tops[c]) == _strongest(fit.coefficients[None, :, c], tops[c])
-        repeated[c] = same.all(axis=1).mean()
+        inside = np.zeros(len(fit.coefficients), np.bool_)
+        inside[np.argsort(-np.abs(fit.coefficients[:, c]), kind="stable")[: tops[c]]] = True
+        drawn = np.abs(found.draws(int(c)))
+        repeated[c] = (drawn[:, inside].min(axis=1) >= drawn[:, ~inside].max(axis=1, initial=0.0)).mean()
     return repeated
-
-
-def _strongest(coefficients: Floats, top: np.int64) -> NDArray[np.int64]:
-    """Return the `top` strongest segments of each row, in the order of their numbers."""
-    return np.sort(np.argsort(-np.abs(coefficients), axis=1, kind="stable")[:, :top], axis=1)
-
-
-@dataclass(frozen=True)
-class _Figures:
-    """What a verdict is made from, for one class."""
-
-    spread: float
-    r2: float
-    limit: float
-    imprecision: float
-    repeat: float
-    full_picture_error: float
-
-
-def _verdict(found: _Figures, n_samples: int, n_segments: int) -> str:
-    """Say in words what the figures mean; the thresholds are this module's constants."""
-    if found.spread < STILL_PROBABILITY:
-        return NOTHING
-    if np.isnan(found.limit):
-        return NEEDS_MORE + _about(LEAST_SAMPLES_PER_SEGMENT * n_segments)
-    if found.limit < FAITHFUL_R2:
-        return NOT_LINEAR
-    enough = found.r2 >= FAITHFUL_R2 and found.imprecision <= PRECISE_SHARE and (found.repeat >= LEAST_REPEAT or found.r2 >= CLEAR_R2)
-    if enough:
-        return TRUSTWORTHY if found.full_picture_error <= FULL_PICTURE_PROBABILITY else NOT_LINEAR
-    factor = max((found.imprecision / PRECISE_SHARE) ** 2, LEAST_SAMPLES_PER_SEGMENT * n_segments / n_samples, 1.5)
-    return NEEDS_MORE + _about(n_samples * min(factor, LARGEST_FACTOR))
-
-
-def _about(count: float) -> str:
-    """Return a count with two significant digits, such as 2,400."""
-    return f"{float(f'{count:.2g}'):,.0f}"

@@ -1,51 +1,63 @@
-"""Weighted linear surrogates: from masks and predictions to one coefficient per segment, for all classes at once.
+"""Surrogates: from masks, predictions and the weight of each sample to one coefficient per segment, for all classes at once.
 
-Notation: S samples, K segments, C classes; z in {0,1}^(S×K) the masks, y in R^(S×C) the model's probabilities, w in R^S the proximity weights.
+A surrogate is a function of masks (S, K), probabilities (S, C) and weights (S,) that returns a `Fit`; its own parameters are keywords.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.core.linear import Fit, linear, ridge
+from facelime_cli.core.selection import forward, highest, lars, lasso
+from facelime_cli.core.shapley import shapley
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from facelime_cli.core.linear import Fitter, Floats
 
-NORMAL_95 = 1.959963984540054
-"""97.5 % quantile of the standard normal distribution."""
-LARGEST_LEVERAGE = 0.99
-"""A row that the fit follows entirely has no residual left to judge it by; HC3 divides by 1 - leverage."""
+CONVERGED = 1e-6
+"""Change of the coefficients' sum of sizes at which the evidence is taken for maximal; scikit-learn's own is 1e-3, much for coefficients in probability."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A fitted surrogate.
+def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:
+    """Fit Bayesian ridge regression (MacKay, Neural Computation 4, 1992), scikit-learn's `BayesianRidge`: its penalty is the one that the samples make most likely.
 
-    Attributes
+    Weights are scaled to add up to the effective sample size (Σ w)² / Σ w², so that the posterior is as narrow as so many samples allow, not as wide as lime's weights are small.
+
+    Parameters
     ----------
-    coefficients : (K, C) array
-        In probability.
-    intercept : (C,) array
-    influence : (S, K) array
-        What a change of a sample's probability does to each coefficient: the fit is linear in y.
-    leverage : (S,) array
-        What a change of a sample's probability does to the surrogate's own value there.
+    masks : (S, K) float64 array of 0 and 1
+    probabilities : (S, C) float64 array
+    weights : (S,) float64 array
     """
+    from sklearn.linear_model import BayesianRidge
 
-    coefficients: Floats
-    intercept: Floats
-    influence: Floats
-    leverage: Floats
+    scaled = weights * weights.sum() / (weights**2).sum()
+    models = [BayesianRidge(tol=CONVERGED).fit(masks, each, sample_weight=scaled) for each in probabilities.T]
+    return Fit(np.stack([each.coef_ for each in models], axis=1), np.array([each.intercept_ for each in models]), covariance=np.stack([each.sigma_ for each in models]))
 
-    def predict(self, masks: Floats) -> Floats:
-        """Return the surrogate's probabilities, (S, C)."""
-        return masks @ self.coefficients + self.intercept
+
+SURROGATES: dict[str, Callable[..., Fit]] = {
+    "ridge": ridge,
+    "linear": linear,
+    "lasso": lasso,
+    "highest": highest,
+    "forward": forward,
+    "lars": lars,
+    "bayesian-ridge": bayesian_ridge,
+    "shapley": shapley,
+}
+
+
+def fitter(name: str, parameters: Mapping[str, Any]) -> Fitter:
+    """Return a surrogate as a function of masks, probabilities and weights alone."""
+    return partial(SURROGATES[name], **parameters)
 
 
 def cosine_weights(masks: NDArray[np.bool_], width: float) -> Floats:
@@ -69,63 +81,45 @@ def cosine_weights(masks: NDArray[np.bool_], width: float) -> Floats:
     [1.0, 0.5034]
     """
     kept = masks.mean(axis=1)
-    distance = 1 - np.sqrt(kept)
-    return np.asarray(np.sqrt(np.exp(-(distance**2) / width**2)))
+    return _kernel((1 - np.sqrt(kept)) ** 2, width)
 
 
-def ridge(masks: Floats, probabilities: Floats, weights: Floats, alpha: float = 1.0) -> Fit:
-    """Fit weighted ridge regression with a free intercept: the `lime` package's own surrogate (α = 1).
+def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Floats:
+    """Return the proximity of each composed picture to the full one by its pixels, as Xplique computes it.
 
-    Minimises Σ w (y - b - zβ)² + α‖β‖², as scikit-learn's `Ridge` does with sample weights.
+    Euclidean distance d over all pixels and channels, with values from 0 to 1; kernel sqrt(exp(-d²/width²)).
 
     Parameters
     ----------
-    masks : (S, K) float64 array of 0 and 1
-    probabilities : (S, C) float64 array
-    weights : (S,) float64 array
-    alpha : float
+    masks : (S, K) bool array
+    change : (K,) float64 array
+        From `pixel_change`.
+    width : float
+        Kernel width, in the unit of the distance: of two pictures of 224 × 224 pixels, one black and one white, it is 388.
+
+    Returns
+    -------
+    (S,) float64 array
+
+    Examples
+    --------
+    >>> pixel_weights(np.array([[True, True], [True, False]]), np.array([9.0, 2.0]), 1.0).round(4).tolist()
+    [1.0, 0.3679]
     """
-    total = weights.sum()
-    centre, level = weights @ masks / total, weights @ probabilities / total
-    z = masks - centre
-    zw = z * weights[:, None]
-    gram = z.T @ zw
-    gram[np.diag_indices_from(gram)] += alpha
-    # Σ w z = 0, so centring y changes nothing here: the influence on β is that of y itself.
-    influence = _solve(gram, zw.T).T
-    coefficients = influence.T @ (probabilities - level)
-    leverage = (z * influence).sum(axis=1) + weights / total
-    return Fit(coefficients, level - centre @ coefficients, influence, leverage)
+    return _kernel(~masks @ change, width)
 
 
-def linear(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:
-    """Fit weighted least squares (the rosacea system's LinearRegression): ridge without a penalty.
+def pixel_change(image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: NDArray[np.uint16]) -> Floats:
+    """Return what switching a segment off changes: the sum of squares over its pixels and channels, values from 0 to 1. (K,) float64.
 
-    Where the masks do not determine the coefficients, the solution of least norm is taken.
+    Parameters
+    ----------
+    image, fill : (H, W, 3) uint8 arrays
+    segments : (H, W) uint16 array
     """
-    return ridge(masks, probabilities, weights, alpha=0.0)
+    squares = ((image.astype(np.float64) - fill) ** 2).sum(axis=-1) / np.iinfo(np.uint8).max ** 2
+    return np.asarray(np.bincount(segments.ravel(), weights=squares.ravel()), dtype=np.float64)
 
 
-SURROGATES: dict[str, Callable[[Floats, Floats, Floats], Fit]] = {"ridge": ridge, "linear": linear}
-
-
-def _solve(gram: Floats, right: Floats) -> Floats:
-    """Solve for a symmetric non-negative matrix, by least norm where it is singular."""
-    values, vectors = np.linalg.eigh(gram)
-    usable = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    inverse = np.where(usable, 1 / np.where(usable, values, 1.0), 0.0)
-    return np.asarray(vectors @ (inverse[:, None] * (vectors.T @ right)))
-
-
-def robust_errors(fit: Fit, residuals: Floats) -> Floats:
-    """Return the residuals scaled for HC3, (S, C): MacKinnon and White, J. Econometrics 29 (1985), eq. 12.
-
-    With them, Σ_s influence² · error² estimates the variance of each coefficient without assuming equal variances.
-    """
-    return np.asarray(residuals / (1 - np.minimum(fit.leverage, LARGEST_LEVERAGE))[:, None])
-
-
-def intervals(fit: Fit, errors: Floats) -> Floats:
-    """Return 95 % intervals of the coefficients from robust errors: (K, C, 2)."""
-    half = NORMAL_95 * np.sqrt((fit.influence**2).T @ (errors**2))
-    return np.stack([fit.coefficients - half, fit.coefficients + half], axis=-1)
+def _kernel(squared_distance: Floats, width: float) -> Floats:
+    return np.asarray(np.sqrt(np.exp(-squared_distance / width**2)))

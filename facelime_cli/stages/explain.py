@@ -47,6 +47,7 @@ def run(params: Any, context: Context) -> Answer:
 
 def explain(params: Any, context: Context) -> Result:
     """Run the five stages, each on what the one before made; the result is the report's."""
+    fit_surrogate.settings_of(params, params.design)
     model = context.store.resolve(params.model, ("models",))
     _ = model.manifest
     unnamed = dataclasses.replace(context, name=None)

@@ -64,9 +64,10 @@ def _csv(artifact: Artifact, path: Path) -> None:
         writer.writerow(COLUMNS)
         for row, picture_id in enumerate(ids):
             one, k = slice(row, row + 1), int(counts[row])
-            coefficients, interval, pixels = artifact.read("coefficients", one)[0], artifact.read("interval", one)[0], np.bincount(segments.read("segments", one).ravel())
+            coefficients, interval, p_sign = (artifact.read(name, one)[0] for name in ("coefficients", "interval", "p_sign"))
+            pixels = np.bincount(segments.read("segments", one).ravel())
             for c, name in enumerate(artifact.facts["classes"]):
-                writer.writerows(coefficient_rows(picture_id, name, coefficients[c, :k], interval[c, :k], pixels))
+                writer.writerows(coefficient_rows((picture_id, name), coefficients[c, :k], interval[c, :k], p_sign[c, :k], pixels))
 
 
 FORMATS: dict[str, Callable[[Artifact, Path], None]] = {".h5": write_hdf5, ".csv": _csv}

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.stage import Choice, Input, Plan, Stage, results_of
+from facelime_cli.errors import FacelimeError
+from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, default_of, own_parameters
 from facelime_cli.stages.perturb import carried
 from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -23,8 +25,38 @@ if TYPE_CHECKING:
     from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact
 
-SURROGATES = ("ridge", "linear")
-"""The function of the same name is in `core.surrogate`."""
+PROXIMITIES = {"cosine": 0.25, "l2": 45.0}
+"""The kernel width of each distance: lime's and Xplique's."""
+NEAR = {"proximity": "cosine", "kernel_width": None}
+"""How samples are weighted, where the surrogate does not say it itself."""
+SELECTING = {"features": 10, "alpha": 1.0, **NEAR}
+SURROGATES: dict[str, dict[str, Any]] = {
+    "ridge": {"alpha": 1.0, **NEAR},
+    "linear": NEAR,
+    "lasso": {"alpha": 0.01, **NEAR},
+    "highest": SELECTING,
+    "forward": SELECTING,
+    "lars": SELECTING,
+    "bayesian-ridge": NEAR,
+    "shapley": {},
+}
+"""Each surrogate's own parameters and their defaults: penalties are lime's, and Captum's for the lasso. The function of the same name is in `core.surrogate`."""
+ABOUT = {
+    "ridge": "lime's own",
+    "linear": "no penalty, for more samples than segments",
+    "lasso": "weak segments become 0",
+    "highest": "lime's strongest segments, refitted",
+    "forward": "the same, chosen one by one",
+    "lars": "the same, along the lasso's path",
+    "bayesian-ridge": "the penalty follows from the samples",
+    "shapley": "KernelSHAP, for --design shapley or exact",
+}
+SHAPLEY_DESIGNS = ("shapley", "exact")
+"""Designs whose masks have the sizes that the Shapley kernel weights; how is in `core.shapley`."""
+INTERVALS = ("analytic", "bootstrap")
+"""The function of the same name is in `core.intervals`."""
+SLOW = ("lasso", "lars", "bayesian-ridge")
+"""Worth a process of their own for each picture, as the bootstrap is."""
 SCALARS = {"intercept": "probability", "local_prediction": "probability", "r2": "", "rmse": "probability", "effective_samples": "", "topk_repeat": "probability"}
 NAN = float("nan")
 
@@ -34,15 +66,57 @@ class Params:
     """Parameters of `fit-surrogate`."""
 
     predictions: Annotated[str, Argument(metavar="PREDICTIONS", help="Predictions, or - to read them from standard input.", show_default=False), Input(("predictions",))]
-    surrogate: Annotated[str, Choice(SURROGATES), Option(help="ridge: lime's own, with a penalty of 1; linear: without one, for more samples than segments.")] = "ridge"
-    kernel_width: Annotated[float, Option(min=0.02, help="How fast a sample's weight falls with its cosine distance from the full picture; larger counts distant samples more.")] = 0.25
+    surrogate: Annotated[str, Choice(tuple(SURROGATES)), Option(help="; ".join(f"{name}: {what}" for name, what in ABOUT.items()) + ".")] = "ridge"
+    alpha: Annotated[float | None, Option(min=1e-6, show_default=False, help=f"Penalty; larger draws coefficients to 0. {default_of('alpha', SURROGATES)}")] = None
+    features: Annotated[int | None, Option(min=1, show_default=False, help=f"How many segments keep a coefficient; all others get 0. {default_of('features', SURROGATES)}")] = None
+    proximity: Annotated[
+        str | None,
+        Choice(tuple(PROXIMITIES)),
+        Option(show_default=False, help=f"Distance from the full picture that makes a sample count less: cosine of the masks (lime's), l2 of the pixels (Xplique's). [default: {NEAR['proximity']}]"),
+    ] = None
+    kernel_width: Annotated[
+        float | None,
+        Option(
+            min=0.02,
+            show_default=False,
+            help=f"How fast a sample's weight falls with its distance; larger counts distant samples more. [default: {', '.join(f'{name} {width:g}' for name, width in PROXIMITIES.items())}]",
+        ),
+    ] = None
+    intervals: Annotated[str, Choice(INTERVALS), Option(help="analytic: at once, none for lasso, highest, forward and lars; bootstrap: 200 refits, for every surrogate.")] = "analytic"
     stable_top: Annotated[int, Option(min=1, help="How many of the strongest segments must stay the same for `topk_repeat`, as far as their intervals exclude 0.")] = 5
+    workers: Annotated[int | None, Option(min=1, show_default=False, help=f"Parallel processes, for {', '.join(SLOW)} and the bootstrap. [default: one per core]"), Execution()] = None
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What one picture's surrogate is fitted to; `change` is what switching each segment off changes in its pixels, where that counts."""
+
+    id: str
+    masks: NDArray[Any]
+    probabilities: NDArray[Any]
+    n_segments: int
+    change: NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How all pictures are explained."""
+
+    surrogate: str
+    own: dict[str, Any]
+    intervals: str
+    top: int
+    design: str
+    seed: int
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Lay out coefficients and figures for every picture and class."""
     predictions = inputs["predictions"]
     masks, segments = predictions.input("masks"), predictions.input("segments")
+    design = str(masks.parameters.get("design", "bernoulli"))
+    own = settings_of(params, design)
+    settings = _Settings(params.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]))
 
     def prepare() -> Layout:
         n, _, n_classes = predictions.layout["arrays"]["probabilities"]["shape"]
@@ -51,34 +125,86 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         arrays = {
             "coefficients": ArraySpec("float64", (n, n_classes, widest), (*per_class, "segment"), NAN, "probability"),
             "interval": ArraySpec("float64", (n, n_classes, widest, 2), (*per_class, "segment", "bound"), NAN, "probability"),
+            "p_sign": ArraySpec("float64", (n, n_classes, widest), (*per_class, "segment"), NAN, "probability"),
             **{name: ArraySpec("float64", (n, n_classes), per_class, NAN, unit) for name, unit in SCALARS.items()},
             "verdict": ArraySpec("string", (n, n_classes), per_class, ""),
         }
         return Layout(n, arrays, carried(predictions), {"classes": predictions.facts["classes"]})
 
     def work(artifact: Artifact, units: Pending) -> None:
-        ids, counts, samples = predictions.texts("id"), segments.read("n_segments"), masks.read("n_samples")
-        with context.console.progress("fit-surrogate", units.pictures) as advance:
+        slow = params.surrogate in SLOW or params.intervals == "bootstrap"
+        with Workers(params.workers if slow else 1) as workers, context.console.progress("fit-surrogate", units.pictures) as advance:
             for unit in units:
-                fitted = []
-                for row in range(unit.rows.start, unit.rows.stop):
-                    fitted.append(_fit(params, masks, predictions, row, int(counts[row]), int(samples[row]), ids[row]))
-                    advance(1)
+                pictures = list(_pictures(settings, predictions, unit.rows))
+                fitted: list[Explanation] = []
+                for part in workers.map(_explain, [(settings, each) for each in ([[one] for one in pictures] if slow else [pictures])]):
+                    fitted += part
+                    advance(len(part))
                 unit.finish(_parts(fitted, artifact.layout["arrays"]["coefficients"]["shape"][2]))
 
-    return Plan(results_of(params), f"{predictions.name}-{params.surrogate}", prepare, work, inputs)
+    parameters = {"surrogate": params.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top}
+    return Plan(parameters, f"{predictions.name}-{params.surrogate}", prepare, work, inputs)
 
 
-def _fit(params: Params, masks: Artifact, predictions: Artifact, row: int, n_segments: int, n_samples: int, picture_id: str) -> Explanation:
+def settings_of(params: Any, design: str) -> dict[str, Any]:
+    """Return the chosen surrogate's own parameters, defaults filled in; raise when one belongs to another, or when the surrogate cannot use masks of this design."""
+    own = own_parameters(params, "surrogate", SURROGATES)
+    if "proximity" not in own and design not in SHAPLEY_DESIGNS:
+        raise FacelimeError(
+            f"--surrogate {params.surrogate} needs masks of few segments and of nearly all, which --design {design} does not draw; "
+            f"perturb again with --design {' or '.join(SHAPLEY_DESIGNS)}, or choose another surrogate."
+        )
+    if "proximity" in own:
+        own["kernel_width"] = own["kernel_width"] or PROXIMITIES[own["proximity"]]
+    return own
+
+
+def _pictures(settings: _Settings, predictions: Artifact, rows: slice) -> Iterator[_Picture]:
+    """Yield what is fitted for each picture of a unit."""
+    masks, segments = predictions.input("masks"), predictions.input("segments")
+    ids, counts, samples = predictions.texts("id")[rows], segments.read("n_segments", rows), masks.read("n_samples", rows)
+    packed, probabilities = masks.read("masks", rows), predictions.read("probabilities", rows)
+    changes = _changes(masks, segments, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
+    for place, (picture_id, n_segments, n, change) in enumerate(zip(ids, counts, samples, changes, strict=True)):
+        yield _Picture(picture_id, packed[place, :n], probabilities[place, :n], int(n_segments), change)
+
+
+def _changes(masks: Artifact, segments: Artifact, rows: slice) -> list[NDArray[Any]]:
+    """Return what switching each segment off changes in the pixels, for each picture of a unit."""
+    from facelime_cli.core.surrogate import pixel_change
+
+    images = segments.input("datasets").read("images", [int(row) for row in segments.read("row", rows)])
+    return [pixel_change(*each) for each in zip(images, masks.read("fill", rows), segments.read("segments", rows), strict=True)]
+
+
+def _explain(task: tuple[_Settings, list[_Picture]]) -> list[Explanation]:
+    """Explain some pictures. One thread: matrices are small, and results do not depend on the number of cores."""
+    from threadpoolctl import threadpool_limits
+
+    settings, pictures = task
+    with threadpool_limits(1):
+        return [_explain_one(settings, each) for each in pictures]
+
+
+def _explain_one(settings: _Settings, picture: _Picture) -> Explanation:
     from facelime_cli.core import fidelity, surrogate
-    from facelime_cli.core.masks import unpack
+    from facelime_cli.core import masks as mask_design
 
-    one = slice(row, row + 1)
-    kept = unpack(masks.read("masks", one)[0, :n_samples], n_segments)
-    probabilities = predictions.read("probabilities", one)[0, :n_samples]
-    return fidelity.explain(
-        kept, probabilities, fitter=surrogate.SURROGATES[params.surrogate], kernel_width=params.kernel_width, top=params.stable_top, seed=int(masks.parameters["seed"]), picture_id=picture_id
-    )
+    kept = mask_design.unpack(picture.masks, picture.n_segments)
+    keywords = {name: value for name, value in settings.own.items() if name not in NEAR}
+    method = fidelity.Method(surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed)
+    blocks = mask_design.blocks(settings.design, *kept.shape)
+    return fidelity.explain(kept, picture.probabilities, _weights(settings, kept, picture.change), blocks, method, picture.id)
+
+
+def _weights(settings: _Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:
+    """Return the weight of each sample."""
+    from facelime_cli.core import shapley, surrogate
+
+    if "proximity" not in settings.own:
+        return shapley.WEIGHTS[settings.design](kept)
+    width = float(settings.own["kernel_width"])
+    return surrogate.cosine_weights(kept, width) if change is None else surrogate.pixel_weights(kept, change, width)
 
 
 def _parts(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
@@ -90,11 +216,10 @@ def _parts(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
         return np.moveaxis(np.pad(values, spare, constant_values=np.nan), 1, 0)
 
     return {
-        "coefficients": np.stack([padded(each.coefficients) for each in fitted]),
-        "interval": np.stack([padded(each.interval) for each in fitted]),
+        **{name: np.stack([padded(getattr(each, name)) for each in fitted]) for name in ("coefficients", "interval", "p_sign")},
         **{name: np.stack([getattr(each, name) for each in fitted]) for name in SCALARS},
         "verdict": np.array([each.verdict for each in fitted], dtype=object),
     }
 
 
-STAGE = Stage(name="fit-surrogate", writes="surrogates", version=1, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(name="fit-surrogate", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True)

@@ -5,6 +5,7 @@ Vermilion speaks for a class, blue against it. One colour scale, in probability 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +34,7 @@ POINTS = 100
 MOST_PROBABLE = 5
 NICE_SCALES = (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500)
 """Ends of the colour scale, in probability points."""
-COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "pixels")
+COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "p_sign", "pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ class _Report:
         for row in range(len(self.ids)):
             pixels = _sizes(self._segments(row))
             for c in self.shown[row]:
-                yield from coefficient_rows(self.ids[row], self.names[c], self.coefficients(row, c), self._of("interval", row)[c], pixels)
+                yield from coefficient_rows((self.ids[row], self.names[c]), self.coefficients(row, c), self._of("interval", row)[c], self._of("p_sign", row)[c], pixels)
 
     def page(self, artifact: Artifact) -> str:
         """Return the report's page."""
@@ -193,7 +194,7 @@ class _Report:
         from facelime_cli.core.fidelity import distinct
         from facelime_cli.core.overlay import strongest
 
-        coefficients, interval = self.coefficients(row, c), self._of("interval", row)[c]
+        coefficients, interval, p_sign = self.coefficients(row, c), self._of("interval", row)[c], self._of("p_sign", row)[c]
         png, svg = _figure_names(row, c)
         figures = {name: float(self._of(name, row)[c]) for name in ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")}
         return {
@@ -202,14 +203,13 @@ class _Report:
             "svg": svg,
             "verdict": str(self._of("verdict", row)[c]),
             **figures,
-            "repeats": figures["topk_repeat"] == figures["topk_repeat"],
+            "repeats": not math.isnan(figures["topk_repeat"]),
             "probability": float(self.full[row][c]),
             "distinct": int(distinct(interval[:, None], int(self.surrogates.parameters["stable_top"]))[0]),
+            "intervals": not math.isnan(float(interval[0, 0])),
             "samples": int(self.masks.read("n_samples", slice(row, row + 1))[0]),
             "segments": len(coefficients),
-            "strongest": [
-                {"segment": int(k), "points": POINTS * float(coefficients[k]), "low": POINTS * float(interval[k, 0]), "high": POINTS * float(interval[k, 1])} for k in strongest(coefficients, self.top)
-            ],
+            "strongest": [_strong(int(k), float(coefficients[k]), interval[k], float(p_sign[k])) for k in strongest(coefficients, self.top)],
             "overlap": self._overlap(row, c),
         }
 
@@ -236,10 +236,17 @@ class _Report:
         return {"truth": {"explanations": len(overlaps), **mean}}
 
 
-def coefficient_rows(picture_id: str, class_name: str, coefficients: NDArray[np.float64], interval: NDArray[np.float64], pixels: NDArray[np.int64]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of the coefficient table for one picture and class, strongest first; floats as Python prints them."""
+def coefficient_rows(of: tuple[str, str], coefficients: NDArray[np.float64], interval: NDArray[np.float64], p_sign: NDArray[np.float64], pixels: NDArray[np.int64]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of the coefficient table for one picture and class, strongest first; floats as Python prints them, nothing where there is no interval."""
     for rank, k in enumerate((-abs(coefficients)).argsort(kind="stable"), start=1):
-        yield picture_id, class_name, rank, int(k), float(coefficients[k]), float(interval[k, 0]), float(interval[k, 1]), int(pixels[k])
+        known = ["" if math.isnan(value) else float(value) for value in (*interval[k], p_sign[k])]
+        yield *of, rank, int(k), float(coefficients[k]), *known, int(pixels[k])
+
+
+def _strong(segment: int, coefficient: float, interval: NDArray[np.float64], p_sign: float) -> dict[str, Any]:
+    """Return a row of the page's table of strongest segments, in probability points."""
+    low, high = (POINTS * float(bound) for bound in interval)
+    return {"segment": segment, "points": POINTS * coefficient, "low": low, "high": high, "sure": POINTS * p_sign, "known": not math.isnan(low)}
 
 
 def _sizes(segments: NDArray[np.uint16]) -> NDArray[np.int64]:
@@ -258,4 +265,4 @@ def _draw(panel: Panel) -> None:
     figures.write(figures.explanation(panel.image, panel.segments, panel.coefficients, panel.top, panel.scale, panel.truth), panel.files)
 
 
-STAGE = Stage(name="render", writes="reports", version=2, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(name="render", writes="reports", version=3, params=Params, plan=plan, help=__doc__, sharded=True)
