@@ -136,7 +136,7 @@ def _explained(surrogates: Artifact) -> Artifact:
 def _labels(compared: Sequence[Artifact]) -> list[str]:
     """Return a label for each: those parameters that all have, and in whose values they differ."""
     told = [_told(each) for each in compared]
-    names = [name for name in told[0] if all(name in each for each in told) and len({str(each[name]) for each in told}) > 1]
+    names = [name for name in told[0] if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1]
     labels = [", ".join(f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
     return [label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.id})" for label, each in zip(labels, compared, strict=True)]
 
