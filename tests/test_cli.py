@@ -126,7 +126,7 @@ NUMBERS = {
     "finetune": ["--epochs", "--batch-size", "--learning-rate", "--seed", "--l2", "--steps-per-epoch", "--patience", "--fine-tune-epochs", "--fine-tune-rate", "--fold", "--checkpoint-minutes"],
     "evaluate": ["--bootstrap", "--mistakes", "--seed", "--batch-size"],
     "segment": ["--first", "--kernel-size", "--max-dist", "--ratio", "--scale", "--segments", "--compactness", "--sigma", "--min-size", "--workers"],
-    "perturb": ["--samples", "--probability", "--fill-sigma", "--seed", "--workers"],
+    "perturb": ["--samples", "--probability", "--confidence", "--fill-sigma", "--seed", "--workers"],
     "predict": ["--batch-size"],
     "fit-surrogate": ["--kernel-width", "--stable-top", "--alpha", "--features", "--workers"],
     "render": ["--top", "--workers"],

@@ -102,7 +102,7 @@ CHANGES = {
         "images": "face-001",
         "first": 2,
     },
-    "perturb": {"samples": 91, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
+    "perturb": {"samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
     "predict": {},
     "fit-surrogate": {"surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3},
     "render": {"top": 3, "classes": "rosacea"},
@@ -215,29 +215,30 @@ def test_every_parameter_is_known_to_this_suite(stage):
     assert neutral - set(NEUTRAL[stage]) - CHOOSES == set()
 
 
+GOES_WITH = {
+    "features": {"surrogate": "forward"},
+    "fill_sigma": {"fill": "blur"},
+    "fine_tune_layers": {"fine_tune_epochs": 2},
+    "fine_tune_rate": {"fine_tune_epochs": 2},
+    "images": {"split": None},
+    "l2": {"head": "8"},
+    "recipe": {"backbone": "cnn-deep"},
+    "weights": {"backbone": "mobilenetv2"},
+}
+"""What else must be so for a parameter to mean something."""
+
+
 @pytest.mark.parametrize(("stage", "name"), [(stage, name) for stage in CHAIN for name in CHANGES[stage]])
 def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, faces, context):
     base = base_params(stage, chain, faces)
     changes = {name: CHANGES[stage][name]}
     if stage == "segment" and name in METHOD_OF:
         base = dataclasses.replace(base, method=METHOD_OF[name], segments=None)
-    if name == "features":
-        base = dataclasses.replace(base, surrogate="forward")
-    if name == "weights":
-        base = dataclasses.replace(base, backbone="mobilenetv2")
-    if name == "l2":
-        base = dataclasses.replace(base, head="8")
-    if name in {"fine_tune_layers", "fine_tune_rate"}:
-        base = dataclasses.replace(base, fine_tune_epochs=2)
-    if name == "recipe":
-        base, changes = dataclasses.replace(base, backbone="cnn-deep"), {"recipe": "pneumonia"}
+    if name == "confidence":
+        base = dataclasses.replace(base, after=chain["fit-surrogate"].id)
     if name == "fold":
-        folded = chain.facelime.artifact("preprocess", faces, "--size", 16, "--folds", 3)
-        base = dataclasses.replace(base, dataset=folded.id)
-    if name == "images":
-        base = dataclasses.replace(base, split=None)
-    if name == "fill_sigma":
-        base = dataclasses.replace(base, fill="blur")
+        base = dataclasses.replace(base, dataset=chain.facelime.artifact("preprocess", faces, "--size", 16, "--folds", 3).id)
+    base = dataclasses.replace(base, **GOES_WITH.get(name, {}))
     assert fingerprint(STAGES[stage], dataclasses.replace(base, **changes), context) != fingerprint(STAGES[stage], base, context)
 
 

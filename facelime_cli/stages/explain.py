@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli.console import Answer
-from facelime_cli.errors import NotFoundError, WrongKindError
+from facelime_cli.errors import CommandLineError, NotFoundError, WrongKindError
 from facelime_cli.stage import Command, Context, Execution, Input, Result, Stage, execute, hints, inputs_of
 from facelime_cli.stages import fit_surrogate, perturb, predict, preprocess, render, segment
 
 if TYPE_CHECKING:
     from facelime_cli.store import Artifact
 
+MOST_SAMPLES = 4000
 STAGES = (segment.STAGE, perturb.STAGE, predict.STAGE, fit_surrogate.STAGE, render.STAGE)
 
 
@@ -30,6 +31,14 @@ def _params() -> type[Any]:
         for each in (each for each in dataclasses.fields(stage.params) if each.name not in references):
             kind, extras = annotations[each.name]
             options.setdefault(each.name, (Annotated[(kind, *extras)], each.default))
+    options["until_stable"] = (
+        Annotated[bool, Option("--until-stable", help="Double a picture's samples, from --samples on, until its strongest segments and their signs will not change.")],
+        False,
+    )
+    options["max_samples"] = (
+        Annotated[int | None, Option(min=2, max=1_000_000, show_default=False, help=f"With --until-stable: end there all the same. [default: {MOST_SAMPLES}]")],
+        None,
+    )
     source = Annotated[str, Argument(metavar="SOURCE", help="Dataset, picture or folder of pictures.", show_default=False), Execution()]
     model = Annotated[str, Option(metavar="MODEL", help="Model, from `finetune` or `import-model`.", show_default=False), Input(("models",))]
     every: list[Any] = [("source", source), ("model", model), *((name, hint, default) for name, (hint, default) in options.items())]
@@ -48,16 +57,45 @@ def run(params: Any, context: Context) -> Answer:
 def explain(params: Any, context: Context) -> Result:
     """Run the five stages, each on what the one before made; the result is the report's."""
     fit_surrogate.settings_of(params, params.design)
+    _check_rounds(params)
     model = context.store.resolve(params.model, ("models",))
     _ = model.manifest
     unnamed = dataclasses.replace(context, name=None)
     artifact = _dataset(params, model, unnamed)
     predict.check_size(model, artifact)
-    results = []
-    for stage in STAGES:
-        results.append(execute(stage, _params_of(stage, params, artifact, model), context if stage is STAGES[-1] else unnamed))
-        artifact = results[-1].artifact
-    return Result(artifact, reused=all(result.reused for result in results), seconds=sum(result.seconds for result in results))
+    results = [execute(segment.STAGE, _params_of(segment.STAGE, params, dataset=artifact), unnamed)]
+    results += _rounds(params, results[0].artifact, model, unnamed) if params.until_stable else _round(params, results[0].artifact, model, unnamed)
+    results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=results[-1].artifact), context))
+    return Result(results[-1].artifact, reused=all(result.reused for result in results), seconds=sum(result.seconds for result in results))
+
+
+def _check_rounds(params: Any) -> None:
+    if not params.until_stable and (params.max_samples is not None or params.confidence is not None):
+        raise CommandLineError("--max-samples and --confidence are about more rounds of samples; ask for them with --until-stable.")
+    if params.max_samples is not None and params.max_samples < params.samples:
+        raise CommandLineError(f"--max-samples {params.max_samples} is less than the --samples {params.samples} of the first round; raise it, or begin with fewer.")
+
+
+def _round(params: Any, segments: Artifact, model: Artifact, context: Context, **changes: Any) -> list[Result]:
+    """Perturb, predict and fit once."""
+    masks = execute(perturb.STAGE, dataclasses.replace(_params_of(perturb.STAGE, params, segmentation=segments), **changes), context)
+    predictions = execute(predict.STAGE, _params_of(predict.STAGE, params, masks=masks.artifact, model=model), context)
+    return [masks, predictions, execute(fit_surrogate.STAGE, _params_of(fit_surrogate.STAGE, params, predictions=predictions.artifact), context)]
+
+
+def _rounds(params: Any, segments: Artifact, model: Artifact, context: Context) -> list[Result]:
+    """Double the samples of those pictures whose explanation may still change; what was predicted before is taken over."""
+    samples = params.samples
+    first = dataclasses.replace(params, confidence=None)
+    results, confidence, most = _round(first, segments, model, context), params.confidence or perturb.CONFIDENCE, params.max_samples or MOST_SAMPLES
+    while True:
+        surrogates = results[-1].artifact
+        stable = perturb.stable_pictures(surrogates, confidence)
+        context.console.note(f"{int(stable.sum())} of {len(stable)} explanations are stable with up to {samples} samples")
+        if stable.all() or samples >= most:
+            return results
+        samples = min(2 * samples, most)
+        results += _round(params, segments, model, context, samples=samples, after=f"surrogates/{surrogates.id}", confidence=confidence)
 
 
 def _dataset(params: Any, model: Artifact, context: Context) -> Artifact:
@@ -70,12 +108,10 @@ def _dataset(params: Any, model: Artifact, context: Context) -> Artifact:
     return execute(preprocess.STAGE, preprocess.Params(source=[Path(params.source)], size=size), context).artifact
 
 
-def _params_of(stage: Stage, params: Any, before: Artifact, model: Artifact) -> Any:
-    """Return one stage's parameters: the artifact before it, the model, and the options it shares with `explain`."""
-    given = {each.name: getattr(params, each.name) for each in dataclasses.fields(stage.params) if hasattr(params, each.name)}
-    for name, kinds in inputs_of(stage.params).items():
-        given[name] = f"{model.kind}/{model.id}" if kinds == ("models",) else f"{before.kind}/{before.id}"
-    return stage.params(**given)
+def _params_of(stage: Stage, params: Any, **inputs: Artifact) -> Any:
+    """Return one stage's parameters: its inputs, and the options it shares with `explain`."""
+    given = {each.name: getattr(params, each.name) for each in dataclasses.fields(stage.params) if hasattr(params, each.name) and each.name not in inputs}
+    return stage.params(**given, **{name: f"{each.kind}/{each.id}" for name, each in inputs.items()})
 
 
 COMMAND = Command("explain", Params, run, __doc__ or "", named=True)

@@ -48,6 +48,7 @@ SLOW_FILLS = ("inpaint",)
 """Worth a process of their own for each picture."""
 FROM_FILE = "image"
 BITS = 8
+CONFIDENCE = 0.95
 DESIGN_HELP = "How masks are drawn: " + "; ".join(f"{name}: {what}" for name, what in DESIGNS.items()) + "."
 FILL_NAMES = "|".join(f"{name}:FILE" if name == FROM_FILE else name for name in FILLS)
 FILL_HELP = (
@@ -67,6 +68,15 @@ class Params:
     fill: Annotated[str, Option(metavar=FILL_NAMES, help=FILL_HELP)] = "mean"
     fill_sigma: Annotated[float | None, Option(min=0.1, show_default=False, help="Standard deviation of the blur, in pixels; larger hides more. [default: a tenth of the picture's side]")] = None
     seed: Annotated[int, Option(help="Seed of the masks, and of noise.")] = 0
+    after: Annotated[
+        str | None,
+        Option(metavar="SURROGATES", show_default=False, help="Only pictures whose explanation is not stable in these surrogates get --samples; the others keep as many as they had."),
+        Input(("surrogates",)),
+    ] = None
+    confidence: Annotated[
+        float | None,
+        Option(min=0.5, max=0.999, show_default=False, help=f"Chance that another run would find the same strongest segments, from which on a picture is stable. [default: {CONFIDENCE:g}]"),
+    ] = None
     workers: Annotated[int | None, Option(min=1, show_default=False, help=f"Parallel processes, for {' and '.join(SLOW_FILLS)}. [default: one per core]"), Execution()] = None
 
 
@@ -79,6 +89,12 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     fill, file = fill_of(params.fill)
     sigma = _sigma(params, fill, size)
     parameters = {**results_of(params), "fill": fill, "fill_sigma": sigma}
+    before = inputs.get("after")
+    if before is not None:
+        _check_after(before, segments, parameters)
+        parameters["confidence"] = params.confidence or CONFIDENCE
+    elif params.confidence is not None:
+        raise CommandLineError(f"--confidence {params.confidence} is about pictures that are stable already; name their surrogates with --after.")
 
     @cache
     def picture() -> NDArray[np.uint8] | None:
@@ -88,7 +104,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         import numpy as np
 
         picture()
-        used = _rows_in_use(params, segments)
+        used = _rows_in_use(params, segments, before)
         n_bytes = -(-int(segments.read("n_segments").max()) // BITS)
         arrays = {
             "masks": ArraySpec("uint8", (segments.n, max(used), n_bytes), ("picture", "sample", "byte")),
@@ -176,14 +192,45 @@ def _mean_colour(dataset: Artifact) -> list[int]:
     return [round(float(each)) for each in total / (chosen.sum() * int(dataset.facts["size"]) ** 2)]
 
 
-def _rows_in_use(params: Params, segments: Artifact) -> list[int]:
+def _check_after(before: Artifact, segments: Artifact, parameters: Mapping[str, Any]) -> None:
+    """Raise when some surrogates are not what these masks would go on from."""
+    if before.input("segments").content != segments.content:
+        raise FacelimeError(f"surrogates/{before.id} are of other segments than segments/{segments.id}; give --after surrogates of these.")
+    masks = before.input("masks").parameters
+    other = next((name for name in ("design", "probability", "fill", "fill_sigma", "seed") if masks[name] != parameters[name]), None)
+    if other is not None:
+        raise FacelimeError(f"surrogates/{before.id} were made with --{other.replace('_', '-')} {masks[other]}, not {parameters[other]}; only --samples can change with --after.")
+
+
+def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_]:
+    """Return for each picture whether more samples would change nothing that its explanation says: (N,) bool.
+
+    For its most probable class: the strongest segments would be the same again with this chance (or nothing moves, so that there are none), and the verdict asks for
+    no more samples.
+    """
+    import numpy as np
+
+    from facelime_cli.core.verdict import NEEDS_MORE
+
+    predictions = surrogates.input("predictions")
+    found = []
+    for row in range(surrogates.n):
+        one = slice(row, row + 1)
+        c = int(predictions.read("probabilities", one)[0, 0].argmax())
+        repeat, verdict = float(surrogates.read("topk_repeat", one)[0, c]), str(surrogates.read("verdict", one)[0, c])
+        found.append(not verdict.startswith(NEEDS_MORE) and not repeat < confidence)
+    return np.array(found)
+
+
+def _rows_in_use(params: Params, segments: Artifact, before: Artifact | None) -> list[int]:
     """Return how many masks each picture needs; a picture that the design cannot serve is named."""
     from facelime_cli.core.masks import rows_in_use
 
+    kept = [0] * segments.n if before is None else (before.input("masks").read("n_samples") * stable_pictures(before, params.confidence or CONFIDENCE)).tolist()
     used = []
-    for picture_id, count in zip(segments.texts("id"), segments.read("n_segments"), strict=True):
+    for picture_id, count, enough in zip(segments.texts("id"), segments.read("n_segments"), kept, strict=True):
         try:
-            used.append(rows_in_use(params.design, params.samples, int(count)))
+            used.append(rows_in_use(params.design, enough or params.samples, int(count)))
         except FacelimeError as why:
             raise FacelimeError(f"{picture_id}: {why}.") from why
     return used
