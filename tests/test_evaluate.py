@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn import metrics as sk
 
 from facelime_cli.core import metrics
 from facelime_cli.core.faces import draw
+from facelime_cli.stages.evaluate import explain_command
 
 SIZE = 24
 
@@ -135,6 +137,17 @@ def test_the_reference_is_on_stdout_and_the_table_beside_it(run):
     assert result.stdout == run.artifact("evaluate", "weak").id + "\n"
     assert "balanced accuracy" in result.stderr
     assert run("evaluate", "weak", "--quiet").stderr == ""
+
+
+def test_the_command_under_the_mistakes_works_for_any_name(chain, tmp_path):
+    run = chain.facelime
+    for name in ("a, b", 'c "d"'):
+        Image.fromarray(draw(2, len(name), SIZE, flushed=True).image).save(tmp_path / f"{name}.png")
+    data = run.artifact("preprocess", tmp_path, "--size", 48)
+    command = explain_command(data, chain["finetune"], [{"id": name} for name in data.texts("id")])
+    words = shlex.split(command)
+    segments = run.artifact("segment", data.id, "--images", words[words.index("--images") + 1], "--method", "slic", "--segments", 5)
+    assert segments.texts("id") == data.texts("id")
 
 
 class TestSeenInTraining:

@@ -17,7 +17,7 @@ from facelime_cli.console import Answer
 from facelime_cli.errors import FacelimeError
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Command, Context, execute
-from facelime_cli.stages import explain, finetune, preprocess
+from facelime_cli.stages import explain, finetune, preprocess, segment
 
 if TYPE_CHECKING:
     from facelime_cli.store import Artifact
@@ -56,7 +56,7 @@ def run(params: Params, context: Context) -> Answer:
     model = execute(finetune.STAGE, finetune.Params(dataset=_reference(dataset), backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE), replace(context, name="demo-cnn")).artifact
     console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {SAMPLES} samples each")
     chosen = _choose(dataset)
-    result = explain.explain(explain.Params(source=_reference(dataset), model=_reference(model), method="slic", segments=SEGMENTS, fill=FILL, images=",".join(chosen), samples=SAMPLES), context)
+    result = explain.explain(explain.Params(source=_reference(dataset), model=_reference(model), method="slic", segments=SEGMENTS, fill=FILL, images=segment.listing(chosen), samples=SAMPLES), context)
     return _answer(result.json(), result.artifact, model)
 
 

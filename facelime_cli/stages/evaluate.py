@@ -20,6 +20,7 @@ from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
 from facelime_cli.stages.finetune import checked_fold, reader, split_of
 from facelime_cli.stages.predict import check_size
+from facelime_cli.stages.segment import listing
 from facelime_cli.store import ArraySpec, Layout
 
 if TYPE_CHECKING:
@@ -377,7 +378,7 @@ def explain_command(dataset: Artifact, model: Artifact, mistakes: Sequence[Mappi
     """Return the command that explains the mistakes, to be copied into a shell."""
     import shlex
 
-    return shlex.join(["facelime", "explain", f"datasets/{dataset.id}", "--model", f"models/{model.id}", "--images", ",".join(each["id"] for each in mistakes)]) if mistakes else ""
+    return shlex.join(["facelime", "explain", f"datasets/{dataset.id}", "--model", f"models/{model.id}", "--images", listing(each["id"] for each in mistakes)]) if mistakes else ""
 
 
 def _save(artifact: Artifact, name: str, figure: Figure) -> list[str]:

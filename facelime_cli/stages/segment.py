@@ -6,6 +6,8 @@ any other of them for a number. Named zones of a face or of the lungs can be kep
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from facelime_cli.store import ArraySpec, Layout
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -94,7 +96,9 @@ class Params:
 
     dataset: Annotated[str, Argument(metavar="DATASET", help="Dataset, or - to read it from standard input.", show_default=False), Input(("datasets",))]
     split: Annotated[str | None, Choice(PARTS), Option(help="Only the pictures of this part. [default: all]", show_default=False), Execution()] = None
-    images: Annotated[str | None, Option(metavar="ID,…", help="Only these pictures, by id or by the last part of it. [default: all]", show_default=False), Execution()] = None
+    images: Annotated[
+        str | None, Option(metavar="ID,…", help="Only these pictures, by id or its last part; one with a comma in double quotes. [default: all]", show_default=False), Execution()
+    ] = None
     first: Annotated[int | None, Option(min=1, metavar="N", help="Only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
     preset: Annotated[str | None, Choice(tuple(PRESETS)), Option(show_default=False, help=f"Method and parameters for one kind of picture, which other options change. {_presets()}.")] = None
     method: Annotated[str | None, Choice(tuple(METHODS)), Option(show_default=False, help=f"How to segment. [default: the preset's, else {DEFAULT_METHOD}]")] = None
@@ -250,7 +254,7 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         if not rows:
             raise FacelimeError(f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} part; leave --split out, or preprocess with another --split.")
     if params.images is not None:
-        wanted = [_row_of(name.strip(), ids) for name in params.images.split(",") if name.strip()]
+        wanted = [_row_of(name.strip(), ids) for name in listed(params.images) if name.strip()]
         if not wanted:
             raise CommandLineError(f"--images {params.images!r} names no picture; give ids with commas between them.")
         left = set(rows)
@@ -259,6 +263,24 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
             raise FacelimeError(f"{gone[0]} is not in the {params.split or ''} part; leave --split out.")
         rows = sorted(set(wanted))
     return rows[: params.first]
+
+
+def listed(text: str) -> list[str]:
+    """Return the names in a list with commas between them; a name that holds one stands in double quotes.
+
+    Examples
+    --------
+    >>> listed('a, "b, c",d')
+    ['a', 'b, c', 'd']
+    """
+    return next(csv.reader([text], skipinitialspace=True), [])
+
+
+def listing(names: Iterable[str]) -> str:
+    """Return names as `listed` reads them."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="").writerow(names)
+    return stream.getvalue()
 
 
 def _row_of(name: str, ids: list[str]) -> int:

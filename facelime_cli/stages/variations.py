@@ -25,7 +25,7 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
     segments, masks, predictions, model = (first.input(kind) for kind in ("segments", "masks", "predictions", "models"))
     made = segments
     if changes.get("segment"):
-        params = segment.Params(dataset=_reference(segments.input("datasets")), images=",".join(segments.texts("id")), **changes["segment"])
+        params = segment.Params(dataset=_reference(segments.input("datasets")), images=segment.listing(segments.texts("id")), **changes["segment"])
         made = execute(segment.STAGE, params, unnamed).artifact
     made = execute(perturb.STAGE, perturb.Params(segmentation=_reference(made), **_parameters(perturb.STAGE, masks, changes.get("perturb", {}))), unnamed).artifact
     made = execute(predict.STAGE, predict.Params(masks=_reference(made), model=_reference(model), batch_size=predictions.layout["execution"]["batch_size"]), unnamed).artifact
