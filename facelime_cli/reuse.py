@@ -18,11 +18,13 @@ GONE = (FacelimeError, FileNotFoundError)
 
 
 class Donors:
-    """The other predictions of the same model on masks of the same segments; `taken` counts the evaluations taken from each."""
+    """The other predictions of the same model on masks of the same segments, those of most samples first; `taken` counts the evaluations taken from each."""
 
     def __init__(self, artifact: Artifact, masks: Artifact) -> None:
         self._masks = masks
-        self._found = [(each, its_masks) for each in artifact.store.artifacts(("predictions",)) if each.id != artifact.id for its_masks in _masks_of(each, artifact, masks)]
+        others = [each for each in artifact.store.artifacts(("predictions",)) if each.id != artifact.id]
+        found = [(each, its_masks) for each in others for its_masks in _masks_of(each, artifact, masks)]
+        self._found = sorted(found, key=lambda pair: pair[0].layout["arrays"]["probabilities"]["shape"][1], reverse=True)
         self.taken: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
