@@ -64,7 +64,7 @@ def units_of(masks: NDArray[np.bool_], blocks: NDArray[np.int32]) -> Units:
     """Return the unit of each row: a mask and its complement in the same block are one, all other rows are independent.
 
     In a block of the `balanced` design, rows that are no complements depend on each other so little (two of them agree in half of the columns, as independent ones
-    do on average) that errors by pair are right: 94-95 % of nominal 95 % intervals hold, and there are far too few blocks for errors by block.
+    do on average) that errors by pair are right: 94 to 96 % of nominal 95 % intervals hold, and there are far too few blocks for errors by block.
 
     Parameters
     ----------
