@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601), as Pillow's own conversion to grey."""
+UNLOADABLE = (ValueError, TypeError, OSError, KeyError, AttributeError, zipfile.BadZipFile)
+"""What Keras raises for a file that is not what it should be."""
 SUM_TOLERANCE = 1e-3
 RANGE_TOLERANCE = 1e-6
 BOTH_SIDES = 2
@@ -38,6 +40,9 @@ PASSING_LAYERS = {"Reshape", "Flatten", "Dropout", "Identity"}
 
 class DeviceMemoryError(FacelimeError):
     """A batch did not fit into the device's memory."""
+
+    def __init__(self) -> None:
+        super().__init__("the device's memory is too small for a batch of this size; repeat the command with a smaller --batch-size.")
 
 
 def keras() -> Any:
@@ -276,6 +281,45 @@ def check_layers(backbone: Any, layers: str) -> int:
     return count
 
 
+def computes_in_float16(network: Any) -> bool:
+    """Whether a layer of a network, or of a network in it, computes with float16, whose small gradients need a scaled loss."""
+    return any(getattr(layer, "compute_dtype", "") == "float16" for layer in network._flatten_layers())  # noqa: SLF001 - Keras has no public way to all layers within layers
+
+
+@contextlib.contextmanager
+def memory_errors_named() -> Iterator[None]:
+    """Turn what a backend raises when a batch does not fit into the device's memory into our own error."""
+    error, words = _MEMORY_ERRORS[keras().backend.backend()]()
+    try:
+        yield
+    except error as why:
+        if words in str(why):
+            raise DeviceMemoryError from why
+        raise
+
+
+def _tensorflow_memory_error() -> tuple[type[Exception], str]:
+    import tensorflow as tf
+
+    return tf.errors.ResourceExhaustedError, ""
+
+
+def _jax_memory_error() -> tuple[type[Exception], str]:
+    import jax
+
+    return jax.errors.JaxRuntimeError, "RESOURCE_EXHAUSTED"
+
+
+def _torch_memory_error() -> tuple[type[Exception], str]:
+    import torch
+
+    return torch.OutOfMemoryError, ""
+
+
+_MEMORY_ERRORS: dict[str, Callable[[], tuple[type[Exception], str]]] = {"tensorflow": _tensorflow_memory_error, "jax": _jax_memory_error, "torch": _torch_memory_error}
+"""What each backend raises for want of memory, and the words that tell it from other errors."""
+
+
 def augmented(network: Any, amounts: Mapping[str, Any], seed: int) -> Any:
     """Return a network that changes each picture at random before it answers, in training only; its weights are those of the network.
 
@@ -301,9 +345,9 @@ _AUGMENTERS: dict[str, Callable[[Any, Any, int], Any]] = {
     "shear": lambda layers, slope, seed: layers.RandomShear(slope, slope, fill_mode="nearest", seed=seed),
     "zoom": lambda layers, share, seed: layers.RandomZoom((-share, share), fill_mode="nearest", seed=seed),
     "flip": lambda layers, sides, seed: layers.RandomFlip(FLIPS[sides], seed=seed),
-    "contrast": lambda layers, share, seed: layers.RandomContrast(share, seed=seed),
+    "contrast": lambda layers, share, seed: layers.RandomContrast((share, share), seed=seed),  # Keras takes a single number for (0, number)
     "brightness": lambda layers, share, seed: layers.RandomBrightness(share, seed=seed),
-    "hue": lambda layers, share, seed: layers.RandomHue(share, seed=seed),
+    "hue": lambda layers, share, seed: layers.RandomHue(2 * share, seed=seed),  # Keras takes 1 for half of the circle
 }
 """One entry for each of `recipes.AUGMENTATIONS`."""
 
@@ -330,11 +374,11 @@ def _load_base(base: Any, build_it: Callable[..., Any], file: str) -> None:
     """Load a weights file that was saved with or without the top."""
     try:
         base.load_weights(file)
-    except (ValueError, KeyError, OSError) as without:
+    except UNLOADABLE as without:
         whole = build_it(weights=None)
         try:
             whole.load_weights(file)
-        except (ValueError, KeyError, OSError) as why:
+        except UNLOADABLE as why:
             raise FacelimeError(f"{file} does not hold weights of {base.name} ({_first_line(why)}); give a .weights.h5 file of this network, with its top of 1000 classes or without.") from without
         base.set_weights(whole.get_weights()[: len(base.get_weights())])
 
@@ -440,7 +484,7 @@ def load(path: Path) -> Any:
     """Load a saved network; code inside the file is refused."""
     try:
         return keras().models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError, AttributeError, zipfile.BadZipFile) as why:
+    except UNLOADABLE as why:
         raise BrokenError(f"{path} cannot be loaded as a Keras model ({_first_line(why)}); give a .keras or .h5 file of a whole model, or --backbone NAME for a file of weights alone.") from why
 
 
@@ -462,7 +506,7 @@ def application_with_weights(backbone: str, file: Path, n_classes: int, size: in
         raise FacelimeError(f"{backbone} cannot be built for {size} pixels ({_first_line(why)}); choose another --size.") from why
     try:
         network.load_weights(file)
-    except (ValueError, KeyError, OSError) as why:
+    except UNLOADABLE as why:
         raise FacelimeError(f"{file} does not fit {backbone} with {n_classes} classes ({_first_line(why)}); the number of classes is that of --classes.") from why
     return network
 
@@ -512,10 +556,8 @@ def _compile_tensorflow(compose: Callable[..., Any], network: Any) -> Callable[.
     function = tf.function(lambda *arrays: network(fused(*arrays), training=False), autograph=False)
 
     def run(*arrays: Any) -> NDArray[np.float32]:
-        try:
+        with memory_errors_named():
             return np.asarray(function(*(tf.convert_to_tensor(array) for array in arrays)))
-        except tf.errors.ResourceExhaustedError as why:
-            raise DeviceMemoryError from why
 
     return run
 
@@ -533,12 +575,8 @@ def _compile_jax(compose: Callable[..., Any], network: Any) -> Callable[..., NDA
     values = [each.value for each in network.variables]
 
     def run(*arrays: Any) -> NDArray[np.float32]:
-        try:
+        with memory_errors_named():
             return np.asarray(function(values, *arrays))
-        except jax.errors.JaxRuntimeError as why:
-            if "RESOURCE_EXHAUSTED" in str(why):
-                raise DeviceMemoryError from why
-            raise
 
     return run
 
@@ -549,12 +587,9 @@ def _compile_torch(compose: Callable[..., Any], network: Any) -> Callable[..., N
     ops = keras().ops
 
     def run(*arrays: Any) -> NDArray[np.float32]:
-        try:
-            with torch.inference_mode():
-                tensors = (ops.convert_to_tensor(array) for array in arrays)
-                return np.asarray(ops.convert_to_numpy(network(compose(*tensors), training=False)))
-        except torch.OutOfMemoryError as why:
-            raise DeviceMemoryError from why
+        with memory_errors_named(), torch.inference_mode():
+            tensors = (ops.convert_to_tensor(array) for array in arrays)
+            return np.asarray(ops.convert_to_numpy(network(compose(*tensors), training=False)))
 
     return run
 

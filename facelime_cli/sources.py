@@ -103,17 +103,28 @@ def _of(source: Path) -> list[Entry]:
         return [Entry(source.stem, source)]
     files = [(path.relative_to(source), path) for path in picture_files(source)]
     tops = {relative.parts[0] for relative, _ in files if len(relative.parts) > 1}
-    parted = bool(tops) and tops <= set(PART_FOLDERS) and all(len(relative.parts) > 2 for relative, _ in files)  # noqa: PLR2004 - part, class, file
+    parted = _is_parted(source, files, tops)
     level = 1 if parted else 0
     return [
         Entry(
             relative.with_suffix("").as_posix(),
             path,
             label=relative.parts[level] if len(relative.parts) > level + 1 else None,
-            part=PART_FOLDERS[relative.parts[0]] if parted else NO_PART,
+            part=PART_FOLDERS[relative.parts[0].lower()] if parted else NO_PART,
         )
         for relative, path in files
     ]
+
+
+def _is_parted(source: Path, files: Sequence[tuple[Path, Path]], tops: set[str]) -> bool:
+    """Whether a folder is divided already, into train, val and test folders with a folder per class in each; half of that is an error."""
+    parts = {top for top in tops if top.lower() in PART_FOLDERS}
+    if len(parts) < 2 and parts != tops:  # noqa: PLR2004 - one class may be called «test»
+        return False
+    stray = next((relative for relative, _ in files if relative.parts[0] not in parts or len(relative.parts) < 3), None)  # noqa: PLR2004 - part, class, file
+    if stray is not None and len(parts) > 1:
+        raise FacelimeError(f"{source} has the folders {', '.join(sorted(parts))}, but {stray} lies in no class folder of one of them; move it, or give a folder per class alone.")
+    return bool(parts) and stray is None
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:

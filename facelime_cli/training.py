@@ -7,14 +7,14 @@ import io
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelime_cli.errors import BrokenError, FacelimeError, StopRequested
 from facelime_cli.files import write_whole
-from facelime_cli.network import keras
+from facelime_cli.network import computes_in_float16, keras, memory_errors_named
 from facelime_cli.recipes import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -76,12 +76,16 @@ class Training:
 
 @dataclass
 class Progress:
-    """How far a training is: what a checkpoint holds beside the weights. `best` is the least monitored loss of any phase so far."""
+    """How far a training is: what a checkpoint holds beside the weights.
+
+    `best` is the least monitored loss of any phase so far, `running` the mean figures of the steps of an epoch that is not over.
+    """
 
     phase: int = 0
     epoch: int = 0
     step: int = 0
     best: float = math.inf
+    running: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -128,7 +132,7 @@ def _read(path: Path) -> list[NDArray[Any]]:
 def train(network: Any, phases: Sequence[Phase], how: Training, checkpoints: Checkpoints, said: Callable[[str], None], advance: Callable[[int], None]) -> list[dict[str, float]]:
     """Fit a network phase after phase with cross-entropy; the weights of the epoch with the least validation loss stay.
 
-    A stop keeps the step it came at; an epoch that was stopped in its middle counts its remaining steps alone in its loss.
+    A stop keeps the step it came at, wherever it comes.
 
     Returns
     -------
@@ -141,6 +145,7 @@ def train(network: Any, phases: Sequence[Phase], how: Training, checkpoints: Che
         run.begin(values)
         run.fit(said)
         values = []
+    network.set_weights(checkpoints.best())
     return progress.history
 
 
@@ -159,7 +164,9 @@ class _Run:
         phase.begin()
         model = phase.model
         optimizer = getattr(k.optimizers, OPTIMIZERS[self._how.optimizer])(phase.learning_rate)
-        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        if computes_in_float16(model):  # small gradients would become 0
+            optimizer = k.optimizers.LossScaleOptimizer(optimizer)
+        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], auto_scale_loss=False)
         model.optimizer.build(model.trainable_variables)
         if self._progress.phase and not values:
             self._network.set_weights(self._checkpoints.best())
@@ -176,58 +183,69 @@ class _Run:
     def fit(self, said: Callable[[str], None]) -> None:
         """Train epoch by epoch, as long as the loss still falls."""
         progress, phase = self._progress, self._phase
-        while progress.epoch < phase.epochs and not has_stalled(self._losses(), self._how.patience):
-            row = self._epoch()
-            progress.history.append(row)
-            if row[self._monitored] < progress.best:
-                progress.best = row[self._monitored]
-                self._checkpoints.keep_best(self._network.get_weights())
-            progress.epoch, progress.step = progress.epoch + 1, 0
-            self._keep()
-            words = ", ".join(f"{name.replace('val_', 'validation ')} {value:.3f}" for name, value in row.items() if name.endswith(("loss", "accuracy")))
-            said(f"epoch {progress.epoch} of {phase.epochs}: {words}")
+        with self._kept_when_stopped():
+            while progress.epoch < phase.epochs and not has_stalled(self._losses(), self._how.patience):
+                row = self._epoch()
+                best = min(progress.best, row[self._monitored])
+                if best < progress.best:
+                    self._checkpoints.keep_best(self._network.get_weights())
+                # In one go: a stop finds either all of it or nothing.
+                vars(progress).update(best=best, epoch=progress.epoch + 1, step=0, running={}, history=[*progress.history, row])
+                self._keep()
+                words = ", ".join(f"{name.replace('val_', 'validation ')} {value:.3f}" for name, value in row.items() if name.endswith(("loss", "accuracy")))
+                said(f"epoch {progress.epoch} of {phase.epochs}: {words}")
         if progress.epoch < phase.epochs:
             said(f"ended early: {self._monitored.replace('val_', 'validation ')} has not fallen for {self._how.patience} epochs")
-        self._network.set_weights(self._checkpoints.best())
+        self._checkpoints.save(replace(progress, phase=progress.phase + 1, epoch=0), [])
         progress.phase, progress.epoch = progress.phase + 1, 0
-        self._checkpoints.save(progress, [])
 
     def _losses(self) -> list[float]:
         return [row[self._monitored] for row in self._progress.history if row["phase"] == self._progress.phase + 1]
 
     def _epoch(self) -> dict[str, float]:
-        """Train one epoch, or what is left of it."""
-        k, how, phase, progress = keras(), self._how, self._phase, self._progress
+        """Train one epoch, or what is left of it, and measure it on the validation part."""
+        how, phase, progress = self._how, self._phase, self._progress
         rate = SCHEDULES[how.schedule](phase.learning_rate, progress.epoch, phase.epochs, self._losses())
         phase.model.optimizer.learning_rate = rate
         steps = how.steps(phase.train)
-        rows = order(phase.train.labels, progress.epoch, how, steps)[progress.step * how.batch_size :]
-        callbacks = [k.callbacks.TerminateOnNaN(), k.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: self._stepped())]
-        validation = _batches(phase.validation, how.batch_size, np.arange(len(phase.validation.rows))) if len(phase.validation.rows) else None
-        with self._kept_when_stopped():
-            done = phase.model.fit(
-                _batches(phase.train, how.batch_size, rows),
-                validation_data=validation,
-                class_weight=how.class_weights,
-                callbacks=callbacks,
-                shuffle=False,  # Keras would change the order of the batches, and a restart could not tell which were done
-                verbose=0,
-            )
-        figures = {name: float(values[-1]) for name, values in done.history.items()}
+        if progress.step < steps:
+            self._train(order(phase.train.labels, progress.epoch, how, steps)[progress.step * how.batch_size :])
+        figures = dict(progress.running)
+        if len(phase.validation.rows):
+            batches = _batches(phase.validation, how.batch_size, np.arange(len(phase.validation.rows)))
+            figures |= {f"val_{name}": float(value) for name, value in phase.model.evaluate(batches, verbose=0, return_dict=True).items()}
         if not all(map(math.isfinite, figures.values())):
-            raise FacelimeError(f"training diverged: the loss is no number any more; repeat it with a --learning-rate lower than {phase.learning_rate:g}.")
+            raise self._diverged()
         return {"phase": progress.phase + 1, "epoch": progress.epoch + 1, "learning_rate": rate, **figures}
 
-    def _stepped(self) -> None:
-        self._progress.step += 1
-        self._advance(1)
-        if time.monotonic() - self._saved >= self._how.checkpoint_seconds:
-            self._keep()
+    def _train(self, places: NDArray[np.int64]) -> None:
+        k, done, before = keras(), self._progress.step, dict(self._progress.running)
+
+        def stepped(_: int, logs: dict[str, float]) -> None:
+            """Count a step; Keras' figures are means since the call began."""
+            step = self._progress.step + 1
+            running = {name: (before.get(name, 0.0) * done + float(value) * (step - done)) / step for name, value in logs.items()}
+            vars(self._progress).update(step=step, running=running)
+            self._advance(1)
+            if time.monotonic() - self._saved >= self._how.checkpoint_seconds:
+                self._keep()
+
+        self._phase.model.fit(
+            _batches(self._phase.train, self._how.batch_size, places),
+            class_weight=self._how.class_weights,
+            callbacks=[k.callbacks.TerminateOnNaN(), k.callbacks.LambdaCallback(on_train_batch_end=stepped)],
+            shuffle=False,  # Keras would change the order of the batches, and a restart could not tell which were done
+            verbose=0,
+        )
+
+    def _diverged(self) -> FacelimeError:
+        return FacelimeError(f"training diverged: the loss is no number any more; repeat it with a --learning-rate lower than {self._phase.learning_rate:g}.")
 
     @contextlib.contextmanager
     def _kept_when_stopped(self) -> Iterator[None]:
         try:
-            yield
+            with memory_errors_named():
+                yield
         except StopRequested:
             self._keep()
             raise

@@ -137,6 +137,37 @@ def test_the_reference_is_on_stdout_and_the_table_beside_it(run):
     assert run("evaluate", "weak", "--quiet").stderr == ""
 
 
+class TestSeenInTraining:
+    def test_the_training_part_is_said_to_be_one(self, run):
+        result = run("evaluate", "weak", "--split", "all")
+        n = len(run_part(run))
+        assert f"the model was trained on {(run_part(run) == 0).sum()} of these {n} pictures" in result.stderr
+        page = (run.artifact("evaluate", "weak", "--split", "all").path / "index.html").read_text()
+        assert "The model was trained on" in page
+        assert run.json("evaluate", "weak", "--split", "test")["seen_in_training"] == {"pictures": 0, "of_a_trained_group": 0, "sentence": None}
+
+    def test_the_same_pictures_under_other_names(self, run, tabled, tmp_path):
+        """Copies of two training pictures and one of a test picture, in a dataset of their own."""
+        own = run.artifact("evaluate", "weak").input("datasets")
+        split, ids, labels = own.read("split"), own.texts("id"), own.read("labels")
+        for place, row in enumerate([*np.flatnonzero(split == 0)[:2], np.flatnonzero(split == 2)[0]]):
+            folder = tmp_path / own.facts["classes"][labels[row]]
+            folder.mkdir(exist_ok=True)
+            (folder / f"copy{place}.png").write_bytes((tabled / f"{ids[row]}.png").read_bytes())
+        (tmp_path / "rosacea").mkdir(exist_ok=True)
+        other = run.artifact("preprocess", tmp_path, "--size", SIZE)
+        found = run.json("evaluate", "weak", "--dataset", other.id, "--split", "all")["seen_in_training"]
+        assert found["pictures"] == 2
+
+    def test_other_pictures_of_a_trained_patient(self, run, tabled):
+        words = ["--table", tabled / "table.csv", "--label-column", "dx", "--group-column", "patient", "--size", SIZE, "--split", "40:30:30", "--seed", 5, "--contrast", 0.9]
+        other = run.artifact("preprocess", tabled, *words)
+        found = run.json("evaluate", "weak", "--dataset", other.id)["seen_in_training"]
+        assert found["pictures"] == 0
+        assert found["of_a_trained_group"] > 0
+        assert "patient or lesion" in found["sentence"]
+
+
 class TestWrong:
     def test_another_dataset_needs_the_same_classes(self, run, tmp_path):
         for name in ("normal", "psoriasis"):
@@ -216,9 +247,25 @@ class TestMetrics:
             true, said = labels[drawn], probabilities[drawn].argmax(axis=1)
             assert found["accuracy"][place] == pytest.approx(sk.accuracy_score(true, said))
             assert found["balanced_accuracy"][place] == pytest.approx(sk.balanced_accuracy_score(true, said))
-            assert found["macro_f1"][place] == pytest.approx(sk.f1_score(true, said, average="macro", labels=[0, 1, 2], zero_division=0))
+            assert found["macro_f1"][place] == pytest.approx(sk.f1_score(true, said, average="macro", zero_division=0))
             if len(set(true)) == 3:
                 assert found["auc"][place] == pytest.approx(np.mean([sk.roc_auc_score(true == c, probabilities[drawn][:, c]) for c in range(3)]))
+
+    @pytest.mark.parametrize(("labels", "said"), [([0, 0, 0], [0, 0, 0]), ([0, 0, 1], [0, 2, 2]), ([2, 1, 1], [2, 2, 2])])
+    def test_classes_that_do_not_occur(self, labels, said):
+        """As scikit-learn's own macro average, and no figure where there is nothing to count."""
+        labels, said = np.array(labels), np.array(said)
+        probabilities = np.eye(3, dtype=np.float32)[said]
+        found = metrics.figures(labels, probabilities, ["a", "b", "c"])
+        assert found["macro_f1"] == pytest.approx(sk.f1_score(labels, said, average="macro", zero_division=0))
+        for c, name in enumerate("abc"):
+            assert (found["recall"][name] is None) == (c not in labels)
+            assert (found["f1"][name] is None) == (c not in labels and c not in said)
+
+    def test_all_wrong_is_an_auc_of_nothing_not_of_none(self):
+        labels, probabilities = np.array([0, 0, 1, 1]), np.float32([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1], [0.8, 0.2]])
+        found = metrics.resampled(labels, probabilities, np.ones((3, 4), np.int16))
+        assert found["auc"].tolist() == [0, 0, 0]
 
     def test_a_class_without_pictures_has_no_auc(self):
         found = metrics.resampled(np.zeros(4, int), np.tile(np.float32([0.6, 0.4]), (4, 1)), metrics.rounds_by_group(list("abcd"), 5, 0))
@@ -249,3 +296,23 @@ class TestMetrics:
         assert found["recall"] is None
         assert found["precision"] is None
         assert found["specificity"] == 1.0
+
+
+def test_many_classes_and_odd_names(facelime, tmp_path):
+    """A network of 120 classes on pictures of two, one of them called as no formula may be: what does not occur is left out."""
+    for name in ("$^$", "class3"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            Image.fromarray(draw(1, number, SIZE, flushed=name == "$^$").image).save(tmp_path / name / f"{number}.png")
+    facelime.json("preprocess", tmp_path, "--size", SIZE, "--name", "odd")
+    import keras
+
+    net = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(120, activation="softmax")])
+    net.save(tmp_path / "many.keras")
+    (tmp_path / "names.txt").write_text("\n".join(["$^$", *(f"class{c}" for c in range(1, 120))]))
+    facelime.json("import-model", tmp_path / "many.keras", "--classes", f"@{tmp_path / 'names.txt'}", "--scaling", "0..1", "--name", "many")
+    artifact = facelime.artifact("evaluate", "many", "--dataset", "odd", "--split", "all", "--bootstrap", 100)
+    occurring = {"$^$", "class3"} | {f"class{c}" if c else "$^$" for c in artifact.read("probabilities").argmax(axis=1)}
+    assert set(artifact.facts["classes"]) == occurring
+    assert len(artifact.facts["confusion_matrix"]) == len(occurring)
+    assert artifact.read("probabilities").shape == (6, 120)

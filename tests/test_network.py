@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import skimage.color
 
 from facelime_cli import network
 from facelime_cli.backbones import BACKBONES
@@ -239,6 +240,24 @@ class TestBuild:
         assert np.array_equal(np.asarray(net(pictures, training=False)), pictures)
         assert np.abs(np.asarray(net(pictures, training=True)) - pictures).mean() > 1
 
+    def test_amounts_are_what_they_say(self, keras):
+        """Up to the amount, to both sides: contrast as a factor around 1, hue as a share of the circle, brightness as a share of white."""
+        inputs = keras.Input((8, 8, 3))
+        picture = np.zeros((400, 8, 8, 3), np.float32)
+        picture[:, :4] = (120, 60, 60)
+        picture[:, 4:] = (100, 50, 50)
+
+        def changed(**amounts):
+            return np.asarray(network.augmented(keras.Model(inputs, keras.layers.Identity()(inputs)), amounts, 3)(picture, training=True))
+
+        factors = np.ptp(changed(contrast=0.2)[..., 0].reshape(400, -1), axis=1) / 20
+        assert (factors.min(), factors.max()) == pytest.approx((0.8, 1.2), abs=0.01)
+        brighter = changed(brightness=0.1)[:, 0, 0, 0] - 120
+        assert (brighter.min(), brighter.max()) == pytest.approx((-25.5, 25.5), abs=0.5)
+        hue = skimage.color.rgb2hsv(changed(hue=0.1)[:, :1, :1] / 255)[..., 0].ravel()
+        hue = np.where(hue > 0.5, hue - 1, hue)
+        assert (hue.min(), hue.max()) == pytest.approx((-0.1, 0.1), abs=0.005)
+
     def test_mixed_precision_computes_with_sixteen_bits_and_answers_with_32(self, keras):
         built = network.build(Architecture("cnn-small", SIZE, 2, pooling="max"), "mixed")
         assert built.backbone.layers[0].compute_dtype == "bfloat16"
@@ -254,6 +273,11 @@ class TestBuild:
         keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save_weights(tmp_path / "x.weights.h5")
         with pytest.raises(FacelimeError, match="does not hold weights of"):
             network.build(Architecture("mobilenetv2", 96, 2, str(tmp_path / "x.weights.h5"), "all"))
+
+    def test_a_file_that_holds_no_weights(self, tmp_path):
+        (tmp_path / "junk.keras").write_text("junk")
+        with pytest.raises(FacelimeError, match="does not hold weights of"):
+            network.build(Architecture("mobilenetv2", 96, 2, str(tmp_path / "junk.keras"), "all"))
 
     def test_weights_with_their_top_serve_a_backbone(self, keras, tmp_path):
         whole = keras.applications.MobileNetV2(weights=None)

@@ -287,3 +287,40 @@ def test_a_kill_does_not_lose_the_first_look_at_the_files(facelime, tmp_path, mo
     assert "5 of 12 files cannot be read" in again.stderr
     assert Store(facelime.store).resolve(again.stdout.strip()).n == 7
     assert not kept.exists()
+
+
+def test_table_columns_with_names_that_no_array_can_have(facelime, lesions):
+    folder, rows = lesions
+    odd = ["..", "zarr.json", "", "a/b", "__x", "Age", "age"]
+    write_table(folder / "metadata.csv", [{**row, **dict.fromkeys(odd, "1")} for row in rows])
+    data = facelime.artifact(*words(folder))
+    assert len(data.facts["columns"]) == len(odd) + 1
+    assert {"a_b", "unnamed", "Age", "age_2"} <= set(data.facts["columns"])
+    assert all(data.read(f"table/{name}").shape == (data.n,) for name in data.facts["columns"])
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "VAL", "Test")])
+def test_part_folders_whatever_their_case(facelime, tmp_path, names):
+    for place, name in enumerate(names):
+        for label in "ab":
+            save(tmp_path / name / label / "x.png", np.full((20, 20, 3), 10 * place + 3, np.uint8))
+    data = facelime.artifact("preprocess", tmp_path, "--size", 16)
+    assert data.facts["classes"] == ["a", "b"]
+    assert sorted(data.read("split").tolist()) == [0, 0, 1, 1, 2, 2]
+
+
+def test_part_folders_with_something_beside_them(facelime, tmp_path):
+    for name in ("train/a", "train/b", "test/a", "test/b", "train"):
+        save(tmp_path / name / "x.png", np.full((20, 20, 3), len(name), np.uint8))
+    assert "no class folder" in facelime.fails("preprocess", tmp_path, "--size", 16)
+
+
+def test_pictures_without_a_class_are_in_no_part_that_could_leak(facelime, tmp_path):
+    rng = np.random.default_rng(3)
+    for number in range(10):
+        save(tmp_path / "ab"[number % 2] / f"{number}.png", rng.integers(0, 256, (20, 20, 3), dtype=np.uint8))
+    for number in range(0, 6, 2):
+        (tmp_path / f"beside{number}.png").write_bytes((tmp_path / "a" / f"{number}.png").read_bytes())
+    leaks = facelime.artifact("preprocess", tmp_path, "--size", 16).facts["leakage"]
+    assert leaks["exact"]["pairs"] == 3
+    assert (leaks["exact"]["across_parts"], leaks["exact"]["different_labels"]) == (0, 0)

@@ -209,6 +209,10 @@ def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, fac
         base = dataclasses.replace(base, surrogate="forward")
     if name == "weights":
         base = dataclasses.replace(base, backbone="mobilenetv2")
+    if name == "l2":
+        base = dataclasses.replace(base, head="8")
+    if name in {"fine_tune_layers", "fine_tune_rate"}:
+        base = dataclasses.replace(base, fine_tune_epochs=2)
     if name == "recipe":
         base, changes = dataclasses.replace(base, backbone="cnn-deep"), {"recipe": "pneumonia"}
     if name == "fold":

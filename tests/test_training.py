@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from facelime_cli import network, training
+from facelime_cli.console import Console
 from facelime_cli.network import Architecture, Part
 from facelime_cli.recipes import RECIPES, SCHEDULES, augmentation
+from facelime_cli.stage import Context
+from facelime_cli.store import Store
 from facelime_cli.training import Checkpoints, Phase, Training
 
 from .conftest import write_faces
@@ -80,7 +83,7 @@ class Stopped(training.StopRequested):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, 7, 13, 24])
+@pytest.mark.parametrize("stop", [5, 24, 30])
 def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop):
     """Two phases of 3 epochs of 5 steps: what is done is not done again, and the optimiser goes on as it was."""
     steps = []
@@ -103,12 +106,14 @@ def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop):
         run(until(stop))
     progress, values = Checkpoints(tmp_path).load()
     assert progress.phase * 15 + progress.epoch * 5 + progress.step == stop
+    assert progress.running["loss"] > 0
     assert values
     net, history = run(until(-1))
     assert len(steps) == 30
     assert [(row["phase"], row["epoch"]) for row in history] == [(phase, epoch) for phase in (1, 2) for epoch in (1, 2, 3)]
     (tmp_path / "whole").mkdir()
-    straight, _, _ = fit_two(part, tmp_path / "whole")
+    straight, wanted, _ = fit_two(part, tmp_path / "whole")
+    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in wanted], rel=1e-3)
     assert all(a == pytest.approx(b, abs=1e-3) for a, b in zip(net.get_weights(), straight.get_weights(), strict=True))
 
 
@@ -116,6 +121,46 @@ def fit_two(part, folder):
     built = network.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
     phases = [Phase(built.whole, part, part, 3, 1e-3), Phase(built.whole, part, part, 3, 1e-4)]
     return built.whole, training.train(built.whole, phases, Training(8, 0), Checkpoints(folder), lambda _: None, lambda _: None), phases
+
+
+def test_a_stop_after_the_last_epoch_does_not_lose_the_training(part, tmp_path):
+    """Figures and the saved network come after it; what is taken up again is the best epoch, not a fresh network."""
+    net, history, _ = fit(part, tmp_path, epochs=4)
+    again, same, _ = fit(part, tmp_path, epochs=4)
+    assert same == history
+    assert all(np.array_equal(a, b) for a, b in zip(net.get_weights(), again.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("moment", ["keep_best", "save"])
+def test_a_stop_while_an_epoch_is_kept_loses_nothing(part, tmp_path, monkeypatch, moment):
+    """Between the last step of an epoch and its checkpoint."""
+    original, calls = getattr(Checkpoints, moment), []
+
+    def stopped(self, *arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Stopped
+        original(self, *arguments)
+
+    monkeypatch.setattr(Checkpoints, moment, stopped)
+    with pytest.raises(Stopped):
+        fit(part, tmp_path, epochs=3, rate=1e-4)
+    progress, _ = Checkpoints(tmp_path).load()
+    assert progress.epoch * 5 + progress.step == 10
+    _, history, _ = fit(part, tmp_path, epochs=3, rate=1e-4)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+
+
+def test_float16_scales_its_loss(part, tmp_path, monkeypatch):
+    monkeypatch.setattr(network, "on_accelerator", lambda: True)
+    built = network.build(Architecture("ann", SIZE, 2, pooling="flatten", head=(10,)), "mixed")
+    augmented = network.augmented(built.whole, {"flip": "both"}, 0)
+    for place, model in enumerate((built.whole, augmented, built.head)):
+        assert network.computes_in_float16(model)
+        run = training._Run(built.whole, Phase(model, part, part, 1, 1e-3), Training(8, 0), Checkpoints(tmp_path), training.Progress(), lambda _: None)
+        run.begin([])
+        assert type(model.optimizer).__name__ == "LossScaleOptimizer", place
+    assert not network.computes_in_float16(network.build(Architecture("ann", SIZE, 2, pooling="flatten", head=(10,))).whole)
 
 
 def test_a_checkpoint_within_an_epoch(part, tmp_path):
@@ -180,6 +225,9 @@ class TestCommand:
             ("--dropout", "0.1,0.1", 1),
             ("--fine-tune-layers", "few", 2),
             ("--fold", "1", 1),
+            ("--l2", "0.1", 2),
+            ("--fine-tune-layers", "2", 2),
+            ("--fine-tune-rate", "0.1", 2),
         ],
     )
     def test_wrong_settings(self, chain, option, value, code):
@@ -192,7 +240,6 @@ class TestCommand:
         """A frozen base and no augmentation: the head is trained on features, and the whole network answers as the head did."""
         words = ["finetune", "faces", "--backbone", "mobilenetv2", "--weights", "none", "--freeze", "all", "--epochs", 2]
         model = chain.facelime.artifact(*words)
-        assert model.facts["history"][-1]["phase"] == 1
         kept = min(model.facts["history"], key=lambda row: row["val_loss"])
         assert model.facts["validation"]["accuracy"] == pytest.approx(kept["val_accuracy"], abs=1e-6)
 
@@ -202,7 +249,7 @@ class TestCommand:
         layers = ["--head", "8", "--dropout", "0.1", "--l2", 0.01, "--optimizer", "nadam", "--schedule", "plateau"]
         model = chain.facelime.artifact("finetune", "faces", "--backbone", "cnn-small", *phases, *classes, *layers)
         assert [row["phase"] for row in model.facts["history"]] == [1, 2]
-        assert set(model.facts["class_weights"]) == {"0", "1"}
+        assert model.facts["class_weights"] == {"0": 1.0, "1": 1.0}  # oversampling has made the classes equal already
         net = network.load(model.file("model.keras"))
         assert {layer.compute_dtype for layer in net.layers} == {"float32"}
         assert model.parameters["augment"] == {"rotation": 5.0, "flip": "horizontal"}
@@ -223,8 +270,33 @@ class TestCommand:
         assert evaluated.facts["accuracy"] == pytest.approx(third.facts["test"]["accuracy"])
 
 
-def test_augmentation_none_overrides_a_recipe():
-    assert augmentation("none") == {}
+def test_none_overrides_a_recipe(chain):
+    model = chain.facelime.artifact("finetune", "faces", "--recipe", "pneumonia", "--backbone", "ann", "--epochs", 1, "--steps-per-epoch", 1, "--augment", "none")
+    assert model.parameters["augment"] == augmentation("none") == {}
+
+
+def test_features_are_computed_once_and_kept(chain, monkeypatch, tmp_path):
+    """What a stop leaves of them is read, not computed again."""
+    from facelime_cli.stages import finetune
+
+    data = chain["preprocess"]
+    job = finetune._Job(finetune.Params(dataset="faces"), finetune.DEFAULTS, data, None, Context(Store(chain.facelime.store), Console(quiet=True)))
+    part, read = job._parts()["train"], []
+    monkeypatch.setattr(finetune, "FEATURE_PICTURES", 10)
+
+    class Unit:
+        def scratch(self, name):
+            return tmp_path / name
+
+    built = network.build(Architecture("cnn-small", 48, 2, pooling="max"))
+    counted = Part(lambda rows: (read.extend(rows), part.read(rows))[1], part.rows, part.labels)
+    first = job._features("train", built.bare, counted, Unit())
+    assert sorted(read) == sorted(part.rows)
+    (tmp_path / "features-train-00000010.npy").unlink()
+    again = job._features("train", built.bare, counted, Unit())
+    assert read[len(part.rows) :] == list(part.rows[10:20])
+    assert np.array_equal(first.read(list(first.rows)), again.read(list(again.rows)))
+    assert first.read(list(first.rows)) == pytest.approx(np.asarray(built.bare(part.read(list(part.rows)).astype(np.float32))), abs=1e-4)
 
 
 def test_training_goes_on_after_a_stop(facelime, command, tmp_path):

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from facelime_cli.core.charts import drawable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -23,6 +25,7 @@ LARGEST_INCHES = 9.0
 MOST_NUMBERED = 12
 """Classes up to which a confusion matrix holds its numbers."""
 HALF = 0.5
+LONGEST_NAME = 28
 
 
 def figure(inches: tuple[float, float]) -> Figure:
@@ -79,8 +82,9 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure
         for (true, said), count in np.ndenumerate(counts):
             axes.text(said, true, str(count), ha="center", va="center", color="white" if shares[true, said] > HALF else "black")
     axes.set(xlabel="predicted", ylabel="true", xticks=range(len(classes)), yticks=range(len(classes)))
-    axes.set_xticklabels(classes, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticklabels(classes)
+    names = [drawable(name, LONGEST_NAME) for name in classes]
+    axes.set_xticklabels(names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticklabels(names)
     made.colorbar(shown, ax=axes, fraction=0.046, pad=0.03).set_label("share of the true class", fontsize=9)
     return made
 
@@ -104,9 +108,9 @@ def operating(labels: NDArray[np.int64], probabilities: NDArray[np.float32], cla
             continue
         false_rate, hit_rate, _ = metrics.roc_curve(true, probabilities[:, c])
         precision, recall, _ = metrics.precision_recall_curve(true, probabilities[:, c])
-        colour = PALETTE[c % len(PALETTE)]
-        left.plot(false_rate, hit_rate, color=colour, label=f"{classes[c]}: AUC {metrics.auc(false_rate, hit_rate):.3f}")
-        right.step(recall, precision, where="post", color=colour, label=f"{classes[c]}: AP {metrics.average_precision_score(true, probabilities[:, c]):.3f}")
+        colour, name = PALETTE[c % len(PALETTE)], drawable(classes[c], LONGEST_NAME)
+        left.plot(false_rate, hit_rate, color=colour, label=f"{name}: AUC {metrics.auc(false_rate, hit_rate):.3f}")
+        right.step(recall, precision, where="post", color=colour, label=f"{name}: AP {metrics.average_precision_score(true, probabilities[:, c]):.3f}")
     left.plot([0, 1], [0, 1], color="grey", linestyle=":")
     left.set(xlabel="false positive rate", ylabel="true positive rate (recall)", title="ROC")
     right.set(xlabel="recall", ylabel="precision", title="Precision and recall")

@@ -214,8 +214,7 @@ def report(ids: Sequence[str], measured: Sequence[Traits], labels: NDArray[Any],
         found) and `marked` (whether there is one).
     """
     exact, near = _exact_pairs(measured), near_pairs(measured)
-    same = set(exact)
-    near = [pair for pair in near if pair not in same]
+    near = [(i, j) for i, j in near if measured[i].exact != measured[j].exact]
     found: dict[str, Any] = {
         "exact": _pairs(exact, ids, labels, split),
         "near": _pairs(near, ids, labels, split),
@@ -229,13 +228,13 @@ def report(ids: Sequence[str], measured: Sequence[Traits], labels: NDArray[Any],
 
 
 def _exact_pairs(measured: Sequence[Traits]) -> list[tuple[int, int]]:
+    """Return each further copy of a picture with its first: whatever differs among the copies differs from the first in one of them."""
     first: dict[str, int] = {}
     return [(first[each.exact], i) for i, each in enumerate(measured) if first.setdefault(each.exact, i) != i]
 
 
 def _pairs(pairs: list[tuple[int, int]], ids: Sequence[str], labels: NDArray[Any], split: NDArray[Any]) -> dict[str, Any]:
-    across = [pair for pair in pairs if split[pair[0]] != split[pair[1]]]
-    different = [pair for pair in pairs if labels[pair[0]] != labels[pair[1]]]
+    across, different = ([(i, j) for i, j in pairs if min(of[i], of[j]) >= 0 and of[i] != of[j]] for of in (split, labels))
     examples = list(dict.fromkeys([*across, *different, *pairs]))[:EXAMPLES]
     return {"pairs": len(pairs), "across_parts": len(across), "different_labels": len(different), "examples": [[ids[i], ids[j]] for i, j in examples]}
 
@@ -253,12 +252,12 @@ def _sentences(found: dict[str, Any], rule: TrivialRule | None) -> list[str]:
     for name, words in (("exact", "the same picture twice"), ("near", "nearly the same picture twice")):
         each = found[name]
         if each["across_parts"]:
-            said.append(f"{each['across_parts']} times {words} in different parts, such as {' and '.join(each['examples'][0])}: what is tested was trained on.")
+            said.append(f"{each['across_parts']} times {words} in different parts, such as {' and '.join(each['examples'][0])}: what is tested or validated was trained on.")
         if each["different_labels"]:
             said.append(f"{each['different_labels']} times {words} with different labels: one of them is wrong.")
     across = found["groups_across_parts"]
     if across:
-        said.append(f"{len(across)} groups (patients or lesions) are in more than one part, such as {across[0]}: what is tested was trained on.")
+        said.append(f"{len(across)} groups (patients or lesions) are in more than one part, such as {across[0]}: what is tested or validated was trained on.")
     if rule is not None and rule.separates:
         by = ", ".join(f"{name.replace('_', ' ')} {100 * value:.0f} %" for name, value in rule.strongest)
         said.append(

@@ -35,14 +35,16 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
     -------
     dict
         `n`, `accuracy`, `balanced_accuracy`, `macro_f1`, `auc` (one class against the rest, averaged; None where a class is missing), `recall`, `precision`
-        and `f1` by class, `confusion_matrix` (rows true, columns predicted). No figures but `n` when there are no pictures.
+        and `f1` by class (None for a class that does not occur), `confusion_matrix` (rows true, columns predicted). `macro_f1` is over the classes that are true or
+        predicted at least once, as scikit-learn's. No figures but `n` when there are no pictures.
     """
     from sklearn import metrics
 
     if len(labels) == 0:
         return {"n": 0}
     predicted, every = probabilities.argmax(axis=1), np.arange(len(classes))
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0.0)
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0.0)
+    occurs = (support > 0) | (np.bincount(predicted, minlength=len(classes)) > 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class of `labels` that is never true: its recall is left out, as it should be
         balanced = float(metrics.balanced_accuracy_score(labels, predicted))
@@ -51,13 +53,17 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
         "classes": list(classes),
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
         "balanced_accuracy": balanced,
-        "macro_f1": float(f1.mean()),
+        "macro_f1": float(f1[occurs].mean()),
         "auc": _auc(labels, probabilities),
-        "recall": dict(zip(classes, map(float, recall), strict=True)),
-        "precision": dict(zip(classes, map(float, precision), strict=True)),
-        "f1": dict(zip(classes, map(float, f1), strict=True)),
+        "recall": _by_class(classes, recall, support > 0),
+        "precision": _by_class(classes, precision, occurs),
+        "f1": _by_class(classes, f1, occurs),
         "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=every).tolist(),
     }
+
+
+def _by_class(classes: Sequence[str], values: NDArray[np.float64], known: NDArray[np.bool_]) -> dict[str, float | None]:
+    return {name: float(value) if is_known else None for name, value, is_known in zip(classes, values, known, strict=True)}
 
 
 def _auc(labels: NDArray[np.int64], probabilities: NDArray[np.float32], weights: NDArray[np.int16] | None = None) -> float | None:
@@ -107,18 +113,19 @@ def resampled(labels: NDArray[np.int64], probabilities: NDArray[np.float32], rou
     rounds : (rounds, N) int16 array
         From `rounds_by_group`.
     """
-    n_classes = probabilities.shape[1]
-    cell = labels * n_classes + probabilities.argmax(axis=1)
-    matrix = np.stack([np.bincount(cell, weights=each, minlength=n_classes**2) for each in rounds]).reshape(-1, n_classes, n_classes)
-    right, true, said = np.diagonal(matrix, axis1=1, axis2=2), matrix.sum(axis=2), matrix.sum(axis=1)
+    n_classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
+    hit = labels == predicted
+    right, true, said = (
+        np.stack([np.bincount(cells, weights=counts, minlength=n_classes) for counts in kept]) for cells, kept in ((labels[hit], rounds[:, hit]), (labels, rounds), (predicted, rounds))
+    )
+    auc = [_auc(labels, probabilities, each) for each in rounds]
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a round without any picture
-        f1 = np.where(true + said > 0, 2 * right / (true + said), 0.0)
         return {
             "accuracy": right.sum(axis=1) / true.sum(axis=1),
             "balanced_accuracy": np.nanmean(np.where(true > 0, right / true, np.nan), axis=1),
-            "macro_f1": f1.mean(axis=1),
-            "auc": np.array([_auc(labels, probabilities, each) or np.nan for each in rounds], dtype=float),
+            "macro_f1": np.nanmean(np.where(true + said > 0, 2 * right / (true + said), np.nan), axis=1),
+            "auc": np.array([np.nan if each is None else each for each in auc], dtype=float),
         }
 
 

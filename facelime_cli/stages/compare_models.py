@@ -40,6 +40,8 @@ def run(params: Params, context: Context) -> Answer:
     """Evaluate every model, then compare each with each."""
     if len(params.models) < FEWEST_MODELS:
         raise CommandLineError(f"there is nothing to compare {params.models[0]} with; name two models or more.")
+    for model in params.models:
+        context.store.resolve(model, ("models",))  # a wrong name is told before anything is evaluated
     evaluations = [_evaluation(model, params, context) for model in params.models]
     pairs = [_pair(first, second, params) for first, second in itertools.combinations(evaluations, 2)]
     models = [{"model": each.inputs["model"]["id"], "evaluation": each.id, **{name: each.facts[name] for name in evaluate.RESAMPLED}} for each in evaluations]
@@ -55,7 +57,7 @@ def _pair(first: Artifact, second: Artifact, params: Params) -> dict[str, Any]:
     """Return how the second model differs from the first."""
     from facelime_cli.core import metrics
 
-    if first.inputs["dataset"]["digest"] != second.inputs["dataset"]["digest"] or first.texts("id") != second.texts("id") or first.facts["classes"] != second.facts["classes"]:
+    if first.inputs["dataset"]["digest"] != second.inputs["dataset"]["digest"] or first.texts("id") != second.texts("id") or first.layout["facts"]["classes"] != second.layout["facts"]["classes"]:
         raise FacelimeError(f"{first.inputs['model']['id']} and {second.inputs['model']['id']} were evaluated on different pictures or classes; name one dataset for all with --dataset.")
     labels, groups = first.read("labels").astype(int), first.texts("group")
     one, other = first.read("probabilities"), second.read("probabilities")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import pages
+from facelime_cli import digests, pages
 from facelime_cli.console import Answer, Table
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.files import write_csv, write_whole
@@ -36,6 +36,12 @@ SPLITS = (*PARTS, "all")
 FEWEST_GROUPS = 2
 MOST_VALUES = 20
 """Text columns with more values than that make no subgroups."""
+UNIT_PICTURES = 512
+"""Answers that are kept together: what a kill repeats at most."""
+MOST_CLASSES = 100
+"""With more classes than that, figures are about those that are true or predicted at least once."""
+MOST_COLUMNS = 12
+"""Classes up to which the confusion matrix is part of the table."""
 SHARES = ("recall", "precision", "f1")
 RESAMPLED = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
 FORMATS = ("png", "svg")
@@ -47,7 +53,7 @@ class Params:
 
     model: Annotated[str, Argument(metavar="MODEL", help="Model, or - to read it from standard input.", show_default=False), Input(("models",))]
     dataset: Annotated[str | None, Option(metavar="DATASET", show_default=False, help="Dataset with labels of the model's classes. [default: the one it was trained on]"), Input(("datasets",))] = None
-    split: Annotated[str, Choice(SPLITS), Option(help="Part of the dataset; `all` for pictures that the model has never seen.")] = "test"
+    split: Annotated[str, Choice(SPLITS), Option(help="Part of the dataset; `all` is for a dataset that the model was not trained on.")] = "test"
     target_recall: Annotated[
         list[str] | None,
         Option(metavar="CLASS=RECALL", show_default=False, help="Pick the threshold on the validation part that reaches this recall of a class, such as pneumonia=0.95; may be repeated."),
@@ -55,7 +61,7 @@ class Params:
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="How many of the most confident mistakes are shown.")] = 12
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
-    batch_size: Annotated[int, Option(min=1, help="Pictures per call."), Execution()] = 32
+    batch_size: Annotated[int, Option(min=1, max=4096, help="Pictures per call."), Execution()] = 32
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,10 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     targets = _targets(params.target_recall or [], classes)
     validation = _cases(dataset, "validation", fold, classes) if targets else None
     for name in targets:
-        if validation is None or params.split in {"validation", "all"} or not (validation.labels == classes.index(name)).any():
-            raise FacelimeError(f"--target-recall {name} needs a validation part with pictures of {name} beside the part that is evaluated; choose another --split, or preprocess the source with one.")
+        if params.split in {"validation", "all"}:
+            raise FacelimeError(f"--target-recall {name} is picked on the validation part and reported on another; choose another --split than {params.split}.")
+        if validation is None or not (validation.labels == classes.index(name)).any():
+            raise FacelimeError(f"--target-recall {name} needs pictures of {name} in the validation part, and datasets/{dataset.id} has none there; preprocess the source with another --split.")
     parameters = {"split": params.split, "fold": fold, "target_recall": targets, "bootstrap": params.bootstrap, "mistakes": params.mistakes, "seed": params.seed}
 
     def prepare() -> Layout:
@@ -89,7 +97,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         _predict(model, dataset, cases, units, context, artifact.layout["execution"]["batch_size"])
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        report = _Report(artifact, model, dataset, cases, params)
+        report = _Report(artifact, model, dataset, cases, params, context)
         thresholds = {} if validation is None else report.thresholds(targets, validation)
         return report.write(thresholds)
 
@@ -117,6 +125,8 @@ def _targets(texts: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
             recall = -1.0
         if name not in classes or not 0 < recall <= 1:
             raise CommandLineError(f"--target-recall {text!r} should be CLASS=RECALL with a recall of more than 0 up to 1; the classes are {', '.join(classes[:8])}.")
+        if name in found:
+            raise CommandLineError(f"--target-recall names {name} twice; leave one of the two.")
         found[name] = recall
     return found
 
@@ -150,7 +160,14 @@ def _layout(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_size:
         "group": np.array(cases.groups, dtype=object),
     }
     arrays = {"probabilities": ArraySpec("float32", (len(cases.rows), len(classes)), ("picture", "class"))}
-    return Layout(len(cases.rows), arrays, {name: (values, ("picture",)) for name, values in constants.items()}, {"classes": list(classes)}, execution={"batch_size": batch_size})
+    return Layout(
+        len(cases.rows),
+        arrays,
+        {name: (values, ("picture",)) for name, values in constants.items()},
+        {"classes": list(classes)},
+        UNIT_PICTURES,
+        {"batch_size": min(batch_size, UNIT_PICTURES, len(cases.rows))},
+    )
 
 
 def _predict(model: Artifact, dataset: Artifact, cases: Cases, units: Pending, context: Context, batch_size: int) -> None:
@@ -171,11 +188,12 @@ def _predict(model: Artifact, dataset: Artifact, cases: Cases, units: Pending, c
 class _Report:
     """Everything that one evaluation's figures, tables and page are made from."""
 
-    def __init__(self, artifact: Artifact, model: Artifact, dataset: Artifact, cases: Cases, params: Params) -> None:
-        self._artifact, self._model, self._dataset, self._cases, self._params = artifact, model, dataset, cases, params
+    def __init__(self, artifact: Artifact, model: Artifact, dataset: Artifact, cases: Cases, params: Params, context: Context) -> None:
+        self._artifact, self._model, self._dataset, self._cases, self._params, self._context = artifact, model, dataset, cases, params, context
         self._probabilities = artifact.read("probabilities")
         self._ids = artifact.texts("id")
         self._classes: list[str] = model.facts["classes"]
+        self._seen = _seen_in_training(model, dataset, cases)
 
     def thresholds(self, targets: Mapping[str, float], validation: Cases) -> dict[str, Any]:
         """Return for each wanted recall the threshold that the validation part gives, and what it means there and here."""
@@ -198,7 +216,17 @@ class _Report:
 
     def write(self, thresholds: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Write tables, charts and the page, and return the facts and the names of the files."""
-        facts = {**self._figures(), "thresholds": thresholds, "subgroups": self._subgroups(), "mistakes": self._mistakes(), "leakage": self._dataset.facts.get("leakage", {}).get("sentences", [])}
+        seen = seen_sentence(self._seen, len(self._cases.rows))
+        if seen:
+            self._context.console.warn(seen)
+        facts = {
+            **self._figures(),
+            "seen_in_training": {**self._seen, "sentence": seen},
+            "thresholds": thresholds,
+            "subgroups": self._subgroups(),
+            "mistakes": self._mistakes(),
+            "leakage": self._dataset.facts.get("leakage", {}).get("sentences", []),
+        }
         tables = {
             "figures.csv": _figure_rows(facts),
             "subgroups.csv": [("column", "value", "n", "right", "accuracy", "low", "high"), *(tuple(each.values()) for each in facts["subgroups"])],
@@ -212,10 +240,14 @@ class _Report:
         return facts, [*tables, *charts, "metrics.json", "index.html"]
 
     def _figures(self) -> dict[str, Any]:
+        import numpy as np
+
         from facelime_cli.core import metrics
 
         labels, probabilities = self._cases.labels, self._probabilities
-        found = metrics.figures(labels, probabilities, self._classes)
+        shown = self._shown()
+        place = np.searchsorted(shown, labels)
+        found = metrics.figures(place, probabilities[:, shown], [self._classes[c] for c in shown])
         right = int((probabilities.argmax(axis=1) == labels).sum())
         intervals: dict[str, Any] = dict.fromkeys(RESAMPLED)
         groups = len(set(self._cases.groups))
@@ -224,6 +256,13 @@ class _Report:
             intervals = {name: metrics.interval(values) for name, values in metrics.resampled(labels, probabilities, rounds).items()}
         calibration = vars(metrics.reliability(labels, probabilities))
         return {**found, "right": right, "groups": groups, "accuracy_interval": list(metrics.wilson(right, len(labels))), "bootstrap_intervals": intervals, "calibration": calibration}
+
+    def _shown(self) -> NDArray[np.int64]:
+        """Return the classes that the figures are about."""
+        import numpy as np
+
+        every = np.arange(len(self._classes))
+        return every if len(every) <= MOST_CLASSES else np.union1d(self._cases.labels, self._probabilities.argmax(axis=1))
 
     def _subgroups(self) -> list[dict[str, Any]]:
         """Return the accuracy of the pictures that share a value of a table column; numbers in quarters."""
@@ -268,7 +307,7 @@ class _Report:
         from facelime_cli.core import charts, curves
 
         labels, probabilities, classes = self._cases.labels, self._probabilities, self._classes
-        made = _save(self._artifact, "confusion", curves.confusion(facts["confusion_matrix"], classes))
+        made = _save(self._artifact, "confusion", curves.confusion(facts["confusion_matrix"], facts["classes"]))
         made += _save(self._artifact, "curves", curves.operating(labels, probabilities, classes))
         made += _save(self._artifact, "calibration", curves.reliability(facts["calibration"]))
         if facts["mistakes"]:
@@ -298,6 +337,42 @@ class _Report:
         )
 
 
+def _seen_in_training(model: Artifact, dataset: Artifact, cases: Cases) -> dict[str, int]:
+    """Return how many of the pictures the model was trained on, told by their pixels, and how many are of a patient or lesion that it was trained on."""
+    if "dataset" not in model.inputs:
+        return {}
+    own = model.input("datasets")
+    trained = _rows_of_training(model, own)
+    if own.content == dataset.content:
+        pictures = len(set(trained) & set(cases.rows.tolist()))
+    else:
+        pixels = set(_pixel_digests(own, trained))
+        pictures = sum(each in pixels for each in _pixel_digests(dataset, cases.rows.tolist()))
+    groups = own.texts("group")
+    known = {groups[row] for row in trained} if own.facts["groups"] < own.n and dataset.facts["groups"] < dataset.n else set()
+    return {"pictures": pictures, "of_a_trained_group": sum(group in known for group in cases.groups)}
+
+
+def _rows_of_training(model: Artifact, own: Artifact) -> list[int]:
+    import numpy as np
+
+    return [int(row) for row in np.flatnonzero(split_of(own, checked_fold(own, model.facts.get("fold"))) == PARTS.index("train"))]
+
+
+def _pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:
+    return [each for start in range(0, len(rows), UNIT_PICTURES) for each in digests.of_pictures(dataset.read("images", rows[start : start + UNIT_PICTURES]))]
+
+
+def seen_sentence(seen: Mapping[str, int], n: int) -> str | None:
+    """Return what to say of pictures that the model was trained on; nothing when there is none."""
+    said = []
+    if seen.get("pictures"):
+        said.append(f"the model was trained on {seen['pictures']} of these {n} pictures")
+    if seen.get("of_a_trained_group", 0) > seen.get("pictures", 0):
+        said.append(f"{seen['of_a_trained_group']} of these {n} are of a patient or lesion that the model was trained on")
+    return f"{', and '.join(said)}: the figures say how well it remembers, not how well it will do on others." if said else None
+
+
 def explain_command(dataset: Artifact, model: Artifact, mistakes: Sequence[Mapping[str, Any]]) -> str:
     """Return the command that explains the mistakes, to be copied into a shell."""
     import shlex
@@ -319,7 +394,7 @@ def _figure_rows(facts: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     rows.append(("accuracy", "", facts["accuracy"], *facts["accuracy_interval"], "Wilson"))
     rows += [(name, "", facts[name], *(facts["bootstrap_intervals"][name] or ("", "")), "bootstrap by group") for name in RESAMPLED]
     rows.append(("expected_calibration_error", "", facts["calibration"]["expected_calibration_error"], "", "", ""))
-    rows += [(name, each, facts[name][each], "", "", "") for name in SHARES for each in facts["classes"]]
+    rows += [(name, each, "" if value is None else value, "", "", "") for name in SHARES for each, value in facts[name].items()]
     for name, each in facts["thresholds"].items():
         here = each[next(part for part in each if part in SPLITS and part != "validation")]
         rows += [(f"{share} from {each['threshold']:.6g}", name, here[share], *(here[f"{share}_interval"] or ("", "")), "Wilson") for share in ("recall", "specificity", "precision")]
@@ -331,7 +406,8 @@ def answer(result: Result) -> Answer:
     artifact, facts = result.artifact, result.artifact.facts
     value = {**result.json(), **{name: facts[name] for name in facts if name != "leakage"}, "page": str(artifact.path.absolute() / "index.html")}
     value.pop("facts")
-    return Answer(value, [artifact.id], notes=summary(facts), said=[f"page: {artifact.path / 'index.html'}"])
+    seen = facts["seen_in_training"]["sentence"]
+    return Answer(value, [artifact.id], notes=summary(facts), said=[*([f"warning: {seen}"] if seen and result.reused else []), f"page: {artifact.path / 'index.html'}"])
 
 
 def summary(facts: Mapping[str, Any]) -> list[Table]:
@@ -342,10 +418,12 @@ def summary(facts: Mapping[str, Any]) -> list[Table]:
         bounds = facts["bootstrap_intervals"][name]
         overall.append((name.replace("_", " "), "none" if facts[name] is None else f"{facts[name]:.3f}", f"{bounds[0]:.3f} to {bounds[1]:.3f} (bootstrap by group)" if bounds else ""))
     overall.append(("calibration error", f"{facts['calibration']['expected_calibration_error']:.3f}", ""))
-    by_class = [(name, *(f"{facts[share][name]:.3f}" for share in SHARES), *(str(count) for count in row)) for name, row in zip(facts["classes"], facts["confusion_matrix"], strict=True)]
+    names = facts["classes"]
+    shown = names if len(names) <= MOST_COLUMNS else []
+    by_class = [(name, *(_share(facts[share][name]) for share in SHARES), *(str(count) for count in row[: len(shown)])) for name, row in zip(names, facts["confusion_matrix"], strict=True)]
     tables = [
         Table(("figure", "value", "95 % interval"), overall, f"{facts['n']} pictures in {facts['groups']} groups"),
-        Table(("true class", *SHARES, *(f"called {name}" for name in facts["classes"])), by_class),
+        Table(("true class", *SHARES, *(f"called {name}" for name in shown)), by_class),
     ]
     limits = [
         (name, f"{each['target_recall']:g}", f"{each['threshold']:.4f}", part, *(_share(each[part][share]) for share in ("recall", "specificity", "precision")))

@@ -60,14 +60,18 @@ class Params:
     head: Annotated[str | None, Option(metavar="N,N,…|none", show_default=False, help="Units of the hidden layers behind the features. [default: the network's own; none for pretrained ones]")] = None
     dropout: Annotated[
         str | None,
-        Option(metavar="R,R,…|none", show_default=False, help="Dropout behind the features and each hidden layer; fewer rates are those of the last. [default: 0.2 for pretrained networks]"),
+        Option(
+            metavar="R,R,…|none",
+            show_default=False,
+            help="Dropout behind the features and each hidden layer; one rate is that of every hidden layer, fewer than places those of the last. [default: 0.2 for pretrained networks]",
+        ),
     ] = None
     l2: Annotated[float | None, Option(min=0.0, max=10.0, show_default=False, help=f"Weight decay of the hidden layers. [default: {DEFAULTS.l2:g}]")] = None
     output: Annotated[str | None, Choice(ACTIVATIONS), Option(show_default=False, help=f"One unit a class, or for two classes one that says yes to the second. [default: {DEFAULTS.output}]")] = None
     epochs: Annotated[int | None, Option(min=1, show_default=False, help=f"Epochs at most; the best one by validation loss is kept. [default: {DEFAULTS.epochs}]")] = None
     steps_per_epoch: Annotated[int | None, Option(min=0, show_default=False, help="Steps in an epoch. [default: 0, the whole training part]")] = None
     patience: Annotated[int | None, Option(min=0, show_default=False, help="End after so many epochs without a lower validation loss. [default: 0, never]")] = None
-    batch_size: Annotated[int | None, Option(min=1, show_default=False, help=f"Pictures per step. [default: {DEFAULTS.batch_size}]")] = None
+    batch_size: Annotated[int | None, Option(min=1, max=4096, show_default=False, help=f"Pictures per step. [default: {DEFAULTS.batch_size}]")] = None
     optimizer: Annotated[str | None, Choice(tuple(OPTIMIZERS)), Option(show_default=False, help=f"How weights follow the gradient. [default: {DEFAULTS.optimizer}]")] = None
     learning_rate: Annotated[float | None, Option(min=1e-9, show_default=False, help=f"Of the optimiser; lower it when training diverges. [default: {DEFAULTS.learning_rate:g}]")] = None
     schedule: Annotated[str | None, Choice(SCHEDULES), Option(show_default=False, help=f"How the learning rate changes: down to 0, or when the loss stops falling. [default: {DEFAULTS.schedule}]")] = (
@@ -147,8 +151,13 @@ def _settings(params: Params, backbone: str, n_classes: int) -> Settings:
     weights = settings.weights or (PRETRAINED if entry.application else "none")
     freeze = _layers("--freeze", settings.freeze or ("none" if weights == "none" else "all"), "all, none")
     _layers("--fine-tune-layers", settings.fine_tune_layers, "all")
+    if not settings.fine_tune_epochs and {"fine_tune_layers", "fine_tune_rate"} & set(given):
+        raise CommandLineError("--fine-tune-layers and --fine-tune-rate are about a second phase; say how long it is with --fine-tune-epochs.")
     own: dict[str, Any] = {name: getattr(entry, name) for name in ("pooling", "head", "dropout") if getattr(settings, name) is None}
-    return replace(settings, weights=weights, freeze=freeze, **own)
+    settings = replace(settings, weights=weights, freeze=freeze, **own)
+    if settings.l2 and not settings.head:
+        raise CommandLineError(f"--l2 {settings.l2:g} is about hidden layers, and this network has none; give it some with --head, or leave --l2 out.")
+    return settings
 
 
 def _layers(option: str, text: str, words: str) -> str:
@@ -207,6 +216,8 @@ class _Job:
         from facelime_cli import network, training
 
         how, parts = self._how(), self._parts()
+        if not len(parts["validation"].rows):
+            self.context.console.warn("there is no validation part: the epoch with the least training loss is kept, which says nothing of other pictures.")
         phases = self._phases(built, parts, unit)
         checkpoints = training.Checkpoints(unit.scratch("checkpoint").parent)
         console = self.context.console
@@ -237,11 +248,14 @@ class _Job:
         return training.Training(seed=self.params.seed, class_weights=weights, oversample=self.params.oversample, checkpoint_seconds=60 * self.params.checkpoint_minutes, **same)
 
     def _class_weights(self) -> dict[int, float]:
-        """Return a weight for each class of the training part: inverse to its size, 1 on average over the pictures."""
+        """Return a weight for each class of the training part: inverse to how often a pass takes it, 1 on average."""
         import numpy as np
         from sklearn.utils.class_weight import compute_class_weight
 
+        from facelime_cli import training
+
         labels = self._parts()["train"].labels
+        labels = labels[training.drawn(labels, oversample=self.params.oversample)]
         present = np.unique(labels)
         return dict(zip(map(int, present), map(float, compute_class_weight("balanced", classes=present, y=labels)), strict=True))
 
@@ -302,9 +316,8 @@ def _in_float32(built: network.Trainable, what: network.Architecture) -> Any:
     """Return the network with the same weights that computes in float32."""
     from facelime_cli import network
 
-    weights = built.whole.get_weights()
-    net = network.build(replace(what, weights="none" if what.weights == "none" else what.weights)).whole
-    net.set_weights(weights)
+    net = network.build(replace(what, weights="none")).whole
+    net.set_weights(built.whole.get_weights())
     return net
 
 

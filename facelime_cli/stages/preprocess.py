@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 DEFAULT_SPLIT = "70:20:10"
 NO_LABEL = -1
 NAMED_FAILURES = 5
+UNSAFE = re.compile(r"[/\\\x00-\x1f]|^__")
+"""What the name of an array cannot hold."""
+LONGEST_COLUMN = 100
 CHECKED_TOGETHER = 1000
 """Files whose first look is kept together, when there are more: what a kill repeats at most."""
 FITS = ("stretch", "pad", "crop")
@@ -359,7 +362,7 @@ def _layout(found: _Found, catalog: Sequence[Entry], parameters: Mapping[str, An
         "files": len(catalog),
         "unreadable": found.failed,
         "leakage": leaks,
-        "columns": sorted({name for entry in entries for name in entry.columns}),
+        "columns": list(_columns(entries)),
     }
     console.note(_summary(facts, n))
     constants = {"id": _texts([entry.id for entry in entries]), "labels": labels, "split": split, "group": _texts(groups), **({} if fold is None else {"fold": fold}), **_table(entries)}
@@ -378,13 +381,26 @@ def _texts(values: Iterable[str]) -> NDArray[Any]:
     return np.array(list(values), dtype=object)
 
 
+def _columns(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return the further columns of the source's table by the name of their array: without what cannot be in one, each its own."""
+    found: dict[str, str] = {}
+    for column in sorted({column for entry in entries for column in entry.columns}):
+        stem = name = UNSAFE.sub("_", column).strip("._ ")[:LONGEST_COLUMN] or "unnamed"
+        number = 1
+        while name.lower() in {each.lower() for each in found} or name == "zarr.json":
+            number += 1
+            name = f"{stem}_{number}"
+        found[name] = column
+    return found
+
+
 def _table(entries: Sequence[Entry]) -> dict[str, NDArray[Any]]:
     """Return the further columns of the source's table: numbers where every value is one (NaN where it is empty), else text."""
     import numpy as np
 
     found = {}
-    for name in sorted({name for entry in entries for name in entry.columns}):
-        values = [entry.columns.get(name, "") for entry in entries]
+    for name, column in _columns(entries).items():
+        values = [entry.columns.get(column, "") for entry in entries]
         try:
             numbers = [float(value) if value else float("nan") for value in values]
         except ValueError:
@@ -395,8 +411,9 @@ def _table(entries: Sequence[Entry]) -> dict[str, NDArray[Any]]:
 
 
 def _warn_of_empty_parts(counts: Mapping[str, Mapping[str, int]], parameters: Mapping[str, Any], context: Context) -> None:
-    for (part, share), name in ((pair, name) for pair in zip(PARTS, parameters["split"] or (), strict=False) for name in counts):
-        if share > 0 and counts[name][part] == 0:
+    used = [share > 0 for share in parameters["split"]] if parameters["split"] else [any(each[part] for each in counts.values()) for part in PARTS]
+    for part, name in ((part, name) for part, is_used in zip(PARTS, used, strict=True) if is_used for name in counts):
+        if counts[name][part] == 0:
             context.console.warn(f"no picture of {name} came into the {part} part: there are too few pictures or groups of it.")
 
 
