@@ -120,7 +120,7 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], weight
 def _complete(masks: NDArray[np.bool_]) -> bool:
     """Whether each mask that a picture can have is there once."""
     n_samples, n_segments = masks.shape
-    return n_samples.bit_length() == n_segments + 1 and bool(n_samples == len(np.unique(np.packbits(masks, axis=1), axis=0)) == 1 << n_segments)
+    return n_samples.bit_length() == n_segments + 1 and bool(n_samples == intervals.numbered(np.packbits(masks, axis=1)).max() + 1 == 1 << n_segments)
 
 
 def _effective(weights: Floats) -> float:

@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from facelime_cli.core import masks as mask_design
-from facelime_cli.core.intervals import units_of
+from facelime_cli.core.intervals import numbered, units_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def folds_of(masks: NDArray[np.bool_], blocks: NDArray[np.int32], seed: int, pic
     seed : int
     picture_id : str
     """
-    equal = np.unique(np.packbits(masks, axis=1), axis=0, return_inverse=True)[1].ravel()
+    equal = numbered(np.packbits(masks, axis=1))
     groups = _joined(equal, blocks)
     if groups.max() + 1 < FOLDS:
         groups = _joined(equal, units_of(masks, blocks))

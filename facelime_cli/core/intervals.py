@@ -64,7 +64,7 @@ def units_of(masks: NDArray[np.bool_], blocks: NDArray[np.int32]) -> Units:
     """Return the unit of each row: a mask and its complement in the same block are one, all other rows are independent.
 
     In a block of the `balanced` design, rows that are no complements depend on each other so little (two of them agree in half of the columns, as independent ones
-    do on average) that errors by pair are right: 94-95 % of nominal 95 % intervals hold, and there are far too few blocks for errors by block.
+    do on average) that errors by pair are right: 94 to 96 % of nominal 95 % intervals hold, and there are far too few blocks for errors by block.
 
     Parameters
     ----------
@@ -81,7 +81,13 @@ def units_of(masks: NDArray[np.bool_], blocks: NDArray[np.int32]) -> Units:
         return np.arange(len(blocks))
     either = np.packbits(masks ^ masks[:, :1], axis=1)  # the same for a mask and its complement
     keys = np.concatenate([blocks.astype(">i4")[:, None].view(np.uint8), either], axis=1)
-    return np.asarray(np.unique(keys, axis=0, return_inverse=True)[1].ravel())
+    return numbered(keys)
+
+
+def numbered(rows: NDArray[np.uint8]) -> Units:
+    """Return a number for each row of bytes, the same for equal ones, without gaps: (S,)."""
+    whole = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}")
+    return np.asarray(np.unique(whole.ravel(), return_inverse=True)[1])
 
 
 def analytic(fit: Fit, sample: Sample, fitter: Fitter, key: int) -> Uncertainty:  # noqa: ARG001 - one signature for every kind of interval
@@ -102,20 +108,43 @@ def certain(fit: Fit) -> Uncertainty:
 
 
 def _robust(fit: Fit, sample: Sample, key: int) -> Uncertainty:
-    """Return errors that assume no equal variances, and independence of units alone.
+    """Return errors that assume no equal variances, and independence of units alone, about the unbiased coefficients.
 
     HC2 (MacKinnon and White, J. Econometrics 29, 1985) for units of one row, CR2 (Bell and McCaffrey, Survey Methodology 28, 2002) for pairs; Student's t with as
-    many degrees of freedom as units are left after one for each coefficient. About the unbiased coefficients, and wide enough to hold the fitted ones. The draws are a wild
-    bootstrap (Wu, Annals of Statistics 14, 1986; by unit: Cameron, Gelbach and Miller, Review of Economics and Statistics 90, 2008): each flips the signs of the
-    units' scores at random.
+    many degrees of freedom as units are left after one for each coefficient. Intervals are wide enough to hold the fitted coefficients, which a penalty draws to 0.
     """
-    scores, n_units = _scores(fit, sample)
-    n_segments, n_classes = fit.coefficients.shape
-    error = np.sqrt(np.stack([np.einsum("uk,uk->k", of_class, of_class) for of_class in map(scores, range(n_classes))], axis=1))
-    freedom = max(1, n_units - n_segments - 1)
+    covariance, n_units = _sandwich(fit, sample)
+    error = _errors(covariance)
+    freedom = max(1, n_units - len(error) - 1)
     half = stdtrit(freedom, 1 - TAIL) * error
-    signs = (random_words(key, 0, DRAWS, n_units) & 1).astype(np.float64) * 2 - 1
-    return Uncertainty(_about(fit, fit.target - half, fit.target + half), stdtr(freedom, _ratio(fit.target, error)), lambda c: fit.coefficients[:, c] + signs @ scores(c))
+    return Uncertainty(_about(fit, fit.target - half, fit.target + half), stdtr(freedom, _ratio(fit.target, error)), _draws(fit, covariance, key))
+
+
+def _posterior(fit: Fit, covariance: Floats, key: int) -> Uncertainty:
+    """Return the intervals of a normal posterior."""
+    error = _errors(covariance)
+    half = ndtri(1 - TAIL) * error
+    return Uncertainty(_about(fit, fit.coefficients - half, fit.coefficients + half), ndtr(_ratio(fit.coefficients, error)), _draws(fit, covariance, key))
+
+
+def _draws(fit: Fit, covariance: Floats, key: int) -> Draws:
+    """Return draws of a normal distribution about the fitted coefficients."""
+    normal = ndtri((random_words(key, 0, DRAWS, len(fit.coefficients)) + 0.5) / WORD_VALUES)
+    return lambda c: fit.coefficients[:, c] + normal @ _root(covariance[c]).T
+
+
+def _root(covariance: Floats) -> Floats:
+    """Return a matrix whose product with its transpose is a covariance matrix, a singular one too."""
+    try:
+        return np.asarray(np.linalg.cholesky(covariance))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(covariance)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def _errors(covariance: Floats) -> Floats:
+    """Return the standard errors (K, C) of covariances (C, K, K)."""
+    return np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).T
 
 
 def _about(fit: Fit, low: Floats, high: Floats) -> Floats:
@@ -127,44 +156,32 @@ def _ratio(coefficients: Floats, error: Floats) -> Floats:
     return np.asarray(np.abs(coefficients) / np.maximum(error, np.finfo(np.float64).tiny))
 
 
-def _scores(fit: Fit, sample: Sample) -> tuple[Draws, int]:
-    """Return what each unit adds to the coefficients of a class, as a function that gives (U, K), and the number of units."""
+def _sandwich(fit: Fit, sample: Sample) -> tuple[Floats, int]:
+    """Return the covariance of the coefficients (C, K, K), the sum over units of squares of what each adds to them, and the number of units."""
     assert fit.smoother is not None
     residuals = sample.probabilities - fit.predict(sample.masks) - fit.smoother.regressors @ (fit.target - fit.coefficients)
     counts = np.bincount(sample.units)
-    pull = fit.smoother.weights[:, None] * residuals / np.sqrt(1 - np.minimum(fit.smoother.leverage, LARGEST_LEVERAGE))[:, None]
-    if len(counts) == len(sample.units):
-        return (lambda c: fit.smoother.lever * pull[:, c : c + 1]), len(counts)
     order = np.argsort(sample.units, kind="stable")
     starts = np.cumsum(counts) - counts
-    for size in np.unique(counts[counts > 1]):
+    covariance = np.zeros((residuals.shape[1], *fit.smoother.spread.shape))
+    for size in np.unique(counts):
         rows = order[starts[counts == size][:, None] + np.arange(size)]
-        pull[rows] = _corrected(fit.smoother, rows, residuals[rows])
-    lever, pull = fit.smoother.lever[order], pull[order]
-    return (lambda c: np.add.reduceat(lever * pull[:, c : c + 1], starts, axis=0)), len(counts)
+        lever, pull = fit.smoother.lever[rows], _corrected(fit.smoother, rows, residuals[rows])
+        for c in range(len(covariance)):
+            scores = np.einsum("unk,un->uk", lever, pull[:, :, c])
+            covariance[c] += scores.T @ scores
+    return covariance, len(counts)
 
 
 def _corrected(smoother: Smoother, rows: Units, residuals: Floats) -> Floats:
     """Return w (1 - H)^(-1/2) e for units of n rows each, H their part of the hat matrix: rows (U, n), residuals (U, n, C)."""
+    if rows.shape[1] == 1:
+        return np.asarray((smoother.weights / np.sqrt(1 - np.minimum(smoother.leverage, LARGEST_LEVERAGE)))[rows, None] * residuals)
     root = np.sqrt(smoother.weights[rows])
     hat = (smoother.regressors[rows] @ smoother.lever[rows].transpose(0, 2, 1) + smoother.level) * root[:, :, None] * root[:, None, :]
     values, vectors = np.linalg.eigh(hat)
     shrunk = (vectors / np.sqrt(1 - np.minimum(values, LARGEST_LEVERAGE))[:, None, :]) @ vectors.transpose(0, 2, 1)
     return np.asarray(root[..., None] * (shrunk @ (root[..., None] * residuals)))
-
-
-def _posterior(fit: Fit, covariance: Floats, key: int) -> Uncertainty:
-    """Return the intervals of a normal posterior, and draws from it."""
-    n_segments = len(fit.coefficients)
-    error = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).T
-    half = ndtri(1 - TAIL) * error
-    normal = ndtri((random_words(key, 0, DRAWS, n_segments) + 0.5) / WORD_VALUES)
-
-    def draws(c: int) -> Floats:
-        values, vectors = np.linalg.eigh(covariance[c])
-        return np.asarray(fit.coefficients[:, c] + (normal * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
-
-    return Uncertainty(np.stack([fit.coefficients - half, fit.coefficients + half], axis=-1), ndtr(_ratio(fit.coefficients, error)), draws)
 
 
 def bootstrap(fit: Fit, sample: Sample, fitter: Fitter, key: int) -> Uncertainty:

@@ -119,8 +119,14 @@ def moments(masks: Floats, probabilities: Floats, weights: Floats) -> Moments:
     total = weights.sum()
     centre, level = weights @ masks / total, weights @ probabilities / total
     centred = masks - centre
-    weighted = (centred * weights[:, None]).T
-    return Moments(float(total), centre, level, centred, weighted @ centred, weighted @ (probabilities - level))
+    return Moments(float(total), centre, level, centred, *products(centred, probabilities - level, weights))
+
+
+def products(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return the weighted sums of products of x (S, K) with itself, (K, K), and with y (S, C), (K, C)."""
+    root = np.sqrt(weights)[:, None]
+    weighted = x * root
+    return weighted.T @ weighted, weighted.T @ (y * root)
 
 
 def ridge(masks: Floats, probabilities: Floats, weights: Floats, *, alpha: float) -> Fit:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import gammaln
 
-from facelime_cli.core.linear import Fit, Smoother, inverse
+from facelime_cli.core.linear import Fit, Smoother, inverse, products
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,16 +82,15 @@ def shapley(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:
     nothing = np.flatnonzero(kept == 0)
     if len(nothing) == 0:
         x = masks - 1
-        weighted = (x * weights[:, None]).T
-        spread = inverse(weighted @ x)
-        coefficients = spread @ (weighted @ (probabilities - full))
+        gram, right = products(x, probabilities - full, weights)
+        spread = inverse(gram)
+        coefficients = spread @ right
         return Fit(coefficients, full - coefficients.sum(axis=0), Smoother(x, weights, spread, 0.0))
     empty = probabilities[nothing[0]]
     share = (full - empty) / n
     x = masks - kept[:, None] / n
-    weighted = (x * weights[:, None]).T
-    gram = weighted @ x
+    gram, right = products(x, probabilities - empty - kept[:, None] * share, weights)
     # Each row of x adds up to 0, so that the constant added here changes no result: it makes a singular matrix regular.
     spread = inverse(gram + np.trace(gram) / n**2)
-    beyond = spread @ (weighted @ (probabilities - empty - kept[:, None] * share))
+    beyond = spread @ right
     return Fit(share + beyond - beyond.mean(axis=0), empty, Smoother(x, weights, spread, 0.0))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
 
 STILL_PROBABILITY = 0.005
 """Weighted standard deviation of the model's probability below which nothing is left to explain: half a probability point."""
@@ -22,7 +21,8 @@ LEAST_SAMPLES_PER_SEGMENT = 5
 """How many samples are asked for where there are too few to say more."""
 LEAST_EFFECTIVE_PER_SEGMENT = 2
 """Effective samples per segment below which chance decides too much for any verdict."""
-LARGEST_FACTOR = 1000.0
+LEAST_FACTOR, LARGEST_FACTOR = 1.5, 1000.0
+"""How many times the samples are asked for, at least and at most."""
 
 LEAST_EFFECTIVE_SHARE = 0.02
 """Share of the samples that must count, as the effective number says; lime's weights leave 90 %."""
@@ -79,13 +79,13 @@ def verdict(found: Figures) -> str:
         (chance and found.effective_samples < LEAST_EFFECTIVE_SHARE * found.n_samples, TOO_NARROW),
         (found.spread < STILL_PROBABILITY, NOTHING),
         (
-            chance and (found.effective_samples < least or np.isnan(found.linear_limit)),
+            chance and (found.effective_samples < least or math.isnan(found.linear_limit)),
             NEEDS_MORE + _about(max(LEAST_SAMPLES_PER_SEGMENT * found.n_segments, found.n_samples * least / found.effective_samples)),
         ),
         (found.linear_limit < FAITHFUL_R2, NOT_LINEAR),
         (found.limit < FAITHFUL_R2, TOO_SPARSE),
         (chance and not found.r2 >= FAITHFUL_R2, _more(found)),
-        (chance and np.isnan(found.imprecision) and found.r2 < CLEAR_R2, NO_INTERVAL),
+        (chance and math.isnan(found.imprecision) and found.r2 < CLEAR_R2, NO_INTERVAL),
         (chance and found.imprecision > PRECISE_SHARE, _more(found)),
         (chance and found.repeat < LEAST_REPEAT and found.r2 < CLEAR_R2, _more(found)),
         (found.full_picture_error > FULL_PICTURE_PROBABILITY, NOT_LINEAR),
@@ -95,7 +95,8 @@ def verdict(found: Figures) -> str:
 
 def _more(found: Figures) -> str:
     """Ask for as many samples as intervals need to become precise: their width shrinks with the root of the number."""
-    factor = max(np.nan_to_num(found.imprecision / PRECISE_SHARE) ** 2, LEAST_SAMPLES_PER_SEGMENT * found.n_segments / found.n_samples, 1.5)
+    precision = 0.0 if math.isnan(found.imprecision) else (found.imprecision / PRECISE_SHARE) ** 2
+    factor = max(precision, LEAST_SAMPLES_PER_SEGMENT * found.n_segments / found.n_samples, LEAST_FACTOR)
     return NEEDS_MORE + _about(found.n_samples * min(factor, LARGEST_FACTOR))
 
 

@@ -55,7 +55,7 @@ SHAPLEY_DESIGNS = ("shapley", "exact")
 """Designs whose masks have the sizes that the Shapley kernel weights; how is in `core.shapley`."""
 INTERVALS = ("analytic", "bootstrap")
 """The function of the same name is in `core.intervals`."""
-SLOW = ("lasso", "lars", "bayesian-ridge")
+SLOW = ("lars", "bayesian-ridge")
 """Worth a process of their own for each picture, as the bootstrap is."""
 SCALARS = {"intercept": "probability", "local_prediction": "probability", "r2": "", "rmse": "probability", "effective_samples": "", "topk_repeat": "probability"}
 NAN = float("nan")
