@@ -46,7 +46,7 @@ class TestErrors:
         assert "no class folders" in facelime.fails("preprocess", faces / "normal", "--split", "1:1:1")
 
     def test_an_option_of_another_method(self, chain):
-        assert "belongs to slic" in chain.facelime.fails("segment", "faces", "--segments", 5, code=2)
+        assert "belongs to slic" in chain.facelime.fails("segment", "faces", "--compactness", 5, code=2)
 
     @pytest.mark.parametrize("probability", ["0", "1", "-1", "nan"])
     def test_a_wrong_probability(self, chain, probability):
@@ -125,7 +125,7 @@ NUMBERS = {
     "preprocess": ["--size", "--seed", "--folds", "--crop-border", "--contrast", "--workers"],
     "finetune": ["--epochs", "--batch-size", "--learning-rate", "--seed", "--l2", "--steps-per-epoch", "--patience", "--fine-tune-epochs", "--fine-tune-rate", "--fold", "--checkpoint-minutes"],
     "evaluate": ["--bootstrap", "--mistakes", "--seed", "--batch-size"],
-    "segment": ["--first", "--kernel-size", "--max-dist", "--ratio", "--segments", "--compactness", "--sigma", "--workers"],
+    "segment": ["--first", "--kernel-size", "--max-dist", "--ratio", "--scale", "--segments", "--compactness", "--sigma", "--min-size", "--workers"],
     "perturb": ["--samples", "--probability", "--seed"],
     "predict": ["--batch-size"],
     "fit-surrogate": ["--kernel-width", "--stable-top"],
@@ -142,7 +142,7 @@ WRONG_NUMBERS = [(stage, option, value) for stage, options in NUMBERS.items() fo
 def test_a_number_out_of_range_is_a_wrong_command_line(chain, faces, stage, option, value):
     """Whatever is typed for a number, nothing is begun and no traceback shown."""
     words = words_of(stage, chain, faces)
-    if option in {"--kernel-size", "--max-dist", "--ratio"}:
+    if option in {"--kernel-size", "--max-dist", "--ratio", "--scale"}:
         words = words[:-4]
     result = chain.facelime(*words, option, value)
     assert (result.exit_code, result.stdout) == (2, "")

@@ -75,8 +75,10 @@ def prepare(image: Pixels, how: Operations) -> Prepared:
     how : Operations
     """
     box = _inside(image.shape[0], image.shape[1], how.crop_border)
-    face = _face(_cut(image, box)) if how.crop_face else None
+    whole = _cut(image, box)
+    face = detect_face(whole) if how.crop_face else None
     if face is not None:
+        face = _widened(face, *whole.shape[:2])
         box = (box[0] + face[0], box[1] + face[1], box[0] + face[2], box[1] + face[3])
     picture = _cut(image, box)
     if how.white_balance:
@@ -131,21 +133,32 @@ def _cut(image: Pixels, box: Box) -> Pixels:
     return image[box[0] : box[2], box[1] : box[3]]
 
 
-def _face(image: Pixels) -> Box | None:
-    """Return the box of the largest face, widened to the whole head, or None."""
+def detect_face(image: Pixels) -> Box | None:
+    """Return the box of the largest face in a picture, from above the brows to the mouth or chin, or None.
+
+    A cascade of local binary patterns that scikit-image brings along: Ojala et al., TPAMI 2002; Viola and Jones, IJCV 2004.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Faces smaller than a fifth of its shorter side, or than 24 pixels, are not looked for.
+    """
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade
 
-    height, width = image.shape[:2]
-    side = min(height, width)
+    side = min(image.shape[:2])
     least = max(24, int(side * SMALLEST_FACE))
     found = Cascade(lbp_frontal_face_cascade_filename()).detect_multi_scale(image, scale_factor=1.1, step_ratio=1, min_size=(least, least), max_size=(side, side))
     if not found:
         return None
     largest = max(found, key=lambda each: each["width"])
-    margin = int(largest["width"] * FACE_MARGIN)
-    top, left = max(0, largest["r"] - margin), max(0, largest["c"] - margin)
-    return top, left, min(height, largest["r"] + largest["height"] + margin), min(width, largest["c"] + largest["width"] + margin)
+    return largest["r"], largest["c"], largest["r"] + largest["height"], largest["c"] + largest["width"]
+
+
+def _widened(box: Box, height: int, width: int) -> Box:
+    """Return a face's box widened to the whole head, inside the picture."""
+    margin = int((box[3] - box[1]) * FACE_MARGIN)
+    return max(0, box[0] - margin), max(0, box[1] - margin), min(height, box[2] + margin), min(width, box[3] + margin)
 
 
 def _fitted(image: Pixels, how: Operations, resampling: Image.Resampling) -> Pixels:
