@@ -223,7 +223,7 @@ class Artifact:
         try:
             array = self._group("r")[name]
             self._check_files(name, array, rows)
-            return _as_numpy(array[:] if rows is None else array[rows] if isinstance(rows, slice) else array.oindex[list(rows)])
+            return _as_numpy(array[:] if rows is None else array[rows] if isinstance(rows, slice) else _scattered(array, rows))
         except ZARR_ERRORS as why:
             raise BrokenError(
                 f"array `{name}` of {self.kind}/{self.id} cannot be read ({_first_line(why)}); `facelime verify {self.kind}/{self.id}` names the broken units, `facelime repair` makes room for them."
@@ -672,6 +672,15 @@ def _as_numpy(values: Any) -> NDArray[Any]:
     import numpy as np
 
     return np.asarray(values)
+
+
+def _scattered(array: Any, rows: Sequence[int]) -> NDArray[Any]:
+    """Return chosen pictures, read by runs of neighbours: zarr's own selection of them takes 20 to 150 times as long where a picture is large."""
+    import numpy as np
+
+    chosen = np.asarray(rows, dtype=np.int64)
+    runs = [run for run in np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1) if run.size]
+    return np.concatenate([_as_numpy(array[0:0]), *(_as_numpy(array[int(run[0]) : int(run[-1]) + 1]) for run in runs)])
 
 
 def _agreed_id(place: Path, fingerprint: str, proposed: str) -> str:

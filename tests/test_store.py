@@ -252,6 +252,20 @@ class TestBroken:
             with pytest.raises(BrokenError, match=r"c\.1\.0\.0 is missing"):
                 artifact.read("values", rows)
 
+    @pytest.mark.parametrize("rows", [[], [5], [0, 1, 2], [31, 32], [69, 3, 4, 4, 40], list(range(N))])
+    def test_chosen_pictures_are_read_in_their_order(self, store, rows):
+        artifact = create(store, "chosen", large=ArraySpec("uint8", (N, 150, 150), ("picture", "y", "x")))
+        values = {"values": np.arange(N * 10, dtype=np.float32).reshape(N, 5, 2), "large": np.arange(N * 150 * 150, dtype=np.uint32).astype(np.uint8).reshape(N, 150, 150)}
+        for unit in range(artifact.n_units):
+            with artifact.work_on(unit, print) as work:
+                work.finish({name: each[work.rows] for name, each in values.items()})
+        artifact.seal({})
+        for name, each in values.items():
+            found = artifact.read(name, rows)
+            assert found.dtype == each.dtype
+            assert np.array_equal(found, each[rows])
+        assert artifact.read("id", rows).tolist() == [f"picture {row}" for row in rows]
+
     @pytest.mark.parametrize("text", [None, "{", "{}", "[]"])
     def test_a_broken_layout_hides_and_blocks_nothing(self, store, artifact, text):
         other = complete(store, "other", seed=9)

@@ -26,7 +26,7 @@ def squares(shape: tuple[int, ...], count: int) -> NDArray[np.int64]:
     >>> squares((4, 6), 6).tolist()
     [[0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5], [3, 3, 4, 4, 5, 5]]
     >>> np.bincount(squares((60, 60), 7).ravel()).tolist()
-    [520, 520, 520, 520, 520, 500, 500]
+    [520, 520, 520, 510, 510, 510, 510]
     """
     height, width = shape
     rows = min(range(1, min(count, height) + 1), key=lambda rows: abs(math.log(rows * rows * width / (count * height))) + (count % rows > 0) * UNEVEN_COST)

@@ -1,0 +1,129 @@
+"""Time `facelime segment` against scikit-image's own quickshift in one process, divided by the number of processes.
+
+Both are measured in alternation in one run, on the same pictures, and compared round by round, since machines are noisy. Start-up of the command line is in
+facelime's time, and so are reading, the statistics and writing. Beside it stands what the machine itself allows: scikit-image alone, in as many plain processes.
+
+    python benchmarks/segments.py [--pictures 100] [--size 299] [--workers 2] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from PIL import Image
+from skimage.segmentation import quickshift
+
+from facelime_cli import machine
+from facelime_cli.core.images import decode
+from facelime_cli.stages.segment import METHODS
+
+SOURCES = ("astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry", "retina")
+"""Photographs that scikit-image brings along; the pictures are parts of them."""
+OWN = {name: METHODS["quickshift"][name] for name in ("kernel_size", "max_dist", "ratio", "sigma")}
+
+
+def write_pictures(folder: Path, count: int, size: int) -> None:
+    """Write parts of photographs, at random places, as PNG files of one size."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(count):
+        photograph = getattr(skimage.data, SOURCES[number % len(SOURCES)])()
+        side = int(min(photograph.shape[:2]) * rng.uniform(0.6, 1))
+        top, left = (int(rng.integers(length - side + 1)) for length in photograph.shape[:2])
+        Image.fromarray(photograph[top : top + side, left : left + side]).resize((size, size)).save(folder / f"{number:04d}.png")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What something took: seconds of a clock, and seconds of all processors together, which other work on the machine hardly changes."""
+
+    seconds: float
+    processor: float
+
+
+def _processor_seconds() -> float:
+    """Return what this process and its finished children have used."""
+    return sum(used.ru_utime + used.ru_stime for used in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+def measured(work: Callable[[], object]) -> Cost:
+    """Return what a piece of work takes."""
+    begun, used = time.perf_counter(), _processor_seconds()
+    work()
+    return Cost(time.perf_counter() - begun, _processor_seconds() - used)
+
+
+def quickshift_alone(images: Sequence[np.ndarray]) -> None:
+    """Segment the pictures one after the other in this process."""
+    for image in images:
+        quickshift(image, **OWN, rng=42)
+
+
+def quickshift_in_processes(images: Sequence[np.ndarray], workers: int) -> Cost:
+    """Return what the pictures take in plain processes, their start-up included: what the machine allows."""
+
+    def work() -> None:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            list(pool.map(quickshift_alone, [[image] for image in images]))
+
+    return measured(work)
+
+
+def segment(store: Path, dataset: str, workers: int) -> Cost:
+    """Return what the whole command takes; its result is removed again."""
+    words = [sys.executable, "-m", "facelime_cli", "segment", dataset, "--method", "quickshift", "--workers", str(workers), "--store", str(store), "--quiet"]
+    made = []
+    cost = measured(lambda: made.append(subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()))
+    subprocess.run([*words[:3], "remove", f"segments/{made[0]}", "--yes", "--store", str(store)], capture_output=True, check=True)
+    return cost
+
+
+def measure(pictures: int, size: int, workers: int, rounds: int) -> list[tuple[Cost, Cost, Cost]]:
+    """Return what scikit-image alone, scikit-image in processes and facelime took, round by round."""
+    costs = []
+    with tempfile.TemporaryDirectory() as folder:
+        store, source = Path(folder) / "store", Path(folder) / "pictures"
+        write_pictures(source, pictures, size)
+        words = [sys.executable, "-m", "facelime_cli", "preprocess", str(source), "--size", str(size), "--store", str(store), "--quiet"]
+        dataset = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        images = [decode(path) for path in sorted(source.iterdir())]
+        for number in range(rounds):
+            costs.append((measured(lambda: quickshift_alone(images)), quickshift_in_processes(images, workers), segment(store, dataset, workers)))
+            print(f"round {number + 1}: " + ", ".join(f"{cost.seconds:.1f} s" for cost in costs[-1]), file=sys.stderr, flush=True)
+    return costs
+
+
+def main() -> None:
+    """Measure and print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--size", type=int, default=299)
+    parser.add_argument("--workers", type=int, default=machine.cores())
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    costs = measure(options.pictures, options.size, options.workers, options.rounds)
+    about = machine.hardware()
+    print(f"{about['processor']}, {about['cores']} cores; {options.pictures} pictures of {options.size} px, {options.workers} processes, medians of {options.rounds} rounds.\n")
+    print("| | seconds | ÷ scikit-image's seconds / processes | processor seconds | ÷ scikit-image's |")
+    print("| --- | --- | --- | --- | --- |")
+    for column, name in enumerate(("scikit-image, one process", f"scikit-image, {options.workers} processes", "facelime segment")):
+        seconds, ratio = (statistics.median(each) for each in zip(*((row[column].seconds, row[column].seconds * options.workers / row[0].seconds) for row in costs), strict=True))
+        processor, of_processor = (statistics.median(each) for each in zip(*((row[column].processor, row[column].processor / row[0].processor) for row in costs), strict=True))
+        print(f"| {name} | {seconds:.1f} | {ratio:.2f} | {processor:.1f} | {of_processor:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
