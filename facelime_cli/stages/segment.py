@@ -190,7 +190,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
 
 def resolved(params: Any) -> tuple[str, dict[str, Any]]:
-    """Return the method and its parameters: what is given counts before the preset, the preset before the defaults."""
+    """Return the method and its parameters: what is given counts before the preset, the preset before the defaults. Of a number and a scale, one stays."""
     preset = Preset(DEFAULT_METHOD, {}, "") if params.preset is None else PRESETS[params.preset]
     method = params.method or preset.method
     every = {name for each in METHODS.values() for name in each}
@@ -202,7 +202,7 @@ def resolved(params: Any) -> tuple[str, dict[str, Any]]:
         values["connectivity"] = int(values["connectivity"])
     scale = SCALES.get(method)
     if scale is not None:
-        values["segments" if scale in given or values["segments"] is None else scale] = None
+        del values["segments" if scale in given or values["segments"] is None else scale]
     return method, values
 
 
