@@ -96,9 +96,7 @@ class Params:
 
     dataset: Annotated[str, Argument(metavar="DATASET", help="Dataset, or - to read it from standard input.", show_default=False), Input(("datasets",))]
     split: Annotated[str | None, Choice(PARTS), Option(help="Only the pictures of this part. [default: all]", show_default=False), Execution()] = None
-    images: Annotated[
-        str | None, Option(metavar="ID,…", help="Only these pictures, by id or its last part; one with a comma in double quotes. [default: all]", show_default=False), Execution()
-    ] = None
+    images: Annotated[str | None, Option(metavar="ID,…", help="Only these pictures, by id or its last part; one with a comma in double quotes. [default: all]", show_default=False), Execution()] = None
     first: Annotated[int | None, Option(min=1, metavar="N", help="Only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
     preset: Annotated[str | None, Choice(tuple(PRESETS)), Option(show_default=False, help=f"Method and parameters for one kind of picture, which other options change. {_presets()}.")] = None
     method: Annotated[str | None, Choice(tuple(METHODS)), Option(show_default=False, help=f"How to segment. [default: the preset's, else {DEFAULT_METHOD}]")] = None
