@@ -129,14 +129,14 @@ def _labels(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArra
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a segmentation is like.
+    """What the segments of a picture are like.
 
     Attributes
     ----------
     size_quartiles : (3,) float64 array
         Pixels: lower quartile, median, upper quartile of the segments' sizes.
     boundary_recall : float
-        Share of the borders of a second method that lie at one of its own, see `regions.boundary_recall`. High: what another method sees is not cut through.
+        Share of a second method's borders that are borders here too, see `regions.boundary_recall`.
     flat_share : float
         Share of the segments that have one colour: filled with their mean they do not change, and so look unimportant whatever the model does.
     """
@@ -158,11 +158,6 @@ def statistics(image: Pixels, labels: NDArray[np.uint16], method: str) -> Statis
     return Statistics(regions.size_quartiles(labels), regions.boundary_recall(labels, reference), float(regions.flat(image, labels).mean()))
 
 
-def _tidied(image: Pixels, labels: Labels, connectivity: int | None, min_size: int) -> NDArray[np.int64]:
-    found = regions.numbered(labels if connectivity is None else regions.connected(labels, connectivity))
-    return regions.numbered(regions.merged(image, found, min_size)) if min_size > 1 else found
-
-
 def _searched(made: Callable[[float], NDArray[np.int64]], scale: Scale, wanted: int, pixels: int) -> tuple[NDArray[np.int64], float]:
     """Return the labels whose number comes nearest to the one asked for, and their scale: steps by the power law until it lies between two scales, then bisection."""
     low, high = scale.least, scale.most
@@ -171,7 +166,7 @@ def _searched(made: Callable[[float], NDArray[np.int64]], scale: Scale, wanted: 
     for _ in range(MOST_STEPS):
         labels = made(value)
         count = _count(labels)
-        tried.append((abs(count / wanted - 1), value, labels))
+        tried.append((math.inf if count == 1 else abs(count / wanted - 1), value, labels))
         if tried[-1][0] <= TOLERANCE:
             break
         low, high = (value, high) if count > wanted else (low, value)
@@ -271,7 +266,8 @@ SCALES = {
 REMEDIES = {
     "quickshift": ("ask for more segments (--segments), or a smaller --kernel-size or --max-dist", "ask for fewer segments (--segments), or a larger --kernel-size or --max-dist"),
     "felzenszwalb": ("ask for more segments (--segments), a smaller --scale or --min-size, or another --method, such as grid", "ask for fewer segments (--segments), or a larger --scale"),
-    **dict.fromkeys(("slic", "watershed", "grid"), ("ask for more segments (--segments) or a smaller --min-size", "ask for fewer segments (--segments)")),
+    "slic": ("ask for more segments (--segments), a larger --compactness or a smaller --min-size", "ask for fewer segments (--segments)"),
+    **dict.fromkeys(("watershed", "grid"), ("ask for more segments (--segments) or a smaller --min-size", "ask for fewer segments (--segments)")),
     "file": ("give a label map that tells regions apart", "give a label map with fewer regions"),
     "zones": ("choose a smaller --min-size", "choose another --method"),
 }

@@ -127,6 +127,13 @@ class TestNumberAskedFor:
         reachable = 3000 * 64.0**-power <= wanted <= 3000
         assert (min(misses) <= superpixels.TOLERANCE * wanted) == reachable
 
+    @pytest.mark.parametrize("method", ["quickshift", "felzenszwalb"])
+    @pytest.mark.parametrize("side", [16, 24, 48])
+    def test_is_never_missed_by_a_single_region(self, method, side, rng):
+        noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        found = superpixels.segment(noise, method, {**stage.METHODS[method], "segments": 2, "min_size": 0})
+        assert 2 <= count(found) <= 4
+
 
 class TestWhatFollows:
     @pytest.mark.parametrize("method", stage.METHODS)
