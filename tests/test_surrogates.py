@@ -43,6 +43,7 @@ def test_every_surrogate_from_predictions_to_a_report(surrogate, chain, exact):
         assert np.isnan(coefficients[row, :, k:]).all()
         assert np.isfinite(interval[row, :, :k]).all() != (surrogate in SELECTING)
         assert np.isnan(interval[row, :, :k]).all() == np.isnan(p_sign[row, :, :k]).all() == (surrogate in SELECTING)
+    assert (run.json("show", f"surrogates/{made.id}")["arrays"]["interval"]["summary"] == "none; 100.0 % NaN") == (surrogate in SELECTING)
     report = run.artifact("render", made.id)
     page = (report.path / "index.html").read_text(encoding="utf-8")
     assert ("no interval" in page) == ("--intervals bootstrap" in page) == (surrogate in SELECTING)

@@ -124,7 +124,7 @@ def _complete(masks: NDArray[np.bool_]) -> bool:
 
 
 def _effective(weights: Floats) -> float:
-    return float(weights.sum() ** 2 / (weights**2).sum())
+    return float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
 
 
 def _cross_fitted(sample: Sample, fitter: Fitter, folds: NDArray[np.int64]) -> Floats:
@@ -139,14 +139,17 @@ def _cross_fitted(sample: Sample, fitter: Fitter, folds: NDArray[np.int64]) -> F
 
 
 def _variance(sample: Sample) -> Floats:
-    total = sample.weights.sum()
-    level = sample.weights @ sample.probabilities / total
-    return np.asarray(sample.weights @ (sample.probabilities - level) ** 2 / total)
+    return _mean((sample.probabilities - _mean(sample.probabilities, sample)) ** 2, sample)
+
+
+def _mean(values: Floats, sample: Sample) -> Floats:
+    """Return the weighted mean over the samples; 0 where none has a weight."""
+    return np.asarray(sample.weights @ values / (sample.weights.sum() or 1.0))
 
 
 def _accuracy(sample: Sample, held_out: Floats) -> tuple[Floats, Floats]:
     """Return weighted R² (0 where the model does not move at all) and weighted RMSE in probability, on held-out samples."""
-    error = sample.weights @ (sample.probabilities - held_out) ** 2 / sample.weights.sum()
+    error = _mean((sample.probabilities - held_out) ** 2, sample)
     variance = _variance(sample)
     moves = variance > np.finfo(np.float32).eps ** 2
     return np.where(moves, 1 - error / np.where(moves, variance, 1.0), 0.0), np.sqrt(error)
@@ -155,19 +158,19 @@ def _accuracy(sample: Sample, held_out: Floats) -> tuple[Floats, Floats]:
 def _limits(fit: Fit, sample: Sample) -> tuple[Floats, Floats]:
     """Return the share of variance that this surrogate would explain with samples without end, and that a linear one with every segment would: both (C,)."""
     if fit.smoother is not None:
-        limit = _adjusted_r2(fit, sample, float(sample.weights @ (1 - np.minimum(fit.smoother.leverage, 1.0)) / sample.weights.sum()))
+        limit = _adjusted_r2(fit, sample, _mean(1 - np.minimum(fit.smoother.leverage, 1.0), sample))
         return limit, limit
     kept = (fit.coefficients != 0).sum(axis=0)
     reference = ridge(sample.masks, sample.probabilities, sample.weights, alpha=REFERENCE_PENALTY)
     return _adjusted_r2(fit, sample, 1 - (kept + 1) / _effective(sample.weights)), _limits(reference, sample)[1]
 
 
-def _adjusted_r2(fit: Fit, sample: Sample, freedom: float | Floats) -> Floats:
+def _adjusted_r2(fit: Fit, sample: Sample, freedom: Floats) -> Floats:
     """Return the adjusted R² (Ezekiel 1930): what the fit leaves over, corrected for the freedom that it used. NaN where no freedom is left to tell."""
     if np.min(freedom) < LEAST_FREEDOM:
         return np.full(sample.probabilities.shape[1], np.nan)
     effective = _effective(sample.weights)
-    left_over = sample.weights @ (sample.probabilities - fit.predict(sample.masks)) ** 2 / sample.weights.sum() / freedom
+    left_over = _mean((sample.probabilities - fit.predict(sample.masks)) ** 2, sample) / freedom
     variance = _variance(sample) * effective / (effective - 1)
     return np.where(variance > 0, 1 - left_over / np.where(variance > 0, variance, 1.0), 0.0)
 

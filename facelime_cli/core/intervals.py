@@ -144,7 +144,7 @@ def _root(covariance: Floats) -> Floats:
 
 def _errors(covariance: Floats) -> Floats:
     """Return the standard errors (K, C) of covariances (C, K, K)."""
-    return np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).T
+    return np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0)).T
 
 
 def _about(fit: Fit, low: Floats, high: Floats) -> Floats:
@@ -186,8 +186,9 @@ def _corrected(smoother: Smoother, rows: Units, residuals: Floats) -> Floats:
 
 def bootstrap(fit: Fit, sample: Sample, fitter: Fitter, key: int) -> Uncertainty:
     """Return percentile intervals of the bootstrap (Efron, Annals of Statistics 7, 1979), which refits everything, a selection too, to units drawn with replacement."""
+    counting = np.unique(sample.units[sample.weights > 0])
     n_units = int(sample.units.max()) + 1
-    drawn = random_words(key, 0, DRAWS, n_units) % n_units
+    drawn = counting[random_words(key, 0, DRAWS, len(counting)) % len(counting)]
     again = [fitter(sample.masks, sample.probabilities, sample.weights * np.bincount(each, minlength=n_units)[sample.units]) for each in drawn]
     coefficients = np.stack([each.coefficients for each in again])
     low, high = np.quantile(np.stack([each.target for each in again]), [TAIL, 1 - TAIL], axis=0, method="weibull")

@@ -6,6 +6,7 @@ class. Least squares gives no error of a coefficient whose segment was chosen by
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,9 +122,12 @@ def lars(masks: Floats, probabilities: Floats, weights: Floats, *, features: int
 
 
 def _on_path(x: Floats, y: Floats, features: int) -> NDArray[np.int64]:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import lars_path
 
-    steps = lars_path(x, y, method="lasso")[2].T
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a segment that others stand for is passed over, as it should be
+        steps = lars_path(x, y, method="lasso")[2].T
     sparse = [step for step in steps[1:] if np.count_nonzero(step) <= features]
     return np.flatnonzero(sparse[-1]) if sparse else np.arange(x.shape[1])[:features]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core.linear import Fit, linear, ridge
+from facelime_cli.core.linear import Fit, linear, moments, ridge
 from facelime_cli.core.selection import forward, highest, lars, lasso
 from facelime_cli.core.shapley import shapley
 
@@ -39,8 +39,12 @@ def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit
     from sklearn.linear_model import BayesianRidge
 
     scaled = weights * weights.sum() / (weights**2).sum()
-    models = [BayesianRidge(tol=CONVERGED).fit(masks, each, sample_weight=scaled) for each in probabilities.T]
-    return Fit(np.stack([each.coef_ for each in models], axis=1), np.array([each.intercept_ for each in models]), covariance=np.stack([each.sigma_ for each in models]))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        models = [BayesianRidge(tol=CONVERGED).fit(masks, each, sample_weight=scaled) for each in probabilities.T]
+    # scikit-learn answers NaN where samples do not vary at all, as a bootstrap of very few may not: then nothing speaks for any coefficient but 0.
+    coefficients = np.nan_to_num(np.stack([each.coef_ for each in models], axis=1))
+    covariance = np.nan_to_num(np.stack([each.sigma_ for each in models]), posinf=0.0, neginf=0.0)
+    return Fit(coefficients, moments(masks, probabilities, weights).intercept(coefficients), covariance=covariance)
 
 
 SURROGATES: dict[str, Callable[..., Fit]] = {

@@ -75,13 +75,12 @@ class Figures:
 def verdict(found: Figures) -> str:
     """Say in words what the figures mean: the first rule that holds."""
     chance, least = not found.complete, LEAST_EFFECTIVE_PER_SEGMENT * found.n_segments
+    few = NEEDS_MORE + _about(max(LEAST_SAMPLES_PER_SEGMENT * found.n_segments, found.n_samples * least / max(found.effective_samples, 1.0)))
     rules = (
-        (chance and found.effective_samples < LEAST_EFFECTIVE_SHARE * found.n_samples, TOO_NARROW),
+        (chance and found.n_samples >= least and found.effective_samples < LEAST_EFFECTIVE_SHARE * found.n_samples, TOO_NARROW),
+        (chance and found.effective_samples < least, few),
         (found.spread < STILL_PROBABILITY, NOTHING),
-        (
-            chance and (found.effective_samples < least or math.isnan(found.linear_limit)),
-            NEEDS_MORE + _about(max(LEAST_SAMPLES_PER_SEGMENT * found.n_segments, found.n_samples * least / found.effective_samples)),
-        ),
+        (math.isnan(found.linear_limit), few),
         (found.linear_limit < FAITHFUL_R2, NOT_LINEAR),
         (found.limit < FAITHFUL_R2, TOO_SPARSE),
         (chance and not found.r2 >= FAITHFUL_R2, _more(found)),

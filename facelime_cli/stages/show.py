@@ -68,7 +68,7 @@ def _summary(artifact: Artifact, name: str) -> dict[str, Any]:
     if texts:
         return {"summary": _short(", ".join(texts[:3]) + (" …" if total > len(texts[:3]) else ""))}
     share = f"; {100 * missing / total:.1f} % NaN" if missing else ""
-    span = f"{least:.6g} … {most:.6g}" if least <= most else "nothing yet"
+    span = f"{least:.6g} … {most:.6g}" if least <= most else ("none" if artifact.complete else "nothing yet")
     return {"summary": span + share, "least": least if least <= most else None, "most": most if least <= most else None, "nan": missing}
 
 

@@ -193,6 +193,18 @@ class TestFigures:
         said = np.mean([each.topk_repeat[0] for each in runs])
         assert abs(agree - said) < 0.15
 
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("intervals", ["analytic", "bootstrap"])
+    @pytest.mark.parametrize("name", SURROGATES)
+    def test_very_few_samples_are_no_reason_to_fail(self, name, intervals, rng):
+        """Down to a full picture and one other, or an empty one: figures, no warnings, and the verdict that there are too few."""
+        for n_samples, n_segments in ((2, 2), (3, 2), (2, 9), (4, 9), (5, 3)):
+            for y in (rng.random((n_samples, 2)), np.full((n_samples, 2), 0.5)):
+                design = design_for(name)
+                found = explain(masks_of(design, 0, n_samples, n_segments), y, name, design=design, intervals=intervals)
+                assert np.isfinite(found.coefficients).all()
+                assert all(each.startswith(verdict.NEEDS_MORE) for each in found.verdict)
+
     def test_no_samples_of_its_own_left_to_tell(self, rng):
         found = explain(masks_of("bernoulli", 0, 12, 20), rng.random((12, 1)))
         assert found.verdict[0] == verdict.NEEDS_MORE + "100"
