@@ -7,6 +7,9 @@ import pytest
 
 from facelime_cli.core.agreement import Attribution, agreement, held
 
+pytestmark = pytest.mark.long  # several whole runs of the stages
+
+
 QUARTERS = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]], np.uint16)
 HALVES = np.array([[0, 0, 1, 1]] * 4, np.uint16)
 

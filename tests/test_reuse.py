@@ -11,6 +11,9 @@ from facelime_cli.stages import predict
 from facelime_cli.store import Store
 from tests.conftest import Facelime
 
+pytestmark = pytest.mark.long  # several whole runs of the stages
+
+
 FEW, MANY = 60, 200
 BATCH = ["--batch-size", 16]
 

@@ -5,6 +5,9 @@ import pytest
 
 from facelime_cli.stages.perturb import stable_pictures
 
+pytestmark = pytest.mark.long  # several whole runs of the stages
+
+
 WORDS = ["--split", "test", "--first", 4, "--method", "slic", "--segments", 12, "--samples", 20, "--batch-size", 16]
 
 
