@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli import presets
 from facelime_cli.errors import FacelimeError
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, default_of, own_parameters
 from facelime_cli.stages.perturb import carried
@@ -41,6 +42,8 @@ SURROGATES: dict[str, dict[str, Any]] = {
     "shapley": {},
 }
 """Each surrogate's own parameters and their defaults: penalties are lime's, and Captum's for the lasso. The function of the same name is in `core.surrogate`."""
+DEFAULTS: dict[str, Any] = {"surrogate": "ridge"}
+"""Where neither the command line nor a preset says anything."""
 ABOUT = {
     "ridge": "lime's own",
     "linear": "no penalty, for more samples than segments",
@@ -66,7 +69,14 @@ class Params:
     """Parameters of `fit-surrogate`."""
 
     predictions: Annotated[str, Argument(metavar="PREDICTIONS", help="Predictions, or - to read them from standard input.", show_default=False), Input(("predictions",))]
-    surrogate: Annotated[str, Choice(tuple(SURROGATES)), Option(help="; ".join(f"{name}: {what}" for name, what in ABOUT.items()) + ".")] = "ridge"
+    preset: Annotated[
+        str | None, Choice(tuple(presets.PRESETS)), Option(show_default=False, help=f"The surrogate of another system; other options change it. {presets.help_of(presets.SYSTEMS)}."), Execution()
+    ] = None
+    surrogate: Annotated[
+        str | None,
+        Choice(tuple(SURROGATES)),
+        Option(show_default=False, help="; ".join(f"{name}: {what}" for name, what in ABOUT.items()) + f". {presets.default_words('surrogate', DEFAULTS['surrogate'])}"),
+    ] = None
     alpha: Annotated[float | None, Option(min=1e-6, show_default=False, help=f"Penalty; larger draws coefficients to 0. {default_of('alpha', SURROGATES)}")] = None
     features: Annotated[int | None, Option(min=1, show_default=False, help=f"How many segments keep a coefficient; all others get 0. {default_of('features', SURROGATES)}")] = None
     proximity: Annotated[
@@ -112,11 +122,12 @@ class _Settings:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Lay out coefficients and figures for every picture and class."""
+    chosen = presets.filled(params, DEFAULTS)
     predictions = inputs["predictions"]
     masks, segments = predictions.input("masks"), predictions.input("segments")
     design = str(masks.parameters.get("design", "bernoulli"))
-    own = settings_of(params, design)
-    settings = _Settings(params.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]))
+    own = settings_of(chosen, design)
+    settings = _Settings(chosen.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]))
 
     def prepare() -> Layout:
         n, _, n_classes = predictions.layout["arrays"]["probabilities"]["shape"]
@@ -132,7 +143,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return Layout(n, arrays, carried(predictions), {"classes": predictions.facts["classes"]})
 
     def work(artifact: Artifact, units: Pending) -> None:
-        slow = params.surrogate in SLOW or params.intervals == "bootstrap"
+        slow = chosen.surrogate in SLOW or params.intervals == "bootstrap"
         with Workers(params.workers if slow else 1) as workers, context.console.progress("fit-surrogate", units.pictures) as advance:
             for unit in units:
                 pictures = list(_pictures(settings, predictions, unit.rows))
@@ -142,8 +153,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                     advance(len(part))
                 unit.finish(_parts(fitted, artifact.layout["arrays"]["coefficients"]["shape"][2]))
 
-    parameters = {"surrogate": params.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top}
-    return Plan(parameters, f"{predictions.name}-{params.surrogate}", prepare, work, inputs)
+    parameters = {"surrogate": chosen.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top}
+    return Plan(parameters, f"{predictions.name}-{chosen.surrogate}", prepare, work, inputs)
 
 
 def settings_of(params: Any, design: str) -> dict[str, Any]:
