@@ -104,7 +104,7 @@ CHANGES = {
     },
     "perturb": {"preset": "rosacea", "samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
     "predict": {},
-    "fit-surrogate": {"preset": "rosacea", "surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3},
+    "fit-surrogate": {"preset": "rosacea", "surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3, "part": "1/2"},
     "render": {"preset": "rosacea", "top": 3, "classes": "rosacea"},
     "compare": {"top": 3, "explained": "rosacea"},
     "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax"},

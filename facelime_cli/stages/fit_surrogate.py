@@ -5,13 +5,14 @@ Coefficients use every sample; fidelity (R², RMSE) comes from samples that were
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from facelime_cli import presets
-from facelime_cli.errors import FacelimeError
+from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, default_of, own_parameters
 from facelime_cli.stages.perturb import carried
 from facelime_cli.store import ArraySpec, Layout
@@ -56,6 +57,7 @@ ABOUT = {
 }
 SHAPLEY_DESIGNS = ("shapley", "exact")
 """Designs whose masks have the sizes that the Shapley kernel weights; how is in `core.shapley`."""
+PART = re.compile(r"(\d+)/(\d+)")
 INTERVALS = ("analytic", "bootstrap")
 """The function of the same name is in `core.intervals`."""
 SLOW = ("lars", "bayesian-ridge")
@@ -94,6 +96,7 @@ class Params:
     ] = None
     intervals: Annotated[str, Choice(INTERVALS), Option(help="analytic: at once, none for lasso, highest, forward and lars; bootstrap: 200 refits, for every surrogate.")] = "analytic"
     stable_top: Annotated[int, Option(min=1, help="How many of the strongest segments must stay the same for `topk_repeat`, as far as their intervals exclude 0.")] = 5
+    part: Annotated[str | None, Option(metavar="I/N", show_default=False, help="Fit part I of N of the samples alone; parts share no sample but the full picture. [default: all samples]")] = None
     workers: Annotated[int | None, Option(min=1, show_default=False, help=f"Parallel processes, for {', '.join(SLOW)} and the bootstrap. [default: one per core]"), Execution()] = None
 
 
@@ -118,6 +121,7 @@ class _Settings:
     top: int
     design: str
     seed: int
+    part: tuple[int, int] | None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -127,7 +131,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     masks, segments = predictions.input("masks"), predictions.input("segments")
     design = str(masks.parameters.get("design", "bernoulli"))
     own = settings_of(chosen, design)
-    settings = _Settings(chosen.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]))
+    settings = _Settings(chosen.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]), _part(params.part, design))
 
     def prepare() -> Layout:
         n, _, n_classes = predictions.layout["arrays"]["probabilities"]["shape"]
@@ -153,7 +157,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                     advance(len(part))
                 unit.finish(_parts(fitted, artifact.layout["arrays"]["coefficients"]["shape"][2]))
 
-    parameters = {"surrogate": chosen.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top}
+    parameters = {"surrogate": chosen.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top} | ({"part": params.part} if params.part else {})
     return Plan(parameters, f"{predictions.name}-{chosen.surrogate}", prepare, work, inputs)
 
 
@@ -168,6 +172,18 @@ def settings_of(params: Any, design: str) -> dict[str, Any]:
     if "proximity" in own:
         own["kernel_width"] = own["kernel_width"] or PROXIMITIES[own["proximity"]]
     return own
+
+
+def _part(text: str | None, design: str) -> tuple[int, int] | None:
+    """Return which part of how many a text means; raise when it means none, or when masks cannot be divided."""
+    if text is None:
+        return None
+    match = PART.fullmatch(text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise CommandLineError(f"--part {text!r} should be I/N with 1 <= I <= N, such as 1/2.")
+    if design == "exact":
+        raise FacelimeError(f"--part {text} would leave masks out of --design exact, which needs all of them; perturb again with another --design.")
+    return int(match[1]), int(match[2])
 
 
 def _pictures(settings: _Settings, predictions: Artifact, rows: slice) -> Iterator[_Picture]:
@@ -204,8 +220,9 @@ def _explain_one(settings: _Settings, picture: _Picture) -> Explanation:
     kept = mask_design.unpack(picture.masks, picture.n_segments)
     keywords = {name: value for name, value in settings.own.items() if name not in NEAR}
     method = fidelity.Method(surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed)
-    blocks = mask_design.blocks(settings.design, *kept.shape)
-    return fidelity.explain(kept, picture.probabilities, _weights(settings, kept, picture.change), blocks, method, picture.id)
+    rows, blocks = mask_design.part_of(mask_design.blocks(settings.design, *kept.shape), settings.design, settings.part)
+    kept = kept[rows]
+    return fidelity.explain(kept, picture.probabilities[rows], _weights(settings, kept, picture.change), blocks, method, picture.id)
 
 
 def _weights(settings: _Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:
