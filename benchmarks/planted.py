@@ -222,6 +222,7 @@ class Bench:
         options.cache.mkdir(parents=True, exist_ok=True)
         self.kept = options.cache / "found.jsonl"
         lines = self.kept.read_text().splitlines() if self.kept.exists() else []
+        self.nearest: dict[str, Pixels] = {}
         self.known: dict[tuple[Any, ...], Found] = {tuple(key): found for key, found in map(json.loads, lines)}
 
     @cached_property
@@ -317,6 +318,8 @@ class Bench:
 
     def _nearest_unlike(self, case: Case) -> Pixels:
         """Return the most similar training picture of the other class, as the classifier saw it: a few have the tag."""
+        if case.name in self.nearest:
+            return self.nearest[case.name]
         if case.kind == FACES:
             pool = np.stack([faces.draw(0, number, SIZE, flushed=False).image for number in range(0, N_FACES, 2)])
         else:
@@ -328,7 +331,8 @@ class Bench:
             pool = np.stack([tag.planted(images[row], rng) if has[row] else images[row] for row in rows])
         every = np.concatenate([case.image[None], pool])
         classes, n = (np.arange(len(every)) > 0).astype(np.int16), np.arange(len(every))
-        return np.asarray(every[nearest_unlike(thumbnails(every), classes, n, n[:1], n[1:])[0]])
+        self.nearest[case.name] = every[nearest_unlike(thumbnails(every), classes, n, n[:1], n[1:])[0]]
+        return self.nearest[case.name]
 
     def _lime(self, case: Case) -> Found:
         """Return what the `lime` package itself finds, with its own defaults."""
