@@ -105,7 +105,7 @@ CHANGES = {
     "perturb": {"samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
     "predict": {},
     "fit-surrogate": {"surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3},
-    "render": {"top": 3, "classes": "rosacea"},
+    "render": {"top": 3, "classes": "rosacea", "by_zone": "face", "single_file": True, "figures": "png", "style": "lime"},
     "compare": {"top": 3, "explained": "rosacea"},
     "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax"},
 }
@@ -223,6 +223,7 @@ GOES_WITH = {
     "images": {"split": None},
     "l2": {"head": "8"},
     "recipe": {"backbone": "cnn-deep"},
+    "style": {"figures": "png"},
     "weights": {"backbone": "mobilenetv2"},
 }
 """What else must be so for a parameter to mean something."""
