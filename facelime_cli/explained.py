@@ -103,6 +103,11 @@ class Explained:
         return [int(count) for count in self.segmentation.read("n_segments")]
 
     @property
+    def fitted(self) -> bool:
+        """Whether a surrogate was fitted to predictions, rather than a map of gradients pooled."""
+        return self.predictions is not None and bool(np.isfinite(self.surrogates.read("intercept", slice(0, 1))).all())
+
+    @property
     def method(self) -> str:
         """What the explanations are called, such as LIME."""
         return str(self.surrogates.facts.get("method") or ("KernelSHAP" if self.surrogates.parameters.get("surrogate") == "shapley" else "LIME"))
@@ -194,6 +199,18 @@ class Explained:
 
         truth = self.truth(row)
         return None if truth is None else overlap(self.coefficients(row, c), self.segments(row), truth)
+
+    def row(self, name: str) -> int:
+        """Return the place of a picture by its id, or by the id's last part where that is enough."""
+        from facelime_cli.stages.segment import row_of
+
+        return row_of(name, self.ids)
+
+    def told(self, row: int, c: int) -> dict[str, Any]:
+        """Return everything that is known of one explanation as JSON values, in the array's own unit; None where there is no figure."""
+        figures = {name: None if math.isnan(value) else value for name, value in self.figures(row, c).items()}
+        regions = [dict(zip(COLUMNS[2:], (None if value == "" else value for value in each[2:]), strict=True)) for each in self.rows(row, c)]
+        return {"class": self.names[c], "probability": float(self.full[row][c]), "verdict": self.verdict(row, c), **figures, "samples": self.samples(row), "regions": regions}
 
     @property
     def origins(self) -> list[Artifact]:

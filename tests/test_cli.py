@@ -423,18 +423,6 @@ class TestReport:
     def test_what_is_no_figure(self, chain, option, value):
         assert "--figures" in chain.facelime.fails("render", chain["fit-surrogate"].id, option, value, code=2)
 
-    @pytest.mark.parametrize("style", ["facelime", "lime", "heatmap"])
-    def test_figures_are_the_same_files_again(self, chain, style):
-        report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--figures", "svg,png,pdf", "--style", style, "--classes", "rosacea", "--top", 3)
-        before = {path.name: path.read_bytes() for path in (report.path / "figures").iterdir()}
-        assert sorted({Path(name).suffix for name in before}) == [".pdf", ".png", ".svg"]
-        assert len(before) == 9
-        with Image.open(report.path / "figures" / "00000-class1.png") as picture:
-            assert round(picture.info["dpi"][0]) == 300
-        chain.facelime("remove", f"reports/{report.id}", "--yes")
-        chain.facelime.artifact("render", chain["fit-surrogate"].id, "--figures", "png,pdf,svg", "--style", style, "--classes", "rosacea", "--top", 3)
-        assert {path.name: path.read_bytes() for path in (report.path / "figures").iterdir()} == before
-
     def test_names_that_are_markup_stay_text(self, facelime, tmp_path):
         folder = tmp_path / "odd"
         for label in ("<script>alert(1)</script>", 'رمادي & "grey"'):
