@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +76,10 @@ class Explained:
         self.dataset = self.segmentation.input("datasets")
         self.masks, self.predictions = _optional(surrogates, "masks"), _optional(surrogates, "predictions")
         self.names: list[str] = surrogates.facts["classes"]
+        self.answer_names: list[str] = (self.predictions or surrogates).facts["classes"]
         self.ids = surrogates.texts("id")
-        self.quantity = QUANTITIES[surrogates.layout["arrays"]["coefficients"]["unit"]]
+        quantity = QUANTITIES[surrogates.layout["arrays"]["coefficients"]["unit"]]
+        self.quantity = replace(quantity, reads=surrogates.facts.get("reads", quantity.reads))
         self._units: dict[tuple[str, str], tuple[int, NDArray[Any]]] = {}
 
     def __len__(self) -> int:
@@ -118,8 +120,13 @@ class Explained:
 
     @cached_property
     def full(self) -> NDArray[np.float32]:
-        """The model's probabilities for each unchanged picture: (N, C)."""
-        if "probabilities" in self.surrogates.layout["arrays"] or self.predictions is None:
+        """What is explained of each unchanged picture, mostly the model's probabilities: (N, C)."""
+        return self.surrogates.read("probabilities") if "probabilities" in self.surrogates.layout["arrays"] else self.answers
+
+    @cached_property
+    def answers(self) -> NDArray[np.float32]:
+        """The model's probabilities for each unchanged picture, of the classes `answer_names`: (N, C)."""
+        if self.predictions is None:
             return self.surrogates.read("probabilities")
         return np.concatenate([self.predictions.read("probabilities", self.predictions.rows(unit))[:, 0] for unit in range(self.predictions.n_units)])
 

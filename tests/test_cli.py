@@ -135,6 +135,8 @@ NUMBERS = {
     "fit-surrogate": ["--kernel-width", "--stable-top", "--alpha", "--features", "--workers"],
     "render": ["--top", "--workers"],
     "compare": ["--top"],
+    "gradcam": ["--batch-size", "--first"],
+    "occlusion": ["--batch-size", "--first"],
 }
 
 

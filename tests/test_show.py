@@ -12,7 +12,7 @@ from facelime_cli.console import Console, Drawing
 from facelime_cli.core.looks import composed, tiled
 
 
-@pytest.mark.parametrize("stage", ["preprocess", "finetune", "evaluate", "describe", "segment", "perturb", "predict", "fit-surrogate", "render", "compare"])
+@pytest.mark.parametrize("stage", ["preprocess", "finetune", "evaluate", "describe", "segment", "perturb", "predict", "fit-surrogate", "render", "compare", "gradcam", "occlusion", "contrast"])
 def test_every_artifact_has_a_picture(chain, stage, tmp_path):
     file = tmp_path / "look.png"
     assert chain.facelime("show", chain.reference(stage), "--png", file).stdout == f"{file}\n"

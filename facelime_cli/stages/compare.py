@@ -72,7 +72,10 @@ class _Comparison:
 
     def __init__(self, compared: Sequence[Artifact], top: int, chosen: int | None) -> None:
         self.compared, self.top, self._chosen = compared, top, chosen
+        from facelime_cli.explained import Explained
+
         first = compared[0]
+        self._first = Explained(first)
         self.dataset = _explained(first)
         other = next((each for each in compared if _explained(each).content != self.dataset.content or each.facts["classes"] != first.facts["classes"]), None)
         if other is not None:
@@ -88,8 +91,7 @@ class _Comparison:
         """Return the class that is compared."""
         if self._chosen is not None:
             return self._chosen
-        place = self._places[0][picture]
-        return int(self.compared[0].input("predictions").read("probabilities", slice(place, place + 1))[0, 0].argmax())
+        return int(self._first.full[self._places[0][picture]].argmax())
 
     def attributions(self, picture: str) -> list[Attribution]:
         """Return what each says of one picture."""
@@ -145,7 +147,8 @@ def _told(surrogates: Artifact) -> dict[str, Any]:
     """Return every parameter on the way to some surrogates, and their model."""
     made = [each for each in reversed((surrogates, *lineage(surrogates))) if each.kind in {"segments", "masks", "predictions", "surrogates"}]
     told = {f"{each.kind} {name}": value for each in made for name, value in each.parameters.items() if name not in UNTOLD}
-    return {"model": surrogates.input("models").name, **told}
+    method = surrogates.facts.get("method")
+    return {"model": surrogates.input("models").name, "method": method or "LIME", **told}
 
 
 def _write(comparison: _Comparison, artifact: Artifact, unit: Unit, context: Context) -> None:
@@ -235,4 +238,4 @@ def of(runs: Sequence[Artifact], top: int, context: Context) -> Answer:
     return answer(execute(STAGE, params, context))
 
 
-STAGE = Stage(name="compare", writes="reports", version=1, params=Params, plan=plan, help=__doc__, answer=answer)
+STAGE = Stage(name="compare", writes="reports", version=2, params=Params, plan=plan, help=__doc__, answer=answer)

@@ -215,7 +215,7 @@ class _Report:
 
         explained, rows = self.explained, range(len(self.explained))
         coefficients = [COLUMNS, *(each for row in rows for c in self.shown[row] for each in explained.rows(row, c))]
-        predictions = [("id", "label", *explained.names), *((explained.ids[row], explained.label(row) or "", *map(float, explained.full[row])) for row in rows)]
+        predictions = [("id", "label", *explained.answer_names), *((explained.ids[row], explained.label(row) or "", *map(float, explained.answers[row])) for row in rows)]
         found = {"coefficients.csv": coefficients, "predictions.csv": predictions}
         if self._params.by_zone:
             found["zones.csv"] = [("id", "class", "zone", "coefficient"), *self._zone_rows(artifact)]
@@ -304,7 +304,7 @@ class _Report:
 
     def _overview(self, artifact: Artifact, row: int) -> dict[str, Any]:
         explained, c = self.explained, (self.shown[row] or [0])[0]
-        said, verdict = int(explained.full[row].argmax()), explained.verdict(row, c)
+        said, verdict = int(explained.answers[row].argmax()), explained.verdict(row, c)
         label = explained.label(row)
         strongest = explained.strengths(row, c)[0]
         return {
@@ -312,20 +312,21 @@ class _Report:
             "anchor": _anchor(row),
             "href": f"#{_anchor(row)}" if self.one_page else _page_name(row),
             "thumbnail": self._source(artifact, _thumbnail_name(row), ""),
-            "said": explained.names[said],
-            "points": round(100 * float(explained.full[row][said]), 2),
+            "said": explained.answer_names[said],
+            "points": round(100 * float(explained.answers[row][said]), 2),
             "label": label,
-            "right": "" if label is None else "right" if explained.names[said] == label else "wrong",
+            "right": "" if label not in explained.answer_names else "right" if explained.answer_names[said] == label else "wrong",
             "verdict": verdict[:1].upper() + verdict[1:] if verdict != "trustworthy" else verdict,
             "verdict_kind": verdict.partition(":")[0],
-            "r2": explained.figures(row, c)["r2"],
+            "r2": None if math.isnan(r2 := explained.figures(row, c)["r2"]) else r2,
             "strong": round(strongest.value, 2),
         }
 
     def _picture(self, artifact: Artifact, row: int, drawn: _Drawn, above: str) -> dict[str, Any]:
-        explained, full, label = self.explained, self.explained.full[row], self.explained.label(row)
+        explained, full, label = self.explained, self.explained.answers[row], self.explained.label(row)
+        names = explained.answer_names
         said = int(full.argmax())
-        answer = [{"name": explained.names[c], "points": 100 * float(full[c]), "said": int(c) == said, "label": explained.names[c] == label} for c in full.argsort(kind="stable")[::-1]]
+        answer = [{"name": names[c], "points": 100 * float(full[c]), "said": int(c) == said, "label": names[c] == label} for c in full.argsort(kind="stable")[::-1]]
         first = answer if len(answer) <= LISTED_CLASSES else answer[:5] + [each for each in answer[5:] if each["label"]]
         others = [each for each in answer if each not in first]
         zones = {c: values for _, c, values in self.zones(row, drawn)}
