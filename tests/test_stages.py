@@ -118,10 +118,10 @@ CHANGES = {
         "images": "face-001",
         "first": 2,
     },
-    "perturb": {"samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
+    "perturb": {"preset": "rosacea", "samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
     "predict": {},
-    "fit-surrogate": {"surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3},
-    "render": {"top": 3, "classes": "rosacea", "by_zone": "face", "single_file": True, "figures": "png", "style": "lime"},
+    "fit-surrogate": {"preset": "rosacea", "surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3, "part": "1/2"},
+    "render": {"preset": "rosacea", "top": 3, "classes": "rosacea", "by_zone": "face", "single_file": True, "figures": "png", "style": "lime"},
     "compare": {"top": 3, "explained": "rosacea"},
     "gradcam": {"layer": "cnn_small/conv2d", "variant": "eigencam"},
     "occlusion": {},
@@ -146,7 +146,25 @@ NEUTRAL = {
     "contrast": {},
 }
 """For each stage, another value of every parameter that does not."""
-CHOOSES = {"source", "surrogates", "truth", "labels", "split", "images", "first", "table", "id_column", "label_column", "group_column", "one_per_group", "class_names", "fill", "explained", "versus"}
+CHOOSES = {
+    "source",
+    "preset",
+    "surrogates",
+    "truth",
+    "labels",
+    "split",
+    "images",
+    "first",
+    "table",
+    "id_column",
+    "label_column",
+    "group_column",
+    "one_per_group",
+    "class_names",
+    "fill",
+    "explained",
+    "versus",
+}
 """Marked as execution, since not their words but what they choose is in the fingerprint."""
 
 

@@ -79,7 +79,9 @@ def _settings(surrogates: Artifact, masks: Artifact) -> fit_surrogate.Settings:
     if "surrogate" not in made:
         raise FacelimeError(f"surrogates/{surrogates.id} are a contrast already; give the surrogates that it was made from.")
     own = {name: made[name] for name in fit_surrogate.SURROGATES[made["surrogate"]]}
-    return fit_surrogate.Settings(made["surrogate"], own, made["intervals"], made["stable_top"], str(masks.parameters.get("design", "bernoulli")), int(masks.parameters["seed"]))
+    design = str(masks.parameters.get("design", "bernoulli"))
+    part = fit_surrogate.part_of(made.get("part"), design)
+    return fit_surrogate.Settings(made["surrogate"], own, made["intervals"], made["stable_top"], design, int(masks.parameters["seed"]), part)
 
 
 def _contrast(probabilities: Any, one: int, other: int) -> Any:

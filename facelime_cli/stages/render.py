@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import pages
+from facelime_cli import pages, presets
 from facelime_cli.errors import CommandLineError, NotFoundError
 from facelime_cli.files import write_csv, write_whole
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
@@ -48,12 +48,17 @@ STYLES = ("facelime", "lime", "heatmap")
 ZONES = ("face", "lungs")
 
 
+DEFAULTS: dict[str, Any] = {"top": 10}
+"""Where neither the command line nor a preset says anything."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """Parameters of `render`."""
 
     surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
-    top: Annotated[int, Option(min=1, help="How many of the strongest regions are coloured and listed at first.")] = 10
+    preset: Annotated[str | None, Choice(tuple(presets.PRESETS)), Option(show_default=False, help=f"As many segments as another system marks. {presets.help_of(presets.SYSTEMS)}."), Execution()] = None
+    top: Annotated[int | None, Option(min=1, show_default=False, help=f"How many of the strongest regions are coloured and listed at first. {presets.default_words('top', DEFAULTS['top'])}")] = None
     classes: Annotated[
         str | None, Option(metavar="A,B,…", show_default=False, help="Classes to explain, by name or by number from 0. [default: each picture's two most probable, and its true one]")
     ] = None
@@ -91,6 +96,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Choose the classes; the colour scale follows from all of them."""
     surrogates = inputs["surrogates"]
     names: list[str] = surrogates.facts["classes"]
+    params = presets.filled(params, DEFAULTS)
     chosen = None if params.classes is None else [class_index(each, names) for each in ([params.classes] if params.classes in names else params.classes.split(","))]
     formats = _formats(params)
 
@@ -158,7 +164,8 @@ class _Report:
     """Everything that the pages, the tables and the figures of one report are made from."""
 
     def __init__(self, explained: Explained, chosen: list[int] | None, params: Params) -> None:
-        self.explained, self.top, self._params = explained, params.top, params
+        self.explained, self._params = explained, params
+        self.top = params.top or DEFAULTS["top"]
         self.shown = [explained.shown(row, chosen) for row in range(len(explained))]
         if not any(self.shown):
             raise NotFoundError(f"surrogates/{explained.surrogates.id} has no explanation of these classes; choose others with --classes.")
