@@ -1,6 +1,7 @@
 """Every subcommand, in the order of `facelime --help`. Modules here stay light: heavy imports happen inside functions."""
 
 from facelime_cli.stages import (
+    activations,
     compare,
     compare_models,
     contrast,
@@ -42,6 +43,7 @@ COMMANDS = (
     gradcam.STAGE,
     occlusion.STAGE,
     contrast.STAGE,
+    activations.COMMAND,
     render.STAGE,
     explain.COMMAND,
     compare.STAGE,
