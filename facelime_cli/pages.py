@@ -32,9 +32,10 @@ def signed(value: float, digits: int = 1) -> str:
     Examples
     --------
     >>> signed(12.345), signed(-0.5, 2), signed(0)
-    ('+12.3', '−0.50', '+0.0')
+    ('+12.3', '−0.50', '0.0')
     """
-    return f"{value:+.{digits}f}".replace("-", "−")
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def origins(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:

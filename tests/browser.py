@@ -122,7 +122,7 @@ class Browser:
 
     def press(self, key):
         for kind in ("keyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode={"ArrowRight": 39, "End": 35, "Tab": 9}.get(key, 0))
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode={"ArrowRight": 39, "Home": 36, "End": 35}.get(key, 0))
 
     def picture(self, path, *, whole=False):
         """Save what is to be seen as a PNG file."""

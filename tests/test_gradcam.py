@@ -168,10 +168,10 @@ class TestCommands:
 
     def test_three_voices_in_one_comparison(self, chain):
         report = chain.facelime.artifact("compare", *(chain.reference(each) for each in ("fit-surrogate", "gradcam", "occlusion")), "--class", "rosacea")
-        assert report.facts["compared"] == ["method LIME", "method Grad-CAM", "method Occlusion"]
+        assert report.facts["compared"] == ["LIME", "Grad-CAM", "Occlusion"]
         rows = list(csv.DictReader((report.path / "agreement.csv").open()))
         one, other = (chain[each].read("coefficients")[0, 1, : chain["segment"].read("n_segments")[0]] for each in ("fit-surrogate", "occlusion"))
-        found = next(row for row in rows if (row["first"], row["second"]) == ("method LIME", "method Occlusion"))
+        found = next(row for row in rows if (row["first"], row["second"]) == ("LIME", "Occlusion"))
         assert float(found["rank_correlation"]) == pytest.approx(spearmanr(one, other).statistic)
 
     @pytest.mark.parametrize("stage", ["gradcam", "occlusion", "contrast"])

@@ -34,6 +34,8 @@ FEWEST = 2
 FIGURES = ("jaccard", "rank_correlation", "sign_flips")
 PAIR_COLUMNS = ("id", "class", "first", "second", *FIGURES)
 SEGMENT_COLUMNS = ("id", "class", "segment", "mean", "standard_deviation", "share_positive")
+METHOD = "how"
+"""Key of the method's name among what is told of an explanation."""
 UNTOLD = frozenset({"pictures", "classes"})
 """Parameters that say nothing of how an explanation was made."""
 
@@ -139,7 +141,7 @@ def _labels(compared: Sequence[Artifact]) -> list[str]:
     """Return a label for each: those parameters that all have, and in whose values they differ."""
     told = [_told(each) for each in compared]
     names = [name for name in told[0] if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1]
-    labels = [", ".join(f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
+    labels = [", ".join(str(each[name]) if name == METHOD else f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
     return [label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.id})" for label, each in zip(labels, compared, strict=True)]
 
 
@@ -148,7 +150,7 @@ def _told(surrogates: Artifact) -> dict[str, Any]:
     made = [each for each in reversed((surrogates, *lineage(surrogates))) if each.kind in {"segments", "masks", "predictions", "surrogates"}]
     told = {f"{each.kind} {name}": value for each in made for name, value in each.parameters.items() if name not in UNTOLD}
     method = surrogates.facts.get("method")
-    return {"model": surrogates.input("models").name, "method": method or "LIME", **told}
+    return {"model": surrogates.input("models").name, METHOD: method or "LIME", **told}
 
 
 def _write(comparison: _Comparison, artifact: Artifact, unit: Unit, context: Context) -> None:
