@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from functools import cache
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jinja2 import Environment
 
     from facelime_cli.store import Artifact
 
@@ -18,12 +21,18 @@ MOST_IDS = 12
 
 def render(template: str, **values: Any) -> str:
     """Return a page made from a template of the package; a value that the template asks for and does not get is an error."""
+    style = package_files("facelime_cli").joinpath("templates/report.css").read_text(encoding="utf-8")
+    return _templates().get_template(template).render(style=style, **values)
+
+
+@cache
+def _templates() -> Environment:
+    """Return the templates, each of which is compiled once in a process."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(loader=PackageLoader("facelime_cli"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["signed"] = signed
-    style = package_files("facelime_cli").joinpath("templates/report.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(style=style, **values)
+    found = Environment(loader=PackageLoader("facelime_cli"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters["signed"] = signed
+    return found
 
 
 def signed(value: float, digits: int = 1) -> str:
