@@ -96,13 +96,13 @@ class TestNumber:
 
     def test_the_scale_that_was_found_makes_the_same_segments(self, run):
         made = run.artifact("segment", "three", "--method", "quickshift", "--segments", 16)
-        again = run.artifact("segment", "three", "--images", PICTURES[1], "--kernel-size", made.read("scale")[1])
+        again = run.artifact("segment", "three", "--images", PICTURES[1], "--method", "quickshift", "--kernel-size", made.read("scale")[1])
         assert np.array_equal(again.read("segments")[0], made.read("segments")[1])
         assert np.isnan(again.read("scale")).all()
         assert again.facts["segments_per_picture"]["asked"] is None
 
     def test_what_decides_alone_stands_alone_in_the_manifest(self, run):
-        assert "kernel_size" not in run.artifact("segment", "three", "--segments", 16).parameters
+        assert "kernel_size" not in run.artifact("segment", "three", "--method", "quickshift", "--segments", 16).parameters
         assert "segments" not in run.artifact("segment", "three", "--method", "felzenszwalb", "--scale", 50, "--min-size", 20).parameters
 
     def test_processes_change_no_bit(self, facelime, tmp_path):
@@ -235,12 +235,12 @@ class TestErrors:
             (["--method", "file"], "--method file needs --labels"),
             (["--method", "zones"], "--method zones needs --zones: face or lungs"),
             (["--method", "slic", "--labels", "x"], "--labels belongs to file, not to --method slic"),
-            (["--labels", "x"], "--labels belongs to file, not to --method quickshift"),
+            (["--labels", "x"], "--labels belongs to file, not to --method slic"),
             (["--method", "file", "--labels", "x", "--segments", "9"], "--segments belongs to quickshift, slic, felzenszwalb, watershed, grid, not to --method file"),
             (["--method", "grid", "--sigma", "1"], "--sigma belongs to"),
             (["--preset", "face", "--max-dist", "9"], "--max-dist belongs to quickshift, not to --method slic"),
             (["--method", "slic", "--cell", "hexagon"], "--cell belongs to grid"),
-            (["--segments", "60", "--kernel-size", "3"], "--segments 60 and --kernel-size 3 both decide"),
+            (["--method", "quickshift", "--segments", "60", "--kernel-size", "3"], "--segments 60 and --kernel-size 3 both decide"),
             (["--method", "felzenszwalb", "--segments", "60", "--scale", "9"], "--segments 60 and --scale 9 both decide"),
         ],
     )

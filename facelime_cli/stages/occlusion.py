@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from facelime_cli.stage import Pending
     from facelime_cli.store import Artifact
 
-DEFAULT_FILL = "mean"
 FEWEST_SAMPLES = 2
 VERDICT = "exact for one region at a time; what several do together it does not see"
 READ_AS = "switching this region off alone lowers the model's probability of the class by 12 points"
@@ -41,7 +40,9 @@ class Params:
     source: Annotated[str, Argument(metavar="SOURCE", help="Dataset, segments or surrogates, or - to read them from standard input.", show_default=False), Input(READS)]
     model: Annotated[str | None, Option(metavar="MODEL", show_default=False, help="Model, from `finetune` or `import-model`. [default: that of the surrogates]"), Input(("models",))] = None
     fill: Annotated[
-        str | None, Option(metavar=perturb.FILL_NAMES, show_default=False, help=f"What stands where a segment is switched off. [default: that of the surrogates, else {DEFAULT_FILL}]"), Execution()
+        str | None,
+        Option(metavar=perturb.FILL_NAMES, show_default=False, help=f"What stands where a segment is switched off. [default: that of the surrogates, else {perturb.DEFAULTS['fill']}]"),
+        Execution(),
     ] = None
     split: Annotated[str | None, Choice(PARTS), Option(help="Of a dataset, only the pictures of this part. [default: all]", show_default=False), Execution()] = None
     images: Annotated[str | None, Option(metavar="ID,…", help="Of a dataset, only these pictures. [default: all]", show_default=False), Execution()] = None
@@ -74,7 +75,7 @@ def _masks(source: Artifact, params: Params, context: Context) -> Artifact:
     """Return the masks whose fill is used; only their fill counts, so that segments without any get the fewest there are."""
     if source.kind in {"datasets", "segments"}:
         segments = segments_of(source, params, context)
-        chosen = perturb.Params(segmentation=f"segments/{segments.id}", samples=FEWEST_SAMPLES, fill=params.fill or DEFAULT_FILL)
+        chosen = perturb.Params(segmentation=f"segments/{segments.id}", samples=FEWEST_SAMPLES, fill=params.fill)
         return execute(perturb.STAGE, chosen, Context(context.store, context.console)).artifact
     segments_of(source, params, context)
     if params.fill is not None:

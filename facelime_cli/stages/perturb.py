@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     Settings = dict[str, Any]
 
 EVEN = 0.5
-DEFAULTS: dict[str, Any] = {"samples": 1000, "design": "bernoulli", "probability": None, "fill": "mean", "seed": 0}
+DEFAULTS: dict[str, Any] = {"samples": 1000, "design": "bernoulli", "probability": None, "fill": "inpaint", "seed": 0}
 """Where neither the command line nor a preset says anything; the probability follows from the design."""
-KEPT = {"bernoulli": 0.5}
+KEPT = {"bernoulli": 0.8}
 """Chance of a segment to be kept, for designs that take any; for the others it is 0.5, or decided by the kernel."""
 DESIGNS = {
     "bernoulli": "each segment by chance (lime's)",

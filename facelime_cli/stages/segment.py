@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact
 
-DEFAULT_METHOD = "quickshift"
+DEFAULT_METHOD = "slic"
 COMMON: dict[str, Any] = {"min_size": 0, "connectivity": None}
 """What follows on every method."""
 METHODS: dict[str, dict[str, Any]] = {
