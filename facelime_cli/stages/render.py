@@ -40,6 +40,7 @@ LISTED_CLASSES = 8
 """Classes up to which all are listed beside a picture, else the most probable."""
 MOST_LISTED = 100
 """Further classes up to which a picture's page names them all."""
+NOT_EXPLAINED = "not explained for these classes"
 JPEG_QUALITY = 92
 THUMBNAIL_PIXELS = 144
 THUMBNAIL_QUALITY = 80
@@ -189,9 +190,12 @@ class _Report:
 
     def drawing(self, artifact: Artifact, row: int) -> _Drawing:
         """Return what to draw of a picture for its page."""
+        import numpy as np
+
         places = (artifact.file(_picture_name(row)), artifact.file(_thumbnail_name(row)))
         explained, shown = self.explained, self.shown[row]
-        return _Drawing(explained.image(row), explained.segments(row), explained.coefficients(row, shown[0] if shown else 0), self.top, *places, self._params.by_zone)
+        coefficients = explained.coefficients(row, shown[0]) if shown else np.zeros(explained.counts[row])
+        return _Drawing(explained.image(row), explained.segments(row), coefficients, self.top, *places, self._params.by_zone)
 
     def panels(self, artifact: Artifact, row: int, formats: Sequence[str]) -> Iterator[Any]:
         """Yield what to draw as a figure, one a class."""
@@ -310,10 +314,10 @@ class _Report:
         ]
 
     def _overview(self, artifact: Artifact, row: int) -> dict[str, Any]:
-        explained, c = self.explained, (self.shown[row] or [0])[0]
-        said, verdict = int(explained.answers[row].argmax()), explained.verdict(row, c)
+        explained, c = self.explained, self.shown[row][0] if self.shown[row] else None
+        said, verdict = int(explained.answers[row].argmax()), NOT_EXPLAINED if c is None else explained.verdict(row, c)
+        r2 = math.nan if c is None else explained.figures(row, c)["r2"]
         label = explained.label(row)
-        strongest = explained.strengths(row, c)[0]
         return {
             "id": explained.ids[row],
             "anchor": _anchor(row),
@@ -325,8 +329,8 @@ class _Report:
             "right": "" if label not in explained.answer_names else "right" if explained.answer_names[said] == label else "wrong",
             "verdict": verdict[:1].upper() + verdict[1:] if verdict != "trustworthy" else verdict,
             "verdict_kind": verdict.partition(":")[0],
-            "r2": None if math.isnan(r2 := explained.figures(row, c)["r2"]) else r2,
-            "strong": round(strongest.value, 2),
+            "r2": None if math.isnan(r2) else r2,
+            "strong": 0.0 if c is None else round(explained.strengths(row, c)[0].value, 2),
         }
 
     def _picture(self, artifact: Artifact, row: int, drawn: _Drawn, above: str) -> dict[str, Any]:
