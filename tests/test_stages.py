@@ -272,6 +272,7 @@ GOES_WITH = {
     "fine_tune_rate": {"fine_tune_epochs": 2},
     "images": {"split": None},
     "l2": {"head": "8"},
+    "probability": {"design": "bernoulli"},
     "recipe": {"backbone": "cnn-deep"},
     "style": {"figures": "png"},
     "weights": {"backbone": "mobilenetv2"},

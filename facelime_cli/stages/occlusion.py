@@ -41,7 +41,7 @@ class Params:
     model: Annotated[str | None, Option(metavar="MODEL", show_default=False, help="Model, from `finetune` or `import-model`. [default: that of the surrogates]"), Input(("models",))] = None
     fill: Annotated[
         str | None,
-        Option(metavar=perturb.FILL_NAMES, show_default=False, help=f"What stands where a segment is switched off. [default: that of the surrogates, else {perturb.DEFAULTS['fill']}]"),
+        Option(metavar=perturb.FILL_NAMES, show_default=False, help="What stands where a segment is switched off. [default: that of the surrogates, else perturb's own]"),
         Execution(),
     ] = None
     split: Annotated[str | None, Choice(PARTS), Option(help="Of a dataset, only the pictures of this part. [default: all]", show_default=False), Execution()] = None
@@ -75,7 +75,7 @@ def _masks(source: Artifact, params: Params, context: Context) -> Artifact:
     """Return the masks whose fill is used; only their fill counts, so that segments without any get the fewest there are."""
     if source.kind in {"datasets", "segments"}:
         segments = segments_of(source, params, context)
-        chosen = perturb.Params(segmentation=f"segments/{segments.id}", samples=FEWEST_SAMPLES, fill=params.fill)
+        chosen = perturb.Params(segmentation=f"segments/{segments.id}", samples=FEWEST_SAMPLES, design="bernoulli", fill=params.fill)
         return execute(perturb.STAGE, chosen, Context(context.store, context.console)).artifact
     segments_of(source, params, context)
     if params.fill is not None:
