@@ -103,7 +103,7 @@ CHANGES = {
         "first": 2,
     },
     "perturb": {"samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
-    "predict": {},
+    "predict": {"runtime": "openvino", "precision": "bfloat16"},
     "fit-surrogate": {"surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3},
     "render": {"top": 3, "classes": "rosacea"},
     "compare": {"top": 3, "explained": "rosacea"},
@@ -118,13 +118,13 @@ NEUTRAL = {
     "describe": {},
     "segment": {"workers": 1, "first": 3},
     "perturb": {"workers": 1},
-    "predict": {"batch_size": 7, "time_budget": "5m"},
+    "predict": {"batch_size": "7", "time_budget": "5m", "tolerance": 0.5},
     "fit-surrogate": {"workers": 1},
     "render": {"workers": 1},
     "compare": {},
 }
 """For each stage, another value of every parameter that does not."""
-CHOOSES = {"source", "surrogates", "truth", "labels", "split", "images", "first", "table", "id_column", "label_column", "group_column", "one_per_group", "class_names"}
+CHOOSES = {"source", "surrogates", "resize", "truth", "labels", "split", "images", "first", "table", "id_column", "label_column", "group_column", "one_per_group", "class_names"}
 """Marked as execution, since not their words but what they choose is in the fingerprint."""
 
 
