@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +172,7 @@ class Run:
         """Return the largest difference of a probability from the reference on a few composed pictures of this run, or raise when it is too large; None for the reference itself."""
         import numpy as np
 
-        reference = runtimes.How(runtimes.default_runtime(self.model), "float32", self.how.resize_from)
+        reference = replace(runtimes.usual(self.model), resize_from=self.how.resize_from)
         if self.how == reference:
             return None
         rows = np.unique(np.linspace(0, its.total - 1, COMPARED).astype(np.int64))

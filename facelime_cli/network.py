@@ -123,14 +123,20 @@ def compute_with(precision: str) -> None:
 # Building
 
 
+def check_channels(scaling: str, channels: int) -> None:
+    """Raise when a scaling of three channels is to go in front of a network that reads one."""
+    how = SCALINGS[scaling]
+    if channels == 1 and (len(how.offset) > 1 or how.reverse):
+        raise FacelimeError(f"--scaling {scaling} is for three channels, but the network reads one; use 0..1, -1..1 or 0..255.")
+
+
 def scaled(inputs: Any, scaling: str, channels: int) -> Any:
     """Apply the layers that turn display space into a network's input: luminance, channel order, scale. Keras layers only, so that any Keras can load them."""
     k = keras()
     how = SCALINGS[scaling]
     x = inputs
+    check_channels(scaling, channels)
     if channels == 1:
-        if len(how.offset) > 1 or how.reverse:
-            raise FacelimeError(f"--scaling {scaling} is for three channels, but the network reads one; use 0..1, -1..1 or 0..255.")
         x = _fixed_colour_map(x, np.array(LUMINANCE)[:, None], "luminance")
     elif how.reverse:
         x = _fixed_colour_map(x, np.eye(3)[::-1], "blue_green_red")
@@ -457,6 +463,11 @@ def input_size(network: Any) -> int | None:
     return None if height is None else int(height)
 
 
+def channels(network: Any) -> int:
+    """Return how many channels a network reads."""
+    return int(network.inputs[0].shape[-1])
+
+
 def final_activation(network: Any) -> str:
     """Return the name of the activation that makes a network's output, or an empty string when it cannot be told."""
     layer = network.outputs[0]._keras_history.operation  # noqa: SLF001 - Keras has no public way from a tensor to its layer
@@ -568,10 +579,15 @@ def resized(network: Any, size: int) -> Any:
 
 def export(network: Any, path: Path, form: str) -> None:
     """Write a network for another runtime, `onnx` or `openvino`; from (B, H, W, 3) float32 display space to (B, C) probabilities, any B."""
+    if keras().backend.backend() != "tensorflow":
+        raise FacelimeError(f"a network is converted for --runtime {form} with Keras on TensorFlow; run the command once without KERAS_BACKEND, the result is kept.")
     network(np.zeros((1, *network.inputs[0].shape[1:]), np.float32))  # Keras exports what has been called
     with _silent_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras' own, of NumPy
-        network.export(str(path), format=form, verbose=False)
+        try:
+            network.export(str(path), format=form, verbose=False)
+        except Exception as why:  # converters raise anything
+            raise FacelimeError(f"the network cannot be converted for --runtime {form} ({_first_line(why)}); use --runtime keras, which runs it as it is.") from why
 
 
 def digest(network: Any) -> str:

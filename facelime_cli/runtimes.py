@@ -68,9 +68,9 @@ class Runtime:
     extra: str = ""
 
 
-def default_runtime(model: Artifact) -> str:
-    """Return what a model runs on when nothing else is asked for: the first of the table that takes its format."""
-    return next(name for name, runtime in RUNTIMES.items() if format_of(model) in runtime.precisions)
+def usual(model: Artifact) -> How:
+    """Return how a model is run when nothing else is asked for, which is the reference too: the first runtime of the table that takes its format, in float32."""
+    return How(next(name for name, runtime in RUNTIMES.items() if format_of(model) in runtime.precisions), "float32")
 
 
 def format_of(model: Artifact) -> str:
@@ -80,7 +80,7 @@ def format_of(model: Artifact) -> str:
 
 def settle(model: Artifact, runtime: str | None, precision: str) -> str:
     """Return the runtime for a model, or say why it cannot be the one that is asked for."""
-    chosen = runtime or default_runtime(model)
+    chosen = runtime or usual(model).runtime
     its_format = format_of(model)
     able = [name for name, each in RUNTIMES.items() if precision in each.precisions.get(its_format, ())]
     if chosen not in able:
@@ -89,15 +89,18 @@ def settle(model: Artifact, runtime: str | None, precision: str) -> str:
     return chosen
 
 
-def load(model: Artifact, how: How) -> Classifier:
-    """Return a model ready to answer; a runtime that is not installed is named with how to install it."""
-    runtime = RUNTIMES[how.runtime]
-    missing = [package for package in runtime.packages.get(format_of(model), ()) if importlib.util.find_spec(package) is None]
+def check_installed(name: str, form: str) -> None:
+    """Raise when a runtime's packages for a format are not there, with how to install them."""
+    runtime = RUNTIMES[name]
+    missing = [package for package in runtime.packages.get(form, ()) if importlib.util.find_spec(package) is None]
     if missing:
-        raise FacelimeError(
-            f"--runtime {how.runtime} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; `python3 -m pip install 'facelime[{runtime.extra}]'` brings it."
-        )
-    return runtime.load(model, how)
+        raise FacelimeError(f"--runtime {name} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; `python3 -m pip install 'facelime[{runtime.extra}]'` brings it.")
+
+
+def load(model: Artifact, how: How) -> Classifier:
+    """Return a model ready to answer."""
+    check_installed(how.runtime, format_of(model))
+    return RUNTIMES[how.runtime].load(model, how)
 
 
 # The runtimes

@@ -23,6 +23,8 @@ def needs(runtime):
     missing = [package for package in INSTALLED.get(runtime, ()) if importlib.util.find_spec(package) is None]
     if missing:
         pytest.skip(f"--runtime {runtime} needs {', '.join(missing)}: install the extra `{runtime}`")
+    if runtime in INSTALLED and network.keras().backend.backend() != "tensorflow":
+        pytest.skip("networks are converted with Keras on TensorFlow")
 
 
 def alone(run, store):
@@ -156,23 +158,40 @@ def test_bfloat16_keeps_what_answers_in_32_bits(chain):
 
 
 class TestResize:
-    def test_asks_a_model_of_another_size(self, chain, faces):
+    @pytest.fixture(scope="class")
+    def large(self, chain, faces):
         run = chain.facelime
-        large = run.artifact("preprocess", faces, "--size", 64, "--name", "large")
-        masks = run.artifact("perturb", run.artifact("segment", large.id, "--first", 1, "--method", "slic").id, "--samples", 20, "--name", "large-masks")
-        assert "--resize" in run.fails("predict", masks.id, "--model", "small")
-        found = run.artifact("predict", masks.id, "--model", "small", "--resize")
-        keras = network.keras()
-        image = large.read("images", [int(found.read("row")[0])]).astype(np.float32)
-        small = keras.ops.image.resize(image, (48, 48), interpolation="bilinear", antialias=True)
-        wanted = np.asarray(network.load(chain["finetune"].file("model.keras"))(small))
+        data = run.artifact("preprocess", faces, "--size", 64, "--name", "large")
+        return run.artifact("perturb", run.artifact("segment", data.id, "--first", 1, "--method", "slic").id, "--samples", 20)
+
+    def test_asks_a_model_of_another_size(self, chain, large):
+        run = chain.facelime
+        assert "--resize" in run.fails("predict", large.id, "--model", "small")
+        found = run.artifact("predict", large.id, "--model", "small", "--resize")
+        ops = network.keras().ops
+        image = large.input("datasets").read("images", [int(found.read("row")[0])]).astype(np.float32)
+        small = ops.image.resize(image, (48, 48), interpolation="bilinear", antialias=True)
+        wanted = ops.convert_to_numpy(network.load(chain["finetune"].file("model.keras"))(small))
         assert np.abs(found.read("probabilities")[0, 0] - wanted[0]).max() < 1e-5
 
     @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
-    def test_is_the_same_in_every_runtime(self, chain, runtime):
+    def test_is_the_same_in_every_runtime(self, chain, large, runtime):
         needs(runtime)
-        found = chain.facelime.artifact("predict", "large-masks", "--model", "small", "--resize", "--runtime", runtime)
+        found = chain.facelime.artifact("predict", large.id, "--model", "small", "--resize", "--runtime", runtime)
         assert found.facts["difference"] < 1e-4
 
     def test_changes_nothing_where_the_size_is_right(self, chain):
         assert chain.facelime.artifact("predict", chain["perturb"].id, "--model", "small", "--resize").id == chain["predict"].id
+
+
+def test_what_cannot_be_converted_is_a_sentence(chain, monkeypatch):
+    needs("openvino")
+
+    def fails(*_, **__):
+        raise TypeError("no such layer\nand more")
+
+    monkeypatch.setattr(network.keras().Model, "export", fails)
+    monkeypatch.setattr(runtimes, "_file_for", lambda model, form, *_: network.export(network.load(model.file("model.keras")), model.path, form))
+    other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 6, "--seed", 25)
+    said = chain.facelime.fails("predict", other.id, "--model", "small", "--runtime", "openvino")
+    assert "cannot be converted for --runtime openvino (no such layer)" in said
