@@ -14,7 +14,7 @@ import pytest
 from facelime_cli import network
 from facelime_cli.core.masks import unpack
 from facelime_cli.stages.predict import COMMIT_SECONDS, span
-from facelime_cli.store import Store
+from facelime_cli.store import PART_BYTES, Store
 from tests.conftest import Facelime, write_faces
 
 ALLOWED_SECONDS = 30
@@ -314,3 +314,42 @@ class TestForecast:
         assert told["evaluations"] == longer.facts["evaluations"]
         nothing = many.json("predict", "long", "--model", "small", "--dry-run")
         assert (nothing["evaluations"], nothing["seconds"], nothing["bytes"]) == (0, 0, 0)
+
+
+def peak_bytes(command, store, *words):
+    """Return the largest resident memory of a command in a process of its own."""
+    process = subprocess.Popen([*command, *map(str, words), "--quiet"], env=environment(store), stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = status
+    assert status == 0
+    return used.ru_maxrss * 1024
+
+
+@pytest.fixture(scope="module")
+def two_sizes(many, tmp_path_factory):
+    """Masks of one picture, few and many, all different; and a network of a thousand classes."""
+    keras = network.keras()
+    inputs = keras.Input((48, 48, 3))
+    path = tmp_path_factory.mktemp("wide") / "wide.keras"
+    keras.Model(inputs, keras.layers.Dense(1000, activation="softmax")(keras.layers.GlobalAveragePooling2D()(inputs))).save(path)
+    (path.parent / "names.txt").write_text("\n".join(f"class {number}" for number in range(1000)))
+    many.json("import-model", path, "--classes", f"@{path.parent / 'names.txt'}", "--scaling", "0..1", "--name", "wide")
+    many.json("segment", "forty", "--method", "slic", "--first", 2, "--segments", 40, "--name", "fine")
+    for samples in (100, 10_000):
+        many.json("perturb", "fine", "--samples", samples, "--seed", 9, "--name", f"of-{samples}")
+    return many
+
+
+@pytest.mark.long
+def test_memory_does_not_grow_with_the_samples(two_sizes, command):
+    few, many_samples = (peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "small") for samples in (100, 10_000))
+    print(few >> 20, many_samples >> 20)
+    assert many_samples < 1.1 * few
+
+
+@pytest.mark.long
+def test_memory_is_bounded_with_a_thousand_classes(two_sizes, command):
+    """A part of an array is 64 MiB at most; a few copies of it are alive while it is compressed and written."""
+    few, many_samples = (peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "wide") for samples in (100, 10_000))
+    print(few >> 20, many_samples >> 20)
+    assert many_samples - few < 5 * PART_BYTES
