@@ -125,7 +125,7 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
     segments = store.resolve("parts", ("segments",))
 
     def masks(seed: int) -> Any:
-        return execute(perturb.STAGE, perturb.Params(segmentation=segments.id, samples=evaluations + BATCH, seed=seed), context)
+        return execute(perturb.STAGE, perturb.Params(segmentation=segments.id, samples=evaluations + BATCH, seed=seed, preset="lime-defaults"), context)
 
     masks(-1)  # what a first call imports is start-up
     mine = masks(time.time_ns() % 10**9)

@@ -16,10 +16,11 @@ CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 
 @dataclass(frozen=True)
 class Peer:
-    """A contender's packages; `pinned` takes our own versions where the peer allows them."""
+    """A contender's packages; `pinned` takes our own versions where the peer allows them, `alone` are installed without what they ask for."""
 
     packages: tuple[str, ...]
     pinned: bool = True
+    alone: tuple[str, ...] = ()
 
 
 PEERS = {
@@ -29,7 +30,10 @@ PEERS = {
     "captum_lime": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
     "captum_kernel_shap": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
     "torch_bare": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
-    "xplique": Peer(("xplique", "tensorflow", "keras"), pinned=False),
+    # It asks for TensorFlow with CUDA, some 5 GB, on every Linux machine: here it gets what it needs to run.
+    "xplique": Peer(
+        ("tensorflow==2.20.0", "tensorflow-probability[tf]<=0.25", "einops", "deprecated", "matplotlib", "opencv-python-headless", "scikit-image<=0.25.2"), pinned=False, alone=("xplique==2.0.2",)
+    ),
     "shap": Peer(("shap", *KERAS)),
 }
 
@@ -59,14 +63,16 @@ class Environments:
 
     def _made(self, peer: Peer) -> str:
         """Return the interpreter of a peer's environment; it is made whole or not at all."""
-        place = self.folder / hashlib.sha256(" ".join((*peer.packages, str(peer.pinned))).encode()).hexdigest()[:16]
+        place = self.folder / hashlib.sha256(repr(peer).encode()).hexdigest()[:16]
         python = place / "bin" / "python"
         if not (place / ".whole").exists():
             shutil.rmtree(place, ignore_errors=True)
             print(f"making an environment with {', '.join(peer.packages)} in {place}", file=sys.stderr, flush=True)
             subprocess.run([sys.executable, "-m", "venv", place], check=True, capture_output=True, text=True)
             constraint = ["--constraint", str(CONSTRAINTS)] if peer.pinned else []
-            subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *constraint, *peer.packages], check=True, capture_output=True, text=True)
+            for packages in (peer.packages, ("--no-deps", *peer.alone) if peer.alone else ()):
+                if packages:
+                    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *constraint, *packages], check=True, capture_output=True, text=True)
             (place / ".whole").touch()
         return str(python)
 

@@ -245,7 +245,7 @@ def startup() -> str:
             reference = "cat"
             masks = ""
             for stage in STAGES:
-                more = {"segment": ["--kernel-size", 4 + number / 100], "perturb": ["--samples", 1000]}.get(stage, [])
+                more = {"segment": ["--segments", 60 + number], "perturb": ["--samples", 1000]}.get(stage, [])
                 words = [sys.executable, "-m", "facelime_cli", stage, reference, *more, "--name", f"{stage}-{number}", "--store", store, "--quiet"]
                 spans[stage].append(timed(words, {}))
                 reference = f"{stage}-{number}"

@@ -46,7 +46,7 @@ class TestErrors:
         assert "no class folders" in facelime.fails("preprocess", faces / "normal", "--split", "1:1:1")
 
     def test_an_option_of_another_method(self, chain):
-        assert "belongs to slic" in chain.facelime.fails("segment", "faces", "--compactness", 5, code=2)
+        assert "belongs to quickshift" in chain.facelime.fails("segment", "faces", "--max-dist", 5, code=2)
 
     @pytest.mark.parametrize("probability", ["0", "1", "-1", "nan"])
     def test_a_wrong_probability(self, chain, probability):
@@ -66,7 +66,7 @@ class TestErrors:
     def test_one_region(self, facelime, tmp_path):
         Image.fromarray(np.full((48, 48, 3), 9, np.uint8)).save(tmp_path / "flat.png")
         data = facelime.artifact("preprocess", tmp_path / "flat.png", "--size", 48)
-        said = facelime.fails("segment", data.id, "--kernel-size", 20, "--max-dist", 1000)
+        said = facelime.fails("segment", data.id, "--method", "quickshift", "--kernel-size", 20, "--max-dist", 1000)
         assert said.startswith("error: flat: only one region")
         assert [each["kind"] for each in facelime.json("status")["artifacts"]] == ["datasets"]
 

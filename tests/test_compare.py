@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from facelime_cli.core.agreement import Attribution, agreement, held
-
-pytestmark = pytest.mark.long  # several whole runs of the stages
-
+from facelime_cli.core.masks import unpack
+from facelime_cli.core.surrogate import cosine_weights, ridge
 
 QUARTERS = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]], np.uint16)
 HALVES = np.array([[0, 0, 1, 1]] * 4, np.uint16)
@@ -50,6 +49,7 @@ class TestAgreement:
         assert found[3].tolist() == [0.5, 0.5, 0.0, 0.0]
 
 
+@pytest.mark.long  # several whole runs of the stages
 class TestStability:
     def test_other_seeds_of_the_same_run(self, chain):
         run = chain.facelime
@@ -74,6 +74,31 @@ class TestStability:
         assert (report.path / "figures" / "00000.png").stat().st_size > 5000
 
 
+class TestStored:
+    def test_parts_of_the_samples_need_no_model(self, chain):
+        run = chain.facelime
+        report = run.artifact("stability", chain["fit-surrogate"].id, "--stored", 2, "--top", 3)
+        assert report.facts["compared"] == ["part 1/2", "part 2/2"]
+        assert all(each["id"] != chain["fit-surrogate"].id for each in report.inputs.values())
+        made = [run.artifact("fit-surrogate", chain["predict"].id, "--part", f"{part}/2") for part in (1, 2)]
+        assert {each["id"] for each in report.inputs.values()} == {each.id for each in made}
+        assert not np.allclose(made[0].read("coefficients"), made[1].read("coefficients"), equal_nan=True)
+
+    def test_a_part_is_fitted_to_its_samples_alone(self, chain):
+        part = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--part", "2/3")
+        rows = np.array([0, *range(2, 90, 3)])
+        for row, k in enumerate(chain["segment"].read("n_segments")):
+            kept = unpack(chain["perturb"].read("masks")[row, rows], int(k))
+            fitted = ridge(kept.astype(float), chain["predict"].read("probabilities")[row, rows].astype(float), cosine_weights(kept, 0.25), alpha=1.0)
+            assert np.abs(part.read("coefficients")[row, :, :k] - fitted.coefficients.T).max() < 1e-12
+
+    @pytest.mark.parametrize(("part", "code"), [("3/2", 2), ("0/2", 2), ("half", 2), ("1/200", 1)])
+    def test_no_such_part(self, part, code, chain):
+        said = chain.facelime.fails("fit-surrogate", chain["predict"].id, "--part", part, code=code)
+        assert "parts" in said if code == 1 else part in said
+
+
+@pytest.mark.long  # several whole runs of the stages
 class TestSensitivity:
     def test_other_segments_and_fills(self, chain):
         run = chain.facelime

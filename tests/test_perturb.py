@@ -33,7 +33,7 @@ def test_the_stored_masks_are_those_of_the_design(chain, few, design):
     made = chain.facelime.artifact("perturb", few.id, "--samples", 600, "--design", design, "--seed", 3)
     used, counts = made.read("n_samples"), few.read("n_segments")
     for row, picture_id in enumerate(made.texts("id")):
-        wanted = masks.DESIGNS[design](masks.key_of(3, picture_id, "mask"), int(used[row]), int(counts[row]), 0.5)
+        wanted = masks.DESIGNS[design](masks.key_of(3, picture_id, "mask"), int(used[row]), int(counts[row]), 0.8 if design == "bernoulli" else 0.5)
         found = made.read("masks")[row]
         assert np.array_equal(masks.unpack(found[: used[row]], int(counts[row])), wanted)
         assert not found[used[row] :].any()

@@ -7,6 +7,7 @@ from PIL import Image
 
 from facelime_cli.console import Console
 from facelime_cli.core import regions, superpixels, zones
+from facelime_cli.presets import PRESETS
 from facelime_cli.stage import Context, fingerprint
 from facelime_cli.stages import segment
 from facelime_cli.store import Store
@@ -43,19 +44,19 @@ def spelled_out(method, parameters):
 
 
 class TestPresets:
-    @pytest.mark.parametrize("preset", segment.PRESETS)
+    @pytest.mark.parametrize("preset", PRESETS)
     def test_a_preset_is_its_values_spelled_out(self, preset, fingerprint_of):
-        meant = segment.PRESETS[preset]
-        assert fingerprint_of(preset=preset) == fingerprint_of(method=meant.method, **meant.parameters)
+        meant = {name: value for name, value in PRESETS[preset].options.items() if name in {"method", *segment.METHODS[PRESETS[preset].options["method"]]}}
+        assert fingerprint_of(preset=preset) == fingerprint_of(**meant)
 
     def test_lime_and_rosacea_are_the_default_of_quickshift(self, fingerprint_of):
-        assert fingerprint_of(preset="lime") == fingerprint_of(preset="rosacea") == fingerprint_of(method="quickshift")
+        assert fingerprint_of(preset="lime-defaults") == fingerprint_of(preset="rosacea") == fingerprint_of(method="quickshift")
 
     @pytest.mark.parametrize(("name", "value"), [("segments", 9), ("compactness", 3.0), ("sigma", 0.5), ("min_size", 8), ("connectivity", "8")])
     def test_every_parameter_counts_more_than_the_preset(self, name, value):
         _, own = segment.resolved(segment.Params(dataset="three", preset="face", **{name: value}))
         assert own[name] == int(value) if name == "connectivity" else value
-        rest = {**segment.METHODS["slic"], **segment.PRESETS["face"].parameters}
+        rest = {name: PRESETS["face"].options.get(name, default) for name, default in segment.METHODS["slic"].items()}
         assert {other: found for other, found in own.items() if other != name} == {other: found for other, found in rest.items() if other != name}
 
     def test_another_method_keeps_what_means_the_same(self):
@@ -74,7 +75,7 @@ class TestPresets:
 
     def test_each_has_its_reason_in_the_help(self, run):
         said = " ".join(run("segment", "--help").stdout.split())
-        for name, preset in segment.PRESETS.items():
+        for name, preset in PRESETS.items():
             assert name in said
             assert preset.reason in said
 
@@ -95,13 +96,13 @@ class TestNumber:
 
     def test_the_scale_that_was_found_makes_the_same_segments(self, run):
         made = run.artifact("segment", "three", "--method", "quickshift", "--segments", 16)
-        again = run.artifact("segment", "three", "--images", PICTURES[1], "--kernel-size", made.read("scale")[1])
+        again = run.artifact("segment", "three", "--images", PICTURES[1], "--method", "quickshift", "--kernel-size", made.read("scale")[1])
         assert np.array_equal(again.read("segments")[0], made.read("segments")[1])
         assert np.isnan(again.read("scale")).all()
         assert again.facts["segments_per_picture"]["asked"] is None
 
     def test_what_decides_alone_stands_alone_in_the_manifest(self, run):
-        assert "kernel_size" not in run.artifact("segment", "three", "--segments", 16).parameters
+        assert "kernel_size" not in run.artifact("segment", "three", "--method", "quickshift", "--segments", 16).parameters
         assert "segments" not in run.artifact("segment", "three", "--method", "felzenszwalb", "--scale", 50, "--min-size", 20).parameters
 
     def test_processes_change_no_bit(self, facelime, tmp_path):
@@ -234,12 +235,12 @@ class TestErrors:
             (["--method", "file"], "--method file needs --labels"),
             (["--method", "zones"], "--method zones needs --zones: face or lungs"),
             (["--method", "slic", "--labels", "x"], "--labels belongs to file, not to --method slic"),
-            (["--labels", "x"], "--labels belongs to file, not to --method quickshift"),
+            (["--labels", "x"], "--labels belongs to file, not to --method slic"),
             (["--method", "file", "--labels", "x", "--segments", "9"], "--segments belongs to quickshift, slic, felzenszwalb, watershed, grid, not to --method file"),
             (["--method", "grid", "--sigma", "1"], "--sigma belongs to"),
             (["--preset", "face", "--max-dist", "9"], "--max-dist belongs to quickshift, not to --method slic"),
             (["--method", "slic", "--cell", "hexagon"], "--cell belongs to grid"),
-            (["--segments", "60", "--kernel-size", "3"], "--segments 60 and --kernel-size 3 both decide"),
+            (["--method", "quickshift", "--segments", "60", "--kernel-size", "3"], "--segments 60 and --kernel-size 3 both decide"),
             (["--method", "felzenszwalb", "--segments", "60", "--scale", "9"], "--segments 60 and --scale 9 both decide"),
         ],
     )

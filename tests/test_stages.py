@@ -102,12 +102,12 @@ CHANGES = {
         "images": "face-001",
         "first": 2,
     },
-    "perturb": {"samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
+    "perturb": {"preset": "rosacea", "samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
     "predict": {"runtime": "openvino", "precision": "bfloat16"},
-    "fit-surrogate": {"surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3},
-    "render": {"top": 3, "classes": "rosacea"},
+    "fit-surrogate": {"preset": "rosacea", "surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3, "part": "1/2"},
+    "render": {"preset": "rosacea", "top": 3, "classes": "rosacea"},
     "compare": {"top": 3, "explained": "rosacea"},
-    "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax"},
+    "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax", "model_version": "2"},
 }
 """For each stage, another value of every parameter that changes the result."""
 METHOD_OF = {"kernel_size": "quickshift", "max_dist": "quickshift", "ratio": "quickshift", "scale": "felzenszwalb", "cell": "grid"}
@@ -124,7 +124,7 @@ NEUTRAL = {
     "compare": {},
 }
 """For each stage, another value of every parameter that does not."""
-CHOOSES = {"source", "surrogates", "resize", "truth", "labels", "split", "images", "first", "table", "id_column", "label_column", "group_column", "one_per_group", "class_names"}
+CHOOSES = {"source", "preset", "surrogates", "resize", "truth", "labels", "split", "images", "first", "table", "id_column", "label_column", "group_column", "one_per_group", "class_names"}
 """Marked as execution, since not their words but what they choose is in the fingerprint."""
 
 

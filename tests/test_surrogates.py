@@ -123,7 +123,11 @@ class TestBesideLime:
     """The lime package on the same picture, segments and masks, with the same trained network."""
 
     @pytest.fixture(scope="class")
-    def beside(self, chain):
+    def masks(self, chain):
+        return chain.facelime.artifact("perturb", chain["segment"].id, "--preset", "lime-defaults", "--samples", 90)
+
+    @pytest.fixture(scope="class")
+    def beside(self, chain, masks):
         """Return a function that gives lime's coefficients, intercept and local prediction of a picture and class."""
         net = network.load(chain["finetune"].file("model.keras"))
         images = chain["preprocess"].read("images")
@@ -139,7 +143,7 @@ class TestBesideLime:
         def answer(row, c, features, selection):
             segments = chain["segment"].read("segments")[row].astype(int)
             drawn = Drawn(0)
-            drawn.masks = unpack(chain["perturb"].read("masks")[row], int(chain["segment"].read("n_segments")[row]))
+            drawn.masks = unpack(masks.read("masks")[row], int(chain["segment"].read("n_segments")[row]))
             explainer = LimeImageExplainer(kernel_width=0.25, feature_selection=selection, random_state=drawn)
             found = explainer.explain_instance(
                 images[chain["segment"].read("row")[row]],
@@ -158,9 +162,10 @@ class TestBesideLime:
         return answer
 
     @pytest.mark.parametrize(("surrogate", "features", "selection"), [("ridge", 100_000, "auto"), ("highest", 5, "highest_weights"), ("forward", 5, "forward_selection"), ("lars", 5, "lasso_path")])
-    def test_coefficients_are_limes(self, beside, chain, surrogate, features, selection):
+    def test_coefficients_are_limes(self, beside, masks, chain, surrogate, features, selection):
+        predictions = chain.facelime.artifact("predict", masks.id, "--model", "small", "--batch-size", 16)
         options = [] if surrogate == "ridge" else ["--features", features]
-        made = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--surrogate", surrogate, *options)
+        made = chain.facelime.artifact("fit-surrogate", predictions.id, "--surrogate", surrogate, *options)
         for row, k in enumerate(chain["segment"].read("n_segments")):
             for c in range(2):
                 coefficients, intercept, local = beside(row, c, features, selection)

@@ -216,6 +216,40 @@ _BLOCKS: dict[str, Callable[[NDArray[np.int32], int], NDArray[np.int32]]] = {
 }
 
 
+def part_of(blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the rows of part I of N, whole blocks in turn, and the blocks of these rows; the full picture (and the empty one of `shapley`) is in every part.
+
+    Parameters
+    ----------
+    blocks : (S,) int32 array
+        From `blocks`.
+    design : str
+        A key of `DESIGNS`.
+    part : (int, int), optional
+        I and N, counted from 1. Without it, all rows.
+
+    Raises
+    ------
+    FacelimeError
+        When there are fewer blocks than parts.
+
+    Examples
+    --------
+    >>> part_of(blocks("paired", 9, 9), "paired", (2, 2))
+    (array([0, 3, 4, 7, 8]), array([0, 1, 1, 2, 2], dtype=int32))
+    """
+    if part is None:
+        return np.arange(len(blocks)), blocks
+    i, n = part
+    shared = 2 if design == "shapley" else 1
+    there = int(blocks[-1]) + 1 - shared
+    if there < n:
+        raise FacelimeError(f"{n} parts are more than the {there} blocks that --design {design} makes of {len(blocks)} samples; ask for fewer parts, or perturb with more --samples.")
+    chosen = (blocks < shared) | ((blocks - shared) % n == i - 1)
+    rows = np.flatnonzero(chosen)
+    return rows, np.unique(blocks[rows], return_inverse=True)[1].astype(np.int32)
+
+
 def _words(key: int, n: int, width: int) -> Iterator[tuple[slice, NDArray[np.uint32]]]:
     """Yield the random words of samples 0…n - 1, some samples at a time."""
     for start in range(0, n, BLOCK_SAMPLES):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli import presets
 from facelime_cli.console import Answer
 from facelime_cli.errors import CommandLineError, NotFoundError, WrongKindError
 from facelime_cli.stage import Command, Context, Execution, Input, Result, Stage, execute, hints, inputs_of
@@ -56,6 +57,7 @@ def run(params: Any, context: Context) -> Answer:
 
 def explain(params: Any, context: Context) -> Result:
     """Run the five stages, each on what the one before made; the result is the report's."""
+    params = presets.filled(perturb.resolved(params), fit_surrogate.DEFAULTS)
     fit_surrogate.settings_of(params, params.design)
     _check_rounds(params)
     model = context.store.resolve(params.model, ("models",))

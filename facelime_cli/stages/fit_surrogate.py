@@ -5,12 +5,14 @@ Coefficients use every sample; fidelity (R², RMSE) comes from samples that were
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.errors import FacelimeError
+from facelime_cli import presets
+from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, default_of, own_parameters
 from facelime_cli.stages.perturb import carried
 from facelime_cli.store import ArraySpec, Layout
@@ -41,6 +43,8 @@ SURROGATES: dict[str, dict[str, Any]] = {
     "shapley": {},
 }
 """Each surrogate's own parameters and their defaults: penalties are lime's, and Captum's for the lasso. The function of the same name is in `core.surrogate`."""
+DEFAULTS: dict[str, Any] = {"surrogate": "ridge"}
+"""Where neither the command line nor a preset says anything."""
 ABOUT = {
     "ridge": "lime's own",
     "linear": "no penalty, for more samples than segments",
@@ -53,6 +57,7 @@ ABOUT = {
 }
 SHAPLEY_DESIGNS = ("shapley", "exact")
 """Designs whose masks have the sizes that the Shapley kernel weights; how is in `core.shapley`."""
+PART = re.compile(r"(\d+)/(\d+)")
 INTERVALS = ("analytic", "bootstrap")
 """The function of the same name is in `core.intervals`."""
 SLOW = ("lars", "bayesian-ridge")
@@ -66,7 +71,14 @@ class Params:
     """Parameters of `fit-surrogate`."""
 
     predictions: Annotated[str, Argument(metavar="PREDICTIONS", help="Predictions, or - to read them from standard input.", show_default=False), Input(("predictions",))]
-    surrogate: Annotated[str, Choice(tuple(SURROGATES)), Option(help="; ".join(f"{name}: {what}" for name, what in ABOUT.items()) + ".")] = "ridge"
+    preset: Annotated[
+        str | None, Choice(tuple(presets.PRESETS)), Option(show_default=False, help=f"The surrogate of another system; other options change it. {presets.help_of(presets.SYSTEMS)}."), Execution()
+    ] = None
+    surrogate: Annotated[
+        str | None,
+        Choice(tuple(SURROGATES)),
+        Option(show_default=False, help="; ".join(f"{name}: {what}" for name, what in ABOUT.items()) + f". {presets.default_words('surrogate', DEFAULTS['surrogate'])}"),
+    ] = None
     alpha: Annotated[float | None, Option(min=1e-6, show_default=False, help=f"Penalty; larger draws coefficients to 0. {default_of('alpha', SURROGATES)}")] = None
     features: Annotated[int | None, Option(min=1, show_default=False, help=f"How many segments keep a coefficient; all others get 0. {default_of('features', SURROGATES)}")] = None
     proximity: Annotated[
@@ -84,6 +96,7 @@ class Params:
     ] = None
     intervals: Annotated[str, Choice(INTERVALS), Option(help="analytic: at once, none for lasso, highest, forward and lars; bootstrap: 200 refits, for every surrogate.")] = "analytic"
     stable_top: Annotated[int, Option(min=1, help="How many of the strongest segments must stay the same for `topk_repeat`, as far as their intervals exclude 0.")] = 5
+    part: Annotated[str | None, Option(metavar="I/N", show_default=False, help="Fit part I of N of the samples alone; parts share no sample but the full picture. [default: all samples]")] = None
     workers: Annotated[int | None, Option(min=1, show_default=False, help=f"Parallel processes, for {', '.join(SLOW)} and the bootstrap. [default: one per core]"), Execution()] = None
 
 
@@ -108,15 +121,17 @@ class _Settings:
     top: int
     design: str
     seed: int
+    part: tuple[int, int] | None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Lay out coefficients and figures for every picture and class."""
+    chosen = presets.filled(params, DEFAULTS)
     predictions = inputs["predictions"]
     masks, segments = predictions.input("masks"), predictions.input("segments")
     design = str(masks.parameters.get("design", "bernoulli"))
-    own = settings_of(params, design)
-    settings = _Settings(params.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]))
+    own = settings_of(chosen, design)
+    settings = _Settings(chosen.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]), _part(params.part, design))
 
     def prepare() -> Layout:
         n, _, n_classes = predictions.layout["arrays"]["probabilities"]["shape"]
@@ -132,7 +147,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return Layout(n, arrays, carried(predictions), {"classes": predictions.facts["classes"]})
 
     def work(artifact: Artifact, units: Pending) -> None:
-        slow = params.surrogate in SLOW or params.intervals == "bootstrap"
+        slow = chosen.surrogate in SLOW or params.intervals == "bootstrap"
         with Workers(params.workers if slow else 1) as workers, context.console.progress("fit-surrogate", units.pictures) as advance:
             for unit in units:
                 pictures = list(_pictures(settings, predictions, unit.rows))
@@ -142,8 +157,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                     advance(len(part))
                 unit.finish(_parts(fitted, artifact.layout["arrays"]["coefficients"]["shape"][2]))
 
-    parameters = {"surrogate": params.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top}
-    return Plan(parameters, f"{predictions.name}-{params.surrogate}", prepare, work, inputs)
+    parameters = {"surrogate": chosen.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top} | ({"part": params.part} if params.part else {})
+    return Plan(parameters, f"{predictions.name}-{chosen.surrogate}", prepare, work, inputs)
 
 
 def settings_of(params: Any, design: str) -> dict[str, Any]:
@@ -157,6 +172,18 @@ def settings_of(params: Any, design: str) -> dict[str, Any]:
     if "proximity" in own:
         own["kernel_width"] = own["kernel_width"] or PROXIMITIES[own["proximity"]]
     return own
+
+
+def _part(text: str | None, design: str) -> tuple[int, int] | None:
+    """Return which part of how many a text means; raise when it means none, or when masks cannot be divided."""
+    if text is None:
+        return None
+    match = PART.fullmatch(text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise CommandLineError(f"--part {text!r} should be I/N with 1 <= I <= N, such as 1/2.")
+    if design == "exact":
+        raise FacelimeError(f"--part {text} would leave masks out of --design exact, which needs all of them; perturb again with another --design.")
+    return int(match[1]), int(match[2])
 
 
 def _pictures(settings: _Settings, predictions: Artifact, rows: slice) -> Iterator[_Picture]:
@@ -193,8 +220,9 @@ def _explain_one(settings: _Settings, picture: _Picture) -> Explanation:
     kept = mask_design.unpack(picture.masks, picture.n_segments)
     keywords = {name: value for name, value in settings.own.items() if name not in NEAR}
     method = fidelity.Method(surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed)
-    blocks = mask_design.blocks(settings.design, *kept.shape)
-    return fidelity.explain(kept, picture.probabilities, _weights(settings, kept, picture.change), blocks, method, picture.id)
+    rows, blocks = mask_design.part_of(mask_design.blocks(settings.design, *kept.shape), settings.design, settings.part)
+    kept = kept[rows]
+    return fidelity.explain(kept, picture.probabilities[rows], _weights(settings, kept, picture.change), blocks, method, picture.id)
 
 
 def _weights(settings: _Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:

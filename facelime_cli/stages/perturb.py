@@ -6,14 +6,14 @@ begin with the same ones: `predict` takes over what it knows of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests
+from facelime_cli import digests, presets
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, results_of
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     Settings = dict[str, Any]
 
 EVEN = 0.5
+DEFAULTS: dict[str, Any] = {"samples": 1000, "design": "bernoulli", "probability": None, "fill": "inpaint", "seed": 0}
+"""Where neither the command line nor a preset says anything; the probability follows from the design."""
+KEPT = {"bernoulli": 0.8}
+"""Chance of a segment to be kept, for designs that take any; for the others it is 0.5, or decided by the kernel."""
 DESIGNS = {
     "bernoulli": "each segment by chance (lime's)",
     "paired": "each mask with its complement",
@@ -40,8 +44,6 @@ DESIGNS = {
     "exact": "every mask there is",
 }
 """What each does; the function of the same name is in `core.masks`."""
-WITH_PROBABILITY = ("bernoulli",)
-"""Designs that keep segments with any probability; for the others it is 0.5, or decided by the kernel."""
 FILLS: dict[str, str | None] = {"mean": None, "black": None, "grey": None, "dataset-mean": "colour", "blur": "sigma", "inpaint": None, "noise": "key", "image": "picture"}
 """What each needs beside a picture and its segments, as the keyword of the function of the same name in `core.fills.FILLS`."""
 SLOW_FILLS = ("inpaint",)
@@ -62,12 +64,29 @@ class Params:
     """Parameters of `perturb`."""
 
     segmentation: Annotated[str, Argument(metavar="SEGMENTS", help="Segments, or - to read them from standard input.", show_default=False), Input(("segments",))]
-    samples: Annotated[int, Option(min=2, max=1_000_000, help="Perturbed pictures per picture, the unperturbed one among them; more make narrower intervals and take longer.")] = 1000
-    design: Annotated[str, Choice(tuple(DESIGNS)), Option(help=DESIGN_HELP)] = "bernoulli"
-    probability: Annotated[float, Option(help=f"Chance of a segment to be kept, between 0 and 1; for {' and '.join(WITH_PROBABILITY)} alone.")] = EVEN
-    fill: Annotated[str, Option(metavar=FILL_NAMES, help=FILL_HELP)] = "mean"
+    preset: Annotated[
+        str | None,
+        Choice(tuple(presets.PRESETS)),
+        Option(show_default=False, help=f"Masks and fill as another system has them; other options change them. {presets.help_of(presets.SYSTEMS)}."),
+        Execution(),
+    ] = None
+    samples: Annotated[
+        int | None,
+        Option(
+            min=2,
+            max=1_000_000,
+            show_default=False,
+            help="Perturbed pictures per picture, the unperturbed one among them; more make narrower intervals and take longer. " + presets.default_words("samples", DEFAULTS["samples"]),
+        ),
+    ] = None
+    design: Annotated[str | None, Choice(tuple(DESIGNS)), Option(show_default=False, help=f"{DESIGN_HELP} {presets.default_words('design', DEFAULTS['design'])}")] = None
+    probability: Annotated[
+        float | None,
+        Option(show_default=False, help=f"Chance of a segment to be kept, between 0 and 1; for {' and '.join(KEPT)} alone. {presets.default_words('probability', KEPT['bernoulli'])}"),
+    ] = None
+    fill: Annotated[str | None, Option(metavar=FILL_NAMES, show_default=False, help=f"{FILL_HELP} {presets.default_words('fill', DEFAULTS['fill'])}")] = None
     fill_sigma: Annotated[float | None, Option(min=0.1, show_default=False, help="Standard deviation of the blur, in pixels; larger hides more. [default: a tenth of the picture's side]")] = None
-    seed: Annotated[int, Option(help="Seed of the masks, and of noise.")] = 0
+    seed: Annotated[int | None, Option(show_default=False, help=f"Seed of the masks, and of noise. {presets.default_words('seed', DEFAULTS['seed'])}")] = None
     after: Annotated[
         str | None,
         Option(metavar="SURROGATES", show_default=False, help="Only pictures whose explanation is not stable in these surrogates get --samples; the others keep as many as they had."),
@@ -82,19 +101,19 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Lay out masks and fills for every segmented picture."""
-    _check_probability(params)
+    chosen = resolved(params)
     segments = inputs["segmentation"]
     dataset = segments.input("datasets")
     size = int(dataset.facts["size"])
-    fill, file = fill_of(params.fill)
-    sigma = _sigma(params, fill, size)
-    parameters = {**results_of(params), "fill": fill, "fill_sigma": sigma}
+    fill, file = fill_of(chosen.fill)
+    sigma = _sigma(chosen, fill, size)
+    parameters = {**results_of(chosen), "fill": fill, "fill_sigma": sigma}
     before = inputs.get("after")
     if before is not None:
         _check_after(before, segments, parameters)
-        parameters["confidence"] = params.confidence or CONFIDENCE
-    elif params.confidence is not None:
-        raise CommandLineError(f"--confidence {params.confidence} is about pictures that are stable already; name their surrogates with --after.")
+        parameters["confidence"] = chosen.confidence or CONFIDENCE
+    elif chosen.confidence is not None:
+        raise CommandLineError(f"--confidence {chosen.confidence} is about pictures that are stable already; name their surrogates with --after.")
 
     @cache
     def picture() -> NDArray[np.uint8] | None:
@@ -104,7 +123,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         import numpy as np
 
         picture()
-        used = _rows_in_use(params, segments, before)
+        used = _rows_in_use(chosen, segments, before)
         n_bytes = -(-int(segments.read("n_segments").max()) // BITS)
         arrays = {
             "masks": ArraySpec("uint8", (segments.n, max(used), n_bytes), ("picture", "sample", "byte")),
@@ -120,11 +139,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             from facelime_cli.core.masks import key_of
 
             need = FILLS[fill]
-            return {need: {**known, "key": key_of(params.seed, picture_id, "fill")}[need]} if need else {}
+            return {need: {**known, "key": key_of(chosen.seed, picture_id, "fill")}[need]} if need else {}
 
-        with Workers(params.workers if fill in SLOW_FILLS else 1) as workers, context.console.progress("perturb", units.pictures) as advance:
+        with Workers(chosen.workers if fill in SLOW_FILLS else 1) as workers, context.console.progress("perturb", units.pictures) as advance:
             for unit in units:
-                masks = _masks(params, segments, artifact, unit.rows)
+                masks = _masks(chosen, segments, artifact, unit.rows)
                 unit.finish({"masks": masks, "fill": _fills(segments, dataset, unit.rows, (fill, settings), workers, advance)})
 
     return Plan(parameters, segments.name, prepare, work, inputs, {"fill": digests.of_file(file)} if file else {})
@@ -135,11 +154,16 @@ def carried(before: Artifact) -> dict[str, tuple[NDArray[Any], tuple[str, ...]]]
     return {name: (before.read(name), ("picture",)) for name in ("id", "row")}
 
 
-def _check_probability(params: Params) -> None:
+def resolved(params: Any) -> Any:
+    """Return the parameters with a preset's values and the defaults filled in; raise when a probability is none, or the design has its own."""
+    params = presets.filled(params, DEFAULTS)
+    if params.probability is None:
+        params = replace(params, probability=KEPT.get(params.design, EVEN))
     if not 0 < params.probability < 1:
         raise CommandLineError(f"--probability {params.probability} should lie between 0 and 1, both excluded.")
-    if params.design not in WITH_PROBABILITY and params.probability != EVEN:
-        raise CommandLineError(f"--probability {params.probability} belongs to {' and '.join(WITH_PROBABILITY)}, not to --design {params.design}; leave it out or change the design.")
+    if params.design not in KEPT and params.probability != EVEN:
+        raise CommandLineError(f"--probability {params.probability} belongs to {' and '.join(KEPT)}, not to --design {params.design}; leave it out or change the design.")
+    return params
 
 
 def fill_of(text: str) -> tuple[str, Path | None]:
@@ -156,15 +180,15 @@ def fill_of(text: str) -> tuple[str, Path | None]:
     return name, path
 
 
-def _sigma(params: Params, fill: str, size: int) -> float | None:
+def _sigma(chosen: Any, fill: str, size: int) -> float | None:
     """Return the blur's width in pixels, or None for a fill that has none."""
     if FILLS[fill] != "sigma":
-        if params.fill_sigma is not None:
+        if chosen.fill_sigma is not None:
             raise CommandLineError(f"--fill-sigma belongs to blur, not to --fill {fill}; leave it out or change the fill.")
         return None
     from facelime_cli.core.fills import BLUR_SHARE
 
-    return params.fill_sigma or round(BLUR_SHARE * size, 3)
+    return chosen.fill_sigma or round(BLUR_SHARE * size, 3)
 
 
 def _picture(file: Path, size: int) -> NDArray[np.uint8]:
@@ -222,21 +246,21 @@ def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_
     return np.array(found)
 
 
-def _rows_in_use(params: Params, segments: Artifact, before: Artifact | None) -> list[int]:
+def _rows_in_use(chosen: Any, segments: Artifact, before: Artifact | None) -> list[int]:
     """Return how many masks each picture needs; a picture that the design cannot serve is named."""
     from facelime_cli.core.masks import rows_in_use
 
-    kept = [0] * segments.n if before is None else (before.input("masks").read("n_samples") * stable_pictures(before, params.confidence or CONFIDENCE)).tolist()
+    kept = [0] * segments.n if before is None else (before.input("masks").read("n_samples") * stable_pictures(before, chosen.confidence or CONFIDENCE)).tolist()
     used = []
     for picture_id, count, enough in zip(segments.texts("id"), segments.read("n_segments"), kept, strict=True):
         try:
-            used.append(rows_in_use(params.design, enough or params.samples, int(count)))
+            used.append(rows_in_use(chosen.design, enough or chosen.samples, int(count)))
         except FacelimeError as why:
             raise FacelimeError(f"{picture_id}: {why}.") from why
     return used
 
 
-def _masks(params: Params, segments: Artifact, artifact: Artifact, rows: slice) -> NDArray[np.uint8]:
+def _masks(chosen: Any, segments: Artifact, artifact: Artifact, rows: slice) -> NDArray[np.uint8]:
     """Return a unit's packed masks, zeros beyond those that a picture needs."""
     import numpy as np
 
@@ -245,7 +269,7 @@ def _masks(params: Params, segments: Artifact, artifact: Artifact, rows: slice) 
     _, n_samples, n_bytes = artifact.layout["arrays"]["masks"]["shape"]
     packed = []
     for picture_id, count, used in zip(segments.texts("id")[rows], segments.read("n_segments", rows), artifact.read("n_samples", rows), strict=True):
-        kept = masks.DESIGNS[params.design](masks.key_of(params.seed, picture_id, "mask"), int(used), int(count), params.probability)
+        kept = masks.DESIGNS[chosen.design](masks.key_of(chosen.seed, picture_id, "mask"), int(used), int(count), chosen.probability)
         packed.append(np.pad(masks.pack(kept, n_bytes), ((0, n_samples - len(kept)), (0, 0))))
     return np.stack(packed)
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import pages
+from facelime_cli import pages, presets
 from facelime_cli.errors import NotFoundError
 from facelime_cli.files import write_csv, write_whole
-from facelime_cli.stage import Execution, Input, Plan, Stage
+from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
 from facelime_cli.stages.perturb import carried
 from facelime_cli.store import Layout
 from facelime_cli.workers import Workers
@@ -37,12 +37,17 @@ NICE_SCALES = (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500)
 COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "p_sign", "pixels")
 
 
+DEFAULTS: dict[str, Any] = {"top": 10}
+"""Where neither the command line nor a preset says anything."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """Parameters of `render`."""
 
     surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
-    top: Annotated[int, Option(min=1, help="How many of the strongest segments the overlay marks.")] = 10
+    preset: Annotated[str | None, Choice(tuple(presets.PRESETS)), Option(show_default=False, help=f"As many segments as another system marks. {presets.help_of(presets.SYSTEMS)}."), Execution()] = None
+    top: Annotated[int | None, Option(min=1, show_default=False, help=f"How many of the strongest segments the overlay marks. {presets.default_words('top', DEFAULTS['top'])}")] = None
     classes: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Classes to explain, by name or by number from 0. [default: each picture's most probable]")] = None
     workers: Annotated[int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()] = None
 
@@ -64,11 +69,12 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Choose the classes; the colour scale follows from all of them."""
     surrogates = inputs["surrogates"]
     names: list[str] = surrogates.facts["classes"]
+    top: int = presets.filled(params, DEFAULTS).top
     chosen = None if params.classes is None else [class_index(each, names) for each in ([params.classes] if params.classes in names else params.classes.split(","))]
 
     @cache
     def report() -> _Report:
-        return _Report(surrogates, chosen, params.top)
+        return _Report(surrogates, chosen, top)
 
     def work(artifact: Artifact, units: Pending) -> None:
         with Workers(params.workers) as workers, context.console.progress("render", units.pictures) as advance:
@@ -85,7 +91,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         context.console.note(f"page: {artifact.path / 'index.html'}")
         return {"scale_probability_points": report().scale, **report().truth_summary()}, ["coefficients.csv", "index.html"]
 
-    return Plan({"top": params.top, "classes": chosen}, surrogates.name, lambda: Layout(surrogates.n, constants=carried(surrogates), facts={"classes": names}), work, inputs, finish=finish)
+    return Plan({"top": top, "classes": chosen}, surrogates.name, lambda: Layout(surrogates.n, constants=carried(surrogates), facts={"classes": names}), work, inputs, finish=finish)
 
 
 def class_index(text: str, names: list[str]) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests
+from facelime_cli import digests, presets
 from facelime_cli.core.formats import LABEL_SUFFIXES
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.sources import PARTS
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact
 
-DEFAULT_METHOD = "quickshift"
+DEFAULT_METHOD = "slic"
 COMMON: dict[str, Any] = {"min_size": 0, "connectivity": None}
 """What follows on every method."""
 METHODS: dict[str, dict[str, Any]] = {
@@ -57,24 +57,6 @@ ZONES = ("face", "lungs")
 """The functions of these names are in `core.lattices` and `core.zones`."""
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A method and its parameters for one kind of picture, and the reason."""
-
-    method: str
-    parameters: Mapping[str, Any]
-    reason: str
-
-
-LIME = Preset("quickshift", {"kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2, "sigma": 0.0}, "quickshift exactly as these two do")
-PRESETS = {
-    "face": Preset("slic", {"segments": 60, "compactness": 20.0, "sigma": 1.0}, "patches of skin of similar size that end at hair, brows and lips"),
-    "xray": Preset("slic", {"segments": 50, "compactness": 20.0, "sigma": 2.0}, "smoothed, to follow the lungs' borders and not every rib"),
-    "dermoscopy": Preset("slic", {"segments": 50, "compactness": 15.0, "sigma": 1.0}, "looser, to follow the lesion's border and the colours inside"),
-    "histology": Preset("slic", {"segments": 80, "compactness": 20.0, "sigma": 2.0}, "more and smaller, and smoothed over single nuclei, to follow glands"),
-    "lime": LIME,
-    "rosacea": LIME,
-}
 SHARED = ("segments", *COMMON)
 """What counts of a preset beside another --method, whose other parameters mean something else."""
 
@@ -85,11 +67,6 @@ def _default(parameter: str) -> str:
     return f"[default: {', '.join(given if usual is None else [f'{usual:g}', *given])}]"
 
 
-def _presets() -> str:
-    reasons = {preset.reason: [name for name, each in PRESETS.items() if each.reason == preset.reason] for preset in PRESETS.values()}
-    return "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in reasons.items())
-
-
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """Parameters of `segment`."""
@@ -98,7 +75,11 @@ class Params:
     split: Annotated[str | None, Choice(PARTS), Option(help="Only the pictures of this part. [default: all]", show_default=False), Execution()] = None
     images: Annotated[str | None, Option(metavar="ID,…", help="Only these pictures, by id or its last part; one with a comma in double quotes. [default: all]", show_default=False), Execution()] = None
     first: Annotated[int | None, Option(min=1, metavar="N", help="Only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
-    preset: Annotated[str | None, Choice(tuple(PRESETS)), Option(show_default=False, help=f"Method and parameters for one kind of picture, which other options change. {_presets()}.")] = None
+    preset: Annotated[
+        str | None,
+        Choice(tuple(presets.PRESETS)),
+        Option(show_default=False, help=f"Method and parameters for one kind of picture, or of another system; other options change them. {presets.help_of(presets.PRESETS)}."),
+    ] = None
     method: Annotated[str | None, Choice(tuple(METHODS)), Option(show_default=False, help=f"How to segment. [default: the preset's, else {DEFAULT_METHOD}]")] = None
     segments: Annotated[
         int | None,
@@ -189,12 +170,12 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
 def resolved(params: Any) -> tuple[str, dict[str, Any]]:
     """Return the method and its parameters: what is given counts before the preset, the preset before the defaults. Of a number and a scale, one stays."""
-    preset = Preset(DEFAULT_METHOD, {}, "") if params.preset is None else PRESETS[params.preset]
-    method = params.method or preset.method
+    preset = {"method": DEFAULT_METHOD, **presets.options_of(params)}
+    method = params.method or preset["method"]
     every = {name for each in METHODS.values() for name in each}
     given = {name: getattr(params, name) for name in sorted(every) if getattr(params, name) is not None}
     _check_options(params, method, given)
-    kept = {name: value for name, value in preset.parameters.items() if name in METHODS[method] and (method == preset.method or name in SHARED)}
+    kept = {name: value for name, value in preset.items() if name in METHODS[method] and (method == preset["method"] or name in SHARED)}
     values = {**METHODS[method], **kept, **given}
     if values["connectivity"] is not None:
         values["connectivity"] = int(values["connectivity"])

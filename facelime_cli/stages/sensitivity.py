@@ -36,7 +36,7 @@ def run(params: Params, context: Context) -> Answer:
     """Run every combination, then compare."""
     first = context.store.resolve(params.surrogates, ("surrogates",))
     own_method, own_fill = str(first.input("segments").parameters["method"]), str(first.input("masks").parameters["fill"])
-    methods = _words("--methods", params.methods, segment.METHODS, own_method)
+    methods = _words("--methods", params.methods, [name for name in segment.METHODS if name not in segment.NEEDS], own_method)
     fills = _words("--fills", params.fills, perturb.FILLS, own_fill)
     combinations = [each for each in itertools.product(methods, fills) if each != (own_method, own_fill)]
     if not combinations:

@@ -1,6 +1,7 @@
 """Explain the same pictures again with other seeds, and say how far the explanations agree.
 
-Only the seed of the masks changes. What differs between such runs is chance: segments that come and go among the strongest mean nothing.
+Only the seed of the masks changes. What differs between such runs is chance: segments that come and go among the strongest mean nothing. --stored asks the model nothing: parts of the samples
+that are there are fitted alone. Each has fewer of them, so that parts differ more than whole runs would.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ class Params:
 
     surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
     repeats: Annotated[int, Option(min=1, max=100, help="How many more runs, each with a seed of its own; each costs as many evaluations as the first.")] = 4
+    stored: Annotated[int | None, Option(min=2, max=100, metavar="PARTS", show_default=False, help="Compare so many parts of the stored samples instead. [default: new runs]")] = None
     top: Annotated[int, Option(min=1, help="How many of the strongest segments are compared.")] = 5
 
 
 def run(params: Params, context: Context) -> Answer:
     """Repeat, then compare."""
     first = context.store.resolve(params.surrogates, ("surrogates",))
+    if params.stored is not None:
+        parts = [again(first, context, fit_surrogate={"part": f"{number}/{params.stored}"}) for number in range(1, params.stored + 1)]
+        return compare.of(parts, params.top, context)
     seed = int(first.input("masks").parameters["seed"])
     runs = [first, *(again(first, context, perturb={"seed": seed + number}) for number in range(1, params.repeats + 1))]
     return compare.of(runs, params.top, context)

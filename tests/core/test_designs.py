@@ -34,7 +34,7 @@ def n_segments_of(design):
 
 def test_the_table_of_the_command_is_that_of_the_functions():
     assert tuple(perturb.DESIGNS) == tuple(masks.DESIGNS)
-    assert set(perturb.WITH_PROBABILITY) < set(masks.DESIGNS)
+    assert set(perturb.KEPT) < set(masks.DESIGNS)
 
 
 @pytest.mark.parametrize("design", masks.DESIGNS)

@@ -10,6 +10,8 @@ from facelime_cli.stages.fit_surrogate import NEAR, SURROGATES
 from tests.core.test_surrogate import fit as fitted
 
 ENDLESS = 100_000
+MOSTLY = "bernoulli, .8 kept"
+DRAWN = [MOSTLY, "bernoulli", "paired", "balanced"]
 
 
 def fitter_of(name, **parameters):
@@ -40,13 +42,14 @@ def near(z):
 
 
 def one_run(design, n_samples, n_segments, function, seed, weigh=near):
-    z = DESIGNS[design](key_of(seed, "c", "mask"), n_samples, n_segments, 0.5)
-    return intervals.Sample(z.astype(float), function(z)[:, None], weigh(z), intervals.units_of(z, blocks(design, n_samples, n_segments)))
+    name, probability = ("bernoulli", 0.8) if design == MOSTLY else (design, 0.5)
+    z = DESIGNS[name](key_of(seed, "c", "mask"), n_samples, n_segments, probability)
+    return intervals.Sample(z.astype(float), function(z)[:, None], weigh(z), intervals.units_of(z, blocks(name, n_samples, n_segments)))
 
 
 def coverage(fitter, design, n_samples, n_segments, function, *, runs, kind="analytic"):
     """Return how often intervals hold what the same surrogate finds on very many masks."""
-    far = one_run("bernoulli", ENDLESS, n_segments, function, 12345)
+    far = one_run(MOSTLY if design == MOSTLY else "bernoulli", ENDLESS, n_segments, function, 12345)
     truth = fitter(far.masks, far.probabilities, far.weights).coefficients[:, 0]
     held = []
     for seed in range(runs):
@@ -58,7 +61,7 @@ def coverage(fitter, design, n_samples, n_segments, function, *, runs, kind="ana
 
 
 @pytest.mark.parametrize("function", [curve, nearly_linear, largest_share])
-@pytest.mark.parametrize("design", ["bernoulli", "paired", "balanced"])
+@pytest.mark.parametrize("design", DRAWN)
 @pytest.mark.parametrize("name", ["ridge", "linear"])
 def test_intervals_hold_as_often_as_they_say(name, design, function):
     """Nominal 95 %, at five samples a segment, the fewest that the guide allows."""
@@ -68,7 +71,7 @@ def test_intervals_hold_as_often_as_they_say(name, design, function):
 @pytest.mark.long
 @pytest.mark.parametrize(("n_samples", "n_segments"), [(400, 20), (250, 50), (1000, 60)])
 @pytest.mark.parametrize("function", [curve, nearly_linear, largest_share])
-@pytest.mark.parametrize("design", ["bernoulli", "paired", "balanced"])
+@pytest.mark.parametrize("design", DRAWN)
 @pytest.mark.parametrize("name", ["ridge", "linear"])
 def test_intervals_hold_with_more_samples_and_segments(name, design, function, n_samples, n_segments):
     assert 0.92 < coverage(fitter_of(name), design, n_samples, n_segments, function, runs=300) < 0.98

@@ -1,0 +1,436 @@
+"""Plant something that a classifier relies on, and count how often each segmenter, fill and design finds it.
+
+Tags of several kinds stand in 95 % of the PNEUMONIA X-rays and in 5 % of the NORMAL ones, always in one place; a logistic head on a frozen MobileNetV2 learns from them. Drawn faces have their
+flush. Explained are pictures that were not trained on, with the tag, where taking it away lowers the probability by at least `RELIED_ON`: there the truth is known. For each, all combinations of
+segmenter, fill and design are evaluated; fewer evaluations are the first rows of many. `lime_image` itself, with its own defaults, stands beside them.
+
+A segment counts as marked when the tag covers half of it, or when it holds a quarter of the tag; and the one that holds most of the tag always. *top 1*: the segment that speaks most for the class is
+marked (the pointing game: Zhang et al., IJCV 2018). *top 3*: one of the three strongest is. *IoU*: the tag's pixels against those of the strongest segments, as many as are marked.
+
+    python benchmarks/planted.py --cache DIR [--data DIR] [--evaluations 50 150] [--segmenters …] [--fills …] [--designs …] [--kinds …] [--pictures 4] [--lime] [--openvino]
+
+DIR keeps what is computed, a line for each combination and picture: the same command goes on, and the tables are of all that is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from facelime_cli import machine, network
+from facelime_cli.core import faces, fills, masks, superpixels
+from facelime_cli.core.surrogate import cosine_weights, ridge
+from facelime_cli.sources import PARTS
+from facelime_cli.stages.segment import METHODS
+from facelime_cli.store import Artifact, Store
+
+Pixels = NDArray[np.uint8]
+Found = dict[str, list[float]]
+
+SIZE = 128
+BATCH = 64
+IMAGENET_CLASSES = 1000
+SHARES = (0.05, 0.95)
+"""Of NORMAL and of PNEUMONIA pictures that have the tag."""
+RELIED_ON = 0.1
+HALF, QUARTER = 0.5, 0.25
+MEASURES = ("top 1", "top 3", "IoU")
+TOP = 3
+AIM = (0.95, 150)
+"""Top 1 with so many evaluations."""
+LIME = "lime_image"
+FACES = "flush"
+N_FACES = 300
+
+SEGMENTERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "quickshift": ("quickshift", {}),
+    "quickshift-50": ("quickshift", {"segments": 50}),
+    "slic": ("slic", {}),
+    "slic-60": ("slic", {"segments": 60}),
+    "felzenszwalb": ("felzenszwalb", {}),
+    "watershed": ("watershed", {}),
+    "grid": ("grid", {}),
+    "hexagons": ("grid", {"cell": "hexagon"}),
+}
+"""`segment`'s own defaults of each method; quickshift's are lime's, which make as many as they make."""
+FILLS = tuple(fills.FILLS)
+DESIGNS: dict[str, tuple[str, float]] = {
+    "bernoulli .5": ("bernoulli", 0.5),
+    "bernoulli .8": ("bernoulli", 0.8),
+    "paired": ("paired", 0.5),
+    "balanced": ("balanced", 0.5),
+    "shapley": ("shapley", 0.5),
+}
+"""Each with the chance of a segment to be kept; `exact` is out of reach, so many segments have too many masks."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """Something to plant: where it stands in a picture of `SIZE`, and what it makes of the pixels there."""
+
+    rows: slice
+    columns: slice
+    paint: Callable[[Pixels, np.random.Generator], Any]
+
+    def planted(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Return the picture with the tag."""
+        with_tag = image.copy()
+        with_tag[self.rows, self.columns] = np.clip(self.paint(image[self.rows, self.columns], rng), 0, 255)
+        return with_tag
+
+    @property
+    def truth(self) -> NDArray[np.bool_]:
+        """Where it stands: (SIZE, SIZE) bool."""
+        where = np.zeros((SIZE, SIZE), np.bool_)
+        where[self.rows, self.columns] = True
+        return where
+
+
+def _letter(below: Pixels, _: np.random.Generator, ground: int = 235, ink: int = 20) -> Pixels:
+    """Return a plate with an L on it."""
+    side = len(below)
+    plate = np.full_like(below, ground)
+    plate[side // 5 : -side // 5, side // 4 : side // 4 + 2] = ink
+    plate[-side // 5 - 2 : -side // 5, side // 4 : -side // 4] = ink
+    return plate
+
+
+def _checks(below: Pixels, _: np.random.Generator) -> NDArray[np.int64]:
+    """Return the pixels with a fine chequered pattern that leaves their mean as it is."""
+    y, x = np.mgrid[: below.shape[0], : below.shape[1]] // 2
+    return np.asarray(below.mean(axis=(0, 1)).astype(np.int64) + np.where((x + y) % 2, 60, -60)[..., None])
+
+
+def _tint(below: Pixels, _: np.random.Generator) -> NDArray[np.float64]:
+    """Return the pixels in a warmer colour."""
+    return np.asarray(below * (1.0, 0.82, 0.55) + (12, 6, 0))
+
+
+def _square(side: int, row: int, column: int) -> tuple[slice, slice]:
+    """Return a square's place; negative positions count from the far edge."""
+    top, left = (at if at >= 0 else SIZE + at - side for at in (row, column))
+    return slice(top, top + side), slice(left, left + side)
+
+
+KINDS: dict[str, tuple[Tag, ...]] = {
+    "bright": tuple(Tag(*_square(14, *at), _letter) for at in ((4, 4), (4, -5), (-5, 4))),
+    "dark": tuple(Tag(*_square(14, *at), partial(_letter, ground=0, ink=70)) for at in ((30, 12), (52, 58), (88, 100))),
+    "textured": tuple(Tag(*_square(14, *at), _checks) for at in ((8, 70), (60, 20), (92, 90))),
+    "bar": (Tag(slice(4, 10), slice(4, 4 + SIZE // 2), _letter), Tag(slice(SIZE - 12, SIZE - 6), slice(SIZE // 2 - 6, SIZE - 6), _letter)),
+    "tint": (Tag(*_square(28, 6, 6), _tint), Tag(*_square(28, 50, -40), _tint)),
+}
+"""A plate with a letter, light or dark; a fine pattern; a light bar over half of the width; a warm tint. Each in several places."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A picture whose explanation is known: what stands where, and how much the model's probability falls without it."""
+
+    name: str
+    kind: str
+    image: Pixels
+    truth: NDArray[np.bool_]
+    effect: float
+    head: NDArray[np.float32]
+
+
+class Model:
+    """A frozen MobileNetV2, on whose features a logistic head is fitted for each tag; one compiled call for all of them, as `predict` has it."""
+
+    def __init__(self, weights: Path, *, quick: bool) -> None:
+        k = network.keras()
+        whole = network.application_with_weights("mobilenetv2", weights, IMAGENET_CLASSES, SIZE)
+        inputs = k.Input((SIZE, SIZE, 3))
+        pooled = k.Model(whole.input, whole.layers[-2].output)
+        self.pooled = k.Model(inputs, pooled(network.scaled(inputs, "-1..1", 3)))
+        self.net = k.Model(inputs, k.layers.Dense(1, activation="sigmoid", name="head")(self.pooled(inputs)))
+        self.call = network.compiled(self.net)
+        self.quick = _openvino(self.pooled) if quick else None
+
+    def features(self, images: Pixels) -> NDArray[np.float32]:
+        """Return the features (N, 1280) of pictures (N, H, W, 3) uint8."""
+        if self.quick is not None:
+            padded = np.pad(images, ((0, -len(images) % BATCH), (0, 0), (0, 0), (0, 0)))
+            return np.concatenate([self.quick(padded[first : first + BATCH].astype(np.float32)) for first in range(0, len(padded), BATCH)])[: len(images)]
+        return np.asarray(self.pooled.predict(images.astype(np.float32), batch_size=BATCH, verbose=0))
+
+    def learn(self, images: Pixels, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the weights (1281,) of a logistic head, the last one its bias."""
+        scaler = StandardScaler()
+        fitted = LogisticRegression(C=0.01, max_iter=2000).fit(scaler.fit_transform(self.features(images)), labels)
+        slopes = fitted.coef_[0] / scaler.scale_
+        return np.append(slopes, fitted.intercept_[0] - slopes @ scaler.mean_).astype(np.float32)
+
+    def use(self, head: NDArray[np.float32]) -> None:
+        """Answer with this head from now on."""
+        self.net.get_layer("head").set_weights([head[:-1, None], head[-1:]])
+        self.head = head.astype(np.float64)
+
+    def probabilities(self, images: Pixels) -> NDArray[np.float64]:
+        """Return the probability of the class with the tag: (N,)."""
+        return self.answers(self.features(images))
+
+    def answers(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the head's probabilities (N,) for features (N, 1280)."""
+        return np.asarray(1 / (1 + np.exp(-(features @ self.head[:-1] + self.head[-1]))))
+
+    def evaluate(self, image: Pixels, fill: Pixels, segments: NDArray[np.uint16], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the probabilities (S,) of perturbed pictures."""
+        if self.quick is not None:
+            return self.answers(np.concatenate([self.features(np.where(part[:, segments][..., None], image, fill)) for part in np.array_split(kept, -(-len(kept) // BATCH))]))
+        n, width = kept.shape[0], 8  # 64 segments in 8 bytes; more of them need a trace of their own
+        packed = masks.pack(kept, max(width, -(-kept.shape[1] // 8)))
+        packed = np.pad(packed, ((0, -n % BATCH), (0, 0)))
+        pictures = np.stack([fill, image]).reshape(1, 2, -1, 3)
+        index, labels = np.zeros(BATCH, np.int32), segments.reshape(1, -1).astype(np.int32)
+        return np.concatenate([self.call(packed[first : first + BATCH], index, pictures, labels)[:, 0] for first in range(0, len(packed), BATCH)])[:n].astype(np.float64)
+
+
+def _openvino(net: Any) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return a network's forward pass by OpenVINO in bfloat16: three times as fast on a processor that has such instructions."""
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        net.export(folder, format="tf_saved_model", verbose=False)
+        model = openvino.convert_model(folder)
+    model.reshape([BATCH, SIZE, SIZE, 3])
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    return lambda images: np.array(compiled(images)[0])
+
+
+class Bench:
+    """Cases, and what was found in them, kept in a folder."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        options.cache.mkdir(parents=True, exist_ok=True)
+        self.kept = options.cache / "found.jsonl"
+        lines = self.kept.read_text().splitlines() if self.kept.exists() else []
+        self.known: dict[tuple[Any, ...], Found] = {tuple(key): found for key, found in map(json.loads, lines)}
+
+    @cached_property
+    def model(self) -> Model:
+        """The network, loaded when something has to be computed."""
+        return Model(Path(self.options.data) / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5", quick=self.options.openvino)
+
+    @cached_property
+    def xrays(self) -> Artifact:
+        """All X-rays, patients kept together."""
+        words = ["preprocess", str(Path(self.options.data) / "xray"), "--size", str(SIZE), "--group-pattern", "kermany", "--store", str(self.options.cache), "--json"]
+        done = subprocess.run([sys.executable, "-m", "facelime_cli", *words], stdout=subprocess.PIPE, text=True, check=True)
+        return Store(self.options.cache).stored("datasets", json.loads(done.stdout)["artifact"])
+
+    def cases(self, kind: str) -> Iterator[Case]:
+        """Yield the cases of one kind."""
+        if kind == FACES:
+            yield from self._faces()
+            return
+        images, labels, split = self.xrays.read("images"), self.xrays.read("labels").astype(np.int64), self.xrays.read("split")
+        rng = np.random.default_rng(0)
+        has = rng.random(len(labels)) < np.array(SHARES)[labels]
+        for place, tag in enumerate(KINDS[kind]):
+            with_tag = np.stack([tag.planted(image, rng) for image in images])
+            training = split == PARTS.index("train")
+            head = self.model.learn(np.where(has[:, None, None, None], with_tag, images)[training], labels[training])
+            self.model.use(head)
+            others = np.flatnonzero((labels == 1) & ~training)
+            effects = self.model.probabilities(with_tag[others]) - self.model.probabilities(images[others])
+            relied = others[effects >= RELIED_ON]
+            _say(f"{kind}, place {place + 1}", effects)
+            for row in relied[: self.options.pictures]:
+                yield Case(f"{kind}/{place}/{row}", kind, with_tag[row], tag.truth, float(effects[others == row][0]), head)
+
+    def _faces(self) -> Iterator[Case]:
+        """Yield drawn faces with a flush."""
+        drawn = [faces.draw(0, number, SIZE, flushed=bool(number % 2)) for number in range(N_FACES)]
+        head = self.model.learn(np.stack([each.image for each in drawn]), np.arange(N_FACES) % 2)
+        self.model.use(head)
+        numbers = range(N_FACES, N_FACES + 4 * self.options.pictures)
+        flushed, pale = ([faces.draw(0, number, SIZE, flushed=each) for number in numbers] for each in (True, False))
+        effects = self.model.probabilities(np.stack([each.image for each in flushed])) - self.model.probabilities(np.stack([each.image for each in pale]))
+        _say(FACES, effects)
+        chosen = np.flatnonzero(effects >= RELIED_ON)[: 2 * self.options.pictures]
+        for place in chosen:
+            yield Case(f"{FACES}/{numbers[place]}", FACES, flushed[place].image, flushed[place].truth.astype(np.bool_), float(effects[place]), head)
+
+    def measure(self, kind: str) -> None:
+        """Compute what is not known yet of one kind."""
+        for case in self.cases(kind):
+            self.model.use(case.head)
+            for segmenter in self.options.segmenters:
+                if all(self._key(case, segmenter, fill, design) in self.known for fill, design in itertools.product(self.options.fills, self.options.designs)):
+                    continue
+                method, own = SEGMENTERS[segmenter]
+                segments = superpixels.segment(case.image, method, {**{name: value for name, value in METHODS[method].items() if value is not None or name == "connectivity"}, **own})
+                for fill in self.options.fills:
+                    self._measure(case, segmenter, segments, fill)
+            if self.options.lime and (key := self._key(case, LIME, LIME, LIME)) not in self.known:
+                self._keep(key, self._lime(case))
+
+    def _measure(self, case: Case, segmenter: str, segments: NDArray[np.uint16], fill: str) -> None:
+        n_segments = int(segments.max()) + 1
+        filled: Pixels | None = None
+        for design in self.options.designs:
+            key = self._key(case, segmenter, fill, design)
+            if key in self.known:
+                continue
+            filled = self._filled(case, segments, fill) if filled is None else filled
+            name, probability = DESIGNS[design]
+            kept = masks.DESIGNS[name](masks.key_of(0, case.name, "mask"), max(self.options.evaluations), n_segments, probability)
+            values = self.model.evaluate(case.image, filled, segments, kept)
+            rows = [_coefficients(design, kept[:n], values[:n]) for n in self.options.evaluations]
+            self._keep(key, _judged(rows, segments, case.truth) | {"segments": [n_segments]})
+
+    def _filled(self, case: Case, segments: NDArray[np.uint16], fill: str) -> Pixels:
+        """Return a fill as `perturb` makes it."""
+        own: dict[str, dict[str, Any]] = {"noise": {"key": masks.key_of(0, case.name, "fill")}, "blur": {"sigma": round(fills.BLUR_SHARE * SIZE, 3)}}
+        if fill == "dataset-mean":
+            own[fill] = {"colour": self._other(case).mean(axis=(0, 1)).round().astype(int)}
+        if fill == "image":
+            own[fill] = {"picture": self._other(case)}
+        return fills.FILLS[fill](case.image, segments, **own.get(fill, {}))
+
+    def _other(self, case: Case) -> Pixels:
+        """Return a picture of the other class, without a tag."""
+        if case.kind == FACES:
+            return faces.draw(0, 0, SIZE, flushed=False).image
+        rows = np.flatnonzero((self.xrays.read("labels") == 0) & (self.xrays.read("split") == PARTS.index("train")))
+        return np.asarray(self.xrays.read("images", [int(rows[0])])[0])
+
+    def _lime(self, case: Case) -> Found:
+        """Return what the `lime` package itself finds, with its own defaults."""
+        from lime.lime_image import LimeImageExplainer
+
+        rows, segments = [], None
+        for n in self.options.evaluations:
+            answer = LimeImageExplainer(random_state=0).explain_instance(
+                case.image, lambda images: np.stack([1 - (p := self.model.probabilities(np.asarray(images, np.uint8))), p], axis=1), batch_size=BATCH, labels=(1,), top_labels=None, num_samples=n
+            )
+            segments = np.unique(answer.segments, return_inverse=True)[1].reshape(answer.segments.shape).astype(np.uint16)
+            coefficients = np.zeros(int(segments.max()) + 1)
+            for segment, weight in answer.local_exp[1]:
+                coefficients[segment] = weight
+            rows.append(coefficients)
+        assert segments is not None
+        return _judged(rows, segments, case.truth) | {"segments": [float(segments.max() + 1)]}
+
+    def _key(self, case: Case, *choice: str) -> tuple[Any, ...]:
+        return (case.name, *choice, *self.options.evaluations)
+
+    def _keep(self, key: tuple[Any, ...], found: Found) -> None:
+        self.known[key] = found
+        with self.kept.open("a") as stream:
+            stream.write(json.dumps([key, found]) + "\n")
+
+    def results(self, kinds: list[str], choice: tuple[str, ...], measure: str) -> NDArray[np.float64]:
+        """Return one measure of every case: (case, evaluations)."""
+        wanted = (*choice, *self.options.evaluations)
+        return np.array([found[measure] for key, found in self.known.items() if key[1:] == wanted and key[0].split("/")[0] in kinds])
+
+
+def _say(what: str, effects: NDArray[np.float64]) -> None:
+    enough = int((effects >= RELIED_ON).sum())
+    print(f"{what}: raises the probability by {100 * effects.mean():.0f} points on average, by {100 * RELIED_ON:.0f} or more in {enough} of {len(effects)} pictures", file=sys.stderr)
+
+
+def _coefficients(design: str, kept: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ridge coefficients (K,) with lime's weights; Shapley values for their own design."""
+    z = kept.astype(np.float64)
+    if design == "shapley":
+        from facelime_cli.core import shapley
+
+        return np.asarray(shapley.shapley(z, values[:, None], shapley.WEIGHTS["shapley"](kept)).coefficients[:, 0])
+    return np.asarray(ridge(z, values[:, None], cosine_weights(kept, 0.25), alpha=1.0).coefficients[:, 0])
+
+
+def _judged(rows: list[NDArray[np.float64]], segments: NDArray[np.uint16], truth: NDArray[np.bool_]) -> Found:
+    """Return the measures of coefficients, one value for each number of evaluations."""
+    sizes = np.bincount(segments.ravel())
+    inside = np.bincount(segments.ravel(), weights=truth.ravel())
+    marked = (inside >= HALF * sizes) | (inside >= QUARTER * truth.sum()) | (inside == inside.max())
+    found: Found = {measure: [] for measure in MEASURES}
+    for coefficients in rows:
+        order = np.argsort(-coefficients, kind="stable")
+        pixels = np.isin(segments, order[: int(marked.sum())])
+        for measure, value in zip(MEASURES, (marked[order[0]], marked[order[:TOP]].any(), (pixels & truth).sum() / (pixels | truth).sum()), strict=True):
+            found[measure].append(float(value))
+    return found
+
+
+def tables(bench: Bench) -> Iterator[str]:
+    """Yield Markdown: every combination at the aim's evaluations, the same by kind for the best, and the best by number of evaluations."""
+    options = bench.options
+    kinds, every = options.kinds, list(itertools.product(options.segmenters, options.fills, options.designs))
+    place = options.evaluations.index(AIM[1]) if AIM[1] in options.evaluations else -1
+    at = options.evaluations[place]
+
+    def mean(choice: tuple[str, ...], measure: str, among: list[str], column: int = place) -> str:
+        found = bench.results(among, choice, measure)
+        return f"{found[:, column].mean():.2f}" if len(found) else "–"
+
+    cases = len(bench.results(kinds, every[0], MEASURES[0]))
+    for design in options.designs:
+        yield f"{design}, {at} evaluations, {cases} pictures: top 1 (top 3, IoU)\n"
+        yield "| segmenter | " + " | ".join(options.fills) + " |"
+        yield "| --- " * (1 + len(options.fills)) + "|"
+        for segmenter in options.segmenters:
+            cells = ["{} ({}, {})".format(*(mean((segmenter, fill, design), measure, kinds) for measure in MEASURES)) for fill in options.fills]
+            yield f"| {segmenter} | " + " | ".join(cells) + " |"
+        yield ""
+    ranked = sorted(every, key=lambda choice: tuple(-float(mean(choice, measure, kinds)) for measure in MEASURES))[: options.best]
+    if options.lime:
+        ranked.append((LIME, LIME, LIME))
+    names = [choice[0] if choice[0] == LIME else ", ".join(choice) for choice in ranked]
+    yield f"Top 1 with {at} evaluations by kind:\n\n| choice | " + " | ".join(f"{kind} ({len(bench.results([kind], every[0], MEASURES[0]))})" for kind in kinds) + " |"
+    yield "| --- " * (1 + len(kinds)) + "|"
+    for name, choice in zip(names, ranked, strict=True):
+        yield f"| {name} | " + " | ".join(mean(choice, "top 1", [kind]) for kind in kinds) + " |"
+    yield "\nTop 1 (top 3, IoU) by evaluations:\n\n| choice | " + " | ".join(map(str, options.evaluations)) + " |"
+    yield "| --- " * (1 + len(options.evaluations)) + "|"
+    for name, choice in zip(names, ranked, strict=True):
+        yield f"| {name} | " + " | ".join(f"{mean(choice, 'top 1', kinds, i)} ({mean(choice, 'top 3', kinds, i)}, {mean(choice, 'IoU', kinds, i)})" for i in range(len(options.evaluations))) + " |"
+
+
+def main() -> None:
+    """Measure and print tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="folder for everything that is computed")
+    parser.add_argument("--data", type=Path, default=os.environ.get("FACELIME_DATA"), help="folder with xray/ and weights/ [default: FACELIME_DATA]")
+    parser.add_argument("--evaluations", nargs="+", type=int, default=[50, 150])
+    parser.add_argument("--segmenters", nargs="+", default=list(SEGMENTERS), choices=list(SEGMENTERS))
+    parser.add_argument("--fills", nargs="+", default=list(FILLS), choices=FILLS)
+    parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
+    parser.add_argument("--kinds", nargs="+", default=[*KINDS, FACES], choices=[*KINDS, FACES])
+    parser.add_argument("--pictures", type=int, default=4, help="for each kind and place; twice as many faces")
+    parser.add_argument("--best", type=int, default=8, help="how many combinations the later tables list")
+    parser.add_argument("--openvino", action="store_true", help="evaluate with OpenVINO in bfloat16 (pip install openvino) instead of TensorFlow in float32")
+    parser.add_argument("--lime", action="store_true", help="the lime package itself as well")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("say where the X-rays and weights are, with --data or FACELIME_DATA")
+    options.evaluations.sort()
+    about = machine.hardware()
+    print(f"{about['processor']}, {about['cores']} cores; {SIZE} px, {'OpenVINO bfloat16' if options.openvino else 'float32'}.\n", flush=True)
+    bench = Bench(options)
+    for kind in options.kinds:
+        bench.measure(kind)
+    print("\n".join(tables(bench)))
+
+
+if __name__ == "__main__":
+    main()
