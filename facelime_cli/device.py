@@ -28,14 +28,18 @@ class Device:
         return self._thread.submit(call, *arguments)
 
     def wait(self, future: Future[Any]) -> Any:
-        """Return what a call answers; wait in steps, so that a signal is seen at once."""
-        while True:
-            try:
-                return future.result(STEP_SECONDS)
-            except NotYet:
-                if future.done():
-                    raise
-                self.check_time()
+        """Return what a call answers; wait in steps, so that a signal is seen at once. A stop says whether the call still runs."""
+        try:
+            while True:
+                try:
+                    return future.result(STEP_SECONDS)
+                except NotYet:
+                    if future.done():
+                        raise
+                    self.check_time()
+        except StopRequested as why:
+            why.device_busy = not future.done()
+            raise
 
     def check_time(self) -> None:
         """Stop when the time budget is used up."""

@@ -95,6 +95,13 @@ class TestFunction:
         assert found.parameters["runtime"] == "python"
         assert pictures.artifact("explain", "two", "--model", "plain", "--first", 1, "--method", "slic", "--samples", 30).complete
 
+    def test_is_evaluated_like_any_model(self, pictures, write_module, tmp_path):
+        pictures.json("preprocess", write_faces(tmp_path / "twenty", 20), "--size", SIZE, "--split", "0:0:100", "--name", "twenty")
+        pictures.json("import-model", write_module("judged"), "--classes", "normal,rosacea", "--size", SIZE, "--name", "judged")
+        found = pictures.artifact("evaluate", "judged", "--dataset", "twenty")
+        red = pictures.artifact("preprocess", tmp_path / "twenty", "--size", SIZE, "--split", "0:0:100").read("images")[:, :, : SIZE // 2, 0].mean(axis=(1, 2)) / 255
+        assert np.abs(found.read("probabilities")[:, 1] - red[found.read("row")]).max() < 1e-5
+
     def test_the_manifest_says_what_is_not_covered(self, pictures, write_module):
         model = pictures.artifact(*self.words(write_module("covered"), "--model-version", "2"))
         assert "covered imports" in model.facts["not_covered"]

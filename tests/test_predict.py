@@ -343,7 +343,6 @@ def two_sizes(many, tmp_path_factory):
 @pytest.mark.long
 def test_memory_does_not_grow_with_the_samples(two_sizes, command):
     few, many_samples = (peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "small") for samples in (100, 10_000))
-    print(few >> 20, many_samples >> 20)
     assert many_samples < 1.1 * few
 
 
@@ -351,5 +350,4 @@ def test_memory_does_not_grow_with_the_samples(two_sizes, command):
 def test_memory_is_bounded_with_a_thousand_classes(two_sizes, command):
     """A part of an array is 64 MiB at most; a few copies of it are alive while it is compressed and written."""
     few, many_samples = (peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "wide") for samples in (100, 10_000))
-    print(few >> 20, many_samples >> 20)
-    assert many_samples - few < 5 * PART_BYTES
+    assert many_samples - few < 3 * PART_BYTES
