@@ -38,8 +38,9 @@ docs: $(STAMP) ## write the README's command reference anew from --help
 readme: $(STAMP) docs ## and its picture of a report, which takes chromium
 	$(BIN)/python -m docs.report_picture
 
-bench: $(STAMP) ## time predict against a bare forward pass and against lime
-	$(BIN)/python benchmarks/predict.py
+bench: $(STAMP) ## time predict, start-up and explain against the ceiling and every peer; an hour on an idle machine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[openvino,onnx]"
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and caches; the store stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -39,6 +39,7 @@ SHARDED = {
     "shard": (Annotated[str, typer.Option("--shard", metavar="I/N", help="Do part I of N (counted from 1), for job arrays. [default: all]", show_default=False)], ""),
     "missing": (Annotated[int | None, typer.Option("--missing", metavar="N", min=1, help="Do nothing; print which of N shards are not done, as 3,7.", show_default=False)], None),
 }
+FORECAST = {"dry_run": (Annotated[bool, typer.Option("--dry-run", help="Run a few batches, and say how long all would take (with --shard I/N, each part) and how much the store would grow.")], False)}
 
 app = typer.Typer(
     name="facelime",
@@ -125,11 +126,13 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
             params = _params(stage.params, values)
             if values.get("missing"):
                 return _missing(stage, params, context, values["missing"])
+            if stage.forecast and values["dry_run"]:
+                return stage.forecast(params, context)
             return stage.answer(execute(stage, params, context))
 
         _bounded(work, values)
 
-    extra = {**NAMED, **(SHARDED if stage.sharded else {})}
+    extra = {**NAMED, **(SHARDED if stage.sharded else {}), **(FORECAST if stage.forecast else {})}
     return _with_options(run, stage.name, stage.help, stage.params, extra)
 
 

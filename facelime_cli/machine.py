@@ -20,6 +20,8 @@ PACKAGES = {
     "tensorflow": "tensorflow",
     "jax": "jax",
     "torch": "torch",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
     "matplotlib": "matplotlib",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli import digests, machine
-from facelime_cli.backbones import BACKBONES, POOLINGS, SCALINGS
+from facelime_cli.backbones import ACTIVATIONS, BACKBONES, POOLINGS, SCALINGS
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.recipes import FLIPS
 
@@ -34,6 +35,9 @@ RANGE_TOLERANCE = 1e-6
 BOTH_SIDES = 2
 """Columns of a one-unit sigmoid: [1 - p, p]."""
 BOTH_SIDES_LAYER = "both_sides"
+FLOAT32_LAYERS = {"Rescaling", "Normalization", "Softmax", "Sigmoid"}
+"""Layers that keep 32 bits in every precision: what makes the input, and the answer."""
+SIGNATURE = "serving_default"
 PASSING_LAYERS = {"Reshape", "Flatten", "Dropout", "Identity"}
 """Layers that hand values on as they are."""
 
@@ -49,10 +53,17 @@ def keras() -> Any:
     """Import Keras with its backend, silently unless --debug asks for what they say."""
     if "keras" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
+        if wanted not in _COMPILERS:
+            raise FacelimeError(f"KERAS_BACKEND={wanted} is no backend that facelime runs on; set it to {', '.join(_COMPILERS)}, or leave it out.")
+        if importlib.util.find_spec(wanted) is None:
+            raise FacelimeError(f"KERAS_BACKEND={wanted} asks for a package that is not installed; install {wanted}, or leave the variable out.")
         with _silent_stderr():
             import keras as imported
 
-            _set_up_devices(imported.backend.backend())
+            _leave_room(imported.backend.backend())
+            compute_with("float32")
     return sys.modules["keras"]
 
 
@@ -80,26 +91,43 @@ def _silent_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-def _set_up_devices(backend: str) -> None:
-    """Leave a shared graphics card room, and keep float32 what it says: no TF32."""
+def _leave_room(backend: str) -> None:
+    """Take memory of a shared graphics card as it is needed, not all of it at once (torch does so by itself, JAX by its variable)."""
     if backend == "tensorflow":
         import tensorflow as tf
 
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, enable=True)
-        tf.config.experimental.enable_tensor_float_32_execution(False)  # noqa: FBT003 - TensorFlow's own signature
+
+
+def compute_with(precision: str) -> None:
+    """Let a graphics card multiply float32 with TF32, or keep float32 what it says; --precision tf32 where there is no card is an error."""
+    if precision == "tf32" and not on_accelerator():
+        raise FacelimeError("--precision tf32 is a mode of NVIDIA cards, and this backend sees none; use float32, or bfloat16 where the processor has instructions for it.")
+    backend = sys.modules["keras"].backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     elif backend == "torch":
         import torch
 
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
     elif backend == "jax":
         import jax
 
-        jax.config.update("jax_default_matmul_precision", "highest")
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
 
 
 # Building
+
+
+def check_channels(scaling: str, channels: int) -> None:
+    """Raise when a scaling of three channels is to go in front of a network that reads one."""
+    how = SCALINGS[scaling]
+    if channels == 1 and (len(how.offset) > 1 or how.reverse):
+        raise FacelimeError(f"--scaling {scaling} is for three channels, but the network reads one; use 0..1, -1..1 or 0..255.")
 
 
 def scaled(inputs: Any, scaling: str, channels: int) -> Any:
@@ -107,9 +135,8 @@ def scaled(inputs: Any, scaling: str, channels: int) -> Any:
     k = keras()
     how = SCALINGS[scaling]
     x = inputs
+    check_channels(scaling, channels)
     if channels == 1:
-        if len(how.offset) > 1 or how.reverse:
-            raise FacelimeError(f"--scaling {scaling} is for three channels, but the network reads one; use 0..1, -1..1 or 0..255.")
         x = _fixed_colour_map(x, np.array(LUMINANCE)[:, None], "luminance")
     elif how.reverse:
         x = _fixed_colour_map(x, np.eye(3)[::-1], "blue_green_red")
@@ -436,6 +463,11 @@ def input_size(network: Any) -> int | None:
     return None if height is None else int(height)
 
 
+def channels(network: Any) -> int:
+    """Return how many channels a network reads."""
+    return int(network.inputs[0].shape[-1])
+
+
 def final_activation(network: Any) -> str:
     """Return the name of the activation that makes a network's output, or an empty string when it cannot be told."""
     layer = network.outputs[0]._keras_history.operation  # noqa: SLF001 - Keras has no public way from a tensor to its layer
@@ -480,12 +512,82 @@ def save(network: Any, path: Path) -> None:
     network.save(path)
 
 
-def load(path: Path) -> Any:
-    """Load a saved network; code inside the file is refused."""
+def load(path: Path, *, trust: bool = False) -> Any:
+    """Load a saved network; code inside the file (a Lambda layer) is refused, unless it is trusted."""
+    k = keras()
     try:
-        return keras().models.load_model(path, compile=False, safe_mode=True)
+        return k.models.load_model(path, compile=False, safe_mode=not trust)
     except UNLOADABLE as why:
+        if not trust and "ambda" in str(why):
+            raise FacelimeError(f"{path.name} holds code of its own (a Lambda layer), which would run on this machine; if you know who made it, add --trust.") from why
         raise BrokenError(f"{path} cannot be loaded as a Keras model ({_first_line(why)}); give a .keras or .h5 file of a whole model, or --backbone NAME for a file of weights alone.") from why
+
+
+def load_saved_model(path: Path) -> Any:
+    """Return a TensorFlow SavedModel as a network of one layer: its signature `serving_default`, one picture in, one vector out."""
+    k = keras()
+    if k.backend.backend() != "tensorflow":
+        raise FacelimeError(f"{path.name} is a TensorFlow SavedModel, which KERAS_BACKEND={k.backend.backend()} does not run; leave the variable out.")
+    import tensorflow as tf
+
+    try:
+        signatures = tf.saved_model.load(str(path)).signatures
+        layer = k.layers.TFSMLayer(str(path), call_endpoint=SIGNATURE)
+    except (*UNLOADABLE, tf.errors.OpError) as why:
+        raise BrokenError(f"{path} cannot be loaded as a SavedModel with a signature {SIGNATURE} ({_first_line(why)}); export the model again, with `model.export(folder)` in Keras.") from why
+    specs = list(signatures[SIGNATURE].structured_input_signature[1].values())
+    if len(specs) != 1 or len(signatures[SIGNATURE].structured_outputs) != 1:
+        raise FacelimeError(f"{path} has {len(specs)} inputs and {len(signatures[SIGNATURE].structured_outputs)} outputs; facelime explains networks with one picture in and one vector out.")
+    inputs = k.Input(tuple(specs[0].shape)[1:])
+    return k.Model(inputs, next(iter(layer(inputs).values())))
+
+
+def in_precision(network: Any, precision: str) -> Any:
+    """Return a network that computes with 16 bits for `bfloat16`, else with 32, whatever it was saved with; what makes its probabilities has 32 bits always.
+
+    Multiplications have 16 bits, sums and weights 32 (Keras' `mixed_bfloat16`).
+    """
+    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    if policy == "float32" and all(getattr(layer, "compute_dtype", "float32") == "float32" for layer in network._flatten_layers()):  # noqa: SLF001 - Keras has no public way to all layers within layers
+        return network
+    other = type(network).from_config(_with_policy(network.get_config(), policy))
+    other.set_weights(network.get_weights())
+    return other
+
+
+def _with_policy(config: Any, policy: str) -> Any:
+    """Return a network's configuration with another policy in every layer, but those that answer."""
+    if isinstance(config, (list, tuple)):
+        return [_with_policy(each, policy) for each in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        return {**config, "config": {**config["config"], "name": policy}}
+    own = config.get("config")
+    if isinstance(own, dict) and (config.get("class_name") in FLOAT32_LAYERS or own.get("activation") in ACTIVATIONS or own.get("name") == BOTH_SIDES_LAYER):
+        policy = "float32"
+    return {key: _with_policy(value, policy) for key, value in config.items()}
+
+
+def resized(network: Any, size: int) -> Any:
+    """Return a network that reads pictures of another size: a layer in front makes them its own (bilinear, antialiased)."""
+    k = keras()
+    inputs = k.Input((size, size, 3), name="display")
+    own = input_size(network)
+    return k.Model(inputs, network(k.layers.Resizing(own, own, interpolation="bilinear", antialias=True, name="resize")(inputs)))
+
+
+def export(network: Any, path: Path, form: str) -> None:
+    """Write a network for another runtime, `onnx` or `openvino`; from (B, H, W, 3) float32 display space to (B, C) probabilities, any B."""
+    if keras().backend.backend() != "tensorflow":
+        raise FacelimeError(f"a network is converted for --runtime {form} with Keras on TensorFlow; run the command once without KERAS_BACKEND, the result is kept.")
+    network(np.zeros((1, *network.inputs[0].shape[1:]), np.float32))  # Keras exports what has been called
+    with _silent_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Keras' own, of NumPy
+        try:
+            network.export(str(path), format=form, verbose=False)
+        except Exception as why:  # converters raise anything
+            raise FacelimeError(f"the network cannot be converted for --runtime {form} ({_first_line(why)}); use --runtime keras, which runs it as it is.") from why
 
 
 def digest(network: Any) -> str:
@@ -630,16 +732,20 @@ _CARDS: dict[str, Callable[[], list[str]]] = {"tensorflow": _cards_of_tensorflow
 
 def on_accelerator() -> bool:
     """Whether the backend computes on something other than the processor."""
-    return any("gpu" in device.lower() or "tpu" in device.lower() or "cuda" in device.lower() for device in keras().distribution.list_devices())
+    return bool(_CARDS[keras().backend.backend()]())
 
 
-def trial_answers(network: Any, size: int) -> NDArray[np.float32]:
-    """Return what a network answers to a drawn face, to noise and to black: (3, C) float32, one column for a single unit."""
+def trial_pictures(size: int) -> NDArray[np.float32]:
+    """Return a drawn face, noise and black: (3, size, size, 3) float32 display space."""
     from facelime_cli.core.faces import draw
 
     noise = np.random.Generator(np.random.Philox(0)).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    pictures = np.stack([draw(0, 0, size, flushed=True).image, noise, np.zeros_like(noise)])
-    values = np.asarray(keras().ops.convert_to_numpy(network(pictures.astype(np.float32), training=False)))
+    return np.stack([draw(0, 0, size, flushed=True).image, noise, np.zeros_like(noise)]).astype(np.float32)
+
+
+def trial_answers(network: Any, size: int) -> NDArray[np.float32]:
+    """Return what a network answers to the trial pictures: (3, C) float32, one column for a single unit."""
+    values = np.asarray(keras().ops.convert_to_numpy(network(trial_pictures(size), training=False)))
     return values[:, 1:] if network.layers[-1].name == BOTH_SIDES_LAYER else values
 
 

@@ -11,19 +11,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.store import Artifact
+    from facelime_cli.store import Artifact, Store
 
 GONE = (FacelimeError, FileNotFoundError)
 """What reading another artifact raises when it is broken, or removed in the meantime: then it is none to take from."""
 
 
 class Donors:
-    """The other predictions of the same model on masks of the same segments, those of most samples first; `taken` counts the evaluations taken from each."""
+    """The other predictions of the same model on masks of the same segments, those of most samples first; `taken` counts the evaluations taken from each.
 
-    def __init__(self, artifact: Artifact, masks: Artifact) -> None:
+    `made` is what predictions must have been made as, from `made_as`, and `besides` the id of those that are to be made.
+    """
+
+    def __init__(self, store: Store, made: tuple[Any, ...], masks: Artifact, besides: str = "") -> None:
         self._masks = masks
-        others = [each for each in artifact.store.artifacts(("predictions",)) if each.id != artifact.id]
-        found = [(each, its_masks) for each in others for its_masks in _masks_of(each, artifact, masks)]
+        others = [each for each in store.artifacts(("predictions",)) if each.id != besides]
+        found = [(each, its_masks) for each in others for its_masks in _masks_of(each, made, masks)]
         self._found = sorted(found, key=lambda pair: pair[0].layout["arrays"]["probabilities"]["shape"][1], reverse=True)
         self.taken: Counter[str] = Counter()
 
@@ -80,10 +83,10 @@ class Donors:
         return {mask: values[place] for mask, place in places.items()}
 
 
-def _masks_of(other: Artifact, artifact: Artifact, masks: Artifact) -> list[Artifact]:
+def _masks_of(other: Artifact, made: tuple[Any, ...], masks: Artifact) -> list[Artifact]:
     """Return the masks of other predictions in a list, which is empty when these are of another model, or of other segments."""
     try:
-        if _identity(other) != _identity(artifact):
+        if made_as(other) != made:
             return []
         its_masks = other.input("masks")
         return [its_masks] if its_masks.inputs["segmentation"]["digest"] == masks.inputs["segmentation"]["digest"] else []
@@ -91,8 +94,8 @@ def _masks_of(other: Artifact, artifact: Artifact, masks: Artifact) -> list[Arti
         return []
 
 
-def _identity(predictions: Artifact) -> tuple[Any, ...]:
-    """Return what, beside masks, decides the values of predictions."""
+def made_as(predictions: Artifact) -> tuple[Any, ...]:
+    """Return what, beside masks, decides the values of predictions: stage, version, parameters, the model's digest."""
     layout = predictions.layout
     return layout["stage"], layout["stage_version"], layout["parameters"], layout["inputs"].get("model", {}).get("digest")
 

@@ -12,7 +12,7 @@ from facelime_cli.errors import BusyError, CommandLineError, FacelimeError
 from facelime_cli.store import Identity, check_name, name_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
 
     from facelime_cli.console import Console
@@ -74,7 +74,7 @@ class Pending:
         """Number of pictures in these units."""
         return sum(len(range(self.artifact.n)[self.artifact.rows(index)]) for index in self.indices)
 
-    def __iter__(self) -> Iterator[Unit]:
+    def __iter__(self) -> Generator[Unit]:
         """Yield each unit, claimed until the next one is asked for; one that somebody else has finished is passed over."""
         for index in self.indices:
             with self.artifact.work_on(index, self.context.console.note) as unit:
@@ -106,7 +106,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Stage:
-    """A subcommand that reads artifacts and writes one artifact."""
+    """A subcommand that reads artifacts and writes one artifact; `forecast` answers --dry-run."""
 
     name: str
     writes: str
@@ -115,6 +115,7 @@ class Stage:
     plan: Callable[[Any, Mapping[str, Artifact], Context], Plan]
     help: str
     sharded: bool = False
+    forecast: Callable[[Any, Context], Answer] | None = None
     answer: Callable[[Result], Answer] = lambda result: Answer(result.json(), [result.artifact.id])
 
 

@@ -12,7 +12,7 @@ import shutil
 import stat
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -248,6 +248,23 @@ class Artifact:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    def kept(self, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+        """Return a folder beside the artifact's own files for what can be made from it again, such as a converted model: made on first use, whole or not at all.
+
+        It is named by the digest of its key, and no part of the artifact's content.
+        """
+        folder = self.file(f"kept/{digests.of_value(dict(key))}")
+        if not folder.is_dir():
+            temporary = folder.with_name(f".{uuid.uuid4().hex}")
+            temporary.mkdir(mode=0o700)
+            try:
+                make(temporary)
+                with suppress(OSError):  # another process was faster
+                    temporary.rename(folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        return folder
+
     def texts(self, name: str) -> list[str]:
         """Return an array of strings as a list."""
         return [str(text) for text in self.read(name)]
@@ -282,7 +299,7 @@ class Artifact:
 
     def shard(self, index: int, count: int) -> range:
         """Return the contiguous run of units that shard `index` of `count` owns, counted from 1."""
-        return range((index - 1) * self.n_units // count, index * self.n_units // count)
+        return shard_of(self.n_units, index, count)
 
     def missing_shards(self, count: int) -> list[int]:
         """Return the shards, counted from 1, that have a unit left to do."""
@@ -705,8 +722,8 @@ def _remove_abandoned(place: Path) -> None:
 
 
 def _layout_json(artifact_id: str, name: str, identity: Identity, inputs: Mapping[str, Any], layout: Layout, folder: Path) -> dict[str, Any]:
-    unit_pictures = _unit_pictures(layout)
-    arrays = _make_arrays(folder / "arrays.zarr", layout, unit_pictures) if layout.arrays or layout.constants else {}
+    pictures = unit_pictures(layout)
+    arrays = _make_arrays(folder / "arrays.zarr", layout, pictures) if layout.arrays or layout.constants else {}
     return {
         "schema": SCHEMA,
         "stage": identity.stage,
@@ -717,7 +734,7 @@ def _layout_json(artifact_id: str, name: str, identity: Identity, inputs: Mappin
         "parameters": dict(identity.parameters),
         "inputs": dict(inputs),
         "n": layout.n,
-        "unit_pictures": unit_pictures,
+        "unit_pictures": pictures,
         "arrays": arrays,
         "facts": dict(layout.facts),
         "execution": dict(layout.execution),
@@ -725,7 +742,13 @@ def _layout_json(artifact_id: str, name: str, identity: Identity, inputs: Mappin
     }
 
 
-def _unit_pictures(layout: Layout) -> int:
+def shard_of(n_units: int, index: int, count: int) -> range:
+    """Return the units of shard `index` of `count`, counted from 1."""
+    return range((index - 1) * n_units // count, index * n_units // count)
+
+
+def unit_pictures(layout: Layout) -> int:
+    """Return how many pictures a unit has."""
     largest = max((spec.picture_bytes for spec in layout.arrays.values()), default=1)
     return max(1, min(layout.unit_pictures, PART_BYTES // largest))
 

@@ -131,7 +131,7 @@ NUMBERS = {
     "evaluate": ["--bootstrap", "--mistakes", "--seed", "--batch-size"],
     "segment": ["--first", "--kernel-size", "--max-dist", "--ratio", "--scale", "--segments", "--compactness", "--sigma", "--min-size", "--workers"],
     "perturb": ["--samples", "--probability", "--confidence", "--fill-sigma", "--seed", "--workers"],
-    "predict": ["--batch-size"],
+    "predict": ["--batch-size", "--tolerance"],
     "fit-surrogate": ["--kernel-width", "--stable-top", "--alpha", "--features", "--workers"],
     "render": ["--top", "--workers"],
     "compare": ["--top"],

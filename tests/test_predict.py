@@ -14,7 +14,7 @@ import pytest
 from facelime_cli import network
 from facelime_cli.core.masks import unpack
 from facelime_cli.stages.predict import COMMIT_SECONDS, span
-from facelime_cli.store import Store
+from facelime_cli.store import PART_BYTES, Store
 from tests.conftest import Facelime, write_faces
 
 ALLOWED_SECONDS = 30
@@ -84,7 +84,8 @@ def test_equal_masks_are_computed_once(chain):
         for mask in np.unique(packed[picture], axis=0):
             same = values[picture][(packed[picture] == mask).all(axis=1)]
             assert (same == same[0]).all()
-    whole = network.load(chain["finetune"].file("model.keras"))(chain["preprocess"].read("images", [int(row) for row in few.read("row")]).astype(np.float32)).numpy()
+    images = chain["preprocess"].read("images", [int(row) for row in few.read("row")]).astype(np.float32)
+    whole = network.keras().ops.convert_to_numpy(network.load(chain["finetune"].file("model.keras"))(images))
     assert np.abs(values[:, 0] - whole).max() < 1e-5
 
 
@@ -221,3 +222,132 @@ def test_time_spans(text, seconds):
 @pytest.mark.parametrize("text", ["", "m", "-3s", "1w", "1m30s"])
 def test_wrong_time_spans(chain, text):
     chain.facelime.fails("predict", chain["perturb"].id, "--model", "small", "--time-budget", text, code=2)
+
+
+def test_one_trace_serves_units_of_any_size(many, monkeypatch):
+    """Two units, the second of eight pictures, and a last batch that is not full: composition is traced once."""
+    traced = []
+    composer = network.composer
+
+    def counting(size):
+        compose = composer(size)
+
+        def counted(*arrays):
+            traced.append(arrays)
+            return compose(*arrays)
+
+        return counted
+
+    monkeypatch.setattr(network, "composer", counting)
+    many.json("perturb", "parts", "--samples", 9, "--seed", 5, "--name", "traced")
+    assert many.artifact("predict", "traced", "--model", "small").n_units == 2
+    assert len(traced) == 1
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(many, monkeypatch):
+    compiled = network.compiled
+
+    def small_memory(net):
+        call = compiled(net)
+
+        def limited(packed, *arrays):
+            if len(packed) > 10:
+                raise network.DeviceMemoryError
+            return call(packed, *arrays)
+
+        return limited
+
+    monkeypatch.setattr(network, "compiled", small_memory)
+    many.json("perturb", "parts", "--samples", 6, "--seed", 6, "--name", "tight")
+    result = many("predict", "tight", "--model", "small", "--batch-size", 32)
+    assert result.exit_code == 0
+    assert "a batch of 32 did not fit into memory; going on with 16" in result.stderr
+    assert "a batch of 16 did not fit into memory; going on with 8" in result.stderr
+    found = predictions(many, "tight-small")
+    assert [unit["facts"]["batch_size"] for unit in found.manifest["units"]] == [8, 8]
+    assert not np.isnan(found.read("probabilities")).any()
+
+
+class TestBatchSize:
+    def test_auto_is_measured_once_and_kept_in_the_layout(self, many):
+        for seed in (7, 8):
+            many.json("perturb", "parts", "--samples", 6, "--seed", seed, "--name", f"auto{seed}")
+        first = many("predict", "auto7", "--model", "small", "--batch-size", "auto")
+        second = many("predict", "auto8", "--model", "small", "--batch-size", "auto")
+        assert "evaluations/s by batch size: 8: " in first.stderr
+        assert "by batch size" not in second.stderr
+        sizes = [predictions(many, f"auto{seed}-small").layout["execution"]["batch_size"] for seed in (7, 8)]
+        assert sizes[0] == sizes[1]
+        assert sizes[0] in {8, 16, 32, 64}
+        assert many.json("verify", "auto7-small")["faults"] == []
+
+    @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "²"])
+    def test_what_is_none(self, chain, text):
+        assert "--batch-size" in chain.facelime.fails("predict", chain["perturb"].id, "--model", "small", "--batch-size", text, code=2)
+
+
+class TestForecast:
+    def test_says_how_long_and_writes_nothing(self, many):
+        many.json("perturb", "parts", "--samples", 12, "--seed", 9, "--name", "forecast")
+        before = sorted(many.store.rglob("*"))
+        told = many.json("predict", "forecast", "--model", "small", "--dry-run", "--shard", "1/2")
+        assert sorted(many.store.rglob("*")) == before
+        masks = Store(many.store).resolve("forecast", ("masks",))
+        different = [len(np.unique(each, axis=0)) for each in masks.read("masks")]
+        assert told["evaluations"] + told["taken_over"] == sum(different)
+        assert [each["evaluations"] <= sum(part) for each, part in zip(told["shards"], (different[:32], different[32:]), strict=True)] == [True, True]
+        assert sum(each["evaluations"] for each in told["shards"]) == told["evaluations"]
+        assert told["bytes"] == 40 * 12 * 2 * 4
+        assert told["evaluations_per_second"] > 0
+        assert told["seconds"] == pytest.approx(sum(each["seconds"] for each in told["shards"]))
+        shown = many("predict", "forecast", "--model", "small", "--dry-run", "--shard", "1/2").stdout
+        assert "1/2" in shown
+        assert "2/2" in shown
+
+    def test_counts_what_is_done_and_what_could_be_taken_over(self, many):
+        many.json("perturb", "parts", "--samples", 12, "--seed", 10, "--name", "short")
+        many.json("perturb", "parts", "--samples", 20, "--seed", 10, "--name", "long")
+        done = many.artifact("predict", "short", "--model", "small")
+        told = many.json("predict", "long", "--model", "small", "--dry-run")
+        assert told["taken_over"] == done.facts["evaluations"] + done.facts["taken_over"]
+        longer = many.artifact("predict", "long", "--model", "small")
+        assert told["evaluations"] == longer.facts["evaluations"]
+        nothing = many.json("predict", "long", "--model", "small", "--dry-run")
+        assert (nothing["evaluations"], nothing["seconds"], nothing["bytes"]) == (0, 0, 0)
+
+
+def peak_bytes(command, store, *words):
+    """Return the largest resident memory of a command in a process of its own."""
+    process = subprocess.Popen([*command, *map(str, words), "--quiet"], env=environment(store), stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = status
+    assert status == 0
+    return used.ru_maxrss * 1024
+
+
+@pytest.fixture(scope="module")
+def two_sizes(many, tmp_path_factory):
+    """Masks of one picture, few and many, all different; and a network of a thousand classes."""
+    keras = network.keras()
+    inputs = keras.Input((48, 48, 3))
+    path = tmp_path_factory.mktemp("wide") / "wide.keras"
+    keras.Model(inputs, keras.layers.Dense(1000, activation="softmax")(keras.layers.GlobalAveragePooling2D()(inputs))).save(path)
+    (path.parent / "names.txt").write_text("\n".join(f"class {number}" for number in range(1000)))
+    many.json("import-model", path, "--classes", f"@{path.parent / 'names.txt'}", "--scaling", "0..1", "--name", "wide")
+    many.json("segment", "forty", "--method", "slic", "--first", 2, "--segments", 40, "--name", "fine")
+    for samples in (100, 10_000):
+        many.json("perturb", "fine", "--samples", samples, "--seed", 9, "--name", f"of-{samples}")
+    return many
+
+
+@pytest.mark.long
+def test_memory_does_not_grow_with_the_samples(two_sizes, command):
+    few, many_samples = (peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "small") for samples in (100, 10_000))
+    assert many_samples < 1.1 * few
+
+
+@pytest.mark.long
+def test_memory_is_bounded_with_a_thousand_classes(two_sizes, command):
+    """A part of an array is 64 MiB at most; a few copies of it are alive while it is compressed and written."""
+    few, many_samples = (peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "wide") for samples in (100, 10_000))
+    assert many_samples - few < 3 * PART_BYTES

@@ -119,14 +119,14 @@ CHANGES = {
         "first": 2,
     },
     "perturb": {"preset": "rosacea", "samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
-    "predict": {},
+    "predict": {"runtime": "openvino", "precision": "bfloat16"},
     "fit-surrogate": {"preset": "rosacea", "surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3, "part": "1/2"},
     "render": {"preset": "rosacea", "top": 3, "classes": "rosacea", "by_zone": "face", "single_file": True, "figures": "png", "style": "lime"},
     "compare": {"top": 3, "explained": "rosacea"},
     "gradcam": {"layer": "cnn_small/conv2d", "variant": "eigencam"},
     "occlusion": {},
     "contrast": {},
-    "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax"},
+    "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax", "model_version": "2"},
 }
 """For each stage, another value of every parameter that changes the result."""
 METHOD_OF = {"kernel_size": "quickshift", "max_dist": "quickshift", "ratio": "quickshift", "scale": "felzenszwalb", "cell": "grid"}
@@ -137,7 +137,7 @@ NEUTRAL = {
     "describe": {},
     "segment": {"workers": 1, "first": 3},
     "perturb": {"workers": 1},
-    "predict": {"batch_size": 7, "time_budget": "5m"},
+    "predict": {"batch_size": "7", "time_budget": "5m", "tolerance": 0.5},
     "fit-surrogate": {"workers": 1},
     "render": {"workers": 1},
     "compare": {},
@@ -150,6 +150,7 @@ CHOOSES = {
     "source",
     "preset",
     "surrogates",
+    "resize",
     "truth",
     "labels",
     "split",

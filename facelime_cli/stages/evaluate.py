@@ -174,9 +174,9 @@ def _layout(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_size:
 def _predict(model: Artifact, dataset: Artifact, cases: Cases, units: Pending, context: Context, batch_size: int) -> None:
     import numpy as np
 
-    from facelime_cli import network
+    from facelime_cli import network, runtimes
 
-    call, read = network.forward(network.load(model.file("model.keras"))), reader(dataset)
+    call, read = runtimes.load(model, runtimes.usual(model)).forward, reader(dataset)
     with context.console.progress("evaluate", units.pictures) as advance:
         for unit in units:
             gathered = []
@@ -198,11 +198,14 @@ class _Report:
 
     def thresholds(self, targets: Mapping[str, float], validation: Cases) -> dict[str, Any]:
         """Return for each wanted recall the threshold that the validation part gives, and what it means there and here."""
-        from facelime_cli import network
+        import numpy as np
+
+        from facelime_cli import network, runtimes
         from facelime_cli.core import metrics
 
         part = network.Part(reader(self._dataset), validation.rows, validation.labels)
-        before = network.probabilities(network.load(self._model.file("model.keras")), part, self._artifact.layout["execution"]["batch_size"])
+        call = runtimes.load(self._model, runtimes.usual(self._model)).forward
+        before = np.concatenate(list(network.answers(call, part, self._artifact.layout["execution"]["batch_size"])))
         found = {}
         for name, recall in targets.items():
             c = self._classes.index(name)

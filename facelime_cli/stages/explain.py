@@ -64,7 +64,8 @@ def explain(params: Any, context: Context) -> Result:
     _ = model.manifest
     unnamed = dataclasses.replace(context, name=None)
     artifact = _dataset(params, model, unnamed)
-    predict.check_size(model, artifact)
+    if not params.resize:
+        predict.check_size(model, artifact)
     results = [execute(segment.STAGE, _params_of(segment.STAGE, params, dataset=artifact), unnamed)]
     results += _rounds(params, results[0].artifact, model, unnamed) if params.until_stable else _round(params, results[0].artifact, model, unnamed)
     results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=results[-1].artifact), context))

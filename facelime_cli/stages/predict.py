@@ -7,19 +7,23 @@ more samples cost only what is new. TensorFlow is loaded only when there is some
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests
+from facelime_cli import digests, forecasting, runtimes
+from facelime_cli.device import Device, NotYet
 from facelime_cli.errors import CommandLineError, FacelimeError, StopRequested
-from facelime_cli.reuse import Donors
-from facelime_cli.stage import Execution, Input, Plan, Stage
+from facelime_cli.evaluations import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run, evaluate, listed
+from facelime_cli.reuse import Donors, made_as
+from facelime_cli.runtimes import How
+from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, find, resolve_inputs
 from facelime_cli.stages.perturb import carried
 from facelime_cli.store import ArraySpec, Layout
 
@@ -29,18 +33,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.console import Answer
+    from facelime_cli.evaluations import Listed
     from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact, Unit
 
-    Call = Callable[..., NDArray[np.float32]]
-
-PROCESSOR_BATCH = 32
-ACCELERATOR_BATCH = 128
+TOLERANCE = 0.01
 COMMIT_SECONDS = 5.0
 """A kill repeats what came after the last commit, and at most two batches on the device."""
 GRACE_SECONDS = 5.0
 """How long a stop waits for the batch that is on the device."""
-IDLE_SECONDS = 0.5
 AHEAD = 2
 """Batches handed to the device before the first is collected."""
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|)")
@@ -55,46 +57,91 @@ class Params:
 
     masks: Annotated[str, Argument(metavar="MASKS", help="Masks, or - to read them from standard input.", show_default=False), Input(("masks",))]
     model: Annotated[str, Option(metavar="MODEL", help="Model, from `finetune` or `import-model`.", show_default=False), Input(("models",))]
+    runtime: Annotated[
+        str | None,
+        Choice(tuple(runtimes.RUNTIMES)),
+        Option(
+            show_default=False,
+            help="What computes the answers; openvino and onnx are faster on many processors, and are extras to install. [default: keras; onnx for ONNX files, python for functions]",
+        ),
+    ] = None
+    precision: Annotated[
+        str,
+        Choice(runtimes.PRECISIONS),
+        Option(help="bfloat16 is about twice as fast where the hardware has it, tf32 on NVIDIA cards; both are checked against float32 on pictures of this run first."),
+    ] = "float32"
+    tolerance: Annotated[float, Option(min=0, max=1, help="Largest difference of a probability from float32 Keras at which another runtime or precision is used.", show_default=True), Execution()] = (
+        TOLERANCE
+    )
+    resize: Annotated[bool, Option("--resize", help="Put a resizing layer in front of a model that reads another size, so that several models can be asked about the same pictures."), Execution()] = (
+        False
+    )
     batch_size: Annotated[
-        int | None, Option(min=1, show_default=False, help=f"Pictures per call of the network; smaller needs less memory. [default: {PROCESSOR_BATCH}, on a GPU {ACCELERATOR_BATCH}]"), Execution()
+        str | None,
+        Option(
+            metavar="N|auto",
+            show_default=False,
+            help=f"Pictures per call of the network; smaller needs less memory. auto tries a few once, and remembers. [default: {PROCESSOR_BATCH}, on a GPU {ACCELERATOR_BATCH}]",
+        ),
+        Execution(),
     ] = None
     time_budget: Annotated[str | None, Option(metavar="TIME", show_default=False, help="Stop after this time, such as 90s, 30m or 2h, and exit 75. [default: none]"), Execution()] = None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
-    """Check that model and pictures fit, without loading the model."""
-    until = None if params.time_budget is None else time.monotonic() + span(params.time_budget)
-    masks, model = inputs["masks"], inputs["model"]
-    dataset = masks.input("datasets")
-    check_size(model, dataset)
+    """Check that model, runtime and pictures fit, without loading the model."""
+    wanted = _wanted_batch(params.batch_size)
+    run = _run(params, inputs, context)
 
     def prepare() -> Layout:
-        n, samples = masks.layout["arrays"]["masks"]["shape"][:2]
-        shape = (n, samples, len(model.facts["classes"]))
-        arrays = {"probabilities": ArraySpec("float32", shape, ("picture", "sample", "class"), float("nan"), "probability")}
-        return Layout(n, arrays, carried(masks), {"classes": model.facts["classes"]}, execution={"batch_size": params.batch_size or _automatic_batch()})
+        return _layout(run, {"batch_size": run.batch_size(wanted)})
 
     def work(artifact: Artifact, units: Pending) -> None:
-        _Predictor(artifact, masks, dataset, model, params, context, until).run(units)
+        _Predictor(artifact, run, wanted).run(units)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return {name: sum(int(facts[name]) for facts in artifact.unit_facts()) for name in ("evaluations", "taken_over")}, []
+        facts: dict[str, Any] = {name: sum(int(facts[name]) for facts in artifact.unit_facts()) for name in ("evaluations", "taken_over")}
+        differences = [facts["difference"] for facts in artifact.unit_facts() if facts["difference"] is not None]
+        return facts | ({"difference": max(differences)} if differences else {}), []
 
-    return Plan({"precision": "float32"}, f"{masks.name}-{model.name}", prepare, work, inputs, finish=finish)
+    parameters = {"runtime": run.how.runtime, "precision": run.how.precision, "resize": run.how.resize_from is not None}
+    return Plan(parameters, f"{run.masks.name}-{run.model.name}", prepare, work, inputs, finish=finish)
+
+
+def _run(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Run:
+    masks, model = inputs["masks"], inputs["model"]
+    runtime = runtimes.settle(model, params.runtime, params.precision)
+    if not params.resize:
+        check_size(model, masks.input("datasets"))
+    pictures = int(masks.input("datasets").facts["size"])
+    how = How(runtime, params.precision, pictures if pictures != int(model.facts["size"]) else None)
+    until = None if params.time_budget is None else time.monotonic() + span(params.time_budget)
+    return Run(masks, model, how, params.tolerance, Device(until), context)
+
+
+def _layout(run: Run, execution: Mapping[str, Any]) -> Layout:
+    n, samples = run.masks.layout["arrays"]["masks"]["shape"][:2]
+    shape = (n, samples, len(run.model.facts["classes"]))
+    arrays = {"probabilities": ArraySpec("float32", shape, ("picture", "sample", "class"), float("nan"), "probability")}
+    return Layout(n, arrays, carried(run.masks), {"classes": run.model.facts["classes"]}, execution=execution)
 
 
 def check_size(model: Artifact, dataset: Artifact) -> None:
     """Raise when a model reads pictures of another size than a dataset has."""
     size, pictures = int(model.facts["size"]), int(dataset.facts["size"])
     if size != pictures:
-        raise FacelimeError(f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}.")
+        raise FacelimeError(
+            f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}, or add --resize."
+        )
 
 
-def _automatic_batch() -> int:
-    """Return the batch size for this machine; kept in the layout, so that every later process and shard uses the same."""
-    from facelime_cli import network
-
-    return ACCELERATOR_BATCH if network.on_accelerator() else PROCESSOR_BATCH
+def _wanted_batch(text: str | None) -> int | str:
+    """Return a batch size as a number, or one of the words for what is found out."""
+    if text is None or text == AUTO:
+        return text or DEFAULT
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise CommandLineError(f"--batch-size {text!r} should be a whole number from 1 on, or {AUTO}.")
+    return int(text)
 
 
 def span(text: str) -> float:
@@ -107,16 +154,12 @@ def span(text: str) -> float:
 
 @dataclass
 class _Stream:
-    """The evaluations of one unit: which there are, which are done, and what is not yet committed.
+    """The evaluations of one unit: which are done, and what is not yet committed.
 
-    Equal masks of a picture are one evaluation. `packed` (R, M) holds the different masks, picture by picture in the order of their first samples, `index` (R,) the
-    picture of each, and `rows_of` for each picture the evaluation of each of its samples. `todo` are the evaluations that no other artifact knew, and `made_with` what
-    decided the bits of those that are done.
+    `todo` are those that no other artifact knew, and `made_with` what decided the bits of those that are done.
     """
 
-    packed: NDArray[np.uint8]
-    index: NDArray[np.int32]
-    rows_of: list[NDArray[np.int64]]
+    listed: Listed
     values: NDArray[np.float32]
     done: NDArray[np.bool_]
     todo: NDArray[np.int64]
@@ -130,87 +173,84 @@ class _Stream:
 
 
 class _Predictor:
-    """Runs batches in a worker thread, while this one reads, keeps and handles signals."""
+    """Runs batches on the device, while this thread keeps and handles signals, and another reads what comes next."""
 
-    def __init__(self, artifact: Artifact, masks: Artifact, dataset: Artifact, model: Artifact, params: Params, context: Context, until: float | None) -> None:
-        self.artifact, self.masks, self.dataset, self.model = artifact, masks, dataset, model
-        self.console, self.until = context.console, until
+    def __init__(self, artifact: Artifact, run: Run, wanted: int | str) -> None:
+        self.artifact, self._with = artifact, run
+        self.masks, self.model, self.console, self.device = run.masks, run.model, run.context.console, run.device
         begun_with = int(artifact.layout["execution"]["batch_size"])
-        self.batch = params.batch_size or begun_with
+        self.batch = wanted if isinstance(wanted, int) else begun_with
         if self.batch != begun_with:
             self.console.note(f"begun with batches of {begun_with}, going on with {self.batch}: predictions agree to 1e-5, but not to the bit.")
-        self._thread = ThreadPoolExecutor(1)
-        self._call: Call | None = None
-        self._engine: dict[str, Any] = {}
-        self._donors = Donors(artifact, masks)
+        self._reader = ThreadPoolExecutor(1)
+        self._difference: float | None = None
+        self._donors = Donors(artifact.store, made_as(artifact), run.masks, besides=artifact.id)
 
     def run(self, units: Pending) -> None:
         """Do every unit; when asked to stop, tell whether the device still is at a call."""
         try:
             self._run(units)
         except StopRequested as why:
-            why.device_busy = not self._idle()
+            why.device_busy = not self.device.idle()
             raise
         finally:
             for donor, count in self._donors.taken.items():
                 self.console.note(f"{count} evaluations of the same pictures were taken over from predictions/{donor}.")
 
-    def _idle(self) -> bool:
-        """Whether the worker thread has nothing left to do."""
-        try:
-            self._thread.submit(bool).result(IDLE_SECONDS)
-        except NotYet:
-            return False
-        return True
-
     def _run(self, units: Pending) -> None:
         samples = self.masks.read("n_samples")
         total = sum(int(samples[self.artifact.rows(unit)].sum()) for unit in units.indices)
-        claimed = iter(units)
-        first = next(claimed, None)
-        if first is None:
-            return
-        self.console.note(f"loading {self.model.kind}/{self.model.id}")
-        self._call, self._engine = self._wait(self._thread.submit(self._load))
-        with self.console.progress("predict", total, unit="evaluations") as advance:
-            self._unit(first, advance)
-            for unit in claimed:
-                self._unit(unit, advance)
+        following = dict(zip(units.indices, units.indices[1:], strict=False))
+        with closing(iter(units)) as claimed:
+            first = next(claimed, None)
+            if first is None:
+                return
+            ahead = {first.index: self._read(first.index)}
+            its, host = self.device.wait(ahead[first.index])
+            self._difference = self._with.difference(its, host, self.batch)
+            _ = self._with.classifier
+            with self.console.progress("predict", total, unit="evaluations") as advance:
+                for unit in itertools.chain([first], claimed):
+                    its, host = self.device.wait(ahead[unit.index] if unit.index in ahead else self._read(unit.index))
+                    after = following.get(unit.index)
+                    ahead = {} if after is None else {after: self._read(after)}
+                    self._unit(unit, its, host, advance)
 
-    def _load(self) -> tuple[Call, dict[str, Any]]:
-        from facelime_cli import network
-
-        return network.compiled(network.load(self.model.file("model.keras"))), network.engine()
+    def _read(self, unit: int) -> Future[tuple[Listed, tuple[Any, Any]]]:
+        """Read a unit's masks and pictures in a thread beside the device's."""
+        rows, full = self.artifact.rows(unit), self.artifact.rows(0).stop
+        return self._reader.submit(lambda: (listed(self.masks, rows), self._with.host(rows, full)))
 
     @property
     def _made_with(self) -> str:
         """What decides the bits of a prediction, beside the model and the composed picture."""
-        return digests.of_value({"batch_size": self.batch, **self._engine})
+        return digests.of_value({"batch_size": self.batch, **self._with.classifier.engine})
 
-    def _unit(self, unit: Unit, advance: Callable[[int], None]) -> None:
+    def _unit(self, unit: Unit, its: Listed, host: tuple[Any, Any], advance: Callable[[int], None]) -> None:
         from facelime_cli import network
 
-        device = self._thread.submit(self._upload, unit.rows)
-        stream = self._resume(unit)
+        device = self.device.submit(self._with.classifier.upload, *host)
+        stream = self._resume(unit, its)
         began = int(stream.done.sum())
         if began:
             self.console.note(f"{began} of {stream.total} evaluations of unit {unit.index} were done before; going on.")
         self._take_over(unit, stream)
         advance(int(stream.done.sum()))
-        arrays = self._wait(device)
+        arrays = self.device.wait(device)
         try:
             while not stream.done.all():
                 try:
                     self._batches(unit, stream, arrays, advance)
                 except network.DeviceMemoryError:
                     self._halve()
-            advance(sum(len(rows) for rows in stream.rows_of) - stream.total)
+            advance(sum(len(rows) for rows in its.rows_of) - stream.total)
             facts = {
                 "batch_size": self.batch,
                 "resumed_at": began,
                 "evaluations": len(stream.todo),
                 "taken_over": stream.total - len(stream.todo),
                 "made_with": sorted(stream.made_with),
+                "difference": self._difference,
             }
             unit.finish({"probabilities": _by_picture(stream, self.artifact.layout["arrays"]["probabilities"]["shape"])}, facts=facts)
         except StopRequested:
@@ -218,22 +258,12 @@ class _Predictor:
                 self._commit(unit, stream)
             raise
 
-    def _resume(self, unit: Unit) -> _Stream:
-        """List a unit's evaluations, and take up what earlier runs kept of them."""
+    def _resume(self, unit: Unit, its: Listed) -> _Stream:
+        """Take up what earlier runs kept of a unit's evaluations."""
         import numpy as np
 
-        packed: list[NDArray[np.uint8]] = []
-        rows_of: list[NDArray[np.int64]] = []
-        for row, n in zip(range(unit.rows.start, unit.rows.stop), self.masks.read("n_samples", unit.rows), strict=True):
-            kept = self.masks.read("masks", slice(row, row + 1))[0, :n]
-            _, first, which = np.unique(kept, axis=0, return_index=True, return_inverse=True)
-            order = np.argsort(first)
-            rows_of.append(sum(len(each) for each in packed) + np.argsort(order)[which.ravel()])
-            packed.append(kept[first[order]])
-        index = np.repeat(np.arange(unit.n, dtype=np.int32), [len(each) for each in packed])
         n_classes = self.artifact.layout["arrays"]["probabilities"]["shape"][2]
-        values = np.full((len(index), n_classes), np.nan, np.float32)
-        stream = _Stream(np.concatenate(packed), index, rows_of, values, np.zeros(len(index), np.bool_), np.arange(len(index)))
+        stream = _Stream(its, np.full((its.total, n_classes), np.nan, np.float32), np.zeros(its.total, np.bool_), np.arange(its.total))
         for start, kept in unit.committed():
             if kept.shape[1:] == stream.values.shape[1:] and start + len(kept) <= stream.total:
                 stream.values[start : start + len(kept)] = kept
@@ -247,30 +277,14 @@ class _Predictor:
 
         taken = np.zeros(stream.total, np.bool_)
         for picture in range(unit.n if self._donors else 0):
-            mine = np.flatnonzero(stream.index == picture)
-            for place, values in self._donors.take(unit.rows.start + picture, stream.packed[mine], ~stream.done[mine], self._made_with).items():
+            mine = np.flatnonzero(stream.listed.index == picture)
+            for place, values in self._donors.take(unit.rows.start + picture, stream.listed.packed[mine], ~stream.done[mine], self._made_with).items():
                 stream.values[mine[place]] = values
                 taken[mine[place]] = True
         if taken.any():
             stream.made_with.add(self._made_with)
         stream.done |= taken
         stream.todo = np.flatnonzero(~taken)
-
-    def _upload(self, rows: slice) -> tuple[Any, Any]:
-        """Put a unit's fills, images and segments on the device once, padded to the size of a full unit, so that one compiled call serves all."""
-        import numpy as np
-
-        from facelime_cli import network
-
-        fill = self.masks.read("fill", rows)
-        images = self.dataset.read("images", [int(row) for row in self.masks.read("row", rows)])
-        segments = self.masks.input("segments").read("segments", rows).astype(np.int32)
-        spare = self.artifact.rows(0).stop - len(fill)
-        pictures = np.stack([fill, images], axis=1).reshape(len(fill), 2, -1, 3)
-        return (
-            network.on_device(np.pad(pictures, ((0, spare), (0, 0), (0, 0), (0, 0)))),
-            network.on_device(np.pad(segments.reshape(len(fill), -1), ((0, spare), (0, 0)))),
-        )
 
     def _batches(self, unit: Unit, stream: _Stream, arrays: tuple[Any, Any], advance: Callable[[int], None]) -> None:
         """Send the batches that hold a pending row; their borders are counted from the first evaluation to do in the unit."""
@@ -280,7 +294,7 @@ class _Predictor:
                 rows = stream.todo[start : start + self.batch]
                 if stream.done[rows].all():
                     continue
-                pending.append((rows, self._thread.submit(self._evaluate, stream.packed[rows], stream.index[rows], arrays)))
+                pending.append((rows, self.device.submit(evaluate, self._with.classifier, stream.listed, rows, arrays, self.batch)))
                 if len(pending) >= AHEAD:
                     self._collect(unit, stream, pending, advance)
             while pending:
@@ -293,23 +307,14 @@ class _Predictor:
                 future.cancel()
             raise
 
-    def _evaluate(self, packed: NDArray[np.uint8], index: NDArray[np.int32], arrays: tuple[Any, Any]) -> NDArray[np.float32]:
-        """Run one batch, padded to full size."""
-        import numpy as np
-
-        assert self._call is not None
-        spare = self.batch - len(packed)
-        return self._call(np.pad(packed, ((0, spare), (0, 0))), np.pad(index, (0, spare)), *arrays)[: len(packed)]
-
     def _collect(self, unit: Unit, stream: _Stream, pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]], advance: Callable[[int], None]) -> None:
         rows, future = pending[0]
-        values = self._wait(future)
+        values = self.device.wait(future)
         pending.pop(0)
         advance(self._keep(stream, rows, values))
         if time.monotonic() - stream.committed_at >= COMMIT_SECONDS:
             self._commit(unit, stream)
-        if self.until is not None and time.monotonic() >= self.until:
-            raise StopRequested("the time budget is used up")
+        self.device.check_time()
 
     def _keep(self, stream: _Stream, rows: NDArray[np.int64], values: NDArray[np.float32]) -> int:
         """Take a batch over; rows that an earlier run has committed stay as they were."""
@@ -356,26 +361,24 @@ class _Predictor:
         self.batch //= 2
         self.console.warn(f"a batch of {self.batch * 2} did not fit into memory; going on with {self.batch}.")
 
-    def _wait(self, future: Future[Any]) -> Any:
-        """Wait for the worker thread in steps, so that a signal is seen at once."""
-        while True:
-            try:
-                return future.result(0.5)
-            except NotYet:
-                if future.done():
-                    raise
-                if self.until is not None and time.monotonic() >= self.until:
-                    raise StopRequested("the time budget is used up") from None
-
 
 def _by_picture(stream: _Stream, shape: list[int]) -> NDArray[np.float32]:
     """Return a unit's evaluations as (n, S, C), NaN beyond a picture's samples."""
     import numpy as np
 
-    part = np.full((len(stream.rows_of), *shape[1:]), np.nan, np.float32)
-    for row, rows in enumerate(stream.rows_of):
+    part = np.full((len(stream.listed.rows_of), *shape[1:]), np.nan, np.float32)
+    for row, rows in enumerate(stream.listed.rows_of):
         part[row, : len(rows)] = stream.values[rows]
     return part
 
 
-STAGE = Stage(name="predict", writes="predictions", version=1, params=Params, plan=plan, help=__doc__, sharded=True)
+def forecast(params: Params, context: Context) -> Answer:
+    """Say how long everything would take."""
+    inputs = resolve_inputs(params, context.store)
+    meant, artifact = find(STAGE, params, context)
+    run = _run(params, inputs, context)
+    made = (STAGE.name, STAGE.version, dict(meant.parameters), run.model.content)
+    return forecasting.forecast(run, _layout(run, {}), _wanted_batch(params.batch_size), made, artifact)
+
+
+STAGE = Stage(name="predict", writes="predictions", version=2, params=Params, plan=plan, help=__doc__, sharded=True, forecast=forecast)

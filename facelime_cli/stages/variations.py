@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facelime_cli.stage import Context, Stage
     from facelime_cli.store import Artifact
 
-OTHERS = frozenset({"pictures", "precision"})
+OTHERS = frozenset({"pictures"})
 """Parameters of an artifact that are no option of its stage."""
 
 
@@ -28,7 +28,8 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
         params = segment.Params(dataset=_reference(segments.input("datasets")), images=segment.listing(segments.texts("id")), **changes["segment"])
         made = execute(segment.STAGE, params, unnamed).artifact
     made = execute(perturb.STAGE, perturb.Params(segmentation=_reference(made), **_parameters(perturb.STAGE, masks, changes.get("perturb", {}))), unnamed).artifact
-    made = execute(predict.STAGE, predict.Params(masks=_reference(made), model=_reference(model), batch_size=predictions.layout["execution"]["batch_size"]), unnamed).artifact
+    how = {name: predictions.parameters[name] for name in ("runtime", "precision", "resize")}
+    made = execute(predict.STAGE, predict.Params(masks=_reference(made), model=_reference(model), batch_size=str(predictions.layout["execution"]["batch_size"]), **how), unnamed).artifact
     return execute(fit_surrogate.STAGE, fit_surrogate.Params(predictions=_reference(made), **_parameters(fit_surrogate.STAGE, first, changes.get("fit_surrogate", {}))), unnamed).artifact
 
 

@@ -1,0 +1,312 @@
+"""Time one contender on one picture, in whatever environment this file is run: facelime, a bare forward pass, or a peer.
+
+Each reads a folder that `run.py` has prepared (`net.keras`, `image.npy`, `segments.npy`, `store/`), warms up, and prints one JSON object: evaluations per second, and what else it knows.
+Nothing is imported before it is needed, so that a peer's environment needs nothing of facelime's.
+
+    python benchmarks/contenders.py lime FOLDER 1000
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH = 32
+LIME_BATCH = 10
+"""The default of `explain_instance`."""
+WARM_UP = 2 * BATCH
+PERTURBED = 0.5
+FILL_GREY = 127
+
+
+class Setup:
+    """What is explained, and by which network."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.image, self.segments = np.load(folder / "image.npy"), np.load(folder / "segments.npy").astype(np.int64)
+        self.backbone = (folder / "backbone").read_text()
+
+    def keras(self) -> Any:
+        """Return the network as Keras loads it."""
+        import keras
+
+        return keras.models.load_model(self.folder / "net.keras", compile=False)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Return how long something takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+# facelime and the ceiling
+
+
+def bare(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """Run one compiled forward pass of the Keras network, pictures and answers in memory."""
+    import tensorflow as tf
+
+    net = setup.keras()
+    forward = tf.function(lambda x: net(x, training=False), autograph=False)
+    batch = tf.constant(np.repeat(setup.image[None].astype(np.float32), BATCH, axis=0))
+    return {"rate": _calls(lambda: forward(batch).numpy(), evaluations)}
+
+
+def _calls(call: Callable[[], Any], evaluations: int) -> float:
+    call()
+    calls = -(-evaluations // BATCH)
+    return calls * BATCH / seconds(lambda: [call() for _ in range(calls)])
+
+
+def bare_runtime(setup: Setup, evaluations: int, runtime: str, precision: str) -> dict[str, Any]:
+    """Run one compiled forward pass of a runtime."""
+    from facelime_cli import runtimes
+    from facelime_cli.store import Store
+
+    classifier = runtimes.load(Store(setup.folder / "store").resolve("net", ("models",)), runtimes.How(runtime, precision))
+    batch = np.repeat(setup.image[None].astype(np.float32), BATCH, axis=0)
+    return {"rate": _calls(lambda: classifier.forward(batch), evaluations)}
+
+
+class _Clock:
+    """A console that says nothing and notes when evaluations were done."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[float, int]] = []
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    warn = error = note
+
+    @contextlib.contextmanager
+    def progress(self, *_: object, **__: object) -> Iterator[Callable[[int], None]]:
+        """Note the time at every batch."""
+        yield lambda n: self.done.append((time.perf_counter(), n)) if n else None
+
+
+def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> dict[str, Any]:
+    """`predict` on masks in a store, from the first batch's end to the artifact's: reading, committing and writing count, loading and tracing do not."""
+    import dataclasses
+
+    from facelime_cli import runtimes
+    from facelime_cli.console import Console
+    from facelime_cli.stage import Context, execute
+    from facelime_cli.stages import fit_surrogate, perturb, predict
+    from facelime_cli.store import Store
+
+    spent: list[tuple[float, float]] = []
+    load = runtimes.load
+
+    def timed(*arguments: Any) -> Any:
+        classifier = load(*arguments)
+
+        def composed(*arrays: Any) -> Any:
+            begun = time.perf_counter()
+            answers = classifier.composed(*arrays)
+            spent.append((begun, time.perf_counter()))
+            return answers
+
+        return dataclasses.replace(classifier, composed=composed)
+
+    runtimes.load = timed
+    store, clock = Store(setup.folder / "store"), _Clock()
+    context = Context(store, Console(quiet=True))
+    segments = store.resolve("parts", ("segments",))
+
+    def masks(seed: int) -> Any:
+        return execute(perturb.STAGE, perturb.Params(segmentation=segments.id, samples=evaluations + BATCH, seed=seed, preset="lime-defaults"), context)
+
+    masks(-1)  # what a first call imports is start-up
+    mine = masks(time.time_ns() % 10**9)
+    params = predict.Params(masks=mine.artifact.id, model="net", runtime=runtime, precision=precision, batch_size=str(BATCH))
+    found = execute(predict.STAGE, params, Context(store, clock)).artifact  # type: ignore[arg-type]
+    ended = time.perf_counter()
+    began, first = clock.done[0]
+    inside = sum(max(0.0, end - max(begin, began)) for begin, end in spent)
+    execute(fit_surrogate.STAGE, fit_surrogate.Params(predictions=found.id), context)
+    fitted = execute(fit_surrogate.STAGE, fit_surrogate.Params(predictions=found.id, kernel_width=0.24), context)
+    total, difference = sum(n for _, n in clock.done), found.facts.get("difference")
+    for artifact in (*store.artifacts(("surrogates",)), *store.artifacts(("predictions",))):  # the next run is to take nothing over
+        store.remove(artifact)
+    return {
+        "rate": (total - first) / (ended - began),
+        "outside_seconds_per_1000": max(0.0, ended - began - inside) / (total - first) * 1000,
+        "perturb_seconds": mine.seconds,
+        "fit_seconds": fitted.seconds,
+        "difference": difference,
+    }
+
+
+def composition(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """Composition alone, as it is compiled in front of a Keras network: in front of one that takes a mean."""
+    from facelime_cli import network
+
+    keras = network.keras()
+    size = setup.image.shape[0]
+    inputs = keras.Input((size, size, 3))
+    call = network.compiled(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)))
+    pictures = network.on_device(np.stack([setup.image // 2, setup.image])[None].reshape(1, 2, -1, 3))
+    segments = network.on_device(setup.segments.reshape(1, -1).astype(np.int32))
+    packed = np.random.default_rng(0).integers(0, 256, (BATCH, -(-int(setup.segments.max() + 1) // 8)), dtype=np.uint8)
+    return {"rate": _calls(lambda: call(packed, np.zeros(BATCH, np.int32), pictures, segments), evaluations)}
+
+
+# Peers
+
+
+def lime(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """`lime_image` with Keras `predict`, both with their defaults."""
+    net = setup.keras()
+    net.predict(setup.image[None].astype(np.float32), verbose=0)
+    return {"rate": evaluations / _lime_seconds(setup, evaluations, lambda x: net.predict(x.astype(np.float32), verbose=0))}
+
+
+def lime_without_model(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """Ask a model that answers at once: what `lime_image` spends itself. Its segmentation is not counted."""
+    answer = np.tile([0.25, 0.75], (LIME_BATCH, 1))
+    spent = _lime_seconds(setup, evaluations, lambda x: answer[: len(x)])
+    return {"rate": evaluations / spent, "outside_seconds_per_1000": spent / evaluations * 1000}
+
+
+def _lime_seconds(setup: Setup, evaluations: int, classify: Callable[[Any], Any]) -> float:
+    from lime.lime_image import LimeImageExplainer
+
+    def explain(samples: int) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+            LimeImageExplainer(random_state=0).explain_instance(setup.image, classify, top_labels=1, num_samples=samples, batch_size=LIME_BATCH, segmentation_fn=lambda _: setup.segments)
+
+    explain(LIME_BATCH)
+    return seconds(lambda: explain(evaluations))
+
+
+def notebook(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """Run the rosacea notebook's loop: every mask painted region by region, every picture predicted alone."""
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import pairwise_distances
+
+    net = setup.keras()
+    n_segments = int(setup.segments.max()) + 1
+
+    def explain(samples: int) -> None:
+        masks = np.random.default_rng(222).binomial(1, PERTURBED, (samples, n_segments))
+        answers = []
+        for each in masks:
+            shown = np.zeros(setup.segments.shape)
+            for active in np.flatnonzero(each):
+                shown[setup.segments == active] = 1
+            answers.append(net.predict((setup.image * shown[:, :, None])[None], verbose=0))
+        distances = pairwise_distances(masks, np.ones((1, n_segments)), metric="cosine").ravel()
+        LinearRegression().fit(masks, np.concatenate(answers)[:, 1], sample_weight=np.sqrt(np.exp(-(distances**2) / 0.25**2)))
+
+    explain(2)
+    return {"rate": evaluations / seconds(lambda: explain(evaluations))}
+
+
+def _torch(setup: Setup) -> tuple[Any, Any, Any]:
+    """Return torchvision's network of the same architecture (random weights), the picture and its segments."""
+    import torch
+    import torchvision
+
+    made = {"inceptionv3": lambda: torchvision.models.inception_v3(weights=None, num_classes=2, init_weights=False), "mobilenetv2": lambda: torchvision.models.mobilenet_v2(num_classes=2)}
+    net = torch.nn.Sequential(made[setup.backbone](), torch.nn.Softmax(dim=1)).eval()
+    image = torch.from_numpy(setup.image).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return net, image, torch.from_numpy(setup.segments)[None, None]
+
+
+def _captum(setup: Setup, evaluations: int, make: Callable[[Any], Any], per_call: int) -> dict[str, Any]:
+    import torch
+
+    net, image, segments = _torch(setup)
+    method = make(net)
+
+    def explain(samples: int) -> None:
+        with torch.inference_mode():
+            method.attribute(image, target=1, feature_mask=segments, n_samples=samples, perturbations_per_eval=per_call)
+
+    explain(max(WARM_UP, int(segments.max()) + 2))
+    return {"rate": evaluations / seconds(lambda: explain(evaluations))}
+
+
+def captum_lime(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """Captum's Lime in batches, which is kinder than its default of one sample per call."""
+    from captum.attr import Lime
+
+    return _captum(setup, evaluations, Lime, BATCH)
+
+
+def captum_kernel_shap(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """Captum's KernelShap, in batches too."""
+    from captum.attr import KernelShap
+
+    return _captum(setup, evaluations, KernelShap, BATCH)
+
+
+def torch_bare(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """Run the forward pass that Captum calls."""
+    import torch
+
+    net, image, _ = _torch(setup)
+    batch = image.repeat(BATCH, 1, 1, 1)
+    with torch.inference_mode():
+        return {"rate": _calls(lambda: net(batch).numpy(), evaluations)}
+
+
+def xplique(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """Xplique's Lime in batches."""
+    import tensorflow as tf
+    from xplique.attributions import Lime
+
+    net = setup.keras()
+    image, target = setup.image[None].astype(np.float32), np.array([[0.0, 1.0]], np.float32)
+
+    def explain(samples: int) -> None:
+        Lime(net, batch_size=BATCH, map_to_interpret_space=lambda _: tf.constant(setup.segments, tf.int32), nb_samples=samples).explain(image, target)
+
+    explain(WARM_UP)
+    return {"rate": evaluations / seconds(lambda: explain(evaluations))}
+
+
+def shap(setup: Setup, evaluations: int) -> dict[str, Any]:
+    """Shap's partition explainer over a grid of its own, with a grey background."""
+    import shap as package
+
+    net = setup.keras()
+    masker = package.maskers.Image(np.full(setup.image.shape, FILL_GREY, np.uint8), setup.image.shape)
+    explainer = package.Explainer(lambda x: net.predict(np.asarray(x, np.float32), verbose=0), masker, algorithm="partition")
+
+    def explain(samples: int) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):
+            explainer(setup.image[None], max_evals=samples, batch_size=BATCH, outputs=[1], silent=True)
+
+    explain(WARM_UP)
+    return {"rate": evaluations / seconds(lambda: explain(evaluations))}
+
+
+CONTENDERS: dict[str, Callable[..., dict[str, Any]]] = {
+    each.__name__: each for each in (bare, composition, lime, lime_without_model, notebook, captum_lime, captum_kernel_shap, torch_bare, xplique, shap)
+}
+"""Beside these there are `facelime:RUNTIME:PRECISION` and `bare:RUNTIME:PRECISION`."""
+
+
+def main() -> None:
+    """Run the contender that is named, and print what it says as JSON."""
+    name, folder, evaluations = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    setup = Setup(folder)
+    kind, _, how = name.partition(":")
+    found = {"facelime": facelime, "bare": bare_runtime}[kind](setup, evaluations, *how.split(":")) if how else CONTENDERS[name](setup, evaluations)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

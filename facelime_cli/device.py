@@ -1,0 +1,55 @@
+"""A thread of its own for calls that nothing can interrupt, so that the main thread reads, keeps and handles signals meanwhile."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.errors import StopRequested
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEP_SECONDS = 0.5
+__all__ = ["Device", "NotYet"]
+
+
+class Device:
+    """Runs calls one after the other; `until` is when a time budget ends."""
+
+    def __init__(self, until: float | None = None) -> None:
+        self._until = until
+        self._thread = ThreadPoolExecutor(1)
+
+    def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Hand a call over."""
+        return self._thread.submit(call, *arguments)
+
+    def wait(self, future: Future[Any]) -> Any:
+        """Return what a call answers; wait in steps, so that a signal is seen at once. A stop says whether the call still runs."""
+        try:
+            while True:
+                try:
+                    return future.result(STEP_SECONDS)
+                except NotYet:
+                    if future.done():
+                        raise
+                    self.check_time()
+        except StopRequested as why:
+            why.device_busy = not future.done()
+            raise
+
+    def check_time(self) -> None:
+        """Stop when the time budget is used up."""
+        if self._until is not None and time.monotonic() >= self._until:
+            raise StopRequested("the time budget is used up")
+
+    def idle(self) -> bool:
+        """Whether nothing is left to do."""
+        try:
+            self._thread.submit(bool).result(STEP_SECONDS)
+        except NotYet:
+            return False
+        return True

@@ -1,0 +1,200 @@
+"""What `predict` and its forecast work with: the evaluations of some pictures, and a model that is loaded once to be asked about them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli import runtimes
+from facelime_cli.errors import FacelimeError
+from facelime_cli.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facelime_cli.device import Device
+    from facelime_cli.runtimes import Classifier, How
+    from facelime_cli.stage import Context
+    from facelime_cli.store import Artifact
+
+PROCESSOR_BATCH = 32
+ACCELERATOR_BATCH = 128
+PROCESSOR_BATCHES = (8, 16, 32, 64)
+ACCELERATOR_BATCHES = (32, 64, 128, 256, 512, 1024)
+AUTO = "auto"
+DEFAULT = "default"
+ENOUGH = 0.97
+"""Of the best rate: the smallest batch that reaches this is taken, since it needs less memory."""
+TRIAL_SECONDS = 2.0
+TRIAL_CALLS = 3
+"""A trial ends after so many calls or so long, the first call, which compiles, not counted."""
+LONGEST_CALL_SECONDS = 5.0
+"""A larger batch is not tried after one that took so long: a stop would have to wait for it."""
+COMPARED = 8
+"""Composed pictures on which a runtime is compared with the reference."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The evaluations of a unit. Equal masks of a picture are one.
+
+    `packed` (R, M) holds the different masks, picture by picture in the order of their first samples, `index` (R,) the picture of each, and `rows_of` for each picture the
+    evaluation of each of its samples.
+    """
+
+    packed: NDArray[np.uint8]
+    index: NDArray[np.int32]
+    rows_of: list[NDArray[np.int64]]
+
+    @property
+    def total(self) -> int:
+        """Number of evaluations."""
+        return len(self.packed)
+
+
+def listed(masks: Artifact, pictures: slice) -> Listed:
+    """Return the evaluations of some pictures."""
+    import numpy as np
+
+    packed: list[NDArray[np.uint8]] = []
+    rows_of: list[NDArray[np.int64]] = []
+    for row, n in zip(range(pictures.start, pictures.stop), masks.read("n_samples", pictures), strict=True):
+        kept = masks.read("masks", slice(row, row + 1))[0, :n]
+        _, first, which = np.unique(kept, axis=0, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rows_of.append(sum(len(each) for each in packed) + np.argsort(order)[which.ravel()])
+        packed.append(kept[first[order]])
+    index = np.repeat(np.arange(len(packed), dtype=np.int32), [len(each) for each in packed])
+    return Listed(np.concatenate(packed), index, rows_of)
+
+
+@dataclass
+class Run:
+    """What one invocation works with; the model is loaded when it is first needed, and once."""
+
+    masks: Artifact
+    model: Artifact
+    how: How
+    tolerance: float
+    device: Device
+    context: Context
+
+    @cached_property
+    def dataset(self) -> Artifact:
+        """Whose pictures are perturbed."""
+        return self.masks.input("datasets")
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The model, ready; loaded in the thread that will call it."""
+        self.context.console.note(f"loading {self.model.kind}/{self.model.id}")
+        loaded: Classifier = self.device.wait(self.device.submit(runtimes.load, self.model, self.how))
+        return loaded
+
+    def batch_size(self, wanted: int | str) -> int:
+        """Return a batch size as a number; kept in the layout, so that every later process and shard uses the same."""
+        if isinstance(wanted, int):
+            return wanted
+        return self.measured_batch() if wanted == AUTO else self._usual_batch()
+
+    def _usual_batch(self) -> int:
+        if self.how.runtime != "keras":
+            return PROCESSOR_BATCH
+        from facelime_cli import network
+
+        return ACCELERATOR_BATCH if network.on_accelerator() else PROCESSOR_BATCH
+
+    def measured_batch(self) -> int:
+        """Return the smallest batch size that is about as fast as any; measured once for each model, machine, runtime and precision, and kept beside the model."""
+
+        def measure(folder: Path) -> None:
+            rates = self._rates(ACCELERATOR_BATCHES if self._usual_batch() == ACCELERATOR_BATCH else PROCESSOR_BATCHES)
+            best = min(size for size, rate in rates.items() if rate >= ENOUGH * max(rates.values()))
+            self.context.console.note(f"evaluations/s by batch size: {', '.join(f'{size}: {rate:.1f}' for size, rate in rates.items())}; taking {best}, and remembering it.")
+            write_json(folder / "batch-size.json", {"batch_size": best, "rates": {str(size): rate for size, rate in rates.items()}})
+
+        key = {"measured": "batch size", "runtime": self.how.runtime, "precision": self.how.precision, "size": self.dataset.facts["size"], **self.classifier.engine}
+        return int(read_json(self.model.kept(key, measure) / "batch-size.json")["batch_size"])
+
+    def _rates(self, sizes: tuple[int, ...]) -> dict[int, float]:
+        """Return evaluations per second for some batch sizes, up to the one that needs too much memory or time."""
+        from facelime_cli import network
+
+        its, rates = listed(self.masks, slice(0, 1)), dict[int, float]()
+        arrays = self.device.wait(self.device.submit(self.classifier.upload, *self.host(slice(0, 1), 1)))
+        for size in sizes:
+            try:
+                seconds = self.timed(its, arrays, size)
+            except network.DeviceMemoryError:
+                if not rates:
+                    raise
+                break
+            rates[size] = size / seconds
+            if seconds > LONGEST_CALL_SECONDS:
+                break
+        return rates
+
+    def timed(self, its: Listed, arrays: tuple[Any, Any], batch: int) -> float:
+        """Return the seconds that a batch takes, the first one, which compiles, not counted: the best of a few."""
+        import numpy as np
+
+        rows = np.arange(batch) % its.total
+        begun = time.monotonic()
+        seconds: list[float] = []
+        while len(seconds) <= TRIAL_CALLS and (time.monotonic() - begun < TRIAL_SECONDS or len(seconds) < 2):  # noqa: PLR2004 - one to compile, one to measure
+            started = time.monotonic()
+            self.evaluate(its, rows, arrays, batch)
+            seconds.append(time.monotonic() - started)
+        return min(seconds[1:])
+
+    def evaluate(self, its: Listed, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int) -> NDArray[np.float32]:
+        """Run one batch, and wait for it."""
+        answers: NDArray[np.float32] = self.device.wait(self.device.submit(evaluate, self.classifier, its, rows, arrays, batch))
+        return answers
+
+    def host(self, rows: slice, pictures: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Return fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32 of some pictures, padded to `pictures`, so that one compiled call serves all."""
+        import numpy as np
+
+        fill = self.masks.read("fill", rows)
+        images = self.dataset.read("images", [int(row) for row in self.masks.read("row", rows)])
+        segments = self.masks.input("segments").read("segments", rows).astype(np.int32)
+        spare = pictures - len(fill)
+        both = np.stack([fill, images], axis=1).reshape(len(fill), 2, -1, 3)
+        return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(segments.reshape(len(fill), -1), ((0, spare), (0, 0)))
+
+    def difference(self, its: Listed, host: tuple[Any, Any], batch: int) -> float | None:
+        """Return the largest difference of a probability from the reference on a few composed pictures of this run, or raise when it is too large; None for the reference itself."""
+        import numpy as np
+
+        reference = replace(runtimes.usual(self.model), resize_from=self.how.resize_from)
+        if self.how == reference:
+            return None
+        rows = np.unique(np.linspace(0, its.total - 1, COMPARED).astype(np.int64))
+        wanted = self.device.wait(self.device.submit(_reference_answers, self.model, reference, its, rows, host))
+        self.__dict__.pop("classifier", None)  # what the reference set on the device, TF32 off, is not what this one wants
+        arrays = self.device.wait(self.device.submit(self.classifier.upload, *host))
+        found = float(np.abs(self.evaluate(its, rows, arrays, max(batch, len(rows)))[: len(rows)] - wanted).max())
+        said = f"{self.how.runtime} in {self.how.precision} differs from {reference.runtime} in float32 by {found:.2g} at most, on {len(rows)} composed pictures of this run"
+        if not found <= self.tolerance:
+            raise FacelimeError(f"{said}: more than --tolerance {self.tolerance:g}; use --precision float32 or another --runtime, or raise the tolerance if you can live with that.")
+        self.context.console.note(f"{said}.")
+        return found
+
+
+def evaluate(classifier: Classifier, its: Listed, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int) -> NDArray[np.float32]:
+    """Run one batch, padded to full size."""
+    import numpy as np
+
+    spare = batch - len(rows)
+    return classifier.composed(np.pad(its.packed[rows], ((0, spare), (0, 0))), np.pad(its.index[rows], (0, spare)), *arrays)[: len(rows)]
+
+
+def _reference_answers(model: Artifact, reference: How, its: Listed, rows: NDArray[np.int64], host: tuple[Any, Any]) -> NDArray[np.float32]:
+    classifier = runtimes.load(model, reference)
+    return evaluate(classifier, its, rows, classifier.upload(*host), len(rows))

@@ -1,0 +1,270 @@
+"""Models that Keras does not run: functions, ONNX files, SavedModels, and Keras files with code in them."""
+
+import importlib
+import importlib.util
+
+import numpy as np
+import pytest
+
+from facelime_cli import network
+from facelime_cli.core import compose
+from facelime_cli.core.masks import pack, unpack
+from tests.conftest import Facelime, write_faces
+
+SIZE = 48
+FUNCTION = """
+import numpy as np
+
+LIMIT = {limit}
+
+def classify(pictures):
+    assert pictures.dtype == np.float32 and pictures.shape[1:] == ({size}, {size}, 3)
+    assert 0 <= pictures.min() and pictures.max() <= 1
+    if len(pictures) > LIMIT:
+        raise MemoryError
+    red = pictures[:, :, :{half}, 0].mean(axis=(1, 2))
+    return {answer}
+
+broken = 3
+"""
+PAIR = "np.stack([1 - red, red], axis=1)"
+
+
+@pytest.fixture
+def write_module(tmp_path, monkeypatch):
+    """Return a function that writes a module into the working folder; each test has its own name for it."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name, answer=PAIR, limit=10_000):
+        (tmp_path / f"{name}.py").write_text(FUNCTION.format(answer=answer, limit=limit, size=SIZE, half=SIZE // 2))
+        importlib.invalidate_caches()
+        return f"{name}:classify"
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A store with masks of one picture."""
+    run = Facelime(tmp_path_factory.mktemp("outside") / "store")
+    run.json("preprocess", write_faces(tmp_path_factory.mktemp("two"), 4), "--size", SIZE, "--name", "two")
+    run.json("segment", "two", "--method", "slic", "--segments", 12, "--name", "parts")
+    run.json("perturb", "parts", "--samples", 40, "--name", "masks")
+    return run
+
+
+def test_numpy_composes_exactly_the_formula(rng):
+    n, k, batch, pixels = 3, 11, 9, 50
+    fills, images = rng.integers(0, 256, (2, n, pixels, 3), dtype=np.uint8)
+    segments = rng.integers(0, k, (n, pixels)).astype(np.int32)
+    masks, index = rng.random((batch, k)) < 0.5, rng.integers(0, n, batch).astype(np.int32)
+    got = compose.compose(pack(masks, 2), index, np.stack([fills, images], 1), segments)
+    for row in range(batch):
+        kept = masks[row][segments[index[row]]][:, None]
+        assert np.array_equal(got[row], np.where(kept, images[index[row]], fills[index[row]]))
+
+
+@pytest.mark.parametrize(("scaling", "channels"), [("0..1", 3), ("-1..1", 1), ("caffe", 3), ("imagenet", 3)])
+def test_the_input_of_others_is_that_of_keras(scaling, channels, rng):
+    from facelime_cli.outside import Around
+
+    values = rng.integers(0, 256, (2, 20, 20, 3)).astype(np.float32)
+    keras = network.keras()
+    inputs = keras.Input((20, 20, 3))
+    wanted = np.asarray(keras.Model(inputs, network.scaled(inputs, scaling, channels))(values))
+    seen = []
+    Around(scaling, channels, channels_first=True, activation=None, classes=2).outputs(lambda x: seen.append(x) or np.zeros((2, 2)), "it")(values)
+    assert np.abs(np.moveaxis(seen[0], 1, -1) - wanted).max() < 1e-4
+
+
+class TestFunction:
+    def words(self, reference, *more):
+        return ["import-model", reference, "--classes", "no,yes", "--size", SIZE, *more]
+
+    def test_answers_about_composed_pictures_and_says_that_it_runs_code(self, pictures, write_module):
+        result = pictures(*self.words(write_module("plain"), "--name", "plain"))
+        assert result.exit_code == 0
+        assert "is Python code, which runs on this machine" in result.stderr
+        found = pictures.artifact("predict", "masks", "--model", "plain", "--batch-size", 7)
+        masks, segments, data = found.input("masks"), found.input("segments"), found.input("datasets")
+        for row in range(found.n):
+            image, fill, labels = (array.read(name)[row] for array, name in ((data, "images"), (masks, "fill"), (segments, "segments")))
+            kept = unpack(masks.read("masks")[row], int(segments.read("n_segments")[row]))
+            red = np.stack([np.where(z[labels], image[..., 0], fill[..., 0])[:, : SIZE // 2].mean() / 255 for z in kept])
+            assert np.abs(found.read("probabilities")[row, :, 1] - red).max() < 1e-5
+        assert found.parameters["runtime"] == "python"
+        assert pictures.artifact("explain", "two", "--model", "plain", "--first", 1, "--method", "slic", "--samples", 30).complete
+
+    def test_is_evaluated_like_any_model(self, pictures, write_module, tmp_path):
+        pictures.json("preprocess", write_faces(tmp_path / "twenty", 20), "--size", SIZE, "--split", "0:0:100", "--name", "twenty")
+        pictures.json("import-model", write_module("judged"), "--classes", "normal,rosacea", "--size", SIZE, "--name", "judged")
+        found = pictures.artifact("evaluate", "judged", "--dataset", "twenty")
+        red = pictures.artifact("preprocess", tmp_path / "twenty", "--size", SIZE, "--split", "0:0:100").read("images")[:, :, : SIZE // 2, 0].mean(axis=(1, 2)) / 255
+        assert np.abs(found.read("probabilities")[:, 1] - red[found.read("row")]).max() < 1e-5
+
+    def test_the_manifest_says_what_is_not_covered(self, pictures, write_module):
+        model = pictures.artifact(*self.words(write_module("covered"), "--model-version", "2"))
+        assert "covered imports" in model.facts["not_covered"]
+        assert model.facts["model_version"] == "2"
+        assert (model.facts["format"], model.facts["function"]) == ("function", "covered:classify")
+
+    def test_another_version_or_source_is_another_model(self, pictures, write_module):
+        reference = write_module("versions")
+        first, same, second = (pictures.artifact(*self.words(reference, "--model-version", text)) for text in "112")
+        assert first.id == same.id
+        assert first.content != second.content
+        pictures.json("perturb", "parts", "--samples", 5, "--seed", 3, "--name", "five")
+        write_module("versions", "np.stack([red, 1 - red], axis=1)")
+        assert "import it again" in pictures.fails("predict", "five", "--model", first.id)
+        assert pictures.artifact(*self.words(reference, "--model-version", "1")).content != first.content
+
+    def test_one_column_becomes_two_and_logits_get_their_activation(self, pictures, write_module):
+        pictures.json(*self.words(write_module("one", "red[:, None] * 5 - 1"), "--activation", "sigmoid", "--name", "one"))
+        values = pictures.artifact("predict", "masks", "--model", "one").read("probabilities")
+        assert np.abs(values.sum(axis=2) - 1).max() < 1e-6
+        assert "--activation softmax" in pictures.fails(*self.words(write_module("logits", "np.stack([red, red], axis=1) * 9 - 3")))
+
+    @pytest.mark.parametrize(
+        ("answer", "said"),
+        [
+            ("np.stack([red, red, red], axis=1)", "one column per class"),
+            ("red / 0 * np.zeros((len(red), 2))", "failed on an array"),
+            ("np.full((len(red), 2), np.nan)", "NaN"),
+            ("nothing_like_this", "NameError"),
+        ],
+    )
+    def test_what_answers_wrongly_is_one_sentence_and_leaves_nothing(self, pictures, write_module, answer, said):
+        before = sorted(path.name for path in (pictures.store / "models").glob("[!.]*"))
+        name = f"wrong{abs(hash(answer))}"
+        assert said in pictures.fails(*self.words(write_module(name, answer)))
+        assert sorted(path.name for path in (pictures.store / "models").glob("[!.]*")) == before
+
+    def test_too_little_memory_halves_the_batch(self, pictures, write_module):
+        pictures.json(*self.words(write_module("tight", limit=10), "--name", "tight"))
+        result = pictures("predict", "masks", "--model", "tight", "--batch-size", 32, "--name", "tight")
+        assert result.exit_code == 0
+        assert "a batch of 16 did not fit into memory; going on with 8" in result.stderr
+
+    def test_what_is_not_there(self, pictures, write_module):
+        write_module("there")
+        assert "no Python module nowhere" in pictures.fails(*self.words("nowhere:classify"))
+        assert "no function other" in pictures.fails(*self.words("there:other"))
+        assert "no function broken" in pictures.fails(*self.words("there:broken"))
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--scaling", "0..1", "--size", 48], "--scaling"),
+            ([], "--size"),
+            (["--size", 48, "--trust"], "--trust"),
+            (["--size", 48, "--backbone", "mobilenetv2"], "--backbone"),
+        ],
+    )
+    def test_options_that_do_not_go_with_it(self, pictures, write_module, words, said):
+        assert said in pictures.fails("import-model", write_module("options"), "--classes", "a,b", *words, code=2)
+
+    def test_is_asked_about_pictures_of_another_size(self, pictures, write_module, tmp_path):
+        pictures.json(*self.words(write_module("sized"), "--name", "sized"))
+        pictures.json("preprocess", write_faces(tmp_path / "large", 2, 80), "--size", 80, "--name", "large")
+        pictures.json("perturb", pictures.artifact("segment", "large", "--method", "slic", "--first", 1).id, "--samples", 9, "--name", "large")
+        found = pictures.artifact("predict", "masks/large", "--model", "sized", "--resize")
+        image = found.input("datasets").read("images", [int(found.read("row")[0])]).astype(np.float32)
+        assert found.read("probabilities")[0, 0, 1] == pytest.approx(image[0, :, :40, 0].mean() / 255, abs=2e-3)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A small Keras network for 0..1."""
+    keras = network.keras()
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((SIZE, SIZE, 3), name="x")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 3, activation="relu")(inputs))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax", kernel_initializer=keras.initializers.RandomNormal(stddev=6.0))(x))
+
+
+THREE = ["--classes", "a,b,c", "--scaling", "0..1"]
+
+
+@pytest.fixture(scope="module")
+def as_keras(pictures, small, tmp_path_factory):
+    """What the same network answers when it comes as a Keras file."""
+    path = tmp_path_factory.mktemp("keras") / "small.keras"
+    small.save(path)
+    pictures.json("import-model", path, *THREE, "--name", "as-keras")
+    return pictures.artifact("predict", "masks", "--model", "as-keras").read("probabilities")
+
+
+class TestSavedModel:
+    def test_answers_as_the_network_it_was(self, pictures, small, as_keras, tmp_path):
+        small.export(tmp_path / "exported", verbose=False)
+        result = pictures("import-model", tmp_path / "exported", *THREE, "--name", "saved")
+        assert result.exit_code == 0, result.stderr
+        assert "may read and write files" in result.stderr
+        found = pictures.artifact("predict", "masks", "--model", "saved")
+        assert np.abs(found.read("probabilities") - as_keras).max() < 1e-6
+        assert found.input("models").facts["format"] == "saved-model"
+        assert pictures.json("verify", "models/saved")["faults"] == []
+
+    def test_a_folder_that_is_none(self, pictures, tmp_path):
+        (tmp_path / "empty").mkdir()
+        assert "saved_model.pb" in pictures.fails("import-model", tmp_path / "empty", *THREE)
+        (tmp_path / "empty" / "saved_model.pb").write_bytes(b"nothing")
+        assert "cannot be loaded as a SavedModel" in pictures.fails("import-model", tmp_path / "empty", *THREE)
+
+
+class TestOnnx:
+    @pytest.fixture(autouse=True)
+    def needs_onnx(self):
+        if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("tf2onnx") is None:
+            pytest.skip("needs the extra `onnx`")
+
+    def test_answers_as_the_network_it_was(self, pictures, small, as_keras, tmp_path):
+        small(np.zeros((1, SIZE, SIZE, 3), np.float32))
+        small.export(tmp_path / "small.onnx", format="onnx", verbose=False)
+        model = pictures.artifact("import-model", tmp_path / "small.onnx", *THREE, "--name", "as-onnx")
+        assert (model.facts["format"], model.facts["size"], model.facts["around"]["channels_first"]) == ("onnx", SIZE, False)
+        found = pictures.artifact("predict", "masks", "--model", "as-onnx")
+        assert found.parameters["runtime"] == "onnx"
+        assert np.abs(found.read("probabilities") - as_keras).max() < 1e-5
+        if importlib.util.find_spec("openvino"):
+            other = pictures.artifact("predict", "masks", "--model", "as-onnx", "--runtime", "openvino")
+            assert other.facts["difference"] < 1e-5
+        assert "does not run an ONNX file" in pictures.fails("predict", "masks", "--model", "as-onnx", "--runtime", "keras", code=2)
+
+    def test_channels_first_and_one_picture_per_call(self, pictures, tmp_path):
+        import onnx
+        from onnx import TensorProto, helper
+
+        nodes = [helper.make_node("GlobalAveragePool", ["x"], ["m"]), helper.make_node("Flatten", ["m"], ["f"]), helper.make_node("Softmax", ["f"], ["y"], axis=1)]
+        shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", [1, 3, SIZE, SIZE]), ("y", [1, 3]))]
+        made = helper.make_model(helper.make_graph(nodes, "means", shapes[:1], shapes[1:]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(made, tmp_path / "means.onnx")
+        pictures.json("import-model", tmp_path / "means.onnx", *THREE, "--name", "means")
+        found = pictures.artifact("predict", "masks", "--model", "means", "--batch-size", 16)
+        means = found.input("datasets").read("images").mean(axis=(1, 2)) / 255
+        wanted = np.exp(means) / np.exp(means).sum(axis=1, keepdims=True)
+        assert np.abs(found.read("probabilities")[:, 0] - wanted).max() < 1e-5
+
+    def test_what_is_no_model(self, pictures, tmp_path):
+        (tmp_path / "x.onnx").write_bytes(b"nothing")
+        assert "cannot be loaded as an ONNX model" in pictures.fails("import-model", tmp_path / "x.onnx", *THREE)
+
+
+class TestCodeInAFile:
+    @pytest.fixture(params=["code.keras", "code.h5"])
+    def path(self, request, tmp_path):
+        keras = network.keras()
+        inputs = keras.Input((SIZE, SIZE, 3))
+        x = keras.layers.Lambda(lambda x: x * 1.0, output_shape=(SIZE, SIZE, 3))(inputs)
+        keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))).save(tmp_path / request.param)
+        return tmp_path / request.param
+
+    def test_is_refused_unless_it_is_trusted(self, pictures, path):
+        words = ["import-model", path, "--classes", "a,b", "--scaling", "0..1", "--name", "code"]
+        assert "--trust" in pictures.fails(*words)
+        model = pictures.artifact(*words, "--trust")
+        assert model.facts["trusted"] is True
+        assert pictures.artifact("predict", "masks", "--model", model.id).complete
+
+    def test_scaling_is_still_needed(self, pictures, path):
+        assert "--scaling is missing" in pictures.fails("import-model", path, "--classes", "a,b", code=2)
