@@ -201,11 +201,11 @@ def distinct(interval: Floats, top: int) -> NDArray[np.int64]:
 
 
 def _topk_repeat(fit: Fit, found: Uncertainty, tops: NDArray[np.int64], moves: NDArray[np.bool_]) -> Floats:
-    """Return the chance that another run's strongest segments would be the same set, per class; NaN where the model does not move, or no draws are there."""
+    """Return the chance that another run's strongest segments would be the same set, per class; NaN where the model does not move, no segment has a coefficient, or no draws are there."""
     repeated = np.full(len(tops), np.nan)
     if found.draws is None:
         return repeated
-    for c in np.flatnonzero(moves):
+    for c in np.flatnonzero(moves & fit.coefficients.any(axis=0)):
         inside = np.zeros(len(fit.coefficients), np.bool_)
         inside[np.argsort(-np.abs(fit.coefficients[:, c]), kind="stable")[: tops[c]]] = True
         drawn = np.abs(found.draws(int(c)))

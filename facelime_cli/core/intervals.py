@@ -112,10 +112,14 @@ def _robust(fit: Fit, sample: Sample, key: int) -> Uncertainty:
 
     HC2 (MacKinnon and White, J. Econometrics 29, 1985) for units of one row, CR2 (Bell and McCaffrey, Survey Methodology 28, 2002) for pairs; Student's t with as
     many degrees of freedom as units are left after one for each coefficient. Intervals are wide enough to hold the fitted coefficients, which a penalty draws to 0.
+    Where no unit is left, residuals are 0 whatever the errors: then there are no intervals.
     """
     covariance, n_units = _sandwich(fit, sample)
     error = _errors(covariance)
-    freedom = max(1, n_units - len(error) - 1)
+    freedom = n_units - len(error) - 1
+    counting = sample.weights.sum() ** 2 / max((sample.weights**2).sum(), np.finfo(np.float64).tiny)
+    if min(freedom, counting - len(error) - 1) < 1:
+        return unknown(fit)
     half = stdtrit(freedom, 1 - TAIL) * error
     return Uncertainty(_about(fit, fit.target - half, fit.target + half), stdtr(freedom, _ratio(fit.target, error)), _draws(fit, covariance, key))
 

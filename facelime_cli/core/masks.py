@@ -217,7 +217,9 @@ _BLOCKS: dict[str, Callable[[NDArray[np.int32], int], NDArray[np.int32]]] = {
 
 
 def part_of(blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the rows of part I of N, whole blocks in turn, and the blocks of these rows; the full picture (and the empty one of `shapley`) is in every part.
+    """Return the rows of part I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
+
+    The full picture, and the empty one of `shapley`, are in every part.
 
     Parameters
     ----------
@@ -242,10 +244,11 @@ def part_of(blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None
         return np.arange(len(blocks)), blocks
     i, n = part
     shared = 2 if design == "shapley" else 1
-    there = int(blocks[-1]) + 1 - shared
+    units = _BLOCKS["paired"](np.arange(len(blocks), dtype=np.int32), 0) if design == "balanced" else blocks
+    there = int(units[-1]) + 1 - shared
     if there < n:
-        raise FacelimeError(f"{n} parts are more than the {there} blocks that --design {design} makes of {len(blocks)} samples; ask for fewer parts, or perturb with more --samples.")
-    chosen = (blocks < shared) | ((blocks - shared) % n == i - 1)
+        raise FacelimeError(f"{n} parts are more than the {there} independent samples (or pairs of them) that --design {design} has; ask for fewer parts, or perturb with more --samples.")
+    chosen = (units < shared) | ((units - shared) % n == i - 1)
     rows = np.flatnonzero(chosen)
     return rows, np.unique(blocks[rows], return_inverse=True)[1].astype(np.int32)
 

@@ -33,7 +33,7 @@ def _params() -> type[Any]:
             kind, extras = annotations[each.name]
             options.setdefault(each.name, (Annotated[(kind, *extras)], each.default))
     options["until_stable"] = (
-        Annotated[bool, Option("--until-stable", help="Double a picture's samples, from --samples on, until its strongest segments and their signs will not change.")],
+        Annotated[bool, Option("--until-stable", help="Double a picture's samples, from --samples on, until the strongest segments of its most probable class and their signs will not change.")],
         False,
     )
     options["max_samples"] = (
@@ -60,6 +60,8 @@ def explain(params: Any, context: Context) -> Result:
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS})
     fit_surrogate.settings_of(params, params.design or perturb.usual_design(params.fill))
     _check_rounds(params)
+    if params.until_stable and params.surrogate in fit_surrogate.WITHOUT_INTERVALS and params.intervals != "bootstrap":
+        raise CommandLineError(f"--until-stable judges by intervals, and --surrogate {params.surrogate} has none without --intervals bootstrap; add it, or choose another surrogate.")
     model = context.store.resolve(params.model, ("models",))
     _ = model.manifest
     unnamed = dataclasses.replace(context, name=None)

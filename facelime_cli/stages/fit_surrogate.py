@@ -60,6 +60,8 @@ SHAPLEY_DESIGNS = ("shapley", "exact")
 PART = re.compile(r"(\d+)/(\d+)")
 INTERVALS = ("analytic", "bootstrap")
 """The function of the same name is in `core.intervals`."""
+WITHOUT_INTERVALS = ("lasso", "highest", "forward", "lars")
+"""Only the bootstrap says how sure they are."""
 SLOW = ("lars", "bayesian-ridge")
 """Worth a process of their own for each picture, as the bootstrap is."""
 SCALARS = {"intercept": "probability", "local_prediction": "probability", "r2": "", "rmse": "probability", "effective_samples": "", "topk_repeat": "probability"}
@@ -72,7 +74,7 @@ class Params:
 
     predictions: Annotated[str, Argument(metavar="PREDICTIONS", help="Predictions, or - to read them from standard input.", show_default=False), Input(("predictions",))]
     preset: Annotated[
-        str | None, Choice(tuple(presets.PRESETS)), Option(show_default=False, help=f"The surrogate of another system; other options change it. {presets.help_of(presets.SYSTEMS)}."), Execution()
+        str | None, Choice(tuple(presets.SYSTEMS)), Option(show_default=False, help=f"The surrogate of another system; other options change it. {presets.help_of(presets.SYSTEMS)}."), Execution()
     ] = None
     surrogate: Annotated[
         str | None,

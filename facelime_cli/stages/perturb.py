@@ -73,7 +73,7 @@ class Params:
     segmentation: Annotated[str, Argument(metavar="SEGMENTS", help="Segments, or - to read them from standard input.", show_default=False), Input(("segments",))]
     preset: Annotated[
         str | None,
-        Choice(tuple(presets.PRESETS)),
+        Choice(tuple(presets.SYSTEMS)),
         Option(show_default=False, help=f"Masks and fill as another system has them; other options change them. {presets.help_of(presets.SYSTEMS)}."),
         Execution(),
     ] = None
@@ -189,11 +189,30 @@ def usual_design(fill: str | None) -> str:
 
 
 def _have_classes(segments: Artifact) -> bool:
-    """Return whether every segmented picture has a class, and the dataset another one."""
+    """Return whether there is a picture of another class and another patient for every segmented one."""
     import numpy as np
 
-    labels = segments.input("datasets").read("labels")
-    return bool((labels[segments.read("row")] >= 0).all()) and len(np.unique(labels[labels >= 0])) > 1
+    dataset, rows = segments.input("datasets"), segments.read("row")
+    labels, groups = dataset.read("labels"), _groups(dataset)
+    pool = _pool(dataset)
+    pool = pool[labels[pool] >= 0]
+    kinds = np.unique(np.stack([labels[rows], groups[rows]]), axis=1).T
+    return all(label >= 0 and bool(((labels[pool] != label) & (groups[pool] != group)).any()) for label, group in kinds)
+
+
+def _pool(dataset: Artifact) -> NDArray[np.int64]:
+    """Return the rows of a dataset's training part, or of all its pictures when it has none."""
+    import numpy as np
+
+    training = dataset.read("split") == PARTS.index("train")
+    return np.flatnonzero(training) if training.any() else np.arange(dataset.n)
+
+
+def _groups(dataset: Artifact) -> NDArray[np.int64]:
+    """Return a number for each picture, the same for pictures of one patient."""
+    import numpy as np
+
+    return np.asarray(np.unique(np.array(dataset.texts("group"), dtype=str), return_inverse=True)[1])
 
 
 def _unlike(segments: Artifact, dataset: Artifact, context: Context) -> NDArray[np.int32]:
@@ -203,8 +222,7 @@ def _unlike(segments: Artifact, dataset: Artifact, context: Context) -> NDArray[
     from facelime_cli.core.neighbours import nearest_unlike, thumbnails
 
     rows = segments.read("row").astype(np.int64)
-    training = dataset.read("split") == PARTS.index("train")
-    pool = np.flatnonzero(training) if training.any() else np.arange(dataset.n)
+    pool = _pool(dataset)
     context.console.note(f"looking for the most similar picture of another class among {len(pool):,}")
     wanted = np.union1d(rows, pool)
     thumbs: NDArray[np.int64] | None = None
@@ -215,8 +233,7 @@ def _unlike(segments: Artifact, dataset: Artifact, context: Context) -> NDArray[
             thumbs = np.zeros((dataset.n, small.shape[1]), np.int64) if thumbs is None else thumbs
             thumbs[some] = small
     assert thumbs is not None
-    groups = np.unique(np.array(dataset.texts("group"), dtype=object).astype(str), return_inverse=True)[1]
-    found = nearest_unlike(thumbs, dataset.read("labels"), groups, rows, pool)
+    found = nearest_unlike(thumbs, dataset.read("labels"), _groups(dataset), rows, pool)
     if (found < 0).any():
         lost = segments.texts("id")[int(np.flatnonzero(found < 0)[0])]
         raise FacelimeError(f"{lost}: --fill {UNLIKE} needs a picture of another class and another patient, and there is none; give another --fill, such as {WITHOUT_CLASSES}.")
@@ -275,6 +292,8 @@ def _mean_colour(dataset: Artifact) -> list[int]:
 
 def _check_after(before: Artifact, segments: Artifact, parameters: Mapping[str, Any]) -> None:
     """Raise when some surrogates are not what these masks would go on from."""
+    if before.layout["stage"] != "fit-surrogate":
+        raise FacelimeError(f"surrogates/{before.id} were made by `{before.layout['stage']}`, which has no samples to go on from; give --after those of `fit-surrogate`.")
     if before.input("segments").content != segments.content:
         raise FacelimeError(f"surrogates/{before.id} are of other segments than segments/{segments.id}; give --after surrogates of these.")
     masks = before.input("masks").parameters
@@ -291,7 +310,7 @@ def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_
     """
     import numpy as np
 
-    from facelime_cli.core.verdict import NEEDS_MORE
+    from facelime_cli.core.verdict import NEEDS_MORE, NOTHING
 
     predictions = surrogates.input("predictions")
     found = []
@@ -299,7 +318,7 @@ def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_
         one = slice(row, row + 1)
         c = int(predictions.read("probabilities", one)[0, 0].argmax())
         repeat, verdict = float(surrogates.read("topk_repeat", one)[0, c]), str(surrogates.read("verdict", one)[0, c])
-        found.append(not verdict.startswith(NEEDS_MORE) and not repeat < confidence)
+        found.append(verdict == NOTHING or (not verdict.startswith(NEEDS_MORE) and repeat >= confidence))
     return np.array(found)
 
 

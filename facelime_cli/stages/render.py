@@ -59,7 +59,7 @@ class Params:
     """Parameters of `render`."""
 
     surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
-    preset: Annotated[str | None, Choice(tuple(presets.PRESETS)), Option(show_default=False, help=f"As many segments as another system marks. {presets.help_of(presets.SYSTEMS)}."), Execution()] = None
+    preset: Annotated[str | None, Choice(tuple(presets.SYSTEMS)), Option(show_default=False, help=f"As many segments as another system marks. {presets.help_of(presets.SYSTEMS)}."), Execution()] = None
     top: Annotated[int | None, Option(min=1, show_default=False, help=f"How many of the strongest regions are coloured and listed at first. {presets.default_words('top', DEFAULTS['top'])}")] = None
     classes: Annotated[
         str | None, Option(metavar="A,B,…", show_default=False, help="Classes to explain, by name or by number from 0. [default: each picture's two most probable, and its true one]")

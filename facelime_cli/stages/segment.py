@@ -56,6 +56,8 @@ ZONES = ("face", "lungs")
 """The functions of these names are in `core.lattices` and `core.zones`."""
 
 
+FAR = 0.2
+"""From this share of the number asked for on, a number of segments is worth a warning."""
 SHARED = ("segments", *COMMON)
 """What counts of a preset beside another --method, whose other parameters mean something else."""
 
@@ -309,6 +311,10 @@ def _summary(artifact: Artifact, asked: int | None, context: Context) -> dict[st
     counts = artifact.read("n_segments")
     number = {"asked": asked, "median": float(np.median(counts)), "least": int(counts.min()), "most": int(counts.max())}
     context.console.note(f"segments per picture: median {number['median']:g}, {number['least']} to {number['most']}" + ("" if asked is None else f"; asked for {asked}"))
+    if asked is not None and abs(float(np.median(counts)) - asked) > FAR * asked:
+        context.console.warn(
+            f"--segments {asked}: the method makes a median of {number['median']:g} here, limited by the pictures' size and by its other parameters (--min-size, --sigma, --compactness)."
+        )
     lost = [each for facts in artifact.unit_facts() for each in facts["faces_not_found"]]
     if lost:
         context.console.warn(f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; their zones lie as if the picture had been cropped to a face.")

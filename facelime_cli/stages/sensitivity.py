@@ -14,7 +14,7 @@ from typer import Argument, Option
 from facelime_cli.errors import CommandLineError
 from facelime_cli.stage import Command, Context, Input
 from facelime_cli.stages import compare, perturb, segment
-from facelime_cli.stages.variations import again
+from facelime_cli.stages.variations import again, refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,9 +35,10 @@ class Params:
 def run(params: Params, context: Context) -> Answer:
     """Run every combination, then compare."""
     first = context.store.resolve(params.surrogates, ("surrogates",))
+    refuse_others(first)
     own_method, own_fill = str(first.input("segments").parameters["method"]), str(first.input("masks").parameters["fill"])
     methods = _words("--methods", params.methods, [name for name in segment.METHODS if name not in segment.NEEDS], own_method)
-    fills = _words("--fills", params.fills, perturb.FILLS, own_fill)
+    fills = _words("--fills", params.fills, [name for name in perturb.FILLS if name != perturb.FROM_FILE], own_fill)
     combinations = [each for each in itertools.product(methods, fills) if each != (own_method, own_fill)]
     if not combinations:
         raise CommandLineError("there is nothing to vary; name other ways to segment with --methods, or other fills with --fills.")

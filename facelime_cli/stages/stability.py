@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from facelime_cli.errors import FacelimeError
 from facelime_cli.stage import Command, Context, Input
 from facelime_cli.stages import compare
-from facelime_cli.stages.variations import again
+from facelime_cli.stages.variations import again, refuse_others
 
 if TYPE_CHECKING:
     from facelime_cli.console import Answer
@@ -32,6 +33,9 @@ class Params:
 def run(params: Params, context: Context) -> Answer:
     """Repeat, then compare."""
     first = context.store.resolve(params.surrogates, ("surrogates",))
+    refuse_others(first)
+    if first.input("masks").parameters["design"] == "exact":
+        raise FacelimeError(f"surrogates/{first.id} were fitted to every mask there is (--design exact): nothing is left to chance, and other seeds would find the same.")
     if params.stored is not None:
         parts = [again(first, context, fit_surrogate={"part": f"{number}/{params.stored}"}) for number in range(1, params.stored + 1)]
         return compare.of(parts, params.top, context)
