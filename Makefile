@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test test-all lint types docs bench clean
+.PHONY: help demo test test-all lint types docs readme bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,9 @@ types: $(STAMP) ## types
 
 docs: $(STAMP) ## write the README's command reference anew from --help
 	$(BIN)/python docs/reference.py
+
+readme: $(STAMP) docs ## and its picture of a report, which takes chromium
+	$(BIN)/python -m docs.report_picture
 
 bench: $(STAMP) ## time predict, start-up and explain against the ceiling and every peer; an hour on an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[openvino,onnx]"

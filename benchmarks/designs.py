@@ -30,15 +30,16 @@ import sklearn.datasets
 from numpy.typing import NDArray
 
 from facelime_cli import machine
-from facelime_cli.core.masks import DESIGNS, unpack
+from facelime_cli.core.masks import unpack
 from facelime_cli.core.overlay import strongest
 from facelime_cli.core.surrogate import cosine_weights, ridge
 from facelime_cli.store import Artifact, Store
 
 Floats = NDArray[np.float64]
 
-MEASURED = tuple(name for name in DESIGNS if name not in {"exact", "shapley"})
 BASELINE = "bernoulli"
+MEASURED = {BASELINE: ("bernoulli", 0.5), "paired": ("paired", 0.5), "balanced": ("balanced", 0.5), "bernoulli, .8 kept": ("bernoulli", 0.8)}
+"""Each with the chance of a segment to be kept. Another chance means other coefficients: they are compared with a reference of their own."""
 EVALUATIONS = (128, 192, 256, 330, 512, 768, 1000, 1448, 2048)
 AIM = (1000, 330)
 """The error of so many bernoulli samples with so many evaluations."""
@@ -118,9 +119,10 @@ class Bench:
         chosen = [ids[row] for label in (0, 1) for row in np.flatnonzero((labels == label) & (split == 2))[: self.options.pictures // 2]]  # noqa: PLR2004 - the test part
         return self.run("segment", dataset.id, "--method", "slic", "--images", ",".join(chosen)), model
 
-    def samples(self, segments: Artifact, model: Artifact, design: str, seed: int, count: int) -> Iterator[Samples]:
+    def samples(self, segments: Artifact, model: Artifact, drawn: tuple[str, float], seed: int, count: int) -> Iterator[Samples]:
         """Yield the samples of each picture, evaluated now or before."""
-        masks = self.run("perturb", segments.id, "--samples", count, "--design", design, "--fill", "mean", "--seed", seed)
+        design, probability = drawn
+        masks = self.run("perturb", segments.id, "--samples", count, "--design", design, "--probability", probability, "--fill", "mean", "--seed", seed)
         predictions = self.run("predict", masks.id, "--model", model.id)
         for row, n_segments in enumerate(segments.read("n_segments")):
             one = slice(row, row + 1)
@@ -129,14 +131,13 @@ class Bench:
 
     def measure(self, segments: Artifact, model: Artifact) -> dict[str, Errors]:
         """Return the errors of every design."""
-        references = list(self.samples(segments, model, BASELINE, REFERENCE_SEED, self.options.reference))
-        true = [each.coefficients(slice(None)) for each in references]
-        half = self.options.reference // 2
-        own = np.array([_rms(each.coefficients(slice(half)) - each.coefficients(slice(half, None))) / 2 for each in references])
-        found = {}
-        for design in MEASURED:
+        half, found = self.options.reference // 2, {}
+        for design, drawn in MEASURED.items():
+            references = list(self.samples(segments, model, ("bernoulli", drawn[1]), REFERENCE_SEED, self.options.reference))
+            true = [each.coefficients(slice(None)) for each in references]
+            own = np.array([_rms(each.coefficients(slice(half)) - each.coefficients(slice(half, None))) / 2 for each in references])
             fitted = [
-                [[each.coefficients(slice(n)) for n in EVALUATIONS] for each in self.samples(segments, model, design, seed, max(EVALUATIONS))] for seed in range(self.options.seeds)
+                [[each.coefficients(slice(n)) for n in EVALUATIONS] for each in self.samples(segments, model, drawn, seed, max(EVALUATIONS))] for seed in range(self.options.seeds)
             ]  # seed, picture, evaluations
             error = np.array([[[_rms(b - true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted])
             overlap = np.array([[[_overlap(b, true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted])

@@ -34,6 +34,7 @@ from sklearn.preprocessing import StandardScaler
 
 from facelime_cli import machine, network
 from facelime_cli.core import faces, fills, masks, superpixels
+from facelime_cli.core.neighbours import nearest_unlike, thumbnails
 from facelime_cli.core.surrogate import cosine_weights, ridge
 from facelime_cli.sources import PARTS
 from facelime_cli.stages.segment import METHODS
@@ -221,6 +222,7 @@ class Bench:
         options.cache.mkdir(parents=True, exist_ok=True)
         self.kept = options.cache / "found.jsonl"
         lines = self.kept.read_text().splitlines() if self.kept.exists() else []
+        self.nearest: dict[str, Pixels] = {}
         self.known: dict[tuple[Any, ...], Found] = {tuple(key): found for key, found in map(json.loads, lines)}
 
     @cached_property
@@ -303,6 +305,8 @@ class Bench:
             own[fill] = {"colour": self._other(case).mean(axis=(0, 1)).round().astype(int)}
         if fill == "image":
             own[fill] = {"picture": self._other(case)}
+        if fill == "nearest-unlike":
+            own[fill] = {"picture": self._nearest_unlike(case)}
         return fills.FILLS[fill](case.image, segments, **own.get(fill, {}))
 
     def _other(self, case: Case) -> Pixels:
@@ -311,6 +315,24 @@ class Bench:
             return faces.draw(0, 0, SIZE, flushed=False).image
         rows = np.flatnonzero((self.xrays.read("labels") == 0) & (self.xrays.read("split") == PARTS.index("train")))
         return np.asarray(self.xrays.read("images", [int(rows[0])])[0])
+
+    def _nearest_unlike(self, case: Case) -> Pixels:
+        """Return the most similar training picture of the other class, as the classifier saw it: a few have the tag."""
+        if case.name in self.nearest:
+            return self.nearest[case.name]
+        if case.kind == FACES:
+            pool = np.stack([faces.draw(0, number, SIZE, flushed=False).image for number in range(0, N_FACES, 2)])
+        else:
+            images, labels, split = self.xrays.read("images"), self.xrays.read("labels"), self.xrays.read("split")
+            rng = np.random.default_rng(0)
+            has = rng.random(len(labels)) < np.array(SHARES)[labels]
+            rows = np.flatnonzero((labels == 0) & (split == PARTS.index("train")))
+            tag = KINDS[case.kind][int(case.name.split("/")[1])]
+            pool = np.stack([tag.planted(images[row], rng) if has[row] else images[row] for row in rows])
+        every = np.concatenate([case.image[None], pool])
+        classes, n = (np.arange(len(every)) > 0).astype(np.int16), np.arange(len(every))
+        self.nearest[case.name] = every[nearest_unlike(thumbnails(every), classes, n, n[:1], n[1:])[0]]
+        return self.nearest[case.name]
 
     def _lime(self, case: Case) -> Found:
         """Return what the `lime` package itself finds, with its own defaults."""

@@ -29,12 +29,21 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A picture for people: pixels of red, green and blue, two rows to a line, and letters for a terminal without colours."""
+
+    pixels: Sequence[Sequence[tuple[int, int, int]]]
+    letters: Sequence[str]
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a command has to say: a JSON value, and the same as lines or tables; `notes` and `said` are for eyes, beside a result that another command reads."""
 
     value: dict[str, Any]
     lines: Sequence[str] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[Table | Drawing] = ()
     code: int = 0
     notes: Sequence[Table] = ()
     said: Sequence[str] = ()
@@ -60,8 +69,11 @@ class Console:
             self.note(text)
         for line in answer.lines:
             print(line)
-        for table in answer.tables:
-            self._print_table(table)
+        for each in answer.tables:
+            if isinstance(each, Drawing):
+                self._print_drawing(each)
+            else:
+                self._print_table(each)
 
     def note(self, text: str) -> None:
         """Say something that helps but that nothing depends on."""
@@ -96,6 +108,23 @@ class Console:
 
     def _line(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
+
+    def _print_drawing(self, drawing: Drawing) -> None:
+        from rich.text import Text
+
+        rich = self._rich(stderr=False)
+        if rich.color_system is None:
+            print("\n".join([drawing.title, *drawing.letters]))
+            return
+        lines = []
+        for above, below in zip(drawing.pixels[::2], drawing.pixels[1::2], strict=True):
+            line = Text()
+            for (r, g, b), (r2, g2, b2) in zip(above, below, strict=True):
+                line.append("▀", style=f"rgb({r},{g},{b}) on rgb({r2},{g2},{b2})")
+            lines.append(line)
+        with rich.capture() as text:  # printed by Python itself, as a table is
+            rich.print(Text(drawing.title, style="bold"), *lines, sep="\n")
+        print(text.get(), end="")
 
     def _print_table(self, table: Table, *, stderr: bool = False) -> None:
         from rich import box

@@ -1,27 +1,101 @@
-"""Pages that open from disk: one template each, everything escaped, the style inside, no request to anywhere."""
+"""Pages that open from disk: one template each, everything escaped, style and script inside, no request to anywhere."""
 
 from __future__ import annotations
 
+import shlex
+from functools import cache
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jinja2 import Environment
+
     from facelime_cli.store import Artifact
 
 CONTENT_DIGITS = 16
+MOST_IDS = 12
+"""Pictures up to which a command names each."""
 
 
 def render(template: str, **values: Any) -> str:
     """Return a page made from a template of the package; a value that the template asks for and does not get is an error."""
+    style = package_files("facelime_cli").joinpath("templates/report.css").read_text(encoding="utf-8")
+    return _templates().get_template(template).render(style=style, **values)
+
+
+@cache
+def _templates() -> Environment:
+    """Return the templates, each of which is compiled once in a process."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(loader=PackageLoader("facelime_cli"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    style = package_files("facelime_cli").joinpath("templates/report.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(style=style, **values)
+    found = Environment(loader=PackageLoader("facelime_cli"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters["signed"] = signed
+    return found
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """Return a number with its sign, as it is typeset.
+
+    Examples
+    --------
+    >>> signed(12.345), signed(-0.5, 2), signed(0)
+    ('+12.3', '−0.50', '0.0')
+    """
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def origins(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
     """Return what the foot of a page says of each artifact that it was made from: the `lineage` of `templates/base.html`."""
-    return [{"kind": each.kind, "id": each.id, "stage": each.layout["stage"], "parameters": each.parameters, "content": each.content[:CONTENT_DIGITS]} for each in artifacts]
+    return [{"kind": each.kind, "id": each.id, "stage": each.layout["stage"], "parameters": each.parameters, "content": each.content[:CONTENT_DIGITS], "command": command(each)} for each in artifacts]
+
+
+def command(artifact: Artifact) -> str:
+    """Return the command that makes an artifact again: its stage, what it reads, and every option that is not at its default.
+
+    Files are no part of an artifact, so they stand as placeholders in capitals.
+    """
+    from dataclasses import fields
+
+    from typer.models import ArgumentInfo
+
+    from facelime_cli.stage import Stage, hints
+    from facelime_cli.stages import COMMANDS
+    from facelime_cli.stages.segment import listing
+
+    stage = next((each for each in COMMANDS if isinstance(each, Stage) and each.name == artifact.layout["stage"]), None)
+    if stage is None:
+        return f"facelime {artifact.layout['stage']}"
+    words, annotations = ["facelime", stage.name], hints(stage.params)
+    means_nothing = "fine_tune_" if artifact.parameters.get("fine_tune_epochs") == 0 else "-"
+    for each in fields(stage.params):
+        option = next(extra for extra in annotations[each.name][1] if hasattr(extra, "param_decls"))
+        given = artifact.inputs.get(each.name)
+        if isinstance(option, ArgumentInfo):
+            words += [f"{one['kind']}/{one['id']}" for name, one in artifact.inputs.items() if "id" in one and name.startswith(each.name)] or [each.name.upper()]
+        elif given is not None:
+            words += [_option(each.name, option), f"{given['kind']}/{given['id']}" if "id" in given else each.name.upper()]
+        elif (value := artifact.parameters.get(each.name)) is not None and value is not False and value != each.default and not each.name.startswith(means_nothing):
+            words += _words(_option(each.name, option), each.name, value)
+    if "pictures" in artifact.parameters:
+        words += ["--images", listing(artifact.texts("id")) if artifact.n <= MOST_IDS else "IDS"]
+    return shlex.join(words)
+
+
+def _option(name: str, option: Any) -> str:
+    declared = [word for word in option.param_decls or () if word.startswith("--")]
+    return declared[0] if declared else f"--{name.replace('_', '-')}"
+
+
+def _words(option: str, name: str, value: Any) -> list[str]:
+    if value is True:
+        return [option]
+    if name == "split" and isinstance(value, list):
+        return [option, ":".join(f"{100 * share:g}" for share in value)]
+    if isinstance(value, dict):
+        return [option, ",".join(f"{key}={each}" for key, each in value.items())] if value else []
+    if isinstance(value, list):
+        return [option, ",".join(map(str, value)) or "none"]
+    return [option, str(value)]

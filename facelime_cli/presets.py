@@ -72,5 +72,9 @@ def default_words(option: str, default: object) -> str:
     >>> default_words("samples", 1000)
     '[default: 1000; rosacea 150]'
     """
-    others = [f"{name} {preset.options[option]}" for name, preset in SYSTEMS.items() if preset.options.get(option, default) != default]
-    return f"[default: {'; '.join([str(default), *others])}]"
+    return f"[default: {'; '.join(filter(None, [str(default), others(option, default)]))}]"
+
+
+def others(option: str, default: object = None) -> str:
+    """Return the words of a help text that give the values of presets that set an option to something else."""
+    return "; ".join(f"{name} {preset.options[option]}" for name, preset in SYSTEMS.items() if preset.options.get(option, default) != default)

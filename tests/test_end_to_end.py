@@ -67,8 +67,8 @@ def test_real_xrays_end_to_end(start, tmp_path, data):
     weights = data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
     model = run("finetune", "xray", "--backbone", "mobilenetv2", "--weights", weights, "--epochs", 2, "--name", "m")
     assert model.facts["test"]["accuracy"] > 0.65  # chance is .5; two short epochs reach .80 to .88, on no two machines the same
-    report = run("explain", "xray", "--model", "m", "--split", "test", "--first", 8, "--method", "slic", "--samples", 150)
-    assert len(list((report.path / "figures").glob("*.png"))) == 8
+    report = run("explain", "xray", "--model", "m", "--split", "test", "--first", 8, "--method", "slic", "--samples", 150, "--figures", "png", "--classes", "PNEUMONIA")
+    assert len(list((report.path / "figures").glob("*.png"))) == len(list((report.path / "pictures").glob("*.jpg"))) == 8
 
 
 def test_a_real_network_answers_as_published(start, tmp_path, data):

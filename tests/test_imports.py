@@ -42,19 +42,25 @@ def commands_without_network(chain, faces, tmp_path):
         "segment": ["segment", "faces", "--first", "1", "--method", "slic", "--segments", "7"],
         "perturb": ["perturb", segments, "--samples", "6", "--seed", "11"],
         "fit-surrogate": ["fit-surrogate", predictions, "--kernel-width", "0.4"],
-        "render": ["render", chain["fit-surrogate"].id, "--top", "2"],
+        "render": ["render", chain["fit-surrogate"].id, "--top", "2", "--figures", "png", "--by-zone", "face"],
         "predict, when it is found": ["predict", chain["perturb"].id, "--model", "small"],
         "finetune, when it is found": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", "2"],
         "status": ["status"],
         "show": ["show", predictions],
+        "show --png": ["show", chain.reference("fit-surrogate"), "--png", tmp_path / "look.png"],
+        "show --format": ["show", chain.reference("gradcam"), "--format", "text"],
+        "contrast": ["contrast", chain["fit-surrogate"].id, "--class", "normal", "--versus", "rosacea"],
+        "compare": ["compare", chain["fit-surrogate"].id, chain["gradcam"].id, "--top", "2"],
         "verify": ["verify", predictions],
         "export": ["export", predictions, "--to", tmp_path / "out.h5"],
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["preprocess", "describe", "segment", "perturb", "fit-surrogate", "render", "predict, when it is found", "finetune, when it is found", "status", "show", "verify", "export"]
-)
+NAMES = ["preprocess", "describe", "segment", "perturb", "fit-surrogate", "render", "predict, when it is found", "finetune, when it is found", "status", "show", "verify", "export"]
+NAMES += ["show --png", "show --format", "contrast", "compare"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
     words = commands_without_network(chain, faces, tmp_path)[name]
     packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *map(str, words), "--debug"], chain.facelime.store)

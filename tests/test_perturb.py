@@ -73,6 +73,8 @@ def test_the_stored_fill_is_that_of_the_function(chain, few, fill):
     known = {"colour": tuple(training.reshape(-1, 3).mean(axis=0).round().astype(int).tolist()), "sigma": 4.8}
     for row, picture_id in enumerate(few.texts("id")):
         image, labels = dataset.read("images", [int(few.read("row")[row])])[0], few.read("segments")[row]
+        if fill == "nearest-unlike":
+            known["picture"] = dataset.read("images", [int(made.read("fill_row")[row])])[0]
         settings = {name: {**known, "key": masks.key_of(2, picture_id, "fill")}[name] for name in [FILLS[fill]] if name}
         assert np.array_equal(made.read("fill")[row], fills.FILLS[fill](image, labels, **settings))
     assert made.parameters["fill_sigma"] == (4.8 if fill == "blur" else None)
@@ -141,3 +143,37 @@ def test_explain_takes_designs_and_fills(chain, picture):
     answer = chain.facelime.json("explain", "faces", "--model", "small", "--first", 1, "--method", "slic", "--segments", 6, "--samples", 300, "--design", "balanced", "--fill", f"image:{picture}")
     made = Store(chain.facelime.store).stored("reports", answer["artifact"]).input("masks")
     assert (made.parameters["design"], made.parameters["fill"]) == ("balanced", "image")
+
+
+class TestDefaults:
+    """The fill follows from the dataset, the design from the fill, the probability from the design."""
+
+    def test_pictures_with_classes(self, chain):
+        made = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5)
+        assert {name: made.parameters[name] for name in ("fill", "design", "probability")} == {"fill": "nearest-unlike", "design": "balanced", "probability": 0.5}
+        dataset = chain["preprocess"]
+        labels, split, images = dataset.read("labels"), dataset.read("split"), dataset.read("images")
+        assert (split[made.read("fill_row")] == 0).all()
+        assert (labels[made.read("fill_row")] != labels[made.read("row")]).all()
+        assert np.array_equal(made.read("fill"), images[made.read("fill_row")])
+
+    def test_a_picture_alone(self, facelime, faces):
+        data = facelime.artifact("preprocess", next((faces / "normal").iterdir()), "--size", 32)
+        segments = facelime.artifact("segment", data.id, "--segments", 9)
+        made = facelime.artifact("perturb", segments.id, "--samples", 5)
+        assert {name: made.parameters[name] for name in ("fill", "design", "probability")} == {"fill": "inpaint", "design": "bernoulli", "probability": 0.8}
+        said = facelime.fails("perturb", segments.id, "--samples", 5, "--fill", "nearest-unlike")
+        assert "needs a picture of another class" in said
+
+    @pytest.mark.parametrize(("fill", "design", "probability"), [("blur", "bernoulli", 0.8), ("nearest-unlike", "balanced", 0.5)])
+    def test_the_design_follows_from_the_fill(self, chain, fill, design, probability):
+        made = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5, "--fill", fill)
+        assert (made.parameters["design"], made.parameters["probability"]) == (design, probability)
+
+    def test_a_patients_other_picture_is_none_of_another_class(self, facelime, tmp_path):
+        for name, folder, shade in (("a-1", "x", 100), ("a-2", "y", 101), ("b-1", "y", 180)):
+            (tmp_path / "in" / folder).mkdir(parents=True, exist_ok=True)
+            Image.effect_noise((32, 32), 40).point(lambda value, shade=shade: value // 4 + shade).convert("RGB").save(tmp_path / "in" / folder / f"{name}.png")
+        data = facelime.artifact("preprocess", tmp_path / "in", "--size", 32, "--split", "0:0:100", "--group-pattern", r"(\w)-")
+        made = facelime.artifact("perturb", facelime.artifact("segment", data.id, "--segments", 9, "--images", "a-1").id, "--samples", 5)
+        assert data.texts("id")[int(made.read("fill_row")[0])] == "y/b-1"

@@ -43,13 +43,13 @@ def test_the_chain_of_a_system_is_its_values_spelled_out(system, chain):
     assert (whole["artifact"], whole["reused"]) == (reports["preset"].id, True)
 
 
-def test_options_count_more_than_the_preset():
-    given = perturb.resolved(perturb.Params(segmentation="some", preset="rosacea", samples=70, seed=3))
+def test_options_count_more_than_the_preset(chain):
+    given = perturb.resolved(perturb.Params(segmentation="some", preset="rosacea", samples=70, seed=3), chain["segment"])
     assert (given.samples, given.seed, given.fill, given.probability) == (70, 3, "black", 0.5)
 
 
-def test_a_domain_says_nothing_of_masks():
-    usual, face = (perturb.resolved(perturb.Params(segmentation="some", preset=preset)) for preset in (None, "face"))
+def test_a_domain_says_nothing_of_masks(chain):
+    usual, face = (perturb.resolved(perturb.Params(segmentation="some", preset=preset), chain["segment"]) for preset in (None, "face"))
     assert (usual.samples, usual.design, usual.probability, usual.fill, usual.seed) == (face.samples, face.design, face.probability, face.fill, face.seed)
 
 

@@ -37,7 +37,23 @@ def words_of(stage, chain, faces):
         "fit-surrogate": ["fit-surrogate", chain["predict"].id],
         "render": ["render", chain["fit-surrogate"].id],
         "compare": ["compare", *compared(chain)],
+        "gradcam": ["gradcam", chain["segment"].id, "--model", "small"],
+        "occlusion": ["occlusion", chain["perturb"].id, "--model", "small"],
+        "contrast": ["contrast", chain["fit-surrogate"].id, "--class", "rosacea", "--versus", "normal"],
     }[stage]
+
+
+BEFORE = {
+    "segment": "preprocess",
+    "perturb": "segment",
+    "predict": "perturb",
+    "fit-surrogate": "predict",
+    "render": "fit-surrogate",
+    "gradcam": "segment",
+    "occlusion": "perturb",
+    "contrast": "fit-surrogate",
+}
+"""What each stage that has parts reads first."""
 
 
 CHANGES = {
@@ -105,8 +121,11 @@ CHANGES = {
     "perturb": {"preset": "rosacea", "samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
     "predict": {"runtime": "openvino", "precision": "bfloat16"},
     "fit-surrogate": {"preset": "rosacea", "surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3, "part": "1/2"},
-    "render": {"preset": "rosacea", "top": 3, "classes": "rosacea"},
+    "render": {"preset": "rosacea", "top": 3, "classes": "rosacea", "by_zone": "face", "single_file": True, "figures": "png", "style": "lime"},
     "compare": {"top": 3, "explained": "rosacea"},
+    "gradcam": {"layer": "cnn_small/conv2d", "variant": "eigencam"},
+    "occlusion": {},
+    "contrast": {},
     "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax", "model_version": "2"},
 }
 """For each stage, another value of every parameter that changes the result."""
@@ -122,9 +141,31 @@ NEUTRAL = {
     "fit-surrogate": {"workers": 1},
     "render": {"workers": 1},
     "compare": {},
+    "gradcam": {"batch_size": 2},
+    "occlusion": {"batch_size": 5},
+    "contrast": {},
 }
 """For each stage, another value of every parameter that does not."""
-CHOOSES = {"source", "preset", "surrogates", "resize", "truth", "labels", "split", "images", "first", "table", "id_column", "label_column", "group_column", "one_per_group", "class_names"}
+CHOOSES = {
+    "source",
+    "preset",
+    "surrogates",
+    "resize",
+    "truth",
+    "labels",
+    "split",
+    "images",
+    "first",
+    "table",
+    "id_column",
+    "label_column",
+    "group_column",
+    "one_per_group",
+    "class_names",
+    "fill",
+    "explained",
+    "versus",
+}
 """Marked as execution, since not their words but what they choose is in the fingerprint."""
 
 
@@ -140,6 +181,9 @@ def base_params(stage, chain, faces):
         "fit-surrogate": {"predictions": chain["predict"].id},
         "render": {"surrogates": chain["fit-surrogate"].id},
         "compare": {"surrogates": compared(chain)},
+        "gradcam": {"source": chain["segment"].id, "model": "small"},
+        "occlusion": {"source": chain["perturb"].id, "model": "small"},
+        "contrast": {"surrogates": chain["fit-surrogate"].id, "explained": "rosacea", "versus": "normal"},
     }
     return STAGES[stage].params(**inputs[stage])
 
@@ -177,7 +221,7 @@ def test_same_command_prints_the_same_reference_in_one_line(stage, chain, faces)
 @pytest.mark.parametrize("stage", SHARDED)
 def test_reads_a_reference_or_json_from_standard_input(stage, chain, faces):
     words = words_of(stage, chain, faces)
-    before = chain.reference({"segment": "preprocess", "perturb": "segment", "predict": "perturb", "fit-surrogate": "predict", "render": "fit-surrogate"}[stage])
+    before = chain.reference(BEFORE[stage])
     words[1] = "-"
     for text in (f"noise\n{before}\n\n", f"noise\n{json.dumps({'artifact': before.partition('/')[2]})}\n"):
         assert chain.facelime.json(*words, stdin=text)["artifact"] == chain[stage].id
@@ -197,10 +241,17 @@ def test_missing_names_no_shard_of_a_finished_artifact(stage, chain, faces):
 
 @pytest.mark.parametrize("stage", SHARDED)
 def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
-    option = {"segment": ("--compactness", 3), "perturb": ("--seed", 77), "predict": None, "fit-surrogate": ("--kernel-width", 3), "render": ("--top", 4)}[stage]
+    option = {
+        "segment": ("--compactness", 3),
+        "perturb": ("--seed", 77),
+        "fit-surrogate": ("--kernel-width", 3),
+        "render": ("--top", 4),
+        "gradcam": ("--variant", "gradcam++"),
+        "contrast": ("--class", "normal", "--versus", "rosacea"),
+    }.get(stage)
     if option is None:
         other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5, "--seed", 8)
-        words = ["predict", other.id, "--model", "small"]
+        words = [stage, other.id, "--model", "small"]
     else:
         words = [*words_of(stage, chain, faces), *option]
     result = chain.facelime(*words, "--missing", 3)
@@ -222,7 +273,9 @@ GOES_WITH = {
     "fine_tune_rate": {"fine_tune_epochs": 2},
     "images": {"split": None},
     "l2": {"head": "8"},
+    "probability": {"design": "bernoulli"},
     "recipe": {"backbone": "cnn-deep"},
+    "style": {"figures": "png"},
     "weights": {"backbone": "mobilenetv2"},
 }
 """What else must be so for a parameter to mean something."""

@@ -101,7 +101,7 @@ class TestRefusals:
 
     def test_explain_refuses_before_anything_is_computed(self, chain):
         before = chain.facelime.json("status")["artifacts"]
-        assert "--design bernoulli" in chain.facelime.fails("explain", "faces", "--model", "small", "--surrogate", "shapley", "--seed", 99)
+        assert "--design balanced" in chain.facelime.fails("explain", "faces", "--model", "small", "--surrogate", "shapley", "--seed", 99)
         assert "--features" in chain.facelime.fails("explain", "faces", "--model", "small", "--features", 3, "--seed", 99, code=2)
         assert chain.facelime.json("status")["artifacts"] == before
 

@@ -122,3 +122,16 @@ def held(attributions: Sequence[Attribution], top: int) -> NDArray[np.float64]:
     (H, W) float64 array in -1…1
     """
     return np.asarray(np.mean([each.signs(top) for each in attributions], axis=0, dtype=np.float64))
+
+
+def difference(first: Attribution, second: Attribution) -> NDArray[np.float64]:
+    """Return for each pixel how much more the first says of its segment than the second, both as shares of what each says of its strongest: (H, W) float64 in -2…2.
+
+    Examples
+    --------
+    >>> segments = np.array([[0, 1]], np.uint16)
+    >>> difference(Attribution(segments, np.array([0.2, -0.1])), Attribution(segments, np.array([0.0, 4.0]))).tolist()
+    [[1.0, -1.5]]
+    """
+    one, other = (each.coefficients[each.segments] / (np.abs(each.coefficients).max() or 1.0) for each in (first, second))
+    return np.asarray(one - other)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facelime_cli.core import overlay
+from facelime_cli.core.agreement import difference
 from facelime_cli.core.charts import drawable
 from facelime_cli.core.curves import figure
 from facelime_cli.core.figures import colour_legend
@@ -27,7 +28,7 @@ PALE = 0.6
 
 
 def explanations(image: NDArray[np.uint8], attributions: Sequence[Attribution], labels: Sequence[str], held: NDArray[np.float64], top: int) -> Figure:
-    """Draw what several explanations of one picture have in common, and each of them.
+    """Draw what several explanations of one picture have in common, each of them, and how the first differs from each other: vermilion where it says more, blue where less.
 
     Parameters
     ----------
@@ -41,6 +42,7 @@ def explanations(image: NDArray[np.uint8], attributions: Sequence[Attribution], 
     """
     panels = [(image, "picture"), (_tinted(image, held), f"the more tinted, the more of {len(attributions)} agree")]
     panels += [(overlay.towards_against(image, each.segments, each.coefficients, top), label) for each, label in zip(attributions, labels, strict=True)]
+    panels += [(_tinted(image, np.clip(difference(attributions[0], each), -1, 1)), f"{labels[0]}, less {label}") for each, label in zip(attributions[1:], labels[1:], strict=True)]
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     made = figure((CELL_INCHES * columns, (CELL_INCHES + TITLE_INCHES) * rows))

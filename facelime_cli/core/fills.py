@@ -139,7 +139,7 @@ def noise(image: Pixels, segments: Segments, *, key: int) -> Pixels:  # noqa: AR
 
 
 def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixels:  # noqa: ARG001 - as above
-    """Return another picture.
+    """Return another picture: one from a file, or the nearest of another class (`core.neighbours`).
 
     Parameters
     ----------
@@ -160,6 +160,7 @@ FILLS: dict[str, Callable[..., Pixels]] = {
     "inpaint": inpaint,
     "noise": noise,
     "image": other_picture,
+    "nearest-unlike": other_picture,
 }
 
 

@@ -1,8 +1,10 @@
 """Every subcommand, in the order of `facelime --help`. Modules here stay light: heavy imports happen inside functions."""
 
 from facelime_cli.stages import (
+    activations,
     compare,
     compare_models,
+    contrast,
     demo,
     describe,
     evaluate,
@@ -10,7 +12,9 @@ from facelime_cli.stages import (
     export,
     finetune,
     fit_surrogate,
+    gradcam,
     import_model,
+    occlusion,
     perturb,
     predict,
     preprocess,
@@ -36,6 +40,10 @@ COMMANDS = (
     perturb.STAGE,
     predict.STAGE,
     fit_surrogate.STAGE,
+    gradcam.STAGE,
+    occlusion.STAGE,
+    contrast.STAGE,
+    activations.COMMAND,
     render.STAGE,
     explain.COMMAND,
     compare.STAGE,

@@ -34,6 +34,8 @@ FEWEST = 2
 FIGURES = ("jaccard", "rank_correlation", "sign_flips")
 PAIR_COLUMNS = ("id", "class", "first", "second", *FIGURES)
 SEGMENT_COLUMNS = ("id", "class", "segment", "mean", "standard_deviation", "share_positive")
+METHOD = "how"
+"""Key of the method's name among what is told of an explanation."""
 UNTOLD = frozenset({"pictures", "classes"})
 """Parameters that say nothing of how an explanation was made."""
 
@@ -72,7 +74,10 @@ class _Comparison:
 
     def __init__(self, compared: Sequence[Artifact], top: int, chosen: int | None) -> None:
         self.compared, self.top, self._chosen = compared, top, chosen
+        from facelime_cli.explained import Explained
+
         first = compared[0]
+        self._first = Explained(first)
         self.dataset = _explained(first)
         other = next((each for each in compared if _explained(each).content != self.dataset.content or each.facts["classes"] != first.facts["classes"]), None)
         if other is not None:
@@ -88,8 +93,7 @@ class _Comparison:
         """Return the class that is compared."""
         if self._chosen is not None:
             return self._chosen
-        place = self._places[0][picture]
-        return int(self.compared[0].input("predictions").read("probabilities", slice(place, place + 1))[0, 0].argmax())
+        return int(self._first.full[self._places[0][picture]].argmax())
 
     def attributions(self, picture: str) -> list[Attribution]:
         """Return what each says of one picture."""
@@ -137,7 +141,7 @@ def _labels(compared: Sequence[Artifact]) -> list[str]:
     """Return a label for each: those parameters that all have, and in whose values they differ."""
     told = [_told(each) for each in compared]
     names = [name for name in told[0] if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1]
-    labels = [", ".join(f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
+    labels = [", ".join(str(each[name]) if name == METHOD else f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
     return [label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.id})" for label, each in zip(labels, compared, strict=True)]
 
 
@@ -145,7 +149,8 @@ def _told(surrogates: Artifact) -> dict[str, Any]:
     """Return every parameter on the way to some surrogates, and their model."""
     made = [each for each in reversed((surrogates, *lineage(surrogates))) if each.kind in {"segments", "masks", "predictions", "surrogates"}]
     told = {f"{each.kind} {name}": value for each in made for name, value in each.parameters.items() if name not in UNTOLD}
-    return {"model": surrogates.input("models").name, **told}
+    method = surrogates.facts.get("method")
+    return {"model": surrogates.input("models").name, METHOD: method or "LIME", **told}
 
 
 def _write(comparison: _Comparison, artifact: Artifact, unit: Unit, context: Context) -> None:
@@ -235,4 +240,4 @@ def of(runs: Sequence[Artifact], top: int, context: Context) -> Answer:
     return answer(execute(STAGE, params, context))
 
 
-STAGE = Stage(name="compare", writes="reports", version=1, params=Params, plan=plan, help=__doc__, answer=answer)
+STAGE = Stage(name="compare", writes="reports", version=2, params=Params, plan=plan, help=__doc__, answer=answer)

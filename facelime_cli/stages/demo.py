@@ -29,8 +29,6 @@ EPOCHS = 14
 LEARNING_RATE = 2e-3
 SAMPLES = 600
 SEGMENTS = 60
-FILL = "black"
-"""A flushed cheek's mean colour still is red: black takes the flush away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,7 @@ def run(params: Params, context: Context) -> Answer:
     model = execute(finetune.STAGE, finetune.Params(dataset=_reference(dataset), backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE), replace(context, name="demo-cnn")).artifact
     console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {SAMPLES} samples each")
     chosen = _choose(dataset)
-    result = explain.explain(explain.Params(source=_reference(dataset), model=_reference(model), method="slic", segments=SEGMENTS, fill=FILL, images=segment.listing(chosen), samples=SAMPLES), context)
+    result = explain.explain(explain.Params(source=_reference(dataset), model=_reference(model), segments=SEGMENTS, images=segment.listing(chosen), samples=SAMPLES), context)
     return _answer(result.json(), result.artifact, model)
 
 

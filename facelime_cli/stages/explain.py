@@ -57,8 +57,8 @@ def run(params: Any, context: Context) -> Answer:
 
 def explain(params: Any, context: Context) -> Result:
     """Run the five stages, each on what the one before made; the result is the report's."""
-    params = presets.filled(perturb.resolved(params), fit_surrogate.DEFAULTS)
-    fit_surrogate.settings_of(params, params.design)
+    params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS})
+    fit_surrogate.settings_of(params, params.design or perturb.usual_design(params.fill))
     _check_rounds(params)
     model = context.store.resolve(params.model, ("models",))
     _ = model.manifest

@@ -51,23 +51,17 @@ def run(params: Params, context: Context) -> Answer:
 def _csv(artifact: Artifact, path: Path) -> None:
     import csv
 
-    import numpy as np
-
-    from facelime_cli.stages.render import COLUMNS, coefficient_rows
+    from facelime_cli.explained import COLUMNS, Explained
 
     if artifact.kind != "surrogates":
         raise FacelimeError(f"{artifact.kind}/{artifact.id} is no table; only surrogates become .csv, everything else .h5.")
-    segments = artifact.input("segments")
-    counts, ids = segments.read("n_segments"), artifact.texts("id")
+    explained = Explained(artifact)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for row, picture_id in enumerate(ids):
-            one, k = slice(row, row + 1), int(counts[row])
-            coefficients, interval, p_sign = (artifact.read(name, one)[0] for name in ("coefficients", "interval", "p_sign"))
-            pixels = np.bincount(segments.read("segments", one).ravel())
-            for c, name in enumerate(artifact.facts["classes"]):
-                writer.writerows(coefficient_rows((picture_id, name), coefficients[c, :k], interval[c, :k], p_sign[c, :k], pixels))
+        for row in range(len(explained)):
+            for c in range(len(explained.names)):
+                writer.writerows(explained.rows(row, c))
 
 
 FORMATS: dict[str, Callable[[Artifact, Path], None]] = {".h5": write_hdf5, ".csv": _csv}

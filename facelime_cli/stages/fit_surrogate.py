@@ -101,7 +101,7 @@ class Params:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """What one picture's surrogate is fitted to; `change` is what switching each segment off changes in its pixels, where that counts."""
 
     id: str
@@ -112,7 +112,7 @@ class _Picture:
 
 
 @dataclass(frozen=True)
-class _Settings:
+class Settings:
     """How all pictures are explained."""
 
     surrogate: str
@@ -131,7 +131,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     masks, segments = predictions.input("masks"), predictions.input("segments")
     design = str(masks.parameters.get("design", "bernoulli"))
     own = settings_of(chosen, design)
-    settings = _Settings(chosen.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]), _part(params.part, design))
+    settings = Settings(chosen.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]), part_of(params.part, design))
 
     def prepare() -> Layout:
         n, _, n_classes = predictions.layout["arrays"]["probabilities"]["shape"]
@@ -150,12 +150,12 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         slow = chosen.surrogate in SLOW or params.intervals == "bootstrap"
         with Workers(params.workers if slow else 1) as workers, context.console.progress("fit-surrogate", units.pictures) as advance:
             for unit in units:
-                pictures = list(_pictures(settings, predictions, unit.rows))
+                pictures = list(pictures_of(settings, predictions, unit.rows))
                 fitted: list[Explanation] = []
-                for part in workers.map(_explain, [(settings, each) for each in ([[one] for one in pictures] if slow else [pictures])]):
+                for part in workers.map(explain_pictures, [(settings, each) for each in ([[one] for one in pictures] if slow else [pictures])]):
                     fitted += part
                     advance(len(part))
-                unit.finish(_parts(fitted, artifact.layout["arrays"]["coefficients"]["shape"][2]))
+                unit.finish(parts_of(fitted, artifact.layout["arrays"]["coefficients"]["shape"][2]))
 
     parameters = {"surrogate": chosen.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top} | ({"part": params.part} if params.part else {})
     return Plan(parameters, f"{predictions.name}-{chosen.surrogate}", prepare, work, inputs)
@@ -174,7 +174,7 @@ def settings_of(params: Any, design: str) -> dict[str, Any]:
     return own
 
 
-def _part(text: str | None, design: str) -> tuple[int, int] | None:
+def part_of(text: str | None, design: str) -> tuple[int, int] | None:
     """Return which part of how many a text means; raise when it means none, or when masks cannot be divided."""
     if text is None:
         return None
@@ -186,14 +186,14 @@ def _part(text: str | None, design: str) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _pictures(settings: _Settings, predictions: Artifact, rows: slice) -> Iterator[_Picture]:
+def pictures_of(settings: Settings, predictions: Artifact, rows: slice) -> Iterator[Picture]:
     """Yield what is fitted for each picture of a unit."""
     masks, segments = predictions.input("masks"), predictions.input("segments")
     ids, counts, samples = predictions.texts("id")[rows], segments.read("n_segments", rows), masks.read("n_samples", rows)
     packed, probabilities = masks.read("masks", rows), predictions.read("probabilities", rows)
     changes = _changes(masks, segments, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
     for place, (picture_id, n_segments, n, change) in enumerate(zip(ids, counts, samples, changes, strict=True)):
-        yield _Picture(picture_id, packed[place, :n], probabilities[place, :n], int(n_segments), change)
+        yield Picture(picture_id, packed[place, :n], probabilities[place, :n], int(n_segments), change)
 
 
 def _changes(masks: Artifact, segments: Artifact, rows: slice) -> list[NDArray[Any]]:
@@ -204,7 +204,7 @@ def _changes(masks: Artifact, segments: Artifact, rows: slice) -> list[NDArray[A
     return [pixel_change(*each) for each in zip(images, masks.read("fill", rows), segments.read("segments", rows), strict=True)]
 
 
-def _explain(task: tuple[_Settings, list[_Picture]]) -> list[Explanation]:
+def explain_pictures(task: tuple[Settings, list[Picture]]) -> list[Explanation]:
     """Explain some pictures. One thread: matrices are small, and results do not depend on the number of cores."""
     from threadpoolctl import threadpool_limits
 
@@ -213,7 +213,7 @@ def _explain(task: tuple[_Settings, list[_Picture]]) -> list[Explanation]:
         return [_explain_one(settings, each) for each in pictures]
 
 
-def _explain_one(settings: _Settings, picture: _Picture) -> Explanation:
+def _explain_one(settings: Settings, picture: Picture) -> Explanation:
     from facelime_cli.core import fidelity, surrogate
     from facelime_cli.core import masks as mask_design
 
@@ -225,7 +225,7 @@ def _explain_one(settings: _Settings, picture: _Picture) -> Explanation:
     return fidelity.explain(kept, picture.probabilities[rows], _weights(settings, kept, picture.change), blocks, method, picture.id)
 
 
-def _weights(settings: _Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:
+def _weights(settings: Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:
     """Return the weight of each sample."""
     from facelime_cli.core import shapley, surrogate
 
@@ -235,7 +235,8 @@ def _weights(settings: _Settings, kept: NDArray[Any], change: NDArray[Any] | Non
     return surrogate.cosine_weights(kept, width) if change is None else surrogate.pixel_weights(kept, change, width)
 
 
-def _parts(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
+def parts_of(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
+    """Return a unit's part of every array, with room for `widest` segments."""
     import numpy as np
 
     def padded(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,8 +32,13 @@ if TYPE_CHECKING:
     Settings = dict[str, Any]
 
 EVEN = 0.5
-DEFAULTS: dict[str, Any] = {"samples": 1000, "design": "bernoulli", "probability": None, "fill": "inpaint", "seed": 0}
-"""Where neither the command line nor a preset says anything; the probability follows from the design."""
+DEFAULTS: dict[str, Any] = {"samples": 1000, "design": None, "probability": None, "fill": None, "seed": 0}
+"""Where neither the command line nor a preset says anything: the fill follows from the dataset, the design from the fill, the probability from the design."""
+UNLIKE = "nearest-unlike"
+WITHOUT_CLASSES = "inpaint"
+"""The default fill, and that of pictures for which there is none of another class."""
+REAL = {True: "balanced", False: "bernoulli"}
+"""The default design of fills that are real pictures, so that half of the segments can go, and of all others, where pictures soon look like nothing that a model knows."""
 KEPT = {"bernoulli": 0.8}
 """Chance of a segment to be kept, for designs that take any; for the others it is 0.5, or decided by the kernel."""
 DESIGNS = {
@@ -44,8 +49,9 @@ DESIGNS = {
     "exact": "every mask there is",
 }
 """What each does; the function of the same name is in `core.masks`."""
-FILLS: dict[str, str | None] = {"mean": None, "black": None, "grey": None, "dataset-mean": "colour", "blur": "sigma", "inpaint": None, "noise": "key", "image": "picture"}
+FILLS: dict[str, str | None] = {"mean": None, "black": None, "grey": None, "dataset-mean": "colour", "blur": "sigma", "inpaint": None, "noise": "key", "image": "picture", UNLIKE: "picture"}
 """What each needs beside a picture and its segments, as the keyword of the function of the same name in `core.fills.FILLS`."""
+REAL_FILLS = ("image", UNLIKE)
 SLOW_FILLS = ("inpaint",)
 """Worth a process of their own for each picture."""
 FROM_FILE = "image"
@@ -55,7 +61,8 @@ DESIGN_HELP = "How masks are drawn: " + "; ".join(f"{name}: {what}" for name, wh
 FILL_NAMES = "|".join(f"{name}:FILE" if name == FROM_FILE else name for name in FILLS)
 FILL_HELP = (
     "What stands where a segment is switched off: its mean colour (as lime does), black, grey, the dataset's mean colour, the picture blurred, "
-    "the segment's surroundings going on, noise, or another picture."
+    "the segment's surroundings going on, noise, another picture, or the dataset's most similar picture of another class. "
+    f"[default: {UNLIKE} where pictures have classes, else {WITHOUT_CLASSES}; {presets.others('fill')}]"
 )
 
 
@@ -79,12 +86,12 @@ class Params:
             help="Perturbed pictures per picture, the unperturbed one among them; more make narrower intervals and take longer. " + presets.default_words("samples", DEFAULTS["samples"]),
         ),
     ] = None
-    design: Annotated[str | None, Choice(tuple(DESIGNS)), Option(show_default=False, help=f"{DESIGN_HELP} {presets.default_words('design', DEFAULTS['design'])}")] = None
+    design: Annotated[str | None, Choice(tuple(DESIGNS)), Option(show_default=False, help=f"{DESIGN_HELP} [default: {REAL[True]} with fills {' and '.join(REAL_FILLS)}, else {REAL[False]}]")] = None
     probability: Annotated[
         float | None,
         Option(show_default=False, help=f"Chance of a segment to be kept, between 0 and 1; for {' and '.join(KEPT)} alone. {presets.default_words('probability', KEPT['bernoulli'])}"),
     ] = None
-    fill: Annotated[str | None, Option(metavar=FILL_NAMES, show_default=False, help=f"{FILL_HELP} {presets.default_words('fill', DEFAULTS['fill'])}")] = None
+    fill: Annotated[str | None, Option(metavar=FILL_NAMES, show_default=False, help=FILL_HELP)] = None
     fill_sigma: Annotated[float | None, Option(min=0.1, show_default=False, help="Standard deviation of the blur, in pixels; larger hides more. [default: a tenth of the picture's side]")] = None
     seed: Annotated[int | None, Option(show_default=False, help=f"Seed of the masks, and of noise. {presets.default_words('seed', DEFAULTS['seed'])}")] = None
     after: Annotated[
@@ -101,9 +108,9 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Lay out masks and fills for every segmented picture."""
-    chosen = resolved(params)
     segments = inputs["segmentation"]
     dataset = segments.input("datasets")
+    chosen = resolved(params, segments)
     size = int(dataset.facts["size"])
     fill, file = fill_of(chosen.fill)
     sigma = _sigma(chosen, fill, size)
@@ -116,6 +123,10 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         raise CommandLineError(f"--confidence {chosen.confidence} is about pictures that are stable already; name their surrogates with --after.")
 
     @cache
+    def unlike() -> NDArray[np.int32]:
+        return _unlike(segments, dataset, context)
+
+    @cache
     def picture() -> NDArray[np.uint8] | None:
         return _picture(file, size) if file else None
 
@@ -123,23 +134,25 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         import numpy as np
 
         picture()
+        rows = {"fill_row": (unlike(), ("picture",))} if fill == UNLIKE else {}
         used = _rows_in_use(chosen, segments, before)
         n_bytes = -(-int(segments.read("n_segments").max()) // BITS)
         arrays = {
             "masks": ArraySpec("uint8", (segments.n, max(used), n_bytes), ("picture", "sample", "byte")),
             "fill": ArraySpec("uint8", (segments.n, size, size, 3), ("picture", "y", "x", "channel")),
         }
-        constants = carried(segments) | {"n_samples": (np.array(used, np.int32), ("picture",))}
+        constants = carried(segments) | {"n_samples": (np.array(used, np.int32), ("picture",)), **rows}
         return Layout(segments.n, arrays, constants, {"colour": _mean_colour(dataset)} if FILLS[fill] == "colour" else {})
 
     def work(artifact: Artifact, units: Pending) -> None:
-        known = {"sigma": sigma, "picture": picture(), "colour": artifact.facts.get("colour")}
-
-        def settings(picture_id: str) -> Settings:
+        def settings(rows: slice) -> list[Settings]:
             from facelime_cli.core.masks import key_of
 
-            need = FILLS[fill]
-            return {need: {**known, "key": key_of(chosen.seed, picture_id, "fill")}[need]} if need else {}
+            ids, need = segments.texts("id")[rows], FILLS[fill]
+            if fill == UNLIKE:
+                return [{"picture": each} for each in dataset.read("images", artifact.read("fill_row", rows).tolist())]
+            known = {"sigma": sigma, "picture": picture(), "colour": artifact.facts.get("colour")}
+            return [{need: key_of(chosen.seed, each, "fill") if need == "key" else known[need]} if need else {} for each in ids]
 
         with Workers(chosen.workers if fill in SLOW_FILLS else 1) as workers, context.console.progress("perturb", units.pictures) as advance:
             for unit in units:
@@ -154,9 +167,13 @@ def carried(before: Artifact) -> dict[str, tuple[NDArray[Any], tuple[str, ...]]]
     return {name: (before.read(name), ("picture",)) for name in ("id", "row")}
 
 
-def resolved(params: Any) -> Any:
+def resolved(params: Any, segments: Artifact) -> Any:
     """Return the parameters with a preset's values and the defaults filled in; raise when a probability is none, or the design has its own."""
     params = presets.filled(params, DEFAULTS)
+    if params.fill is None:
+        params = replace(params, fill=UNLIKE if _have_classes(segments) else WITHOUT_CLASSES)
+    if params.design is None:
+        params = replace(params, design=usual_design(params.fill))
     if params.probability is None:
         params = replace(params, probability=KEPT.get(params.design, EVEN))
     if not 0 < params.probability < 1:
@@ -164,6 +181,46 @@ def resolved(params: Any) -> Any:
     if params.design not in KEPT and params.probability != EVEN:
         raise CommandLineError(f"--probability {params.probability} belongs to {' and '.join(KEPT)}, not to --design {params.design}; leave it out or change the design.")
     return params
+
+
+def usual_design(fill: str | None) -> str:
+    """Return the default design of a fill as it is typed, or of none."""
+    return REAL[fill is None or fill.partition(":")[0] in REAL_FILLS]
+
+
+def _have_classes(segments: Artifact) -> bool:
+    """Return whether every segmented picture has a class, and the dataset another one."""
+    import numpy as np
+
+    labels = segments.input("datasets").read("labels")
+    return bool((labels[segments.read("row")] >= 0).all()) and len(np.unique(labels[labels >= 0])) > 1
+
+
+def _unlike(segments: Artifact, dataset: Artifact, context: Context) -> NDArray[np.int32]:
+    """Return for each segmented picture the row of the most similar one of another class: of the training part, or of all pictures when it has none."""
+    import numpy as np
+
+    from facelime_cli.core.neighbours import nearest_unlike, thumbnails
+
+    rows = segments.read("row").astype(np.int64)
+    training = dataset.read("split") == PARTS.index("train")
+    pool = np.flatnonzero(training) if training.any() else np.arange(dataset.n)
+    context.console.note(f"looking for the most similar picture of another class among {len(pool):,}")
+    wanted = np.union1d(rows, pool)
+    thumbs: NDArray[np.int64] | None = None
+    for unit in range(dataset.n_units):
+        some = np.intersect1d(wanted, np.arange(dataset.n)[dataset.rows(unit)])
+        if len(some):
+            small = thumbnails(dataset.read("images", some.tolist()))
+            thumbs = np.zeros((dataset.n, small.shape[1]), np.int64) if thumbs is None else thumbs
+            thumbs[some] = small
+    assert thumbs is not None
+    groups = np.unique(np.array(dataset.texts("group"), dtype=object).astype(str), return_inverse=True)[1]
+    found = nearest_unlike(thumbs, dataset.read("labels"), groups, rows, pool)
+    if (found < 0).any():
+        lost = segments.texts("id")[int(np.flatnonzero(found < 0)[0])]
+        raise FacelimeError(f"{lost}: --fill {UNLIKE} needs a picture of another class and another patient, and there is none; give another --fill, such as {WITHOUT_CLASSES}.")
+    return found.astype(np.int32)
 
 
 def fill_of(text: str) -> tuple[str, Path | None]:
@@ -274,13 +331,13 @@ def _masks(chosen: Any, segments: Artifact, artifact: Artifact, rows: slice) -> 
     return np.stack(packed)
 
 
-def _fills(segments: Artifact, dataset: Artifact, rows: slice, how: tuple[str, Callable[[str], Settings]], workers: Workers, advance: Callable[[int], None]) -> NDArray[np.uint8]:
+def _fills(segments: Artifact, dataset: Artifact, rows: slice, how: tuple[str, Callable[[slice], list[Settings]]], workers: Workers, advance: Callable[[int], None]) -> NDArray[np.uint8]:
     """Return a unit's fills."""
     import numpy as np
 
     fill, settings = how
     images = dataset.read("images", [int(row) for row in segments.read("row", rows)])
-    tasks = [(fill, image, labels, settings(picture_id)) for picture_id, image, labels in zip(segments.texts("id")[rows], images, segments.read("segments", rows), strict=True)]
+    tasks = [(fill, *each) for each in zip(images, segments.read("segments", rows), settings(rows), strict=True)]
     filled = []
     for each in workers.map(_fill_picture, tasks):
         filled.append(each)

@@ -1,19 +1,20 @@
-"""Draw each explanation and write the report: figures, a table of coefficients, and one page that opens from disk.
+"""Write the report: one page that opens from disk, with every region's figures, and the coefficients as a table.
 
-Vermilion speaks for a class, blue against it. One colour scale, in probability points, holds for the whole report, so that pictures can be compared.
+Vermilion speaks for a class, blue against it, hatched may be nothing. One colour scale holds for the whole report, so that pictures can be compared. Up to 48 pictures are on one
+page; more get a page each, beside an overview. --figures adds pictures for print.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from facelime_cli import pages, presets
-from facelime_cli.errors import NotFoundError
+from facelime_cli.errors import CommandLineError, NotFoundError
 from facelime_cli.files import write_csv, write_whole
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
 from facelime_cli.stages.perturb import carried
@@ -21,20 +22,31 @@ from facelime_cli.store import Layout
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.explained import Explained, Strength
     from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact
 
-POINTS = 100
-MOST_PROBABLE = 5
 NICE_SCALES = (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500)
 """Ends of the colour scale, in probability points."""
-COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "p_sign", "pixels")
+MOST_ON_A_PAGE = 48
+"""Pictures up to which the report is one page; at about 100 kB each it opens at once."""
+LISTED_CLASSES = 8
+"""Classes up to which all are listed beside a picture, else the most probable."""
+MOST_LISTED = 100
+"""Further classes up to which a picture's page names them all."""
+NOT_EXPLAINED = "not explained for these classes"
+JPEG_QUALITY = 92
+THUMBNAIL_PIXELS = 144
+THUMBNAIL_QUALITY = 80
+FORMATS = ("png", "svg", "pdf")
+STYLES = ("facelime", "lime", "heatmap")
+ZONES = ("face", "lungs")
 
 
 DEFAULTS: dict[str, Any] = {"top": 10}
@@ -47,51 +59,93 @@ class Params:
 
     surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
     preset: Annotated[str | None, Choice(tuple(presets.PRESETS)), Option(show_default=False, help=f"As many segments as another system marks. {presets.help_of(presets.SYSTEMS)}."), Execution()] = None
-    top: Annotated[int | None, Option(min=1, show_default=False, help=f"How many of the strongest segments the overlay marks. {presets.default_words('top', DEFAULTS['top'])}")] = None
-    classes: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Classes to explain, by name or by number from 0. [default: each picture's most probable]")] = None
+    top: Annotated[int | None, Option(min=1, show_default=False, help=f"How many of the strongest regions are coloured and listed at first. {presets.default_words('top', DEFAULTS['top'])}")] = None
+    classes: Annotated[
+        str | None, Option(metavar="A,B,…", show_default=False, help="Classes to explain, by name or by number from 0. [default: each picture's two most probable, and its true one]")
+    ] = None
+    by_zone: Annotated[str | None, Choice(ZONES), Option(show_default=False, help="Add the coefficients by named zone, of a face or of the lungs.")] = None
+    single_file: Annotated[bool, Option("--single-file", help="Put every picture into the one page, to hand it over; large with many pictures.")] = False
+    figures: Annotated[str | None, Option(metavar="FORMAT,…", show_default=False, help=f"Write figures for print too, 300 dots per inch, as {', '.join(FORMATS)}; a second or two each.")] = None
+    style: Annotated[
+        str, Choice(STYLES), Option(help="What the figures look like: facelime: all views and a bar chart; lime: green for, red against, with borders; heatmap: red to blue with its colour bar.")
+    ] = "facelime"
     workers: Annotated[int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()] = None
 
 
 @dataclass(frozen=True)
-class Panel:
-    """What one figure shows: picture, segments and coefficients of one class, and the report's colour scale in probability points."""
+class _Drawing:
+    """What a worker draws of one picture: copies for the page, outlines, and where the zones are."""
 
     image: NDArray[np.uint8]
     segments: NDArray[np.uint16]
     coefficients: NDArray[np.float64]
-    truth: NDArray[np.uint8] | None
     top: int
-    scale: float
-    files: tuple[Path, ...]
+    picture: Path
+    thumbnail: Path
+    zones: str | None
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The outlines of a picture's segments, and the share of each in each zone."""
+
+    paths: list[str]
+    shares: NDArray[np.float64] | None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Choose the classes; the colour scale follows from all of them."""
     surrogates = inputs["surrogates"]
     names: list[str] = surrogates.facts["classes"]
-    top: int = presets.filled(params, DEFAULTS).top
+    params = presets.filled(params, DEFAULTS)
     chosen = None if params.classes is None else [class_index(each, names) for each in ([params.classes] if params.classes in names else params.classes.split(","))]
+    formats = _formats(params)
 
     @cache
     def report() -> _Report:
-        return _Report(surrogates, chosen, top)
+        from facelime_cli.explained import Explained
+
+        return _Report(Explained(surrogates), chosen, params)
 
     def work(artifact: Artifact, units: Pending) -> None:
         with Workers(params.workers) as workers, context.console.progress("render", units.pictures) as advance:
             for unit in units:
-                panels = [panel for row in range(unit.rows.start, unit.rows.stop) for panel in report().panels(artifact, row)]
-                for _ in workers.map(_draw, panels):
-                    pass
-                advance(unit.n)
-                unit.finish({}, made=[f"figures/{path.name}" for panel in panels for path in panel.files])
+                rows = range(unit.rows.start, unit.rows.stop)
+                made, zones = [], []
+                for row, drawn in zip(rows, workers.map(_draw, [report().drawing(artifact, row) for row in rows]), strict=True):
+                    made += report().files(row)
+                    zones += report().zones(row, drawn)
+                    if not report().one_page:
+                        write_whole(artifact.file(_page_name(row)), report().picture_page(artifact, row, drawn).encode(), durable=False)
+                    advance(0 if formats else 1)
+                panels = [panel for row in rows for panel in report().panels(artifact, row, formats)]
+                for place, _ in enumerate(workers.map(_figure, panels), start=1):
+                    advance(place * unit.n // len(panels) - (place - 1) * unit.n // len(panels))
+                made += [f"figures/{path.name}" for panel in panels for path in panel.files]
+                unit.finish({}, made=made, facts={"zones": zones} if params.by_zone else {})
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        write_csv(artifact.file("coefficients.csv"), report().table())
-        write_whole(artifact.file("index.html"), report().page(artifact).encode())
+        made = report().tables(artifact)
+        with Workers(params.workers) as workers:
+            drawings = [report().drawing(artifact, row) for row in range(surrogates.n)] if report().one_page else []
+            page = report().page(artifact, list(workers.map(_outline, drawings)))
+        write_whole(artifact.file("index.html"), page.encode())
         context.console.note(f"page: {artifact.path / 'index.html'}")
-        return {"scale_probability_points": report().scale, **report().truth_summary()}, ["coefficients.csv", "index.html"]
+        return {"scale_probability_points": report().scale, **report().truth_summary()}, [*made, "index.html"]
 
-    return Plan({"top": top, "classes": chosen}, surrogates.name, lambda: Layout(surrogates.n, constants=carried(surrogates), facts={"classes": names}), work, inputs, finish=finish)
+    parameters = {"top": params.top, "classes": chosen, "by_zone": params.by_zone, "single_file": params.single_file, "figures": formats or None, "style": params.style}
+    return Plan(parameters, surrogates.name, lambda: Layout(surrogates.n, constants=carried(surrogates), facts={"classes": names}), work, inputs, finish=finish)
+
+
+def _formats(params: Params) -> list[str]:
+    """Return the formats of the figures, in the order of `FORMATS`."""
+    asked = [] if params.figures is None else [word.strip().lower() for word in params.figures.split(",")]
+    wrong = next((word for word in asked if word not in FORMATS), None)
+    if wrong is not None:
+        raise CommandLineError(f"--figures {wrong!r} is no format of a figure; use {', '.join(FORMATS)}.")
+    if params.style != STYLES[0] and not asked:
+        raise CommandLineError(f"--style {params.style} is about figures; ask for them with --figures png.")
+    return [each for each in FORMATS if each in asked]
 
 
 def class_index(text: str, names: list[str]) -> int:
@@ -108,133 +162,251 @@ def class_index(text: str, names: list[str]) -> int:
 
 
 class _Report:
-    """Everything that the figures, the table and the page of one report are made from."""
+    """Everything that the pages, the tables and the figures of one report are made from."""
 
-    def __init__(self, surrogates: Artifact, chosen: list[int] | None, top: int) -> None:
-        self.surrogates, self.top = surrogates, top
-        self.segments, self.masks, self.predictions, self.model = (surrogates.input(kind) for kind in ("segments", "masks", "predictions", "models"))
-        self.dataset = self.segments.input("datasets")
-        self.names: list[str] = surrogates.facts["classes"]
-        self.ids = surrogates.texts("id")
-        self.full = [self.predictions.read("probabilities", slice(row, row + 1))[0, 0] for row in range(surrogates.n)]
-        self.shown = [[int(full.argmax())] if chosen is None else chosen for full in self.full]
-        self.counts = self.segments.read("n_segments")
-        self.scale = self._scale()
+    def __init__(self, explained: Explained, chosen: list[int] | None, params: Params) -> None:
+        self.explained, self._params = explained, params
+        self.top = params.top or DEFAULTS["top"]
+        self.shown = [explained.shown(row, chosen) for row in range(len(explained))]
+        if not any(self.shown):
+            raise NotFoundError(f"surrogates/{explained.surrogates.id} has no explanation of these classes; choose others with --classes.")
+        self.one_page = params.single_file or len(explained) <= MOST_ON_A_PAGE
 
-    def _scale(self) -> float:
-        """Return the end of the colour scale: the least round number that no shown coefficient exceeds."""
+    @cached_property
+    def scale(self) -> float:
+        """The end of the colour scale: the least round number that no shown coefficient exceeds."""
         import numpy as np
 
-        largest = max(float(np.abs(self.coefficients(row, c)).max()) for row in range(len(self.ids)) for c in self.shown[row]) * POINTS
+        from facelime_cli.explained import PERCENT
+
+        largest = max(float(np.abs(self.explained.coefficients(row, c)).max()) for row in range(len(self.explained)) for c in self.shown[row]) * PERCENT
         return float(next((nice for nice in NICE_SCALES if nice >= largest), largest))
 
-    def coefficients(self, row: int, c: int) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = self._of("coefficients", row)[c, : self.counts[row]]
-        return found
+    # Files beside the page
 
-    def _of(self, name: str, row: int) -> NDArray[Any]:
-        found: NDArray[Any] = self.surrogates.read(name, slice(row, row + 1))[0]
-        return found
+    def files(self, row: int) -> list[str]:
+        """Return which files a picture has."""
+        return [_picture_name(row), _thumbnail_name(row), *([] if self.one_page else [_page_name(row)])]
 
-    def _image(self, row: int) -> NDArray[np.uint8]:
-        found: NDArray[np.uint8] = self.dataset.read("images", [self._dataset_row(row)])[0]
-        return found
-
-    def _dataset_row(self, row: int) -> int:
-        return int(self._of("row", row))
-
-    def _segments(self, row: int) -> NDArray[np.uint16]:
-        found: NDArray[np.uint16] = self.segments.read("segments", slice(row, row + 1))[0]
-        return found
-
-    def panels(self, artifact: Artifact, row: int) -> list[Panel]:
-        """Return what to draw for one picture, one figure a class."""
-        image, segments = self._image(row), self._segments(row)
-        return [Panel(image, segments, self.coefficients(row, c), self._truth(row), self.top, self.scale, tuple(artifact.file(name) for name in _figure_names(row, c))) for c in self.shown[row]]
-
-    def table(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the coefficients of every shown class, strongest first, below a heading; in probability."""
-        yield COLUMNS
-        for row in range(len(self.ids)):
-            pixels = _sizes(self._segments(row))
-            for c in self.shown[row]:
-                yield from coefficient_rows((self.ids[row], self.names[c]), self.coefficients(row, c), self._of("interval", row)[c], self._of("p_sign", row)[c], pixels)
-
-    def page(self, artifact: Artifact) -> str:
-        """Return the report's page."""
-        return pages.render(
-            "report.html",
-            title=artifact.name,
-            reference=f"{artifact.kind}/{artifact.id}",
-            scale=self.scale,
-            top=self.top,
-            pictures=[self._picture(row) for row in range(len(self.ids))],
-            truth=self.truth_summary(),
-            lineage=pages.origins([self.dataset, self.model, self.segments, self.masks, self.predictions, self.surrogates]),
-            software=self.surrogates.manifest["software"],
-            leakage=self.dataset.facts.get("leakage", {}).get("sentences", []),
-        )
-
-    def _picture(self, row: int) -> dict[str, Any]:
-        full = self.full[row]
-        probable = [int(c) for c in full.argsort()[::-1][:MOST_PROBABLE]]
-        return {
-            "id": self.ids[row],
-            "label": self._label(row),
-            "probable": [(self.names[c], float(full[c]) * POINTS) for c in probable],
-            "unchanged": self._unchanged(row),
-            "explanations": [self._explanation(row, c) for c in self.shown[row]],
-        }
-
-    def _label(self, row: int) -> str | None:
-        label = int(self.dataset.read("labels", [self._dataset_row(row)])[0])
-        return self.dataset.facts["classes"][label] if label >= 0 else None
-
-    def _unchanged(self, row: int) -> int:
-        """Return on how many segments the fill changes nothing, so that they must look unimportant."""
-        from facelime_cli.core.fills import unchanged
-
-        return int(unchanged(self._image(row), self.masks.read("fill", slice(row, row + 1))[0], self._segments(row)).sum())
-
-    def _explanation(self, row: int, c: int) -> dict[str, Any]:
-        from facelime_cli.core.fidelity import distinct
-        from facelime_cli.core.overlay import strongest
-
-        coefficients, interval, p_sign = self.coefficients(row, c), self._of("interval", row)[c], self._of("p_sign", row)[c]
-        png, svg = _figure_names(row, c)
-        figures = {name: float(self._of(name, row)[c]) for name in ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")}
-        return {
-            "name": self.names[c],
-            "png": png,
-            "svg": svg,
-            "verdict": str(self._of("verdict", row)[c]),
-            **figures,
-            "repeats": not math.isnan(figures["topk_repeat"]),
-            "probability": float(self.full[row][c]),
-            "distinct": int(distinct(interval[:, None], int(self.surrogates.parameters["stable_top"]))[0]),
-            "intervals": not math.isnan(float(interval[0, 0])),
-            "samples": int(self.masks.read("n_samples", slice(row, row + 1))[0]),
-            "segments": len(coefficients),
-            "strongest": [_strong(int(k), float(coefficients[k]), interval[k], float(p_sign[k])) for k in strongest(coefficients, self.top)],
-            "overlap": self._overlap(row, c),
-        }
-
-    def _truth(self, row: int) -> NDArray[np.uint8] | None:
+    def drawing(self, artifact: Artifact, row: int) -> _Drawing:
+        """Return what to draw of a picture for its page."""
         import numpy as np
 
-        return np.asarray(self.dataset.read("truth", [self._dataset_row(row)])[0]) if "truth" in self.dataset.layout["arrays"] else None
+        places = (artifact.file(_picture_name(row)), artifact.file(_thumbnail_name(row)))
+        explained, shown = self.explained, self.shown[row]
+        coefficients = explained.coefficients(row, shown[0]) if shown else np.zeros(explained.counts[row])
+        return _Drawing(explained.image(row), explained.segments(row), coefficients, self.top, *places, self._params.by_zone)
 
-    def _overlap(self, row: int, c: int) -> Any:
-        from facelime_cli.core.attribution import overlap
+    def panels(self, artifact: Artifact, row: int, formats: Sequence[str]) -> Iterator[Any]:
+        """Yield what to draw as a figure, one a class."""
+        if not formats:
+            return
+        from facelime_cli.core.figures import Panel
 
-        truth = self._truth(row)
-        return None if truth is None else overlap(self.coefficients(row, c), self._segments(row), truth)
+        explained = self.explained
+        for c in self.shown[row]:
+            files = tuple(artifact.file(f"figures/{row:05d}-class{c}.{ending}") for ending in formats)
+            words = (explained.names[c], explained.quantity.name)
+            yield Panel(
+                explained.image(row),
+                explained.segments(row),
+                explained.coefficients(row, c),
+                explained.interval(row, c)[0],
+                explained.truth(row),
+                self.top,
+                self.scale,
+                self._params.style,
+                words,
+                files,
+            )
+
+    def tables(self, artifact: Artifact) -> list[str]:
+        """Write the tables; the answer is their names."""
+        from facelime_cli.explained import COLUMNS
+
+        explained, rows = self.explained, range(len(self.explained))
+        coefficients = [COLUMNS, *(each for row in rows for c in self.shown[row] for each in explained.rows(row, c))]
+        predictions = [("id", "label", *explained.answer_names), *((explained.ids[row], explained.label(row) or "", *map(float, explained.answers[row])) for row in rows)]
+        found = {"coefficients.csv": coefficients, "predictions.csv": predictions}
+        if self._params.by_zone:
+            found["zones.csv"] = [("id", "class", "zone", "coefficient"), *self._zone_rows(artifact)]
+        for name, table in found.items():
+            write_csv(artifact.file(name), table)
+        return list(found)
+
+    # Zones
+
+    def zones(self, row: int, drawn: _Drawn) -> list[list[Any]]:
+        """Return the coefficients of a picture's zones, class by class; none where zones were not asked for."""
+        from facelime_cli.core.zones import attribution_by_zone
+
+        if drawn.shares is None:
+            return []
+        return [[row, c, [float(value) for value in attribution_by_zone(self.explained.coefficients(row, c), drawn.shares)]] for c in self.shown[row]]
+
+    def _zone_rows(self, artifact: Artifact) -> Iterator[tuple[Any, ...]]:
+        from facelime_cli.core.zones import NAMES
+
+        for facts in artifact.unit_facts():
+            for row, c, values in facts["zones"]:
+                for name, value in zip(NAMES[str(self._params.by_zone)], values, strict=True):
+                    yield self.explained.ids[row], self.explained.names[c], name, value
+
+    def _zone_means(self, artifact: Artifact) -> list[tuple[str, ...]]:
+        """Return a table of each zone's mean coefficient for each class, as it is shown."""
+        from facelime_cli.explained import PERCENT
+
+        if not self._params.by_zone:
+            return []
+        found: dict[str, dict[str, list[float]]] = {}
+        for _, name, zone, value in self._zone_rows(artifact):
+            found.setdefault(zone, {}).setdefault(name, []).append(PERCENT * value)
+        columns = list(dict.fromkeys(name for each in found.values() for name in each))
+        means = [(zone, *(pages.signed(sum(each[name]) / len(each[name])) if name in each else "" for name in columns)) for zone, each in found.items()]
+        return [("zone", *columns), *means]
+
+    # Pages
+
+    def page(self, artifact: Artifact, drawn: Sequence[_Drawn]) -> str:
+        """Return the report's page: with every picture, or with an overview of their pages when nothing is drawn."""
+        explained = self.explained
+        overview = [self._overview(artifact, row) for row in range(len(explained))]
+        return pages.render(
+            "report.html",
+            **self._common(artifact, artifact.name),
+            n=len(explained),
+            method=explained.method,
+            measured=any(not math.isnan(explained.figures(row, c)["r2"]) for row in range(len(explained)) for c in self.shown[row][:1]),
+            pictures=[self._picture(artifact, row, each, "") for row, each in enumerate(drawn)],
+            overview=overview,
+            said_classes=sorted({row["said"] for row in overview}),
+            verdicts=sorted({row["verdict_kind"] for row in overview}),
+            labelled=any(row["label"] is not None for row in overview),
+            truth=self.truth_summary(),
+            zones=self._zone_means(artifact),
+        )
+
+    def picture_page(self, artifact: Artifact, row: int, drawn: _Drawn) -> str:
+        """Return a picture's own page."""
+        beside = {name: _page_name(place).rpartition("/")[2] if 0 <= place < len(self.explained) else None for name, place in (("before", row - 1), ("after", row + 1))}
+        return pages.render("picture.html", **self._common(artifact, self.explained.ids[row]), **beside, picture=self._picture(artifact, row, drawn, "../"))
+
+    def _common(self, artifact: Artifact, title: str) -> dict[str, Any]:
+        return {
+            "title": title,
+            "reference": f"{artifact.kind}/{artifact.id}",
+            "scale": self.scale,
+            "top": self.top,
+            "quantity": self.explained.quantity,
+            "size": int(self.explained.dataset.facts["size"]),
+            "most_regions": int(max(self.explained.counts)),
+            "most_classes": max(map(len, self.shown)),
+            "leakage": self.explained.dataset.facts.get("leakage", {}).get("sentences", []),
+            "lineage": self._lineage(artifact),
+            "software": self.explained.surrogates.manifest["software"],
+        }
+
+    @cache  # noqa: B019 - one report a run, with one artifact
+    def _lineage(self, artifact: Artifact) -> list[dict[str, Any]]:
+        return [
+            *pages.origins(self.explained.origins),
+            {"kind": artifact.kind, "id": artifact.id, "stage": "render", "parameters": artifact.parameters, "content": "", "command": pages.command(artifact)},
+        ]
+
+    def _overview(self, artifact: Artifact, row: int) -> dict[str, Any]:
+        explained, c = self.explained, self.shown[row][0] if self.shown[row] else None
+        said, verdict = int(explained.answers[row].argmax()), NOT_EXPLAINED if c is None else explained.verdict(row, c)
+        r2 = math.nan if c is None else explained.figures(row, c)["r2"]
+        label = explained.label(row)
+        return {
+            "id": explained.ids[row],
+            "anchor": _anchor(row),
+            "href": f"#{_anchor(row)}" if self.one_page else _page_name(row),
+            "thumbnail": self._source(artifact, _thumbnail_name(row), ""),
+            "said": explained.answer_names[said],
+            "points": round(100 * float(explained.answers[row][said]), 2),
+            "label": label,
+            "right": "" if label not in explained.answer_names else "right" if explained.answer_names[said] == label else "wrong",
+            "verdict": verdict[:1].upper() + verdict[1:] if verdict != "trustworthy" else verdict,
+            "verdict_kind": verdict.partition(":")[0],
+            "r2": None if math.isnan(r2) else r2,
+            "strong": 0.0 if c is None else round(explained.strengths(row, c)[0].value, 2),
+        }
+
+    def _picture(self, artifact: Artifact, row: int, drawn: _Drawn, above: str) -> dict[str, Any]:
+        explained, full, label = self.explained, self.explained.answers[row], self.explained.label(row)
+        names = explained.answer_names
+        said = int(full.argmax())
+        answer = [{"name": names[c], "points": 100 * float(full[c]), "said": int(c) == said, "label": names[c] == label} for c in full.argsort(kind="stable")[::-1]]
+        first = answer if len(answer) <= LISTED_CLASSES else answer[:5] + [each for each in answer[5:] if each["label"]]
+        others = [each for each in answer if each not in first]
+        zones = {c: values for _, c, values in self.zones(row, drawn)}
+        return {
+            "id": explained.ids[row],
+            "anchor": _anchor(row),
+            "answer": first,
+            "rest": others if len(others) <= MOST_LISTED else [],
+            "others": len(others),
+            "others_points": sum(each["points"] for each in others),
+            "label": label,
+            "label_listed": any(each["label"] for each in first),
+            "unchanged": explained.unchanged(row),
+            "paths": drawn.paths,
+            "image": self._source(artifact, _picture_name(row), above),
+            "size": int(explained.dataset.facts["size"]),
+            "truth": self._truth_path(row),
+            "explanations": [self._explanation(row, c, zones.get(c)) for c in self.shown[row]],
+        }
+
+    def _source(self, artifact: Artifact, name: str, above: str) -> str:
+        """Return where a page finds a picture: beside it, or inside itself."""
+        if not self._params.single_file:
+            return above + name
+        from base64 import b64encode
+
+        return f"data:image/jpeg;base64,{b64encode(artifact.file(name).read_bytes()).decode()}"
+
+    def _truth_path(self, row: int) -> str | None:
+        from facelime_cli.core.outlines import paths
+
+        truth = self.explained.truth(row)
+        return None if truth is None or not truth.any() or truth.all() else paths((truth > 0).astype("uint16"))[1]
+
+    def _explanation(self, row: int, c: int, zones: Sequence[float] | None) -> dict[str, Any]:
+        from facelime_cli.core.fidelity import distinct
+        from facelime_cli.core.zones import NAMES
+        from facelime_cli.explained import PERCENT
+
+        explained, figures = self.explained, self.explained.figures(row, c)
+        strengths, interval = explained.strengths(row, c), explained.interval(row, c)[0]
+        stable_top = int(explained.surrogates.parameters.get("stable_top", 1))
+        return {
+            "name": explained.names[c],
+            "verdict": explained.verdict(row, c),
+            **figures,
+            "measured": not math.isnan(figures["r2"]),
+            "repeats": not math.isnan(figures["topk_repeat"]),
+            "probability": float(explained.full[row][c]),
+            "distinct": int(distinct(interval[:, None], stable_top)[0]),
+            "intervals": strengths[0].known,
+            "samples": explained.samples(row),
+            "segments": len(strengths),
+            "regions": [self._region(each, len(strengths)) for each in strengths],
+            "overlap": explained.overlap(row, c),
+            "zones": [] if zones is None else [(name, PERCENT * value) for name, value in zip(NAMES[str(self._params.by_zone)], zones, strict=True)],
+        }
+
+    def _region(self, each: Strength, of: int) -> dict[str, Any]:
+        from facelime_cli.core.overlay import colour
+
+        return {**asdict(each), "known": each.known, "unsure": each.unsure, "of": of, "colour": "#{:02x}{:02x}{:02x}".format(*colour(each.value, self.scale))}
 
     def truth_summary(self) -> dict[str, Any]:
         """Return how much of the attribution lies on the known regions, over the pictures that have one and are explained for their own class."""
         import numpy as np
 
-        found = [self._overlap(row, c) for row in range(len(self.ids)) for c in self.shown[row] if self.names[c] == self._label(row)]
+        explained = self.explained
+        found = [explained.overlap(row, c) for row in range(len(explained)) for c in self.shown[row] if explained.names[c] == explained.label(row)]
         overlaps = [each for each in found if each is not None]
         if not overlaps:
             return {}
@@ -242,33 +414,48 @@ class _Report:
         return {"truth": {"explanations": len(overlaps), **mean}}
 
 
-def coefficient_rows(of: tuple[str, str], coefficients: NDArray[np.float64], interval: NDArray[np.float64], p_sign: NDArray[np.float64], pixels: NDArray[np.int64]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of the coefficient table for one picture and class, strongest first; floats as Python prints them, nothing where there is no interval."""
-    for rank, k in enumerate((-abs(coefficients)).argsort(kind="stable"), start=1):
-        known = ["" if math.isnan(value) else float(value) for value in (*interval[k], p_sign[k])]
-        yield *of, rank, int(k), float(coefficients[k]), *known, int(pixels[k])
+def _anchor(row: int) -> str:
+    return f"p{row:05d}"
 
 
-def _strong(segment: int, coefficient: float, interval: NDArray[np.float64], p_sign: float) -> dict[str, Any]:
-    """Return a row of the page's table of strongest segments, in probability points."""
-    low, high = (POINTS * float(bound) for bound in interval)
-    return {"segment": segment, "points": POINTS * coefficient, "low": low, "high": high, "sure": POINTS * p_sign, "known": not math.isnan(low)}
+def _picture_name(row: int) -> str:
+    return f"pictures/{row:05d}.jpg"
 
 
-def _sizes(segments: NDArray[np.uint16]) -> NDArray[np.int64]:
-    import numpy as np
-
-    return np.bincount(segments.ravel())
+def _thumbnail_name(row: int) -> str:
+    return f"thumbnails/{row:05d}.jpg"
 
 
-def _figure_names(row: int, c: int) -> tuple[str, str]:
-    return f"figures/{row:05d}-class{c}.png", f"figures/{row:05d}-class{c}.svg"
+def _page_name(row: int) -> str:
+    return f"pages/{row:05d}.html"
 
 
-def _draw(panel: Panel) -> None:
+def _draw(drawing: _Drawing) -> _Drawn:
+    """Write the copies of a picture, and outline its segments."""
+    from PIL import Image
+
+    from facelime_cli.core.overlay import towards_against
+
+    Image.fromarray(drawing.image).save(drawing.picture, quality=JPEG_QUALITY, subsampling=0)
+    small = Image.fromarray(towards_against(drawing.image, drawing.segments, drawing.coefficients, drawing.top))
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    small.save(drawing.thumbnail, quality=THUMBNAIL_QUALITY)
+    return _outline(drawing)
+
+
+def _outline(drawing: _Drawing) -> _Drawn:
+    from facelime_cli.core import outlines, zones
+
+    shares = None
+    if drawing.zones:
+        shares = zones.overlap(drawing.segments, zones.find(drawing.image, drawing.zones).zones, len(zones.NAMES[drawing.zones]))
+    return _Drawn(outlines.paths(drawing.segments), shares)
+
+
+def _figure(panel: Any) -> None:
     from facelime_cli.core import figures
 
-    figures.write(figures.explanation(panel.image, panel.segments, panel.coefficients, panel.top, panel.scale, panel.truth), panel.files)
+    figures.draw(panel)
 
 
-STAGE = Stage(name="render", writes="reports", version=3, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(name="render", writes="reports", version=4, params=Params, plan=plan, help=__doc__, sharded=True)

@@ -233,7 +233,7 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         if not rows:
             raise FacelimeError(f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} part; leave --split out, or preprocess with another --split.")
     if params.images is not None:
-        wanted = [_row_of(name.strip(), ids) for name in listed(params.images) if name.strip()]
+        wanted = [row_of(name.strip(), ids) for name in listed(params.images) if name.strip()]
         if not wanted:
             raise CommandLineError(f"--images {params.images!r} names no picture; give ids with commas between them.")
         left = set(rows)
@@ -262,13 +262,14 @@ def listing(names: Iterable[str]) -> str:
     return stream.getvalue()
 
 
-def _row_of(name: str, ids: list[str]) -> int:
+def row_of(name: str, ids: list[str]) -> int:
+    """Return the place of a picture among ids, by its id or by the id's last part where that is enough."""
     found = [row for row, each in enumerate(ids) if each == name] or [row for row, each in enumerate(ids) if each.rpartition("/")[2] == name]
     if len(found) == 1:
         return found[0]
     if found:
         raise NotFoundError(f"{name} could be {', '.join(ids[row] for row in found[:5])}; give the whole id.")
-    raise NotFoundError(f"there is no picture {name!r} in this dataset; an id looks like {ids[0]!r}.")
+    raise NotFoundError(f"there is no picture {name!r} here; an id looks like {ids[0]!r}.")
 
 
 def _label_files(folder: Path, ids: Sequence[str]) -> dict[str, Path]:

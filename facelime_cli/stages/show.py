@@ -1,23 +1,38 @@
-"""Show one artifact: what made it, from what, and what is in its arrays."""
+"""Show one artifact: what made it, from what, and what is in its arrays; --png draws it, --format gives its explanations.
+
+--png writes a picture of any artifact: sample pictures, segments with their numbers, perturbed pictures as the model saw them with its answers, what the surrogate says against what
+the model says, a training's course. --format text draws explanations in the terminal; json and csv hand their figures on.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument
+from typer import Argument, Option
 
-from facelime_cli.console import Answer, Table
-from facelime_cli.stage import Command, Context, Input
+from facelime_cli.console import Answer, Drawing, Table
+from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.pages import signed
+from facelime_cli.stage import Choice, Command, Context, Input
 from facelime_cli.stages.status import describe, size_text
 from facelime_cli.store import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
+    from facelime_cli.explained import Explained
     from facelime_cli.store import Artifact
 
 LONGEST_VALUE = 200
+TOP = 10
+DRAWN_COLUMNS = 48
+FORMATS = ("text", "json", "csv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +40,116 @@ class Params:
     """Parameters of `show`."""
 
     reference: Annotated[str, Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False), Input(KINDS)]
+    png: Annotated[Path | None, Option("--png", metavar="FILE", show_default=False, help="Write a picture of it to this file, which must be new.")] = None
+    format: Annotated[
+        str | None, Choice(FORMATS), Option("--format", show_default=False, help="Of surrogates and their reports, the explanations themselves: drawn in the terminal, as JSON, or as a CSV table.")
+    ] = None
+    images: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Pictures to show, by id. [default: the first; with json and csv all]")] = None
+    classes: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Classes to show. [default: each picture's two most probable, and its true one]")] = None
 
 
 def run(params: Params, context: Context) -> Answer:
-    """Describe one artifact."""
+    """Describe one artifact, draw it, or give its explanations."""
     artifact = context.store.resolve(params.reference)
+    if params.png is not None and params.format is not None:
+        raise CommandLineError("--png writes a file and --format answers here; ask for one of them.")
+    if params.png is not None:
+        return _drawn(artifact, params, params.png)
+    if params.format is not None:
+        return _explanations(artifact, params)
+    if params.images is not None or params.classes is not None:
+        raise CommandLineError("--images and --classes are about pictures; ask for them with --png or --format.")
+    return _described(artifact)
+
+
+def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
+    """Draw an artifact into a file."""
+    from facelime_cli import looks
+    from facelime_cli.stages.segment import listed, row_of
+
+    _ = artifact.manifest
+    if file.suffix.lower() != ".png":
+        raise CommandLineError(f"--png {file} should end in .png.")
+    if file.exists():
+        raise FacelimeError(f"{file} exists already; choose another --png.")
+    if not file.absolute().parent.is_dir():
+        raise FacelimeError(f"there is no folder {file.absolute().parent}; make it, or choose another --png.")
+    has_pictures = "id" in artifact.layout["arrays"]
+    if params.images and not has_pictures:
+        raise CommandLineError(f"--images {params.images}: {artifact.kind}/{artifact.id} has no pictures to choose from; leave it out.")
+    rows = [row_of(name, artifact.texts("id")) for name in listed(params.images)] if params.images else [0]
+    temporary = file.with_name(f".{file.name}.part.png")
+    try:
+        looks.draw(artifact, rows[0], temporary)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Answer({"artifact": artifact.id, "file": str(file.absolute()), "bytes": file.stat().st_size}, [str(file)])
+
+
+def _explanations(artifact: Artifact, params: Params) -> Answer:
+    """Give explanations in one of the formats."""
+    from facelime_cli.explained import Explained
+    from facelime_cli.stages.render import class_index
+    from facelime_cli.stages.segment import listed
+
+    _ = artifact.manifest
+    surrogates = artifact.input("surrogates") if artifact.kind == "reports" and artifact.layout["stage"] == "render" else artifact
+    if surrogates.kind != "surrogates":
+        raise FacelimeError(f"{artifact.kind}/{artifact.id} holds no explanations; --format is for surrogates and for reports of one of them.")
+    explained = Explained(surrogates)
+    chosen = None if params.classes is None else [class_index(each, explained.names) for each in listed(params.classes)]
+    rows = list(range(len(explained))) if params.images is None else [explained.row(name) for name in listed(params.images)]
+    return FORMATTERS[str(params.format)](explained, rows if params.images or params.format != "text" else rows[:1], chosen)
+
+
+def _text(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+    from facelime_cli.core import thumbnails
+
+    shown: list[Table | Drawing] = []
+    for row in rows:
+        for c in explained.shown(row, chosen):
+            arrays = (explained.image(row), explained.segments(row), explained.coefficients(row, c))
+            label = explained.label(row)
+            said = f"{explained.ids[row]}: {explained.names[c]} {100 * explained.full[row][c]:.1f} %" + (f", the label is {label}" if label is not None else "")
+            shown.append(Drawing(thumbnails.coloured(*arrays, TOP, DRAWN_COLUMNS), thumbnails.lettered(*arrays, TOP, DRAWN_COLUMNS), said))
+            strongest = [
+                (str(each.rank), str(each.segment), "for" if each.value > 0 else "against", signed(each.value), f"{signed(each.low)} to {signed(each.high)}" if each.known else "", _sure(each.unsure))
+                for each in explained.strengths(row, c)[:TOP]
+            ]
+            shown.append(Table(("rank", "region", "speaks", explained.quantity.short, "95 % interval", ""), strongest, explained.verdict(row, c)))
+    left = len(explained) - len(rows)
+    return Answer(_value(explained, rows, chosen), tables=shown, said=[f"{left} more pictures; --images names them."] if left else [])
+
+
+def _sure(unsure: bool) -> str:  # noqa: FBT001 - a cell of a table
+    return "may be nothing" if unsure else ""
+
+
+def _json(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+    import json
+
+    value = _value(explained, rows, chosen)
+    return Answer(value, [json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)])
+
+
+def _value(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> dict[str, Any]:
+    pictures = [{"id": explained.ids[row], "label": explained.label(row), "explanations": [explained.told(row, c) for c in explained.shown(row, chosen)]} for row in rows]
+    return {"artifact": explained.surrogates.id, "method": explained.method, "unit": explained.surrogates.layout["arrays"]["coefficients"]["unit"], "pictures": pictures}
+
+
+def _csv(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+    from facelime_cli.explained import COLUMNS
+
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *(each for row in rows for c in explained.shown(row, chosen) for each in explained.rows(row, c))])
+    return Answer(_value(explained, rows, chosen), [stream.getvalue().rstrip("\n")])
+
+
+FORMATTERS: dict[str, Callable[[Explained, Sequence[int], Sequence[int] | None], Answer]] = {"text": _text, "json": _json, "csv": _csv}
+
+
+def _described(artifact: Artifact) -> Answer:
     state = describe(artifact)
     made = artifact.manifest if artifact.complete else artifact.layout
     arrays = {name: {**{k: spec[k] for k in ("dtype", "shape", "dimensions", "unit")}, **_summary(artifact, name)} for name, spec in artifact.layout["arrays"].items()}

@@ -1,0 +1,51 @@
+"""Photograph a real report, that of `facelime demo`, in chromium: docs/report.jpg, with which the README opens.
+
+python -m docs.report_picture
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from tests.browser import CHROMIUM, Browser
+
+FILE = Path(__file__).parent / "report.jpg"
+WIDTH, HEIGHT = 1280, 880
+QUALITY = 82
+SHOWN = "rosacea"
+"""The first picture of this class is shown, with its strongest region pointed at."""
+
+
+def photograph(page: Path, folder: Path) -> Image.Image:
+    """Return what a reader sees of a report."""
+    with Browser() as browser:
+        browser.size(WIDTH, HEIGHT)
+        browser.scheme("light")
+        browser.open(page)
+        browser.ask(
+            f"(() => {{ const e = [...document.querySelectorAll('.picture')].find(e => e.querySelector('h2').textContent.startsWith('{SHOWN}/')); e.scrollIntoView();"
+            " const region = e.querySelector('.r[data-rank=\"1\"]'); region.dispatchEvent(new PointerEvent('pointerover', {bubbles: true})); })()"
+        )
+        browser.picture(folder / "report.png")
+    return Image.open(io.BytesIO((folder / "report.png").read_bytes())).convert("RGB")
+
+
+def main() -> None:
+    """Run the demo, photograph its report, and write the picture."""
+    if CHROMIUM is None:
+        sys.exit("there is no chromium here: apt-get install chromium")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        done = subprocess.run([sys.executable, "-m", "facelime_cli", "demo", "--json", "--store", str(folder / "store")], stdout=subprocess.PIPE, text=True, check=True)
+        photograph(Path(json.loads(done.stdout)["report"]), folder).save(FILE, quality=QUALITY)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Explanations as a reader asks for them: everything that some surrogates say and are about, picture by picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facelime_cli.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from facelime_cli.store import Artifact
+
+PERCENT = 100
+COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "p_sign", "pixels")
+FIGURES = ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")
+MOST_PROBABLE = 2
+"""How many of a picture's most probable classes are explained where none is asked for; its true one as well."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What the coefficients of some surrogates are: the unit beside a number, its whole name, and how a number reads in a sentence."""
+
+    short: str
+    name: str
+    reads: str
+
+
+QUANTITIES = {
+    "probability": Quantity("points", "probability points", "keeping this region raises the model's probability of the class by 12 points, on average"),
+    "share": Quantity("%", "percent of the map", "12 % of what the network's map holds for the class lies on this region"),
+}
+"""By the unit of the coefficients' array; every number is shown times 100."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """One region's coefficient, as it is shown: times 100.
+
+    `sure` is the chance of its sign in percent. Where there is no interval, `low`, `high` and `sure` are NaN.
+    """
+
+    segment: int
+    rank: int
+    value: float
+    low: float
+    high: float
+    sure: float
+    pixels: int
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the interval holds 0, so that the sign may be chance."""
+        return self.known and self.low <= 0 <= self.high
+
+
+class Explained:
+    """Some surrogates, of whatever stage, with their pictures, segments, model and, where they have them, predictions and masks."""
+
+    def __init__(self, surrogates: Artifact) -> None:
+        self.surrogates = surrogates
+        self.segmentation, self.model = surrogates.input("segments"), surrogates.input("models")
+        self.dataset = self.segmentation.input("datasets")
+        self.masks, self.predictions = _optional(surrogates, "masks"), _optional(surrogates, "predictions")
+        self.names: list[str] = surrogates.facts["classes"]
+        self.answer_names: list[str] = (self.predictions or surrogates).facts["classes"]
+        self.ids = surrogates.texts("id")
+        quantity = QUANTITIES[surrogates.layout["arrays"]["coefficients"]["unit"]]
+        self.quantity = replace(quantity, reads=surrogates.facts.get("reads", quantity.reads))
+        self._units: dict[tuple[str, str], tuple[int, NDArray[Any]]] = {}
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.ids)
+
+    def _of(self, artifact: Artifact, name: str, row: int) -> Any:
+        """Return one picture's part of an array; arrays are read unit by unit."""
+        unit = row // int(artifact.layout["unit_pictures"])
+        known, values = self._units.get((artifact.id, name), (-1, None))
+        if known != unit or values is None:
+            values = artifact.read(name, artifact.rows(unit))
+            self._units[artifact.id, name] = (unit, values)
+        return values[row - artifact.rows(unit).start]
+
+    @cached_property
+    def _rows(self) -> list[int]:
+        return [int(row) for row in self.surrogates.read("row")]
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """How many segments each picture has."""
+        return [int(count) for count in self.segmentation.read("n_segments")]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether a surrogate was fitted to predictions, rather than a map of gradients pooled."""
+        return self.predictions is not None and bool(np.isfinite(self.surrogates.read("intercept", slice(0, 1))).all())
+
+    @property
+    def method(self) -> str:
+        """What the explanations are called, such as LIME."""
+        return str(self.surrogates.facts.get("method") or ("KernelSHAP" if self.surrogates.parameters.get("surrogate") == "shapley" else "LIME"))
+
+    @cached_property
+    def _labels(self) -> NDArray[np.int16]:
+        return self.dataset.read("labels")
+
+    @cached_property
+    def full(self) -> NDArray[np.float32]:
+        """What is explained of each unchanged picture, mostly the model's probabilities: (N, C)."""
+        return self.surrogates.read("probabilities") if "probabilities" in self.surrogates.layout["arrays"] else self.answers
+
+    @cached_property
+    def answers(self) -> NDArray[np.float32]:
+        """The model's probabilities for each unchanged picture, of the classes `answer_names`: (N, C)."""
+        if self.predictions is None:
+            return self.surrogates.read("probabilities")
+        return np.concatenate([self.predictions.read("probabilities", self.predictions.rows(unit))[:, 0] for unit in range(self.predictions.n_units)])
+
+    def image(self, row: int) -> NDArray[np.uint8]:
+        """Return a picture: (H, W, 3) uint8."""
+        return np.asarray(self.dataset.read("images", [self._rows[row]])[0])
+
+    def segments(self, row: int) -> NDArray[np.uint16]:
+        """Return a picture's segments: (H, W) uint16."""
+        return np.asarray(self._of(self.segmentation, "segments", row))
+
+    def truth(self, row: int) -> NDArray[np.uint8] | None:
+        """Return where an explanation should point, (H, W) uint8, or None when the dataset does not say."""
+        return np.asarray(self.dataset.read("truth", [self._rows[row]])[0]) if "truth" in self.dataset.layout["arrays"] else None
+
+    def label(self, row: int) -> str | None:
+        """Return a picture's true class, or None when the dataset does not say."""
+        label = int(self._labels[self._rows[row]])
+        return self.dataset.facts["classes"][label] if label >= 0 else None
+
+    def coefficients(self, row: int, c: int) -> NDArray[np.float64]:
+        """Return the coefficients of a picture's segments for a class: (K,) float64."""
+        return np.asarray(self._of(self.surrogates, "coefficients", row)[c, : self.counts[row]])
+
+    def figures(self, row: int, c: int) -> dict[str, float]:
+        """Return the figures of fidelity by name, NaN where the surrogates have none."""
+        return {name: float(self._of(self.surrogates, name, row)[c]) for name in FIGURES}
+
+    def verdict(self, row: int, c: int) -> str:
+        """Return what the figures mean, in words."""
+        return str(self._of(self.surrogates, "verdict", row)[c])
+
+    def interval(self, row: int, c: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the 95 % intervals (K, 2) and the chances of the signs (K,), NaN where there are none."""
+        count = self.counts[row]
+        return np.asarray(self._of(self.surrogates, "interval", row)[c, :count]), np.asarray(self._of(self.surrogates, "p_sign", row)[c, :count])
+
+    def samples(self, row: int) -> int | None:
+        """Return how many perturbed pictures an explanation comes from, or None when it comes from none."""
+        return None if self.masks is None else int(self._of(self.masks, "n_samples", row))
+
+    def unchanged(self, row: int) -> int:
+        """Return on how many segments the fill changes nothing, so that they must look unimportant."""
+        from facelime_cli.core.fills import unchanged
+
+        return 0 if self.masks is None else int(unchanged(self.image(row), self._of(self.masks, "fill", row), self.segments(row)).sum())
+
+    def shown(self, row: int, chosen: Sequence[int] | None) -> list[int]:
+        """Return the classes to show of a picture: the chosen, else its most probable and its true one; only those that were explained."""
+        wanted = list(chosen) if chosen is not None else [int(c) for c in self.full[row].argsort(kind="stable")[::-1][:MOST_PROBABLE]]
+        label = self.label(row)
+        if chosen is None and self.names.count(label or "") == 1 and self.names.index(str(label)) not in wanted:
+            wanted.append(self.names.index(str(label)))
+        return [c for c in wanted if not np.isnan(self.coefficients(row, c)).any()]
+
+    def strengths(self, row: int, c: int) -> list[Strength]:
+        """Return every region's coefficient, strongest first, as it is shown."""
+        coefficients, (interval, p_sign) = self.coefficients(row, c), self.interval(row, c)
+        pixels = np.bincount(self.segments(row).ravel(), minlength=len(coefficients))
+        found = []
+        for rank, k in enumerate((-np.abs(coefficients)).argsort(kind="stable").tolist(), start=1):
+            low, high, sure = (PERCENT * float(value) for value in (*interval[k], p_sign[k]))
+            found.append(Strength(k, rank, PERCENT * float(coefficients[k]), low, high, sure, int(pixels[k])))
+        return found
+
+    def rows(self, row: int, c: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of the table of coefficients (`COLUMNS`) for one picture and class, strongest first; in the array's own unit, nothing where there is no interval."""
+        coefficients, (interval, p_sign) = self.coefficients(row, c), self.interval(row, c)
+        for each in self.strengths(row, c):
+            k = each.segment
+            known = ["" if math.isnan(value) else float(value) for value in (*interval[k], p_sign[k])]
+            yield self.ids[row], self.names[c], each.rank, k, float(coefficients[k]), *known, each.pixels
+
+    def overlap(self, row: int, c: int) -> Any:
+        """Return how much of an explanation lies on the known region, or None when there is none."""
+        from facelime_cli.core.attribution import overlap
+
+        truth = self.truth(row)
+        return None if truth is None else overlap(self.coefficients(row, c), self.segments(row), truth)
+
+    def row(self, name: str) -> int:
+        """Return the place of a picture by its id, or by the id's last part where that is enough."""
+        from facelime_cli.stages.segment import row_of
+
+        return row_of(name, self.ids)
+
+    def told(self, row: int, c: int) -> dict[str, Any]:
+        """Return everything that is known of one explanation as JSON values, in the array's own unit; None where there is no figure."""
+        figures = {name: None if math.isnan(value) else value for name, value in self.figures(row, c).items()}
+        regions = [dict(zip(COLUMNS[2:], (None if value == "" else value for value in each[2:]), strict=True)) for each in self.rows(row, c)]
+        return {"class": self.names[c], "probability": float(self.full[row][c]), "verdict": self.verdict(row, c), **figures, "samples": self.samples(row), "regions": regions}
+
+    @property
+    def origins(self) -> list[Artifact]:
+        """What the explanations were made from, in order, themselves the last."""
+        made = (self.dataset, self.model, self.segmentation, self.masks, self.predictions, self.surrogates)
+        return [each for each in made if each is not None]
+
+
+def _optional(artifact: Artifact, kind: str) -> Artifact | None:
+    try:
+        return artifact.input(kind)
+    except NotFoundError:
+        return None

@@ -1,0 +1,189 @@
+"""Feature maps of a network's layers, and how a class's score changes with them, on every backend: beside `network` the only module that talks to Keras."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facelime_cli.errors import NotFoundError
+from facelime_cli.network import BOTH_SIDES_LAYER, PASSING_LAYERS, keras, memory_errors_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+OURS = frozenset({"luminance", "blue_green_red", "input_scaling"})
+"""Layers that make a network's input from display space."""
+PASSED_OVER = ("Pool", "Dropout", "Padding", "Reshape", "Flatten", "Input", "Cropping", "Permute", "Normalization")
+"""Parts of the names of layers whose output is no new map; a convolution's normalisation is followed by its activation or is itself passed over."""
+IMAGE_AXES = 4
+LISTED = 8
+
+
+def layers_of(network: Any) -> list[tuple[str, Any]]:
+    """Return every layer that computes, in the order of the network, with its name: those of networks within it by their path, as `mobilenetv2/Conv_1`."""
+    found: list[tuple[str, Any]] = []
+    for layer in network.layers:
+        if hasattr(layer, "layers"):
+            found += [(f"{layer.name}/{name}", inner) for name, inner in layers_of(layer)]
+        elif type(layer).__name__ != "InputLayer":
+            found.append((layer.name, layer))
+    return found
+
+
+def shape_of(layer: Any) -> tuple[int | None, ...]:
+    """Return the shape of a layer's output, without the batch; empty when it is not known."""
+    try:
+        return tuple(layer.output.shape[1:])
+    except (AttributeError, ValueError):
+        return ()
+
+
+def last_maps(network: Any) -> str:
+    """Return the name of the layer whose output is what the last convolution hands on: behind its activation or its branches' union, before pooling."""
+    found, convolved = "", False
+    for name, layer in layers_of(network):
+        kind, shape = type(layer).__name__, shape_of(layer)
+        convolved |= "Conv" in kind and layer.name not in OURS
+        if convolved and len(shape) == IMAGE_AXES - 1 and shape[:2] != (1, 1) and not any(part in kind for part in PASSED_OVER):
+            found = name
+    if not found:
+        raise NotFoundError("the network has no convolution, so it has no maps of places; explain it with LIME or `facelime occlusion`.")
+    return found
+
+
+def layer_of(network: Any, name: str) -> Any:
+    """Return the layer of a name, or of the last part of its path where that is enough."""
+    every = layers_of(network)
+    found = [layer for each, layer in every if each == name] or [layer for each, layer in every if each.rpartition("/")[2] == name]
+    if len(found) == 1:
+        return found[0]
+    maps = [each for each, layer in every if len(shape_of(layer)) == IMAGE_AXES - 1]
+    raise NotFoundError(f"there {'are several layers' if found else 'is no layer'} {name!r}; the last with maps are {', '.join(maps[-LISTED:]) or 'none'}, and `facelime activations` lists all.")
+
+
+def activations(network: Any, images: NDArray[np.uint8], layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield what each layer answers to some pictures, one after the other, so that one layer's maps at a time are in memory.
+
+    Parameters
+    ----------
+    network : keras.Model
+    images : (B, H, W, 3) uint8 array
+    layers : sequence of str
+        Names, as `layers_of` gives them.
+
+    Yields
+    ------
+    (str, (B, …) float32 array)
+    """
+    for name in layers:
+        with _added(layer_of(network, name)) as seen, memory_errors_named():
+            network(keras().ops.convert_to_tensor(images.astype(np.float32)), training=False)
+        yield name, np.asarray(keras().ops.convert_to_numpy(seen["maps"]), dtype=np.float32)
+
+
+def maps_and_gradients(network: Any, layer: str, images: NDArray[np.uint8], classes: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a layer's maps, and the gradient of a class's score by them.
+
+    The score is what goes into the final softmax or sigmoid, or the probability where a network does not end in one of these. A zero is added to the layer's output;
+    the score's gradient by this zero is the one by the maps, on every backend and in networks within networks.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Reads display space.
+    layer : str
+        From `last_maps`, or a name of `layers_of`.
+    images : (B, H, W, 3) uint8 array
+    classes : (B,) int array
+        For each picture its class.
+
+    Returns
+    -------
+    two (B, h, w, n) float32 arrays
+    """
+    k = keras()
+    x = k.ops.convert_to_tensor(images.astype(np.float32))
+    wanted = k.ops.one_hot(k.ops.convert_to_tensor(classes.astype(np.int32)), network.outputs[0].shape[-1], dtype="float32")
+    with _added(layer_of(network, layer)) as seen, _scores(network), memory_errors_named():
+
+        def score(zero: Any) -> tuple[Any, Any]:
+            seen["zero"] = zero
+            return k.ops.sum(network(x, training=False) * wanted), seen["maps"]
+
+        _, maps = score(0.0)
+        zero = np.zeros(tuple(maps.shape), np.float32)
+        maps, gradients = _GRADIENTS[k.backend.backend()](score, zero)
+        return np.asarray(k.ops.convert_to_numpy(maps), dtype=np.float32), np.asarray(k.ops.convert_to_numpy(gradients), dtype=np.float32)
+
+
+@contextlib.contextmanager
+def _added(layer: Any) -> Iterator[dict[str, Any]]:
+    """Let a layer add `zero` to its output, and keep that as `maps`."""
+    seen: dict[str, Any] = {"zero": 0.0}
+    own = layer.call
+
+    def call(*values: Any, **options: Any) -> Any:
+        seen["maps"] = own(*values, **options) + seen["zero"]
+        return seen["maps"]
+
+    layer.call = call
+    try:
+        yield seen
+    finally:
+        layer.call = own
+
+
+@contextlib.contextmanager
+def _scores(network: Any) -> Iterator[None]:
+    """Let a network answer with what goes into its final softmax or sigmoid; one that ends otherwise answers as ever."""
+    layer = _ending(network)
+    own = getattr(layer, "activation", None)
+    if getattr(own, "__name__", "") not in {"softmax", "sigmoid"}:
+        yield
+        return
+    layer.activation = keras().activations.linear
+    try:
+        yield
+    finally:
+        layer.activation = own
+
+
+def _ending(network: Any) -> Any:
+    """Return the layer that makes a network's answer, behind those that hand it on."""
+    layer = network.outputs[0]._keras_history.operation  # noqa: SLF001 - Keras has no public way from a tensor to its layer
+    while type(layer).__name__ in PASSING_LAYERS or layer.name == BOTH_SIDES_LAYER:
+        layer = layer.input._keras_history.operation  # noqa: SLF001 - as above
+    return _ending(layer) if hasattr(layer, "outputs") and hasattr(layer, "layers") else layer
+
+
+def _tensorflow(score: Callable[[Any], tuple[Any, Any]], zero: NDArray[np.float32]) -> tuple[Any, Any]:
+    import tensorflow as tf
+
+    added = tf.convert_to_tensor(zero)
+    with tf.GradientTape() as tape:
+        tape.watch(added)
+        value, maps = score(added)
+    return maps, tape.gradient(value, added)
+
+
+def _jax(score: Callable[[Any], tuple[Any, Any]], zero: NDArray[np.float32]) -> tuple[Any, Any]:
+    import jax
+
+    gradients, maps = jax.grad(score, has_aux=True)(jax.numpy.asarray(zero))
+    return maps, gradients
+
+
+def _torch(score: Callable[[Any], tuple[Any, Any]], zero: NDArray[np.float32]) -> tuple[Any, Any]:
+    import torch
+
+    added = keras().ops.convert_to_tensor(zero).requires_grad_()
+    value, maps = score(added)
+    (gradients,) = torch.autograd.grad(value, added)
+    return maps.detach(), gradients
+
+
+_GRADIENTS: dict[str, Callable[[Callable[[Any], tuple[Any, Any]], NDArray[np.float32]], tuple[Any, Any]]] = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

@@ -1,0 +1,174 @@
+"""Explain by gradients: where a convolution's maps speak for a class (Grad-CAM), pooled on segments, so that it can be compared with LIME.
+
+SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments and model are explained. `facelime compare` says how far the two agree,
+`facelime render` makes the same report. A coefficient is the share of the map that lies on a segment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from facelime_cli import runtimes
+from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.sources import PARTS
+from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, execute
+from facelime_cli.stages import segment
+from facelime_cli.stages.perturb import carried
+from facelime_cli.stages.predict import check_size
+from facelime_cli.store import ArraySpec, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facelime_cli.stage import Context, Pending
+    from facelime_cli.store import Artifact
+
+READS = ("datasets", "segments", "masks", "predictions", "surrogates")
+VARIANTS = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "eigencam": "Eigen-CAM"}
+"""The function of the same name is in `core.cams`."""
+MOST_CLASSES = 10
+"""Each class takes a pass back through the network; with more classes, each picture's most probable ones are explained."""
+SCALARS = ("intercept", "local_prediction", "r2", "rmse", "effective_samples", "topk_repeat")
+NAN = float("nan")
+COARSE = "not checked against the model: a map of {} cells, drawn on the regions"
+NOWHERE = "nothing to explain: nowhere do the maps speak for this class"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Parameters of `gradcam`."""
+
+    source: Annotated[str, Argument(metavar="SOURCE", help="Dataset, segments or surrogates, or - to read them from standard input.", show_default=False), Input(READS)]
+    model: Annotated[str | None, Option(metavar="MODEL", show_default=False, help="Model, from `finetune` or `import-model`. [default: that of the surrogates]"), Input(("models",))] = None
+    layer: Annotated[str | None, Option(metavar="NAME", show_default=False, help="Layer whose maps are used; `activations` lists them. [default: what the last convolution hands on]")] = None
+    variant: Annotated[str, Choice(tuple(VARIANTS)), Option(help="gradcam: mean gradients; gradcam++: rare places count more; eigencam: the maps' main component, without gradients or classes.")] = (
+        "gradcam"
+    )
+    split: Annotated[str | None, Choice(PARTS), Option(help="Of a dataset, only the pictures of this part. [default: all]", show_default=False), Execution()] = None
+    images: Annotated[str | None, Option(metavar="ID,…", help="Of a dataset, only these pictures. [default: all]", show_default=False), Execution()] = None
+    first: Annotated[int | None, Option(min=1, metavar="N", help="Of a dataset, only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
+    batch_size: Annotated[int, Option(min=1, max=1024, help="Pictures per call."), Execution()] = 16
+
+
+def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
+    """Find segments and model, and lay out a share for every segment and class."""
+    segments, model = segments_of(inputs["source"], params, context), model_of(inputs)
+    check_size(model, segments.input("datasets"))
+
+    def prepare() -> Layout:
+        from facelime_cli import gradients
+
+        net = runtimes.layered(model)
+        layer = params.layer or gradients.last_maps(net)
+        size = int(model.facts["size"])
+        shape = next(gradients.activations(net, _black(size), [layer]))[1].shape
+        if len(shape) != gradients.IMAGE_AXES:
+            raise FacelimeError(f"--layer {layer} answers {shape[1:]}, not maps of places; `facelime activations models/{model.id} PICTURE` lists the layers and their shapes.")
+        arrays = {"maps": ArraySpec("float32", (segments.n, len(model.facts["classes"]), *shape[1:3]), ("picture", "class", "map_y", "map_x"), NAN)}
+        words = {"method": VARIANTS[params.variant], "layer": layer, "classes": model.facts["classes"]}
+        return Layout(segments.n, {**explanation_arrays(segments, model, "share"), **arrays}, carried(segments), words)
+
+    def work(artifact: Artifact, units: Pending) -> None:
+        net = runtimes.layered(model)
+        with context.console.progress("gradcam", units.pictures) as advance:
+            for unit in units:
+                unit.finish(_explained(net, artifact, segments, unit.rows, (params.variant, params.batch_size), advance))
+
+    return Plan({"layer": params.layer, "variant": params.variant}, f"{segments.name}-{model.name}-{params.variant.replace('+', 'p')}", prepare, work, {"source": segments, "model": model})
+
+
+def segments_of(source: Artifact, params: Any, context: Context) -> Artifact:
+    """Return the segments that a source means; a dataset is segmented first, since they decide the fingerprint."""
+    filters = {name: getattr(params, name) for name in ("split", "images", "first")}
+    if source.kind == "datasets":
+        chosen = segment.Params(dataset=f"datasets/{source.id}", **filters)
+        return execute(segment.STAGE, chosen, type(context)(context.store, context.console)).artifact
+    given = next((name for name, value in filters.items() if value is not None), None)
+    if given is not None:
+        raise CommandLineError(f"--{given} chooses among the pictures of a dataset, but {source.kind}/{source.id} has its own; leave it out.")
+    return source if source.kind == "segments" else source.input("segments")
+
+
+def model_of(inputs: Mapping[str, Artifact]) -> Artifact:
+    """Return the model that is asked for, or the source's own."""
+    source = inputs["source"]
+    if "model" in inputs:
+        return inputs["model"]
+    if source.kind in {"predictions", "surrogates"}:
+        return source.input("models")
+    raise NotFoundError(f"{source.kind}/{source.id} does not say which model to explain; name it with --model.")
+
+
+def explanation_arrays(segments: Artifact, model: Artifact, unit: str) -> dict[str, ArraySpec]:
+    """Return the arrays that every explanation has, of whatever method; fidelity stays NaN where nothing was fitted."""
+    n_classes, widest = len(model.facts["classes"]), int(segments.read("n_segments").max())
+    per_class, shape = ("picture", "class"), (segments.n, n_classes)
+    return {
+        "coefficients": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, unit),
+        "interval": ArraySpec("float64", (*shape, widest, 2), (*per_class, "segment", "bound"), NAN, unit),
+        "p_sign": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, "probability"),
+        **{name: ArraySpec("float64", shape, per_class, NAN) for name in SCALARS},
+        "verdict": ArraySpec("string", shape, per_class, ""),
+        "probabilities": ArraySpec("float32", shape, per_class, NAN, "probability"),
+    }
+
+
+def empty_parts(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
+    """Return a unit's part of `explanation_arrays`, with nothing in it yet."""
+    import numpy as np
+
+    found: dict[str, NDArray[Any]] = {}
+    for name, spec in artifact.layout["arrays"].items():
+        if "digest" not in spec:
+            shape = (n, *spec["shape"][1:])
+            found[name] = np.full(shape, "", dtype=object) if spec["dtype"] == "string" else np.full(shape, np.nan, dtype=spec["dtype"])
+    return found
+
+
+def _black(size: int) -> NDArray[np.uint8]:
+    import numpy as np
+
+    return np.zeros((1, size, size, 3), np.uint8)
+
+
+def _explained(net: Any, artifact: Artifact, segments: Artifact, rows: slice, how: tuple[str, int], advance: Callable[[int], None]) -> dict[str, NDArray[Any]]:
+    """Explain the pictures of a unit."""
+    import numpy as np
+
+    from facelime_cli import gradients, network
+
+    variant, batch = how
+    every, labels, counts = segments.read("row", rows), segments.read("segments", rows), segments.read("n_segments", rows)
+    parts = empty_parts(artifact, len(every))
+    call, dataset = network.forward(net), segments.input("datasets")
+    for start in range(0, len(every), batch):
+        places = range(start, min(start + batch, len(every)))
+        images = dataset.read("images", [int(row) for row in every[start : start + batch]])
+        parts["probabilities"][places] = call(np.pad(images, ((0, batch - len(images)), (0, 0), (0, 0), (0, 0))))[: len(images)]
+        order = np.argsort(-parts["probabilities"][places], axis=1, kind="stable")[:, :MOST_CLASSES]
+        for rank in range(order.shape[1]):
+            maps, slopes = gradients.maps_and_gradients(net, artifact.facts["layer"], images, order[:, rank])
+            for place, c, a, g in zip(places, order[:, rank].tolist(), maps, slopes, strict=True):
+                _pool(parts, (place, c), (variant, a, g), labels[place], int(counts[place]))
+        advance(len(images))
+    return parts
+
+
+def _pool(parts: Mapping[str, NDArray[Any]], at: tuple[int, int], made: tuple[str, NDArray[np.float32], NDArray[np.float32]], labels: NDArray[np.uint16], count: int) -> None:
+    """Put one picture's map for one class into its places."""
+    from facelime_cli.core import cams
+
+    variant, maps, slopes = made
+    cam = cams.VARIANTS[variant](maps, slopes)
+    parts["maps"][at] = cam
+    parts["coefficients"][at][:count] = cams.pooled(cam, labels)
+    parts["verdict"][at] = COARSE.format("×".join(map(str, cam.shape))) if cam.any() else NOWHERE
+
+
+STAGE = Stage(name="gradcam", writes="surrogates", version=1, params=Params, plan=plan, help=__doc__, sharded=True)

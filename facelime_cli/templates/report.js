@@ -1,0 +1,74 @@
+"use strict";
+(() => {
+  document.documentElement.classList.add("js");
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const one = (id) => document.getElementById(id);
+
+  // How many regions are coloured, and how strongly.
+  const top = one("top"), strength = one("strength");
+  const showTop = () => {
+    top.nextElementSibling.value = top.value === top.max ? "all" : top.value;
+    for (const region of all(".r")) region.classList.toggle("weak", Number(region.dataset.rank) > Number(top.value));
+  };
+  if (top) {
+    top.addEventListener("input", showTop);
+    strength.addEventListener("input", () => {
+      strength.nextElementSibling.value = `${strength.value} %`;
+      document.documentElement.style.setProperty("--strength", strength.value / 100);
+    });
+    if (top.value !== top.defaultValue || strength.value !== strength.defaultValue) { top.value = top.defaultValue; strength.value = strength.defaultValue; }
+  }
+
+  // A region's figures, and its row in the table.
+  const tell = (side, k) => {
+    for (const marked of all(".on", side)) marked.classList.remove("on");
+    const told = side.querySelector(".told"), region = k === null ? null : side.querySelector(`.r[data-k="${k}"]`);
+    told.textContent = region ? region.querySelector("title").textContent : told.dataset.hint;
+    told.classList.toggle("full", region !== null);
+    if (region) for (const marked of all(`[data-k="${k}"]`, side)) marked.classList.add("on");
+  };
+  const placed = (event) => event.target instanceof Element ? event.target.closest("[data-k]") : null;
+  for (const name of ["pointerover", "click"]) document.addEventListener(name, (event) => { const found = placed(event); if (found) tell(found.closest(".side"), found.dataset.k); });
+  document.addEventListener("pointerout", (event) => {
+    const found = placed(event);
+    if (found && event.pointerType === "mouse" && !found.closest(".side").contains(event.relatedTarget)) tell(found.closest(".side"), null);
+  });
+  for (const drawing of all(".drawn svg")) {
+    const ranked = all(".r", drawing).sort((a, b) => a.dataset.rank - b.dataset.rank);
+    let place = -1;
+    const go = (to) => { place = Math.max(0, Math.min(ranked.length - 1, to)); tell(drawing.closest(".side"), ranked[place].dataset.k); };
+    const moves = { ArrowRight: () => place + 1, ArrowDown: () => place + 1, ArrowLeft: () => place - 1, ArrowUp: () => place - 1, Home: () => 0, End: () => ranked.length - 1 };
+    drawing.addEventListener("keydown", (event) => { if (event.key in moves) { event.preventDefault(); go(moves[event.key]()); } else if (event.key === "Escape") { place = -1; tell(drawing.closest(".side"), null); } });
+    drawing.addEventListener("focus", () => { if (drawing.matches(":focus-visible")) go(Math.max(place, 0)); });
+    drawing.addEventListener("blur", () => tell(drawing.closest(".side"), null));
+  }
+
+  // The overview: sorted by a column, filtered by what is asked for.
+  const body = document.querySelector(".overview tbody");
+  if (!body) return;
+  const rows = all("tr", body), numbers = new Set(["points", "r2", "strong"]);
+  for (const head of all(".overview th[data-key]")) head.querySelector("button").addEventListener("click", () => {
+    const key = head.dataset.key, falling = head.getAttribute("aria-sort") === "ascending" || (numbers.has(key) && !head.hasAttribute("aria-sort"));
+    for (const other of all(".overview th[aria-sort]")) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", falling ? "descending" : "ascending");
+    const value = numbers.has(key) ? (row) => Number(row.dataset[key]) : (row) => row.dataset[key];
+    const size = key === "strong" ? (row) => Math.abs(value(row)) : value;
+    const compare = (a, b) => { const x = size(a), y = size(b); return numbers.has(key) ? (Number.isNaN(x) ? 1 : Number.isNaN(y) ? -1 : x - y) : x.localeCompare(y, undefined, { numeric: true }); };
+    body.append(...[...rows].sort((a, b) => falling ? compare(b, a) : compare(a, b)));
+  });
+  const text = one("filter-text"), chosen = ["said", "right", "verdict"].map((key) => [key, one(`filter-${key}`)]).filter(([, select]) => select);
+  const filter = () => {
+    const words = text.value.trim().toLowerCase();
+    let left = 0;
+    for (const row of rows) {
+      const hidden = !row.dataset.id.toLowerCase().includes(words) || chosen.some(([key, select]) => select.value && row.dataset[key] !== select.value);
+      row.hidden = hidden;
+      const picture = one(row.dataset.for);
+      if (picture) picture.hidden = hidden;
+      left += hidden ? 0 : 1;
+    }
+    one("counted").textContent = `${left} of ${rows.length} pictures`;
+  };
+  text.addEventListener("input", filter);
+  for (const [, select] of chosen) select.addEventListener("change", filter);
+})();

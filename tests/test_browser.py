@@ -1,0 +1,179 @@
+"""The report in a real browser: Debian's chromium, headless. Where there is none these tests are skipped, and say so."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from facelime_cli.core.faces import draw
+from tests.browser import CHROMIUM, Browser
+from tests.conftest import Facelime
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+
+FIRST = "#p00000"
+LOCAL = ("file:", "data:")
+HOSTILE = ["<script>window.hacked=1</script>", """" onmouseover="window.hacked=1' & <b>""", "a\x07bell\x1b[31m", "long " * 60, "وردية مرض", "酒渣鼻 {{ 7*7 }}"]
+PICTURES = 12
+
+
+@pytest.fixture(scope="module")
+def report(data, tmp_path_factory):
+    """A report of twelve real chest X-rays, and its table of coefficients."""
+    folder, run = tmp_path_factory.mktemp("real"), Facelime(tmp_path_factory.mktemp("browser") / "store")
+    for label in ("NORMAL", "PNEUMONIA"):
+        (folder / label).mkdir()
+        for picture in sorted((data / "xray" / label).iterdir())[: PICTURES * 2]:
+            shutil.copy(picture, folder / label)
+    run.json("preprocess", folder, "--size", 64, "--name", "x")
+    run.json("finetune", "x", "--backbone", "cnn-small", "--epochs", 2, "--name", "m")
+    found = run.artifact("explain", "x", "--model", "m", "--first", PICTURES, "--method", "slic", "--segments", 20, "--samples", 80, "--top", 5)
+    return found, list(csv.DictReader((found.path / "coefficients.csv").open()))
+
+
+@pytest.fixture
+def browser(report):
+    with Browser() as found:
+        found.open(report[0].path / "index.html")
+        yield found
+        assert found.console == []
+        assert [url for url in found.requests if not url.startswith(LOCAL)] == []
+
+
+def told(browser):
+    return browser.ask(f"document.querySelector('{FIRST} .side .told').textContent")
+
+
+def test_pointing_at_a_region_shows_its_figures(browser, report):
+    strongest = report[1][0]
+    assert strongest["rank"] == "1"
+    assert told(browser).startswith("Point at a region")
+    drawing = f"document.querySelector('{FIRST} .r[data-k=\"{strongest['segment']}\"]')"
+    browser.middle(f"{FIRST} .drawn svg")
+    spot = browser.ask(
+        f"(() => {{ const r = {drawing}.getBoundingClientRect(); for (let i = 1; i < 40; i++) for (let j = 1; j < 40; j++) {{ const x = r.x + r.width * i / 40, y = r.y + r.height * j / 40;"
+        f" if (document.elementFromPoint(x, y) === {drawing}) return [x, y]; }} }})()"
+    )
+    browser.move(*spot)
+    said = told(browser)
+    assert said.startswith(f"Region {strongest['segment']}: ")
+    assert f"{100 * float(strongest['coefficient']):+.1f} points".replace("-", "−") in said
+    assert f"{100 * float(strongest['low']):+.1f} to {100 * float(strongest['high']):+.1f}".replace("-", "−") in said
+    assert "rank 1 of " in said
+    assert browser.ask(f"document.querySelectorAll('{FIRST} tr.on').length") == 1
+    browser.move(5, 5)
+    assert told(browser).startswith("Point at a region")
+
+
+def test_arrow_keys_go_from_the_strongest_on(browser, report):
+    browser.ask(f"document.querySelector('{FIRST} .drawn svg').focus()")
+    browser.press("Home")
+    assert "rank 1 of " in told(browser)
+    browser.press("ArrowRight")
+    assert "rank 2 of " in told(browser)
+    browser.press("End")
+    count = sum(1 for row in report[1] if row["id"] == report[1][0]["id"] and row["class"] == report[1][0]["class"])
+    assert f"rank {count} of {count}" in told(browser)
+
+
+SHOWN = "[...document.querySelectorAll('{} .side')].filter(e => e.getClientRects().length).map(e => e.dataset.class)"
+COLOURS = "[...document.querySelectorAll('{} .side')].filter(e => e.getClientRects().length)[0].querySelectorAll('.r:not(.weak)')"
+
+
+def test_another_class_another_overlay(browser):
+    before, classes = browser.ask(f"[...{COLOURS.format(FIRST)}].map(e => e.outerHTML).join()"), browser.ask(SHOWN.format(FIRST))
+    browser.click(f"{FIRST} .tabs label:nth-of-type(2)")
+    assert browser.ask(SHOWN.format(FIRST)) != classes
+    assert browser.ask(f"[...{COLOURS.format(FIRST)}].map(e => e.outerHTML).join()") != before
+    browser.click("#side")
+    assert len(browser.ask(SHOWN.format(FIRST))) == 2
+
+
+def test_how_many_and_how_strong(browser):
+    assert browser.ask(f"{COLOURS.format(FIRST)}.length") == 5
+    browser.ask("(() => { const e = document.getElementById('top'); e.value = 3; e.dispatchEvent(new Event('input')); })()")
+    assert browser.ask(f"{COLOURS.format(FIRST)}.length") == 3
+    browser.ask("(() => { const e = document.getElementById('top'); e.value = e.max; e.dispatchEvent(new Event('input')); })()")
+    assert browser.ask("document.getElementById('top').nextElementSibling.value") == "all"
+    browser.ask("(() => { const e = document.getElementById('strength'); e.value = 20; e.dispatchEvent(new Event('input')); })()")
+    assert browser.ask(f"getComputedStyle({COLOURS.format(FIRST)}[0]).getPropertyValue('--strength')") == "0.2"
+
+
+ROWS = "[...document.querySelectorAll('.overview tbody tr')].filter(e => !e.hidden)"
+
+
+def test_the_overview_sorts_and_filters(browser):
+    assert browser.ask(f"{ROWS}.length") == PICTURES
+    browser.click(".overview th[data-key=r2] button")
+    values = browser.ask(f"{ROWS}.map(e => Number(e.dataset.r2))")
+    assert values == sorted(values, reverse=True)
+    browser.click(".overview th[data-key=r2] button")
+    assert browser.ask(f"{ROWS}.map(e => Number(e.dataset.r2))") == values[::-1]
+    name = browser.ask(f"{ROWS}[3].dataset.id")
+    browser.ask(f"(() => {{ const e = document.getElementById('filter-text'); e.value = '{name}'; e.dispatchEvent(new Event('input')); }})()")
+    assert browser.ask(f"{ROWS}.map(e => e.dataset.id)") == [name]
+    assert browser.ask("[...document.querySelectorAll('.picture')].filter(e => !e.hidden).length") == 1
+    assert browser.ask("document.getElementById('counted').textContent") == f"1 of {PICTURES} pictures"
+
+
+def test_without_script_everything_is_there(report):
+    with Browser() as browser:
+        browser.without_script()
+        browser.open(report[0].path / "index.html")
+        x, y = browser.middle(f"{FIRST} .tabs label:nth-of-type(2)")
+        assert y > 0
+        before = browser.ask(SHOWN.format(FIRST))
+        browser.click(f"{FIRST} .tabs label:nth-of-type(2)")
+        assert browser.ask(SHOWN.format(FIRST)) != before
+        assert browser.ask("[...document.querySelectorAll('.js-only')].filter(e => e.getClientRects().length).length") == 0
+        assert browser.ask(f"document.querySelector('{FIRST} .r title').textContent").startswith("Region ")
+        assert x > 0
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_is_readable(browser, width, scheme, tmp_path):
+    browser.size(width, 900)
+    browser.scheme(scheme)
+    assert browser.ask("document.documentElement.scrollWidth") <= width
+    browser.picture(tmp_path / "seen.png")
+    with Image.open(tmp_path / "seen.png") as seen:
+        assert (seen.convert("L").getpixel((2, 2)) > 128) == (scheme == "light")
+    axe = pytest.importorskip("axe_core_python", reason="no axe-core here: pip install axe-core-python")
+    browser.ask((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8") + "; 0")
+    found = browser.ask("axe.run({resultTypes: ['violations']}).then(r => r.violations.map(v => [v.id, v.impact, v.nodes[0].html.slice(0, 200), v.nodes[0].any.map(a => a.message).join()]))")
+    assert [each for each in found if each[1] in {"serious", "critical"}] == []
+
+
+def test_it_prints(browser, tmp_path):
+    browser.printed(tmp_path / "page.pdf")
+    assert (tmp_path / "page.pdf").read_bytes().count(b"/Type /Page\n") >= PICTURES / 4
+
+
+def test_whatever_a_name_is_it_stays_text(facelime, tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["image_id", "label", "site"])
+        for number in range(36):
+            name = f"图片 '{number}' & \"<img src=x onerror=hacked=1>\".png".replace("/", "")
+            Image.fromarray(draw(0, number, 32, flushed=number % 2 == 1).image).save(folder / name)
+            table.writerow([name.removesuffix(".png"), HOSTILE[number % 6], "<script>window.hacked=1</script>"])
+    facelime.json("preprocess", folder, "--table", tmp_path / "table.csv", "--label-column", "label", "--size", 32, "--name", "odd")
+    facelime.json("finetune", "odd", "--backbone", "cnn-small", "--epochs", 1, "--name", "m")
+    report = facelime.artifact("explain", "odd", "--model", "m", "--first", 6, "--method", "slic", "--segments", 5, "--samples", 20, "--by-zone", "lungs")
+    with Browser() as browser:
+        browser.open(report.path / "index.html")
+        assert browser.ask("document.scripts.length") == 1
+        assert browser.ask("window.hacked === undefined && document.querySelector('img[onerror], [onmouseover]') === null")
+        shown = browser.ask("document.body.innerText")
+        for name in HOSTILE:
+            assert "".join(name.split())[:40].replace("\x1b", "").replace("\x07", "") in "".join(shown.split()).replace("\x1b", "").replace("\x07", "")
+        assert browser.ask("[...document.querySelectorAll('.picture h2')].map(e => e.textContent)") == report.texts("id")
+        browser.size(390, 900)
+        assert browser.ask("document.documentElement.scrollWidth") <= 390
+        assert browser.console == []
+        assert [url for url in browser.requests if not url.startswith(LOCAL)] == []
