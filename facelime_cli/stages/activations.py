@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.console import Answer, Table
 from facelime_cli import runtimes
+from facelime_cli.console import Answer, Table
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.stage import Command, Context, Input
 
