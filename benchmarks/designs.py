@@ -1,7 +1,7 @@
 """Measure how many evaluations each design of masks needs: error of the coefficients and overlap of the top 5, against a reference of many bernoulli samples.
 
-Six photographs (scikit-image, scikit-learn) with MobileNetV2's ImageNet classes at 224 px, and six chest X-rays of a test part with a MobileNetV2 that was fine-tuned on the training part
-at 128 px (its features frozen). SLIC segments, mean fill, and ridge coefficients of the most probable class with lime's weights, as `fit-surrogate` computes them. `exact` is left out (so many
+Six photographs (scikit-image, scikit-learn) with MobileNetV2's ImageNet classes, and six chest X-rays of a test part with a MobileNetV2 that was fine-tuned on the training part
+(its features frozen), all at 128 px. SLIC segments, mean fill, and ridge coefficients of the most probable class with lime's weights, as `fit-surrogate` computes them. `exact` is left out (so many
 segments have too many masks), and `shapley` too: its coefficients estimate Shapley values, which are other numbers.
 
 The reference has an error of its own, known from its two halves; it is taken out of the errors of the designs, which would otherwise level off at it. A factor says how many bernoulli samples have
@@ -43,6 +43,7 @@ MEASURED = {BASELINE: ("bernoulli", 0.5), "paired": ("paired", 0.5), "balanced":
 EVALUATIONS = (128, 192, 256, 330, 512, 768, 1000, 1448, 2048)
 AIM = (1000, 330)
 """The error of so many bernoulli samples with so many evaluations."""
+SIZE = 128
 REFERENCE_SEED = 1_000_000
 KERNEL_WIDTH = 0.25
 PENALTY = 1.0
@@ -94,7 +95,7 @@ class Bench:
     def photographs(self) -> tuple[Artifact, Artifact]:
         """Return segments of photographs, and the network with its ImageNet classes."""
         weights, labels = self.data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5", self.data / "weights" / "imagenet_labels.txt"
-        model = self.run("import-model", weights, "--backbone", "mobilenetv2", "--classes", f"@{labels}", "--scaling=-1..1")
+        model = self.run("import-model", weights, "--backbone", "mobilenetv2", "--classes", f"@{labels}", "--scaling=-1..1", "--size", SIZE)
         folder = self.cache / "photographs"
         folder.mkdir(parents=True, exist_ok=True)
         china, flower = sklearn.datasets.load_sample_images().images
@@ -107,12 +108,12 @@ class Bench:
             "flower": flower,
         }.items():
             skimage.io.imsave(folder / f"{name}.png", image, check_contrast=False)
-        dataset = self.run("preprocess", folder, "--size", 224)
+        dataset = self.run("preprocess", folder, "--size", SIZE)
         return self.run("segment", dataset.id, "--method", "slic", "--first", self.options.pictures), model
 
     def xrays(self) -> tuple[Artifact, Artifact]:
         """Return segments of X-rays, as many of each class, and a network fine-tuned on others."""
-        dataset = self.run("preprocess", self.data / "xray", "--size", 128, "--group-pattern", "kermany")
+        dataset = self.run("preprocess", self.data / "xray", "--size", SIZE, "--group-pattern", "kermany")
         weights = self.data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
         model = self.run("finetune", dataset.id, "--backbone", "mobilenetv2", "--weights", weights, "--epochs", 20)
         ids, labels, split = dataset.texts("id"), dataset.read("labels"), dataset.read("split")

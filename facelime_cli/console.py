@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console as RichConsole
 
+SIZE_STEP = 1024
 PLAIN_SECONDS = 30.0
 """How often a progress line is written where there is no terminal (a scheduler's log file)."""
 PLAIN_COLUMNS = 240
@@ -192,3 +193,18 @@ def duration(seconds: float) -> str:
     if whole < 3600:  # noqa: PLR2004 - seconds in an hour
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes as people read it.
+
+    Examples
+    --------
+    >>> size_text(900), size_text(5_000_000)
+    ('900 B', '4.8 MiB')
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if size < SIZE_STEP:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= SIZE_STEP
+    return f"{size:.1f} GiB"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.errors import NotFoundError
+from facelime_cli.names import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -209,8 +210,6 @@ class Explained:
 
     def row(self, name: str) -> int:
         """Return the place of a picture by its id, or by the id's last part where that is enough."""
-        from facelime_cli.stages.segment import row_of
-
         return row_of(name, self.ids)
 
     def told(self, row: int, c: int) -> dict[str, Any]:

@@ -6,10 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import digests
-from facelime_cli.console import Answer, Table, duration
+from facelime_cli.console import Answer, Table, duration, size_text
 from facelime_cli.evaluations import listed
 from facelime_cli.reuse import Donors
-from facelime_cli.stages.status import size_text
 from facelime_cli.store import shard_of, unit_pictures
 
 if TYPE_CHECKING:

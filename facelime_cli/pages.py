@@ -7,6 +7,9 @@ from functools import cache
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.names import listing
+from facelime_cli.stage import STAGES, hints
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -61,11 +64,7 @@ def command(artifact: Artifact) -> str:
 
     from typer.models import ArgumentInfo
 
-    from facelime_cli.stage import Stage, hints
-    from facelime_cli.stages import COMMANDS
-    from facelime_cli.stages.segment import listing
-
-    stage = next((each for each in COMMANDS if isinstance(each, Stage) and each.name == artifact.layout["stage"]), None)
+    stage = STAGES.get(artifact.layout["stage"])
     if stage is None:
         return f"facelime {artifact.layout['stage']}"
     words, annotations = ["facelime", stage.name], hints(stage.params)

@@ -118,6 +118,14 @@ class Stage:
     forecast: Callable[[Any, Context], Answer] | None = None
     answer: Callable[[Result], Answer] = lambda result: Answer(result.json(), [result.artifact.id])
 
+    def __post_init__(self) -> None:
+        """Make the stage known by its name."""
+        STAGES[self.name] = self
+
+
+STAGES: dict[str, Stage] = {}
+"""Every stage there is, by its name: what an artifact's manifest says that made it."""
+
 
 @dataclass(frozen=True)
 class Result:

@@ -16,8 +16,8 @@ from facelime_cli import pages
 from facelime_cli.console import Answer, Table
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.files import write_csv, write_whole
+from facelime_cli.names import class_index
 from facelime_cli.stage import Execution, Plan, Stage, execute
-from facelime_cli.stages.render import class_index
 from facelime_cli.store import Layout, lineage
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.names import class_index
 from facelime_cli.stage import Execution, Input, Plan, Stage
 from facelime_cli.stages import fit_surrogate
 from facelime_cli.stages.perturb import carried
-from facelime_cli.stages.render import class_index
 from facelime_cli.store import ArraySpec, Layout
 
 if TYPE_CHECKING:

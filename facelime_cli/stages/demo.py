@@ -15,9 +15,10 @@ from typer import Option
 
 from facelime_cli.console import Answer
 from facelime_cli.errors import FacelimeError
+from facelime_cli.names import listing
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Command, Context, execute
-from facelime_cli.stages import explain, finetune, preprocess, segment
+from facelime_cli.stages import explain, finetune, preprocess
 
 if TYPE_CHECKING:
     from facelime_cli.store import Artifact
@@ -54,7 +55,7 @@ def run(params: Params, context: Context) -> Answer:
     model = execute(finetune.STAGE, finetune.Params(dataset=_reference(dataset), backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE), replace(context, name="demo-cnn")).artifact
     console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {SAMPLES} samples each")
     chosen = _choose(dataset)
-    result = explain.explain(explain.Params(source=_reference(dataset), model=_reference(model), segments=SEGMENTS, images=segment.listing(chosen), samples=SAMPLES), context)
+    result = explain.explain(explain.Params(source=_reference(dataset), model=_reference(model), segments=SEGMENTS, images=listing(chosen), samples=SAMPLES), context)
     return _answer(result.json(), result.artifact, model)
 
 

@@ -16,11 +16,11 @@ from facelime_cli import digests, pages
 from facelime_cli.console import Answer, Table
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.files import write_csv, write_whole
+from facelime_cli.names import listing
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
 from facelime_cli.stages.finetune import checked_fold, reader, split_of
 from facelime_cli.stages.predict import check_size
-from facelime_cli.stages.segment import listing
 from facelime_cli.store import ArraySpec, Layout
 
 if TYPE_CHECKING:

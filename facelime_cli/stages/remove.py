@@ -8,10 +8,10 @@ from typing import Annotated
 
 from typer import Argument, Option, confirm
 
-from facelime_cli.console import Answer
+from facelime_cli.console import Answer, size_text
 from facelime_cli.errors import FacelimeError
 from facelime_cli.stage import Command, Context, Input
-from facelime_cli.stages.status import describe, size_text
+from facelime_cli.stages.status import describe
 from facelime_cli.store import KINDS
 
 

@@ -16,6 +16,7 @@ from typer import Argument, Option
 from facelime_cli import pages, presets
 from facelime_cli.errors import CommandLineError, NotFoundError
 from facelime_cli.files import write_csv, write_whole
+from facelime_cli.names import class_index
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
 from facelime_cli.stages.perturb import carried
 from facelime_cli.store import Layout
@@ -146,19 +147,6 @@ def _formats(params: Params) -> list[str]:
     if params.style != STYLES[0] and not asked:
         raise CommandLineError(f"--style {params.style} is about figures; ask for them with --figures png.")
     return [each for each in FORMATS if each in asked]
-
-
-def class_index(text: str, names: list[str]) -> int:
-    """Return the class that a name or a number means."""
-    word = text.strip()
-    found = [index for index, name in enumerate(names) if name == word]
-    if len(found) == 1:
-        return found[0]
-    if word.isdecimal() and int(word) < len(names) and not found:
-        return int(word)
-    if found:
-        raise NotFoundError(f"{len(found)} classes are called {word!r}; use their numbers, {', '.join(map(str, found))}.")
-    raise NotFoundError(f"there is no class {word!r}; the classes are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}.")  # noqa: PLR2004 - as many as fit a line
 
 
 class _Report:

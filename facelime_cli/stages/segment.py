@@ -6,8 +6,6 @@ any other of them for a number. Named zones of a face or of the lungs can be kep
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +16,14 @@ from typer import Argument, Option
 from facelime_cli import digests, presets
 from facelime_cli.core.formats import LABEL_SUFFIXES
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.names import listed, row_of
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
 from facelime_cli.store import ArraySpec, Layout
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -242,34 +241,6 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
             raise FacelimeError(f"{gone[0]} is not in the {params.split or ''} part; leave --split out.")
         rows = sorted(set(wanted))
     return rows[: params.first]
-
-
-def listed(text: str) -> list[str]:
-    """Return the names in a list with commas between them; a name that holds one stands in double quotes.
-
-    Examples
-    --------
-    >>> listed('a, "b, c",d')
-    ['a', 'b, c', 'd']
-    """
-    return next(csv.reader([text], skipinitialspace=True), [])
-
-
-def listing(names: Iterable[str]) -> str:
-    """Return names as `listed` reads them."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="").writerow(names)
-    return stream.getvalue()
-
-
-def row_of(name: str, ids: list[str]) -> int:
-    """Return the place of a picture among ids, by its id or by the id's last part where that is enough."""
-    found = [row for row, each in enumerate(ids) if each == name] or [row for row, each in enumerate(ids) if each.rpartition("/")[2] == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise NotFoundError(f"{name} could be {', '.join(ids[row] for row in found[:5])}; give the whole id.")
-    raise NotFoundError(f"there is no picture {name!r} here; an id looks like {ids[0]!r}.")
 
 
 def _label_files(folder: Path, ids: Sequence[str]) -> dict[str, Path]:

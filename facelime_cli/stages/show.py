@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.console import Answer, Drawing, Table
+from facelime_cli.console import Answer, Drawing, Table, size_text
 from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.names import class_index, listed, row_of
 from facelime_cli.pages import signed
 from facelime_cli.stage import Choice, Command, Context, Input
-from facelime_cli.stages.status import describe, size_text
+from facelime_cli.stages.status import describe
 from facelime_cli.store import KINDS
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ def run(params: Params, context: Context) -> Answer:
 def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
     """Draw an artifact into a file."""
     from facelime_cli import looks
-    from facelime_cli.stages.segment import listed, row_of
 
     _ = artifact.manifest
     if file.suffix.lower() != ".png":
@@ -90,8 +90,6 @@ def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
 def _explanations(artifact: Artifact, params: Params) -> Answer:
     """Give explanations in one of the formats."""
     from facelime_cli.explained import Explained
-    from facelime_cli.stages.render import class_index
-    from facelime_cli.stages.segment import listed
 
     _ = artifact.manifest
     surrogates = artifact.input("surrogates") if artifact.kind == "reports" and artifact.layout["stage"] == "render" else artifact

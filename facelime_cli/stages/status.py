@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.console import Answer, Table
+from facelime_cli.console import Answer, Table, size_text
 from facelime_cli.errors import BrokenError
 from facelime_cli.stage import Command, Context
 
 if TYPE_CHECKING:
     from facelime_cli.store import Artifact
-
-SIZE_STEP = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,21 +36,6 @@ def describe(artifact: Artifact) -> dict[str, Any]:
         return known | {"complete": complete, "state": "complete" if complete else artifact.progress, "stage": artifact.layout["stage"], "pictures": artifact.n, "begun": artifact.layout["begun"]}
     except BrokenError as why:
         return known | {"complete": False, "state": f"broken: {why}", "stage": "", "pictures": 0, "begun": ""}
-
-
-def size_text(size: float) -> str:
-    """Return a number of bytes as people read it.
-
-    Examples
-    --------
-    >>> size_text(900), size_text(5_000_000)
-    ('900 B', '4.8 MiB')
-    """
-    for unit in ("B", "KiB", "MiB"):
-        if size < SIZE_STEP:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= SIZE_STEP
-    return f"{size:.1f} GiB"
 
 
 COMMAND = Command("status", Params, run, __doc__ or "")

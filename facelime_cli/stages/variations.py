@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import FacelimeError
+from facelime_cli.names import listing
 from facelime_cli.stage import execute, inputs_of
 from facelime_cli.stages import fit_surrogate, perturb, predict, segment
 
@@ -25,7 +26,7 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
     segments, masks, predictions, model = (first.input(kind) for kind in ("segments", "masks", "predictions", "models"))
     made = segments
     if changes.get("segment"):
-        params = segment.Params(dataset=_reference(segments.input("datasets")), images=segment.listing(segments.texts("id")), **changes["segment"])
+        params = segment.Params(dataset=_reference(segments.input("datasets")), images=listing(segments.texts("id")), **changes["segment"])
         made = execute(segment.STAGE, params, unnamed).artifact
     made = execute(perturb.STAGE, perturb.Params(segmentation=_reference(made), **_parameters(perturb.STAGE, masks, changes.get("perturb", {}))), unnamed).artifact
     how = {name: predictions.parameters[name] for name in ("runtime", "precision", "resize")}

@@ -1,0 +1,53 @@
+"""What users name on the command line: lists with commas between their words, pictures of a dataset, classes of a model."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from facelime_cli.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def listed(text: str) -> list[str]:
+    """Return the names in a list with commas between them; a name that holds one stands in double quotes.
+
+    Examples
+    --------
+    >>> listed('a, "b, c",d')
+    ['a', 'b, c', 'd']
+    """
+    return next(csv.reader([text], skipinitialspace=True), [])
+
+
+def listing(names: Iterable[str]) -> str:
+    """Return names as `listed` reads them."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="").writerow(names)
+    return stream.getvalue()
+
+
+def row_of(name: str, ids: list[str]) -> int:
+    """Return the place of a picture among ids, by its id or by the id's last part where that is enough."""
+    found = [row for row, each in enumerate(ids) if each == name] or [row for row, each in enumerate(ids) if each.rpartition("/")[2] == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NotFoundError(f"{name} could be {', '.join(ids[row] for row in found[:5])}; give the whole id.")
+    raise NotFoundError(f"there is no picture {name!r} here; an id looks like {ids[0]!r}.")
+
+
+def class_index(text: str, names: list[str]) -> int:
+    """Return the class that a name or a number means."""
+    word = text.strip()
+    found = [index for index, name in enumerate(names) if name == word]
+    if len(found) == 1:
+        return found[0]
+    if word.isdecimal() and int(word) < len(names) and not found:
+        return int(word)
+    if found:
+        raise NotFoundError(f"{len(found)} classes are called {word!r}; use their numbers, {', '.join(map(str, found))}.")
+    raise NotFoundError(f"there is no class {word!r}; the classes are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}.")  # noqa: PLR2004 - as many as fit a line
