@@ -96,6 +96,16 @@ class Run:
         loaded: Classifier = self.device.wait(self.device.submit(runtimes.load, self.model, self.how))
         return loaded
 
+    @property
+    def reference(self) -> How:
+        """What a runtime and precision are compared with."""
+        return replace(runtimes.usual(self.model), resize_from=self.how.resize_from)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether there is nothing to compare."""
+        return self.how == self.reference
+
     def batch_size(self, wanted: int | str) -> int:
         """Return a batch size as a number; kept in the layout, so that every later process and shard uses the same."""
         if isinstance(wanted, int):
@@ -172,9 +182,9 @@ class Run:
         """Return the largest difference of a probability from the reference on a few composed pictures of this run, or raise when it is too large; None for the reference itself."""
         import numpy as np
 
-        reference = replace(runtimes.usual(self.model), resize_from=self.how.resize_from)
-        if self.how == reference:
+        if self.is_reference:
             return None
+        reference = self.reference
         rows = np.unique(np.linspace(0, its.total - 1, COMPARED).astype(np.int64))
         wanted = self.device.wait(self.device.submit(_reference_answers, self.model, reference, its, rows, host))
         self.__dict__.pop("classifier", None)  # what the reference set on the device, TF32 off, is not what this one wants

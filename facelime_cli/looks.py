@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli import runtimes
 from facelime_cli.core import charts, curves, looks
 from facelime_cli.core.masks import unpack
 from facelime_cli.errors import FacelimeError, NotFoundError
@@ -52,6 +53,7 @@ def _model(model: Artifact, row: int) -> Figure:
     del row
     if history := model.facts.get("history"):
         return curves.history(history)
+    runtimes.check_layers(model)
     with zipfile.ZipFile(model.file("model.keras")) as file:
         layers = [*_layers(json.loads(file.read("config.json")), "")]
     return looks.listing(layers, f"{model.kind}/{model.id}: {len(layers)} layers")

@@ -103,6 +103,20 @@ def load(model: Artifact, how: How) -> Classifier:
     return RUNTIMES[how.runtime].load(model, how)
 
 
+def check_layers(model: Artifact) -> None:
+    """Raise when a model shows nobody its layers."""
+    if format_of(model) != KERAS:
+        raise FacelimeError(
+            f"models/{model.id} is {NAMES_OF_FORMATS[format_of(model)]}, whose layers cannot be looked into; only Keras networks show theirs, explain this one with LIME or `facelime occlusion`."
+        )
+
+
+def layered(model: Artifact) -> Any:
+    """Return a model's Keras network, for what looks into its layers."""
+    check_layers(model)
+    return _network(model, How("keras", "float32"))
+
+
 # The runtimes
 
 

@@ -102,6 +102,13 @@ class TestFunction:
         red = pictures.artifact("preprocess", tmp_path / "twenty", "--size", SIZE, "--split", "0:0:100").read("images")[:, :, : SIZE // 2, 0].mean(axis=(1, 2)) / 255
         assert np.abs(found.read("probabilities")[:, 1] - red[found.read("row")]).max() < 1e-5
 
+    def test_is_occluded_but_shows_no_layers(self, pictures, write_module):
+        pictures.json(*self.words(write_module("opaque"), "--name", "opaque"))
+        found = pictures.artifact("occlusion", "parts", "--model", "opaque", "--fill", "black")
+        assert np.nanmax(np.abs(found.read("coefficients")[0, 0] + found.read("coefficients")[0, 1])) < 1e-6
+        assert "whose layers cannot be looked into" in pictures.fails("gradcam", "parts", "--model", "opaque")
+        assert "whose layers cannot be looked into" in pictures.fails("show", "models/opaque", "--png", "opaque.png")
+
     def test_the_manifest_says_what_is_not_covered(self, pictures, write_module):
         model = pictures.artifact(*self.words(write_module("covered"), "--model-version", "2"))
         assert "covered imports" in model.facts["not_covered"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli import runtimes
 from facelime_cli.console import Answer, Table
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.stage import Command, Context, Input
@@ -41,14 +42,14 @@ class Params:
 
 def run(params: Params, context: Context) -> Answer:
     """List the layers, or draw their maps."""
-    from facelime_cli import gradients, network
+    from facelime_cli import gradients
 
     model = context.store.resolve(params.model, ("models",))
     _ = model.manifest
     if params.layers is not None and params.to.exists() and (not params.to.is_dir() or any(params.to.iterdir())):
         raise FacelimeError(f"{params.to} is there already; name a folder that is new or empty with --to.")
     picture = _picture(params.image, int(model.facts["size"]))
-    net = network.load(model.file("model.keras"))
+    net = runtimes.layered(model)
     every = [(name, type(layer).__name__, gradients.shape_of(layer)) for name, layer in gradients.layers_of(net)]
     table = Table(("layer", "kind", "shape"), [(name, kind, "×".join(map(str, shape))) for name, kind, shape in every], f"{len(every)} layers")
     listed = [{"layer": name, "kind": kind, "shape": list(shape)} for name, kind, shape in every]

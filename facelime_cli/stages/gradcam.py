@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli import runtimes
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, execute
@@ -61,9 +62,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     check_size(model, segments.input("datasets"))
 
     def prepare() -> Layout:
-        from facelime_cli import gradients, network
+        from facelime_cli import gradients
 
-        net = network.load(model.file("model.keras"))
+        net = runtimes.layered(model)
         layer = params.layer or gradients.last_maps(net)
         size = int(model.facts["size"])
         shape = next(gradients.activations(net, _black(size), [layer]))[1].shape
@@ -74,9 +75,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return Layout(segments.n, {**explanation_arrays(segments, model, "share"), **arrays}, carried(segments), words)
 
     def work(artifact: Artifact, units: Pending) -> None:
-        from facelime_cli import network
-
-        net = network.load(model.file("model.keras"))
+        net = runtimes.layered(model)
         with context.console.progress("gradcam", units.pictures) as advance:
             for unit in units:
                 unit.finish(_explained(net, artifact, segments, unit.rows, (params.variant, params.batch_size), advance))

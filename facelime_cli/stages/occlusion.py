@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli import runtimes
 from facelime_cli.errors import CommandLineError
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Context, Execution, Input, Plan, Stage, execute
@@ -61,9 +62,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return Layout(masks.n, explanation_arrays(segments, model, "probability"), carried(masks), words)
 
     def work(artifact: Artifact, units: Pending) -> None:
-        from facelime_cli import network
-
-        call = network.compiled(network.load(model.file("model.keras")))
+        call = runtimes.load(model, runtimes.usual(model)).composed
         with context.console.progress("occlusion", units.pictures) as advance:
             for unit in units:
                 unit.finish(_explained(call, artifact, masks, unit.rows, params.batch_size, advance))

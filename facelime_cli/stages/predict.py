@@ -206,6 +206,8 @@ class _Predictor:
             if first is None:
                 return
             ahead = {first.index: self._read(first.index)}
+            if self._with.is_reference:
+                _ = self._with.classifier  # loaded while the first unit is read
             its, host = self.device.wait(ahead[first.index])
             self._difference = self._with.difference(its, host, self.batch)
             _ = self._with.classifier
