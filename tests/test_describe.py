@@ -360,7 +360,7 @@ class TestPage:
         report = described.report
         page = page_of(report)
         assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?\s*(https?:)?//""", page)
-        links = [link for link in re.findall(r'(?:src|href)="([^"]+)"', page) if not link.startswith("#")]
+        links = [link for link in re.findall(r'(?:src|href)="([^"]+)"', page) if not link.startswith(("#", "data:"))]
         assert len(links) == 16
         for link in links:
             assert (report.path / link).is_file()

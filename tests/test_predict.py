@@ -164,12 +164,15 @@ def test_a_shard_does_its_part_and_says_so(many):
 def test_a_time_budget_stops_with_75_and_the_same_command_goes_on(many, start):
     many.json("perturb", "parts", "--samples", 4000, "--seed", 4, "--name", "budget")
     words = ["predict", "budget", "--model", "small", "--batch-size", 16]
-    done = start(*words, "--time-budget", "12s", store=many.store)
-    assert (done.returncode, done.stdout) == (75, ""), done.stderr
-    assert "the same command goes on" in done.stderr
-    artifact = predictions(many, "budget-small")
-    kept = sum(len(np.load(path)) for path in (artifact.path / "begun").glob("*/0*.npy"))
-    assert kept > 0 or artifact.done()
+    for budget in ("12s", "25s", "50s"):  # the first may be over before a slow machine has loaded the network
+        done = start(*words, "--time-budget", budget, store=many.store)
+        assert (done.returncode, done.stdout) == (75, ""), done.stderr
+        assert "the same command goes on" in done.stderr
+        artifact = predictions(many, "budget-small")
+        kept = sum(len(np.load(path)) for path in (artifact.path / "begun").glob("*/0*.npy"))
+        if kept or artifact.done():
+            return
+    pytest.fail("nothing was kept")
 
 
 @pytest.fixture(scope="module")
