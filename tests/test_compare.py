@@ -1,6 +1,7 @@
 """Comparing explanations: by hand on small ones, and through the commands that repeat a run."""
 
 import csv
+import itertools
 
 import numpy as np
 import pytest
@@ -104,8 +105,8 @@ class TestStored:
 class TestSensitivity:
     def test_other_segments_and_fills(self, chain):
         run = chain.facelime
-        report = run.artifact("sensitivity", chain["fit-surrogate"].id, "--methods", "slic,quickshift", "--fills", "mean,black", "--top", 3)
-        assert report.facts["compared"] == [f"method {method}, fill {fill}" for method, fill in (("slic", "mean"), ("slic", "black"), ("quickshift", "mean"), ("quickshift", "black"))]
+        report = run.artifact("sensitivity", chain["fit-surrogate"].id, "--methods", "slic,quickshift", "--fills", "nearest-unlike,black", "--top", 3)
+        assert report.facts["compared"] == [f"method {method}, fill {fill}" for method, fill in itertools.product(("slic", "quickshift"), ("nearest-unlike", "black"))]
         assert len(report.facts["compared"]) == 4
         assert (report.path / "segments.csv").read_text().count("\n") == 1
         assert 0 <= report.facts["mean"]["jaccard"] <= 1

@@ -101,7 +101,7 @@ def test_fewer_samples_cost_nothing(run, segments):
 
 
 def test_any_equal_mask_counts_not_only_a_prefix(run, segments):
-    masks, _ = predicted(run, segments, "--samples", MANY)
+    masks, _ = predicted(run, segments, "--samples", MANY, "--design", "bernoulli", "--probability", 0.5)
     words = (segments, "--samples", MANY, "--design", "paired")
     pairs, found = predicted(run, *words)
     shared = sum(len({each.tobytes() for each in a} & {each.tobytes() for each in b}) for a, b in zip(masks.read("masks"), pairs.read("masks"), strict=True))
@@ -110,7 +110,7 @@ def test_any_equal_mask_counts_not_only_a_prefix(run, segments):
 
 
 def test_several_donors_add_up(run, segments):
-    predicted(run, segments, "--samples", MANY)
+    predicted(run, segments, "--samples", MANY, "--design", "bernoulli", "--probability", 0.5)
     predicted(run, segments, "--samples", MANY, "--design", "balanced")
     masks, found = predicted(run, segments, "--samples", 2 * MANY, "--design", "paired")
     alone = sum(different(masks))
