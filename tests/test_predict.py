@@ -106,6 +106,7 @@ def begun_or_over(process, commits):
     return process.poll() is not None or kept_files(commits)
 
 
+@pytest.mark.long  # a minute
 def test_kills_at_random_moments_change_no_bit_and_repeat_little(many, command):
     words = ["predict", "killed", "--model", "small", "--batch-size", 16]
     many.json("perturb", "parts", "--samples", 1500, "--seed", 1, "--name", "killed")
