@@ -102,7 +102,7 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], weight
     repeat = _topk_repeat(fit, found, distinct(found.interval, method.top), spread >= STILL_PROBABILITY)
     local = fit.predict(np.ones((1, masks.shape[1])))[0]
     limit, linear_limit = _limits(fit, sample)
-    effective = _effective(weights)
+    effective = intervals.effective(weights)
     figures = {
         "spread": spread,
         "r2": r2,
@@ -121,10 +121,6 @@ def _complete(masks: NDArray[np.bool_]) -> bool:
     """Whether each mask that a picture can have is there once."""
     n_samples, n_segments = masks.shape
     return n_samples.bit_length() == n_segments + 1 and bool(n_samples == intervals.numbered(np.packbits(masks, axis=1)).max() + 1 == 1 << n_segments)
-
-
-def _effective(weights: Floats) -> float:
-    return float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
 
 
 def _cross_fitted(sample: Sample, fitter: Fitter, folds: NDArray[np.int64]) -> Floats:
@@ -162,14 +158,14 @@ def _limits(fit: Fit, sample: Sample) -> tuple[Floats, Floats]:
         return limit, limit
     kept = (fit.coefficients != 0).sum(axis=0)
     reference = ridge(sample.masks, sample.probabilities, sample.weights, alpha=REFERENCE_PENALTY)
-    return _adjusted_r2(fit, sample, 1 - (kept + 1) / _effective(sample.weights)), _limits(reference, sample)[1]
+    return _adjusted_r2(fit, sample, 1 - (kept + 1) / intervals.effective(sample.weights)), _limits(reference, sample)[1]
 
 
 def _adjusted_r2(fit: Fit, sample: Sample, freedom: Floats) -> Floats:
     """Return the adjusted R² (Ezekiel 1930): what the fit leaves over, corrected for the freedom that it used. NaN where no freedom is left to tell."""
     if np.min(freedom) < LEAST_FREEDOM:
         return np.full(sample.probabilities.shape[1], np.nan)
-    effective = _effective(sample.weights)
+    effective = intervals.effective(sample.weights)
     left_over = _mean((sample.probabilities - fit.predict(sample.masks)) ** 2, sample) / freedom
     variance = _variance(sample) * effective / (effective - 1)
     return np.where(variance > 0, 1 - left_over / np.where(variance > 0, variance, 1.0), 0.0)

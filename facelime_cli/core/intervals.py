@@ -60,6 +60,11 @@ class Sample:
     units: Units
 
 
+def effective(weights: Floats) -> float:
+    """Return how many samples of equal weight tell as much: (Σw)² / Σw² (Kish 1965), 0 where none has a weight."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
+
+
 def units_of(masks: NDArray[np.bool_], blocks: NDArray[np.int32]) -> Units:
     """Return the unit of each row: a mask and its complement in the same block are one, all other rows are independent.
 
@@ -117,8 +122,7 @@ def _robust(fit: Fit, sample: Sample, key: int) -> Uncertainty:
     covariance, n_units = _sandwich(fit, sample)
     error = _errors(covariance)
     freedom = n_units - len(error) - 1
-    counting = sample.weights.sum() ** 2 / max((sample.weights**2).sum(), np.finfo(np.float64).tiny)
-    if min(freedom, counting - len(error) - 1) < 1:
+    if min(freedom, effective(sample.weights) - len(error) - 1) < 1:
         return unknown(fit)
     half = stdtrit(freedom, 1 - TAIL) * error
     return Uncertainty(_about(fit, fit.target - half, fit.target + half), stdtr(freedom, _ratio(fit.target, error)), _draws(fit, covariance, key))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 CELLS = 16
 """Pictures are compared as so many by so many mean colours: pose, light and background, no detail."""
+FEATURES = 3 * CELLS**2
 AT_ONCE = 256
 """Pictures whose distances to all others are held at a time."""
 
@@ -45,7 +46,7 @@ def nearest_unlike(thumbs: NDArray[np.int64], classes: NDArray[np.int16], groups
     """Return for each of some pictures the most similar one of another class and another group.
 
     The nearest unlike neighbour (Dasarathy, Journal of Pattern Recognition 28, 1995), here by the squared distance of thumbnails, as the distractor that regions are taken from
-    (Goyal et al., «Counterfactual visual explanations», ICML 2019). Whole numbers: the same on every machine.
+    (Goyal et al., «Counterfactual visual explanations», ICML 2019). Whole numbers, far below what float64 holds exactly: the same on every machine.
 
     Parameters
     ----------
@@ -73,11 +74,12 @@ def nearest_unlike(thumbs: NDArray[np.int64], classes: NDArray[np.int16], groups
     """
     found = np.full(len(rows), -1)
     known = pool[classes[pool] >= 0]
-    lengths = (thumbs[known] ** 2).sum(axis=1)
+    exact = thumbs.astype(np.float64)
+    lengths = (exact[known] ** 2).sum(axis=1)
     for first in range(0, len(rows) if len(known) else 0, AT_ONCE):
         some = rows[first : first + AT_ONCE]
-        distances = lengths - 2 * (thumbs[some] @ thumbs[known].T)
+        distances = lengths - 2 * (exact[some] @ exact[known].T)
         unlike = (classes[some] >= 0)[:, None] & (classes[some][:, None] != classes[known]) & (groups[some][:, None] != groups[known])
-        nearest = np.where(unlike, distances, np.iinfo(np.int64).max).argmin(axis=1)
+        nearest = np.where(unlike, distances, np.inf).argmin(axis=1)
         found[first : first + AT_ONCE] = np.where(unlike.any(axis=1), known[nearest], -1)
     return found

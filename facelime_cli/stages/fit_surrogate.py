@@ -137,16 +137,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def prepare() -> Layout:
         n, _, n_classes = predictions.layout["arrays"]["probabilities"]["shape"]
-        widest = int(segments.read("n_segments").max())
-        per_class = ("picture", "class")
-        arrays = {
-            "coefficients": ArraySpec("float64", (n, n_classes, widest), (*per_class, "segment"), NAN, "probability"),
-            "interval": ArraySpec("float64", (n, n_classes, widest, 2), (*per_class, "segment", "bound"), NAN, "probability"),
-            "p_sign": ArraySpec("float64", (n, n_classes, widest), (*per_class, "segment"), NAN, "probability"),
-            **{name: ArraySpec("float64", (n, n_classes), per_class, NAN, unit) for name, unit in SCALARS.items()},
-            "verdict": ArraySpec("string", (n, n_classes), per_class, ""),
-        }
-        return Layout(n, arrays, carried(predictions), {"classes": predictions.facts["classes"]})
+        return Layout(n, explanation_arrays(segments, n_classes, "probability", SCALARS), carried(predictions), {"classes": predictions.facts["classes"]})
 
     def work(artifact: Artifact, units: Pending) -> None:
         slow = chosen.surrogate in SLOW or params.intervals == "bootstrap"
@@ -161,6 +152,19 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     parameters = {"surrogate": chosen.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top} | ({"part": params.part} if params.part else {})
     return Plan(parameters, f"{predictions.name}-{chosen.surrogate}", prepare, work, inputs)
+
+
+def explanation_arrays(segments: Artifact, n_classes: int, unit: str, scalars: Mapping[str, str]) -> dict[str, ArraySpec]:
+    """Return the arrays that every explanation has, of whatever method: `unit` is that of a coefficient, `scalars` are the units of the figures of fidelity."""
+    widest, shape = int(segments.read("n_segments").max()), (segments.n, n_classes)
+    per_class = ("picture", "class")
+    return {
+        "coefficients": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, unit),
+        "interval": ArraySpec("float64", (*shape, widest, 2), (*per_class, "segment", "bound"), NAN, unit),
+        "p_sign": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, "probability"),
+        **{name: ArraySpec("float64", shape, per_class, NAN, its) for name, its in scalars.items()},
+        "verdict": ArraySpec("string", shape, per_class, ""),
+    }
 
 
 def settings_of(params: Any, design: str) -> dict[str, Any]:

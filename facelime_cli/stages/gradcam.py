@@ -15,7 +15,7 @@ from facelime_cli import runtimes
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.sources import PARTS
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, execute
-from facelime_cli.stages import segment
+from facelime_cli.stages import fit_surrogate, segment
 from facelime_cli.stages.perturb import carried
 from facelime_cli.stages.predict import check_size
 from facelime_cli.store import ArraySpec, Layout
@@ -34,25 +34,30 @@ VARIANTS = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "eigencam": "Eigen
 """The function of the same name is in `core.cams`."""
 MOST_CLASSES = 10
 """Each class takes a pass back through the network; with more classes, each picture's most probable ones are explained."""
-SCALARS = ("intercept", "local_prediction", "r2", "rmse", "effective_samples", "topk_repeat")
 NAN = float("nan")
 COARSE = "not checked against the model: a map of {} cells, drawn on the regions"
 NOWHERE = "nothing to explain: nowhere do the maps speak for this class"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params:
-    """Parameters of `gradcam`."""
+class Chosen:
+    """Parameters of every stage that explains without masks: which pictures, and which model."""
 
     source: Annotated[str, Argument(metavar="SOURCE", help="Dataset, segments or surrogates, or - to read them from standard input.", show_default=False), Input(READS)]
     model: Annotated[str | None, Option(metavar="MODEL", show_default=False, help="Model, from `finetune` or `import-model`. [default: that of the surrogates]"), Input(("models",))] = None
+    split: Annotated[str | None, Choice(PARTS), Option(help="Of a dataset, only the pictures of this part. [default: all]", show_default=False), Execution()] = None
+    images: Annotated[str | None, Option(metavar="ID,…", help="Of a dataset, only these pictures. [default: all]", show_default=False), Execution()] = None
+    first: Annotated[int | None, Option(min=1, metavar="N", help="Of a dataset, only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(Chosen):
+    """Parameters of `gradcam`."""
+
     layer: Annotated[str | None, Option(metavar="NAME", show_default=False, help="Layer whose maps are used; `activations` lists them. [default: what the last convolution hands on]")] = None
     variant: Annotated[str, Choice(tuple(VARIANTS)), Option(help="gradcam: mean gradients; gradcam++: rare places count more; eigencam: the maps' main component, without gradients or classes.")] = (
         "gradcam"
     )
-    split: Annotated[str | None, Choice(PARTS), Option(help="Of a dataset, only the pictures of this part. [default: all]", show_default=False), Execution()] = None
-    images: Annotated[str | None, Option(metavar="ID,…", help="Of a dataset, only these pictures. [default: all]", show_default=False), Execution()] = None
-    first: Annotated[int | None, Option(min=1, metavar="N", help="Of a dataset, only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
     batch_size: Annotated[int, Option(min=1, max=1024, help="Pictures per call."), Execution()] = 16
 
 
@@ -72,7 +77,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             raise FacelimeError(f"--layer {layer} answers {shape[1:]}, not maps of places; `facelime activations models/{model.id} PICTURE` lists the layers and their shapes.")
         arrays = {"maps": ArraySpec("float32", (segments.n, len(model.facts["classes"]), *shape[1:3]), ("picture", "class", "map_y", "map_x"), NAN)}
         words = {"method": VARIANTS[params.variant], "layer": layer, "classes": model.facts["classes"]}
-        return Layout(segments.n, {**explanation_arrays(segments, model, "share"), **arrays}, carried(segments), words)
+        return Layout(segments.n, {**unfitted_arrays(segments, model, "share"), **arrays}, carried(segments), words)
 
     def work(artifact: Artifact, units: Pending) -> None:
         net = runtimes.layered(model)
@@ -105,22 +110,15 @@ def model_of(inputs: Mapping[str, Artifact]) -> Artifact:
     raise NotFoundError(f"{source.kind}/{source.id} does not say which model to explain; name it with --model.")
 
 
-def explanation_arrays(segments: Artifact, model: Artifact, unit: str) -> dict[str, ArraySpec]:
-    """Return the arrays that every explanation has, of whatever method; fidelity stays NaN where nothing was fitted."""
-    n_classes, widest = len(model.facts["classes"]), int(segments.read("n_segments").max())
-    per_class, shape = ("picture", "class"), (segments.n, n_classes)
-    return {
-        "coefficients": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, unit),
-        "interval": ArraySpec("float64", (*shape, widest, 2), (*per_class, "segment", "bound"), NAN, unit),
-        "p_sign": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, "probability"),
-        **{name: ArraySpec("float64", shape, per_class, NAN) for name in SCALARS},
-        "verdict": ArraySpec("string", shape, per_class, ""),
-        "probabilities": ArraySpec("float32", shape, per_class, NAN, "probability"),
-    }
+def unfitted_arrays(segments: Artifact, model: Artifact, unit: str) -> dict[str, ArraySpec]:
+    """Return the arrays of an explanation to which nothing was fitted, so that its figures of fidelity stay NaN; the model's answers are beside them."""
+    n_classes = len(model.facts["classes"])
+    arrays = fit_surrogate.explanation_arrays(segments, n_classes, unit, dict.fromkeys(fit_surrogate.SCALARS, ""))
+    return {**arrays, "probabilities": ArraySpec("float32", (segments.n, n_classes), ("picture", "class"), NAN, "probability")}
 
 
 def empty_parts(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
-    """Return a unit's part of `explanation_arrays`, with nothing in it yet."""
+    """Return a unit's part of `unfitted_arrays`, with nothing in it yet."""
     import numpy as np
 
     found: dict[str, NDArray[Any]] = {}

@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Option
 
 from facelime_cli import runtimes
 from facelime_cli.errors import CommandLineError
-from facelime_cli.sources import PARTS
-from facelime_cli.stage import Choice, Context, Execution, Input, Plan, Stage, execute
+from facelime_cli.stage import Context, Execution, Plan, Stage, execute
 from facelime_cli.stages import perturb
-from facelime_cli.stages.gradcam import READS, empty_parts, explanation_arrays, model_of, segments_of
+from facelime_cli.stages.gradcam import Chosen, empty_parts, model_of, segments_of, unfitted_arrays
 from facelime_cli.stages.perturb import carried
 from facelime_cli.stages.predict import check_size
 from facelime_cli.store import Layout
@@ -35,19 +34,14 @@ READ_AS = "switching this region off alone lowers the model's probability of the
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(Chosen):
     """Parameters of `occlusion`."""
 
-    source: Annotated[str, Argument(metavar="SOURCE", help="Dataset, segments or surrogates, or - to read them from standard input.", show_default=False), Input(READS)]
-    model: Annotated[str | None, Option(metavar="MODEL", show_default=False, help="Model, from `finetune` or `import-model`. [default: that of the surrogates]"), Input(("models",))] = None
     fill: Annotated[
         str | None,
         Option(metavar=perturb.FILL_NAMES, show_default=False, help="What stands where a segment is switched off. [default: that of the surrogates, else perturb's own]"),
         Execution(),
     ] = None
-    split: Annotated[str | None, Choice(PARTS), Option(help="Of a dataset, only the pictures of this part. [default: all]", show_default=False), Execution()] = None
-    images: Annotated[str | None, Option(metavar="ID,…", help="Of a dataset, only these pictures. [default: all]", show_default=False), Execution()] = None
-    first: Annotated[int | None, Option(min=1, metavar="N", help="Of a dataset, only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
     batch_size: Annotated[int, Option(min=1, max=4096, help="Evaluations per call."), Execution()] = 32
 
 
@@ -59,7 +53,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def prepare() -> Layout:
         words = {"method": "Occlusion", "reads": READ_AS, "classes": model.facts["classes"]}
-        return Layout(masks.n, explanation_arrays(segments, model, "probability"), carried(masks), words)
+        return Layout(masks.n, unfitted_arrays(segments, model, "probability"), carried(masks), words)
 
     def work(artifact: Artifact, units: Pending) -> None:
         call = runtimes.load(model, runtimes.usual(model)).composed

@@ -123,10 +123,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         raise CommandLineError(f"--confidence {chosen.confidence} is about pictures that are stable already; name their surrogates with --after.")
 
     @cache
-    def unlike() -> NDArray[np.int32]:
-        return _unlike(segments, dataset, context)
-
-    @cache
     def picture() -> NDArray[np.uint8] | None:
         return _picture(file, size) if file else None
 
@@ -134,7 +130,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         import numpy as np
 
         picture()
-        rows = {"fill_row": (unlike(), ("picture",))} if fill == UNLIKE else {}
+        rows = {"fill_row": (_unlike(segments, dataset, context), ("picture",))} if fill == UNLIKE else {}
         used = _rows_in_use(chosen, segments, before)
         n_bytes = -(-int(segments.read("n_segments").max()) // BITS)
         arrays = {
@@ -219,20 +215,17 @@ def _unlike(segments: Artifact, dataset: Artifact, context: Context) -> NDArray[
     """Return for each segmented picture the row of the most similar one of another class: of the training part, or of all pictures when it has none."""
     import numpy as np
 
-    from facelime_cli.core.neighbours import nearest_unlike, thumbnails
+    from facelime_cli.core.neighbours import FEATURES, nearest_unlike, thumbnails
 
     rows = segments.read("row").astype(np.int64)
     pool = _pool(dataset)
     context.console.note(f"looking for the most similar picture of another class among {len(pool):,}")
     wanted = np.union1d(rows, pool)
-    thumbs: NDArray[np.int64] | None = None
+    thumbs = np.zeros((dataset.n, FEATURES), np.int64)
     for unit in range(dataset.n_units):
         some = np.intersect1d(wanted, np.arange(dataset.n)[dataset.rows(unit)])
         if len(some):
-            small = thumbnails(dataset.read("images", some.tolist()))
-            thumbs = np.zeros((dataset.n, small.shape[1]), np.int64) if thumbs is None else thumbs
-            thumbs[some] = small
-    assert thumbs is not None
+            thumbs[some] = thumbnails(dataset.read("images", some.tolist()))
     found = nearest_unlike(thumbs, dataset.read("labels"), _groups(dataset), rows, pool)
     if (found < 0).any():
         lost = segments.texts("id")[int(np.flatnonzero(found < 0)[0])]
