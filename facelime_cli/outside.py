@@ -183,7 +183,7 @@ def openvino_run(path: Path, precision: str) -> Run:
             compiled.clear()
             hints = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision], "INFERENCE_NUM_THREADS": machine.cores()}
             compiled[values.shape] = core.compile_model(network, "CPU", hints)
-        return compiled[values.shape](values)[0]
+        return compiled[values.shape](values, share_inputs=True)[0]
 
     return run
 

@@ -181,14 +181,20 @@ def _whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: 
     what = f"models/{model.id}"
     answer = outside.guarded(run, what) if format_of(model) == KERAS else outside.Around.read(model.facts).probabilities(run, what)
 
+    side = how.resize_from or size
+    room = np.empty((0, side, side, 3), np.float32)
+
     def forward(pictures: NDArray[Any]) -> NDArray[np.float32]:
-        values = pictures.astype(np.float32)
+        values = np.asarray(pictures, np.float32)
         return answer(compose.resized(values, size) if how.resize_from else values)
 
     def composed(packed: NDArray[np.uint8], index: NDArray[np.int32], pictures: NDArray[np.uint8], segments: NDArray[np.int32]) -> NDArray[np.float32]:
-        side = how.resize_from or size
+        nonlocal room
         try:
-            return forward(compose.compose(packed, index, pictures, segments).reshape(-1, side, side, 3))
+            if len(room) != len(packed):
+                room = np.empty((len(packed), *room.shape[1:]), np.float32)
+            compose.compose(packed, index, pictures, segments, room.reshape(len(room), -1, 3))
+            return forward(room)
         except MemoryError as why:
             raise network.DeviceMemoryError from why
 

@@ -58,7 +58,7 @@ def test_numpy_composes_exactly_the_formula(rng):
     fills, images = rng.integers(0, 256, (2, n, pixels, 3), dtype=np.uint8)
     segments = rng.integers(0, k, (n, pixels)).astype(np.int32)
     masks, index = rng.random((batch, k)) < 0.5, rng.integers(0, n, batch).astype(np.int32)
-    got = compose.compose(pack(masks, 2), index, np.stack([fills, images], 1), segments)
+    got = compose.compose(pack(masks, 2), index, np.stack([fills, images], 1), segments, np.empty((batch, pixels, 3), np.float32))
     for row in range(batch):
         kept = masks[row][segments[index[row]]][:, None]
         assert np.array_equal(got[row], np.where(kept, images[index[row]], fills[index[row]]))
