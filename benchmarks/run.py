@@ -146,6 +146,9 @@ def rates(backbone: str, options: argparse.Namespace, environments: Environments
         prepare(folder, backbone)
         for number in range(options.rounds):
             for name in names:
+                if number and any(name.startswith(each) for each in options.once):
+                    measured.said[name].append(None)
+                    continue
                 interpreter = environments.interpreter(name)
                 found = {"error": environments.failed[name]} if interpreter is None else with_peak(name, interpreter, folder, options.evaluations)
                 if "error" in found:
@@ -187,8 +190,6 @@ def tables(measured: Measured, options: argparse.Namespace) -> str:
         lines.append(f"| {name_of(name)} | {' | '.join(cells)} |")
     lines += ["", *own_time(measured, options.evaluations), ""]
     lines += [f"- {name_of(name)} could not be measured: {error}" for name, error in measured.errors.items()]
-    differences = {name: measured.median(name, "difference") for name in measured.said}
-    lines += [f"- {name_of(name)} differs from float32 Keras by {each:.1g} at most" for name, each in differences.items() if each is not None]
     return "\n".join([*lines, ""])
 
 
@@ -295,6 +296,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", nargs="+", default=["rates", "startup", "explain"], choices=["rates", "startup", "explain"])
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="contenders whose names begin so")
+    parser.add_argument("--once", nargs="+", default=[], metavar="NAME", help="contenders, as for --only, that run in the first round alone, to save time")
     parser.add_argument("--same-quality", type=int, default=1000, help="evaluations with which facelime's best design has the error of lime's --evaluations, from benchmarks/designs.py")
     parser.add_argument("--explain-pictures", nargs="+", type=int, default=[1, 100])
     parser.add_argument("--explain-samples", type=int, default=1000)
