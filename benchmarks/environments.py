@@ -32,7 +32,9 @@ PEERS = {
     "torch_bare": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
     # It asks for TensorFlow with CUDA, some 5 GB, on every Linux machine: here it gets what it needs to run.
     "xplique": Peer(
-        ("tensorflow==2.20.0", "tensorflow-probability[tf]<=0.25", "einops", "deprecated", "matplotlib", "opencv-python-headless", "scikit-image<=0.25.2", "scikit-learn"), pinned=False, alone=("xplique==2.0.2",)
+        ("tensorflow==2.20.0", "tensorflow-probability[tf]<=0.25", "einops", "deprecated", "matplotlib", "opencv-python-headless", "scikit-image<=0.25.2", "scikit-learn"),
+        pinned=False,
+        alone=("xplique==2.0.2",),
     ),
     "shap": Peer(("shap", *KERAS)),
 }

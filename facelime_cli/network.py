@@ -38,6 +38,10 @@ BOTH_SIDES_LAYER = "both_sides"
 FLOAT32_LAYERS = {"Rescaling", "Normalization", "Softmax", "Sigmoid"}
 """Layers that keep 32 bits in every precision: what makes the input, and the answer."""
 SIGNATURE = "serving_default"
+COMPILED = 2
+"""Raised when the compiled call changes, and with it the last bits of what it answers."""
+CONSTANT_WEIGHTS = 1 << 27
+"""Networks with more weights keep them as variables: a graph holds 2 GiB at most, and takes memory of its own for its constants."""
 PASSING_LAYERS = {"Reshape", "Flatten", "Dropout", "Identity"}
 """Layers that hand values on as they are."""
 
@@ -653,9 +657,19 @@ def on_device(array: NDArray[Any]) -> Any:
 def _compile_tensorflow(compose: Callable[..., Any], network: Any) -> Callable[..., NDArray[np.float32]]:
     import tensorflow as tf
 
+    k = keras()
     # XLA fuses the composition (2 ms a batch of 32 instead of 11); the network itself is faster without it on a processor.
     fused = tf.function(compose, autograph=False, jit_compile=True)
-    function = tf.function(lambda *arrays: network(fused(*arrays), training=False), autograph=False)
+    # Weights that are constants of the graph can be folded and laid out once: a tenth to a half more evaluations/s on a processor.
+    constant = not on_accelerator() and network.count_params() <= CONSTANT_WEIGHTS
+    values = [(each, np.asarray(each)) for each in network.variables] if constant else []
+
+    def answer(*arrays: Any) -> Any:
+        composed = fused(*arrays)
+        with k.StatelessScope(state_mapping=[(each, tf.constant(value)) for each, value in values]):
+            return network(composed, training=False)
+
+    function = tf.function(answer, autograph=False)
 
     def run(*arrays: Any) -> NDArray[np.float32]:
         with memory_errors_named():
@@ -706,7 +720,7 @@ _COMPILERS: dict[str, Callable[[Callable[..., Any], Any], Callable[..., NDArray[
 def engine() -> dict[str, Any]:
     """Return what decides the bits of an answer beside the network and the batch: the backend, the versions, the graphics cards and the processor."""
     backend = keras().backend.backend()
-    return {"backend": backend, "version": sys.modules[backend].__version__, "keras": keras().__version__, "cards": _CARDS[backend](), **machine.hardware()}
+    return {"backend": backend, "compiled": COMPILED, "version": sys.modules[backend].__version__, "keras": keras().__version__, "cards": _CARDS[backend](), **machine.hardware()}
 
 
 def _cards_of_tensorflow() -> list[str]:
