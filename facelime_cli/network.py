@@ -40,8 +40,8 @@ FLOAT32_LAYERS = {"Rescaling", "Normalization", "Softmax", "Sigmoid"}
 SIGNATURE = "serving_default"
 COMPILED = 2
 """Raised when the compiled call changes, and with it the last bits of what it answers."""
-CONSTANT_WEIGHTS = 1 << 27
-"""Networks with more weights keep them as variables: a graph holds 2 GiB at most, and takes memory of its own for its constants."""
+CONSTANT_WEIGHTS = 1 << 25
+"""Networks with more weights keep them as variables: as constants of a graph they take about 15 times their own memory while it is compiled, and half of that after."""
 PASSING_LAYERS = {"Reshape", "Flatten", "Dropout", "Identity"}
 """Layers that hand values on as they are."""
 
