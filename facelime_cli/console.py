@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,13 @@ SIZE_STEP = 1024
 PLAIN_SECONDS = 30.0
 """How often a progress line is written where there is no terminal (a scheduler's log file)."""
 PLAIN_COLUMNS = 240
+
+
+class Advance(Protocol):
+    """Counts what was done of a task; what came for free says nothing of its rate."""
+
+    def __call__(self, n: int, *, free: bool = False) -> None:
+        """Count."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +99,10 @@ class Console:
         self._line(f"error: {text}")
 
     @contextmanager
-    def progress(self, task: str, total: int, done: int = 0, unit: str = "pictures") -> Iterator[Callable[[int], None]]:
+    def progress(self, task: str, total: int, done: int = 0, unit: str = "pictures") -> Iterator[Advance]:
         """Show how far a long task is, with rate and time left; the callable counts what was done."""
         if self.quiet or total == 0:
-            yield lambda _: None
+            yield lambda *_, **__: None
         elif sys.stderr.isatty():
             yield from _bar(self._rich(), task, total, done, unit)
         else:
@@ -143,40 +150,58 @@ class Console:
         print(text.get(), end="", file=sys.stderr if stderr else sys.stdout)
 
 
-def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iterator[Callable[[int], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iterator[Advance]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    started, counted = time.monotonic(), 0
-    with Progress(*columns, console=rich) as progress:
-        bar = progress.add_task(task, total=total, completed=done, rate="")
+    clock = _Clock(total, done, unit)
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[left]}"), console=rich) as progress:
+        bar = progress.add_task(task, total=total, completed=done, rate="", left="")
 
-        def advance(n: int) -> None:
-            nonlocal counted
-            counted += n
-            progress.update(bar, advance=n, rate=_rate(counted, time.monotonic() - started, unit))
+        def advance(n: int, *, free: bool = False) -> None:
+            clock.count(n, free=free)
+            progress.update(bar, completed=clock.done, rate=clock.rate, left=clock.left)
 
         yield advance
 
 
-def _plain_lines(line: Callable[[str], None], task: str, total: int, done: int, unit: str) -> Callable[[int], None]:
-    started = said = time.monotonic()
-    counted = 0
+def _plain_lines(line: Callable[[str], None], task: str, total: int, done: int, unit: str) -> Advance:
+    clock, said = _Clock(total, done, unit), time.monotonic()
 
-    def advance(n: int) -> None:
-        nonlocal said, counted
-        counted += n
-        now = time.monotonic()
-        if now - said >= PLAIN_SECONDS:
-            said = now
-            left = (total - done - counted) * (now - started) / max(counted, 1)
-            line(f"{task}: {done + counted} of {total} {unit}, {_rate(counted, now - started, unit)}, about {duration(left)} left")
+    def advance(n: int, *, free: bool = False) -> None:
+        nonlocal said
+        clock.count(n, free=free)
+        if time.monotonic() - said >= PLAIN_SECONDS:
+            said = time.monotonic()
+            line(", ".join(each for each in (f"{task}: {clock.done} of {total} {unit}", clock.rate, clock.left) if each))
 
     return advance
 
 
-def _rate(count: int, seconds: float, unit: str) -> str:
-    return f"{count / max(seconds, 1e-9):.1f} {unit}/s"
+class _Clock:
+    """How far a task is, how fast it goes, and how long it still takes; what came for free counts in the first alone."""
+
+    def __init__(self, total: int, done: int, unit: str) -> None:
+        self.done, self._total, self._unit = done, total, unit
+        self._worked, self._started = 0, time.monotonic()
+
+    def count(self, n: int, *, free: bool) -> None:
+        """Note what was done."""
+        self.done += n
+        self._worked += 0 if free else n
+
+    @property
+    def _seconds(self) -> float:
+        return max(time.monotonic() - self._started, 1e-9)
+
+    @property
+    def rate(self) -> str:
+        """The rate in words, empty before anything was worked on."""
+        return f"{self._worked / self._seconds:.1f} {self._unit}/s" if self._worked else ""
+
+    @property
+    def left(self) -> str:
+        """The time left in words, likewise."""
+        return f"about {duration((self._total - self.done) * self._seconds / self._worked)} left" if self._worked else ""
 
 
 def duration(seconds: float) -> str:

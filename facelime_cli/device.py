@@ -34,8 +34,8 @@ class Device:
                 try:
                     return future.result(STEP_SECONDS)
                 except NotYet:
-                    if future.done():
-                        raise
+                    if future.done():  # either it raised this itself, or it ended just now
+                        return future.result()
                     self.check_time()
         except StopRequested as why:
             why.device_busy = not future.done()

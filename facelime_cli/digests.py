@@ -29,6 +29,11 @@ def of_value(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
+def of_bytes(content: bytes) -> str:
+    """Return the digest of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def of_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     digest = hashlib.sha256()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from facelime_cli import runtimes
 from facelime_cli.errors import FacelimeError
 from facelime_cli.files import read_json, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -35,6 +36,7 @@ TRIAL_CALLS = 3
 """A trial ends after so many calls or so long, the first call, which compiles, not counted."""
 LONGEST_CALL_SECONDS = 5.0
 """A larger batch is not tried after one that took so long: a stop would have to wait for it."""
+T = TypeVar("T")
 COMPARED = 8
 """Composed pictures on which a runtime is compared with the reference."""
 
@@ -106,6 +108,23 @@ class Run:
         """Whether there is nothing to compare."""
         return self.how == self.reference
 
+    def halved(self, batch: int) -> int:
+        """Return half a batch size that the device's memory is too small for, and say so."""
+        if batch == 1:
+            raise FacelimeError("the device has too little memory for a single picture; use a smaller network or another device.")
+        self.context.console.warn(f"a batch of {batch} did not fit into memory; going on with {batch // 2}.")
+        return batch // 2
+
+    def fitted(self, batch: int, call: Callable[[int], T]) -> tuple[int, T]:
+        """Return the batch size, halved as often as the device's memory asks for, with which a call came through, and what that answered."""
+        from facelime_cli import network
+
+        while True:
+            try:
+                return batch, call(batch)
+            except network.DeviceMemoryError:
+                batch = self.halved(batch)
+
     def batch_size(self, wanted: int | str) -> int:
         """Return a batch size as a number; kept in the layout, so that every later process and shard uses the same."""
         if isinstance(wanted, int):
@@ -141,9 +160,7 @@ class Run:
             try:
                 seconds = self.timed(its, arrays, size)
             except network.DeviceMemoryError:
-                if not rates:
-                    raise
-                break
+                return rates or self._rates((self.halved(size),))
             rates[size] = size / seconds
             if seconds > LONGEST_CALL_SECONDS:
                 break

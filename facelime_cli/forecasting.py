@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import digests
@@ -12,6 +13,8 @@ from facelime_cli.reuse import Donors
 from facelime_cli.store import shard_of, unit_pictures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from facelime_cli.evaluations import Run
     from facelime_cli.store import Artifact, Layout
 
@@ -35,18 +38,21 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
     pictures = unit_pictures(layout) if artifact is None else int(artifact.layout["unit_pictures"])
     units = [slice(start, min(start + pictures, layout.n)) for start in range(0, layout.n, pictures)]
     done = artifact.done() if artifact else set()
+    if artifact and len(done) == len(units):
+        return Answer({"evaluations": 0, "taken_over": 0, "seconds": 0.0, "bytes": 0, "shards": []}, [f"nothing is left to compute: predictions/{artifact.id} has everything"])
     begun = time.monotonic()
     batch = int(artifact.layout["execution"]["batch_size"]) if artifact and not isinstance(wanted, int) else run.batch_size(wanted)
-    seconds, difference = _timed(run, units[0], batch)
+    batch, (seconds, difference) = run.fitted(batch, lambda size: _timed(run, units[0], size))
     startup = time.monotonic() - begun
     donors = Donors(run.context.store, made, run.masks, besides=artifact.id if artifact else "")
     made_with = digests.of_value({"batch_size": batch, **run.classifier.engine})
-    left = [0 if unit in done else _left(run.masks, rows, donors, made_with) for unit, rows in enumerate(units)]
-    shards = [sum(left[unit] for unit in shard_of(len(units), shard, count)) for shard in range(1, count + 1)]
-    spans = [startup + -(-each // batch) * seconds if each else 0.0 for each in shards]
+    left = [_left(run.masks, rows, donors, made_with, _kept(artifact, unit)) if unit not in done else _Left() for unit, rows in enumerate(units)]
+    mine = [[left[unit] for unit in shard_of(len(units), shard, count)] for shard in range(1, count + 1)]
+    shards = [sum(each.computed for each in some) for some in mine]
+    spans = [startup + sum(each.batches(batch) for each in some) * seconds if any(each.computed for each in some) else 0.0 for some in mine]
     growth = sum(rows.stop - rows.start for unit, rows in enumerate(units) if unit not in done) * layout.arrays["probabilities"].picture_bytes
     value = {
-        "evaluations": sum(left),
+        "evaluations": sum(shards),
         "taken_over": donors.taken.total(),
         "evaluations_per_second": batch / seconds,
         "startup_seconds": startup,
@@ -57,7 +63,7 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
         "shards": [{"shard": shard, "evaluations": each, "seconds": span} for shard, (each, span) in enumerate(zip(shards, spans, strict=True), 1)],
     }
     lines = [
-        f"{sum(left)} evaluations to compute, {donors.taken.total()} to take over: about {duration(sum(spans))}",
+        f"{sum(shards)} evaluations to compute, {donors.taken.total()} to take over: about {duration(sum(spans))}",
         f"{batch / seconds:.1f} evaluations/s in batches of {batch}, after {duration(startup)} to start",
         f"the store grows by {size_text(growth)} at most",
     ]
@@ -73,13 +79,34 @@ def _timed(run: Run, unit: slice, batch: int) -> tuple[float, float | None]:
     return run.timed(its, arrays, batch), difference
 
 
-def _left(masks: Artifact, rows: slice, donors: Donors, made_with: str) -> int:
-    """Return how many evaluations of a unit are to be computed."""
+@dataclass(frozen=True)
+class _Left:
+    """What is left of a unit: which of the evaluations that are not taken over are still to be computed."""
+
+    todo: Sequence[bool] = ()
+
+    @property
+    def computed(self) -> int:
+        return sum(self.todo)
+
+    def batches(self, size: int) -> int:
+        """Return how many batches of the unit's grid hold one."""
+        return sum(any(self.todo[start : start + size]) for start in range(0, len(self.todo), size))
+
+
+def _kept(artifact: Artifact | None, unit: int) -> list[int]:
+    """Return which evaluations of a begun unit were committed."""
+    return [] if artifact is None else [int(place) for places, _ in artifact.committed(unit) for place in places]
+
+
+def _left(masks: Artifact, rows: slice, donors: Donors, made_with: str, kept: Sequence[int]) -> _Left:
+    """Return what is to be computed of a unit."""
     import numpy as np
 
     its = listed(masks, rows)
-    known = 0
+    missing, taken = np.ones(its.total, np.bool_), np.zeros(its.total, np.bool_)
+    missing[kept] = False
     for picture in range(rows.stop - rows.start if donors else 0):
-        mine = its.packed[its.index == picture]
-        known += len(donors.take(rows.start + picture, mine, np.ones(len(mine), np.bool_), made_with))
-    return its.total - known
+        mine = np.flatnonzero(its.index == picture)
+        taken[mine[list(donors.take(rows.start + picture, its.packed[mine], missing[mine], made_with))]] = True
+    return _Left(missing[~taken].tolist())

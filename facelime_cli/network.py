@@ -324,30 +324,28 @@ def memory_errors_named() -> Iterator[None]:
     try:
         yield
     except error as why:
-        if words in str(why):
+        if any(each in str(why) for each in words):
             raise DeviceMemoryError from why
         raise
 
 
-def _tensorflow_memory_error() -> tuple[type[Exception], str]:
+def _tensorflow_memory_error() -> tuple[type[Exception], tuple[str, ...]]:
     import tensorflow as tf
 
-    return tf.errors.ResourceExhaustedError, ""
+    return tf.errors.ResourceExhaustedError, ("",)
 
 
-def _jax_memory_error() -> tuple[type[Exception], str]:
+def _jax_memory_error() -> tuple[type[Exception], tuple[str, ...]]:
     import jax
 
-    return jax.errors.JaxRuntimeError, "RESOURCE_EXHAUSTED"
+    return jax.errors.JaxRuntimeError, ("RESOURCE_EXHAUSTED",)
 
 
-def _torch_memory_error() -> tuple[type[Exception], str]:
-    import torch
-
-    return torch.OutOfMemoryError, ""
+def _torch_memory_error() -> tuple[type[Exception], tuple[str, ...]]:
+    return RuntimeError, ("out of memory", "allocate memory")  # of a graphics card, of the processor
 
 
-_MEMORY_ERRORS: dict[str, Callable[[], tuple[type[Exception], str]]] = {"tensorflow": _tensorflow_memory_error, "jax": _jax_memory_error, "torch": _torch_memory_error}
+_MEMORY_ERRORS: dict[str, Callable[[], tuple[type[Exception], tuple[str, ...]]]] = {"tensorflow": _tensorflow_memory_error, "jax": _jax_memory_error, "torch": _torch_memory_error}
 """What each backend raises for want of memory, and the words that tell it from other errors."""
 
 
@@ -484,7 +482,7 @@ def final_activation(network: Any) -> str:
     return getattr(getattr(layer, "activation", None), "__name__", "")
 
 
-def why_not_probabilities(values: NDArray[np.float32], activation: str) -> str | None:
+def why_not_probabilities(values: NDArray[np.float32], activation: str, *, independent: bool = False) -> str | None:
     """Say why a network's answers are no probabilities, or None when they are.
 
     Parameters
@@ -493,6 +491,8 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str) -> str |
         Answers to a few pictures.
     activation : str
         From `final_activation`: independent sigmoids need not add up to 1.
+    independent : bool
+        Whether each class has a probability of its own, whatever the network ends in.
     """
     n_outputs = values.shape[1]
     remedy = f"--activation {'sigmoid' if n_outputs == 1 else 'softmax'}"
@@ -503,8 +503,8 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str) -> str |
     if activation == "linear" and n_outputs == 1:
         return f"the network ends in a linear unit, so its answer is no probability; add {remedy}."
     off = float(np.abs(values.sum(axis=1) - 1).max())
-    if n_outputs > 1 and activation != "sigmoid" and off > SUM_TOLERANCE:
-        return f"the network's classes add up to {values[0].sum():.3g}, not to 1; add {remedy} for logits, --activation sigmoid for logits of independent classes."
+    if n_outputs > 1 and activation != "sigmoid" and not independent and off > SUM_TOLERANCE:
+        return f"the network's classes add up to {values[0].sum():.3g}, not to 1; add --multi-label if each has a probability of its own, --activation softmax or sigmoid if these are logits."
     return None
 
 
@@ -542,11 +542,14 @@ def load_saved_model(path: Path) -> Any:
     specs = list(signatures[SIGNATURE].structured_input_signature[1].values())
     if len(specs) != 1 or len(signatures[SIGNATURE].structured_outputs) != 1:
         raise FacelimeError(f"{path} has {len(specs)} inputs and {len(signatures[SIGNATURE].structured_outputs)} outputs; facelime explains networks with one picture in and one vector out.")
-    inputs = k.Input(tuple(specs[0].shape)[1:])
+    shape, kind = specs[0].shape, specs[0].dtype
+    if shape.rank != 4 or shape[0] is not None or kind != tf.float32:  # noqa: PLR2004 - batch, height, width, channel
+        raise FacelimeError(f"{path} reads {kind.name} of {shape}; it should read float32 of (None, height, width, 1 or 3), any number of pictures: export it again so.")
+    inputs = k.Input(tuple(shape)[1:])
     return k.Model(inputs, next(iter(layer(inputs).values())))
 
 
-def in_precision(network: Any, precision: str) -> Any:
+def in_precision(network: Any, precision: str, *, trust: bool = False) -> Any:
     """Return a network that computes with 16 bits for `bfloat16`, else with 32, whatever it was saved with; what makes its probabilities has 32 bits always.
 
     Multiplications have 16 bits, sums and weights 32 (Keras' `mixed_bfloat16`).
@@ -554,6 +557,8 @@ def in_precision(network: Any, precision: str) -> Any:
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     if policy == "float32" and all(getattr(layer, "compute_dtype", "float32") == "float32" for layer in network._flatten_layers()):  # noqa: SLF001 - Keras has no public way to all layers within layers
         return network
+    if trust:
+        keras().config.enable_unsafe_deserialization()  # `load` asks for safety each time, whatever is said here
     other = type(network).from_config(_with_policy(network.get_config(), policy))
     other.set_weights(network.get_weights())
     return other
@@ -669,11 +674,15 @@ def _compile_tensorflow(compose: Callable[..., Any], network: Any) -> Callable[.
         with k.StatelessScope(state_mapping=[(each, tf.constant(value)) for each, value in values]):
             return network(composed, training=False)
 
-    function = tf.function(answer, autograph=False)
+    graphs: dict[tuple[Any, ...], Any] = {}
 
     def run(*arrays: Any) -> NDArray[np.float32]:
+        shapes = tuple(tuple(array.shape) for array in arrays)
+        if shapes not in graphs:
+            graphs.clear()  # the graph of another batch size, with all its constants
+            graphs[shapes] = tf.function(answer, autograph=False)
         with memory_errors_named():
-            return np.asarray(function(*(tf.convert_to_tensor(array) for array in arrays)))
+            return np.asarray(graphs[shapes](*(tf.convert_to_tensor(array) for array in arrays)))
 
     return run
 

@@ -137,7 +137,8 @@ def _network(model: Artifact, how: How) -> Any:
         around = model.facts["around"]
         net = network.with_scaling(network.load_saved_model(path), scaling=around["scaling"], size=model.facts["size"], n_classes=around["classes"], activation=around["activation"])
     else:
-        net = network.in_precision(network.load(path, trust=bool(model.facts.get("trusted"))), how.precision)
+        trust = bool(model.facts.get("trusted"))
+        net = network.in_precision(network.load(path, trust=trust), how.precision, trust=trust)
     return network.resized(net, how.resize_from) if how.resize_from else net
 
 

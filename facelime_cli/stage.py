@@ -252,7 +252,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
             _seal(artifact, plan, context)
     except BaseException as why:
         log.write("end", error=type(why).__name__)
-        if fresh and isinstance(why, FacelimeError) and not artifact.done() and context.shard.count == 1:
+        if fresh and isinstance(why, FacelimeError) and not isinstance(why, BusyError) and artifact.untouched and context.shard.count == 1:
             context.store.remove(artifact)
         raise
     log.write("end", units=worked, complete=artifact.complete)

@@ -23,6 +23,7 @@ from facelime_cli.errors import AmbiguousError, BrokenError, FacelimeError, Inco
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    import numpy as np
     import zarr
     from numpy.typing import NDArray
 
@@ -36,6 +37,7 @@ PICTURE_SHARD_BYTES = 16 << 10
 """From this size on, a picture is a chunk of its own inside the unit's file, so that one can be read alone."""
 TEXT_BYTES = 64
 SHORT = 8
+COMMIT_DIGITS = 16
 IDS = ".ids"
 """Folder of a kind that holds, by fingerprint, the id that was agreed on."""
 NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
@@ -255,6 +257,7 @@ class Artifact:
         """
         folder = self.file(f"kept/{digests.of_value(dict(key))}")
         if not folder.is_dir():
+            _remove_old(folder.parent.glob(".*"))
             temporary = folder.with_name(f".{uuid.uuid4().hex}")
             temporary.mkdir(mode=0o700)
             try:
@@ -276,6 +279,29 @@ class Artifact:
         return zarr.open_group(str(self.path / "arrays.zarr"), mode=mode)  # type: ignore[arg-type]
 
     # Units
+
+    def _begun(self, unit: int) -> Path:
+        return self.path / "begun" / f"{unit:05d}"
+
+    def committed(self, unit: int) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """Yield what commits kept of an unfinished unit, places and values; a file that does not match its digest counts as not there."""
+        import io
+
+        import numpy as np
+
+        for path in sorted(self._begun(unit).glob("[0-9]*.npz")):
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            if digests.of_bytes(content)[:COMMIT_DIGITS] == path.stem.partition("-")[2]:
+                with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+                    yield kept["places"], kept["values"]
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing of it is finished or kept, so that nothing is lost with it."""
+        return not self.done() and not any(path.is_file() for path in (self.path / "begun").rglob("*"))
 
     def record(self, unit: int) -> dict[str, Any] | None:
         """Return what is written of a finished unit, or None while it is pending; a record that cannot be read is as good as none."""
@@ -464,10 +490,10 @@ class Unit:
 
     @property
     def _folder(self) -> Path:
-        return self.artifact.path / "begun" / f"{self.index:05d}"
+        return self.artifact._begun(self.index)  # noqa: SLF001 - as above
 
-    def commit(self, start: int, values: NDArray[Any]) -> None:
-        """Keep evaluations `start`… of this unit, in a small file of its own, until the unit is finished."""
+    def commit(self, places: NDArray[np.int64], values: NDArray[Any]) -> None:
+        """Keep some evaluations of this unit, in a file of its own, until the unit is finished."""
         import io
 
         import numpy as np
@@ -475,22 +501,13 @@ class Unit:
         self._claim.check()
         self._folder.mkdir(parents=True, exist_ok=True)
         stream = io.BytesIO()
-        np.save(stream, values, allow_pickle=False)
-        name = f"{start:09d}-{digests.of_array(values[None])[:16]}.npy"
+        np.savez(stream, places=places, values=values)
+        name = f"{int(places[0]):09d}-{digests.of_bytes(stream.getvalue())[:COMMIT_DIGITS]}.npz"
         files.write_whole(self._folder / name, stream.getvalue())
 
-    def committed(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield what earlier commits kept, in order; a file that does not match its digest counts as not there."""
-        import numpy as np
-
-        for path in sorted(self._folder.glob("[0-9]*.npy")):
-            start, _, digest = path.stem.partition("-")
-            try:
-                values = np.load(path, allow_pickle=False)
-            except (ValueError, OSError, EOFError):
-                continue
-            if digests.of_array(values[None])[:16] == digest:
-                yield int(start), values
+    def committed(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """Yield what earlier commits kept: places and values."""
+        return self.artifact.committed(self.index)
 
     def scratch(self, name: str) -> Path:
         """Return a place for files that only unfinished work needs (a training's checkpoints)."""
@@ -716,7 +733,11 @@ def _agreed_id(place: Path, fingerprint: str, proposed: str) -> str:
 
 def _remove_abandoned(place: Path) -> None:
     """Delete temporary folders whose process must be long gone."""
-    for path in (*place.glob(".laying-*"), *place.glob(".before-*")):
+    _remove_old([*place.glob(".laying-*"), *place.glob(".before-*")])
+
+
+def _remove_old(folders: Iterable[Path]) -> None:
+    for path in folders:
         if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -95,6 +95,18 @@ class TestFunction:
         assert found.parameters["runtime"] == "python"
         assert pictures.artifact("explain", "two", "--model", "plain", "--first", 1, "--method", "slic", "--samples", 30).complete
 
+    def test_classes_that_are_independent(self, pictures, write_module):
+        reference = write_module("many_labels", "np.stack([red, 0.9 * red + 0.05], axis=1)")
+        assert "--multi-label" in pictures.fails(*self.words(reference))
+        pictures.json(*self.words(reference, "--multi-label", "--name", "independent"))
+        answers = pictures.artifact("predict", "masks", "--model", "independent").read("probabilities")
+        assert np.nanmax(np.abs(0.9 * answers[..., 0] + 0.05 - answers[..., 1])) < 1e-6
+
+    def test_softmax_of_one_output_is_refused(self, pictures, write_module):
+        reference = write_module("one_output", "5 * red[:, None]")
+        assert "use --activation sigmoid" in pictures.fails(*self.words(reference, "--activation", "softmax"))
+        assert pictures.artifact(*self.words(reference, "--activation", "sigmoid")).complete
+
     def test_is_evaluated_like_any_model(self, pictures, write_module, tmp_path):
         pictures.json("preprocess", write_faces(tmp_path / "twenty", 20), "--size", SIZE, "--split", "0:0:100", "--name", "twenty")
         pictures.json("import-model", write_module("judged"), "--classes", "normal,rosacea", "--size", SIZE, "--name", "judged")
@@ -252,6 +264,17 @@ class TestOnnx:
         wanted = np.exp(means) / np.exp(means).sum(axis=1, keepdims=True)
         assert np.abs(found.read("probabilities")[:, 0] - wanted).max() < 1e-5
 
+    def test_weights_in_another_file_would_be_lost(self, pictures, tmp_path):
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+
+        weights = numpy_helper.from_array(np.random.default_rng(0).random((3, 3), dtype=np.float32), "w")
+        nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2], keepdims=0), helper.make_node("MatMul", ["m", "w"], ["f"]), helper.make_node("Softmax", ["f"], ["y"], axis=1)]
+        shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", ["n", SIZE, SIZE, 3]), ("y", ["n", 3]))]
+        made = helper.make_model(helper.make_graph(nodes, "apart", shapes[:1], shapes[1:], [weights]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(made, tmp_path / "apart.onnx", save_as_external_data=True, location="apart.onnx.data", size_threshold=0)
+        assert "another file beside it" in pictures.fails("import-model", tmp_path / "apart.onnx", *THREE)
+
     def test_what_is_no_model(self, pictures, tmp_path):
         (tmp_path / "x.onnx").write_bytes(b"nothing")
         assert "cannot be loaded as an ONNX model" in pictures.fails("import-model", tmp_path / "x.onnx", *THREE)
@@ -272,6 +295,7 @@ class TestCodeInAFile:
         model = pictures.artifact(*words, "--trust")
         assert model.facts["trusted"] is True
         assert pictures.artifact("predict", "masks", "--model", model.id).complete
+        assert pictures.artifact("predict", "masks", "--model", model.id, "--precision", "bfloat16").complete
 
     def test_scaling_is_still_needed(self, pictures, path):
         assert "--scaling is missing" in pictures.fails("import-model", path, "--classes", "a,b", code=2)

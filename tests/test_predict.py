@@ -1,11 +1,13 @@
 """Predict as its users meet it: killed, stopped, sharded, resumed."""
 
+import gc
 import os
 import random
 import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import Future
 from functools import partial
 
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 
 from facelime_cli import network
 from facelime_cli.core.masks import unpack
+from facelime_cli.device import Device
+from facelime_cli.errors import FacelimeError
 from facelime_cli.stages.predict import COMMIT_SECONDS, span
 from facelime_cli.store import PART_BYTES, Store
 from tests.conftest import Facelime, write_faces
@@ -99,7 +103,7 @@ def test_across_batch_sizes_they_agree(chain):
 
 
 def kept_files(commits):
-    return [*commits.glob("killed*/begun/*/0*.npy"), *commits.glob("killed*/units/*.json")]
+    return [*commits.glob("killed*/begun/*/0*.npz"), *commits.glob("killed*/units/*.json")]
 
 
 def begun_or_over(process, commits):
@@ -170,8 +174,7 @@ def test_a_time_budget_stops_with_75_and_the_same_command_goes_on(many, start):
         assert (done.returncode, done.stdout) == (75, ""), done.stderr
         assert "the same command goes on" in done.stderr
         artifact = predictions(many, "budget-small")
-        kept = sum(len(np.load(path)) for path in (artifact.path / "begun").glob("*/0*.npy"))
-        if kept or artifact.done():
+        if any(True for _ in artifact.committed(0)) or artifact.done():
             return
     pytest.fail("nothing was kept")
 
@@ -223,6 +226,12 @@ def test_time_spans(text, seconds):
     assert span(text) == seconds
 
 
+def test_explain_has_one_time_budget(chain):
+    words = ["explain", "faces", "--model", "small", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12, "--samples", 37]
+    assert chain.facelime(*words, "--time-budget", "0s").exit_code == 75
+    assert chain.facelime.json(*words, "--time-budget", "10m")["complete"] is True
+
+
 @pytest.mark.parametrize("text", ["", "m", "-3s", "1w", "1m30s"])
 def test_wrong_time_spans(chain, text):
     chain.facelime.fails("predict", chain["perturb"].id, "--model", "small", "--time-budget", text, code=2)
@@ -270,6 +279,67 @@ def test_out_of_memory_halves_the_batch_and_says_so(many, monkeypatch):
     found = predictions(many, "tight-small")
     assert [unit["facts"]["batch_size"] for unit in found.manifest["units"]] == [8, 8]
     assert not np.isnan(found.read("probabilities")).any()
+
+
+def test_out_of_memory_while_precisions_are_compared(many, monkeypatch):
+    compiled = network.compiled
+
+    def small_memory(net):
+        call = compiled(net)
+
+        def limited(packed, *arrays):
+            if len(packed) > 10:
+                raise network.DeviceMemoryError
+            return call(packed, *arrays)
+
+        return limited
+
+    monkeypatch.setattr(network, "compiled", small_memory)
+    many.json("perturb", "parts", "--samples", 6, "--seed", 16, "--name", "close")
+    told = many.json("predict", "close", "--model", "small", "--precision", "bfloat16", "--tolerance", 0.1, "--dry-run")
+    assert told["batch_size"] == 8
+    found = many.artifact("predict", "close", "--model", "small", "--precision", "bfloat16", "--tolerance", 0.1)
+    assert [unit["facts"]["batch_size"] for unit in found.manifest["units"]] == [8, 8]
+
+
+def test_an_error_loses_nothing_that_was_kept(many, monkeypatch):
+    """The first unit of a fresh artifact ends in an error of ours: what was committed stays, is forecast and taken up."""
+    compiled, left = network.compiled, iter(range(5))
+
+    def breaking(net):
+        call = compiled(net)
+
+        def run_or_break(*arrays):
+            if next(left, None) is None:
+                raise FacelimeError("the model broke down.")
+            return call(*arrays)
+
+        return run_or_break
+
+    many.json("perturb", "parts", "--samples", 12, "--seed", 17, "--name", "broken")
+    words = ["predict", "broken", "--model", "small", "--batch-size", 16]
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "compiled", breaking)
+        patch.setattr("facelime_cli.stages.predict.COMMIT_SECONDS", 0.0)
+        assert "the model broke down" in many.fails(*words)
+    gc.collect()  # the claim ends with its process, or with the traceback that holds it
+    left_over = many.json(*words, "--dry-run")["evaluations"]
+    rest = many.artifact(*words)
+    assert [unit["facts"]["resumed_at"] for unit in rest.manifest["units"]] == [5 * 16, 0]
+    assert left_over == rest.facts["evaluations"] - 5 * 16
+
+
+def test_a_call_that_ends_while_it_is_asked_about_is_no_error():
+    class Late(Future):
+        def result(self, timeout=None):
+            if timeout is not None:
+                raise TimeoutError
+            return 7
+
+        def done(self):
+            return True
+
+    assert Device().wait(Late()) == 7
 
 
 class TestBatchSize:

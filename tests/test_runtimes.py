@@ -88,7 +88,7 @@ class TestEvery:
         for picture, rows in enumerate(its.rows_of):
             values[rows] = found.read("probabilities")[picture, : len(rows)]
         with begun.work_on(0, print) as unit:
-            unit.commit(0, values[:32])
+            unit.commit(np.arange(32), values[:32])
         rest = run.artifact(*words)
         assert rest.manifest["units"][0]["facts"]["resumed_at"] >= 32
         assert rest.content == found.content

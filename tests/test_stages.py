@@ -126,7 +126,7 @@ CHANGES = {
     "gradcam": {"layer": "cnn_small/conv2d", "variant": "eigencam"},
     "occlusion": {},
     "contrast": {},
-    "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax", "model_version": "2"},
+    "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax", "multi_label": True, "model_version": "2"},
 }
 """For each stage, another value of every parameter that changes the result."""
 METHOD_OF = {"kernel_size": "quickshift", "max_dist": "quickshift", "ratio": "quickshift", "scale": "felzenszwalb", "cell": "grid"}

@@ -162,13 +162,13 @@ class TestUnits:
     def test_commits_outlive_the_process_and_broken_ones_do_not_count(self, store):
         artifact = create(store)
         with artifact.work_on(0, print) as work:
-            work.commit(0, np.ones((4, 2), np.float32))
-            work.commit(8, np.full((2, 2), 2, np.float32))
+            work.commit(np.array([0, 1, 5, 7]), np.ones((4, 2), np.float32))
+            work.commit(np.array([8, 9]), np.full((2, 2), 2, np.float32))
             broken = next(work._folder.glob("000000008-*"))
         broken.write_bytes(broken.read_bytes()[:-3])
         with artifact.work_on(0, print) as work:
             kept = list(work.committed())
-        assert [(start, values.tolist()) for start, values in kept] == [(0, [[1.0, 1.0]] * 4)]
+        assert [(places.tolist(), values.tolist()) for places, values in kept] == [([0, 1, 5, 7], [[1.0, 1.0]] * 4)]
 
 
 class TestDigests:

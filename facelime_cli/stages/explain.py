@@ -6,6 +6,7 @@ SOURCE is a dataset of the store, or a picture or folder, which is first preproc
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,12 +65,12 @@ def explain(params: Any, context: Context) -> Result:
         raise CommandLineError(f"--until-stable judges by intervals, and --surrogate {params.surrogate} has none without --intervals bootstrap; add it, or choose another surrogate.")
     model = context.store.resolve(params.model, ("models",))
     _ = model.manifest
-    unnamed = dataclasses.replace(context, name=None)
+    unnamed, until = dataclasses.replace(context, name=None), predict.deadline(params.time_budget)
     artifact = _dataset(params, model, unnamed)
     if not params.resize:
         predict.check_size(model, artifact)
     results = [execute(segment.STAGE, _params_of(segment.STAGE, params, dataset=artifact), unnamed)]
-    results += _rounds(params, results[0].artifact, model, unnamed) if params.until_stable else _round(params, results[0].artifact, model, unnamed)
+    results += _rounds(params, results[0].artifact, model, until, unnamed) if params.until_stable else _round(params, results[0].artifact, model, until, unnamed)
     results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=results[-1].artifact), context))
     return Result(results[-1].artifact, reused=all(result.reused for result in results), seconds=sum(result.seconds for result in results))
 
@@ -81,18 +82,19 @@ def _check_rounds(params: Any) -> None:
         raise CommandLineError(f"--max-samples {params.max_samples} is less than the --samples {params.samples} of the first round; raise it, or begin with fewer.")
 
 
-def _round(params: Any, segments: Artifact, model: Artifact, context: Context, **changes: Any) -> list[Result]:
-    """Perturb, predict and fit once."""
+def _round(params: Any, segments: Artifact, model: Artifact, until: float | None, context: Context, **changes: Any) -> list[Result]:
+    """Perturb, predict and fit once; what the stages before have taken of the time budget is gone."""
     masks = execute(perturb.STAGE, dataclasses.replace(_params_of(perturb.STAGE, params, segmentation=segments), **changes), context)
-    predictions = execute(predict.STAGE, _params_of(predict.STAGE, params, masks=masks.artifact, model=model), context)
+    left = None if until is None else f"{max(0.0, until - time.monotonic()):.3f}s"
+    predictions = execute(predict.STAGE, dataclasses.replace(_params_of(predict.STAGE, params, masks=masks.artifact, model=model), time_budget=left), context)
     return [masks, predictions, execute(fit_surrogate.STAGE, _params_of(fit_surrogate.STAGE, params, predictions=predictions.artifact), context)]
 
 
-def _rounds(params: Any, segments: Artifact, model: Artifact, context: Context) -> list[Result]:
+def _rounds(params: Any, segments: Artifact, model: Artifact, until: float | None, context: Context) -> list[Result]:
     """Double the samples of those pictures whose explanation may still change; what was predicted before is taken over."""
     samples = params.samples
     first = dataclasses.replace(params, confidence=None)
-    results, confidence, most = _round(first, segments, model, context), params.confidence or perturb.CONFIDENCE, params.max_samples or MOST_SAMPLES
+    results, confidence, most = _round(first, segments, model, until, context), params.confidence or perturb.CONFIDENCE, params.max_samples or MOST_SAMPLES
     while True:
         surrogates = results[-1].artifact
         stable = perturb.stable_pictures(surrogates, confidence)
@@ -100,7 +102,7 @@ def _rounds(params: Any, segments: Artifact, model: Artifact, context: Context) 
         if stable.all() or samples >= most:
             return results
         samples = min(2 * samples, most)
-        results += _round(params, segments, model, context, samples=samples, after=f"surrogates/{surrogates.id}", confidence=confidence)
+        results += _round(params, segments, model, until, context, samples=samples, after=f"surrogates/{surrogates.id}", confidence=confidence)
 
 
 def _dataset(params: Any, model: Artifact, context: Context) -> Artifact:

@@ -17,7 +17,7 @@ from typer import Argument, Option
 
 from facelime_cli import digests, runtimes
 from facelime_cli.backbones import ACTIVATIONS, BACKBONES, SCALINGS
-from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.stage import Choice, Execution, Plan, Stage
 from facelime_cli.store import Layout
 
@@ -53,6 +53,7 @@ class Params:
     backbone: Annotated[str | None, Choice(APPLICATIONS), Option(help="The network whose weights FILE holds.", show_default=False)] = None
     size: Annotated[int | None, Option(min=16, max=4096, help="Side of its pictures in pixels; a function needs it. [default: the file's own, or the backbone's]", show_default=False)] = None
     activation: Annotated[str | None, Choice(ACTIVATIONS), Option(help="What to put behind a network that ends in logits.", show_default=False)] = None
+    multi_label: Annotated[bool, Option("--multi-label", help="Each class has a probability of its own, as behind sigmoids: they need not add up to 1.")] = False
     model_version: Annotated[
         str | None, Option(metavar="TEXT", help="Of a Python function: change it when what the module loads (weights, packages) has changed, since only its source is looked at.", show_default=False)
     ] = None
@@ -79,6 +80,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         "backbone": params.backbone,
         "size": params.size or (BACKBONES[params.backbone].size if params.backbone else None),
         "activation": params.activation,
+        **({"multi_label": True} if params.multi_label else {}),
         **({"function": str(params.source), "model_version": params.model_version} if form == runtimes.FUNCTION else {}),
     }
 
@@ -228,7 +230,7 @@ def _size(params: Params, own: int | None) -> int:
 def _check_answers(params: Params, answers: NDArray[np.float32], activation: str) -> None:
     from facelime_cli import network
 
-    fault = network.why_not_probabilities(answers, activation)
+    fault = network.why_not_probabilities(answers, activation, independent=params.multi_label)
     if fault:
         raise FacelimeError(f"{params.source}: {fault}")
 
@@ -247,7 +249,7 @@ def _onnx(params: Params, classes: list[str]) -> _Checked:
     from facelime_cli import network, outside
 
     runtimes.check_installed("onnx", runtimes.ONNX)
-    session = outside.onnx_session(params.source)
+    session = _alone(params.source)
     side, channels, channels_first = outside.onnx_shape(session, params.source.name)
     around = outside.Around(str(params.scaling), channels, channels_first, params.activation, len(classes))
     network.check_channels(around.scaling, channels)
@@ -259,6 +261,21 @@ def _onnx(params: Params, classes: list[str]) -> _Checked:
         return [name]
 
     return _Checked({"model": digests.of_value({"file": digests.of_file(params.source), **facts}), **facts}, write)
+
+
+def _alone(source: Path) -> Any:
+    """Return an ONNX file's session, loaded where nothing lies beside it, as in the store."""
+    from tempfile import TemporaryDirectory
+
+    from facelime_cli import outside
+
+    with TemporaryDirectory() as folder:
+        try:
+            return outside.onnx_session(Path(shutil.copy(source, folder)))
+        except BrokenError:
+            session = outside.onnx_session(source)
+    del session
+    raise FacelimeError(f"{source} keeps its weights in another file beside it; export it as one file, in PyTorch with torch.onnx.export(…, external_data=False).")
 
 
 def _function(params: Params, classes: list[str]) -> _Checked:

@@ -28,12 +28,12 @@ from facelime_cli.stages.perturb import carried
 from facelime_cli.store import ArraySpec, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.console import Answer
+    from facelime_cli.console import Advance, Answer
     from facelime_cli.evaluations import Listed
     from facelime_cli.stage import Context, Pending
     from facelime_cli.store import Artifact, Unit
@@ -81,7 +81,7 @@ class Params:
         Option(
             metavar="N|auto",
             show_default=False,
-            help=f"Pictures per call of the network; smaller needs less memory. auto tries a few once, and remembers. [default: {PROCESSOR_BATCH}, on a GPU {ACCELERATOR_BATCH}]",
+            help=f"Pictures per call of the network; smaller needs less memory. auto tries a few once, and remembers. [default: {PROCESSOR_BATCH}; of Keras on a GPU {ACCELERATOR_BATCH}]",
         ),
         Execution(),
     ] = None
@@ -115,8 +115,7 @@ def _run(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Ru
         check_size(model, masks.input("datasets"))
     pictures = int(masks.input("datasets").facts["size"])
     how = How(runtime, params.precision, pictures if pictures != int(model.facts["size"]) else None)
-    until = None if params.time_budget is None else time.monotonic() + span(params.time_budget)
-    return Run(masks, model, how, params.tolerance, Device(until), context)
+    return Run(masks, model, how, params.tolerance, Device(deadline(params.time_budget)), context)
 
 
 def _layout(run: Run, execution: Mapping[str, Any]) -> Layout:
@@ -142,6 +141,11 @@ def _wanted_batch(text: str | None) -> int | str:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise CommandLineError(f"--batch-size {text!r} should be a whole number from 1 on, or {AUTO}.")
     return int(text)
+
+
+def deadline(budget: str | None) -> float | None:
+    """Return when a time budget ends that begins now, by the monotonic clock."""
+    return None if budget is None else time.monotonic() + span(budget)
 
 
 def span(text: str) -> float:
@@ -209,7 +213,7 @@ class _Predictor:
             if self._with.is_reference:
                 _ = self._with.classifier  # loaded while the first unit is read
             its, host = self.device.wait(ahead[first.index])
-            self._difference = self._with.difference(its, host, self.batch)
+            self.batch, self._difference = self._with.fitted(self.batch, lambda batch: self._with.difference(its, host, batch))
             _ = self._with.classifier
             with self.console.progress("predict", total, unit="evaluations") as advance:
                 for unit in itertools.chain([first], claimed):
@@ -228,7 +232,7 @@ class _Predictor:
         """What decides the bits of a prediction, beside the model and the composed picture."""
         return digests.of_value({"batch_size": self.batch, **self._with.classifier.engine})
 
-    def _unit(self, unit: Unit, its: Listed, host: tuple[Any, Any], advance: Callable[[int], None]) -> None:
+    def _unit(self, unit: Unit, its: Listed, host: tuple[Any, Any], advance: Advance) -> None:
         from facelime_cli import network
 
         device = self.device.submit(self._with.classifier.upload, *host)
@@ -237,15 +241,15 @@ class _Predictor:
         if began:
             self.console.note(f"{began} of {stream.total} evaluations of unit {unit.index} were done before; going on.")
         self._take_over(unit, stream)
-        advance(int(stream.done.sum()))
+        advance(int(stream.done.sum()), free=True)
         arrays = self.device.wait(device)
         try:
             while not stream.done.all():
                 try:
                     self._batches(unit, stream, arrays, advance)
                 except network.DeviceMemoryError:
-                    self._halve()
-            advance(sum(len(rows) for rows in its.rows_of) - stream.total)
+                    self.batch = self._with.halved(self.batch)
+            advance(sum(len(rows) for rows in its.rows_of) - stream.total, free=True)
             facts = {
                 "batch_size": self.batch,
                 "resumed_at": began,
@@ -266,10 +270,10 @@ class _Predictor:
 
         n_classes = self.artifact.layout["arrays"]["probabilities"]["shape"][2]
         stream = _Stream(its, np.full((its.total, n_classes), np.nan, np.float32), np.zeros(its.total, np.bool_), np.arange(its.total))
-        for start, kept in unit.committed():
-            if kept.shape[1:] == stream.values.shape[1:] and start + len(kept) <= stream.total:
-                stream.values[start : start + len(kept)] = kept
-                stream.done[start : start + len(kept)] = True
+        for places, kept in unit.committed():
+            if kept.shape[1:] == stream.values.shape[1:] and places.max() < stream.total:
+                stream.values[places] = kept
+                stream.done[places] = True
         stream.made_with = {path.name.removeprefix(MADE_WITH) for path in unit.scratch("").glob(f"{MADE_WITH}*")}
         return stream
 
@@ -288,7 +292,7 @@ class _Predictor:
         stream.done |= taken
         stream.todo = np.flatnonzero(~taken)
 
-    def _batches(self, unit: Unit, stream: _Stream, arrays: tuple[Any, Any], advance: Callable[[int], None]) -> None:
+    def _batches(self, unit: Unit, stream: _Stream, arrays: tuple[Any, Any], advance: Advance) -> None:
         """Send the batches that hold a pending row; their borders are counted from the first evaluation to do in the unit."""
         pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]] = []
         try:
@@ -309,7 +313,7 @@ class _Predictor:
                 future.cancel()
             raise
 
-    def _collect(self, unit: Unit, stream: _Stream, pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]], advance: Callable[[int], None]) -> None:
+    def _collect(self, unit: Unit, stream: _Stream, pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]], advance: Advance) -> None:
         rows, future = pending[0]
         values = self.device.wait(future)
         pending.pop(0)
@@ -332,15 +336,14 @@ class _Predictor:
         return int(new.sum())
 
     def _commit(self, unit: Unit, stream: _Stream) -> None:
-        """Write what was collected since the last commit, one file per run of neighbouring evaluations, and what it was made with."""
+        """Write what was collected since the last commit, and what it was made with."""
         import numpy as np
 
         for name in stream.made_with:
             unit.scratch(MADE_WITH + name).touch()
         rows = np.concatenate([*stream.uncommitted, np.empty(0, np.int64)]).astype(np.int64)
-        for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
-            if len(run):
-                unit.commit(int(run[0]), stream.values[run])
+        if len(rows):
+            unit.commit(rows, stream.values[rows])
         stream.uncommitted.clear()
         stream.committed_at = time.monotonic()
 
@@ -355,13 +358,6 @@ class _Predictor:
                     self._keep(stream, rows, future.result(max(0.0, deadline - time.monotonic())))
                 except (NotYet, FacelimeError):
                     return
-
-    def _halve(self) -> None:
-        """Go on with half the batch after the device's memory was too small for it."""
-        if self.batch == 1:
-            raise FacelimeError("the device has too little memory for a single picture; use a smaller network or another device.")
-        self.batch //= 2
-        self.console.warn(f"a batch of {self.batch * 2} did not fit into memory; going on with {self.batch}.")
 
 
 def _by_picture(stream: _Stream, shape: list[int]) -> NDArray[np.float32]:
