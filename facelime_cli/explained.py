@@ -11,6 +11,7 @@ import numpy as np
 
 from facelime_cli.errors import NotFoundError
 from facelime_cli.names import row_of
+from facelime_cli.store import lineage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 PERCENT = 100
 COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "p_sign", "pixels")
 FIGURES = ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")
+METHOD = "how"
+"""Key of the method's name among what is told of an explanation."""
+UNTOLD = frozenset({"pictures", "classes"})
+"""Parameters that say nothing of how an explanation was made."""
 MOST_PROBABLE = 2
 """How many of a picture's most probable classes are explained where none is asked for; its true one as well."""
 
@@ -223,6 +228,22 @@ class Explained:
         """What the explanations were made from, in order, themselves the last."""
         made = (self.dataset, self.model, self.segmentation, self.masks, self.predictions, self.surrogates)
         return [each for each in made if each is not None]
+
+
+def labels(compared: Sequence[Artifact]) -> list[str]:
+    """Return a label for each: those parameters that all have, and in whose values they differ."""
+    told = [_told(each) for each in compared]
+    names = [name for name in told[0] if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1]
+    labels = [", ".join(str(each[name]) if name == METHOD else f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
+    return [label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.id})" for label, each in zip(labels, compared, strict=True)]
+
+
+def _told(surrogates: Artifact) -> dict[str, Any]:
+    """Return every parameter on the way to some surrogates, and their model."""
+    made = [each for each in reversed((surrogates, *lineage(surrogates))) if each.kind in {"segments", "masks", "predictions", "surrogates"}]
+    told = {f"{each.kind} {name}": value for each in made for name, value in each.parameters.items() if name not in UNTOLD}
+    method = surrogates.facts.get("method")
+    return {"model": surrogates.input("models").name, METHOD: method or "LIME", **told}
 
 
 def _optional(artifact: Artifact, kind: str) -> Artifact | None:

@@ -72,8 +72,11 @@ def command(artifact: Artifact) -> str:
     for each in fields(stage.params):
         option = next(extra for extra in annotations[each.name][1] if hasattr(extra, "param_decls"))
         given = artifact.inputs.get(each.name)
+        several = [f"{one['kind']}/{one['id']}" for name, one in artifact.inputs.items() if "id" in one and name.startswith(f"{each.name}_")]
         if isinstance(option, ArgumentInfo):
-            words += [f"{one['kind']}/{one['id']}" for name, one in artifact.inputs.items() if "id" in one and name.startswith(each.name)] or [each.name.upper()]
+            words += several or [f"{given['kind']}/{given['id']}" if given and "id" in given else each.name.upper()]
+        elif several:
+            words += [word for reference in several for word in (_option(each.name, option), reference)]
         elif given is not None:
             words += [_option(each.name, option), f"{given['kind']}/{given['id']}" if "id" in given else each.name.upper()]
         elif (value := artifact.parameters.get(each.name)) is not None and value is not False and value != each.default and not each.name.startswith(means_nothing):

@@ -18,7 +18,7 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.files import write_csv, write_whole
 from facelime_cli.names import class_index
 from facelime_cli.stage import Execution, Plan, Stage, execute
-from facelime_cli.store import Layout, lineage
+from facelime_cli.store import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,10 +34,6 @@ FEWEST = 2
 FIGURES = ("jaccard", "rank_correlation", "sign_flips")
 PAIR_COLUMNS = ("id", "class", "first", "second", *FIGURES)
 SEGMENT_COLUMNS = ("id", "class", "segment", "mean", "standard_deviation", "share_positive")
-METHOD = "how"
-"""Key of the method's name among what is told of an explanation."""
-UNTOLD = frozenset({"pictures", "classes"})
-"""Parameters that say nothing of how an explanation was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +70,7 @@ class _Comparison:
 
     def __init__(self, compared: Sequence[Artifact], top: int, chosen: int | None) -> None:
         self.compared, self.top, self._chosen = compared, top, chosen
-        from facelime_cli.explained import Explained
+        from facelime_cli.explained import Explained, labels
 
         first = compared[0]
         self._first = Explained(first)
@@ -86,7 +82,7 @@ class _Comparison:
         self.ids = [name for name in first.texts("id") if all(name in each for each in self._places)]
         if not self.ids:
             raise FacelimeError(f"surrogates/{first.id} has no picture in common with the others; compare explanations of the same pictures.")
-        self.labels = _labels(compared)
+        self.labels = labels(compared)
         self.names: list[str] = first.facts["classes"]
 
     def explained(self, picture: str) -> int:
@@ -135,22 +131,6 @@ class _Comparison:
 def _explained(surrogates: Artifact) -> Artifact:
     """Return the dataset whose pictures are explained, which need not be the one that the model was trained on."""
     return surrogates.input("segments").input("datasets")
-
-
-def _labels(compared: Sequence[Artifact]) -> list[str]:
-    """Return a label for each: those parameters that all have, and in whose values they differ."""
-    told = [_told(each) for each in compared]
-    names = [name for name in told[0] if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1]
-    labels = [", ".join(str(each[name]) if name == METHOD else f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
-    return [label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.id})" for label, each in zip(labels, compared, strict=True)]
-
-
-def _told(surrogates: Artifact) -> dict[str, Any]:
-    """Return every parameter on the way to some surrogates, and their model."""
-    made = [each for each in reversed((surrogates, *lineage(surrogates))) if each.kind in {"segments", "masks", "predictions", "surrogates"}]
-    told = {f"{each.kind} {name}": value for each in made for name, value in each.parameters.items() if name not in UNTOLD}
-    method = surrogates.facts.get("method")
-    return {"model": surrogates.input("models").name, METHOD: method or "LIME", **told}
 
 
 def _write(comparison: _Comparison, artifact: Artifact, unit: Unit, context: Context) -> None:

@@ -20,13 +20,15 @@
   }
 
   // A region's figures, and its row in the table.
-  const tell = (side, k) => {
+  const tellOne = (side, k) => {
     for (const marked of all(".on", side)) marked.classList.remove("on");
     const told = side.querySelector(".told"), region = k === null ? null : side.querySelector(`.r[data-k="${k}"]`);
     told.textContent = region ? region.querySelector("title").textContent : told.dataset.hint;
     told.classList.toggle("full", region !== null);
     if (region) for (const marked of all(`[data-k="${k}"]`, side)) marked.classList.add("on");
   };
+  // The same region in every explanation of the picture that has the same regions.
+  const tell = (side, k) => { for (const each of all(`.side[data-segmentation="${side.dataset.segmentation}"]`, side.closest(".picture"))) if (k === null || each.getClientRects().length) tellOne(each, k); };
   const placed = (event) => event.target instanceof Element ? event.target.closest("[data-k]") : null;
   for (const name of ["pointerover", "click"]) document.addEventListener(name, (event) => { const found = placed(event); if (found) tell(found.closest(".side"), found.dataset.k); });
   document.addEventListener("pointerout", (event) => {

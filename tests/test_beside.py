@@ -1,0 +1,130 @@
+"""Explanations of several models and methods side by side in one report."""
+
+import csv
+import re
+import shlex
+from html import unescape
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facelime_cli.core.agreement import Attribution, agreement
+from facelime_cli.core.faces import draw
+from tests.browser import CHROMIUM, Browser
+
+
+@pytest.fixture(scope="module")
+def voices(chain):
+    """Return LIME, Grad-CAM over the same segments, and LIME over other segments of two of the three pictures."""
+    run = chain.facelime
+    cam = run.artifact("gradcam", chain["fit-surrogate"].id)
+    other = run.artifact("segment", "faces", "--split", "test", "--first", 2, "--method", "grid", "--segments", 9, "--name", "squares")
+    masks = run.artifact("perturb", other.id, "--samples", 60)
+    fitted = run.artifact("fit-surrogate", run.artifact("predict", masks.id, "--model", "small").id)
+    return chain["fit-surrogate"], cam, fitted
+
+
+@pytest.fixture(scope="module")
+def report(chain, voices):
+    first, cam, other = voices
+    return chain.facelime.artifact("render", first.id, "--beside", cam.id, "--beside", f"surrogates/{other.id}", "--classes", "rosacea", "--by-zone", "face")
+
+
+def page_of(report):
+    return (report.path / "index.html").read_text(encoding="utf-8")
+
+
+def drawings(page):
+    """Return each picture's drawings, as the numbers of the outlines that they use."""
+    return [[re.findall(r'<use href="#p\d+-([\d-]+)"', side) for side in article.split('<section class="side"')[1:]] for article in page.split('<article class="picture"')[1:]]
+
+
+def test_every_voice_has_its_drawing_over_its_own_segments(report, voices):
+    found = drawings(page_of(report))
+    assert [len(each) for each in found] == [3, 3, 2]
+    counts, other = voices[0].input("segments").read("n_segments"), voices[2].input("segments").read("n_segments")
+    for row, sides in enumerate(found):
+        assert sorted(sides[0]) == sorted(sides[1]) == sorted(str(k) for k in range(counts[row]))
+        if row < 2:
+            assert sorted(sides[2]) == sorted(f"1-{k}" for k in range(other[row]))
+
+
+def test_every_outline_that_is_used_is_there(report):
+    page = page_of(report)
+    assert set(re.findall(r'<use href="#(p[\d-]+)"', page)) <= set(re.findall(r'<path id="(p[\d-]+)"', page))
+
+
+def test_each_unit_has_its_own_scale(report):
+    page = page_of(report)
+    assert page.count('class="scale"') == 2
+    assert "probability points</span>" in page
+    assert "percent of the map</span>" in page
+
+
+def test_agreement_with_the_first_is_told(report, voices):
+    first, cam, other = voices
+    segments = first.input("segments").read("segments")[0]
+    count = int(segments.max()) + 1
+    same = agreement(*(Attribution(segments, each.read("coefficients")[0, 1, :count]) for each in (first, cam)), 10)
+    its_segments = other.input("segments").read("segments")[0]
+    its = agreement(Attribution(segments, first.read("coefficients")[0, 1, :count]), Attribution(its_segments, other.read("coefficients")[0, 1, : int(its_segments.max()) + 1]), 10)
+    article = page_of(report).split('<article class="picture"')[1]
+    told = re.findall(r"(\d+) % are the same(?:; rank correlation ([+−]?\d\.\d+))?", article)
+    for (share, rank), each in zip(told, (same, its), strict=True):
+        assert share == f"{100 * each.jaccard:.0f}"
+        assert rank == "" if np.isnan(each.rank_correlation) else float(rank.replace("−", "-")) == pytest.approx(each.rank_correlation, abs=0.005)
+
+
+def test_another_model_says_its_own_answer(chain, voices):
+    run = chain.facelime
+    run.json("finetune", "faces", "--backbone", "cnn-small", "--epochs", 1, "--seed", 5, "--name", "second")
+    other = run.artifact("occlusion", voices[0].input("segments").id, "--model", "second")
+    report = run.artifact("render", voices[0].id, "--beside", other.id, "--classes", "rosacea")
+    probability = other.read("probabilities")[0, 1]
+    assert f"second says {100 * probability:.1f} %" in page_of(report)
+
+
+def test_the_table_names_each_explanation(report, voices):
+    rows = list(csv.DictReader((report.path / "coefficients.csv").open()))
+    named = list(dict.fromkeys(row["explanation"] for row in rows))
+    assert len(named) == 3
+    counts = voices[0].input("segments").read("n_segments").sum(), voices[2].input("segments").read("n_segments").sum()
+    assert [sum(row["explanation"] == name for row in rows) for name in named] == [counts[0], counts[0], counts[1]]
+    cam = [float(row["coefficient"]) for row in rows if row["explanation"] == named[1] and row["id"] == rows[0]["id"]]
+    assert sorted(cam) == pytest.approx(sorted(voices[1].read("coefficients")[0, 1, : voices[0].input("segments").read("n_segments")[0]]))
+
+
+def test_the_command_at_its_foot_makes_the_same_again(chain, report):
+    last = [unescape(line) for line in page_of(report).splitlines() if line.startswith("facelime render")][-1]
+    assert chain.facelime.json(*shlex.split(last)[1:])["artifact"] == report.id
+
+
+def test_the_same_twice_and_other_pictures_are_refused(chain, voices, tmp_path):
+    first = voices[0]
+    assert "name each explanation once" in chain.facelime.fails("render", first.id, "--beside", first.id, code=2)
+    for number in range(6):
+        Image.fromarray(draw(number, number, 48, flushed=number % 2 == 0).image).save(tmp_path / f"{number}.png")
+    run = chain.facelime
+    segments = run.artifact("segment", run.artifact("preprocess", tmp_path, "--size", 48).id, "--method", "grid")
+    strange = run.artifact("occlusion", segments.id, "--model", "small")
+    assert "another dataset" in chain.facelime.fails("render", first.id, "--beside", strange.id)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+def test_pointing_tells_of_the_region_in_every_voice_that_has_it(report):
+    with Browser() as browser:
+        browser.open(report.path / "index.html")
+        told = "[...document.querySelectorAll('#p00000 .told')].map(e => e.textContent)"
+        browser.ask("document.querySelector('#p00000 .drawn svg').focus()")
+        browser.press("Home")
+        one, same, other = browser.ask(told)
+        assert one.startswith("Region ")
+        assert same.startswith(one.partition(":")[0] + ":")
+        assert "%" in same
+        assert other.startswith("Point at a region")
+        browser.press("Escape")
+        assert all(each.startswith("Point at a region") for each in browser.ask(told))
+        browser.size(390, 900)
+        assert browser.ask("document.documentElement.scrollWidth") <= 390
+        assert browser.console == []
