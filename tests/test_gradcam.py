@@ -1,7 +1,10 @@
 """Grad-CAM and occlusion against hand computations on small networks, and through the commands."""
 
 import csv
+import html
+import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from scipy.stats import spearmanr
 
 from facelime_cli.core import cams
 from facelime_cli.errors import NotFoundError
+from facelime_cli.explained import Explained, labels
 
 SIZE, FILTERS, HIDDEN = 12, 3, 4
 
@@ -180,6 +184,30 @@ class TestCommands:
         assert f"facelime {stage} " in page
         assert {"gradcam": "percent of the map", "occlusion": "switching this region off", "contrast": "rosacea rather than normal"}[stage] in page
         assert not re.search(r"\bnan\b", page)
+
+    def test_the_commands_at_a_contrasts_foot_make_the_same_again(self, chain):
+        page = (chain.facelime.artifact("render", chain["contrast"].id).path / "index.html").read_text(encoding="utf-8")
+        commands = {words[1]: words[1:] for words in (shlex.split(html.unescape(line)) for line in page.splitlines() if line.startswith("facelime "))}
+        assert list(commands) == ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "contrast", "render"]
+        assert chain.facelime.json(*commands["contrast"])["artifact"] == chain["contrast"].id
+
+    def test_what_masks_of_a_later_round_were_drawn_after_is_another_explanation(self, chain):
+        run = chain.facelime
+        masks = run.artifact("perturb", chain["segment"].id, "--samples", 120, "--after", chain["fit-surrogate"].id)
+        later = run.artifact("occlusion", masks.id, "--model", "small")
+        found = Explained(later)
+        assert (found.predictions, found.samples(0), found.fitted) == (None, None, False)
+        assert found.answers == pytest.approx(later.read("probabilities"))
+        assert [each.kind for each in found.origins] == ["datasets", "models", "segments", "masks", "surrogates"]
+        assert "were not fitted" in run.fails("contrast", later.id, "--class", "0", "--versus", "1")
+
+    def test_of_masks_occlusion_takes_the_fill_alone(self, chain):
+        run = chain.facelime
+        black = run.artifact("occlusion", chain["segment"].id, "--model", "small", "--fill", "black")
+        blurred = run.artifact("occlusion", run.artifact("perturb", chain["segment"].id, "--samples", 4, "--fill", "blur").id, "--model", "small")
+        assert labels([Explained(black), Explained(blurred)]) == ["fill black", "fill blur"]
+        told = json.loads(run("show", f"surrogates/{black.id}", "--format", "json").stdout)
+        assert {each["samples"] for picture in told["pictures"] for each in picture["explanations"]} == {None}
 
     def test_contrast_is_the_difference_of_two_classes(self, chain):
         """A ridge is linear in what it is fitted to."""

@@ -89,6 +89,15 @@ def test_shapley_values_of_a_network_add_up_and_are_exact(exact, chain):
         assert np.abs(found - by_definition(values)).max() < 1e-9
 
 
+def test_kernelshap_is_called_so(exact, chain):
+    run = chain.facelime
+    made = [run.artifact("fit-surrogate", exact.id, "--surrogate", surrogate) for surrogate in ("shapley", "linear")]
+    report = run.artifact("compare", *(each.id for each in made))
+    assert [each.partition(",")[0] for each in report.facts["compared"]] == ["KernelSHAP", "LIME"]
+    contrast = run.artifact("contrast", made[0].id, "--class", 0, "--versus", 1)
+    assert contrast.facts["method"] == "KernelSHAP, contrasted"
+
+
 class TestRefusals:
     @pytest.mark.parametrize("design", ["bernoulli", "paired", "balanced"])
     def test_shapley_on_a_design_that_cannot_give_it(self, chain, design):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -72,18 +73,27 @@ class _Comparison:
         self.compared, self.top, self._chosen = compared, top, chosen
         from facelime_cli.explained import Explained, labels
 
-        first = compared[0]
-        self._first = Explained(first)
-        self.dataset = _explained(first)
-        other = next((each for each in compared if _explained(each).content != self.dataset.content or each.facts["classes"] != first.facts["classes"]), None)
+        self._everyone = [Explained(each) for each in compared]
+        self._first = first = self._everyone[0]
+        self.dataset, self.names = first.dataset, first.names
+        other = next((each for each in self._everyone if each.dataset.content != self.dataset.content or each.names != self.names), None)
         if other is not None:
-            raise FacelimeError(f"surrogates/{other.id} and surrogates/{first.id} are about different datasets or classes; compare explanations of the same pictures and classes.")
-        self._places = [{name: place for place, name in enumerate(each.texts("id"))} for each in compared]
-        self.ids = [name for name in first.texts("id") if all(name in each for each in self._places)]
-        if not self.ids:
-            raise FacelimeError(f"surrogates/{first.id} has no picture in common with the others; compare explanations of the same pictures.")
-        self.labels = labels(compared)
-        self.names: list[str] = first.facts["classes"]
+            raise FacelimeError(f"surrogates/{other.surrogates.id} and surrogates/{compared[0].id} are about different datasets or classes; compare explanations of the same pictures and classes.")
+        self._places = [{name: place for place, name in enumerate(each.ids)} for each in self._everyone]
+        self._shared = [name for name in first.ids if all(name in each for each in self._places)]
+        if not self._shared:
+            raise FacelimeError(f"surrogates/{compared[0].id} has no picture in common with the others; compare explanations of the same pictures.")
+        self.labels = labels(self._everyone)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The pictures whose class, the one that is compared, everyone explains: of many classes, Grad-CAM explains some."""
+        import numpy as np
+
+        found = [picture for picture in self._shared if not any(np.isnan(values).any() for values in self._coefficients(picture))]
+        if not found:
+            raise FacelimeError("there is no picture whose class all of them explain; choose another class with --class.")
+        return found
 
     def explained(self, picture: str) -> int:
         """Return the class that is compared."""
@@ -95,19 +105,16 @@ class _Comparison:
         """Return what each says of one picture."""
         from facelime_cli.core.agreement import Attribution
 
-        c, found = self.explained(picture), []
-        for surrogates, places in zip(self.compared, self._places, strict=True):
-            one = slice(places[picture], places[picture] + 1)
-            segments = surrogates.input("segments")
-            n_segments = int(segments.read("n_segments", one)[0])
-            found.append(Attribution(segments.read("segments", one)[0], surrogates.read("coefficients", one)[0, c, :n_segments]))
-        return found
+        segments = [each.segments(places[picture]) for each, places in zip(self._everyone, self._places, strict=True)]
+        return [Attribution(*each) for each in zip(segments, self._coefficients(picture), strict=True)]
+
+    def _coefficients(self, picture: str) -> list[NDArray[np.float64]]:
+        c = self.explained(picture)
+        return [each.coefficients(places[picture], c) for each, places in zip(self._everyone, self._places, strict=True)]
 
     def image(self, picture: str) -> NDArray[np.uint8]:
         """Return the picture itself."""
-        row = int(self.compared[0].read("row")[self._places[0][picture]])
-        image: NDArray[np.uint8] = self.dataset.read("images", [row])[0]
-        return image
+        return self._first.image(self._places[0][picture])
 
     def pairs(self, picture: str, attributions: Sequence[Attribution]) -> Iterator[dict[str, Any]]:
         """Yield how far each two agree on a picture."""
@@ -126,11 +133,6 @@ class _Comparison:
         every = np.stack([each.coefficients for each in attributions])
         for k in range(every.shape[1]):
             yield picture, self.names[self.explained(picture)], k, float(every[:, k].mean()), float(every[:, k].std(ddof=1)), float((every[:, k] > 0).mean())
-
-
-def _explained(surrogates: Artifact) -> Artifact:
-    """Return the dataset whose pictures are explained, which need not be the one that the model was trained on."""
-    return surrogates.input("segments").input("datasets")
 
 
 def _write(comparison: _Comparison, artifact: Artifact, unit: Unit, context: Context) -> None:
@@ -220,4 +222,4 @@ def of(runs: Sequence[Artifact], top: int, context: Context) -> Answer:
     return answer(execute(STAGE, params, context))
 
 
-STAGE = Stage(name="compare", writes="reports", version=2, params=Params, plan=plan, help=__doc__, answer=answer)
+STAGE = Stage(name="compare", writes="reports", version=3, params=Params, plan=plan, help=__doc__, answer=answer)

@@ -194,7 +194,7 @@ class _Report:
 
         everyone = [Explained(each) for each in surrogates]
         segmentations = list(dict.fromkeys(each.segmentation.id for each in everyone))
-        names = labels(surrogates) if len(everyone) > 1 else [everyone[0].method]
+        names = labels(everyone) if len(everyone) > 1 else [everyone[0].method]
         self.voices = [_Voice(each, name, segmentations.index(each.segmentation.id), {picture: row for row, picture in enumerate(each.ids)}) for each, name in zip(everyone, names, strict=True)]
         self.explained, self._params = everyone[0], params
         explained = self.explained
