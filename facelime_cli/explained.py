@@ -127,6 +127,12 @@ class Explained:
         return method_of(self.surrogates)
 
     @property
+    def contrast(self) -> tuple[int, int] | None:
+        """The classes, among `answer_names`, whose probabilities' difference is explained, or None where it is one class's probability."""
+        made = self.surrogates.parameters
+        return (made["class"], made["versus"]) if "versus" in made else None
+
+    @property
     def without_intervals(self) -> bool:
         """Whether the surrogate is one that only the bootstrap gives intervals, and it was not asked for."""
         made = self.fitted_as.parameters
@@ -240,6 +246,11 @@ class Explained:
         """What the explanations were made from, in order, themselves the last."""
         made = (self.dataset, self.model, self.segmentation, self.masks, self.predictions, self.fitted_as, self.surrogates)
         return list({each.id: each for each in made if each is not None}.values())
+
+
+def explained_by(artifact: Artifact) -> Artifact:
+    """Return the surrogates that a report of `render` is of, whatever stands beside them; of any other artifact, itself."""
+    return (_input(artifact, "surrogates") if artifact.layout["stage"] == "render" else None) or artifact
 
 
 def method_of(surrogates: Artifact) -> str:

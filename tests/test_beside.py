@@ -100,6 +100,16 @@ def test_the_command_at_its_foot_makes_the_same_again(chain, report):
     assert chain.facelime.json(*shlex.split(last)[1:])["artifact"] == report.id
 
 
+def test_its_readers_show_its_own_explanations(chain, report, voices, tmp_path):
+    run, reference = chain.facelime, f"reports/{report.id}"
+    told = run("show", reference, "--format", "csv", "--classes", "rosacea").stdout
+    assert told == run("show", f"surrogates/{voices[0].id}", "--format", "csv", "--classes", "rosacea").stdout
+    run.json("show", reference, "--png", tmp_path / "look.png")
+    run.json("export", reference, "--to", tmp_path / "report.h5")
+    assert run("verify", reference).exit_code == 0
+    assert run.json("show", reference)["artifact"] == report.id
+
+
 def test_the_same_twice_and_other_pictures_are_refused(chain, voices, tmp_path):
     first = voices[0]
     assert "name each explanation once" in chain.facelime.fails("render", first.id, "--beside", first.id, code=2)

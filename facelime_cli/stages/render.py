@@ -16,7 +16,7 @@ from typer import Argument, Option
 from facelime_cli import pages, presets
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.files import write_csv, write_whole
-from facelime_cli.names import class_index
+from facelime_cli.names import class_indices
 from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
 from facelime_cli.stages.perturb import carried
 from facelime_cli.store import Layout
@@ -126,7 +126,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     _check_beside(surrogates, beside)
     names: list[str] = surrogates.facts["classes"]
     params = presets.filled(params, DEFAULTS)
-    chosen = None if params.classes is None else [class_index(each, names) for each in ([params.classes] if params.classes in names else params.classes.split(","))]
+    chosen = None if params.classes is None else class_indices(params.classes, names)
     formats = _formats(params)
 
     @cache
