@@ -133,6 +133,13 @@ class Explained:
         return (made["class"], made["versus"]) if "versus" in made else None
 
     @property
+    def zero(self) -> str:
+        """What a coefficient of exactly 0 means."""
+        if self.surrogates.layout["arrays"]["coefficients"]["unit"] == "share":
+            return "not in the map"
+        return "left out by this surrogate" if self.fitted_as.parameters.get("surrogate") in WITHOUT_INTERVALS else "no influence"
+
+    @property
     def without_intervals(self) -> bool:
         """Whether the surrogate is one that only the bootstrap gives intervals, and it was not asked for."""
         made = self.fitted_as.parameters

@@ -11,6 +11,8 @@ from PIL import Image
 
 from facelime_cli.core.agreement import Attribution, agreement
 from facelime_cli.core.faces import draw
+from facelime_cli.names import class_indices
+from facelime_cli.stages.render import same_classes
 from tests.browser import CHROMIUM, Browser
 
 
@@ -60,6 +62,13 @@ def test_each_unit_has_its_own_scale(report):
     assert page.count('class="scale"') == 2
     assert "probability points</span>" in page
     assert "percent of the map</span>" in page
+    assert "All numbers of one unit share one colour scale" in page
+
+
+def test_who_says_nothing_of_a_picture_has_a_sentence_for_it(report):
+    page = page_of(report)
+    assert page.count(" does not explain this picture.</p>") == 1
+    assert [article.count('class="class several"') for article in page.split('<article class="picture"')[1:]] == [1, 1, 1]
 
 
 def test_agreement_with_the_first_is_told(report, voices):
@@ -70,9 +79,10 @@ def test_agreement_with_the_first_is_told(report, voices):
     its_segments = other.input("segments").read("segments")[0]
     its = agreement(Attribution(segments, first.read("coefficients")[0, 1, :count]), Attribution(its_segments, other.read("coefficients")[0, 1, : int(its_segments.max()) + 1]), 10)
     article = page_of(report).split('<article class="picture"')[1]
-    told = re.findall(r"(\d+) % are the same(?:; rank correlation ([+−]?\d\.\d+))?", article)
-    for (share, rank), each in zip(told, (same, its), strict=True):
-        assert share == f"{100 * each.jaccard:.0f}"
+    told = re.findall(r"(\d+) % (are in|is marked alike in) both(?:, and (\d+) % (?:of what is marked in both has|have) another sign)?(?:; rank correlation ([+−]?\d\.\d+))?", article)
+    for (share, words, flips, rank), each, alike in zip(told, (same, its), ("are in", "is marked alike in"), strict=True):
+        assert (share, words) == (f"{100 * each.jaccard:.0f}", alike)
+        assert flips == ("" if np.isnan(each.sign_flips) else f"{100 * each.sign_flips:.0f}")
         assert rank == "" if np.isnan(each.rank_correlation) else float(rank.replace("−", "-")) == pytest.approx(each.rank_correlation, abs=0.005)
 
 
@@ -82,7 +92,10 @@ def test_another_model_says_its_own_answer(chain, voices):
     other = run.artifact("occlusion", voices[0].input("segments").id, "--model", "second")
     report = run.artifact("render", voices[0].id, "--beside", other.id, "--classes", "rosacea")
     probability = other.read("probabilities")[0, 1]
-    assert f"second says {100 * probability:.1f} %" in page_of(report)
+    page = page_of(report)
+    assert f"second says {100 * probability:.1f} %" in page
+    assert len(re.findall(r"«\+12 points» of [^»]*? reads: (keeping|switching) this region", page)) == 2
+    assert "All pictures share one colour scale" in page
 
 
 def test_the_table_names_each_explanation(report, voices):
@@ -110,6 +123,48 @@ def test_its_readers_show_its_own_explanations(chain, report, voices, tmp_path):
     assert run.json("show", reference)["artifact"] == report.id
 
 
+def test_one_class_needs_no_tab(report):
+    page = page_of(report)
+    assert page.count('<input type="radio"') == page.count(' checked hidden aria-label="Explain rosacea">') == 3
+
+
+def test_classes_of_two_lists():
+    assert same_classes(["crane", "cat", "crane"], ["crane", "cat", "crane"]) == {0: 0, 1: 1, 2: 2}
+    assert same_classes(["crane", "cat", "crane", "dog"], ["dog", "crane", "cat", "cat"]) == {3: 0}
+
+
+def test_classes_as_they_are_named():
+    names = ["cat", "dog", "crane, small"]
+    assert class_indices('1,cat, "crane, small", cat', names) == [1, 0, 2]
+    assert class_indices("crane, small", names) == [2]
+
+
+def test_two_classes_with_one_name(chain, tmp_path):
+    """As in the list of a thousand classes, which has two cranes."""
+    from facelime_cli.network import keras
+
+    k, run = keras(), chain.facelime
+    network = k.Sequential([k.Input((48, 48, 3)), k.layers.GlobalAveragePooling2D(), k.layers.Dense(3, activation="softmax")])
+    network.set_weights([np.array([[9.0, -3, 0], [-3, 9, 0], [0, 0, 1]]), np.zeros(3)])
+    network.save(tmp_path / "birds.keras")
+    (tmp_path / "names.txt").write_text("crane\ncat\ncrane\n")
+    model = run.artifact("import-model", tmp_path / "birds.keras", "--classes", f"@{tmp_path / 'names.txt'}", "--scaling", "0..1")
+    first, other = (run.artifact("occlusion", chain["segment"].id, "--model", model.id, "--fill", fill) for fill in ("black", "mean"))
+    report = run.artifact("render", first.id, "--beside", other.id, "--classes", "0,2")
+    assert [len(each) for each in drawings(page_of(report))] == [4, 4, 4]
+    rows = list(csv.DictReader((report.path / "coefficients.csv").open()))
+    last = [float(row["coefficient"]) for row in rows if row["id"] == rows[-1]["id"] and row["explanation"] == rows[-1]["explanation"]]
+    count = first.input("segments").read("n_segments")[2]
+    assert sorted(last[count:]) == pytest.approx(sorted(other.read("coefficients")[2, 2, :count]))
+
+
+def test_who_says_nothing_at_all_is_refused(chain):
+    before = len(chain.facelime.json("status")["artifacts"])
+    said = chain.facelime.fails("render", chain["fit-surrogate"].id, "--beside", chain["contrast"].id)
+    assert f"surrogates/{chain['contrast'].id} explains none" in said
+    assert len(chain.facelime.json("status")["artifacts"]) == before
+
+
 def test_the_same_twice_and_other_pictures_are_refused(chain, voices, tmp_path):
     first = voices[0]
     assert "name each explanation once" in chain.facelime.fails("render", first.id, "--beside", first.id, code=2)
@@ -133,8 +188,13 @@ def test_pointing_tells_of_the_region_in_every_voice_that_has_it(report):
         assert same.startswith(one.partition(":")[0] + ":")
         assert "%" in same
         assert other.startswith("Point at a region")
+        assert browser.ask("[...document.querySelectorAll('#p00000 .told')].map(e => e.getAttribute('aria-live'))") == ["polite", "off", "polite"]
         browser.press("Escape")
         assert all(each.startswith("Point at a region") for each in browser.ask(told))
+        browser.ask("document.querySelectorAll('.overview tbody tr')[1].dataset.r2 = ''")
+        for _ in range(2):
+            browser.click(".overview th[data-key=r2] button")
+            assert browser.ask("[...document.querySelectorAll('.overview tbody tr')].map(e => e.dataset.r2)")[-1] == ""
         browser.size(390, 900)
         assert browser.ask("document.documentElement.scrollWidth") <= 390
         assert browser.console == []

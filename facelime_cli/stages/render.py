@@ -7,8 +7,10 @@ page; more get a page each, beside an overview. --beside puts what other models 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -101,22 +103,20 @@ class _Drawn:
 
 @dataclass(frozen=True)
 class _Voice:
-    """One of the explanations that stand side by side: what it is called, which of the report's segmentations it is of, and where it has each picture."""
+    """One of the explanations that stand side by side: what it is called, which of the report's segmentations it is of, and where it has each of the report's pictures and classes."""
 
     explained: Explained
     label: str
     segmentation: int
     places: Mapping[str, int]
+    classes: Mapping[int, int]
 
-    def hears(self, picture: str, name: str) -> tuple[int, int] | None:
-        """Return the row and the class with which it explains a picture's class, or None."""
+    def hears(self, picture: str, c: int) -> tuple[int, int] | None:
+        """Return the row and the class with which it explains one of the report's pictures and classes, or None."""
         import numpy as np
 
-        names, row = self.explained.names, self.places.get(picture)
-        if row is None or names.count(name) != 1:
-            return None
-        c = names.index(name)
-        return None if np.isnan(self.explained.coefficients(row, c)).any() else (row, c)
+        row, its_c = self.places.get(picture), self.classes.get(c)
+        return None if row is None or its_c is None or np.isnan(self.explained.coefficients(row, its_c)).any() else (row, its_c)
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -195,19 +195,28 @@ class _Report:
         everyone = [Explained(each) for each in surrogates]
         segmentations = list(dict.fromkeys(each.segmentation.id for each in everyone))
         names = labels(everyone) if len(everyone) > 1 else [everyone[0].method]
-        self.voices = [_Voice(each, name, segmentations.index(each.segmentation.id), {picture: row for row, picture in enumerate(each.ids)}) for each, name in zip(everyone, names, strict=True)]
-        self.explained, self._params = everyone[0], params
-        explained = self.explained
+        self.explained = explained = everyone[0]
+        self._params = params
+        self.voices = [
+            _Voice(each, name, segmentations.index(each.segmentation.id), {picture: row for row, picture in enumerate(each.ids)}, same_classes(explained.names, each.names))
+            for each, name in zip(everyone, names, strict=True)
+        ]
         self.top = params.top or DEFAULTS["top"]
         self.shown = [explained.shown(row, chosen) for row in range(len(explained))]
         if not any(self.shown):
             raise NotFoundError(f"surrogates/{explained.surrogates.id} has no explanation of these classes; choose others with --classes.")
         self.one_page = params.single_file or len(explained) <= MOST_ON_A_PAGE
+        for voice in self.voices[1:]:
+            if not any(voice.hears(picture, c) for row, picture in enumerate(explained.ids) for c in self.shown[row]):
+                raise NotFoundError(
+                    f"surrogates/{voice.explained.surrogates.id} explains none of this report's pictures for a class that is shown; "
+                    "give --beside explanations of the same pictures and classes, or choose other --classes."
+                )
 
     def heard(self, row: int, c: int) -> Iterator[tuple[_Voice, int, int]]:
         """Yield who explains a picture's class, and with which row and class of theirs; the report's own surrogates first."""
         for voice in self.voices:
-            found = voice.hears(self.explained.ids[row], self.explained.names[c])
+            found = voice.hears(self.explained.ids[row], c)
             if found:
                 yield voice, *found
 
@@ -281,21 +290,29 @@ class _Report:
 
     def tables(self, artifact: Artifact) -> list[str]:
         """Write the tables; the answer is their names."""
-        from facelime_cli.explained import COLUMNS
-
-        explained, rows = self.explained, range(len(self.explained))
-        several = len(self.voices) > 1
-        coefficients: list[tuple[Any, ...]] = [(*COLUMNS, "explanation") if several else COLUMNS]
-        for row in rows:
-            for c in self.shown[row]:
-                coefficients += [(*each, voice.label) if several else each for voice, its_row, its_c in self.heard(row, c) for each in voice.explained.rows(its_row, its_c)]
-        predictions = [("id", "label", *explained.answer_names), *((explained.ids[row], explained.label(row) or "", *map(float, explained.answers[row])) for row in rows)]
-        found = {"coefficients.csv": coefficients, "predictions.csv": predictions}
+        found = {"coefficients.csv": self._coefficient_rows(), "predictions.csv": self._prediction_rows()}
         if self._params.by_zone:
-            found["zones.csv"] = [("id", "class", "zone", "coefficient"), *self._zone_rows(artifact)]
+            found["zones.csv"] = chain([("id", "class", "zone", "coefficient")], self._zone_rows(artifact))
         for name, table in found.items():
             write_csv(artifact.file(name), table)
         return list(found)
+
+    def _coefficient_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield everyone's coefficients below a heading; where there are several, the last column says whose they are."""
+        from facelime_cli.explained import COLUMNS
+
+        several = len(self.voices) > 1
+        yield (*COLUMNS, "explanation") if several else COLUMNS
+        for row in range(len(self.explained)):
+            for c in self.shown[row]:
+                for voice, its_row, its_c in self.heard(row, c):
+                    yield from ((*each, voice.label) if several else each for each in voice.explained.rows(its_row, its_c))
+
+    def _prediction_rows(self) -> Iterator[tuple[Any, ...]]:
+        explained = self.explained
+        yield "id", "label", *explained.answer_names
+        for row, picture in enumerate(explained.ids):
+            yield picture, explained.label(row) or "", *map(float, explained.answers[row])
 
     # Zones
 
@@ -344,6 +361,7 @@ class _Report:
             **self._common(artifact, artifact.name),
             n=len(explained),
             voices=[voice.label for voice in self.voices],
+            readings=self._readings(),
             measured=any(not math.isnan(explained.figures(row, c)["r2"]) for row in range(len(explained)) for c in self.shown[row][:1]),
             pictures=[self._picture(artifact, row, each, "") for row, each in enumerate(drawn)],
             overview=overview,
@@ -364,6 +382,7 @@ class _Report:
             "title": title,
             "reference": f"{artifact.kind}/{artifact.id}",
             "scales": [(scale, next(voice.explained.quantity for voice in self.voices if voice.explained.quantity.name == unit)) for unit, scale in self._scales.items()],
+            "several": len(self.voices) > 1,
             "top": self.top,
             "size": int(self.explained.dataset.facts["size"]),
             "most_regions": max(max(voice.explained.counts) for voice in self.voices),
@@ -372,6 +391,13 @@ class _Report:
             "lineage": self._lineage(artifact),
             "software": self.explained.surrogates.manifest["software"],
         }
+
+    def _readings(self) -> list[tuple[str, str, list[str]]]:
+        """Return how the numbers read: each unit and sentence once, with the explanations that are read so."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for voice in self.voices:
+            found.setdefault((voice.explained.quantity.short, voice.explained.quantity.reads), []).append(voice.label)
+        return [(short, reads, whose) for (short, reads), whose in found.items()]
 
     @cache  # noqa: B019 - one report a run, with one artifact
     def _lineage(self, artifact: Artifact) -> list[dict[str, Any]]:
@@ -397,7 +423,7 @@ class _Report:
             "verdict": verdict[:1].upper() + verdict[1:] if verdict != "trustworthy" else verdict,
             "verdict_kind": verdict.partition(":")[0],
             "r2": None if math.isnan(r2) else r2,
-            "strong": 0.0 if c is None else round(explained.strengths(row, c)[0].value, 2),
+            "strong": None if c is None else round(explained.strengths(row, c)[0].value, 2),
         }
 
     def _picture(self, artifact: Artifact, row: int, drawn: _Drawn, above: str) -> dict[str, Any]:
@@ -419,6 +445,7 @@ class _Report:
             "unchanged": explained.unchanged(row),
             "outlines": [(_prefix(row, place), paths) for place, paths in enumerate(drawn.paths)],
             "image": self._source(artifact, _picture_name(row), above),
+            "inside": self._params.single_file,
             "size": int(explained.dataset.facts["size"]),
             "truth": self._truth_path(row),
             "classes": [self._class(row, c, drawn) for c in self.shown[row]],
@@ -439,27 +466,35 @@ class _Report:
         return None if truth is None or not truth.any() or truth.all() else paths((truth > 0).astype("uint16"))[1]
 
     def _class(self, row: int, c: int, drawn: _Drawn) -> dict[str, Any]:
-        """Return what everyone says of one class of a picture."""
-        heard = list(self.heard(row, c))
-        voices = []
-        for place, (voice, its_row, its_c) in enumerate(heard):
-            beside = {"agreement": self._agreement(heard[0], heard[place]) if place else None, "answer": self._other_answer(voice, its_row, its_c)}
-            voices.append({**self._explanation(voice, its_row, its_c, drawn), "prefix": _prefix(row, voice.segmentation), **beside})
-        return {"name": self.explained.names[c], "probability": float(self.explained.full[row][c]), "voices": voices}
+        """Return what everyone says of one class of a picture; who says nothing has a sentence for it."""
+        heard = {voice.label: (voice, its_row, its_c) for voice, its_row, its_c in self.heard(row, c)}
+        name, first = self.explained.names[c], next(iter(heard.values()))
+        voices: list[dict[str, Any]] = []
+        for voice in self.voices:
+            if voice.label not in heard:
+                silent = f"{name} of this picture" if self.explained.ids[row] in voice.places else "this picture"
+                voices.append({"label": voice.label, "silent": f"{voice.label} does not explain {silent}."})
+                continue
+            its = heard[voice.label]
+            beside = {"agreement": None if its is first else self._agreement(first, its), "answer": self._other_answer(*its), "silent": None}
+            voices.append({**self._explanation(*its, drawn), "prefix": _prefix(row, voice.segmentation), **beside})
+        return {"name": name, "probability": float(self.explained.full[row][c]), "voices": voices}
 
     def _other_answer(self, voice: _Voice, row: int, c: int) -> tuple[str, float] | None:
         """Return another model's name and its probability of a class, or None where it is the report's own model, whose answer stands above."""
-        its, name = voice.explained, voice.explained.names[c]
-        if its.model.id == self.explained.model.id or its.answer_names.count(name) != 1:
-            return None
-        return its.model.name, float(its.answers[row][its.answer_names.index(name)])
+        its = voice.explained
+        return None if its.model.id == self.explained.model.id or its.names != its.answer_names else (its.model.name, float(its.full[row][c]))
 
-    def _agreement(self, first: tuple[_Voice, int, int], other: tuple[_Voice, int, int]) -> dict[str, Any]:
-        """Return how far another explanation agrees with the first."""
+    def _agreement(self, first: tuple[_Voice, int, int], other: tuple[_Voice, int, int]) -> dict[str, Any] | None:
+        """Return how far another explanation agrees with the first, or None where neither says anything."""
+        import numpy as np
+
         from facelime_cli.core.agreement import Attribution, agreement
 
         one, two = (Attribution(voice.explained.segments(row), voice.explained.coefficients(row, c)) for voice, row, c in (first, other))
-        return {"first": first[0].label, **vars(agreement(one, two, self.top))}
+        if not one.coefficients.any() and not two.coefficients.any():
+            return None
+        return {"first": first[0].label, "by_region": np.array_equal(one.segments, two.segments), **vars(agreement(one, two, self.top))}
 
     def _explanation(self, voice: _Voice, row: int, c: int, drawn: _Drawn) -> dict[str, Any]:
         from facelime_cli.core.fidelity import distinct
@@ -480,6 +515,8 @@ class _Report:
             "probability": float(explained.full[row][c]),
             "distinct": int(distinct(interval[:, None], stable_top)[0]),
             "intervals": strengths[0].known,
+            "without_intervals": explained.without_intervals,
+            "zero": explained.zero,
             "samples": explained.samples(row),
             "segments": len(strengths),
             "regions": [self._region(each, len(strengths), self.scale(explained)) for each in strengths],
@@ -503,6 +540,19 @@ class _Report:
             return {}
         mean = {name: round(float(np.mean([getattr(each, name) for each in overlaps])), 4) for name in ("on_truth", "by_chance", "pointing")}
         return {"truth": {"explanations": len(overlaps), **mean}}
+
+
+def same_classes(names: Sequence[str], its: Sequence[str]) -> dict[int, int]:
+    """Return for each class of one list its place in another: the same place where the lists are the same, else that of the same name where only one class of either has it.
+
+    Parameters
+    ----------
+    names, its : sequence of str
+    """
+    if names == its:
+        return {c: c for c in range(len(names))}
+    once = [{name: place for place, name in enumerate(each) if number[name] == 1} for each, number in ((each, Counter(each)) for each in (names, its))]
+    return {place: once[1][name] for name, place in once[0].items() if name in once[1]}
 
 
 def _anchor(row: int) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facelime_cli.explained import Explained
+    from facelime_cli.explained import Explained, Strength
     from facelime_cli.store import Artifact
 
 LONGEST_VALUE = 200
@@ -130,7 +130,7 @@ def _text(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | Non
             said = f"{explained.ids[row]}: {explained.names[c]} {100 * explained.full[row][c]:.1f} %" + (f", the label is {label}" if label is not None else "")
             shown.append(Drawing(thumbnails.coloured(*arrays, TOP, DRAWN_COLUMNS), thumbnails.lettered(*arrays, TOP, DRAWN_COLUMNS), said))
             strongest = [
-                (str(each.rank), str(each.segment), "for" if each.value > 0 else "against", signed(each.value), f"{signed(each.low)} to {signed(each.high)}" if each.known else "", _sure(each.unsure))
+                (str(each.rank), str(each.segment), _side(each), signed(each.value), f"{signed(each.low)} to {signed(each.high)}" if each.known else "", _doubt(each, explained.zero))
                 for each in explained.strengths(row, c)[:TOP]
             ]
             shown.append(Table(("rank", "region", "speaks", explained.quantity.short, "95 % interval", ""), strongest, explained.verdict(row, c)))
@@ -138,8 +138,12 @@ def _text(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | Non
     return Answer(_value(explained, rows, chosen), tables=shown, said=[f"{left} more pictures; --images names them."] if left else [])
 
 
-def _sure(unsure: bool) -> str:  # noqa: FBT001 - a cell of a table
-    return "may be nothing" if unsure else ""
+def _side(each: Strength) -> str:
+    return "for" if each.value > 0 else "against" if each.value < 0 else ""
+
+
+def _doubt(each: Strength, zero: str) -> str:
+    return zero if each.value == 0 else "may be nothing" if each.unsure else ""
 
 
 def _json(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
