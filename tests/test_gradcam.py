@@ -101,6 +101,25 @@ class TestByHand:
         for a, g, c in zip(maps, gradients, (2, 0, 1), strict=True):
             assert cams.gradcam(a, g) == pytest.approx(relu(a @ weights[:, c]) / a[..., 0].size, abs=1e-5)
 
+    def test_a_softmax_layer_is_a_softmax(self, images):
+        from facelime_cli.gradients import maps_and_gradients
+        from facelime_cli.network import keras
+
+        k = keras()
+
+        def ending(*layers):
+            return k.Sequential([k.Input((SIZE, SIZE, 3)), k.layers.Conv2D(4, 3, activation="relu", name="last"), k.layers.GlobalAveragePooling2D(), *layers])
+
+        one, other = ending(k.layers.Dense(3, activation="softmax")), ending(k.layers.Dense(3), k.layers.Softmax())
+        other.set_weights(one.get_weights())
+        before = other(images.astype(np.float32)).numpy()
+        found = [maps_and_gradients(each, "last", images, np.array([2, 0, 1])) for each in (one, other)]
+        assert np.abs(found[0][1]).max() > 1e-4
+        assert np.array_equal(found[0][0], found[1][0])
+        assert np.array_equal(found[0][1], found[1][1])
+        assert np.array_equal(other(images.astype(np.float32)).numpy(), before)
+        assert before == pytest.approx(one(images.astype(np.float32)).numpy(), abs=1e-6)
+
     def test_gradcam_plus_plus(self, rng):
         a, g = relu(rng.normal(size=(4, 5, 3))), rng.normal(size=(4, 5, 3))
         expected = np.zeros((4, 5))
@@ -218,6 +237,23 @@ class TestCommands:
         assert other.read("coefficients") == pytest.approx(-chain["contrast"].read("coefficients"), abs=1e-6, nan_ok=True)
         full = chain["predict"].read("probabilities")[:, 0]
         assert chain["contrast"].read("probabilities")[:, 0] == pytest.approx(full[:, 1] - full[:, 0], abs=1e-6)
+
+    def test_eigencam_is_told_as_what_it_is(self, chain):
+        found = chain.facelime.artifact("gradcam", chain["segment"].id, "--model", "small", "--variant", "eigencam")
+        page = (chain.facelime.artifact("render", found.id).path / "index.html").read_text(encoding="utf-8")
+        assert "the same for every class, lies on this region" in page
+        assert "holds for the class" not in page
+
+    @pytest.mark.parametrize("stage", ["gradcam", "occlusion"])
+    def test_a_model_that_does_not_fit_is_refused_before_anything_is_segmented(self, chain, faces, stage):
+        run = chain.facelime
+        other = run.artifact("preprocess", faces / "normal", "--size", 20)
+        before = len(run.json("status")["artifacts"])
+        assert "name it with --model" in run.fails(stage, other.id)
+        said = run.fails(stage, other.id, "--model", "small")
+        assert "--size 48" in said
+        assert "--resize" not in said
+        assert len(run.json("status")["artifacts"]) == before
 
     def test_what_is_wrong(self, chain):
         run = chain.facelime
