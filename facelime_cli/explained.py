@@ -11,6 +11,7 @@ import numpy as np
 
 from facelime_cli.errors import NotFoundError
 from facelime_cli.names import row_of
+from facelime_cli.stages.fit_surrogate import WITHOUT_INTERVALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 PERCENT = 100
 COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "p_sign", "pixels")
 FIGURES = ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")
+METHOD = "how"
+"""Key of the method's name among what is told of an explanation."""
+UNTOLD = frozenset({"pictures", "classes"})
+"""Parameters that say nothing of how an explanation was made."""
+FILL = "fill"
+"""What the parameters of masks begin with that count where nothing was fitted to samples."""
 MOST_PROBABLE = 2
 """How many of a picture's most probable classes are explained where none is asked for; its true one as well."""
 
@@ -69,13 +76,17 @@ class Strength:
 
 
 class Explained:
-    """Some surrogates, of whatever stage, with their pictures, segments, model and, where they have them, predictions and masks."""
+    """Some surrogates, of whatever stage, with their pictures, segments, model and, where they have them, predictions and masks.
+
+    `fitted_as` are the surrogates whose parameters say how these were fitted: themselves, or those that a contrast was made from.
+    """
 
     def __init__(self, surrogates: Artifact) -> None:
         self.surrogates = surrogates
         self.segmentation, self.model = surrogates.input("segments"), surrogates.input("models")
         self.dataset = self.segmentation.input("datasets")
-        self.masks, self.predictions = _optional(surrogates, "masks"), _optional(surrogates, "predictions")
+        self.masks, self.predictions = _optional(surrogates, "masks"), predictions_of(surrogates)
+        self.fitted_as = _input(surrogates, "surrogates") or surrogates
         self.names: list[str] = surrogates.facts["classes"]
         self.answer_names: list[str] = (self.predictions or surrogates).facts["classes"]
         self.ids = surrogates.texts("id")
@@ -113,7 +124,26 @@ class Explained:
     @property
     def method(self) -> str:
         """What the explanations are called, such as LIME."""
-        return str(self.surrogates.facts.get("method") or ("KernelSHAP" if self.surrogates.parameters.get("surrogate") == "shapley" else "LIME"))
+        return method_of(self.surrogates)
+
+    @property
+    def contrast(self) -> tuple[int, int] | None:
+        """The classes, among `answer_names`, whose probabilities' difference is explained, or None where it is one class's probability."""
+        made = self.surrogates.parameters
+        return (made["class"], made["versus"]) if "versus" in made else None
+
+    @property
+    def zero(self) -> str:
+        """What a coefficient of exactly 0 means."""
+        if self.surrogates.layout["arrays"]["coefficients"]["unit"] == "share":
+            return "not in the map"
+        return "left out by this surrogate" if self.fitted_as.parameters.get("surrogate") in WITHOUT_INTERVALS else "no influence"
+
+    @property
+    def without_intervals(self) -> bool:
+        """Whether the surrogate is one that only the bootstrap gives intervals, and it was not asked for."""
+        made = self.fitted_as.parameters
+        return made.get("surrogate") in WITHOUT_INTERVALS and made["intervals"] != "bootstrap"
 
     @cached_property
     def _labels(self) -> NDArray[np.int16]:
@@ -129,7 +159,7 @@ class Explained:
         """The model's probabilities for each unchanged picture, of the classes `answer_names`: (N, C)."""
         if self.predictions is None:
             return self.surrogates.read("probabilities")
-        return np.concatenate([self.predictions.read("probabilities", self.predictions.rows(unit))[:, 0] for unit in range(self.predictions.n_units)])
+        return np.concatenate([self.predictions.read("probabilities", self.predictions.rows(unit))[:, 0].copy() for unit in range(self.predictions.n_units)])
 
     def image(self, row: int) -> NDArray[np.uint8]:
         """Return a picture: (H, W, 3) uint8."""
@@ -166,8 +196,8 @@ class Explained:
         return np.asarray(self._of(self.surrogates, "interval", row)[c, :count]), np.asarray(self._of(self.surrogates, "p_sign", row)[c, :count])
 
     def samples(self, row: int) -> int | None:
-        """Return how many perturbed pictures an explanation comes from, or None when it comes from none."""
-        return None if self.masks is None else int(self._of(self.masks, "n_samples", row))
+        """Return how many perturbed pictures an explanation comes from, or None when it comes from none: of masks, occlusion takes the fill alone."""
+        return None if self.masks is None or self.predictions is None else int(self._of(self.masks, "n_samples", row))
 
     def unchanged(self, row: int) -> int:
         """Return on how many segments the fill changes nothing, so that they must look unimportant."""
@@ -221,8 +251,48 @@ class Explained:
     @property
     def origins(self) -> list[Artifact]:
         """What the explanations were made from, in order, themselves the last."""
-        made = (self.dataset, self.model, self.segmentation, self.masks, self.predictions, self.surrogates)
-        return [each for each in made if each is not None]
+        made = (self.dataset, self.model, self.segmentation, self.masks, self.predictions, self.fitted_as, self.surrogates)
+        return list({each.id: each for each in made if each is not None}.values())
+
+
+def explained_by(artifact: Artifact) -> Artifact:
+    """Return the surrogates that a report of `render` is of, whatever stands beside them; of any other artifact, itself."""
+    return (_input(artifact, "surrogates") if artifact.layout["stage"] == "render" else None) or artifact
+
+
+def method_of(surrogates: Artifact) -> str:
+    """Return what the explanations of some surrogates are called."""
+    return str(surrogates.facts.get("method") or ("KernelSHAP" if surrogates.parameters.get("surrogate") == "shapley" else "LIME"))
+
+
+def predictions_of(surrogates: Artifact) -> Artifact | None:
+    """Return what some surrogates, or those that they contrast, were fitted to, or None; masks of a later round come from predictions too, which are another explanation's."""
+    made_from = _input(surrogates, "surrogates") or surrogates
+    return _input(made_from, "predictions")
+
+
+def labels(compared: Sequence[Explained]) -> list[str]:
+    """Return a label for each: those parameters that all have, and in whose values they differ."""
+    told = [_told(each) for each in compared]
+    names = [name for name in told[0] if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1]
+    labels = [", ".join(str(each[name]) if name == METHOD else f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
+    return [label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.surrogates.id})" for label, each in zip(labels, compared, strict=True)]
+
+
+def _told(explained: Explained) -> dict[str, Any]:
+    """Return every parameter on the way to some explanations, and their model."""
+    told = {"model": explained.model.name, METHOD: explained.method}
+    for made in explained.origins:
+        if made.kind in {"segments", "masks", "predictions", "surrogates"}:
+            counts = "" if made.kind != "masks" or explained.predictions is not None else FILL
+            told |= {f"{made.kind} {name}": value for name, value in made.parameters.items() if name not in UNTOLD and name.startswith(counts)}
+    return told
+
+
+def _input(artifact: Artifact, name: str) -> Artifact | None:
+    """Return what an artifact was made from directly under a name, or None."""
+    given = artifact.inputs.get(name)
+    return None if given is None else artifact.store.stored(given["kind"], given["id"])
 
 
 def _optional(artifact: Artifact, kind: str) -> Artifact | None:

@@ -7,13 +7,15 @@ import io
 import json
 import os
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import BrokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
 
 def sync(path: Path) -> None:
@@ -25,15 +27,13 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file that a reader sees either complete or not at all.
-
-    `durable` waits for the disk; a heartbeat, whose loss costs nothing, does without.
-    """
+@contextmanager
+def _whole(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
+    """Open a file that a reader sees either complete or not at all."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             if durable:
                 os.fsync(stream.fileno())
@@ -44,11 +44,21 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
         sync(path.parent)
 
 
+def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file whole.
+
+    `durable` waits for the disk; a heartbeat, whose loss costs nothing, does without.
+    """
+    with _whole(path, durable=durable) as stream:
+        stream.write(data)
+
+
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file whole, the heading as its first row."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    write_whole(path, stream.getvalue().encode())
+    """Write a CSV file whole, row by row, the heading as its first."""
+    with _whole(path, durable=True) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        text.detach()
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:

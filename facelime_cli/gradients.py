@@ -19,6 +19,8 @@ OURS = frozenset({"luminance", "blue_green_red", "input_scaling"})
 """Layers that make a network's input from display space."""
 PASSED_OVER = ("Pool", "Dropout", "Padding", "Reshape", "Flatten", "Input", "Cropping", "Permute", "Normalization")
 """Parts of the names of layers whose output is no new map; a convolution's normalisation is followed by its activation or is itself passed over."""
+ENDS = frozenset({"softmax", "sigmoid"})
+"""What makes a network's answer of its scores: names of activations, and of layers that are nothing else."""
 IMAGE_AXES = 4
 LISTED = 8
 
@@ -141,15 +143,20 @@ def _added(layer: Any) -> Iterator[dict[str, Any]]:
 def _scores(network: Any) -> Iterator[None]:
     """Let a network answer with what goes into its final softmax or sigmoid; one that ends otherwise answers as ever."""
     layer = _ending(network)
-    own = getattr(layer, "activation", None)
-    if getattr(own, "__name__", "") not in {"softmax", "sigmoid"}:
+    name, instead = ("call", _unchanged) if type(layer).__name__.lower() in ENDS else ("activation", keras().activations.linear)
+    own = getattr(layer, name, None)
+    if name == "activation" and getattr(own, "__name__", "") not in ENDS:
         yield
         return
-    layer.activation = keras().activations.linear
+    setattr(layer, name, instead)
     try:
         yield
     finally:
-        layer.activation = own
+        setattr(layer, name, own)
+
+
+def _unchanged(values: Any, **_: Any) -> Any:
+    return values
 
 
 def _ending(network: Any) -> Any:

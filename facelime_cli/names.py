@@ -40,6 +40,17 @@ def row_of(name: str, ids: list[str]) -> int:
     raise NotFoundError(f"there is no picture {name!r} here; an id looks like {ids[0]!r}.")
 
 
+def class_indices(text: str, names: list[str]) -> list[int]:
+    """Return the classes in a list, each once; a text that is the whole name of a class is that one, whatever commas it has.
+
+    Examples
+    --------
+    >>> class_indices('1,cat, "crane, small"', ["cat", "dog", "crane, small"]), class_indices("crane, small", ["cat", "crane, small"])
+    ([1, 0, 2], [1])
+    """
+    return list(dict.fromkeys(class_index(each, names) for each in ([text] if text in names else listed(text))))
+
+
 def class_index(text: str, names: list[str]) -> int:
     """Return the class that a name or a number means."""
     word = text.strip()

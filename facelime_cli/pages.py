@@ -71,20 +71,24 @@ def command(artifact: Artifact) -> str:
     means_nothing = "fine_tune_" if artifact.parameters.get("fine_tune_epochs") == 0 else "-"
     for each in fields(stage.params):
         option = next(extra for extra in annotations[each.name][1] if hasattr(extra, "param_decls"))
-        given = artifact.inputs.get(each.name)
+        given, word = artifact.inputs.get(each.name), _option(each.name, option)
+        value = artifact.parameters.get(each.name, artifact.parameters.get(word.removeprefix("--")))
+        several = [f"{one['kind']}/{one['id']}" for name, one in artifact.inputs.items() if "id" in one and name.startswith(f"{each.name}_")]
         if isinstance(option, ArgumentInfo):
-            words += [f"{one['kind']}/{one['id']}" for name, one in artifact.inputs.items() if "id" in one and name.startswith(each.name)] or [each.name.upper()]
+            words += several or [f"{given['kind']}/{given['id']}" if given and "id" in given else each.name.upper()]
+        elif several:
+            words += [part for reference in several for part in (word, reference)]
         elif given is not None:
-            words += [_option(each.name, option), f"{given['kind']}/{given['id']}" if "id" in given else each.name.upper()]
-        elif (value := artifact.parameters.get(each.name)) is not None and value is not False and value != each.default and not each.name.startswith(means_nothing):
-            words += _words(_option(each.name, option), each.name, value)
+            words += [word, f"{given['kind']}/{given['id']}" if "id" in given else each.name.upper()]
+        elif value is not None and value is not False and value != each.default and not each.name.startswith(means_nothing):
+            words += _words(word, each.name, value)
     if "pictures" in artifact.parameters:
         words += ["--images", listing(artifact.texts("id")) if artifact.n <= MOST_IDS else "IDS"]
     return shlex.join(words)
 
 
 def _option(name: str, option: Any) -> str:
-    declared = [word for word in option.param_decls or () if word.startswith("--")]
+    declared = [word for word in (option.default, *(option.param_decls or ())) if isinstance(word, str) and word.startswith("--")]  # within Annotated, Typer takes the first for the default
     return declared[0] if declared else f"--{name.replace('_', '-')}"
 
 

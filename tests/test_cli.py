@@ -399,7 +399,9 @@ class TestReport:
     def test_a_single_file_needs_none_beside_it(self, chain):
         report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--single-file")
         page = (report.path / "index.html").read_text(encoding="utf-8")
-        assert {name.partition(",")[0] for name in re.findall(r'src="([^"]+)"', page)} == {"data:image/jpeg;base64"}
+        assert {name.partition(",")[0] for name in re.findall(r'(?:src|<image [^>]*href)="([^"]+)"', page)} == {"data:image/jpeg;base64"}
+        assert page.count("data:image/jpeg") == 3 + 3  # each picture once, and its small copy in the overview
+        assert page.count('-photo"/>') == 3 * (1 + 2)
 
     def test_many_pictures_have_a_page_each(self, chain, monkeypatch):
         monkeypatch.setattr("facelime_cli.stages.render.MOST_ON_A_PAGE", 2)

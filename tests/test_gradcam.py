@@ -1,7 +1,10 @@
 """Grad-CAM and occlusion against hand computations on small networks, and through the commands."""
 
 import csv
+import html
+import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from scipy.stats import spearmanr
 
 from facelime_cli.core import cams
 from facelime_cli.errors import NotFoundError
+from facelime_cli.explained import Explained, labels
 
 SIZE, FILTERS, HIDDEN = 12, 3, 4
 
@@ -80,9 +84,9 @@ class TestByHand:
     def test_the_network_answers_as_before(self, small, images):
         from facelime_cli.gradients import maps_and_gradients
 
-        before = small(images.astype(np.float32)).numpy()
+        before = network.forward(small)(images)
         maps_and_gradients(small, "maps", images, np.zeros(3, int))
-        assert np.array_equal(small(images.astype(np.float32)).numpy(), before)
+        assert np.array_equal(network.forward(small)(images), before)
         assert before.sum(axis=1) == pytest.approx(1, abs=1e-6)
 
     def test_gradcam_of_a_network_that_is_linear_in_its_maps(self, images):
@@ -96,6 +100,25 @@ class TestByHand:
         weights = network.get_weights()[-2]
         for a, g, c in zip(maps, gradients, (2, 0, 1), strict=True):
             assert cams.gradcam(a, g) == pytest.approx(relu(a @ weights[:, c]) / a[..., 0].size, abs=1e-5)
+
+    def test_a_softmax_layer_is_a_softmax(self, images):
+        from facelime_cli.gradients import maps_and_gradients
+        from facelime_cli.network import keras
+
+        k = keras()
+
+        def ending(*layers):
+            return k.Sequential([k.Input((SIZE, SIZE, 3)), k.layers.Conv2D(4, 3, activation="relu", name="last"), k.layers.GlobalAveragePooling2D(), *layers])
+
+        one, other = ending(k.layers.Dense(3, activation="softmax")), ending(k.layers.Dense(3), k.layers.Softmax())
+        other.set_weights(one.get_weights())
+        before = other(images.astype(np.float32)).numpy()
+        found = [maps_and_gradients(each, "last", images, np.array([2, 0, 1])) for each in (one, other)]
+        assert np.abs(found[0][1]).max() > 1e-4
+        assert np.array_equal(found[0][0], found[1][0])
+        assert np.array_equal(found[0][1], found[1][1])
+        assert np.array_equal(other(images.astype(np.float32)).numpy(), before)
+        assert before == pytest.approx(one(images.astype(np.float32)).numpy(), abs=1e-6)
 
     def test_gradcam_plus_plus(self, rng):
         a, g = relu(rng.normal(size=(4, 5, 3))), rng.normal(size=(4, 5, 3))
@@ -160,7 +183,7 @@ class TestCommands:
         row, count = 1, int(segments.read("n_segments")[1])
         image, labels, fill = chain["preprocess"].read("images", [int(segments.read("row")[row])])[0], segments.read("segments")[row], masks.read("fill")[row]
         pictures = np.stack([image] + [np.where((labels == k)[..., None], fill, image) for k in range(count)])
-        answers = net(pictures.astype(np.float32), training=False).numpy().astype(float)
+        answers = network.forward(net)(pictures).astype(float)
         assert found.read("coefficients")[row, :, :count] == pytest.approx((answers[0] - answers[1:]).T, abs=1e-5)
         assert chain.facelime.artifact("occlusion", chain["fit-surrogate"].id).id == found.id
         assert chain.facelime.artifact("occlusion", chain["segment"].id, "--model", "small", "--fill", "black").id != found.id
@@ -181,6 +204,30 @@ class TestCommands:
         assert {"gradcam": "percent of the map", "occlusion": "switching this region off", "contrast": "rosacea rather than normal"}[stage] in page
         assert not re.search(r"\bnan\b", page)
 
+    def test_the_commands_at_a_contrasts_foot_make_the_same_again(self, chain):
+        page = (chain.facelime.artifact("render", chain["contrast"].id).path / "index.html").read_text(encoding="utf-8")
+        commands = {words[1]: words[1:] for words in (shlex.split(html.unescape(line)) for line in page.splitlines() if line.startswith("facelime "))}
+        assert list(commands) == ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "contrast", "render"]
+        assert chain.facelime.json(*commands["contrast"])["artifact"] == chain["contrast"].id
+
+    def test_what_masks_of_a_later_round_were_drawn_after_is_another_explanation(self, chain):
+        run = chain.facelime
+        masks = run.artifact("perturb", chain["segment"].id, "--samples", 120, "--after", chain["fit-surrogate"].id)
+        later = run.artifact("occlusion", masks.id, "--model", "small")
+        found = Explained(later)
+        assert (found.predictions, found.samples(0), found.fitted) == (None, None, False)
+        assert found.answers == pytest.approx(later.read("probabilities"))
+        assert [each.kind for each in found.origins] == ["datasets", "models", "segments", "masks", "surrogates"]
+        assert "were not fitted" in run.fails("contrast", later.id, "--class", "0", "--versus", "1")
+
+    def test_of_masks_occlusion_takes_the_fill_alone(self, chain):
+        run = chain.facelime
+        black = run.artifact("occlusion", chain["segment"].id, "--model", "small", "--fill", "black")
+        blurred = run.artifact("occlusion", run.artifact("perturb", chain["segment"].id, "--samples", 4, "--fill", "blur").id, "--model", "small")
+        assert labels([Explained(black), Explained(blurred)]) == ["fill black", "fill blur"]
+        told = json.loads(run("show", f"surrogates/{black.id}", "--format", "json").stdout)
+        assert {each["samples"] for picture in told["pictures"] for each in picture["explanations"]} == {None}
+
     def test_contrast_is_the_difference_of_two_classes(self, chain):
         """A ridge is linear in what it is fitted to."""
         both = chain["fit-surrogate"].read("coefficients")
@@ -190,6 +237,23 @@ class TestCommands:
         assert other.read("coefficients") == pytest.approx(-chain["contrast"].read("coefficients"), abs=1e-6, nan_ok=True)
         full = chain["predict"].read("probabilities")[:, 0]
         assert chain["contrast"].read("probabilities")[:, 0] == pytest.approx(full[:, 1] - full[:, 0], abs=1e-6)
+
+    def test_eigencam_is_told_as_what_it_is(self, chain):
+        found = chain.facelime.artifact("gradcam", chain["segment"].id, "--model", "small", "--variant", "eigencam")
+        page = (chain.facelime.artifact("render", found.id).path / "index.html").read_text(encoding="utf-8")
+        assert "the same for every class, lies on this region" in page
+        assert "holds for the class" not in page
+
+    @pytest.mark.parametrize("stage", ["gradcam", "occlusion"])
+    def test_a_model_that_does_not_fit_is_refused_before_anything_is_segmented(self, chain, faces, stage):
+        run = chain.facelime
+        other = run.artifact("preprocess", faces / "normal", "--size", 20)
+        before = len(run.json("status")["artifacts"])
+        assert "name it with --model" in run.fails(stage, other.id)
+        said = run.fails(stage, other.id, "--model", "small")
+        assert "--size 48" in said
+        assert "--resize" not in said
+        assert len(run.json("status")["artifacts"]) == before
 
     def test_what_is_wrong(self, chain):
         run = chain.facelime

@@ -118,7 +118,10 @@ class TestFunction:
         pictures.json(*self.words(write_module("opaque"), "--name", "opaque"))
         found = pictures.artifact("occlusion", "parts", "--model", "opaque", "--fill", "black")
         assert np.nanmax(np.abs(found.read("coefficients")[0, 0] + found.read("coefficients")[0, 1])) < 1e-6
+        before = len(pictures.json("status")["artifacts"])
         assert "whose layers cannot be looked into" in pictures.fails("gradcam", "parts", "--model", "opaque")
+        assert "whose layers cannot be looked into" in pictures.fails("gradcam", "two", "--model", "opaque")
+        assert len(pictures.json("status")["artifacts"]) == before
         assert "whose layers cannot be looked into" in pictures.fails("show", "models/opaque", "--png", "opaque.png")
 
     def test_the_manifest_says_what_is_not_covered(self, pictures, write_module):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from facelime_cli.console import Console, Drawing
-from facelime_cli.core.looks import composed, tiled
+from facelime_cli.core.looks import composed, fitted, tiled
 
 
 @pytest.mark.parametrize("stage", ["preprocess", "finetune", "evaluate", "describe", "segment", "perturb", "predict", "fit-surrogate", "render", "compare", "gradcam", "occlusion", "contrast"])
@@ -36,6 +36,67 @@ def test_other_pictures_look_different(chain, tmp_path):
         chain.facelime.json("show", chain.reference("segment"), "--images", name, "--png", tmp_path / f"{name.rpartition('/')[2]}.png")
     one, other = (path.read_bytes() for path in sorted(tmp_path.iterdir()))
     assert one != other
+
+
+def pictured(run, tmp_path, reference, *words):
+    """Return the pixels that `show --png` draws."""
+    file = tmp_path / "asked.png"
+    run.json("show", reference, *words, "--png", file)
+    with Image.open(file) as picture:
+        found = np.asarray(picture.convert("RGB"))
+    file.unlink()
+    return found
+
+
+@pytest.mark.parametrize("stage", ["render", "fit-surrogate", "predict"])
+def test_the_picture_and_the_class_that_are_asked_for(chain, stage, tmp_path):
+    second, run, reference = chain["segment"].texts("id")[1], chain.facelime, chain.reference(stage)
+    drawn = [pictured(run, tmp_path, reference, *words) for words in ((), ("--images", second), ("--images", second, "--classes", "normal"), ("--images", second, "--classes", "rosacea"))]
+    assert drawn[0].shape != drawn[1].shape or (drawn[0] != drawn[1]).any()
+    assert (drawn[2] != drawn[3]).any()
+    assert sum(np.array_equal(drawn[1], each) for each in drawn[2:]) == 1
+
+
+def test_a_report_shows_the_figure_that_it_has(chain, tmp_path):
+    report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--figures", "png", "--style", "heatmap", "--classes", "rosacea")
+    found = pictured(chain.facelime, tmp_path, f"reports/{report.id}", "--images", report.texts("id")[2])
+    with Image.open(report.path / "figures" / "00002-class1.png") as drawn:
+        assert np.array_equal(found, np.asarray(drawn.convert("RGB")))
+
+
+def test_a_dataset_shows_all_pictures_that_are_asked_for(chain, tmp_path):
+    ids = ",".join(chain["segment"].texts("id"))
+    assert pictured(chain.facelime, tmp_path, "datasets/" + chain["preprocess"].id, "--images", ids).shape[0] < pictured(chain.facelime, tmp_path, chain.reference("preprocess")).shape[0]
+
+
+def test_the_scatter_of_a_contrast_and_of_a_part(chain, tmp_path, monkeypatch):
+    from facelime_cli import looks
+
+    seen = []
+    monkeypatch.setattr(looks.looks, "fitted", lambda *values: seen.append(values[5:]) or fitted(*values))
+    part = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--part", "1/2")
+    for reference in (chain.reference("contrast"), f"surrogates/{part.id}"):
+        pictured(chain.facelime, tmp_path, reference)
+    ((model, surrogate), words), (_, others) = seen
+    answers = chain["predict"].read("probabilities")[0, :90]
+    assert model == pytest.approx(answers[:, 1] - answers[:, 0], abs=1e-6)
+    assert np.corrcoef(model, surrogate)[0, 1] > 0.3
+    assert words == ("difference of probabilities by the model", "fitted to these samples")
+    assert others == ("probability by the model", "fitted to part 1/2 of these samples")
+
+
+def test_what_cannot_be_drawn_as_asked(chain, tmp_path):
+    run, file, ids = chain.facelime, tmp_path / "a.png", ",".join(chain["segment"].texts("id"))
+    for stage, words, said in (
+        ("evaluate", ("--images", "face-001"), "drawn as a whole"),
+        ("compare", ("--images", "face-001"), "drawn as a whole"),
+        ("segment", ("--images", ids), "names 3 pictures"),
+        ("segment", ("--classes", "rosacea"), "not drawn by class"),
+        ("finetune", ("--classes", "rosacea"), "not drawn by class"),
+        ("render", ("--classes", "rosacea,normal"), "names 2 classes"),
+    ):
+        assert said in run.fails("show", chain.reference(stage), *words, "--png", file, code=2)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_shown(chain, tmp_path):

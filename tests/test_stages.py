@@ -150,6 +150,7 @@ CHOOSES = {
     "source",
     "preset",
     "surrogates",
+    "beside",
     "resize",
     "truth",
     "labels",

@@ -48,6 +48,9 @@ def test_every_surrogate_from_predictions_to_a_report(surrogate, chain, exact):
     page = (report.path / "index.html").read_text(encoding="utf-8")
     assert ("no interval" in page) == ("--intervals bootstrap" in page) == (surrogate in SELECTING)
     assert not re.search(r"\bnan\b", page.lower())
+    zeros = sum((coefficients[row, :, :k] == 0).sum() for row, k in enumerate(counts))
+    assert page.count('class="r z') == page.count(", left out by this surrogate</title>") == zeros
+    assert zeros == 0 or surrogate in SELECTING
     rows = list(csv.DictReader((report.path / "coefficients.csv").open()))
     assert all((row["low"] == row["high"] == row["p_sign"] == "") == (surrogate in SELECTING) for row in rows)
     assert all(row["coefficient"] not in {"", "nan"} for row in rows)
@@ -87,6 +90,34 @@ def test_shapley_values_of_a_network_add_up_and_are_exact(exact, chain):
         assert np.abs(made.read("intercept")[row] - y[-1]).max() < 1e-9
         values = {tuple(mask): value for mask, value in zip(kept.tolist(), y, strict=True)}
         assert np.abs(found - by_definition(values)).max() < 1e-9
+
+
+def test_what_a_surrogate_leaves_out_speaks_for_nothing(chain):
+    made = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--surrogate", "forward", "--features", 3)
+    told = chain.facelime("show", f"surrogates/{made.id}", "--format", "text", "--classes", "rosacea").stdout
+    rows = [line.split() for line in told.splitlines() if line.split()[:1] and line.split()[0].isdigit()]
+    assert [row[2] in {"for", "against"} for row in rows] == [True] * 3 + [False] * (len(rows) - 3)
+    assert len(rows) > 3
+    assert all(" ".join(row[3:]) == "left out by this surrogate" for row in rows[3:])
+
+
+def test_too_few_samples_for_intervals_is_told_as_that(chain):
+    run = chain.facelime
+    masks = run.artifact("perturb", chain["segment"].id, "--samples", 12)
+    made = run.artifact("fit-surrogate", run.artifact("predict", masks.id, "--model", "small").id)
+    assert np.isnan(made.read("interval")).all()
+    page = (run.artifact("render", made.id, "--classes", "rosacea").path / "index.html").read_text(encoding="utf-8")
+    assert page.count("The samples are too few for intervals, add <code>--samples</code>") == 3
+    assert "bootstrap" not in page.partition("<footer>")[0]
+
+
+def test_kernelshap_is_called_so(exact, chain):
+    run = chain.facelime
+    made = [run.artifact("fit-surrogate", exact.id, "--surrogate", surrogate) for surrogate in ("shapley", "linear")]
+    report = run.artifact("compare", *(each.id for each in made))
+    assert [each.partition(",")[0] for each in report.facts["compared"]] == ["KernelSHAP", "LIME"]
+    contrast = run.artifact("contrast", made[0].id, "--class", 0, "--versus", 1)
+    assert contrast.facts["method"] == "KernelSHAP, contrasted"
 
 
 class TestRefusals:

@@ -94,7 +94,15 @@ def perturbed(images: NDArray[np.uint8], titles: Sequence[str], probabilities: N
     return made
 
 
-def fitted(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, title: str, fit: tuple[NDArray[np.float64], NDArray[np.float64]] | None) -> Figure:
+def fitted(
+    image: NDArray[np.uint8],
+    segments: NDArray[np.uint16],
+    coefficients: NDArray[np.float64],
+    top: int,
+    title: str,
+    fit: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    words: tuple[str, str],
+) -> Figure:
     """Draw an explanation, and beside it what the surrogate says of each sample against what the model says.
 
     Parameters
@@ -105,7 +113,9 @@ def fitted(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients:
     top : int
     title : str
     fit : pair of (S,) float64 arrays, or None
-        The model's and the surrogate's probabilities, the unperturbed picture first; None where there was nothing to fit.
+        What the model and the surrogate say, the unperturbed picture first; None where there was nothing to fit.
+    words : (str, str)
+        What it is that both say, and to which samples the surrogate was fitted.
     """
     made = figure((9.6, 4.6) if fit else (5.0, 5.4))
     axes = made.subplots(1, 2 if fit else 1, squeeze=False)[0]
@@ -113,10 +123,11 @@ def fitted(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients:
     colour_legend(axes[0])
     if fit:
         model, surrogate = fit
-        axes[1].plot([0, 1], [0, 1], color="grey", linestyle=":")
+        least = -1 if model.min() < 0 else 0
+        axes[1].plot([least, 1], [least, 1], color="grey", linestyle=":")
         axes[1].scatter(model, surrogate, s=8, alpha=0.5, color=COLOURS[0], label="a sample")
         axes[1].scatter(model[:1], surrogate[:1], s=60, color=COLOURS[3], marker="D", label="the unchanged picture")
-        axes[1].set(xlabel="probability by the model", ylabel="by the surrogate, which was fitted to these samples", xlim=(-0.02, 1.02))
+        axes[1].set(xlabel=words[0], ylabel=f"by the surrogate, which was {words[1]}", xlim=(least - 0.02, 1.02))
         axes[1].legend(frameon=False, fontsize=TITLE_POINTS)
         axes[1].spines[["top", "right"]].set_visible(False)
     return made

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -18,7 +19,7 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.files import write_csv, write_whole
 from facelime_cli.names import class_index
 from facelime_cli.stage import Execution, Plan, Stage, execute
-from facelime_cli.store import Layout, lineage
+from facelime_cli.store import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,10 +35,6 @@ FEWEST = 2
 FIGURES = ("jaccard", "rank_correlation", "sign_flips")
 PAIR_COLUMNS = ("id", "class", "first", "second", *FIGURES)
 SEGMENT_COLUMNS = ("id", "class", "segment", "mean", "standard_deviation", "share_positive")
-METHOD = "how"
-"""Key of the method's name among what is told of an explanation."""
-UNTOLD = frozenset({"pictures", "classes"})
-"""Parameters that say nothing of how an explanation was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,20 +71,29 @@ class _Comparison:
 
     def __init__(self, compared: Sequence[Artifact], top: int, chosen: int | None) -> None:
         self.compared, self.top, self._chosen = compared, top, chosen
-        from facelime_cli.explained import Explained
+        from facelime_cli.explained import Explained, labels
 
-        first = compared[0]
-        self._first = Explained(first)
-        self.dataset = _explained(first)
-        other = next((each for each in compared if _explained(each).content != self.dataset.content or each.facts["classes"] != first.facts["classes"]), None)
+        self._everyone = [Explained(each) for each in compared]
+        self._first = first = self._everyone[0]
+        self.dataset, self.names = first.dataset, first.names
+        other = next((each for each in self._everyone if each.dataset.content != self.dataset.content or each.names != self.names), None)
         if other is not None:
-            raise FacelimeError(f"surrogates/{other.id} and surrogates/{first.id} are about different datasets or classes; compare explanations of the same pictures and classes.")
-        self._places = [{name: place for place, name in enumerate(each.texts("id"))} for each in compared]
-        self.ids = [name for name in first.texts("id") if all(name in each for each in self._places)]
-        if not self.ids:
-            raise FacelimeError(f"surrogates/{first.id} has no picture in common with the others; compare explanations of the same pictures.")
-        self.labels = _labels(compared)
-        self.names: list[str] = first.facts["classes"]
+            raise FacelimeError(f"surrogates/{other.surrogates.id} and surrogates/{compared[0].id} are about different datasets or classes; compare explanations of the same pictures and classes.")
+        self._places = [{name: place for place, name in enumerate(each.ids)} for each in self._everyone]
+        self._shared = [name for name in first.ids if all(name in each for each in self._places)]
+        if not self._shared:
+            raise FacelimeError(f"surrogates/{compared[0].id} has no picture in common with the others; compare explanations of the same pictures.")
+        self.labels = labels(self._everyone)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The pictures whose class, the one that is compared, everyone explains: of many classes, Grad-CAM explains some."""
+        import numpy as np
+
+        found = [picture for picture in self._shared if not any(np.isnan(values).any() for values in self._coefficients(picture))]
+        if not found:
+            raise FacelimeError("there is no picture whose class all of them explain; choose another class with --class.")
+        return found
 
     def explained(self, picture: str) -> int:
         """Return the class that is compared."""
@@ -99,19 +105,16 @@ class _Comparison:
         """Return what each says of one picture."""
         from facelime_cli.core.agreement import Attribution
 
-        c, found = self.explained(picture), []
-        for surrogates, places in zip(self.compared, self._places, strict=True):
-            one = slice(places[picture], places[picture] + 1)
-            segments = surrogates.input("segments")
-            n_segments = int(segments.read("n_segments", one)[0])
-            found.append(Attribution(segments.read("segments", one)[0], surrogates.read("coefficients", one)[0, c, :n_segments]))
-        return found
+        segments = [each.segments(places[picture]) for each, places in zip(self._everyone, self._places, strict=True)]
+        return [Attribution(*each) for each in zip(segments, self._coefficients(picture), strict=True)]
+
+    def _coefficients(self, picture: str) -> list[NDArray[np.float64]]:
+        c = self.explained(picture)
+        return [each.coefficients(places[picture], c) for each, places in zip(self._everyone, self._places, strict=True)]
 
     def image(self, picture: str) -> NDArray[np.uint8]:
         """Return the picture itself."""
-        row = int(self.compared[0].read("row")[self._places[0][picture]])
-        image: NDArray[np.uint8] = self.dataset.read("images", [row])[0]
-        return image
+        return self._first.image(self._places[0][picture])
 
     def pairs(self, picture: str, attributions: Sequence[Attribution]) -> Iterator[dict[str, Any]]:
         """Yield how far each two agree on a picture."""
@@ -130,27 +133,6 @@ class _Comparison:
         every = np.stack([each.coefficients for each in attributions])
         for k in range(every.shape[1]):
             yield picture, self.names[self.explained(picture)], k, float(every[:, k].mean()), float(every[:, k].std(ddof=1)), float((every[:, k] > 0).mean())
-
-
-def _explained(surrogates: Artifact) -> Artifact:
-    """Return the dataset whose pictures are explained, which need not be the one that the model was trained on."""
-    return surrogates.input("segments").input("datasets")
-
-
-def _labels(compared: Sequence[Artifact]) -> list[str]:
-    """Return a label for each: those parameters that all have, and in whose values they differ."""
-    told = [_told(each) for each in compared]
-    names = [name for name in told[0] if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1]
-    labels = [", ".join(str(each[name]) if name == METHOD else f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
-    return [label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.id})" for label, each in zip(labels, compared, strict=True)]
-
-
-def _told(surrogates: Artifact) -> dict[str, Any]:
-    """Return every parameter on the way to some surrogates, and their model."""
-    made = [each for each in reversed((surrogates, *lineage(surrogates))) if each.kind in {"segments", "masks", "predictions", "surrogates"}]
-    told = {f"{each.kind} {name}": value for each in made for name, value in each.parameters.items() if name not in UNTOLD}
-    method = surrogates.facts.get("method")
-    return {"model": surrogates.input("models").name, METHOD: method or "LIME", **told}
 
 
 def _write(comparison: _Comparison, artifact: Artifact, unit: Unit, context: Context) -> None:
@@ -240,4 +222,4 @@ def of(runs: Sequence[Artifact], top: int, context: Context) -> Answer:
     return answer(execute(STAGE, params, context))
 
 
-STAGE = Stage(name="compare", writes="reports", version=2, params=Params, plan=plan, help=__doc__, answer=answer)
+STAGE = Stage(name="compare", writes="reports", version=3, params=Params, plan=plan, help=__doc__, answer=answer)

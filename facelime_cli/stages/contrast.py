@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_index
 from facelime_cli.stage import Execution, Input, Plan, Stage
 from facelime_cli.stages import fit_surrogate
@@ -37,15 +37,16 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find the predictions, and lay out one contrast for every picture."""
+    from facelime_cli.explained import method_of, predictions_of
+
     surrogates = inputs["surrogates"]
     names: list[str] = surrogates.facts["classes"]
     one, other = class_index(params.explained, names), class_index(params.versus, names)
     if one == other:
         raise CommandLineError(f"--class {params.explained} and --versus {params.versus} are the same class; name two.")
-    try:
-        predictions = surrogates.input("predictions")
-    except NotFoundError:
-        raise FacelimeError(f"surrogates/{surrogates.id} were not fitted to predictions; give surrogates that `fit-surrogate` or `explain` made.") from None
+    predictions = predictions_of(surrogates)
+    if predictions is None:
+        raise FacelimeError(f"surrogates/{surrogates.id} were not fitted to predictions; give surrogates that `fit-surrogate` or `explain` made.")
     settings = _settings(surrogates, predictions.input("masks"))
 
     def prepare() -> Layout:
@@ -55,7 +56,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         contrasted = f"{names[one]} rather than {names[other]}"
         words = {
             "classes": [contrasted],
-            "method": "LIME, contrasted",
+            "method": f"{method_of(surrogates)}, contrasted",
             "reads": f"keeping this region raises the model's probability of {names[one]} over that of {names[other]} by 12 points, on average",
         }
         return Layout(surrogates.n, arrays, carried(surrogates), words)
@@ -94,4 +95,4 @@ def _one_column(spec: Mapping[str, Any]) -> ArraySpec:
     return ArraySpec(spec["dtype"], (n, 1, *rest), tuple(spec["dimensions"]), "" if spec["dtype"] == "string" else float("nan"), spec["unit"])
 
 
-STAGE = Stage(name="contrast", writes="surrogates", version=1, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(name="contrast", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True)

@@ -78,7 +78,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Find the dataset, choose the pictures, and check that the classes are the same."""
     model = inputs["model"]
     dataset = inputs.get("dataset") or _own_dataset(model)
-    check_size(model, dataset)
+    check_size(model, dataset, besides="")
     classes: list[str] = model.facts["classes"]
     fold = checked_fold(dataset, model.facts.get("fold") if _trained_on(model, dataset) else None)
     cases = _cases(dataset, params.split, fold, classes)

@@ -65,6 +65,8 @@ def explain(params: Any, context: Context) -> Result:
         raise CommandLineError(f"--until-stable judges by intervals, and --surrogate {params.surrogate} has none without --intervals bootstrap; add it, or choose another surrogate.")
     model = context.store.resolve(params.model, ("models",))
     _ = model.manifest
+    for reference in params.beside or ():
+        _ = context.store.resolve(reference, ("surrogates",)).manifest
     unnamed, until = dataclasses.replace(context, name=None), predict.deadline(params.time_budget)
     artifact = _dataset(params, model, unnamed)
     if not params.resize:

@@ -60,7 +60,7 @@ def _csv(artifact: Artifact, path: Path) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in range(len(explained)):
-            for c in range(len(explained.names)):
+            for c in explained.shown(row, range(len(explained.names))):
                 writer.writerows(explained.rows(row, c))
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 READS = ("datasets", "segments", "masks", "predictions", "surrogates")
 VARIANTS = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "eigencam": "Eigen-CAM"}
 """The function of the same name is in `core.cams`."""
+READ_AS = {"eigencam": "12 % of the main component of the network's maps, which is the same for every class, lies on this region"}
+"""How a share reads, where it is not what the map holds for a class."""
 MOST_CLASSES = 10
 """Each class takes a pass back through the network; with more classes, each picture's most probable ones are explained."""
 NAN = float("nan")
@@ -63,8 +65,9 @@ class Params(Chosen):
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find segments and model, and lay out a share for every segment and class."""
-    segments, model = segments_of(inputs["source"], params, context), model_of(inputs)
-    check_size(model, segments.input("datasets"))
+    model = model_of(inputs)
+    runtimes.check_layers(model)
+    segments = segments_of(inputs["source"], model, params, context)
 
     def prepare() -> Layout:
         from facelime_cli import gradients
@@ -77,6 +80,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             raise FacelimeError(f"--layer {layer} answers {shape[1:]}, not maps of places; `facelime activations models/{model.id} PICTURE` lists the layers and their shapes.")
         arrays = {"maps": ArraySpec("float32", (segments.n, len(model.facts["classes"]), *shape[1:3]), ("picture", "class", "map_y", "map_x"), NAN)}
         words = {"method": VARIANTS[params.variant], "layer": layer, "classes": model.facts["classes"]}
+        words |= {"reads": READ_AS[params.variant]} if params.variant in READ_AS else {}
         return Layout(segments.n, {**unfitted_arrays(segments, model, "share"), **arrays}, carried(segments), words)
 
     def work(artifact: Artifact, units: Pending) -> None:
@@ -88,16 +92,19 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     return Plan({"layer": params.layer, "variant": params.variant}, f"{segments.name}-{model.name}-{params.variant.replace('+', 'p')}", prepare, work, {"source": segments, "model": model})
 
 
-def segments_of(source: Artifact, params: Any, context: Context) -> Artifact:
-    """Return the segments that a source means; a dataset is segmented first, since they decide the fingerprint."""
+def segments_of(source: Artifact, model: Artifact, params: Any, context: Context) -> Artifact:
+    """Return the segments that a source means, whose pictures the model must be able to read; a dataset is segmented first, since they decide the fingerprint."""
     filters = {name: getattr(params, name) for name in ("split", "images", "first")}
     if source.kind == "datasets":
+        check_size(model, source, besides="")
         chosen = segment.Params(dataset=f"datasets/{source.id}", **filters)
         return execute(segment.STAGE, chosen, type(context)(context.store, context.console)).artifact
     given = next((name for name, value in filters.items() if value is not None), None)
     if given is not None:
         raise CommandLineError(f"--{given} chooses among the pictures of a dataset, but {source.kind}/{source.id} has its own; leave it out.")
-    return source if source.kind == "segments" else source.input("segments")
+    segments = source if source.kind == "segments" else source.input("segments")
+    check_size(model, segments.input("datasets"), besides="")
+    return segments
 
 
 def model_of(inputs: Mapping[str, Artifact]) -> Artifact:
@@ -169,4 +176,4 @@ def _pool(parts: Mapping[str, NDArray[Any]], at: tuple[int, int], made: tuple[st
     parts["verdict"][at] = COARSE.format("×".join(map(str, cam.shape))) if cam.any() else NOWHERE
 
 
-STAGE = Stage(name="gradcam", writes="surrogates", version=1, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(name="gradcam", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True)

@@ -17,7 +17,6 @@ from facelime_cli.stage import Context, Execution, Plan, Stage, execute
 from facelime_cli.stages import perturb
 from facelime_cli.stages.gradcam import Chosen, empty_parts, model_of, segments_of, unfitted_arrays
 from facelime_cli.stages.perturb import carried
-from facelime_cli.stages.predict import check_size
 from facelime_cli.store import Layout
 
 if TYPE_CHECKING:
@@ -47,9 +46,9 @@ class Params(Chosen):
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find segments, fill and model, and lay out a coefficient for every segment and class."""
-    masks, model = _masks(inputs["source"], params, context), model_of(inputs)
+    model = model_of(inputs)
+    masks = _masks(inputs["source"], model, params, context)
     segments = masks.input("segments")
-    check_size(model, segments.input("datasets"))
 
     def prepare() -> Layout:
         words = {"method": "Occlusion", "reads": READ_AS, "classes": model.facts["classes"]}
@@ -64,13 +63,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     return Plan({}, f"{masks.name}-{model.name}-occlusion", prepare, work, {"source": masks, "model": model})
 
 
-def _masks(source: Artifact, params: Params, context: Context) -> Artifact:
+def _masks(source: Artifact, model: Artifact, params: Params, context: Context) -> Artifact:
     """Return the masks whose fill is used; only their fill counts, so that segments without any get the fewest there are."""
     if source.kind in {"datasets", "segments"}:
-        segments = segments_of(source, params, context)
+        segments = segments_of(source, model, params, context)
         chosen = perturb.Params(segmentation=f"segments/{segments.id}", samples=FEWEST_SAMPLES, design="bernoulli", fill=params.fill)
         return execute(perturb.STAGE, chosen, Context(context.store, context.console)).artifact
-    segments_of(source, params, context)
+    segments_of(source, model, params, context)
     if params.fill is not None:
         raise CommandLineError(f"--fill {params.fill}: {source.kind}/{source.id} has its own fill; leave it out, or give its segments.")
     return source if source.kind == "masks" else source.input("masks")

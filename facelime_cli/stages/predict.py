@@ -125,13 +125,11 @@ def _layout(run: Run, execution: Mapping[str, Any]) -> Layout:
     return Layout(n, arrays, carried(run.masks), {"classes": run.model.facts["classes"]}, execution=execution)
 
 
-def check_size(model: Artifact, dataset: Artifact) -> None:
-    """Raise when a model reads pictures of another size than a dataset has."""
+def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --resize") -> None:
+    """Raise when a model reads pictures of another size than a dataset has; `besides` is what a command can do besides preprocessing again."""
     size, pictures = int(model.facts["size"]), int(dataset.facts["size"])
     if size != pictures:
-        raise FacelimeError(
-            f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}, or add --resize."
-        )
+        raise FacelimeError(f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}{besides}.")
 
 
 def _wanted_batch(text: str | None) -> int | str:

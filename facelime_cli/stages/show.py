@@ -16,7 +16,7 @@ from typer import Argument, Option
 
 from facelime_cli.console import Answer, Drawing, Table, size_text
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.names import class_index, listed, row_of
+from facelime_cli.names import class_indices, listed, row_of
 from facelime_cli.pages import signed
 from facelime_cli.stage import Choice, Command, Context, Input
 from facelime_cli.stages.status import describe
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facelime_cli.explained import Explained
+    from facelime_cli.explained import Explained, Strength
     from facelime_cli.store import Artifact
 
 LONGEST_VALUE = 200
@@ -45,8 +45,13 @@ class Params:
     format: Annotated[
         str | None, Choice(FORMATS), Option("--format", show_default=False, help="Of surrogates and their reports, the explanations themselves: drawn in the terminal, as JSON, or as a CSV table.")
     ] = None
-    images: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Pictures to show, by id. [default: the first; with json and csv all]")] = None
-    classes: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Classes to show. [default: each picture's two most probable, and its true one]")] = None
+    images: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Pictures to show, by id; --png draws one, of a dataset several. [default: the first; with json and csv all]")] = (
+        None
+    )
+    classes: Annotated[
+        str | None,
+        Option(metavar="A,B,…", show_default=False, help="Classes to show, by name or by number; --png draws one. [default: each picture's two most probable, and its true one]"),
+    ] = None
 
 
 def run(params: Params, context: Context) -> Answer:
@@ -74,29 +79,42 @@ def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
         raise FacelimeError(f"{file} exists already; choose another --png.")
     if not file.absolute().parent.is_dir():
         raise FacelimeError(f"there is no folder {file.absolute().parent}; make it, or choose another --png.")
-    has_pictures = "id" in artifact.layout["arrays"]
-    if params.images and not has_pictures:
-        raise CommandLineError(f"--images {params.images}: {artifact.kind}/{artifact.id} has no pictures to choose from; leave it out.")
-    rows = [row_of(name, artifact.texts("id")) for name in listed(params.images)] if params.images else [0]
+    rows, c = _chosen(artifact, params, looks.PICTURES.get(artifact.kind, 0), by_class=artifact.kind in looks.BY_CLASS)
     temporary = file.with_name(f".{file.name}.part.png")
     try:
-        looks.draw(artifact, rows[0], temporary)
+        looks.draw(artifact, rows, c, temporary)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
     return Answer({"artifact": artifact.id, "file": str(file.absolute()), "bytes": file.stat().st_size}, [str(file)])
 
 
+def _chosen(artifact: Artifact, params: Params, most: int, *, by_class: bool) -> tuple[list[int], int | None]:
+    """Return which pictures and which class to draw, of `most` pictures and, where it is drawn by class, of one; raise for what cannot be drawn."""
+    what, has_pictures = f"{artifact.kind}/{artifact.id}", "id" in artifact.layout["arrays"]
+    names = listed(params.images or "")
+    if names and not (most and has_pictures):
+        raise CommandLineError(f"--images {params.images}: {what} is drawn as a whole; leave it out.")
+    if len(names) > max(most, 1):
+        raise CommandLineError(f"--images names {len(names)} pictures, and --png draws {most} of {artifact.kind}; name fewer, or write a file for each.")
+    if params.classes is not None and not (by_class and has_pictures):
+        raise CommandLineError(f"--classes {params.classes}: {what} is not drawn by class; leave it out.")
+    classes = [] if params.classes is None else class_indices(params.classes, artifact.facts["classes"])
+    if len(classes) > 1:
+        raise CommandLineError(f"--classes {params.classes} names {len(classes)} classes, and --png draws one; write a file for each.")
+    return [row_of(name, artifact.texts("id")) for name in names], classes[0] if classes else None
+
+
 def _explanations(artifact: Artifact, params: Params) -> Answer:
     """Give explanations in one of the formats."""
-    from facelime_cli.explained import Explained
+    from facelime_cli.explained import Explained, explained_by
 
     _ = artifact.manifest
-    surrogates = artifact.input("surrogates") if artifact.kind == "reports" and artifact.layout["stage"] == "render" else artifact
+    surrogates = explained_by(artifact)
     if surrogates.kind != "surrogates":
         raise FacelimeError(f"{artifact.kind}/{artifact.id} holds no explanations; --format is for surrogates and for reports of one of them.")
     explained = Explained(surrogates)
-    chosen = None if params.classes is None else [class_index(each, explained.names) for each in listed(params.classes)]
+    chosen = None if params.classes is None else class_indices(params.classes, explained.names)
     rows = list(range(len(explained))) if params.images is None else [explained.row(name) for name in listed(params.images)]
     return FORMATTERS[str(params.format)](explained, rows if params.images or params.format != "text" else rows[:1], chosen)
 
@@ -112,7 +130,7 @@ def _text(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | Non
             said = f"{explained.ids[row]}: {explained.names[c]} {100 * explained.full[row][c]:.1f} %" + (f", the label is {label}" if label is not None else "")
             shown.append(Drawing(thumbnails.coloured(*arrays, TOP, DRAWN_COLUMNS), thumbnails.lettered(*arrays, TOP, DRAWN_COLUMNS), said))
             strongest = [
-                (str(each.rank), str(each.segment), "for" if each.value > 0 else "against", signed(each.value), f"{signed(each.low)} to {signed(each.high)}" if each.known else "", _sure(each.unsure))
+                (str(each.rank), str(each.segment), _side(each), signed(each.value), f"{signed(each.low)} to {signed(each.high)}" if each.known else "", _doubt(each, explained.zero))
                 for each in explained.strengths(row, c)[:TOP]
             ]
             shown.append(Table(("rank", "region", "speaks", explained.quantity.short, "95 % interval", ""), strongest, explained.verdict(row, c)))
@@ -120,8 +138,12 @@ def _text(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | Non
     return Answer(_value(explained, rows, chosen), tables=shown, said=[f"{left} more pictures; --images names them."] if left else [])
 
 
-def _sure(unsure: bool) -> str:  # noqa: FBT001 - a cell of a table
-    return "may be nothing" if unsure else ""
+def _side(each: Strength) -> str:
+    return "for" if each.value > 0 else "against" if each.value < 0 else ""
+
+
+def _doubt(each: Strength, zero: str) -> str:
+    return zero if each.value == 0 else "may be nothing" if each.unsure else ""
 
 
 def _json(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:

@@ -8,7 +8,7 @@
   const top = one("top"), strength = one("strength");
   const showTop = () => {
     top.nextElementSibling.value = top.value === top.max ? "all" : top.value;
-    for (const region of all(".r")) region.classList.toggle("weak", Number(region.dataset.rank) > Number(top.value));
+    for (const region of all(".r")) region.classList.toggle("weak", Number(region.dataset.rank) > Number(top.value) || region.classList.contains("z"));
   };
   if (top) {
     top.addEventListener("input", showTop);
@@ -20,12 +20,19 @@
   }
 
   // A region's figures, and its row in the table.
-  const tell = (side, k) => {
+  const tellOne = (side, k) => {
     for (const marked of all(".on", side)) marked.classList.remove("on");
     const told = side.querySelector(".told"), region = k === null ? null : side.querySelector(`.r[data-k="${k}"]`);
     told.textContent = region ? region.querySelector("title").textContent : told.dataset.hint;
     told.classList.toggle("full", region !== null);
     if (region) for (const marked of all(`[data-k="${k}"]`, side)) marked.classList.add("on");
+  };
+  // The same region in every explanation of the picture that has the same regions; the one that is pointed at is read out.
+  const tell = (side, k) => {
+    for (const each of all(`.side[data-segmentation="${side.dataset.segmentation}"]`, side.closest(".picture"))) {
+      each.querySelector(".told").setAttribute("aria-live", each === side ? "polite" : "off");
+      if (k === null || each.getClientRects().length) tellOne(each, k);
+    }
   };
   const placed = (event) => event.target instanceof Element ? event.target.closest("[data-k]") : null;
   for (const name of ["pointerover", "click"]) document.addEventListener(name, (event) => { const found = placed(event); if (found) tell(found.closest(".side"), found.dataset.k); });
@@ -33,7 +40,7 @@
     const found = placed(event);
     if (found && event.pointerType === "mouse" && !found.closest(".side").contains(event.relatedTarget)) tell(found.closest(".side"), null);
   });
-  for (const drawing of all(".drawn svg")) {
+  for (const drawing of all(".drawn .regions")) {
     const ranked = all(".r", drawing).sort((a, b) => a.dataset.rank - b.dataset.rank);
     let place = -1;
     const go = (to) => { place = Math.max(0, Math.min(ranked.length - 1, to)); tell(drawing.closest(".side"), ranked[place].dataset.k); };
@@ -51,10 +58,10 @@
     const key = head.dataset.key, falling = head.getAttribute("aria-sort") === "ascending" || (numbers.has(key) && !head.hasAttribute("aria-sort"));
     for (const other of all(".overview th[aria-sort]")) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", falling ? "descending" : "ascending");
-    const value = numbers.has(key) ? (row) => Number(row.dataset[key]) : (row) => row.dataset[key];
-    const size = key === "strong" ? (row) => Math.abs(value(row)) : value;
-    const compare = (a, b) => { const x = size(a), y = size(b); return numbers.has(key) ? (Number.isNaN(x) ? 1 : Number.isNaN(y) ? -1 : x - y) : x.localeCompare(y, undefined, { numeric: true }); };
-    body.append(...[...rows].sort((a, b) => falling ? compare(b, a) : compare(a, b)));
+    const size = (row) => key === "strong" ? Math.abs(row.dataset[key]) : Number(row.dataset[key]);
+    const compare = numbers.has(key) ? (a, b) => size(a) - size(b) : (a, b) => a.dataset[key].localeCompare(b.dataset[key], undefined, { numeric: true });
+    const missing = (row) => Number(row.dataset[key] === "");
+    body.append(...[...rows].sort((a, b) => missing(a) - missing(b) || (falling ? compare(b, a) : compare(a, b))));
   });
   const text = one("filter-text"), chosen = ["said", "right", "verdict"].map((key) => [key, one(`filter-${key}`)]).filter(([, select]) => select);
   const filter = () => {

@@ -1,0 +1,200 @@
+"""Explanations of several models and methods side by side in one report."""
+
+import csv
+import re
+import shlex
+from html import unescape
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facelime_cli.core.agreement import Attribution, agreement
+from facelime_cli.core.faces import draw
+from facelime_cli.names import class_indices
+from facelime_cli.stages.render import same_classes
+from tests.browser import CHROMIUM, Browser
+
+
+@pytest.fixture(scope="module")
+def voices(chain):
+    """Return LIME, Grad-CAM over the same segments, and LIME over other segments of two of the three pictures."""
+    run = chain.facelime
+    cam = run.artifact("gradcam", chain["fit-surrogate"].id)
+    other = run.artifact("segment", "faces", "--split", "test", "--first", 2, "--method", "grid", "--segments", 9, "--name", "squares")
+    masks = run.artifact("perturb", other.id, "--samples", 60)
+    fitted = run.artifact("fit-surrogate", run.artifact("predict", masks.id, "--model", "small").id)
+    return chain["fit-surrogate"], cam, fitted
+
+
+@pytest.fixture(scope="module")
+def report(chain, voices):
+    first, cam, other = voices
+    return chain.facelime.artifact("render", first.id, "--beside", cam.id, "--beside", f"surrogates/{other.id}", "--classes", "rosacea", "--by-zone", "face")
+
+
+def page_of(report):
+    return (report.path / "index.html").read_text(encoding="utf-8")
+
+
+def drawings(page):
+    """Return each picture's drawings, as the numbers of the outlines that they use."""
+    return [[re.findall(r'<use href="#p\d+-([\d-]+)"', side) for side in article.split('<section class="side"')[1:]] for article in page.split('<article class="picture"')[1:]]
+
+
+def test_every_voice_has_its_drawing_over_its_own_segments(report, voices):
+    found = drawings(page_of(report))
+    assert [len(each) for each in found] == [3, 3, 2]
+    counts, other = voices[0].input("segments").read("n_segments"), voices[2].input("segments").read("n_segments")
+    for row, sides in enumerate(found):
+        assert sorted(sides[0]) == sorted(sides[1]) == sorted(str(k) for k in range(counts[row]))
+        if row < 2:
+            assert sorted(sides[2]) == sorted(f"1-{k}" for k in range(other[row]))
+
+
+def test_every_outline_that_is_used_is_there(report):
+    page = page_of(report)
+    assert set(re.findall(r'<use href="#(p[\d-]+)"', page)) <= set(re.findall(r'<path id="(p[\d-]+)"', page))
+
+
+def test_each_unit_has_its_own_scale(report):
+    page = page_of(report)
+    assert page.count('class="scale"') == 2
+    assert "probability points</span>" in page
+    assert "percent of the map</span>" in page
+    assert "All numbers of one unit share one colour scale" in page
+
+
+def test_who_says_nothing_of_a_picture_has_a_sentence_for_it(report):
+    page = page_of(report)
+    assert page.count(" does not explain this picture.</p>") == 1
+    assert [article.count('class="class several"') for article in page.split('<article class="picture"')[1:]] == [1, 1, 1]
+
+
+def test_agreement_with_the_first_is_told(report, voices):
+    first, cam, other = voices
+    segments = first.input("segments").read("segments")[0]
+    count = int(segments.max()) + 1
+    same = agreement(*(Attribution(segments, each.read("coefficients")[0, 1, :count]) for each in (first, cam)), 10)
+    its_segments = other.input("segments").read("segments")[0]
+    its = agreement(Attribution(segments, first.read("coefficients")[0, 1, :count]), Attribution(its_segments, other.read("coefficients")[0, 1, : int(its_segments.max()) + 1]), 10)
+    article = page_of(report).split('<article class="picture"')[1]
+    told = re.findall(r"(\d+) % (are in|is marked alike in) both(?:, and (\d+) % (?:of what is marked in both has|have) another sign)?(?:; rank correlation ([+−]?\d\.\d+))?", article)
+    for (share, words, flips, rank), each, alike in zip(told, (same, its), ("are in", "is marked alike in"), strict=True):
+        assert (share, words) == (f"{100 * each.jaccard:.0f}", alike)
+        assert flips == ("" if np.isnan(each.sign_flips) else f"{100 * each.sign_flips:.0f}")
+        assert rank == "" if np.isnan(each.rank_correlation) else float(rank.replace("−", "-")) == pytest.approx(each.rank_correlation, abs=0.005)
+
+
+def test_another_model_says_its_own_answer(chain, voices):
+    run = chain.facelime
+    run.json("finetune", "faces", "--backbone", "cnn-small", "--epochs", 1, "--seed", 5, "--name", "second")
+    other = run.artifact("occlusion", voices[0].input("segments").id, "--model", "second")
+    report = run.artifact("render", voices[0].id, "--beside", other.id, "--classes", "rosacea")
+    probability = other.read("probabilities")[0, 1]
+    page = page_of(report)
+    assert f"second says {100 * probability:.1f} %" in page
+    assert len(re.findall(r"«\+12 points» of [^»]*? reads: (keeping|switching) this region", page)) == 2
+    assert "All pictures share one colour scale" in page
+
+
+def test_the_table_names_each_explanation(report, voices):
+    rows = list(csv.DictReader((report.path / "coefficients.csv").open()))
+    named = list(dict.fromkeys(row["explanation"] for row in rows))
+    assert len(named) == 3
+    counts = voices[0].input("segments").read("n_segments").sum(), voices[2].input("segments").read("n_segments").sum()
+    assert [sum(row["explanation"] == name for row in rows) for name in named] == [counts[0], counts[0], counts[1]]
+    cam = [float(row["coefficient"]) for row in rows if row["explanation"] == named[1] and row["id"] == rows[0]["id"]]
+    assert sorted(cam) == pytest.approx(sorted(voices[1].read("coefficients")[0, 1, : voices[0].input("segments").read("n_segments")[0]]))
+
+
+def test_the_command_at_its_foot_makes_the_same_again(chain, report):
+    last = [unescape(line) for line in page_of(report).splitlines() if line.startswith("facelime render")][-1]
+    assert chain.facelime.json(*shlex.split(last)[1:])["artifact"] == report.id
+
+
+def test_its_readers_show_its_own_explanations(chain, report, voices, tmp_path):
+    run, reference = chain.facelime, f"reports/{report.id}"
+    told = run("show", reference, "--format", "csv", "--classes", "rosacea").stdout
+    assert told == run("show", f"surrogates/{voices[0].id}", "--format", "csv", "--classes", "rosacea").stdout
+    run.json("show", reference, "--png", tmp_path / "look.png")
+    run.json("export", reference, "--to", tmp_path / "report.h5")
+    assert run("verify", reference).exit_code == 0
+    assert run.json("show", reference)["artifact"] == report.id
+
+
+def test_one_class_needs_no_tab(report):
+    page = page_of(report)
+    assert page.count('<input type="radio"') == page.count(' checked hidden aria-label="Explain rosacea">') == 3
+
+
+def test_classes_of_two_lists():
+    assert same_classes(["crane", "cat", "crane"], ["crane", "cat", "crane"]) == {0: 0, 1: 1, 2: 2}
+    assert same_classes(["crane", "cat", "crane", "dog"], ["dog", "crane", "cat", "cat"]) == {3: 0}
+
+
+def test_classes_as_they_are_named():
+    names = ["cat", "dog", "crane, small"]
+    assert class_indices('1,cat, "crane, small", cat', names) == [1, 0, 2]
+    assert class_indices("crane, small", names) == [2]
+
+
+def test_two_classes_with_one_name(chain, tmp_path):
+    """As in the list of a thousand classes, which has two cranes."""
+    from facelime_cli.network import keras
+
+    k, run = keras(), chain.facelime
+    network = k.Sequential([k.Input((48, 48, 3)), k.layers.GlobalAveragePooling2D(), k.layers.Dense(3, activation="softmax")])
+    network.set_weights([np.array([[9.0, -3, 0], [-3, 9, 0], [0, 0, 1]]), np.zeros(3)])
+    network.save(tmp_path / "birds.keras")
+    (tmp_path / "names.txt").write_text("crane\ncat\ncrane\n")
+    model = run.artifact("import-model", tmp_path / "birds.keras", "--classes", f"@{tmp_path / 'names.txt'}", "--scaling", "0..1")
+    first, other = (run.artifact("occlusion", chain["segment"].id, "--model", model.id, "--fill", fill) for fill in ("black", "mean"))
+    report = run.artifact("render", first.id, "--beside", other.id, "--classes", "0,2")
+    assert [len(each) for each in drawings(page_of(report))] == [4, 4, 4]
+    rows = list(csv.DictReader((report.path / "coefficients.csv").open()))
+    last = [float(row["coefficient"]) for row in rows if row["id"] == rows[-1]["id"] and row["explanation"] == rows[-1]["explanation"]]
+    count = first.input("segments").read("n_segments")[2]
+    assert sorted(last[count:]) == pytest.approx(sorted(other.read("coefficients")[2, 2, :count]))
+
+
+def test_who_says_nothing_at_all_is_refused(chain):
+    before = len(chain.facelime.json("status")["artifacts"])
+    said = chain.facelime.fails("render", chain["fit-surrogate"].id, "--beside", chain["contrast"].id)
+    assert f"surrogates/{chain['contrast'].id} explains none" in said
+    assert len(chain.facelime.json("status")["artifacts"]) == before
+
+
+def test_the_same_twice_and_other_pictures_are_refused(chain, voices, tmp_path):
+    first = voices[0]
+    assert "name each explanation once" in chain.facelime.fails("render", first.id, "--beside", first.id, code=2)
+    for number in range(6):
+        Image.fromarray(draw(number, number, 48, flushed=number % 2 == 0).image).save(tmp_path / f"{number}.png")
+    run = chain.facelime
+    segments = run.artifact("segment", run.artifact("preprocess", tmp_path, "--size", 48).id, "--method", "grid")
+    strange = run.artifact("occlusion", segments.id, "--model", "small")
+    assert "another dataset" in chain.facelime.fails("render", first.id, "--beside", strange.id)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+def test_pointing_tells_of_the_region_in_every_voice_that_has_it(report):
+    with Browser() as browser:
+        browser.open(report.path / "index.html")
+        told = "[...document.querySelectorAll('#p00000 .told')].map(e => e.textContent)"
+        browser.ask("document.querySelector('#p00000 .drawn svg').focus()")
+        browser.press("Home")
+        one, same, other = browser.ask(told)
+        assert one.startswith("Region ")
+        assert same.startswith(one.partition(":")[0] + ":")
+        assert "%" in same
+        assert other.startswith("Point at a region")
+        assert browser.ask("[...document.querySelectorAll('#p00000 .told')].map(e => e.getAttribute('aria-live'))") == ["polite", "off", "polite"]
+        browser.press("Escape")
+        assert all(each.startswith("Point at a region") for each in browser.ask(told))
+        browser.ask("document.querySelectorAll('.overview tbody tr')[1].dataset.r2 = ''")
+        for _ in range(2):
+            browser.click(".overview th[data-key=r2] button")
+            assert browser.ask("[...document.querySelectorAll('.overview tbody tr')].map(e => e.dataset.r2)")[-1] == ""
+        browser.size(390, 900)
+        assert browser.ask("document.documentElement.scrollWidth") <= 390
+        assert browser.console == []
