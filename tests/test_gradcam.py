@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
+from facelime_cli import network
 from facelime_cli.core import cams
 from facelime_cli.errors import NotFoundError
 from facelime_cli.explained import Explained, labels
