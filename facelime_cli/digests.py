@@ -26,7 +26,7 @@ def canonical(value: Any) -> bytes:
 
 def of_value(value: Any) -> str:
     """Return the SHA-256 of a JSON value, as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical(value)).hexdigest()
+    return of_bytes(canonical(value))
 
 
 def of_bytes(content: bytes) -> str:

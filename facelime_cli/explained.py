@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.core.surrogate import WITHOUT_INTERVALS
 from facelime_cli.errors import NotFoundError
 from facelime_cli.names import row_of
-from facelime_cli.stages.fit_surrogate import WITHOUT_INTERVALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

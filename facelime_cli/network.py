@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import sys
@@ -431,8 +430,7 @@ def with_scaling(network: Any, *, scaling: str, size: int, n_classes: int, activ
     ends_in = final_activation(network)
     if activation and ends_in in {"softmax", "sigmoid"}:
         raise FacelimeError(f"the network ends in {ends_in} already; leave --activation {activation} out.")
-    if activation == "softmax" and outputs == 1:
-        raise FacelimeError("--activation softmax makes 1 of a single output; use --activation sigmoid.")
+    check_activation(activation, outputs)
     inputs = k.Input((size, size, 3), name="display")
     try:
         y = network(scaled(inputs, scaling, channels), training=False)
@@ -445,6 +443,12 @@ def with_scaling(network: Any, *, scaling: str, size: int, n_classes: int, activ
     elif outputs != n_classes:
         raise FacelimeError(f"the network has {outputs} outputs, but {n_classes} classes are named; name one class per output with --classes.")
     return k.Model(inputs, y)
+
+
+def check_activation(activation: str | None, outputs: int) -> None:
+    """Raise when what is put behind a network would make the same of whatever it answers."""
+    if activation == "softmax" and outputs == 1:
+        raise FacelimeError("--activation softmax makes 1 of a single output; use --activation sigmoid.")
 
 
 def _shapes(network: Any) -> tuple[int, int]:
@@ -601,7 +605,7 @@ def export(network: Any, path: Path, form: str) -> None:
 
 def digest(network: Any) -> str:
     """Return the content digest of a network: its configuration and its weights."""
-    weights = [[each.path, str(each.dtype), list(each.shape), hashlib.sha256(np.asarray(keras().ops.convert_to_numpy(each)).tobytes()).hexdigest()] for each in network.weights]
+    weights = [[each.path, str(each.dtype), list(each.shape), digests.of_bytes(np.asarray(keras().ops.convert_to_numpy(each)).tobytes())] for each in network.weights]
     return digests.of_value({"configuration": network.to_json(), "weights": weights})
 
 

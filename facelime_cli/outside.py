@@ -83,8 +83,6 @@ class Around:
             wanted = {(len(pictures), self.classes)} | ({(len(pictures), 1)} if self.classes == BOTH_SIDES else set())
             if values.shape not in wanted:
                 raise FacelimeError(f"{what} answers {len(pictures)} pictures with an array of {values.shape}; it should be {(len(pictures), self.classes)}, one column per class of --classes.")
-            if self.activation == "softmax" and values.shape[1] == 1:
-                raise FacelimeError("--activation softmax makes 1 of a single output; use --activation sigmoid.")
             return values if self.activation is None else _ACTIVATIONS[self.activation](values)
 
         return outputs

@@ -1,9 +1,11 @@
 """Shared by all tests: a small finished store, the command line in this process, and the real one in another."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +14,37 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from facelime_cli import network
 from facelime_cli.cli import app
 from facelime_cli.core.faces import draw
+from facelime_cli.stages import predict
 from facelime_cli.store import Artifact, Store
 
 SIZE = 48
 FACES = 60
+
+
+@contextmanager
+def breaking(monkeypatch, calls, error):
+    """Let every network break down after some calls, each of which is committed."""
+    compiled, left = network.compiled, iter(range(calls))
+
+    def broken(net):
+        call = compiled(net)
+
+        def run_or_break(*arrays):
+            if next(left, None) is None:
+                raise error
+            return call(*arrays)
+
+        return run_or_break
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "compiled", broken)
+        patch.setattr(predict, "COMMIT_SECONDS", 0.0)
+        yield
+    error.__traceback__ = None
+    gc.collect()  # the claim ends with its process, or with the traceback that holds it
 
 
 @dataclass

@@ -13,7 +13,7 @@ from facelime_cli.core.agreement import Attribution, agreement
 from facelime_cli.core.faces import draw
 from facelime_cli.names import class_indices
 from facelime_cli.stages.render import same_classes
-from tests.browser import CHROMIUM, Browser
+from tests.browser import Browser, needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_the_same_twice_and_other_pictures_are_refused(chain, voices, tmp_path):
     assert "another dataset" in chain.facelime.fails("render", first.id, "--beside", strange.id)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+@needs_chromium
 def test_pointing_tells_of_the_region_in_every_voice_that_has_it(report):
     with Browser() as browser:
         browser.open(report.path / "index.html")

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from facelime_cli.core.faces import draw
-from tests.browser import CHROMIUM, Browser
+from tests.browser import Browser, needs_chromium
 from tests.conftest import Facelime
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+pytestmark = needs_chromium
 
 FIRST = "#p00000"
 LOCAL = ("file:", "data:")

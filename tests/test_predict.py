@@ -1,6 +1,5 @@
 """Predict as its users meet it: killed, stopped, sharded, resumed."""
 
-import gc
 import os
 import random
 import shutil
@@ -19,7 +18,7 @@ from facelime_cli.device import Device
 from facelime_cli.errors import FacelimeError
 from facelime_cli.stages.predict import COMMIT_SECONDS, span
 from facelime_cli.store import PART_BYTES, Store
-from tests.conftest import Facelime, write_faces
+from tests.conftest import Facelime, breaking, write_faces
 
 ALLOWED_SECONDS = 30
 
@@ -257,10 +256,12 @@ def test_one_trace_serves_units_of_any_size(many, monkeypatch):
     assert len(traced) == 1
 
 
-def test_out_of_memory_halves_the_batch_and_says_so(many, monkeypatch):
+@pytest.fixture
+def small_memory(monkeypatch):
+    """A device on which a batch of more than ten does not fit."""
     compiled = network.compiled
 
-    def small_memory(net):
+    def limit(net):
         call = compiled(net)
 
         def limited(packed, *arrays):
@@ -270,7 +271,11 @@ def test_out_of_memory_halves_the_batch_and_says_so(many, monkeypatch):
 
         return limited
 
-    monkeypatch.setattr(network, "compiled", small_memory)
+    monkeypatch.setattr(network, "compiled", limit)
+
+
+@pytest.mark.usefixtures("small_memory")
+def test_out_of_memory_halves_the_batch_and_says_so(many):
     many.json("perturb", "parts", "--samples", 6, "--seed", 6, "--name", "tight")
     result = many("predict", "tight", "--model", "small", "--batch-size", 32)
     assert result.exit_code == 0
@@ -281,20 +286,8 @@ def test_out_of_memory_halves_the_batch_and_says_so(many, monkeypatch):
     assert not np.isnan(found.read("probabilities")).any()
 
 
-def test_out_of_memory_while_precisions_are_compared(many, monkeypatch):
-    compiled = network.compiled
-
-    def small_memory(net):
-        call = compiled(net)
-
-        def limited(packed, *arrays):
-            if len(packed) > 10:
-                raise network.DeviceMemoryError
-            return call(packed, *arrays)
-
-        return limited
-
-    monkeypatch.setattr(network, "compiled", small_memory)
+@pytest.mark.usefixtures("small_memory")
+def test_out_of_memory_while_precisions_are_compared(many):
     many.json("perturb", "parts", "--samples", 6, "--seed", 16, "--name", "close")
     told = many.json("predict", "close", "--model", "small", "--precision", "bfloat16", "--tolerance", 0.1, "--dry-run")
     assert told["batch_size"] == 8
@@ -304,25 +297,10 @@ def test_out_of_memory_while_precisions_are_compared(many, monkeypatch):
 
 def test_an_error_loses_nothing_that_was_kept(many, monkeypatch):
     """The first unit of a fresh artifact ends in an error of ours: what was committed stays, is forecast and taken up."""
-    compiled, left = network.compiled, iter(range(5))
-
-    def breaking(net):
-        call = compiled(net)
-
-        def run_or_break(*arrays):
-            if next(left, None) is None:
-                raise FacelimeError("the model broke down.")
-            return call(*arrays)
-
-        return run_or_break
-
     many.json("perturb", "parts", "--samples", 12, "--seed", 17, "--name", "broken")
     words = ["predict", "broken", "--model", "small", "--batch-size", 16]
-    with monkeypatch.context() as patch:
-        patch.setattr(network, "compiled", breaking)
-        patch.setattr("facelime_cli.stages.predict.COMMIT_SECONDS", 0.0)
+    with breaking(monkeypatch, 5, FacelimeError("the model broke down.")):
         assert "the model broke down" in many.fails(*words)
-    gc.collect()  # the claim ends with its process, or with the traceback that holds it
     left_over = many.json(*words, "--dry-run")["evaluations"]
     rest = many.artifact(*words)
     assert [unit["facts"]["resumed_at"] for unit in rest.manifest["units"]] == [5 * 16, 0]

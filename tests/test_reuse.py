@@ -1,15 +1,13 @@
 """What the store knows already is taken over by `predict`: the same bits as without, and only what is new is computed."""
 
-import gc
 import shutil
 
 import numpy as np
 import pytest
 
 from facelime_cli import network
-from facelime_cli.stages import predict
 from facelime_cli.store import Store
-from tests.conftest import Facelime
+from tests.conftest import Facelime, breaking
 
 pytestmark = pytest.mark.long  # several whole runs of the stages
 
@@ -181,23 +179,8 @@ def test_shards_take_over_each_its_own(run, forty):
 
 def crash(run, monkeypatch, calls, *words):
     """Run a command whose network breaks down after some calls, each of which was committed."""
-    compiled, left = network.compiled, iter(range(calls))
-
-    def breaking(net):
-        call = compiled(net)
-
-        def run_or_break(*arrays):
-            if next(left, None) is None:
-                raise RuntimeError("the device is gone")
-            return call(*arrays)
-
-        return run_or_break
-
-    with monkeypatch.context() as patch:
-        patch.setattr(network, "compiled", breaking)
-        patch.setattr(predict, "COMMIT_SECONDS", 0.0)
+    with breaking(monkeypatch, calls, RuntimeError("the device is gone")):
         assert run(*words).exit_code == 1
-    gc.collect()  # the claim ends with its process, or with the traceback that holds it
 
 
 def test_a_crash_in_the_middle_changes_no_bit(run, forty, monkeypatch):

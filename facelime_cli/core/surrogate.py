@@ -57,6 +57,8 @@ SURROGATES: dict[str, Callable[..., Fit]] = {
     "bayesian-ridge": bayesian_ridge,
     "shapley": shapley,
 }
+WITHOUT_INTERVALS = ("lasso", "highest", "forward", "lars")
+"""Only the bootstrap says how sure they are."""
 
 
 def fitter(name: str, parameters: Mapping[str, Any]) -> Fitter:

@@ -58,10 +58,12 @@ def run(params: Any, context: Context) -> Answer:
 
 def explain(params: Any, context: Context) -> Result:
     """Run the five stages, each on what the one before made; the result is the report's."""
+    from facelime_cli.core.surrogate import WITHOUT_INTERVALS
+
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS})
     fit_surrogate.settings_of(params, params.design or perturb.usual_design(params.fill))
     _check_rounds(params)
-    if params.until_stable and params.surrogate in fit_surrogate.WITHOUT_INTERVALS and params.intervals != "bootstrap":
+    if params.until_stable and params.surrogate in WITHOUT_INTERVALS and params.intervals != "bootstrap":
         raise CommandLineError(f"--until-stable judges by intervals, and --surrogate {params.surrogate} has none without --intervals bootstrap; add it, or choose another surrogate.")
     model = context.store.resolve(params.model, ("models",))
     _ = model.manifest

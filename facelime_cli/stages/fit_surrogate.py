@@ -60,8 +60,6 @@ SHAPLEY_DESIGNS = ("shapley", "exact")
 PART = re.compile(r"(\d+)/(\d+)")
 INTERVALS = ("analytic", "bootstrap")
 """The function of the same name is in `core.intervals`."""
-WITHOUT_INTERVALS = ("lasso", "highest", "forward", "lars")
-"""Only the bootstrap says how sure they are."""
 SLOW = ("lars", "bayesian-ridge")
 """Worth a process of their own for each picture, as the bootstrap is."""
 SCALARS = {"intercept": "probability", "local_prediction": "probability", "r2": "", "rmse": "probability", "effective_samples": "", "topk_repeat": "probability"}

@@ -295,6 +295,7 @@ def _tried(params: Params, around: Any, run: Callable[..., Any], form: str, size
     from facelime_cli import network
 
     answers = around.outputs(run, str(params.source))(network.trial_pictures(size))
+    network.check_activation(params.activation, answers.shape[1])
     _check_answers(params, answers, params.activation or "")
     return {"format": form, "size": size, "output": params.activation or "unknown", **around.facts()}
 

@@ -265,7 +265,7 @@ def _digest(files: Iterable[tuple[str, Path]]) -> str:
     pairs = sorted(files)
     with ThreadPoolExecutor(cores()) as threads:
         hashes = list(threads.map(_file_digest, [path for _, path in pairs]))
-    return hashlib.sha256(digests.canonical([[name, digest] for (name, _), digest in zip(pairs, hashes, strict=True)])).hexdigest()
+    return digests.of_value([[name, digest] for (name, _), digest in zip(pairs, hashes, strict=True)])
 
 
 def _file_digest(path: Path) -> str:
