@@ -70,10 +70,12 @@ def _calls(call: Callable[[], Any], evaluations: int) -> float:
 
 def bare_runtime(setup: Setup, evaluations: int, runtime: str, precision: str) -> dict[str, Any]:
     """Run one compiled forward pass of a runtime."""
-    from facelime_cli import runtimes
-    from facelime_cli.store import Store
+    from facelime_cli.models import runtimes
+    from facelime_cli.store.references import Store
 
-    classifier = runtimes.load(Store(setup.folder / "store").resolve("net", ("models",)), runtimes.How(runtime, precision))
+    classifier = runtimes.load(
+        Store(setup.folder / "store").resolve("net", ("models",)), runtimes.How(runtime, precision)
+    )
     batch = np.repeat(setup.image[None].astype(np.float32), BATCH, axis=0)
     return {"rate": _calls(lambda: classifier.forward(batch), evaluations)}
 
@@ -99,11 +101,11 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
     """`predict` on masks in a store, from the first batch's end to the artifact's: reading, committing and writing count, loading and tracing do not."""
     import dataclasses
 
-    from facelime_cli import runtimes
     from facelime_cli.console import Console
-    from facelime_cli.stage import Context, execute
+    from facelime_cli.engine import Context, execute
+    from facelime_cli.models import runtimes
     from facelime_cli.stages import fit_surrogate, perturb, predict
-    from facelime_cli.store import Store
+    from facelime_cli.store.references import Store
 
     spent: list[tuple[float, float]] = []
     load = runtimes.load
@@ -125,11 +127,17 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
     segments = store.resolve("parts", ("segments",))
 
     def masks(seed: int) -> Any:
-        return execute(perturb.STAGE, perturb.Params(segmentation=segments.id, samples=evaluations + BATCH, seed=seed, preset="lime-defaults"), context)
+        return execute(
+            perturb.STAGE,
+            perturb.Params(segmentation=segments.id, samples=evaluations + BATCH, seed=seed, preset="lime-defaults"),
+            context,
+        )
 
     masks(-1)  # what a first call imports is start-up
     mine = masks(time.time_ns() % 10**9)
-    params = predict.Params(masks=mine.artifact.id, model="net", runtime=runtime, precision=precision, batch_size=str(BATCH))
+    params = predict.Params(
+        masks=mine.artifact.id, model="net", runtime=runtime, precision=precision, batch_size=str(BATCH)
+    )
     found = execute(predict.STAGE, params, Context(store, clock)).artifact  # type: ignore[arg-type]
     ended = time.perf_counter()
     began, first = clock.done[0]
@@ -137,7 +145,10 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
     execute(fit_surrogate.STAGE, fit_surrogate.Params(predictions=found.id), context)
     fitted = execute(fit_surrogate.STAGE, fit_surrogate.Params(predictions=found.id, kernel_width=0.24), context)
     total = sum(n for _, n in clock.done)
-    for artifact in (*store.artifacts(("surrogates",)), *store.artifacts(("predictions",))):  # the next run is to take nothing over
+    for artifact in (
+        *store.artifacts(("surrogates",)),
+        *store.artifacts(("predictions",)),
+    ):  # the next run is to take nothing over
         store.remove(artifact)
     return {
         "rate": (total - first) / (ended - began),
@@ -149,14 +160,14 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
 
 def composition(setup: Setup, evaluations: int) -> dict[str, Any]:
     """Composition alone, as it is compiled in front of a Keras network: in front of one that takes a mean."""
-    from facelime_cli import network
+    from facelime_cli.models import backend, running
 
-    keras = network.keras()
+    keras = backend.keras()
     size = setup.image.shape[0]
     inputs = keras.Input((size, size, 3))
-    call = network.compiled(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)))
-    pictures = network.on_device(np.stack([setup.image // 2, setup.image])[None].reshape(1, 2, -1, 3))
-    segments = network.on_device(setup.segments.reshape(1, -1).astype(np.int32))
+    call = running.compiled(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)))
+    pictures = backend.on_device(np.stack([setup.image // 2, setup.image])[None].reshape(1, 2, -1, 3))
+    segments = backend.on_device(setup.segments.reshape(1, -1).astype(np.int32))
     packed = np.random.default_rng(0).integers(0, 256, (BATCH, -(-int(setup.segments.max() + 1) // 8)), dtype=np.uint8)
     return {"rate": _calls(lambda: call(packed, np.zeros(BATCH, np.int32), pictures, segments), evaluations)}
 
@@ -168,7 +179,9 @@ def lime(setup: Setup, evaluations: int) -> dict[str, Any]:
     """`lime_image` with Keras `predict`, both with their defaults."""
     net = setup.keras()
     net.predict(setup.image[None].astype(np.float32), verbose=0)
-    return {"rate": evaluations / _lime_seconds(setup, evaluations, lambda x: net.predict(x.astype(np.float32), verbose=0))}
+    return {
+        "rate": evaluations / _lime_seconds(setup, evaluations, lambda x: net.predict(x.astype(np.float32), verbose=0))
+    }
 
 
 def lime_without_model(setup: Setup, evaluations: int) -> dict[str, Any]:
@@ -183,7 +196,14 @@ def _lime_seconds(setup: Setup, evaluations: int, classify: Callable[[Any], Any]
 
     def explain(samples: int) -> None:
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
-            LimeImageExplainer(random_state=0).explain_instance(setup.image, classify, top_labels=1, num_samples=samples, batch_size=LIME_BATCH, segmentation_fn=lambda _: setup.segments)
+            LimeImageExplainer(random_state=0).explain_instance(
+                setup.image,
+                classify,
+                top_labels=1,
+                num_samples=samples,
+                batch_size=LIME_BATCH,
+                segmentation_fn=lambda _: setup.segments,
+            )
 
     explain(LIME_BATCH)
     return seconds(lambda: explain(evaluations))
@@ -206,7 +226,9 @@ def notebook(setup: Setup, evaluations: int) -> dict[str, Any]:
                 shown[setup.segments == active] = 1
             answers.append(net.predict((setup.image * shown[:, :, None])[None], verbose=0))
         distances = pairwise_distances(masks, np.ones((1, n_segments)), metric="cosine").ravel()
-        LinearRegression().fit(masks, np.concatenate(answers)[:, 1], sample_weight=np.sqrt(np.exp(-(distances**2) / 0.25**2)))
+        LinearRegression().fit(
+            masks, np.concatenate(answers)[:, 1], sample_weight=np.sqrt(np.exp(-(distances**2) / 0.25**2))
+        )
 
     explain(2)
     return {"rate": evaluations / seconds(lambda: explain(evaluations))}
@@ -217,7 +239,10 @@ def _torch(setup: Setup) -> tuple[Any, Any, Any]:
     import torch
     import torchvision
 
-    made = {"inceptionv3": lambda: torchvision.models.inception_v3(weights=None, num_classes=2, init_weights=False), "mobilenetv2": lambda: torchvision.models.mobilenet_v2(num_classes=2)}
+    made = {
+        "inceptionv3": lambda: torchvision.models.inception_v3(weights=None, num_classes=2, init_weights=False),
+        "mobilenetv2": lambda: torchvision.models.mobilenet_v2(num_classes=2),
+    }
     net = torch.nn.Sequential(made[setup.backbone](), torch.nn.Softmax(dim=1)).eval()
     image = torch.from_numpy(setup.image).permute(2, 0, 1)[None].float() / 127.5 - 1
     return net, image, torch.from_numpy(setup.segments)[None, None]
@@ -256,7 +281,9 @@ def torch_bare(setup: Setup, evaluations: int) -> dict[str, Any]:
     import torch
 
     net, image, _ = _torch(setup)
-    batch = image.repeat(BATCH, 1, 1, 1).contiguous(memory_format=torch.channels_last)  # as Captum's own, and faster than channels first
+    batch = image.repeat(BATCH, 1, 1, 1).contiguous(
+        memory_format=torch.channels_last
+    )  # as Captum's own, and faster than channels first
     with torch.inference_mode():
         return {"rate": _calls(lambda: net(batch).numpy(), evaluations)}
 
@@ -270,7 +297,12 @@ def xplique(setup: Setup, evaluations: int) -> dict[str, Any]:
     image, target = setup.image[None].astype(np.float32), np.array([[0.0, 1.0]], np.float32)
 
     def explain(samples: int) -> None:
-        Lime(net, batch_size=BATCH, map_to_interpret_space=lambda _: tf.constant(setup.segments, tf.int32), nb_samples=samples).explain(image, target)
+        Lime(
+            net,
+            batch_size=BATCH,
+            map_to_interpret_space=lambda _: tf.constant(setup.segments, tf.int32),
+            nb_samples=samples,
+        ).explain(image, target)
 
     explain(WARM_UP)
     return {"rate": evaluations / seconds(lambda: explain(evaluations))}
@@ -282,7 +314,9 @@ def shap(setup: Setup, evaluations: int) -> dict[str, Any]:
 
     net = setup.keras()
     masker = package.maskers.Image(np.full(setup.image.shape, FILL_GREY, np.uint8), setup.image.shape)
-    explainer = package.Explainer(lambda x: net.predict(np.asarray(x, np.float32), verbose=0), masker, algorithm="partition")
+    explainer = package.Explainer(
+        lambda x: net.predict(np.asarray(x, np.float32), verbose=0), masker, algorithm="partition"
+    )
 
     def explain(samples: int) -> None:
         with contextlib.redirect_stderr(io.StringIO()):
@@ -293,7 +327,19 @@ def shap(setup: Setup, evaluations: int) -> dict[str, Any]:
 
 
 CONTENDERS: dict[str, Callable[..., dict[str, Any]]] = {
-    each.__name__: each for each in (bare, composition, lime, lime_without_model, notebook, captum_lime, captum_kernel_shap, torch_bare, xplique, shap)
+    each.__name__: each
+    for each in (
+        bare,
+        composition,
+        lime,
+        lime_without_model,
+        notebook,
+        captum_lime,
+        captum_kernel_shap,
+        torch_bare,
+        xplique,
+        shap,
+    )
 }
 """Beside these there are `facelime:RUNTIME:PRECISION` and `bare:RUNTIME:PRECISION`."""
 
@@ -303,7 +349,11 @@ def main() -> None:
     name, folder, evaluations = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     setup = Setup(folder)
     kind, _, how = name.partition(":")
-    found = {"facelime": facelime, "bare": bare_runtime}[kind](setup, evaluations, *how.split(":")) if how else CONTENDERS[name](setup, evaluations)
+    found = (
+        {"facelime": facelime, "bare": bare_runtime}[kind](setup, evaluations, *how.split(":"))
+        if how
+        else CONTENDERS[name](setup, evaluations)
+    )
     print(json.dumps(found))
 
 

@@ -31,14 +31,20 @@ from numpy.typing import NDArray
 
 from facelime_cli import machine
 from facelime_cli.core.masks import unpack
-from facelime_cli.core.overlay import strongest
 from facelime_cli.core.surrogate import cosine_weights, ridge
-from facelime_cli.store import Artifact, Store
+from facelime_cli.drawing.overlay import strongest
+from facelime_cli.store.artifacts import Artifact
+from facelime_cli.store.references import Store
 
 Floats = NDArray[np.float64]
 
 BASELINE = "bernoulli"
-MEASURED = {BASELINE: ("bernoulli", 0.5), "paired": ("paired", 0.5), "balanced": ("balanced", 0.5), "bernoulli, .8 kept": ("bernoulli", 0.8)}
+MEASURED = {
+    BASELINE: ("bernoulli", 0.5),
+    "paired": ("paired", 0.5),
+    "balanced": ("balanced", 0.5),
+    "bernoulli, .8 kept": ("bernoulli", 0.8),
+}
 """Each with the chance of a segment to be kept. Another chance means other coefficients: they are compared with a reference of their own."""
 EVALUATIONS = (128, 192, 256, 330, 512, 768, 1000, 1448, 2048)
 AIM = (1000, 330)
@@ -63,7 +69,12 @@ class Samples:
     def coefficients(self, rows: slice) -> Floats:
         """Return the coefficients (K,) of some of the samples, in probability points."""
         kept = self.masks[rows]
-        return POINTS * ridge(kept.astype(np.float64), self.values[rows, None], cosine_weights(kept, KERNEL_WIDTH), alpha=PENALTY).coefficients[:, 0]
+        return (
+            POINTS
+            * ridge(
+                kept.astype(np.float64), self.values[rows, None], cosine_weights(kept, KERNEL_WIDTH), alpha=PENALTY
+            ).coefficients[:, 0]
+        )
 
 
 @dataclass(frozen=True)
@@ -88,14 +99,32 @@ class Bench:
 
     def run(self, *words: object) -> Artifact:
         """Run a stage, or find that it was run."""
-        done = subprocess.run([sys.executable, "-m", "facelime_cli", *map(str, words), "--store", str(self.cache), "--json"], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "facelime_cli", *map(str, words), "--store", str(self.cache), "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
         answer = json.loads(done.stdout)
         return Store(self.cache).stored(answer["kind"], answer["artifact"])
 
     def photographs(self) -> tuple[Artifact, Artifact]:
         """Return segments of photographs, and the network with its ImageNet classes."""
-        weights, labels = self.data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5", self.data / "weights" / "imagenet_labels.txt"
-        model = self.run("import-model", weights, "--backbone", "mobilenetv2", "--classes", f"@{labels}", "--scaling=-1..1", "--size", SIZE)
+        weights, labels = (
+            self.data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5",
+            self.data / "weights" / "imagenet_labels.txt",
+        )
+        model = self.run(
+            "import-model",
+            weights,
+            "--backbone",
+            "mobilenetv2",
+            "--classes",
+            f"@{labels}",
+            "--scaling=-1..1",
+            "--size",
+            SIZE,
+        )
         folder = self.cache / "photographs"
         folder.mkdir(parents=True, exist_ok=True)
         china, flower = sklearn.datasets.load_sample_images().images
@@ -117,13 +146,32 @@ class Bench:
         weights = self.data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
         model = self.run("finetune", dataset.id, "--backbone", "mobilenetv2", "--weights", weights, "--epochs", 20)
         ids, labels, split = dataset.texts("id"), dataset.read("labels"), dataset.read("split")
-        chosen = [ids[row] for label in (0, 1) for row in np.flatnonzero((labels == label) & (split == 2))[: self.options.pictures // 2]]  # noqa: PLR2004 - the test part
+        chosen = [
+            ids[row]
+            for label in (0, 1)
+            for row in np.flatnonzero((labels == label) & (split == 2))[: self.options.pictures // 2]  # noqa: PLR2004 - the test part
+        ]
         return self.run("segment", dataset.id, "--method", "slic", "--images", ",".join(chosen)), model
 
-    def samples(self, segments: Artifact, model: Artifact, drawn: tuple[str, float], seed: int, count: int) -> Iterator[Samples]:
+    def samples(
+        self, segments: Artifact, model: Artifact, drawn: tuple[str, float], seed: int, count: int
+    ) -> Iterator[Samples]:
         """Yield the samples of each picture, evaluated now or before."""
         design, probability = drawn
-        masks = self.run("perturb", segments.id, "--samples", count, "--design", design, "--probability", probability, "--fill", "mean", "--seed", seed)
+        masks = self.run(
+            "perturb",
+            segments.id,
+            "--samples",
+            count,
+            "--design",
+            design,
+            "--probability",
+            probability,
+            "--fill",
+            "mean",
+            "--seed",
+            seed,
+        )
         predictions = self.run("predict", masks.id, "--model", model.id)
         for row, n_segments in enumerate(segments.read("n_segments")):
             one = slice(row, row + 1)
@@ -134,14 +182,26 @@ class Bench:
         """Return the errors of every design."""
         half, found = self.options.reference // 2, {}
         for design, drawn in MEASURED.items():
-            references = list(self.samples(segments, model, ("bernoulli", drawn[1]), REFERENCE_SEED, self.options.reference))
+            references = list(
+                self.samples(segments, model, ("bernoulli", drawn[1]), REFERENCE_SEED, self.options.reference)
+            )
             true = [each.coefficients(slice(None)) for each in references]
-            own = np.array([_rms(each.coefficients(slice(half)) - each.coefficients(slice(half, None))) / 2 for each in references])
+            own = np.array(
+                [_rms(each.coefficients(slice(half)) - each.coefficients(slice(half, None))) / 2 for each in references]
+            )
             fitted = [
-                [[each.coefficients(slice(n)) for n in EVALUATIONS] for each in self.samples(segments, model, drawn, seed, max(EVALUATIONS))] for seed in range(self.options.seeds)
+                [
+                    [each.coefficients(slice(n)) for n in EVALUATIONS]
+                    for each in self.samples(segments, model, drawn, seed, max(EVALUATIONS))
+                ]
+                for seed in range(self.options.seeds)
             ]  # seed, picture, evaluations
-            error = np.array([[[_rms(b - true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted])
-            overlap = np.array([[[_overlap(b, true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted])
+            error = np.array(
+                [[[_rms(b - true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted]
+            )
+            overlap = np.array(
+                [[[_overlap(b, true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted]
+            )
             found[design] = Errors(error.swapaxes(0, 1), own, overlap)
         return found
 
@@ -160,7 +220,9 @@ def factors(errors: dict[str, Errors], design: str) -> Floats:
     log_n = np.log(EVALUATIONS)
     baseline, measured = np.log(errors[BASELINE].corrected()), np.log(errors[design].corrected())
     lines = [np.polyfit(log_n, each, 1) for each in baseline]
-    return np.array([np.exp((each - level) / slope - log_n) for each, (slope, level) in zip(measured, lines, strict=True)])
+    return np.array(
+        [np.exp((each - level) / slope - log_n) for each, (slope, level) in zip(measured, lines, strict=True)]
+    )
 
 
 def reaches(errors: dict[str, Errors], design: str) -> Floats:
@@ -176,18 +238,24 @@ def table(name: str, errors: dict[str, Errors]) -> str:
     own = errors[BASELINE].of_reference
     lines = [
         f"{name}: {len(own)} pictures, {errors[BASELINE].error.shape[1]} seeds; the reference's own error, {_rms(own):.2f} points, is taken out.\n",
-        "| evaluations | " + " | ".join(f"{design}: error in points | top {TOP} | factor (least to most)" for design in errors) + " |",
+        "| evaluations | "
+        + " | ".join(f"{design}: error in points | top {TOP} | factor (least to most)" for design in errors)
+        + " |",
         "| --- " * (1 + 3 * len(errors)) + "|",
     ]
     for place, n in enumerate(EVALUATIONS):
         cells = []
         for design, each in errors.items():
             gained = factors(errors, design)[:, place]
-            cells.append(f"{_rms(each.corrected()[:, place]):.2f} | {each.overlap[..., place].mean():.2f} | {np.median(gained):.2f} ({gained.min():.1f} to {gained.max():.1f})")
+            cells.append(
+                f"{_rms(each.corrected()[:, place]):.2f} | {each.overlap[..., place].mean():.2f} | {np.median(gained):.2f} ({gained.min():.1f} to {gained.max():.1f})"
+            )
         lines.append(f"| {n} | " + " | ".join(cells) + " |")
     for design in errors:
         needed = reaches(errors, design)
-        lines.append(f"\n{design}: the error of {AIM[0]} {BASELINE} samples with {np.median(needed):.0f} evaluations ({needed.min():.0f} to {needed.max():.0f}; the aim is {AIM[1]}).")
+        lines.append(
+            f"\n{design}: the error of {AIM[0]} {BASELINE} samples with {np.median(needed):.0f} evaluations ({needed.min():.0f} to {needed.max():.0f}; the aim is {AIM[1]})."
+        )
     return "\n".join(lines)
 
 
@@ -217,7 +285,12 @@ def main() -> None:
     """Measure, print tables in Markdown, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="store for everything that is computed")
-    parser.add_argument("--data", type=Path, default=os.environ.get("FACELIME_DATA"), help="folder with xray/ and weights/ [default: FACELIME_DATA]")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("FACELIME_DATA"),
+        help="folder with xray/ and weights/ [default: FACELIME_DATA]",
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--reference", type=int, default=8192, help="bernoulli samples of the reference")
     parser.add_argument("--pictures", type=int, default=6)
@@ -227,7 +300,10 @@ def main() -> None:
     if options.data is None:
         parser.error("say where the X-rays and weights are, with --data or FACELIME_DATA")
     about = machine.hardware()
-    print(f"{about['processor']}, {about['cores']} cores; reference: {options.reference} {BASELINE} samples.\n", flush=True)
+    print(
+        f"{about['processor']}, {about['cores']} cores; reference: {options.reference} {BASELINE} samples.\n",
+        flush=True,
+    )
     bench, found = Bench(options.cache, Path(options.data), options), {}
     for model in options.models:
         found[model] = bench.measure(*getattr(bench, model)())

@@ -32,7 +32,16 @@ PEERS = {
     "torch_bare": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
     # It asks for TensorFlow with CUDA, some 5 GB, on every Linux machine: here it gets what it needs to run.
     "xplique": Peer(
-        ("tensorflow==2.20.0", "tensorflow-probability[tf]<=0.25", "einops", "deprecated", "matplotlib", "opencv-python-headless", "scikit-image<=0.25.2", "scikit-learn"),
+        (
+            "tensorflow==2.20.0",
+            "tensorflow-probability[tf]<=0.25",
+            "einops",
+            "deprecated",
+            "matplotlib",
+            "opencv-python-headless",
+            "scikit-image<=0.25.2",
+            "scikit-learn",
+        ),
         pinned=False,
         alone=("xplique==2.0.2",),
     ),
@@ -60,7 +69,10 @@ class Environments:
             return self._made(PEERS[contender])
         except subprocess.CalledProcessError as why:
             said = (why.stderr or why.stdout or "").strip().splitlines()
-            self.failed[contender] = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1] if said else f"exit code {why.returncode}")
+            self.failed[contender] = next(
+                (line for line in reversed(said) if line.startswith("ERROR")),
+                said[-1] if said else f"exit code {why.returncode}",
+            )
             return None
 
     def _made(self, peer: Peer) -> str:
@@ -74,7 +86,21 @@ class Environments:
             constraint = ["--constraint", str(CONSTRAINTS)] if peer.pinned else []
             for packages in (peer.packages, ("--no-deps", *peer.alone) if peer.alone else ()):
                 if packages:
-                    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *constraint, *packages], check=True, capture_output=True, text=True)
+                    subprocess.run(
+                        [
+                            python,
+                            "-m",
+                            "pip",
+                            "install",
+                            "--quiet",
+                            "--disable-pip-version-check",
+                            *constraint,
+                            *packages,
+                        ],
+                        check=True,
+                        capture_output=True,
+                        text=True,
+                    )
             (place / ".whole").touch()
         return str(python)
 

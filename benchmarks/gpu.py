@@ -22,10 +22,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # there need be no installation
 
-from facelime_cli import network
-from facelime_cli.backbones import BACKBONES
-from facelime_cli.device import Device
 from facelime_cli.errors import FacelimeError
+from facelime_cli.models import backend, building, running, wrapping
+from facelime_cli.models.backbones import BACKBONES
+from facelime_cli.predicting.device import Device
 
 SEGMENTS = 64
 LIME_BATCH = 10
@@ -55,17 +55,17 @@ def rate(work: Callable[[int], Any], evaluations: int, batch: int) -> float:
 
 def bare(net: Any, size: int, batch: int) -> Callable[[int], Any]:
     """Return the compiled forward pass over a batch that lies on the device."""
-    call = network.forward(net)
-    values = network.on_device(np.repeat(picture(size)[0][None], batch, axis=0).astype(np.float32))
+    call = running.forward(net)
+    values = backend.on_device(np.repeat(picture(size)[0][None], batch, axis=0).astype(np.float32))
     return lambda evaluations: [call(values) for _ in range(-(-evaluations // batch))]
 
 
 def streamed(net: Any, size: int, batch: int) -> Callable[[int], Any]:
     """Return facelime's stream: packed masks in, composition and forward pass in one call, answers out."""
     image, fill, segments = picture(size)
-    call, device = network.compiled(net), Device()
-    pictures = network.on_device(np.stack([fill, image])[None].reshape(1, 2, -1, 3))
-    labels = network.on_device(segments.reshape(1, -1))
+    call, device = running.compiled(net), Device()
+    pictures = backend.on_device(np.stack([fill, image])[None].reshape(1, 2, -1, 3))
+    labels = backend.on_device(segments.reshape(1, -1))
     rng = np.random.default_rng(1)
 
     def work(evaluations: int) -> None:
@@ -108,8 +108,11 @@ def captum(net: Any, size: int, batch: int) -> Callable[[int], Any]:
     from captum.attr import Lime
 
     image, _, segments = picture(size)
-    values = network.on_device(image[None].astype(np.float32))
-    method, labels = Lime(lambda x: net(x, training=False)), torch.as_tensor(segments.astype(np.int64), device=values.device)[None, :, :, None]
+    values = backend.on_device(image[None].astype(np.float32))
+    method, labels = (
+        Lime(lambda x: net(x, training=False)),
+        torch.as_tensor(segments.astype(np.int64), device=values.device)[None, :, :, None],
+    )
 
     def work(evaluations: int) -> None:
         with torch.no_grad():
@@ -121,12 +124,14 @@ def captum(net: Any, size: int, batch: int) -> Callable[[int], Any]:
 def contenders(backbone: str, batch: int, options: argparse.Namespace) -> dict[str, Callable[[], float | str]]:
     """Return what is measured, by name; each returns evaluations per second, or why there are none."""
     size = BACKBONES[backbone].size
-    net = network.build(network.Architecture(backbone, size, 2, freeze="all")).whole
+    net = building.build(building.Architecture(backbone, size, 2, freeze="all")).whole
 
-    def measured(make: Callable[[], Callable[[int], Any]], precision: str, evaluations: int) -> Callable[[], float | str]:
+    def measured(
+        make: Callable[[], Callable[[int], Any]], precision: str, evaluations: int
+    ) -> Callable[[], float | str]:
         def measure() -> float | str:
             try:
-                network.compute_with(precision)
+                backend.compute_with(precision)
                 return rate(make(), evaluations, batch)
             except (FacelimeError, ImportError) as why:
                 return str(why)
@@ -135,11 +140,13 @@ def contenders(backbone: str, batch: int, options: argparse.Namespace) -> dict[s
 
     found = {}
     for precision in options.precisions:
-        its = network.in_precision(net, precision)
+        its = wrapping.in_precision(net, precision)
         found[f"bare, {precision}"] = measured(lambda its=its: bare(its, size, batch), precision, options.evaluations)
-        found[f"facelime, {precision}"] = measured(lambda its=its: streamed(its, size, batch), precision, options.evaluations)
+        found[f"facelime, {precision}"] = measured(
+            lambda its=its: streamed(its, size, batch), precision, options.evaluations
+        )
     found[LIME] = measured(lambda: lime_loop(net, size), "float32", LIME_EVALUATIONS)
-    if network.keras().backend.backend() == "torch":
+    if backend.keras().backend.backend() == "torch":
         found["Captum Lime, float32"] = measured(lambda: captum(net, size, batch), "float32", options.evaluations)
     return found
 
@@ -165,22 +172,35 @@ def table(backbone: str, batch: int, options: argparse.Namespace) -> list[str]:
     for name, each in said.items():
         kind, _, precision = name.partition(", ")
         to_bare = "–" if kind == "bare" else against(name, f"bare, {precision}")
-        rows.append(f"| {backbone} | {batch} | {name} | {statistics.median(each):.1f} | {to_bare} | {against(name, LIME)} |")
+        rows.append(
+            f"| {backbone} | {batch} | {name} | {statistics.median(each):.1f} | {to_bare} | {against(name, LIME)} |"
+        )
     return rows + [f"| {backbone} | {batch} | {name} | {why} | – | – |" for name, why in failed.items()]
 
 
 def main() -> None:
     """Measure and print in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=["inceptionv3", "mobilenetv2"], choices=[name for name, each in BACKBONES.items() if each.application])
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        default=["inceptionv3", "mobilenetv2"],
+        choices=[name for name, each in BACKBONES.items() if each.application],
+    )
     parser.add_argument("--batches", nargs="+", type=int, default=[32, 128, 512, 1024])
-    parser.add_argument("--precisions", nargs="+", default=["float32", "tf32", "bfloat16"], choices=["float32", "tf32", "bfloat16"])
+    parser.add_argument(
+        "--precisions", nargs="+", default=["float32", "tf32", "bfloat16"], choices=["float32", "tf32", "bfloat16"]
+    )
     parser.add_argument("--evaluations", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    engine = network.engine()
-    print(f"Keras {engine['keras']} on {engine['backend']} {engine['version']}; {', '.join(engine['cards']) or 'no graphics card'}; {engine['processor']}, {engine['cores']} cores.\n")
-    print("| network | batch | what | evaluations/s | ÷ bare, same precision | ÷ lime's loop |\n| --- | --- | --- | --- | --- | --- |")
+    engine = backend.engine()
+    print(
+        f"Keras {engine['keras']} on {engine['backend']} {engine['version']}; {', '.join(engine['cards']) or 'no graphics card'}; {engine['processor']}, {engine['cores']} cores.\n"
+    )
+    print(
+        "| network | batch | what | evaluations/s | ÷ bare, same precision | ÷ lime's loop |\n| --- | --- | --- | --- | --- | --- |"
+    )
     for backbone in options.networks:
         for batch in options.batches:
             print("\n".join(table(backbone, batch, options)), flush=True)

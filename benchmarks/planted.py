@@ -32,13 +32,15 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from facelime_cli import machine, network
+from facelime_cli import machine
 from facelime_cli.core import faces, fills, masks, superpixels
 from facelime_cli.core.neighbours import nearest_unlike, thumbnails
 from facelime_cli.core.surrogate import cosine_weights, ridge
+from facelime_cli.models import backend, building, running, wrapping
 from facelime_cli.sources import PARTS
 from facelime_cli.stages.segment import METHODS
-from facelime_cli.store import Artifact, Store
+from facelime_cli.store.artifacts import Artifact
+from facelime_cli.store.references import Store
 
 Pixels = NDArray[np.uint8]
 Found = dict[str, list[float]]
@@ -132,7 +134,10 @@ KINDS: dict[str, tuple[Tag, ...]] = {
     "bright": tuple(Tag(*_square(14, *at), _letter) for at in ((4, 4), (4, -5), (-5, 4))),
     "dark": tuple(Tag(*_square(14, *at), partial(_letter, ground=0, ink=70)) for at in ((30, 12), (52, 58), (88, 100))),
     "textured": tuple(Tag(*_square(14, *at), _checks) for at in ((8, 70), (60, 20), (92, 90))),
-    "bar": (Tag(slice(4, 10), slice(4, 4 + SIZE // 2), _letter), Tag(slice(SIZE - 12, SIZE - 6), slice(SIZE // 2 - 6, SIZE - 6), _letter)),
+    "bar": (
+        Tag(slice(4, 10), slice(4, 4 + SIZE // 2), _letter),
+        Tag(slice(SIZE - 12, SIZE - 6), slice(SIZE // 2 - 6, SIZE - 6), _letter),
+    ),
     "tint": (Tag(*_square(28, 6, 6), _tint), Tag(*_square(28, 50, -40), _tint)),
 }
 """A plate with a letter, light or dark; a fine pattern; a light bar over half of the width; a warm tint. Each in several places."""
@@ -154,20 +159,22 @@ class Model:
     """A frozen MobileNetV2, on whose features a logistic head is fitted for each tag; one compiled call for all of them, as `predict` has it."""
 
     def __init__(self, weights: Path, *, quick: bool) -> None:
-        k = network.keras()
-        whole = network.application_with_weights("mobilenetv2", weights, IMAGENET_CLASSES, SIZE)
+        k = backend.keras()
+        whole = building.application_with_weights("mobilenetv2", weights, IMAGENET_CLASSES, SIZE)
         inputs = k.Input((SIZE, SIZE, 3))
         pooled = k.Model(whole.input, whole.layers[-2].output)
-        self.pooled = k.Model(inputs, pooled(network.scaled(inputs, "-1..1", 3)))
+        self.pooled = k.Model(inputs, pooled(wrapping.scaled(inputs, "-1..1", 3)))
         self.net = k.Model(inputs, k.layers.Dense(1, activation="sigmoid", name="head")(self.pooled(inputs)))
-        self.call = network.compiled(self.net)
+        self.call = running.compiled(self.net)
         self.quick = _openvino(self.pooled) if quick else None
 
     def features(self, images: Pixels) -> NDArray[np.float32]:
         """Return the features (N, 1280) of pictures (N, H, W, 3) uint8."""
         if self.quick is not None:
             padded = np.pad(images, ((0, -len(images) % BATCH), (0, 0), (0, 0), (0, 0)))
-            return np.concatenate([self.quick(padded[first : first + BATCH].astype(np.float32)) for first in range(0, len(padded), BATCH)])[: len(images)]
+            return np.concatenate(
+                [self.quick(padded[first : first + BATCH].astype(np.float32)) for first in range(0, len(padded), BATCH)]
+            )[: len(images)]
         return np.asarray(self.pooled.predict(images.astype(np.float32), batch_size=BATCH, verbose=0))
 
     def learn(self, images: Pixels, labels: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -190,16 +197,30 @@ class Model:
         """Return the head's probabilities (N,) for features (N, 1280)."""
         return np.asarray(1 / (1 + np.exp(-(features @ self.head[:-1] + self.head[-1]))))
 
-    def evaluate(self, image: Pixels, fill: Pixels, segments: NDArray[np.uint16], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def evaluate(
+        self, image: Pixels, fill: Pixels, segments: NDArray[np.uint16], kept: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
         """Return the probabilities (S,) of perturbed pictures."""
         if self.quick is not None:
-            return self.answers(np.concatenate([self.features(np.where(part[:, segments][..., None], image, fill)) for part in np.array_split(kept, -(-len(kept) // BATCH))]))
+            return self.answers(
+                np.concatenate(
+                    [
+                        self.features(np.where(part[:, segments][..., None], image, fill))
+                        for part in np.array_split(kept, -(-len(kept) // BATCH))
+                    ]
+                )
+            )
         n, width = kept.shape[0], 8  # 64 segments in 8 bytes; more of them need a trace of their own
         packed = masks.pack(kept, max(width, -(-kept.shape[1] // 8)))
         packed = np.pad(packed, ((0, -n % BATCH), (0, 0)))
         pictures = np.stack([fill, image]).reshape(1, 2, -1, 3)
         index, labels = np.zeros(BATCH, np.int32), segments.reshape(1, -1).astype(np.int32)
-        return np.concatenate([self.call(packed[first : first + BATCH], index, pictures, labels)[:, 0] for first in range(0, len(packed), BATCH)])[:n].astype(np.float64)
+        return np.concatenate(
+            [
+                self.call(packed[first : first + BATCH], index, pictures, labels)[:, 0]
+                for first in range(0, len(packed), BATCH)
+            ]
+        )[:n].astype(np.float64)
 
 
 def _openvino(net: Any) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -228,13 +249,28 @@ class Bench:
     @cached_property
     def model(self) -> Model:
         """The network, loaded when something has to be computed."""
-        return Model(Path(self.options.data) / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5", quick=self.options.openvino)
+        return Model(
+            Path(self.options.data) / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5",
+            quick=self.options.openvino,
+        )
 
     @cached_property
     def xrays(self) -> Artifact:
         """All X-rays, patients kept together."""
-        words = ["preprocess", str(Path(self.options.data) / "xray"), "--size", str(SIZE), "--group-pattern", "kermany", "--store", str(self.options.cache), "--json"]
-        done = subprocess.run([sys.executable, "-m", "facelime_cli", *words], stdout=subprocess.PIPE, text=True, check=True)
+        words = [
+            "preprocess",
+            str(Path(self.options.data) / "xray"),
+            "--size",
+            str(SIZE),
+            "--group-pattern",
+            "kermany",
+            "--store",
+            str(self.options.cache),
+            "--json",
+        ]
+        done = subprocess.run(
+            [sys.executable, "-m", "facelime_cli", *words], stdout=subprocess.PIPE, text=True, check=True
+        )
         return Store(self.options.cache).stored("datasets", json.loads(done.stdout)["artifact"])
 
     def cases(self, kind: str) -> Iterator[Case]:
@@ -242,7 +278,11 @@ class Bench:
         if kind == FACES:
             yield from self._faces()
             return
-        images, labels, split = self.xrays.read("images"), self.xrays.read("labels").astype(np.int64), self.xrays.read("split")
+        images, labels, split = (
+            self.xrays.read("images"),
+            self.xrays.read("labels").astype(np.int64),
+            self.xrays.read("split"),
+        )
         rng = np.random.default_rng(0)
         has = rng.random(len(labels)) < np.array(SHARES)[labels]
         for place, tag in enumerate(KINDS[kind]):
@@ -255,7 +295,9 @@ class Bench:
             relied = others[effects >= RELIED_ON]
             _say(f"{kind}, place {place + 1}", effects)
             for row in relied[: self.options.pictures]:
-                yield Case(f"{kind}/{place}/{row}", kind, with_tag[row], tag.truth, float(effects[others == row][0]), head)
+                yield Case(
+                    f"{kind}/{place}/{row}", kind, with_tag[row], tag.truth, float(effects[others == row][0]), head
+                )
 
     def _faces(self) -> Iterator[Case]:
         """Yield drawn faces with a flush."""
@@ -264,21 +306,44 @@ class Bench:
         self.model.use(head)
         numbers = range(N_FACES, N_FACES + 4 * self.options.pictures)
         flushed, pale = ([faces.draw(0, number, SIZE, flushed=each) for number in numbers] for each in (True, False))
-        effects = self.model.probabilities(np.stack([each.image for each in flushed])) - self.model.probabilities(np.stack([each.image for each in pale]))
+        effects = self.model.probabilities(np.stack([each.image for each in flushed])) - self.model.probabilities(
+            np.stack([each.image for each in pale])
+        )
         _say(FACES, effects)
         chosen = np.flatnonzero(effects >= RELIED_ON)[: 2 * self.options.pictures]
         for place in chosen:
-            yield Case(f"{FACES}/{numbers[place]}", FACES, flushed[place].image, flushed[place].truth.astype(np.bool_), float(effects[place]), head)
+            yield Case(
+                f"{FACES}/{numbers[place]}",
+                FACES,
+                flushed[place].image,
+                flushed[place].truth.astype(np.bool_),
+                float(effects[place]),
+                head,
+            )
 
     def measure(self, kind: str) -> None:
         """Compute what is not known yet of one kind."""
         for case in self.cases(kind):
             self.model.use(case.head)
             for segmenter in self.options.segmenters:
-                if all(self._key(case, segmenter, fill, design) in self.known for fill, design in itertools.product(self.options.fills, self.options.designs)):
+                if all(
+                    self._key(case, segmenter, fill, design) in self.known
+                    for fill, design in itertools.product(self.options.fills, self.options.designs)
+                ):
                     continue
                 method, own = SEGMENTERS[segmenter]
-                segments = superpixels.segment(case.image, method, {**{name: value for name, value in METHODS[method].items() if value is not None or name == "connectivity"}, **own})
+                segments = superpixels.segment(
+                    case.image,
+                    method,
+                    {
+                        **{
+                            name: value
+                            for name, value in METHODS[method].items()
+                            if value is not None or name == "connectivity"
+                        },
+                        **own,
+                    },
+                )
                 for fill in self.options.fills:
                     self._measure(case, segmenter, segments, fill)
             if self.options.lime and (key := self._key(case, LIME, LIME, LIME)) not in self.known:
@@ -293,14 +358,19 @@ class Bench:
                 continue
             filled = self._filled(case, segments, fill) if filled is None else filled
             name, probability = DESIGNS[design]
-            kept = masks.DESIGNS[name](masks.key_of(0, case.name, "mask"), max(self.options.evaluations), n_segments, probability)
+            kept = masks.DESIGNS[name](
+                masks.key_of(0, case.name, "mask"), max(self.options.evaluations), n_segments, probability
+            )
             values = self.model.evaluate(case.image, filled, segments, kept)
             rows = [_coefficients(design, kept[:n], values[:n]) for n in self.options.evaluations]
             self._keep(key, _judged(rows, segments, case.truth) | {"segments": [n_segments]})
 
     def _filled(self, case: Case, segments: NDArray[np.uint16], fill: str) -> Pixels:
         """Return a fill as `perturb` makes it."""
-        own: dict[str, dict[str, Any]] = {"noise": {"key": masks.key_of(0, case.name, "fill")}, "blur": {"sigma": round(fills.BLUR_SHARE * SIZE, 3)}}
+        own: dict[str, dict[str, Any]] = {
+            "noise": {"key": masks.key_of(0, case.name, "fill")},
+            "blur": {"sigma": round(fills.BLUR_SHARE * SIZE, 3)},
+        }
         if fill == "dataset-mean":
             own[fill] = {"colour": self._other(case).mean(axis=(0, 1)).round().astype(int)}
         if fill == "image":
@@ -341,9 +411,16 @@ class Bench:
         rows, segments = [], None
         for n in self.options.evaluations:
             answer = LimeImageExplainer(random_state=0).explain_instance(
-                case.image, lambda images: np.stack([1 - (p := self.model.probabilities(np.asarray(images, np.uint8))), p], axis=1), batch_size=BATCH, labels=(1,), top_labels=None, num_samples=n
+                case.image,
+                lambda images: np.stack([1 - (p := self.model.probabilities(np.asarray(images, np.uint8))), p], axis=1),
+                batch_size=BATCH,
+                labels=(1,),
+                top_labels=None,
+                num_samples=n,
             )
-            segments = np.unique(answer.segments, return_inverse=True)[1].reshape(answer.segments.shape).astype(np.uint16)
+            segments = (
+                np.unique(answer.segments, return_inverse=True)[1].reshape(answer.segments.shape).astype(np.uint16)
+            )
             coefficients = np.zeros(int(segments.max()) + 1)
             for segment, weight in answer.local_exp[1]:
                 coefficients[segment] = weight
@@ -362,12 +439,17 @@ class Bench:
     def results(self, kinds: list[str], choice: tuple[str, ...], measure: str) -> NDArray[np.float64]:
         """Return one measure of every case: (case, evaluations)."""
         wanted = (*choice, *self.options.evaluations)
-        return np.array([found[measure] for key, found in self.known.items() if key[1:] == wanted and key[0].split("/")[0] in kinds])
+        return np.array(
+            [found[measure] for key, found in self.known.items() if key[1:] == wanted and key[0].split("/")[0] in kinds]
+        )
 
 
 def _say(what: str, effects: NDArray[np.float64]) -> None:
     enough = int((effects >= RELIED_ON).sum())
-    print(f"{what}: raises the probability by {100 * effects.mean():.0f} points on average, by {100 * RELIED_ON:.0f} or more in {enough} of {len(effects)} pictures", file=sys.stderr)
+    print(
+        f"{what}: raises the probability by {100 * effects.mean():.0f} points on average, by {100 * RELIED_ON:.0f} or more in {enough} of {len(effects)} pictures",
+        file=sys.stderr,
+    )
 
 
 def _coefficients(design: str, kept: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -389,7 +471,11 @@ def _judged(rows: list[NDArray[np.float64]], segments: NDArray[np.uint16], truth
     for coefficients in rows:
         order = np.argsort(-coefficients, kind="stable")
         pixels = np.isin(segments, order[: int(marked.sum())])
-        for measure, value in zip(MEASURES, (marked[order[0]], marked[order[:TOP]].any(), (pixels & truth).sum() / (pixels | truth).sum()), strict=True):
+        for measure, value in zip(
+            MEASURES,
+            (marked[order[0]], marked[order[:TOP]].any(), (pixels & truth).sum() / (pixels | truth).sum()),
+            strict=True,
+        ):
             found[measure].append(float(value))
     return found
 
@@ -411,28 +497,49 @@ def tables(bench: Bench) -> Iterator[str]:
         yield "| segmenter | " + " | ".join(options.fills) + " |"
         yield "| --- " * (1 + len(options.fills)) + "|"
         for segmenter in options.segmenters:
-            cells = ["{} ({}, {})".format(*(mean((segmenter, fill, design), measure, kinds) for measure in MEASURES)) for fill in options.fills]
+            cells = [
+                "{} ({}, {})".format(*(mean((segmenter, fill, design), measure, kinds) for measure in MEASURES))
+                for fill in options.fills
+            ]
             yield f"| {segmenter} | " + " | ".join(cells) + " |"
         yield ""
-    ranked = sorted(every, key=lambda choice: tuple(-float(mean(choice, measure, kinds)) for measure in MEASURES))[: options.best]
+    ranked = sorted(every, key=lambda choice: tuple(-float(mean(choice, measure, kinds)) for measure in MEASURES))[
+        : options.best
+    ]
     if options.lime:
         ranked.append((LIME, LIME, LIME))
     names = [choice[0] if choice[0] == LIME else ", ".join(choice) for choice in ranked]
-    yield f"Top 1 with {at} evaluations by kind:\n\n| choice | " + " | ".join(f"{kind} ({len(bench.results([kind], every[0], MEASURES[0]))})" for kind in kinds) + " |"
+    yield (
+        f"Top 1 with {at} evaluations by kind:\n\n| choice | "
+        + " | ".join(f"{kind} ({len(bench.results([kind], every[0], MEASURES[0]))})" for kind in kinds)
+        + " |"
+    )
     yield "| --- " * (1 + len(kinds)) + "|"
     for name, choice in zip(names, ranked, strict=True):
         yield f"| {name} | " + " | ".join(mean(choice, "top 1", [kind]) for kind in kinds) + " |"
     yield "\nTop 1 (top 3, IoU) by evaluations:\n\n| choice | " + " | ".join(map(str, options.evaluations)) + " |"
     yield "| --- " * (1 + len(options.evaluations)) + "|"
     for name, choice in zip(names, ranked, strict=True):
-        yield f"| {name} | " + " | ".join(f"{mean(choice, 'top 1', kinds, i)} ({mean(choice, 'top 3', kinds, i)}, {mean(choice, 'IoU', kinds, i)})" for i in range(len(options.evaluations))) + " |"
+        yield (
+            f"| {name} | "
+            + " | ".join(
+                f"{mean(choice, 'top 1', kinds, i)} ({mean(choice, 'top 3', kinds, i)}, {mean(choice, 'IoU', kinds, i)})"
+                for i in range(len(options.evaluations))
+            )
+            + " |"
+        )
 
 
 def main() -> None:
     """Measure and print tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder for everything that is computed")
-    parser.add_argument("--data", type=Path, default=os.environ.get("FACELIME_DATA"), help="folder with xray/ and weights/ [default: FACELIME_DATA]")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("FACELIME_DATA"),
+        help="folder with xray/ and weights/ [default: FACELIME_DATA]",
+    )
     parser.add_argument("--evaluations", nargs="+", type=int, default=[50, 150])
     parser.add_argument("--segmenters", nargs="+", default=list(SEGMENTERS), choices=list(SEGMENTERS))
     parser.add_argument("--fills", nargs="+", default=list(FILLS), choices=FILLS)
@@ -440,14 +547,21 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=[*KINDS, FACES], choices=[*KINDS, FACES])
     parser.add_argument("--pictures", type=int, default=4, help="for each kind and place; twice as many faces")
     parser.add_argument("--best", type=int, default=8, help="how many combinations the later tables list")
-    parser.add_argument("--openvino", action="store_true", help="evaluate with OpenVINO in bfloat16 (pip install openvino) instead of TensorFlow in float32")
+    parser.add_argument(
+        "--openvino",
+        action="store_true",
+        help="evaluate with OpenVINO in bfloat16 (pip install openvino) instead of TensorFlow in float32",
+    )
     parser.add_argument("--lime", action="store_true", help="the lime package itself as well")
     options = parser.parse_args()
     if options.data is None:
         parser.error("say where the X-rays and weights are, with --data or FACELIME_DATA")
     options.evaluations.sort()
     about = machine.hardware()
-    print(f"{about['processor']}, {about['cores']} cores; {SIZE} px, {'OpenVINO bfloat16' if options.openvino else 'float32'}.\n", flush=True)
+    print(
+        f"{about['processor']}, {about['cores']} cores; {SIZE} px, {'OpenVINO bfloat16' if options.openvino else 'float32'}.\n",
+        flush=True,
+    )
     bench = Bench(options)
     for kind in options.kinds:
         bench.measure(kind)

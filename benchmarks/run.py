@@ -28,10 +28,11 @@ import skimage.data
 import skimage.io
 from environments import Environments, cache_folder
 
-from facelime_cli import machine, network
-from facelime_cli.backbones import BACKBONES
+from facelime_cli import machine
+from facelime_cli.models import building, wrapping
+from facelime_cli.models.backbones import BACKBONES
 from facelime_cli.stages import COMMANDS
-from facelime_cli.store import Store
+from facelime_cli.store.references import Store
 
 HERE = Path(__file__).parent
 RUNTIMES = ("keras:float32", "keras:bfloat16", "onnx:float32", "openvino:float32", "openvino:bfloat16")
@@ -89,7 +90,12 @@ class Measured:
 
 def facelime(store: Path, *words: object) -> dict[str, Any]:
     """Return the JSON answer of one command."""
-    done = subprocess.run([sys.executable, "-m", "facelime_cli", *map(str, words), "--store", str(store), "--json", "--quiet"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "facelime_cli", *map(str, words), "--store", str(store), "--json", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError(f"facelime {' '.join(map(str, words))}: {done.stderr.strip()}")
     return dict(json.loads(done.stdout))
@@ -100,8 +106,8 @@ def prepare(folder: Path, backbone: str) -> None:
     size = BACKBONES[backbone].size
     store = folder / "store"
     skimage.io.imsave(folder / "cat.png", skimage.data.chelsea())
-    net = network.build(network.Architecture(backbone, size, 2, freeze="all")).whole
-    network.save(net, folder / "net.keras")
+    net = building.build(building.Architecture(backbone, size, 2, freeze="all")).whole
+    wrapping.save(net, folder / "net.keras")
     facelime(store, "import-model", folder / "net.keras", "--classes", "a,b", "--scaling", "0..255", "--name", "net")
     facelime(store, "preprocess", folder / "cat.png", "--size", size, "--name", "cat")
     facelime(store, "segment", "cat", "--method", "quickshift", "--name", "parts")
@@ -113,7 +119,12 @@ def prepare(folder: Path, backbone: str) -> None:
 
 def measure_once(name: str, interpreter: str, folder: Path, evaluations: int) -> dict[str, Any]:
     """Return what a contender says, and its peak memory; `error` where it failed."""
-    process = subprocess.Popen([interpreter, HERE / "contenders.py", name, folder, str(evaluations)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [interpreter, HERE / "contenders.py", name, folder, str(evaluations)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     out, errors = process.communicate()
     lines = [line for line in errors.strip().splitlines() if line.strip()]
     if process.returncode or not out.strip():
@@ -150,11 +161,19 @@ def rates(backbone: str, options: argparse.Namespace, environments: Environments
                     measured.said[name].append(None)
                     continue
                 interpreter = environments.interpreter(name)
-                found = {"error": environments.failed[name]} if interpreter is None else with_peak(name, interpreter, folder, options.evaluations)
+                found = (
+                    {"error": environments.failed[name]}
+                    if interpreter is None
+                    else with_peak(name, interpreter, folder, options.evaluations)
+                )
                 if "error" in found:
                     measured.errors[name] = found["error"]
                 measured.said[name].append(None if "error" in found else found)
-                print(f"{backbone}, round {number + 1}, {name}: " + (found.get("error") or f"{found['rate']:.1f}/s"), file=sys.stderr, flush=True)
+                print(
+                    f"{backbone}, round {number + 1}, {name}: " + (found.get("error") or f"{found['rate']:.1f}/s"),
+                    file=sys.stderr,
+                    flush=True,
+                )
     return measured
 
 
@@ -166,7 +185,9 @@ def shown(value: float | None, form: str = ".2f") -> str:
 def name_of(contender: str) -> str:
     """Return a contender's name for people."""
     kind, _, how = contender.partition(":")
-    return NAMES.get(contender) or f"{'facelime' if kind == 'facelime' else 'bare forward pass'}, {how.replace(':', ' ')}"
+    return (
+        NAMES.get(contender) or f"{'facelime' if kind == 'facelime' else 'bare forward pass'}, {how.replace(':', ' ')}"
+    )
 
 
 def tables(measured: Measured, options: argparse.Namespace) -> str:
@@ -186,7 +207,13 @@ def tables(measured: Measured, options: argparse.Namespace) -> str:
         needed = options.same_quality if name.startswith("facelime") else options.evaluations
         span = None if rate is None or "bare" in name or name in {"shap", "captum_kernel_shap"} else needed / rate
         peak = measured.median(name, "peak_bytes")
-        cells = (shown(rate, ".1f"), shown(measured.ratio(name, bare_of(name)) if bare_of(name) else None), shown(to_lime[name]), shown(span, ".1f"), shown(peak and peak / MEGABYTE, ".0f"))
+        cells = (
+            shown(rate, ".1f"),
+            shown(measured.ratio(name, bare_of(name)) if bare_of(name) else None),
+            shown(to_lime[name]),
+            shown(span, ".1f"),
+            shown(peak and peak / MEGABYTE, ".0f"),
+        )
         lines.append(f"| {name_of(name)} | {' | '.join(cells)} |")
     lines += ["", *own_time(measured, options.evaluations), ""]
     lines += [f"- {name_of(name)} could not be measured: {error}" for name, error in measured.errors.items()]
@@ -199,12 +226,21 @@ def bare_of(name: str) -> str:
         return "bare"
     if name.startswith("facelime:"):
         return name.replace("facelime", "bare", 1)
-    return {"captum_lime": "torch_bare", "captum_kernel_shap": "torch_bare", "lime": "bare", "notebook": "bare", "xplique": "bare", "shap": "bare"}.get(name, "")
+    return {
+        "captum_lime": "torch_bare",
+        "captum_kernel_shap": "torch_bare",
+        "lime": "bare",
+        "notebook": "bare",
+        "xplique": "bare",
+        "shap": "bare",
+    }.get(name, "")
 
 
 def own_time(measured: Measured, evaluations: int) -> list[str]:
     """Return what the explainers spend themselves, as sentences."""
-    mine, theirs = (measured.median(name, "outside_seconds_per_1000") for name in ("facelime:keras:float32", "lime_without_model"))
+    mine, theirs = (
+        measured.median(name, "outside_seconds_per_1000") for name in ("facelime:keras:float32", "lime_without_model")
+    )
     ratio = measured.ratio("facelime:keras:float32", "lime_without_model", "outside_seconds_per_1000")
     composition = measured.median("composition")
     perturb, fit = (measured.median("facelime:keras:float32", figure) for figure in ("perturb_seconds", "fit_seconds"))
@@ -218,7 +254,9 @@ def own_time(measured: Measured, evaluations: int) -> list[str]:
 def timed(words: list[object], environment: dict[str, str]) -> float:
     """Return the seconds that a process takes."""
     begun = time.perf_counter()
-    done = subprocess.run([str(each) for each in words], capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+    done = subprocess.run(
+        [str(each) for each in words], capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
     return time.perf_counter() - begun
@@ -226,7 +264,10 @@ def timed(words: list[object], environment: dict[str, str]) -> float:
 
 def startup() -> str:
     """Return how long the commands take to answer, and stages on one picture against the libraries that they import."""
-    help_seconds = {each.name: [timed([sys.executable, "-m", "facelime_cli", each.name, "--help"], {}) for _ in range(HELP_ROUNDS)] for each in COMMANDS}
+    help_seconds = {
+        each.name: [timed([sys.executable, "-m", "facelime_cli", each.name, "--help"], {}) for _ in range(HELP_ROUNDS)]
+        for each in COMMANDS
+    }
     middle = {name: statistics.median(each) for name, each in help_seconds.items()}
     slowest = max(middle, key=lambda name: middle[name])
     lines = [
@@ -247,14 +288,29 @@ def startup() -> str:
             masks = ""
             for stage in STAGES:
                 more = {"segment": ["--segments", 60 + number], "perturb": ["--samples", 1000]}.get(stage, [])
-                words = [sys.executable, "-m", "facelime_cli", stage, reference, *more, "--name", f"{stage}-{number}", "--store", store, "--quiet"]
+                words = [
+                    sys.executable,
+                    "-m",
+                    "facelime_cli",
+                    stage,
+                    reference,
+                    *more,
+                    "--name",
+                    f"{stage}-{number}",
+                    "--store",
+                    store,
+                    "--quiet",
+                ]
                 spans[stage].append(timed(words, {}))
                 reference = f"{stage}-{number}"
                 if stage == "perturb":
                     masks = facelime(store, "predict", reference, "--model", "net")["artifact"]
                     reference = masks
         base = spans.pop("libraries")
-        lines += [f"| `{stage}` | {statistics.median(each):.2f} | {statistics.median(a / b for a, b in zip(each, base, strict=True)):.2f} |" for stage, each in spans.items()]
+        lines += [
+            f"| `{stage}` | {statistics.median(each):.2f} | {statistics.median(a / b for a, b in zip(each, base, strict=True)):.2f} |"
+            for stage, each in spans.items()
+        ]
         lines += [f"| importing the libraries | {statistics.median(base):.2f} | 1 |", ""]
     return "\n".join(lines)
 
@@ -276,36 +332,75 @@ def explain(options: argparse.Namespace) -> str:
             pictures = folder / f"pictures-{count}"
             pictures.mkdir()
             for number in range(count):
-                skimage.io.imsave(pictures / f"{number:04d}.png", np.roll(picture, number, axis=1), check_contrast=False)
-            words = ["-m", "facelime_cli", "explain", pictures, "--model", "net", "--samples", options.explain_samples, "--store", folder / "store", "--quiet"]
+                skimage.io.imsave(
+                    pictures / f"{number:04d}.png", np.roll(picture, number, axis=1), check_contrast=False
+                )
+            words = [
+                "-m",
+                "facelime_cli",
+                "explain",
+                pictures,
+                "--model",
+                "net",
+                "--samples",
+                options.explain_samples,
+                "--store",
+                folder / "store",
+                "--quiet",
+            ]
             begun = time.perf_counter()
             process = subprocess.Popen([sys.executable, *map(str, words)], stdout=subprocess.DEVNULL)
             _, status, used = os.wait4(process.pid, 0)
             span = time.perf_counter() - begun
             process.returncode = os.waitstatus_to_exitcode(status)
             rate = count * options.explain_samples / span
-            lines.append(f"| {backbone} | {count} | {options.explain_samples} | {span:.1f} | {rate:.1f} | {used.ru_maxrss / 1024:.0f} |")
+            lines.append(
+                f"| {backbone} | {count} | {options.explain_samples} | {span:.1f} | {rate:.1f} | {used.ru_maxrss / 1024:.0f} |"
+            )
     return "\n".join([*lines, ""])
 
 
 def main() -> None:
     """Measure and print in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=["inceptionv3", "mobilenetv2"], choices=["inceptionv3", "mobilenetv2"])
+    parser.add_argument(
+        "--networks", nargs="+", default=["inceptionv3", "mobilenetv2"], choices=["inceptionv3", "mobilenetv2"]
+    )
     parser.add_argument("--evaluations", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", nargs="+", default=["rates", "startup", "explain"], choices=["rates", "startup", "explain"])
+    parser.add_argument(
+        "--parts", nargs="+", default=["rates", "startup", "explain"], choices=["rates", "startup", "explain"]
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="contenders whose names begin so")
-    parser.add_argument("--once", nargs="+", default=[], metavar="NAME", help="contenders, as for --only, that run in the first round alone, to save time")
-    parser.add_argument("--same-quality", type=int, default=1000, help="evaluations with which facelime's best design has the error of lime's --evaluations, from benchmarks/designs.py")
+    parser.add_argument(
+        "--once",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="contenders, as for --only, that run in the first round alone, to save time",
+    )
+    parser.add_argument(
+        "--same-quality",
+        type=int,
+        default=1000,
+        help="evaluations with which facelime's best design has the error of lime's --evaluations, from benchmarks/designs.py",
+    )
     parser.add_argument("--explain-pictures", nargs="+", type=int, default=[1, 100])
     parser.add_argument("--explain-samples", type=int, default=1000)
-    parser.add_argument("--interpreter", nargs="+", default=[], metavar="CONTENDER=PYTHON", help="use this interpreter instead of making an environment")
+    parser.add_argument(
+        "--interpreter",
+        nargs="+",
+        default=[],
+        metavar="CONTENDER=PYTHON",
+        help="use this interpreter instead of making an environment",
+    )
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where environments are kept")
     options = parser.parse_args()
     environments = Environments(options.cache, dict(each.split("=", 1) for each in options.interpreter))
     about, versions = machine.hardware(), ", ".join(f"{name} {number}" for name, number in machine.software().items())
-    print(f"{about['processor']}, {about['cores']} cores; {versions}. Medians of {options.rounds} rounds; ratios are medians of the rounds' own.\n")
+    print(
+        f"{about['processor']}, {about['cores']} cores; {versions}. Medians of {options.rounds} rounds; ratios are medians of the rounds' own.\n"
+    )
     if "rates" in options.parts:
         for backbone in options.networks:
             print(tables(rates(backbone, options, environments), options), flush=True)

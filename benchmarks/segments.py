@@ -43,7 +43,9 @@ def write_pictures(folder: Path, count: int, size: int) -> None:
         photograph = getattr(skimage.data, SOURCES[number % len(SOURCES)])()
         side = int(min(photograph.shape[:2]) * rng.uniform(0.6, 1))
         top, left = (int(rng.integers(length - side + 1)) for length in photograph.shape[:2])
-        Image.fromarray(photograph[top : top + side, left : left + side]).resize((size, size)).save(folder / f"{number:04d}.png")
+        Image.fromarray(photograph[top : top + side, left : left + side]).resize((size, size)).save(
+            folder / f"{number:04d}.png"
+        )
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,10 @@ class Cost:
 
 def _processor_seconds() -> float:
     """Return what this process and its finished children have used."""
-    return sum(used.ru_utime + used.ru_stime for used in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def measured(work: Callable[[], object]) -> Cost:
@@ -84,10 +89,27 @@ def quickshift_in_processes(images: Sequence[np.ndarray], workers: int) -> Cost:
 
 def segment(store: Path, dataset: str, workers: int) -> Cost:
     """Return what the whole command takes; its result is removed again."""
-    words = [sys.executable, "-m", "facelime_cli", "segment", dataset, "--method", "quickshift", "--workers", str(workers), "--store", str(store), "--quiet"]
+    words = [
+        sys.executable,
+        "-m",
+        "facelime_cli",
+        "segment",
+        dataset,
+        "--method",
+        "quickshift",
+        "--workers",
+        str(workers),
+        "--store",
+        str(store),
+        "--quiet",
+    ]
     made = []
-    cost = measured(lambda: made.append(subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()))
-    subprocess.run([*words[:3], "remove", f"segments/{made[0]}", "--yes", "--store", str(store)], capture_output=True, check=True)
+    cost = measured(
+        lambda: made.append(subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip())
+    )
+    subprocess.run(
+        [*words[:3], "remove", f"segments/{made[0]}", "--yes", "--store", str(store)], capture_output=True, check=True
+    )
     return cost
 
 
@@ -97,12 +119,33 @@ def measure(pictures: int, size: int, workers: int, rounds: int) -> list[tuple[C
     with tempfile.TemporaryDirectory() as folder:
         store, source = Path(folder) / "store", Path(folder) / "pictures"
         write_pictures(source, pictures, size)
-        words = [sys.executable, "-m", "facelime_cli", "preprocess", str(source), "--size", str(size), "--store", str(store), "--quiet"]
+        words = [
+            sys.executable,
+            "-m",
+            "facelime_cli",
+            "preprocess",
+            str(source),
+            "--size",
+            str(size),
+            "--store",
+            str(store),
+            "--quiet",
+        ]
         dataset = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
         images = [decode(path) for path in sorted(source.iterdir())]
         for number in range(rounds):
-            costs.append((measured(lambda: quickshift_alone(images)), quickshift_in_processes(images, workers), segment(store, dataset, workers)))
-            print(f"round {number + 1}: " + ", ".join(f"{cost.seconds:.1f} s" for cost in costs[-1]), file=sys.stderr, flush=True)
+            costs.append(
+                (
+                    measured(lambda: quickshift_alone(images)),
+                    quickshift_in_processes(images, workers),
+                    segment(store, dataset, workers),
+                )
+            )
+            print(
+                f"round {number + 1}: " + ", ".join(f"{cost.seconds:.1f} s" for cost in costs[-1]),
+                file=sys.stderr,
+                flush=True,
+            )
     return costs
 
 
@@ -116,12 +159,27 @@ def main() -> None:
     options = parser.parse_args()
     costs = measure(options.pictures, options.size, options.workers, options.rounds)
     about = machine.hardware()
-    print(f"{about['processor']}, {about['cores']} cores; {options.pictures} pictures of {options.size} px, {options.workers} processes, medians of {options.rounds} rounds.\n")
+    print(
+        f"{about['processor']}, {about['cores']} cores; {options.pictures} pictures of {options.size} px, {options.workers} processes, medians of {options.rounds} rounds.\n"
+    )
     print("| | seconds | ÷ scikit-image's seconds / processes | processor seconds | ÷ scikit-image's |")
     print("| --- | --- | --- | --- | --- |")
-    for column, name in enumerate(("scikit-image, one process", f"scikit-image, {options.workers} processes", "facelime segment")):
-        seconds, ratio = (statistics.median(each) for each in zip(*((row[column].seconds, row[column].seconds * options.workers / row[0].seconds) for row in costs), strict=True))
-        processor, of_processor = (statistics.median(each) for each in zip(*((row[column].processor, row[column].processor / row[0].processor) for row in costs), strict=True))
+    for column, name in enumerate(
+        ("scikit-image, one process", f"scikit-image, {options.workers} processes", "facelime segment")
+    ):
+        seconds, ratio = (
+            statistics.median(each)
+            for each in zip(
+                *((row[column].seconds, row[column].seconds * options.workers / row[0].seconds) for row in costs),
+                strict=True,
+            )
+        )
+        processor, of_processor = (
+            statistics.median(each)
+            for each in zip(
+                *((row[column].processor, row[column].processor / row[0].processor) for row in costs), strict=True
+            )
+        )
         print(f"| {name} | {seconds:.1f} | {ratio:.2f} | {processor:.1f} | {of_processor:.2f} |")
 
 

@@ -46,7 +46,11 @@ def pictures(name: str, count: int) -> tuple[list[Picture], NDArray[np.int32]]:
         masks = DESIGNS[design](key_of(number, "bench", "mask"), SAMPLES, SEGMENTS, 0.5)
         curve = (masks - 0.5) @ rng.normal(size=(SEGMENTS, CLASSES)) / 2
         answers = 1 / (1 + np.exp(-curve)) + rng.normal(size=curve.shape) * NOISE
-        weights = shapley.WEIGHTS[design](masks) if name == "shapley" else surrogate.cosine_weights(masks, PROXIMITIES["cosine"])
+        weights = (
+            shapley.WEIGHTS[design](masks)
+            if name == "shapley"
+            else surrogate.cosine_weights(masks, PROXIMITIES["cosine"])
+        )
         made.append(Picture(masks, answers.astype(np.float32), weights))
     return made, blocks(design, SAMPLES, SEGMENTS)
 
@@ -74,7 +78,9 @@ def scikit_learn(made: list[Picture]) -> float:
     begun = time.perf_counter()
     for each in made:
         for c in range(CLASSES):
-            Ridge(alpha=1).fit(each.masks.astype(np.float64), each.probabilities[:, c].astype(np.float64), sample_weight=each.weights)
+            Ridge(alpha=1).fit(
+                each.masks.astype(np.float64), each.probabilities[:, c].astype(np.float64), sample_weight=each.weights
+            )
     return time.perf_counter() - begun
 
 
@@ -91,17 +97,27 @@ def main() -> None:
     parser.add_argument("--surrogates", nargs="+", default=["ridge", "linear", "shapley"], choices=list(SURROGATES))
     options = parser.parse_args()
     about = machine.hardware()
-    print(f"{about['processor']}, one thread; {options.pictures} pictures of {SAMPLES:,} samples, {SEGMENTS} segments and {CLASSES} classes, medians of {options.rounds} rounds.\n")
-    print("| surrogate | scikit-learn, class by class | coefficients | everything | scikit-learn ÷ coefficients | scikit-learn ÷ everything |")
+    print(
+        f"{about['processor']}, one thread; {options.pictures} pictures of {SAMPLES:,} samples, {SEGMENTS} segments and {CLASSES} classes, medians of {options.rounds} rounds.\n"
+    )
+    print(
+        "| surrogate | scikit-learn, class by class | coefficients | everything | scikit-learn ÷ coefficients | scikit-learn ÷ everything |"
+    )
     print("| --- | --- | --- | --- | --- | --- |")
     for name in options.surrogates:
         made, of = pictures(name, options.pictures)
         with threadpool_limits(1):
             everything(name, made[:1], of)
-            rounds = [(scikit_learn(made), coefficients(name, made), everything(name, made, of)) for _ in range(options.rounds)]
+            rounds = [
+                (scikit_learn(made), coefficients(name, made), everything(name, made, of))
+                for _ in range(options.rounds)
+            ]
         theirs, alone, whole = (statistics.median(each) for each in zip(*rounds, strict=True))
         ratios = [statistics.median(each[0] / each[place] for each in rounds) for place in (1, 2)]
-        print(f"| {name} | {theirs:.2f} s | {alone:.2f} s | {whole:.2f} s | {ratios[0]:.1f} | {ratios[1]:.1f} |", flush=True)
+        print(
+            f"| {name} | {theirs:.2f} s | {alone:.2f} s | {whole:.2f} s | {ratios[0]:.1f} | {ratios[1]:.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -46,9 +46,17 @@ def draw_fills() -> Image.Image:
         "nearest-unlike": {"picture": nearest},
     }
     kept = masks.balanced(KEY, 2, int(segments.max()) + 1, 0.5)[1][segments]
-    panels = [_panel("the picture", face), *(_panel(name, np.where(kept[..., None], face, fill(face, segments, **own.get(name, {})))) for name, fill in fills.FILLS.items())]
+    panels = [
+        _panel("the picture", face),
+        *(
+            _panel(name, np.where(kept[..., None], face, fill(face, segments, **own.get(name, {}))))
+            for name, fill in fills.FILLS.items()
+        ),
+    ]
     half = len(panels) // 2
-    return Image.fromarray(np.concatenate([np.concatenate(panels[:half], axis=1), np.concatenate(panels[half:], axis=1)]))
+    return Image.fromarray(
+        np.concatenate([np.concatenate(panels[:half], axis=1), np.concatenate(panels[half:], axis=1)])
+    )
 
 
 def _panel(title: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -75,7 +83,9 @@ def draw_designs_and_surrogates(path: Path) -> None:
         kept = masks.DESIGNS[design](KEY, SAMPLES, len(EFFECTS), 0.5)
         z = kept.astype(np.float64)
         answers = 0.3 + z @ EFFECTS + 0.15 * z[:, 0] * z[:, 1]
-        fit = fitter(name, {key: 4 if key == "features" else value for key, value in defaults.items() if key not in NEAR})
+        fit = fitter(
+            name, {key: 4 if key == "features" else value for key, value in defaults.items() if key not in NEAR}
+        )
         weights = WEIGHTS[design](kept) if name == "shapley" else cosine_weights(kept, 0.25)
         values = 100 * fit(z, answers[:, None], weights).coefficients[:, 0]
         axis.barh(np.arange(len(values)), values, color=np.where(values > 0, "#d55e00", "#0072b2"))

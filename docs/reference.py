@@ -27,7 +27,9 @@ def reference() -> str:
     for command in COMMANDS:
         shown = runner.invoke(app, [command.name, "--help"], prog_name="facelime").stdout.rstrip()
         lines = "\n".join(line.rstrip() for line in shown.splitlines())
-        parts.append(f"<details><summary><code>facelime {command.name}</code>: {command.help.strip().splitlines()[0]}</summary>\n\n```text\n{lines}\n```\n\n</details>")
+        parts.append(
+            f"<details><summary><code>facelime {command.name}</code>: {command.help.strip().splitlines()[0]}</summary>\n\n```text\n{lines}\n```\n\n</details>"
+        )
     return "\n".join(parts)
 
 

@@ -43,7 +43,12 @@ def main() -> None:
         sys.exit("there is no chromium here: apt-get install chromium")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        done = subprocess.run([sys.executable, "-m", "facelime_cli", "demo", "--json", "--store", str(folder / "store")], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "facelime_cli", "demo", "--json", "--store", str(folder / "store")],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
         photograph(Path(json.loads(done.stdout)["report"]), folder).save(FILE, quality=QUALITY)
 
 

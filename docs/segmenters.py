@@ -34,14 +34,18 @@ PANELS: dict[str, tuple[str, dict[str, Any]]] = {
 def pictures() -> list[np.ndarray]:
     """Return a face (Eileen Collins, NASA) and a stained section of tissue (CMMI), at 224 px; neither has copyright restrictions."""
     face, tissue = skimage.data.astronaut()[10:270, 90:350], skimage.data.immunohistochemistry()
-    return [np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for image in (face, tissue)]
+    return [
+        np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for image in (face, tissue)
+    ]
 
 
 def panel(image: np.ndarray, title: str) -> np.ndarray:
     """Return a picture with the borders of its segments, below a line of text."""
     method, own = PANELS[title]
     labels = superpixels.segment(image, method, {**METHODS[method], **own})
-    drawn = Image.fromarray((mark_boundaries(image, labels, color=BORDER, mode="inner") * 255).astype(np.uint8)).resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
+    drawn = Image.fromarray((mark_boundaries(image, labels, color=BORDER, mode="inner") * 255).astype(np.uint8)).resize(
+        (SHOWN, SHOWN), Image.Resampling.LANCZOS
+    )
     whole = Image.new("RGB", (SHOWN + 4, SHOWN + 18), "white")
     whole.paste(drawn, (2, 16))
     ImageDraw.Draw(whole).text((4, 2), f"{title}: {int(labels.max()) + 1}", fill="black")

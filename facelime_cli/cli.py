@@ -18,10 +18,11 @@ from typer.models import ParameterInfo
 
 from facelime_cli import __version__
 from facelime_cli.console import Answer, Console
+from facelime_cli.engine import Command, Context, Shard, Stage, execute, find, reference_from
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested
-from facelime_cli.stage import Choice, Command, Context, Shard, Stage, execute, find, hints, inputs_of, reference_from
+from facelime_cli.options import Choice, hints, inputs_of
 from facelime_cli.stages import COMMANDS
-from facelime_cli.store import Store
+from facelime_cli.store.references import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,17 +30,79 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "artifacts"
 SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
 COMMON = {
-    "store": (Annotated[Path | None, typer.Option("--store", metavar="DIR", envvar="FACELIME_STORE", show_default=False, help="Artifact store. [default: ./artifacts]")], None),
+    "store": (
+        Annotated[
+            Path | None,
+            typer.Option(
+                "--store",
+                metavar="DIR",
+                envvar="FACELIME_STORE",
+                show_default=False,
+                help="Artifact store. [default: ./artifacts]",
+            ),
+        ],
+        None,
+    ),
     "as_json": (Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")], False),
     "quiet": (Annotated[bool, typer.Option("--quiet", help="No progress, notes or warnings.")], False),
-    "debug": (Annotated[bool, typer.Option("--debug", help="Show a traceback with an error, and what libraries say.")], False),
+    "debug": (
+        Annotated[bool, typer.Option("--debug", help="Show a traceback with an error, and what libraries say.")],
+        False,
+    ),
 }
-NAMED = {"name": (Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the artifact; the default is made from its inputs.", show_default=False)], None)}
+NAMED = {
+    "name": (
+        Annotated[
+            str | None,
+            typer.Option(
+                "--name",
+                metavar="NAME",
+                help="Name of the artifact; the default is made from its inputs.",
+                show_default=False,
+            ),
+        ],
+        None,
+    )
+}
 SHARDED = {
-    "shard": (Annotated[str, typer.Option("--shard", metavar="I/N", help="Do part I of N (counted from 1), for job arrays. [default: all]", show_default=False)], ""),
-    "missing": (Annotated[int | None, typer.Option("--missing", metavar="N", min=1, help="Do nothing; print which of N shards are not done, as 3,7.", show_default=False)], None),
+    "shard": (
+        Annotated[
+            str,
+            typer.Option(
+                "--shard",
+                metavar="I/N",
+                help="Do part I of N (counted from 1), for job arrays. [default: all]",
+                show_default=False,
+            ),
+        ],
+        "",
+    ),
+    "missing": (
+        Annotated[
+            int | None,
+            typer.Option(
+                "--missing",
+                metavar="N",
+                min=1,
+                help="Do nothing; print which of N shards are not done, as 3,7.",
+                show_default=False,
+            ),
+        ],
+        None,
+    ),
 }
-FORECAST = {"dry_run": (Annotated[bool, typer.Option("--dry-run", help="Run a few batches, and say how long all would take (with --shard I/N, each part) and how much the store would grow.")], False)}
+FORECAST = {
+    "dry_run": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--dry-run",
+                help="Run a few batches, and say how long all would take (with --shard I/N, each part) and how much the store would grow.",
+            ),
+        ],
+        False,
+    )
+}
 
 app = typer.Typer(
     name="facelime",
@@ -59,7 +122,12 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer calls it so
 
 
 @app.callback()
-def _options_of_facelime(*, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)] = False) -> None:
+def _options_of_facelime(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
     del version
 
 
@@ -160,7 +228,9 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
     return kind(**given)
 
 
-def _with_options(run: Callable[..., None], name: str, text: str, params: type[Any], extra: dict[str, Any]) -> Callable[..., None]:
+def _with_options(
+    run: Callable[..., None], name: str, text: str, params: type[Any], extra: dict[str, Any]
+) -> Callable[..., None]:
     """Give a function the signature that Typer reads: the parameters, then the options of every command."""
     parameters, annotations = [], hints(params)
     for each in fields(params):
@@ -169,9 +239,15 @@ def _with_options(run: Callable[..., None], name: str, text: str, params: type[A
         for choice in (extra for extra in extras if isinstance(extra, Choice)):
             kind = Literal[choice.values] | None if each.default is None else Literal[choice.values]
         default = inspect.Parameter.empty if each.default is MISSING else each.default
-        parameters.append(inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, declared], default=default))
+        parameters.append(
+            inspect.Parameter(
+                each.name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, declared], default=default
+            )
+        )
     for option, (annotation, default) in {**extra, **COMMON}.items():
-        parameters.append(inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default))
+        parameters.append(
+            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+        )
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__name__, run.__doc__ = name.replace("-", "_"), text
@@ -179,4 +255,6 @@ def _with_options(run: Callable[..., None], name: str, text: str, params: type[A
 
 
 for _each in COMMANDS:
-    app.command(_each.name, short_help=_each.help.strip().split("\n")[0])(_stage_command(_each) if isinstance(_each, Stage) else _plain_command(_each))
+    app.command(_each.name, short_help=_each.help.strip().split("\n")[0])(
+        _stage_command(_each) if isinstance(_each, Stage) else _plain_command(_each)
+    )

@@ -112,7 +112,9 @@ class Console:
         from rich.console import Console as RichConsole
 
         stream = sys.stderr if stderr else sys.stdout
-        return RichConsole(file=stream, width=None if stream.isatty() else PLAIN_COLUMNS, highlight=False, soft_wrap=True)
+        return RichConsole(
+            file=stream, width=None if stream.isatty() else PLAIN_COLUMNS, highlight=False, soft_wrap=True
+        )
 
     def _line(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -139,7 +141,9 @@ class Console:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        shown = RichTable(box=box.SIMPLE_HEAD, title=Text(table.title) if table.title else None, title_justify="left", pad_edge=False)
+        shown = RichTable(
+            box=box.SIMPLE_HEAD, title=Text(table.title) if table.title else None, title_justify="left", pad_edge=False
+        )
         for column in table.columns:
             shown.add_column(column, overflow="fold")
         for row in table.rows:
@@ -154,7 +158,14 @@ def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iter
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     clock = _Clock(total, done, unit)
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[left]}"), console=rich) as progress:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[left]}"),
+        console=rich,
+    ) as progress:
         bar = progress.add_task(task, total=total, completed=done, rate="", left="")
 
         def advance(n: int, *, free: bool = False) -> None:
@@ -172,7 +183,9 @@ def _plain_lines(line: Callable[[str], None], task: str, total: int, done: int, 
         clock.count(n, free=free)
         if time.monotonic() - said >= PLAIN_SECONDS:
             said = time.monotonic()
-            line(", ".join(each for each in (f"{task}: {clock.done} of {total} {unit}", clock.rate, clock.left) if each))
+            line(
+                ", ".join(each for each in (f"{task}: {clock.done} of {total} {unit}", clock.rate, clock.left) if each)
+            )
 
     return advance
 
@@ -201,7 +214,9 @@ class _Clock:
     @property
     def left(self) -> str:
         """The time left in words, likewise."""
-        return f"about {duration((self._total - self.done) * self._seconds / self._worked)} left" if self._worked else ""
+        return (
+            f"about {duration((self._total - self.done) * self._seconds / self._worked)} left" if self._worked else ""
+        )
 
 
 def duration(seconds: float) -> str:

@@ -47,3 +47,8 @@ class StopRequested(KeyboardInterrupt):
     """
 
     device_busy = False
+
+
+def first_line(why: BaseException | None) -> str:
+    """Return the first line of what an exception says, or its type's name."""
+    return (str(why).strip() or type(why).__name__).splitlines()[0].rstrip(".")

@@ -32,7 +32,9 @@ def listing(names: Iterable[str]) -> str:
 
 def row_of(name: str, ids: list[str]) -> int:
     """Return the place of a picture among ids, by its id or by the id's last part where that is enough."""
-    found = [row for row, each in enumerate(ids) if each == name] or [row for row, each in enumerate(ids) if each.rpartition("/")[2] == name]
+    found = [row for row, each in enumerate(ids) if each == name] or [
+        row for row, each in enumerate(ids) if each.rpartition("/")[2] == name
+    ]
     if len(found) == 1:
         return found[0]
     if found:
@@ -60,5 +62,9 @@ def class_index(text: str, names: list[str]) -> int:
     if word.isdecimal() and int(word) < len(names) and not found:
         return int(word)
     if found:
-        raise NotFoundError(f"{len(found)} classes are called {word!r}; use their numbers, {', '.join(map(str, found))}.")
-    raise NotFoundError(f"there is no class {word!r}; the classes are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}.")  # noqa: PLR2004 - as many as fit a line
+        raise NotFoundError(
+            f"{len(found)} classes are called {word!r}; use their numbers, {', '.join(map(str, found))}."
+        )
+    raise NotFoundError(
+        f"there is no class {word!r}; the classes are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}."  # noqa: PLR2004 - as many as fit a line
+    )

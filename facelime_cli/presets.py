@@ -20,20 +20,49 @@ class Preset:
 QUICKSHIFT = {"method": "quickshift", "kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2, "sigma": 0.0}
 """The `lime` package's, which the rosacea system took over."""
 DOMAINS = {
-    "face": Preset("patches of skin of similar size that end at hair, brows and lips", {"method": "slic", "segments": 60, "compactness": 20.0, "sigma": 1.0}),
-    "xray": Preset("smoothed, to follow the lungs' borders and not every rib", {"method": "slic", "segments": 50, "compactness": 20.0, "sigma": 2.0}),
-    "dermoscopy": Preset("looser, to follow the lesion's border and the colours inside", {"method": "slic", "segments": 50, "compactness": 15.0, "sigma": 1.0}),
-    "histology": Preset("more and smaller, and smoothed over single nuclei, to follow glands", {"method": "slic", "segments": 80, "compactness": 20.0, "sigma": 2.0}),
+    "face": Preset(
+        "patches of skin of similar size that end at hair, brows and lips",
+        {"method": "slic", "segments": 60, "compactness": 20.0, "sigma": 1.0},
+    ),
+    "xray": Preset(
+        "smoothed, to follow the lungs' borders and not every rib",
+        {"method": "slic", "segments": 50, "compactness": 20.0, "sigma": 2.0},
+    ),
+    "dermoscopy": Preset(
+        "looser, to follow the lesion's border and the colours inside",
+        {"method": "slic", "segments": 50, "compactness": 15.0, "sigma": 1.0},
+    ),
+    "histology": Preset(
+        "more and smaller, and smoothed over single nuclei, to follow glands",
+        {"method": "slic", "segments": 80, "compactness": 20.0, "sigma": 2.0},
+    ),
 }
 """For one kind of picture: how to segment it."""
 SYSTEMS = {
     "lime-defaults": Preset(
         "all as in lime 0.2.0.1",
-        {**QUICKSHIFT, "samples": 1000, "design": "bernoulli", "probability": 0.5, "fill": "mean", "surrogate": "ridge", "top": 5},
+        {
+            **QUICKSHIFT,
+            "samples": 1000,
+            "design": "bernoulli",
+            "probability": 0.5,
+            "fill": "mean",
+            "surrogate": "ridge",
+            "top": 5,
+        },
     ),
     "rosacea": Preset(
         "all as in the rosacea system's notebook",
-        {**QUICKSHIFT, "samples": 150, "design": "bernoulli", "probability": 0.5, "fill": "black", "seed": 222, "surrogate": "linear", "top": 25},
+        {
+            **QUICKSHIFT,
+            "samples": 150,
+            "design": "bernoulli",
+            "probability": 0.5,
+            "fill": "black",
+            "seed": 222,
+            "surrogate": "linear",
+            "top": 25,
+        },
     ),
 }
 """Another system's choices, from segments to the picture: Ribeiro et al., KDD 2016, with the package's own `LimeImageExplainer` and `get_image_and_mask`; the published notebook."""
@@ -56,7 +85,10 @@ def filled(params: Any, defaults: Mapping[str, Any]) -> Any:
     (150, 'blur')
     """
     chosen = options_of(params)
-    return replace(params, **{name: chosen.get(name, default) for name, default in defaults.items() if getattr(params, name) is None})
+    return replace(
+        params,
+        **{name: chosen.get(name, default) for name, default in defaults.items() if getattr(params, name) is None},
+    )
 
 
 def options_of(params: Any) -> Mapping[str, Any]:
@@ -77,4 +109,8 @@ def default_words(option: str, default: object) -> str:
 
 def others(option: str, default: object = None) -> str:
     """Return the words of a help text that give the values of presets that set an option to something else."""
-    return "; ".join(f"{name} {preset.options[option]}" for name, preset in SYSTEMS.items() if preset.options.get(option, default) != default)
+    return "; ".join(
+        f"{name} {preset.options[option]}"
+        for name, preset in SYSTEMS.items()
+        if preset.options.get(option, default) != default
+    )

@@ -74,12 +74,16 @@ def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
     """Return every picture of some sources, in the order of their ids."""
     for source in sources:
         if not source.exists():
-            raise NotFoundError(f"there is nothing at {source}; give a folder of pictures, a picture, or a .npz file of arrays.")
+            raise NotFoundError(
+                f"there is nothing at {source}; give a folder of pictures, a picture, or a .npz file of arrays."
+            )
     if table is not None:
         return _of_table(sources, table)
     found = [entry for source in sources for entry in _of(source)]
     if not found:
-        raise FacelimeError(f"there are no pictures in {', '.join(map(str, sources))}; give a folder with .jpg, .png, .tif, .dcm or other picture files.")
+        raise FacelimeError(
+            f"there are no pictures in {', '.join(map(str, sources))}; give a folder with .jpg, .png, .tif, .dcm or other picture files."
+        )
     return _distinct(found)
 
 
@@ -93,7 +97,11 @@ def picture_files(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(root) / name for name in sorted(names) if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES | DICOM_SUFFIXES)
+        yield from (
+            Path(root) / name
+            for name in sorted(names)
+            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES | DICOM_SUFFIXES
+        )
 
 
 def _of(source: Path) -> list[Entry]:
@@ -123,7 +131,9 @@ def _is_parted(source: Path, files: Sequence[tuple[Path, Path]], tops: set[str])
         return False
     stray = next((relative for relative, _ in files if relative.parts[0] not in parts or len(relative.parts) < 3), None)  # noqa: PLR2004 - part, class, file
     if stray is not None and len(parts) > 1:
-        raise FacelimeError(f"{source} has the folders {', '.join(sorted(parts))}, but {stray} lies in no class folder of one of them; move it, or give a folder per class alone.")
+        raise FacelimeError(
+            f"{source} has the folders {', '.join(sorted(parts))}, but {stray} lies in no class folder of one of them; move it, or give a folder per class alone."
+        )
     return bool(parts) and stray is None
 
 
@@ -132,10 +142,17 @@ def _distinct(entries: list[Entry]) -> list[Entry]:
     named = entries
     for _ in range(2):  # a.jpg beside a.jpg.png needs a second look
         counts = Counter(entry.id for entry in named)
-        named = [entry if counts[entry.id] == 1 or entry.id.endswith(entry.path.suffix) else replace(entry, id=entry.id + entry.path.suffix) for entry in named]
+        named = [
+            entry
+            if counts[entry.id] == 1 or entry.id.endswith(entry.path.suffix)
+            else replace(entry, id=entry.id + entry.path.suffix)
+            for entry in named
+        ]
     most, count = Counter(entry.id for entry in named).most_common(1)[0]
     if count > 1:
-        raise FacelimeError(f"two pictures are called {most} in the sources given; give the folder above them as one source.")
+        raise FacelimeError(
+            f"two pictures are called {most} in the sources given; give the folder above them as one source."
+        )
     return sorted(named, key=lambda entry: entry.id)
 
 
@@ -148,10 +165,17 @@ def _of_table(sources: Sequence[Path], table: Table) -> list[Entry]:
             files.setdefault(path.stem, []).append(path)
     lost = [row[table.id_column] for row in rows if row[table.id_column] not in files]
     if lost:
-        raise NotFoundError(f"{len(lost)} of {len(rows)} pictures of {table.file} are in none of the sources, such as {lost[0]}; give the folder that holds it as one more SOURCE.")
-    twice = next((name for name, paths in files.items() if len(paths) > 1 and any(row[table.id_column] == name for row in rows)), None)
+        raise NotFoundError(
+            f"{len(lost)} of {len(rows)} pictures of {table.file} are in none of the sources, such as {lost[0]}; give the folder that holds it as one more SOURCE."
+        )
+    twice = next(
+        (name for name, paths in files.items() if len(paths) > 1 and any(row[table.id_column] == name for row in rows)),
+        None,
+    )
     if twice is not None:
-        raise FacelimeError(f"the picture {twice} is there more than once: {', '.join(map(str, files[twice][:3]))}; give one of these folders only.")
+        raise FacelimeError(
+            f"the picture {twice} is there more than once: {', '.join(map(str, files[twice][:3]))}; give one of these folders only."
+        )
     used = {table.id_column, table.label_column, table.group_column}
     return [
         Entry(
@@ -171,17 +195,26 @@ def read_table(table: Table) -> list[dict[str, str]]:
     A row that stands there again in every column counts once: the skin system's table held each picture three times.
     """
     if not table.file.is_file():
-        raise NotFoundError(f"there is no table {table.file}; give a .csv file with a column of picture ids to --table.")
+        raise NotFoundError(
+            f"there is no table {table.file}; give a .csv file with a column of picture ids to --table."
+        )
     try:
         with table.file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = [{name: (value or "").strip() for name, value in row.items() if name is not None} for row in csv.DictReader(lines)]
+            rows = [
+                {name: (value or "").strip() for name, value in row.items() if name is not None}
+                for row in csv.DictReader(lines)
+            ]
     except (ValueError, csv.Error) as why:
-        raise FacelimeError(f"{table.file} is no readable CSV table ({why}); save it as comma-separated UTF-8.") from why
+        raise FacelimeError(
+            f"{table.file} is no readable CSV table ({why}); save it as comma-separated UTF-8."
+        ) from why
     if not rows:
         raise FacelimeError(f"{table.file} has no rows below its heading; check --table.")
     for option, column in (("id", table.id_column), ("label", table.label_column), ("group", table.group_column)):
         if column is not None and column not in rows[0]:
-            raise CommandLineError(f"--{option}-column {column!r} is no column of {table.file}; its columns are {', '.join(rows[0])}.")
+            raise CommandLineError(
+                f"--{option}-column {column!r} is no column of {table.file}; its columns are {', '.join(rows[0])}."
+            )
     return _one_row_each(sorted(rows, key=lambda row: row[table.id_column]), table)
 
 
@@ -190,7 +223,9 @@ def _one_row_each(rows: list[dict[str, str]], table: Table) -> list[dict[str, st
     for row in rows:
         name = row[table.id_column]
         if by_id.setdefault(name, row) != row:
-            raise FacelimeError(f"{table.file} has several rows for the picture {name}, which say different things; leave one of them.")
+            raise FacelimeError(
+                f"{table.file} has several rows for the picture {name}, which say different things; leave one of them."
+            )
     if not table.one_per_group or table.group_column is None:
         return list(by_id.values())
     by_group: dict[str, dict[str, str]] = {}
@@ -206,10 +241,16 @@ def _of_arrays(path: Path) -> list[Entry]:
         images, labels = _member(path, f"{name}_images"), _member(path, f"{name}_labels")
         if images is None:
             continue
-        flat = [None] * len(images) if labels is None else [str(int(label)) for label in labels.reshape(len(images), -1)[:, 0]]
+        flat = (
+            [None] * len(images)
+            if labels is None
+            else [str(int(label)) for label in labels.reshape(len(images), -1)[:, 0]]
+        )
         entries += [Entry(f"{name}/{index:06d}", path, index, label, part=part) for index, label in enumerate(flat)]
     if not entries:
-        raise FacelimeError(f"{path} holds none of the arrays train_images, val_images and test_images (MedMNIST's names); name them so.")
+        raise FacelimeError(
+            f"{path} holds none of the arrays train_images, val_images and test_images (MedMNIST's names); name them so."
+        )
     return entries
 
 
@@ -220,7 +261,9 @@ def _member(path: Path, name: str) -> NDArray[Any] | None:
         with np.load(path, allow_pickle=False) as arrays:
             return np.asarray(arrays[name]) if name in arrays else None
     except (OSError, ValueError, EOFError) as why:
-        raise FacelimeError(f"{path} cannot be read as a file of NumPy arrays ({why}); save it with numpy.savez.") from why
+        raise FacelimeError(
+            f"{path} cannot be read as a file of NumPy arrays ({why}); save it with numpy.savez."
+        ) from why
 
 
 def pixels(entry: Entry, arrays: dict[str, NDArray[np.uint8]]) -> Path | NDArray[np.uint8]:

@@ -33,7 +33,9 @@ class Workers:
         """Nothing is started yet."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Let every process end after the picture that it is at."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
@@ -56,14 +58,18 @@ class Workers:
             while waiting:
                 yield waiting.pop(0).result()
         except BrokenProcessPool as why:
-            raise FacelimeError("a worker process was killed, most likely because memory ran out; use fewer with --workers. What is done is kept, the same command goes on.") from why
+            raise FacelimeError(
+                "a worker process was killed, most likely because memory ran out; use fewer with --workers. What is done is kept, the same command goes on."
+            ) from why
 
     def _started(self) -> ProcessPoolExecutor:
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._processes, multiprocessing.get_context("spawn"), initializer=_follow_parent)
+            self._pool = ProcessPoolExecutor(
+                self._processes, multiprocessing.get_context("spawn"), initializer=_follow_parent
+            )
         return self._pool
 
 

@@ -11,9 +11,20 @@ from pathlib import Path
 
 import pytest
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
-QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-sandbox", "--hide-scrollbars")
+QUIET = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-sandbox",
+    "--hide-scrollbars",
+)
 SECONDS = 60
 
 
@@ -31,8 +42,21 @@ class Browser:
 
         # chromium reads commands from descriptor 3 and answers on 4; the copies made just before cannot be these two
         spare = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
-        words = [CHROMIUM, "--headless", "--remote-debugging-pipe", *QUIET, f"--user-data-dir={self._folder}", f"--window-size={width},{height}"]
-        self._process = subprocess.Popen(words, preexec_fn=descriptors, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: PLW1509 - nothing else runs in this process's threads
+        words = [
+            CHROMIUM,
+            "--headless",
+            "--remote-debugging-pipe",
+            *QUIET,
+            f"--user-data-dir={self._folder}",
+            f"--window-size={width},{height}",
+        ]
+        self._process = subprocess.Popen(
+            words,
+            preexec_fn=descriptors,  # noqa: PLW1509 - nothing else runs in this process's threads
+            close_fds=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         for each in (theirs_in, theirs_out, *spare):
             os.close(each)
         self._out, self._in = os.fdopen(ours_out, "wb", buffering=0), os.fdopen(ours_in, "rb", buffering=0)
@@ -56,7 +80,9 @@ class Browser:
 
     def _call(self, method, **params):
         self._number += 1
-        message = {"id": self._number, "method": method, "params": params} | ({"sessionId": self._session} if self._session else {})
+        message = {"id": self._number, "method": method, "params": params} | (
+            {"sessionId": self._session} if self._session else {}
+        )
         self._out.write(json.dumps(message).encode() + b"\0")
         return self._until(lambda each: each.get("id") == self._number, method)
 
@@ -83,7 +109,9 @@ class Browser:
         if method == "Runtime.consoleAPICalled":
             self.console.append(" ".join(str(each.get("value", each.get("description"))) for each in params["args"]))
         elif method == "Runtime.exceptionThrown":
-            self.console.append(params["exceptionDetails"].get("exception", {}).get("description", params["exceptionDetails"]["text"]))
+            self.console.append(
+                params["exceptionDetails"].get("exception", {}).get("description", params["exceptionDetails"]["text"])
+            )
         elif method == "Log.entryAdded":
             self.console.append(params["entry"]["text"])
         elif method == "Network.requestWillBeSent":
@@ -101,7 +129,9 @@ class Browser:
         return found["result"].get("value")
 
     def size(self, width, height):
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self._call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
 
     def without_script(self):
         self._call("Emulation.setScriptExecutionDisabled", value=True)
@@ -113,7 +143,9 @@ class Browser:
         """Scroll to an element and return where its middle is."""
         found = f"document.querySelector({json.dumps(selector)})"
         self.ask(f"{found}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-        return self.ask(f"(() => {{ const r = {found}.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()")
+        return self.ask(
+            f"(() => {{ const r = {found}.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        )
 
     def move(self, x, y):
         self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
@@ -125,12 +157,22 @@ class Browser:
 
     def press(self, key):
         for kind in ("keyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode={"ArrowRight": 39, "Home": 36, "End": 35}.get(key, 0))
+            self._call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode={"ArrowRight": 39, "Home": 36, "End": 35}.get(key, 0),
+            )
 
     def picture(self, path, *, whole=False):
         """Save what is to be seen as a PNG file."""
-        Path(path).write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]))
+        Path(path).write_bytes(
+            base64.b64decode(self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"])
+        )
 
     def printed(self, path):
         """Print to a PDF file as the page's style says."""
-        Path(path).write_bytes(base64.b64decode(self._call("Page.printToPDF", preferCSSPageSize=True, printBackground=False)["data"]))
+        Path(path).write_bytes(
+            base64.b64decode(self._call("Page.printToPDF", preferCSSPageSize=True, printBackground=False)["data"])
+        )

@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from facelime_cli import network
 from facelime_cli.cli import app
 from facelime_cli.core.faces import draw
+from facelime_cli.models import running
 from facelime_cli.stages import predict
-from facelime_cli.store import Artifact, Store
+from facelime_cli.store.artifacts import Artifact
+from facelime_cli.store.references import Store
 
 SIZE = 48
 FACES = 60
@@ -27,7 +28,7 @@ FACES = 60
 @contextmanager
 def breaking(monkeypatch, calls, error):
     """Let every network break down after some calls, each of which is committed."""
-    compiled, left = network.compiled, iter(range(calls))
+    compiled, left = running.compiled, iter(range(calls))
 
     def broken(net):
         call = compiled(net)
@@ -40,7 +41,7 @@ def breaking(monkeypatch, calls, error):
         return run_or_break
 
     with monkeypatch.context() as patch:
-        patch.setattr(network, "compiled", broken)
+        patch.setattr(running, "compiled", broken)
         patch.setattr(predict, "COMMIT_SECONDS", 0.0)
         yield
     error.__traceback__ = None
@@ -123,7 +124,9 @@ def chain(tmp_path_factory, faces):
     made["finetune"] = run.artifact("finetune", "faces", "--backbone", "cnn-small", "--epochs", 2, "--name", "small")
     made["evaluate"] = run.artifact("evaluate", "small")
     made["describe"] = run.artifact("describe", "faces")
-    made["segment"] = run.artifact("segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12)
+    made["segment"] = run.artifact(
+        "segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12
+    )
     made["perturb"] = run.artifact("perturb", made["segment"].id, "--samples", 90)
     made["predict"] = run.artifact("predict", made["perturb"].id, "--model", "small", "--batch-size", 16)
     made["fit-surrogate"] = run.artifact("fit-surrogate", made["predict"].id)
@@ -148,7 +151,9 @@ def start(command):
 
     def run(*words, store, stdin=None, env=None):
         environment = {**os.environ, "FACELIME_STORE": str(store), **(env or {})}
-        return subprocess.run([*command, *map(str, words)], input=stdin, capture_output=True, text=True, env=environment, check=False)
+        return subprocess.run(
+            [*command, *map(str, words)], input=stdin, capture_output=True, text=True, env=environment, check=False
+        )
 
     return run
 

@@ -21,7 +21,9 @@ def voices(chain):
     """Return LIME, Grad-CAM over the same segments, and LIME over other segments of two of the three pictures."""
     run = chain.facelime
     cam = run.artifact("gradcam", chain["fit-surrogate"].id)
-    other = run.artifact("segment", "faces", "--split", "test", "--first", 2, "--method", "grid", "--segments", 9, "--name", "squares")
+    other = run.artifact(
+        "segment", "faces", "--split", "test", "--first", 2, "--method", "grid", "--segments", 9, "--name", "squares"
+    )
     masks = run.artifact("perturb", other.id, "--samples", 60)
     fitted = run.artifact("fit-surrogate", run.artifact("predict", masks.id, "--model", "small").id)
     return chain["fit-surrogate"], cam, fitted
@@ -30,7 +32,18 @@ def voices(chain):
 @pytest.fixture(scope="module")
 def report(chain, voices):
     first, cam, other = voices
-    return chain.facelime.artifact("render", first.id, "--beside", cam.id, "--beside", f"surrogates/{other.id}", "--classes", "rosacea", "--by-zone", "face")
+    return chain.facelime.artifact(
+        "render",
+        first.id,
+        "--beside",
+        cam.id,
+        "--beside",
+        f"surrogates/{other.id}",
+        "--classes",
+        "rosacea",
+        "--by-zone",
+        "face",
+    )
 
 
 def page_of(report):
@@ -39,7 +52,10 @@ def page_of(report):
 
 def drawings(page):
     """Return each picture's drawings, as the numbers of the outlines that they use."""
-    return [[re.findall(r'<use href="#p\d+-([\d-]+)"', side) for side in article.split('<section class="side"')[1:]] for article in page.split('<article class="picture"')[1:]]
+    return [
+        [re.findall(r'<use href="#p\d+-([\d-]+)"', side) for side in article.split('<section class="side"')[1:]]
+        for article in page.split('<article class="picture"')[1:]
+    ]
 
 
 def test_every_voice_has_its_drawing_over_its_own_segments(report, voices):
@@ -68,7 +84,11 @@ def test_each_unit_has_its_own_scale(report):
 def test_who_says_nothing_of_a_picture_has_a_sentence_for_it(report):
     page = page_of(report)
     assert page.count(" does not explain this picture.</p>") == 1
-    assert [article.count('class="class several"') for article in page.split('<article class="picture"')[1:]] == [1, 1, 1]
+    assert [article.count('class="class several"') for article in page.split('<article class="picture"')[1:]] == [
+        1,
+        1,
+        1,
+    ]
 
 
 def test_agreement_with_the_first_is_told(report, voices):
@@ -77,13 +97,26 @@ def test_agreement_with_the_first_is_told(report, voices):
     count = int(segments.max()) + 1
     same = agreement(*(Attribution(segments, each.read("coefficients")[0, 1, :count]) for each in (first, cam)), 10)
     its_segments = other.input("segments").read("segments")[0]
-    its = agreement(Attribution(segments, first.read("coefficients")[0, 1, :count]), Attribution(its_segments, other.read("coefficients")[0, 1, : int(its_segments.max()) + 1]), 10)
+    its = agreement(
+        Attribution(segments, first.read("coefficients")[0, 1, :count]),
+        Attribution(its_segments, other.read("coefficients")[0, 1, : int(its_segments.max()) + 1]),
+        10,
+    )
     article = page_of(report).split('<article class="picture"')[1]
-    told = re.findall(r"(\d+) % (are in|is marked alike in) both(?:, and (\d+) % (?:of what is marked in both has|have) another sign)?(?:; rank correlation ([+−]?\d\.\d+))?", article)
-    for (share, words, flips, rank), each, alike in zip(told, (same, its), ("are in", "is marked alike in"), strict=True):
+    told = re.findall(
+        r"(\d+) % (are in|is marked alike in) both(?:, and (\d+) % (?:of what is marked in both has|have) another sign)?(?:; rank correlation ([+−]?\d\.\d+))?",
+        article,
+    )
+    for (share, words, flips, rank), each, alike in zip(
+        told, (same, its), ("are in", "is marked alike in"), strict=True
+    ):
         assert (share, words) == (f"{100 * each.jaccard:.0f}", alike)
         assert flips == ("" if np.isnan(each.sign_flips) else f"{100 * each.sign_flips:.0f}")
-        assert rank == "" if np.isnan(each.rank_correlation) else float(rank.replace("−", "-")) == pytest.approx(each.rank_correlation, abs=0.005)
+        assert (
+            rank == ""
+            if np.isnan(each.rank_correlation)
+            else float(rank.replace("−", "-")) == pytest.approx(each.rank_correlation, abs=0.005)
+        )
 
 
 def test_another_model_says_its_own_answer(chain, voices):
@@ -105,7 +138,9 @@ def test_the_table_names_each_explanation(report, voices):
     counts = voices[0].input("segments").read("n_segments").sum(), voices[2].input("segments").read("n_segments").sum()
     assert [sum(row["explanation"] == name for row in rows) for name in named] == [counts[0], counts[0], counts[1]]
     cam = [float(row["coefficient"]) for row in rows if row["explanation"] == named[1] and row["id"] == rows[0]["id"]]
-    assert sorted(cam) == pytest.approx(sorted(voices[1].read("coefficients")[0, 1, : voices[0].input("segments").read("n_segments")[0]]))
+    assert sorted(cam) == pytest.approx(
+        sorted(voices[1].read("coefficients")[0, 1, : voices[0].input("segments").read("n_segments")[0]])
+    )
 
 
 def test_the_command_at_its_foot_makes_the_same_again(chain, report):
@@ -141,19 +176,30 @@ def test_classes_as_they_are_named():
 
 def test_two_classes_with_one_name(chain, tmp_path):
     """As in the list of a thousand classes, which has two cranes."""
-    from facelime_cli.network import keras
+    from facelime_cli.models.backend import keras
 
     k, run = keras(), chain.facelime
-    network = k.Sequential([k.Input((48, 48, 3)), k.layers.GlobalAveragePooling2D(), k.layers.Dense(3, activation="softmax")])
+    network = k.Sequential(
+        [k.Input((48, 48, 3)), k.layers.GlobalAveragePooling2D(), k.layers.Dense(3, activation="softmax")]
+    )
     network.set_weights([np.array([[9.0, -3, 0], [-3, 9, 0], [0, 0, 1]]), np.zeros(3)])
     network.save(tmp_path / "birds.keras")
     (tmp_path / "names.txt").write_text("crane\ncat\ncrane\n")
-    model = run.artifact("import-model", tmp_path / "birds.keras", "--classes", f"@{tmp_path / 'names.txt'}", "--scaling", "0..1")
-    first, other = (run.artifact("occlusion", chain["segment"].id, "--model", model.id, "--fill", fill) for fill in ("black", "mean"))
+    model = run.artifact(
+        "import-model", tmp_path / "birds.keras", "--classes", f"@{tmp_path / 'names.txt'}", "--scaling", "0..1"
+    )
+    first, other = (
+        run.artifact("occlusion", chain["segment"].id, "--model", model.id, "--fill", fill)
+        for fill in ("black", "mean")
+    )
     report = run.artifact("render", first.id, "--beside", other.id, "--classes", "0,2")
     assert [len(each) for each in drawings(page_of(report))] == [4, 4, 4]
     rows = list(csv.DictReader((report.path / "coefficients.csv").open()))
-    last = [float(row["coefficient"]) for row in rows if row["id"] == rows[-1]["id"] and row["explanation"] == rows[-1]["explanation"]]
+    last = [
+        float(row["coefficient"])
+        for row in rows
+        if row["id"] == rows[-1]["id"] and row["explanation"] == rows[-1]["explanation"]
+    ]
     count = first.input("segments").read("n_segments")[2]
     assert sorted(last[count:]) == pytest.approx(sorted(other.read("coefficients")[2, 2, :count]))
 
@@ -188,7 +234,11 @@ def test_pointing_tells_of_the_region_in_every_voice_that_has_it(report):
         assert same.startswith(one.partition(":")[0] + ":")
         assert "%" in same
         assert other.startswith("Point at a region")
-        assert browser.ask("[...document.querySelectorAll('#p00000 .told')].map(e => e.getAttribute('aria-live'))") == ["polite", "off", "polite"]
+        assert browser.ask("[...document.querySelectorAll('#p00000 .told')].map(e => e.getAttribute('aria-live'))") == [
+            "polite",
+            "off",
+            "polite",
+        ]
         browser.press("Escape")
         assert all(each.startswith("Point at a region") for each in browser.ask(told))
         browser.ask("document.querySelectorAll('.overview tbody tr')[1].dataset.r2 = ''")

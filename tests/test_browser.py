@@ -15,7 +15,14 @@ pytestmark = needs_chromium
 
 FIRST = "#p00000"
 LOCAL = ("file:", "data:")
-HOSTILE = ["<script>window.hacked=1</script>", """" onmouseover="window.hacked=1' & <b>""", "a\x07bell\x1b[31m", "long " * 60, "وردية مرض", "酒渣鼻 {{ 7*7 }}"]
+HOSTILE = [
+    "<script>window.hacked=1</script>",
+    """" onmouseover="window.hacked=1' & <b>""",
+    "a\x07bell\x1b[31m",
+    "long " * 60,
+    "وردية مرض",
+    "酒渣鼻 {{ 7*7 }}",
+]
 PICTURES = 12
 
 
@@ -29,7 +36,22 @@ def report(data, tmp_path_factory):
             shutil.copy(picture, folder / label)
     run.json("preprocess", folder, "--size", 64, "--name", "x")
     run.json("finetune", "x", "--backbone", "cnn-small", "--epochs", 2, "--name", "m")
-    found = run.artifact("explain", "x", "--model", "m", "--first", PICTURES, "--method", "slic", "--segments", 20, "--samples", 80, "--top", 5)
+    found = run.artifact(
+        "explain",
+        "x",
+        "--model",
+        "m",
+        "--first",
+        PICTURES,
+        "--method",
+        "slic",
+        "--segments",
+        20,
+        "--samples",
+        80,
+        "--top",
+        5,
+    )
     return found, list(csv.DictReader((found.path / "coefficients.csv").open()))
 
 
@@ -83,7 +105,10 @@ COLOURS = "[...document.querySelectorAll('{} .side')].filter(e => e.getClientRec
 
 
 def test_another_class_another_overlay(browser):
-    before, classes = browser.ask(f"[...{COLOURS.format(FIRST)}].map(e => e.outerHTML).join()"), browser.ask(SHOWN.format(FIRST))
+    before, classes = (
+        browser.ask(f"[...{COLOURS.format(FIRST)}].map(e => e.outerHTML).join()"),
+        browser.ask(SHOWN.format(FIRST)),
+    )
     browser.click(f"{FIRST} .tabs label:nth-of-type(2)")
     assert browser.ask(SHOWN.format(FIRST)) != classes
     assert browser.ask(f"[...{COLOURS.format(FIRST)}].map(e => e.outerHTML).join()") != before
@@ -93,11 +118,17 @@ def test_another_class_another_overlay(browser):
 
 def test_how_many_and_how_strong(browser):
     assert browser.ask(f"{COLOURS.format(FIRST)}.length") == 5
-    browser.ask("(() => { const e = document.getElementById('top'); e.value = 3; e.dispatchEvent(new Event('input')); })()")
+    browser.ask(
+        "(() => { const e = document.getElementById('top'); e.value = 3; e.dispatchEvent(new Event('input')); })()"
+    )
     assert browser.ask(f"{COLOURS.format(FIRST)}.length") == 3
-    browser.ask("(() => { const e = document.getElementById('top'); e.value = e.max; e.dispatchEvent(new Event('input')); })()")
+    browser.ask(
+        "(() => { const e = document.getElementById('top'); e.value = e.max; e.dispatchEvent(new Event('input')); })()"
+    )
     assert browser.ask("document.getElementById('top').nextElementSibling.value") == "all"
-    browser.ask("(() => { const e = document.getElementById('strength'); e.value = 20; e.dispatchEvent(new Event('input')); })()")
+    browser.ask(
+        "(() => { const e = document.getElementById('strength'); e.value = 20; e.dispatchEvent(new Event('input')); })()"
+    )
     assert browser.ask(f"getComputedStyle({COLOURS.format(FIRST)}[0]).getPropertyValue('--strength')") == "0.2"
 
 
@@ -112,7 +143,9 @@ def test_the_overview_sorts_and_filters(browser):
     browser.click(".overview th[data-key=r2] button")
     assert browser.ask(f"{ROWS}.map(e => Number(e.dataset.r2))") == values[::-1]
     name = browser.ask(f"{ROWS}[3].dataset.id")
-    browser.ask(f"(() => {{ const e = document.getElementById('filter-text'); e.value = '{name}'; e.dispatchEvent(new Event('input')); }})()")
+    browser.ask(
+        f"(() => {{ const e = document.getElementById('filter-text'); e.value = '{name}'; e.dispatchEvent(new Event('input')); }})()"
+    )
     assert browser.ask(f"{ROWS}.map(e => e.dataset.id)") == [name]
     assert browser.ask("[...document.querySelectorAll('.picture')].filter(e => !e.hidden).length") == 1
     assert browser.ask("document.getElementById('counted').textContent") == f"1 of {PICTURES} pictures"
@@ -127,7 +160,9 @@ def test_without_script_everything_is_there(report):
         before = browser.ask(SHOWN.format(FIRST))
         browser.click(f"{FIRST} .tabs label:nth-of-type(2)")
         assert browser.ask(SHOWN.format(FIRST)) != before
-        assert browser.ask("[...document.querySelectorAll('.js-only')].filter(e => e.getClientRects().length).length") == 0
+        assert (
+            browser.ask("[...document.querySelectorAll('.js-only')].filter(e => e.getClientRects().length).length") == 0
+        )
         assert browser.ask(f"document.querySelector('{FIRST} .r title').textContent").startswith("Region ")
         assert x > 0
 
@@ -143,7 +178,9 @@ def test_it_fits_and_is_readable(browser, width, scheme, tmp_path):
         assert (seen.convert("L").getpixel((2, 2)) > 128) == (scheme == "light")
     axe = pytest.importorskip("axe_core_python", reason="no axe-core here: pip install axe-core-python")
     browser.ask((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8") + "; 0")
-    found = browser.ask("axe.run({resultTypes: ['violations']}).then(r => r.violations.map(v => [v.id, v.impact, v.nodes[0].html.slice(0, 200), v.nodes[0].any.map(a => a.message).join()]))")
+    found = browser.ask(
+        "axe.run({resultTypes: ['violations']}).then(r => r.violations.map(v => [v.id, v.impact, v.nodes[0].html.slice(0, 200), v.nodes[0].any.map(a => a.message).join()]))"
+    )
     assert [each for each in found if each[1] in {"serious", "critical"}] == []
 
 
@@ -162,17 +199,49 @@ def test_whatever_a_name_is_it_stays_text(facelime, tmp_path):
             name = f"图片 '{number}' & \"<img src=x onerror=hacked=1>\".png".replace("/", "")
             Image.fromarray(draw(0, number, 32, flushed=number % 2 == 1).image).save(folder / name)
             table.writerow([name.removesuffix(".png"), HOSTILE[number % 6], "<script>window.hacked=1</script>"])
-    facelime.json("preprocess", folder, "--table", tmp_path / "table.csv", "--label-column", "label", "--size", 32, "--name", "odd")
+    facelime.json(
+        "preprocess",
+        folder,
+        "--table",
+        tmp_path / "table.csv",
+        "--label-column",
+        "label",
+        "--size",
+        32,
+        "--name",
+        "odd",
+    )
     facelime.json("finetune", "odd", "--backbone", "cnn-small", "--epochs", 1, "--name", "m")
-    report = facelime.artifact("explain", "odd", "--model", "m", "--first", 6, "--method", "slic", "--segments", 5, "--samples", 20, "--by-zone", "lungs")
+    report = facelime.artifact(
+        "explain",
+        "odd",
+        "--model",
+        "m",
+        "--first",
+        6,
+        "--method",
+        "slic",
+        "--segments",
+        5,
+        "--samples",
+        20,
+        "--by-zone",
+        "lungs",
+    )
     with Browser() as browser:
         browser.open(report.path / "index.html")
         assert browser.ask("document.scripts.length") == 1
-        assert browser.ask("window.hacked === undefined && document.querySelector('img[onerror], [onmouseover]') === null")
+        assert browser.ask(
+            "window.hacked === undefined && document.querySelector('img[onerror], [onmouseover]') === null"
+        )
         shown = browser.ask("document.body.innerText")
         for name in HOSTILE:
-            assert "".join(name.split())[:40].replace("\x1b", "").replace("\x07", "") in "".join(shown.split()).replace("\x1b", "").replace("\x07", "")
-        assert browser.ask("[...document.querySelectorAll('.picture h2')].map(e => e.textContent)") == report.texts("id")
+            assert "".join(name.split())[:40].replace("\x1b", "").replace("\x07", "") in "".join(shown.split()).replace(
+                "\x1b", ""
+            ).replace("\x07", "")
+        assert browser.ask("[...document.querySelectorAll('.picture h2')].map(e => e.textContent)") == report.texts(
+            "id"
+        )
         browser.size(390, 900)
         assert browser.ask("document.documentElement.scrollWidth") <= 390
         assert browser.console == []

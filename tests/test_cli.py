@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelime_cli import pages
 from facelime_cli.console import Console
-from facelime_cli.core import overlay, zones
-from facelime_cli.store import Store
+from facelime_cli.core import zones
+from facelime_cli.drawing import overlay
+from facelime_cli.reporting import pages
+from facelime_cli.store.references import Store
 from tests.conftest import write_faces
 from tests.test_stages import words_of
 
@@ -84,8 +85,12 @@ class TestErrors:
         assert "0 classes" in facelime.fails("finetune", data.id, "--backbone", "cnn-small")
 
     def test_weights_that_are_not_there(self, chain):
-        assert "no weights file" in chain.facelime.fails("finetune", "faces", "--backbone", "mobilenetv2", "--weights", "gone.h5")
-        assert "does not go with" in chain.facelime.fails("finetune", "faces", "--backbone", "cnn-small", "--weights", "imagenet")
+        assert "no weights file" in chain.facelime.fails(
+            "finetune", "faces", "--backbone", "mobilenetv2", "--weights", "gone.h5"
+        )
+        assert "does not go with" in chain.facelime.fails(
+            "finetune", "faces", "--backbone", "cnn-small", "--weights", "imagenet"
+        )
 
     def test_too_many_frozen_layers(self, chain):
         assert "--freeze 99" in chain.facelime.fails("finetune", "faces", "--backbone", "cnn-small", "--freeze", 99)
@@ -127,9 +132,32 @@ class TestErrors:
 
 NUMBERS = {
     "preprocess": ["--size", "--seed", "--folds", "--crop-border", "--contrast", "--workers"],
-    "finetune": ["--epochs", "--batch-size", "--learning-rate", "--seed", "--l2", "--steps-per-epoch", "--patience", "--fine-tune-epochs", "--fine-tune-rate", "--fold", "--checkpoint-minutes"],
+    "finetune": [
+        "--epochs",
+        "--batch-size",
+        "--learning-rate",
+        "--seed",
+        "--l2",
+        "--steps-per-epoch",
+        "--patience",
+        "--fine-tune-epochs",
+        "--fine-tune-rate",
+        "--fold",
+        "--checkpoint-minutes",
+    ],
     "evaluate": ["--bootstrap", "--mistakes", "--seed", "--batch-size"],
-    "segment": ["--first", "--kernel-size", "--max-dist", "--ratio", "--scale", "--segments", "--compactness", "--sigma", "--min-size", "--workers"],
+    "segment": [
+        "--first",
+        "--kernel-size",
+        "--max-dist",
+        "--ratio",
+        "--scale",
+        "--segments",
+        "--compactness",
+        "--sigma",
+        "--min-size",
+        "--workers",
+    ],
     "perturb": ["--samples", "--probability", "--confidence", "--fill-sigma", "--seed", "--workers"],
     "predict": ["--batch-size", "--tolerance"],
     "fit-surrogate": ["--kernel-width", "--stable-top", "--alpha", "--features", "--workers"],
@@ -140,7 +168,13 @@ NUMBERS = {
 }
 
 
-WRONG_NUMBERS = [(stage, option, value) for stage, options in NUMBERS.items() for option in options for value in ("-1", "inf", "nan", "x") if (stage, option, value) != ("perturb", "--seed", "-1")]
+WRONG_NUMBERS = [
+    (stage, option, value)
+    for stage, options in NUMBERS.items()
+    for option in options
+    for value in ("-1", "inf", "nan", "x")
+    if (stage, option, value) != ("perturb", "--seed", "-1")
+]
 """Every number with every wrong value; any whole number, -1 too, is a seed of masks."""
 
 
@@ -173,7 +207,9 @@ class TestPreprocess:
         folder = write_faces(tmp_path / "some", 60, 24)
         data = facelime.artifact("preprocess", folder, "--size", 24, "--group-pattern", r"face-(\d\d)")
         assert data.facts["classes"] == ["normal", "rosacea"]
-        assert [each.split("/")[0] for each in data.texts("id")] == [data.facts["classes"][label] for label in data.read("labels")]
+        assert [each.split("/")[0] for each in data.texts("id")] == [
+            data.facts["classes"][label] for label in data.read("labels")
+        ]
         groups, split = data.texts("group"), data.read("split")
         assert all(len({int(split[i]) for i, g in enumerate(groups) if g == group}) == 1 for group in set(groups))
         assert set(split.tolist()) == {0, 1, 2}
@@ -236,16 +272,29 @@ class TestPreprocess:
         artifact = Store(facelime.store).resolve("some", ("datasets",))
         done = artifact.done()
         assert 0 < len(done) < artifact.n_units
-        before = {unit: (artifact.path / "arrays.zarr" / "images" / f"c.{unit}.0.0.0").stat().st_mtime_ns for unit in done}
+        before = {
+            unit: (artifact.path / "arrays.zarr" / "images" / f"c.{unit}.0.0.0").stat().st_mtime_ns for unit in done
+        }
         again = facelime.artifact(*words[:-2])
         assert again.id == artifact.id
-        assert all((artifact.path / "arrays.zarr" / "images" / f"c.{unit}.0.0.0").stat().st_mtime_ns == before[unit] for unit in done)
+        assert all(
+            (artifact.path / "arrays.zarr" / "images" / f"c.{unit}.0.0.0").stat().st_mtime_ns == before[unit]
+            for unit in done
+        )
 
 
 class TestCommands:
     def test_status_tells_how_far(self, chain):
         shown = chain.facelime.json("status")["artifacts"]
-        assert {each["kind"] for each in shown} >= {"datasets", "models", "segments", "masks", "predictions", "surrogates", "reports"}
+        assert {each["kind"] for each in shown} >= {
+            "datasets",
+            "models",
+            "segments",
+            "masks",
+            "predictions",
+            "surrogates",
+            "reports",
+        }
         one = next(each for each in shown if each["artifact"] == chain["predict"].id)
         assert (one["complete"], one["state"]) == (True, "complete")
         assert one["bytes"] > 1000
@@ -255,7 +304,9 @@ class TestCommands:
         assert "nothing in" in facelime("status").stdout
         assert facelime.json("status")["artifacts"] == []
 
-    @pytest.mark.parametrize("stage", ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "render"])
+    @pytest.mark.parametrize(
+        "stage", ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "render"]
+    )
     def test_show(self, chain, stage):
         shown = chain.facelime.json("show", chain.reference(stage))
         assert shown["manifest"]["stage"] == stage
@@ -277,15 +328,24 @@ class TestCommands:
         assert len(rows) == int(counts.sum()) * 2
         classes, ids = chain["fit-surrogate"].facts["classes"], chain["fit-surrogate"].texts("id")
         for row in rows:
-            assert float(row["coefficient"]) == coefficients[ids.index(row["id"]), classes.index(row["class"]), int(row["segment"])]
+            assert (
+                float(row["coefficient"])
+                == coefficients[ids.index(row["id"]), classes.index(row["class"]), int(row["segment"])]
+            )
 
     def test_export_refuses_what_it_cannot_do(self, chain, tmp_path):
         (tmp_path / "there.h5").write_text("mine")
-        assert "exists already" in chain.facelime.fails("export", chain.reference("predict"), "--to", tmp_path / "there.h5")
+        assert "exists already" in chain.facelime.fails(
+            "export", chain.reference("predict"), "--to", tmp_path / "there.h5"
+        )
         assert (tmp_path / "there.h5").read_text() == "mine"
         chain.facelime.fails("export", chain.reference("predict"), "--to", tmp_path / "x.mat", code=2)
-        assert "only surrogates" in chain.facelime.fails("export", chain.reference("predict"), "--to", tmp_path / "x.csv")
-        assert "no folder" in chain.facelime.fails("export", chain.reference("predict"), "--to", tmp_path / "none" / "x.h5")
+        assert "only surrogates" in chain.facelime.fails(
+            "export", chain.reference("predict"), "--to", tmp_path / "x.csv"
+        )
+        assert "no folder" in chain.facelime.fails(
+            "export", chain.reference("predict"), "--to", tmp_path / "none" / "x.h5"
+        )
         assert [path.name for path in tmp_path.iterdir()] == ["there.h5"]
 
     def test_remove_asks_and_keeps_what_others_need(self, facelime, faces):
@@ -313,8 +373,19 @@ class TestCommands:
         assert re.fullmatch(r"facelime \d+\.\d+\.\d+\n", done.stdout)
 
     def test_completion(self):
-        environment = {**os.environ, "_FACELIME_COMPLETE": "complete_bash", "COMP_WORDS": "facelime prep", "COMP_CWORD": "1"}
-        done = subprocess.run([str(Path(sys.executable).parent / "facelime")], env=environment, capture_output=True, text=True, check=False)
+        environment = {
+            **os.environ,
+            "_FACELIME_COMPLETE": "complete_bash",
+            "COMP_WORDS": "facelime prep",
+            "COMP_CWORD": "1",
+        }
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "facelime")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.stdout.split() == ["preprocess"]
 
 
@@ -341,8 +412,12 @@ def test_a_report_shows_the_pictures_that_were_explained(chain, tmp_path):
     run = chain.facelime
     rng = np.random.default_rng(3)
     (tmp_path / "noise").mkdir()
-    Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).resize((12, 12)).resize((48, 48)).save(tmp_path / "noise" / "other.png")
-    report = run.artifact("explain", tmp_path / "noise", "--model", "small", "--method", "slic", "--samples", 30, "--segments", 9)
+    Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).resize((12, 12)).resize((48, 48)).save(
+        tmp_path / "noise" / "other.png"
+    )
+    report = run.artifact(
+        "explain", tmp_path / "noise", "--model", "small", "--method", "slic", "--samples", 30, "--segments", 9
+    )
     page = (report.path / "index.html").read_text(encoding="utf-8")
     assert "The label is" not in page
     copy = np.asarray(Image.open(next((report.path / "pictures").glob("*.jpg"))).convert("RGB")).astype(int)
@@ -358,7 +433,9 @@ def test_a_killed_worker_is_a_sentence(facelime, command, tmp_path):
     until, spawned = time.monotonic() + 60, []
     while not spawned and time.monotonic() < until:
         time.sleep(0.1)
-        spawned = [pid for pid in children.read_text().split() if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+        spawned = [
+            pid for pid in children.read_text().split() if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+        ]
     os.kill(int(spawned[-1]), 9)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (1, ""), stderr
@@ -379,13 +456,24 @@ class TestReport:
     def test_the_commands_at_its_foot_make_the_same_again(self, chain):
         page = (chain["render"].path / "index.html").read_text(encoding="utf-8")
         commands = [shlex.split(html.unescape(line)) for line in page.splitlines() if line.startswith("facelime ")]
-        assert [words[1] for words in commands] == ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "render"]
+        assert [words[1] for words in commands] == [
+            "preprocess",
+            "finetune",
+            "segment",
+            "perturb",
+            "predict",
+            "fit-surrogate",
+            "render",
+        ]
         for words in commands[1:]:
             assert chain.facelime.json(*words[1:])["artifact"] == chain[words[1]].id
 
     def test_a_page_holds_every_coefficient_with_its_colour(self, chain):
         page = (chain["render"].path / "index.html").read_text(encoding="utf-8")
-        full, coefficients = chain["predict"].read("probabilities")[0, 0], chain["fit-surrogate"].read("coefficients")[0]
+        full, coefficients = (
+            chain["predict"].read("probabilities")[0, 0],
+            chain["fit-surrogate"].read("coefficients")[0],
+        )
         c, scale = int(full.argmax()), chain["render"].facts["scale_probability_points"]
         drawing = page.partition('class="drawn"')[2].partition("</figure>")[0]
         for k, value in enumerate(coefficients[c, : chain["segment"].read("n_segments")[0]]):
@@ -399,7 +487,9 @@ class TestReport:
     def test_a_single_file_needs_none_beside_it(self, chain):
         report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--single-file")
         page = (report.path / "index.html").read_text(encoding="utf-8")
-        assert {name.partition(",")[0] for name in re.findall(r'(?:src|<image [^>]*href)="([^"]+)"', page)} == {"data:image/jpeg;base64"}
+        assert {name.partition(",")[0] for name in re.findall(r'(?:src|<image [^>]*href)="([^"]+)"', page)} == {
+            "data:image/jpeg;base64"
+        }
         assert page.count("data:image/jpeg") == 3 + 3  # each picture once, and its small copy in the overview
         assert page.count('-photo"/>') == 3 * (1 + 2)
 
@@ -416,10 +506,15 @@ class TestReport:
                 assert (report.path / "pages" / name).is_file(), name
 
     def test_coefficients_by_zone(self, chain):
-        report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--by-zone", "lungs", "--classes", "rosacea")
+        report = chain.facelime.artifact(
+            "render", chain["fit-surrogate"].id, "--by-zone", "lungs", "--classes", "rosacea"
+        )
         rows = list(csv.DictReader((report.path / "zones.csv").open()))
         coefficients, segments = chain["fit-surrogate"].read("coefficients")[0, 1], chain["segment"].read("segments")[0]
-        expected = zones.attribution_by_zone(coefficients[: segments.max() + 1], zones.overlap(segments, zones.lungs(chain["preprocess"].read("images")[0]).zones, 6))
+        expected = zones.attribution_by_zone(
+            coefficients[: segments.max() + 1],
+            zones.overlap(segments, zones.lungs(chain["preprocess"].read("images")[0]).zones, 6),
+        )
         assert [row["zone"] for row in rows[:6]] == list(zones.LUNGS)
         assert [float(row["coefficient"]) for row in rows[:6]] == pytest.approx(expected.tolist())
 
@@ -436,7 +531,9 @@ class TestReport:
                 Image.effect_noise((32, 32), 40 + number).convert("RGB").save(folder / name / f"图片 '{number}'.png")
         facelime.json("preprocess", folder, "--size", 32, "--name", "odd")
         facelime.json("finetune", "odd", "--backbone", "cnn-small", "--epochs", 1, "--name", "m")
-        report = facelime.json("explain", "odd", "--model", "m", "--first", 2, "--method", "slic", "--samples", 20, "--segments", 4)
+        report = facelime.json(
+            "explain", "odd", "--model", "m", "--first", 2, "--method", "slic", "--samples", 20, "--segments", 4
+        )
         page = Path(report["report"]).read_text(encoding="utf-8")
         assert "<script>alert" not in page
         assert page.count("<script") == 1
@@ -444,7 +541,9 @@ class TestReport:
         assert "图片" in page
 
     def test_every_shown_class_has_its_figures_and_rows(self, chain):
-        both = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--classes", "1,normal", "--top", 2, "--figures", "png")
+        both = chain.facelime.artifact(
+            "render", chain["fit-surrogate"].id, "--classes", "1,normal", "--top", 2, "--figures", "png"
+        )
         assert len(list((both.path / "figures").glob("*.png"))) == 6
         rows = list(csv.DictReader((both.path / "coefficients.csv").open()))
         assert {row["class"] for row in rows} == {"normal", "rosacea"}

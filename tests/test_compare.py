@@ -15,7 +15,9 @@ HALVES = np.array([[0, 0, 1, 1]] * 4, np.uint16)
 
 
 def explained(run, segments, *words):
-    predictions = run.artifact("predict", run.artifact("perturb", segments.id, *words).id, "--model", "small", "--batch-size", 16)
+    predictions = run.artifact(
+        "predict", run.artifact("perturb", segments.id, *words).id, "--model", "small", "--batch-size", 16
+    )
     return run.artifact("fit-surrogate", predictions.id)
 
 
@@ -26,15 +28,23 @@ class TestAgreement:
         assert vars(agreement(one, one, 2)) == {"jaccard": 1.0, "rank_correlation": 1.0, "sign_flips": 0.0}
 
     def test_by_segment(self):
-        found = agreement(Attribution(QUARTERS, np.array([4.0, 3.0, 1.0, 0.5])), Attribution(QUARTERS, np.array([4.0, 0.1, -3.0, 0.5])), 2)
+        found = agreement(
+            Attribution(QUARTERS, np.array([4.0, 3.0, 1.0, 0.5])),
+            Attribution(QUARTERS, np.array([4.0, 0.1, -3.0, 0.5])),
+            2,
+        )
         assert found.jaccard == pytest.approx(1 / 3)
         assert found.sign_flips == pytest.approx(1 / 3)
 
     def test_by_pixel(self):
         """The same left half, once as one segment and once as two."""
-        found = agreement(Attribution(QUARTERS, np.array([2.0, 0.0, 2.0, 0.0])), Attribution(HALVES, np.array([5.0, 0.0])), 2)
+        found = agreement(
+            Attribution(QUARTERS, np.array([2.0, 0.0, 2.0, 0.0])), Attribution(HALVES, np.array([5.0, 0.0])), 2
+        )
         assert vars(found) == {"jaccard": 1.0, "rank_correlation": 1.0, "sign_flips": 0.0}
-        against = agreement(Attribution(QUARTERS, np.array([2.0, 0.0, 2.0, 0.0])), Attribution(HALVES, np.array([-5.0, 0.0])), 2)
+        against = agreement(
+            Attribution(QUARTERS, np.array([2.0, 0.0, 2.0, 0.0])), Attribution(HALVES, np.array([-5.0, 0.0])), 2
+        )
         assert (against.jaccard, against.sign_flips) == (0.0, 1.0)
 
     def test_nothing_to_rank(self):
@@ -45,7 +55,9 @@ class TestAgreement:
         assert np.isnan(agreement(flat, flat, 2).sign_flips)
 
     def test_what_holds(self):
-        found = held([Attribution(QUARTERS, np.array([2.0, -2.0, 0.0, 0.0])), Attribution(HALVES, np.array([1.0, 0.0]))], 2)
+        found = held(
+            [Attribution(QUARTERS, np.array([2.0, -2.0, 0.0, 0.0])), Attribution(HALVES, np.array([1.0, 0.0]))], 2
+        )
         assert found[0].tolist() == [1.0, 1.0, -0.5, -0.5]
         assert found[3].tolist() == [0.5, 0.5, 0.0, 0.0]
 
@@ -57,11 +69,18 @@ class TestStability:
         report = run.artifact("stability", chain["fit-surrogate"].id, "--repeats", 2, "--top", 3)
         assert report.facts["compared"] == ["seed 0", "seed 1", "seed 2"]
         assert report.facts["pictures"] == 3
-        assert [each["first"] + each["second"] for each in report.facts["pairs"]] == ["seed 0seed 1", "seed 0seed 2", "seed 1seed 2"]
+        assert [each["first"] + each["second"] for each in report.facts["pairs"]] == [
+            "seed 0seed 1",
+            "seed 0seed 2",
+            "seed 1seed 2",
+        ]
         seeds = [explained(run, chain["segment"], "--samples", 90, "--seed", seed) for seed in (0, 1, 2)]
         assert {each["id"] for each in report.inputs.values()} == {each.id for each in seeds}
         rows = list(csv.DictReader((report.path / "segments.csv").open()))
-        k, c = int(rows[0]["segment"]), run.artifact("predict", chain["perturb"].id, "--model", "small").read("probabilities")[0, 0].argmax()
+        k, c = (
+            int(rows[0]["segment"]),
+            run.artifact("predict", chain["perturb"].id, "--model", "small").read("probabilities")[0, 0].argmax(),
+        )
         assert float(rows[0]["mean"]) == pytest.approx(np.mean([each.read("coefficients")[0, c, k] for each in seeds]))
         assert run.json("stability", chain["fit-surrogate"].id, "--repeats", 2, "--top", 3)["reused"] is True
 
@@ -92,7 +111,12 @@ class TestStored:
         rows = rows[rows < 90]
         for row, k in enumerate(chain["segment"].read("n_segments")):
             kept = unpack(chain["perturb"].read("masks")[row, rows], int(k))
-            fitted = ridge(kept.astype(float), chain["predict"].read("probabilities")[row, rows].astype(float), cosine_weights(kept, 0.25), alpha=1.0)
+            fitted = ridge(
+                kept.astype(float),
+                chain["predict"].read("probabilities")[row, rows].astype(float),
+                cosine_weights(kept, 0.25),
+                alpha=1.0,
+            )
             assert np.abs(part.read("coefficients")[row, :, :k] - fitted.coefficients.T).max() < 1e-12
 
     @pytest.mark.parametrize(("part", "code"), [("3/2", 2), ("0/2", 2), ("half", 2), ("1/200", 1)])
@@ -105,8 +129,20 @@ class TestStored:
 class TestSensitivity:
     def test_other_segments_and_fills(self, chain):
         run = chain.facelime
-        report = run.artifact("sensitivity", chain["fit-surrogate"].id, "--methods", "slic,quickshift", "--fills", "nearest-unlike,black", "--top", 3)
-        assert report.facts["compared"] == [f"method {method}, fill {fill}" for method, fill in itertools.product(("slic", "quickshift"), ("nearest-unlike", "black"))]
+        report = run.artifact(
+            "sensitivity",
+            chain["fit-surrogate"].id,
+            "--methods",
+            "slic,quickshift",
+            "--fills",
+            "nearest-unlike,black",
+            "--top",
+            3,
+        )
+        assert report.facts["compared"] == [
+            f"method {method}, fill {fill}"
+            for method, fill in itertools.product(("slic", "quickshift"), ("nearest-unlike", "black"))
+        ]
         assert len(report.facts["compared"]) == 4
         assert (report.path / "segments.csv").read_text().count("\n") == 1
         assert 0 <= report.facts["mean"]["jaccard"] <= 1
@@ -133,7 +169,9 @@ class TestCompare:
     def test_a_picture_that_one_of_them_does_not_explain_has_no_figures(self, chain, monkeypatch, tmp_path):
         monkeypatch.setattr("facelime_cli.stages.gradcam.MOST_CLASSES", 1)
         run = chain.facelime
-        segments = run.artifact("segment", "faces", "--split", "test", "--first", 3, "--method", "grid", "--segments", 16)
+        segments = run.artifact(
+            "segment", "faces", "--split", "test", "--first", 3, "--method", "grid", "--segments", 16
+        )
         cam = run.artifact("gradcam", segments.id, "--model", "small")
         said = chain["predict"].read("probabilities")[:, 0].argmax(axis=1)
         for c in (0, 1):
@@ -141,11 +179,15 @@ class TestCompare:
             if (said == c).any():
                 report = run.artifact(*words)
                 rows = list(csv.DictReader((report.path / "agreement.csv").open()))
-                assert [row["id"] for row in rows] == [name for name, its in zip(chain["segment"].texts("id"), said, strict=True) if its == c]
+                assert [row["id"] for row in rows] == [
+                    name for name, its in zip(chain["segment"].texts("id"), said, strict=True) if its == c
+                ]
             else:
                 assert "choose another class" in run.fails(*words)
         run.json("export", cam.id, "--to", tmp_path / "cam.csv")
-        assert {(row["id"], row["class"]) for row in csv.DictReader((tmp_path / "cam.csv").open())} == {(name, cam.facts["classes"][c]) for name, c in zip(cam.texts("id"), said, strict=True)}
+        assert {(row["id"], row["class"]) for row in csv.DictReader((tmp_path / "cam.csv").open())} == {
+            (name, cam.facts["classes"][c]) for name, c in zip(cam.texts("id"), said, strict=True)
+        }
 
     def test_pictures_of_different_datasets(self, chain, faces):
         run = chain.facelime

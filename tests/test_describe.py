@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelime_cli.core import charts, columns, figures, summaries
+from facelime_cli.core import summaries
+from facelime_cli.drawing import charts, figures
+from facelime_cli.reporting import columns
 from facelime_cli.sources import PARTS
 from facelime_cli.stages import describe
-from facelime_cli.store import Artifact
+from facelime_cli.store.artifacts import Artifact
 from tests.conftest import Facelime, write_faces
 
 SIZE = 32
@@ -56,7 +58,22 @@ def planted(tmp_path_factory):
         writer = csv.DictWriter(lines, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    return ["preprocess", folder, "--table", folder / "table.csv", "--label-column", "dx", "--group-column", "lesion", "--size", SIZE, "--name", "planted", "--workers", 1]
+    return [
+        "preprocess",
+        folder,
+        "--table",
+        folder / "table.csv",
+        "--label-column",
+        "dx",
+        "--group-column",
+        "lesion",
+        "--size",
+        SIZE,
+        "--name",
+        "planted",
+        "--workers",
+        1,
+    ]
 
 
 @dataclass
@@ -91,7 +108,10 @@ def root_of(path):
 def cells(page, heading):
     """Return the first table below a heading, as rows of text."""
     table = re.search(r"<table>.*?</table>", page[page.index(heading) :], re.DOTALL)[0]
-    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)]
+    return [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+        for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)
+    ]
 
 
 class TestCounts:
@@ -105,7 +125,9 @@ class TestCounts:
             groups.setdefault(key, set()).add(by_id[picture]["lesion"])
         rows = read_csv(report, "counts.csv")
         assert {(row["class"], row["part"]): int(row["pictures"]) for row in rows if int(row["pictures"])} == found
-        assert {(row["class"], row["part"]): int(row["groups"]) for row in rows if int(row["groups"])} == {key: len(each) for key, each in groups.items()}
+        assert {(row["class"], row["part"]): int(row["groups"]) for row in rows if int(row["groups"])} == {
+            key: len(each) for key, each in groups.items()
+        }
         assert len(rows) == 6
         assert report.facts["counts"]["mel"] == {part: found["mel", part] for part in PARTS}
         assert report.facts["unlabelled"] == 0
@@ -130,8 +152,18 @@ class TestCounts:
         rows = read_csv(report, "counts.csv")
         wanted = Counter((data.facts["classes"][label], str(each)) for label, each in zip(labels, fold, strict=True))
         assert {(row["class"], row["fold"]): int(row["pictures"]) for row in rows if int(row["pictures"])} == wanted
-        assert {row["fold"]: row["part"] for row in rows} == {"0": "test", "1": "validation", "2": "train", "3": "train"}
-        assert cells(page_of(report), "Classes and parts")[0][1:5] == ["fold 0 (test)", "fold 1 (validation)", "fold 2 (train)", "fold 3 (train)"]
+        assert {row["fold"]: row["part"] for row in rows} == {
+            "0": "test",
+            "1": "validation",
+            "2": "train",
+            "3": "train",
+        }
+        assert cells(page_of(report), "Classes and parts")[0][1:5] == [
+            "fold 0 (test)",
+            "fold 1 (validation)",
+            "fold 2 (train)",
+            "fold 3 (train)",
+        ]
         assert sum(report.facts["counts"]["mel"].values()) == 10
 
     def test_more_classes_than_a_chart_has_room_for(self):
@@ -157,7 +189,9 @@ class TestColumns:
             assert float(row["mean"]) == pytest.approx(statistics.mean(ages))
             assert float(row["sd"]) == pytest.approx(statistics.stdev(ages))
             quarters = statistics.quantiles(ages, method="inclusive")
-            assert [float(row[each]) for each in ("minimum", "q1", "median", "q3", "maximum")] == pytest.approx([min(ages), *quarters, max(ages)])
+            assert [float(row[each]) for each in ("minimum", "q1", "median", "q3", "maximum")] == pytest.approx(
+                [min(ages), *quarters, max(ages)]
+            )
         assert report.facts["columns"]["age"]["missing"] == 2
         table = cells(page_of(report), "<h3>age</h3>")
         assert table[2][:3] == ["mel", rows["mel"]["pictures"], rows["mel"]["missing"]]
@@ -165,7 +199,11 @@ class TestColumns:
     def test_boxes_are_drawn_of_the_finite_numbers_of_each_class(self):
         values = np.array([1.0, 2, 9, np.nan, np.inf, 4, np.nan])
         figure = charts.numbers_by_class(values, np.array([0, 0, 0, 0, 0, 2, 1]), ["a", "b", "c"], "mm")
-        medians = {round(float(line.get_ydata().mean())): float(line.get_xdata()[0]) for line in figure.axes[0].lines if line.get_linewidth() == 2}
+        medians = {
+            round(float(line.get_ydata().mean())): float(line.get_xdata()[0])
+            for line in figure.axes[0].lines
+            if line.get_linewidth() == 2
+        }
         assert medians == {0: 2.0, 2: 4.0}
         assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["a (3)", "b (0)", "c (1)"]
         assert figure.axes[0].get_xlabel() == "mm"
@@ -177,7 +215,13 @@ class TestColumns:
         assert {(row["class"], row["value"]): int(row["pictures"]) for row in rows} == wanted
         assert sum(float(row["share"]) for row in rows if row["class"] == "mel") == pytest.approx(1)
         assert next(row["share"] for row in rows if (row["class"], row["value"]) == ("mel", "")) == "0.1"
-        assert report.facts["columns"]["sex"] == {"kind": "text", "n": 29, "missing": 1, "distinct": 2, "most_frequent": [["female", 21], ["male", 8]]}
+        assert report.facts["columns"]["sex"] == {
+            "kind": "text",
+            "n": 29,
+            "missing": 1,
+            "distinct": 2,
+            "most_frequent": [["female", 21], ["male", 8]],
+        }
         assert cells(page_of(report), "<h3>sex</h3>")[0] == ["class", "female", "male", "no value"]
 
     def test_bars_of_values_are_shares(self):
@@ -206,7 +250,10 @@ class TestColumns:
         classes = columns.Classes.of(np.array([0, 0, 1, -1]), ["a", "b"])
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            for each in (columns.column("x", np.array([1.0, np.nan, np.nan, 2.0]), classes), columns.column("y", np.array(["", "u", "", ""], dtype=object), classes)):
+            for each in (
+                columns.column("x", np.array([1.0, np.nan, np.nan, 2.0]), classes),
+                columns.column("y", np.array(["", "u", "", ""], dtype=object), classes),
+            ):
                 figures.write(each.chart(), [tmp_path / f"{each.name}.png"])
                 assert [row[1] for row in each.rows()].count("b") == 1
                 assert each.table()[-1][0] == "no label"
@@ -221,7 +268,16 @@ class TestColumns:
 
     def test_files_of_columns_have_safe_names_of_their_own(self):
         stems = describe._stems(["age", "Age", "../a b", "a-b", "größe", "图", "<>", "a-b-2"])
-        assert stems == ["column-age", "column-Age-2", "column-a-b", "column-a-b-2", "column-gr-e", "column-unnamed", "column-unnamed-2", "column-a-b-2-2"]
+        assert stems == [
+            "column-age",
+            "column-Age-2",
+            "column-a-b",
+            "column-a-b-2",
+            "column-gr-e",
+            "column-unnamed",
+            "column-unnamed-2",
+            "column-a-b-2-2",
+        ]
 
 
 class TestSheet:
@@ -289,7 +345,9 @@ class TestWhatADatasetMayLack:
         assert "Not divided into parts" in page
         assert "had no table" in page
         rows = read_csv(report, "counts.csv")
-        assert [(row["class"], row["part"], row["pictures"]) for row in rows if row["pictures"] != "0"] == [("", "", "7")]
+        assert [(row["class"], row["part"], row["pictures"]) for row in rows if row["pictures"] != "0"] == [
+            ("", "", "7")
+        ]
         assert read_csv(report, "columns.csv") == []
 
     def test_one_picture(self, facelime, tmp_path):
@@ -339,7 +397,10 @@ class TestLeakage:
         assert "with different labels" in table["the same picture twice"][1]
         assert "<code>normal/copy</code> and <code>rosacea/face-001</code>" in table["the same picture twice"][2]
         trivial = leaks["trivial_rule"]
-        assert f"{100 * trivial['balanced_accuracy']:.0f} % balanced accuracy" in table["classes told apart by trivial figures alone"][1]
+        assert (
+            f"{100 * trivial['balanced_accuracy']:.0f} % balanced accuracy"
+            in table["classes told apart by trivial figures alone"][1]
+        )
         assert trivial["strongest"][0][0].replace("_", " ") in table["classes told apart by trivial figures alone"][2]
         assert "Nothing was found" not in page
 
@@ -348,11 +409,26 @@ class TestPage:
     def test_names_that_are_markup_stay_text(self, described):
         report = described.report
         page = page_of(report)
-        for raw, escaped in ((NASTY, "&lt;b&gt;$nv_{&lt;/b&gt;"), ("site <i>&", "site &lt;i&gt;&amp;"), ("<script>", "&lt;script&gt;")):
+        for raw, escaped in (
+            (NASTY, "&lt;b&gt;$nv_{&lt;/b&gt;"),
+            ("site <i>&", "site &lt;i&gt;&amp;"),
+            ("<script>", "&lt;script&gt;"),
+        ):
             assert raw not in page
             assert escaped in page
         drawn = sorted(path.name for path in (report.path / "figures").glob("*.svg"))
-        assert drawn == sorted(f"{stem}.svg" for stem in ("classes", "sheet", "column-age", "column-sex", "column-site-i", "column-A-B-X", "column-a-b-x-2"))
+        assert drawn == sorted(
+            f"{stem}.svg"
+            for stem in (
+                "classes",
+                "sheet",
+                "column-age",
+                "column-sex",
+                "column-site-i",
+                "column-A-B-X",
+                "column-a-b-x-2",
+            )
+        )
         for path in (report.path / "figures").glob("*.svg"):
             assert root_of(path) == "svg"
 
@@ -371,19 +447,30 @@ class TestPage:
     def test_it_says_how_the_pictures_were_prepared(self, facelime, planted):
         facelime.json(*planted, "--contrast", 1.5, "--equalize", "--split", "50:25:25")
         table = dict(cells(page_of(facelime.artifact("describe", "planted")), "How it was made"))
-        assert (table["contrast"], table["equalize"], table["split"], table["crop"]) == ("1.5", "yes", "0.5 : 0.25 : 0.25", "none")
+        assert (table["contrast"], table["equalize"], table["split"], table["crop"]) == (
+            "1.5",
+            "yes",
+            "0.5 : 0.25 : 0.25",
+            "none",
+        )
 
     def test_the_same_dataset_gives_the_same_files(self, described, facelime, planted):
         facelime.json(*planted)
-        first, second = (artifact.manifest["files"] for artifact in (described.report, facelime.artifact("describe", "planted")))
-        assert {name for name in first if first[name] != second[name]} <= {"index.html"}  # which names the software that was loaded
+        first, second = (
+            artifact.manifest["files"] for artifact in (described.report, facelime.artifact("describe", "planted"))
+        )
+        assert {name for name in first if first[name] != second[name]} <= {
+            "index.html"
+        }  # which names the software that was loaded
         assert set(first) == set(second)
 
     def test_where_the_page_is_goes_to_stderr(self, facelime, tmp_path):
         facelime.json("preprocess", noise(tmp_path / "some", 2), "--size", SIZE)
         result = facelime("describe", "some")
         assert re.fullmatch(r"some-description-[0-9a-f]{8}\n", result.stdout)
-        assert f"page: {facelime.store / 'reports' / result.stdout.strip() / 'index.html'}" in result.stderr.splitlines()
+        assert (
+            f"page: {facelime.store / 'reports' / result.stdout.strip() / 'index.html'}" in result.stderr.splitlines()
+        )
 
     def test_a_name_still_means_the_dataset(self, described):
         run = described.facelime
@@ -395,7 +482,10 @@ class TestPage:
 def test_letters_that_the_font_lacks_are_boxes_without_a_warning(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figures.write(charts.class_counts(np.array([[3]]), ["图片 \x01 $x^$"], ["no\npart"]), [tmp_path / "x.png", tmp_path / "x.svg"])
+        figures.write(
+            charts.class_counts(np.array([[3]]), ["图片 \x01 $x^$"], ["no\npart"]),
+            [tmp_path / "x.png", tmp_path / "x.svg"],
+        )
     assert root_of(tmp_path / "x.svg") == "svg"
 
 

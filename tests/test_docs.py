@@ -18,7 +18,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "arti
 
 
 def test_the_command_reference_is_current():
-    done = subprocess.run([sys.executable, ROOT / "docs" / "reference.py", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "reference.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -26,8 +28,12 @@ def test_the_test_above_can_fail(tmp_path):
     (tmp_path / "docs").mkdir()
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (tmp_path / "README.md").write_text(text.replace("--batch-size", "--batch"), encoding="utf-8")
-    (tmp_path / "docs" / "reference.py").write_text((ROOT / "docs" / "reference.py").read_text(encoding="utf-8"), encoding="utf-8")
-    done = subprocess.run([sys.executable, tmp_path / "docs" / "reference.py", "--check"], capture_output=True, text=True, check=False)
+    (tmp_path / "docs" / "reference.py").write_text(
+        (ROOT / "docs" / "reference.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, tmp_path / "docs" / "reference.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "make docs" in done.stderr
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facelime_cli.store import Store
+from facelime_cli.store.references import Store
 
 
 def test_stages_chain_in_a_shell(faces, tmp_path, command):
@@ -18,7 +18,13 @@ def test_stages_chain_in_a_shell(faces, tmp_path, command):
     {facelime} finetune faces --backbone cnn-small --epochs 1 --name m --quiet
     {facelime} segment faces --split test --first 2 --method slic | {facelime} perturb - --samples 40 \\
       | {facelime} predict - --model m --json | {facelime} fit-surrogate - --surrogate linear | {facelime} render - --json"""
-    done = subprocess.run(["/bin/bash", "-c", script], env={**os.environ, "FACELIME_STORE": str(tmp_path / "s")}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["/bin/bash", "-c", script],
+        env={**os.environ, "FACELIME_STORE": str(tmp_path / "s")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 3
@@ -66,20 +72,66 @@ def test_real_xrays_end_to_end(start, tmp_path, data):
     assert all(len({int(split[i]) for i, group in enumerate(groups) if group == one}) == 1 for one in set(groups))
     weights = data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
     model = run("finetune", "xray", "--backbone", "mobilenetv2", "--weights", weights, "--epochs", 2, "--name", "m")
-    assert model.facts["test"]["accuracy"] > 0.65  # chance is .5; two short epochs reach .80 to .88, on no two machines the same
-    report = run("explain", "xray", "--model", "m", "--split", "test", "--first", 8, "--method", "slic", "--samples", 150, "--figures", "png", "--classes", "PNEUMONIA")
-    assert len(list((report.path / "figures").glob("*.png"))) == len(list((report.path / "pictures").glob("*.jpg"))) == 8
+    assert (
+        model.facts["test"]["accuracy"] > 0.65
+    )  # chance is .5; two short epochs reach .80 to .88, on no two machines the same
+    report = run(
+        "explain",
+        "xray",
+        "--model",
+        "m",
+        "--split",
+        "test",
+        "--first",
+        8,
+        "--method",
+        "slic",
+        "--samples",
+        150,
+        "--figures",
+        "png",
+        "--classes",
+        "PNEUMONIA",
+    )
+    assert (
+        len(list((report.path / "figures").glob("*.png"))) == len(list((report.path / "pictures").glob("*.jpg"))) == 8
+    )
 
 
 def test_a_real_network_answers_as_published(start, tmp_path, data):
-    weights, labels = data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5", data / "weights" / "imagenet_labels.txt"
-    words = ["import-model", weights, "--backbone", "mobilenetv2", "--classes", f"@{labels}", "--scaling", "-1..1", "--name", "imagenet"]
+    weights, labels = (
+        data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5",
+        data / "weights" / "imagenet_labels.txt",
+    )
+    words = [
+        "import-model",
+        weights,
+        "--backbone",
+        "mobilenetv2",
+        "--classes",
+        f"@{labels}",
+        "--scaling",
+        "-1..1",
+        "--name",
+        "imagenet",
+    ]
     assert start(*words, store=tmp_path / "s").returncode == 0
     import skimage.data
     import skimage.io
 
     skimage.io.imsave(tmp_path / "cat.png", skimage.data.chelsea())
-    done = start("explain", tmp_path / "cat.png", "--model", "imagenet", "--method", "slic", "--samples", 64, "--json", store=tmp_path / "s")
+    done = start(
+        "explain",
+        tmp_path / "cat.png",
+        "--model",
+        "imagenet",
+        "--method",
+        "slic",
+        "--samples",
+        64,
+        "--json",
+        store=tmp_path / "s",
+    )
     assert done.returncode == 0, done.stderr
     store = Store(tmp_path / "s")
     predictions = store.artifacts(("predictions",))[0]

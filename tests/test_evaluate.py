@@ -24,7 +24,15 @@ def tabled(tmp_path_factory):
     for number in range(90):
         flushed = number // 3 % 2 == 1
         Image.fromarray(draw(0, number, SIZE, flushed=flushed).image).save(folder / f"p{number:03d}.png")
-        rows.append((f"p{number:03d}", "rosacea" if flushed else "normal", f"patient{number // 3}", "" if number % 10 == 0 else 20 + number % 50, ("f", "m", "")[number % 3]))
+        rows.append(
+            (
+                f"p{number:03d}",
+                "rosacea" if flushed else "normal",
+                f"patient{number // 3}",
+                "" if number % 10 == 0 else 20 + number % 50,
+                ("f", "m", "")[number % 3],
+            )
+        )
     with (folder / "table.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows(rows)
     return folder
@@ -36,10 +44,23 @@ def run(tabled, tmp_path_factory):
     from .conftest import Facelime
 
     found = Facelime(tmp_path_factory.mktemp("evaluated") / "store")
-    words = ["--table", tabled / "table.csv", "--label-column", "dx", "--group-column", "patient", "--size", SIZE, "--split", "40:30:30"]
+    words = [
+        "--table",
+        tabled / "table.csv",
+        "--label-column",
+        "dx",
+        "--group-column",
+        "patient",
+        "--size",
+        SIZE,
+        "--split",
+        "40:30:30",
+    ]
     found.json("preprocess", tabled, *words, "--name", "people")
     found.json("finetune", "people", "--backbone", "cnn-small", "--epochs", 5, "--name", "weak")
-    found.json("finetune", "people", "--backbone", "cnn-small", "--epochs", 1, "--output", "sigmoid", "--name", "weaker")
+    found.json(
+        "finetune", "people", "--backbone", "cnn-small", "--epochs", 1, "--output", "sigmoid", "--name", "weaker"
+    )
     return found
 
 
@@ -64,13 +85,13 @@ def run_part(run):
 
 
 def test_labels_and_probabilities_are_those_of_the_pictures(run):
-    from facelime_cli import network
+    from facelime_cli.models import wrapping
 
     artifact = run.artifact("evaluate", "weak")
     data, rows = artifact.input("datasets"), artifact.read("row")
     assert np.array_equal(artifact.read("labels"), data.read("labels")[rows])
     assert artifact.texts("id") == [data.texts("id")[row] for row in rows]
-    net = network.load(artifact.input("models").file("model.keras"))
+    net = wrapping.load(artifact.input("models").file("model.keras"))
     straight = np.asarray(net(data.read("images", [int(row) for row in rows]).astype(np.float32)))
     assert artifact.read("probabilities") == pytest.approx(straight, abs=1e-5)
 
@@ -102,16 +123,27 @@ def test_subgroups_are_counted(run, tabled):
     assert women["accuracy"] == pytest.approx(right[[value == "f" for value in expected]].mean())
     ages = [each for each in facts["subgroups"] if each["column"] == "age"]
     assert sum(each["n"] for each in ages) == artifact.n
-    assert [each["value"].split()[0] for each in ages] == ["up", *[each["value"].split()[0] for each in ages[1:-2]], "over", "unknown"]
-    assert [each["n"] for each in ages if each["value"] == "unknown"] == [sum(table[name]["age"] == "" for name in artifact.texts("id"))]
+    assert [each["value"].split()[0] for each in ages] == [
+        "up",
+        *[each["value"].split()[0] for each in ages[1:-2]],
+        "over",
+        "unknown",
+    ]
+    assert [each["n"] for each in ages if each["value"] == "unknown"] == [
+        sum(table[name]["age"] == "" for name in artifact.texts("id"))
+    ]
 
 
 def test_mistakes_go_straight_into_segment(run):
     answer = run.json("evaluate", "weak", "--mistakes", 3)
     mistakes = answer["mistakes"]
-    assert [each["probability"] for each in mistakes] == sorted((each["probability"] for each in mistakes), reverse=True)
+    assert [each["probability"] for each in mistakes] == sorted(
+        (each["probability"] for each in mistakes), reverse=True
+    )
     assert all(each["label"] != each["predicted"] for each in mistakes)
-    segments = run.artifact("segment", "people", "--images", ",".join(each["id"] for each in mistakes), "--method", "slic", "--segments", 5)
+    segments = run.artifact(
+        "segment", "people", "--images", ",".join(each["id"] for each in mistakes), "--method", "slic", "--segments", 5
+    )
     assert sorted(segments.texts("id")) == sorted(each["id"] for each in mistakes)
 
 
@@ -146,7 +178,9 @@ def test_the_command_under_the_mistakes_works_for_any_name(chain, tmp_path):
     data = run.artifact("preprocess", tmp_path, "--size", 48)
     command = explain_command(data, chain["finetune"], [{"id": name} for name in data.texts("id")])
     words = shlex.split(command)
-    segments = run.artifact("segment", data.id, "--images", words[words.index("--images") + 1], "--method", "slic", "--segments", 5)
+    segments = run.artifact(
+        "segment", data.id, "--images", words[words.index("--images") + 1], "--method", "slic", "--segments", 5
+    )
     assert segments.texts("id") == data.texts("id")
 
 
@@ -157,7 +191,11 @@ class TestSeenInTraining:
         assert f"the model was trained on {(run_part(run) == 0).sum()} of these {n} pictures" in result.stderr
         page = (run.artifact("evaluate", "weak", "--split", "all").path / "index.html").read_text()
         assert "The model was trained on" in page
-        assert run.json("evaluate", "weak", "--split", "test")["seen_in_training"] == {"pictures": 0, "of_a_trained_group": 0, "sentence": None}
+        assert run.json("evaluate", "weak", "--split", "test")["seen_in_training"] == {
+            "pictures": 0,
+            "of_a_trained_group": 0,
+            "sentence": None,
+        }
 
     def test_the_same_pictures_under_other_names(self, run, tabled, tmp_path):
         """Copies of two training pictures and one of a test picture, in a dataset of their own."""
@@ -173,7 +211,22 @@ class TestSeenInTraining:
         assert found["pictures"] == 2
 
     def test_other_pictures_of_a_trained_patient(self, run, tabled):
-        words = ["--table", tabled / "table.csv", "--label-column", "dx", "--group-column", "patient", "--size", SIZE, "--split", "40:30:30", "--seed", 5, "--contrast", 0.9]
+        words = [
+            "--table",
+            tabled / "table.csv",
+            "--label-column",
+            "dx",
+            "--group-column",
+            "patient",
+            "--size",
+            SIZE,
+            "--split",
+            "40:30:30",
+            "--seed",
+            5,
+            "--contrast",
+            0.9,
+        ]
         other = run.artifact("preprocess", tabled, *words)
         found = run.json("evaluate", "weak", "--dataset", other.id)["seen_in_training"]
         assert found["pictures"] == 0
@@ -191,7 +244,16 @@ class TestWrong:
 
     def test_an_imported_model_has_no_dataset_of_its_own(self, run):
         model = run.artifact("finetune", "people", "--backbone", "cnn-small", "--epochs", 5)
-        imported = run.artifact("import-model", model.file("model.keras"), "--classes", "rosacea,normal", "--scaling", "0..255", "--name", "imported")
+        imported = run.artifact(
+            "import-model",
+            model.file("model.keras"),
+            "--classes",
+            "rosacea,normal",
+            "--scaling",
+            "0..255",
+            "--name",
+            "imported",
+        )
         assert "--dataset" in run.fails("evaluate", imported.id)
         swapped = run.artifact("evaluate", imported.id, "--dataset", "people")
         assert swapped.facts["confusion_matrix"] == run.artifact("evaluate", "weak").facts["confusion_matrix"][::-1]
@@ -230,7 +292,10 @@ class TestCompare:
         run.json("preprocess", faces, "--size", SIZE, "--name", "others")
         run.json("finetune", "others", "--backbone", "cnn-small", "--epochs", 1, "--name", "elsewhere")
         assert "--dataset" in run.fails("compare-models", "weak", "elsewhere")
-        assert run.json("compare-models", "weak", "elsewhere", "--dataset", "people")["n"] == run.artifact("evaluate", "weak").n
+        assert (
+            run.json("compare-models", "weak", "elsewhere", "--dataset", "people")["n"]
+            == run.artifact("evaluate", "weak").n
+        )
 
 
 class TestMetrics:
@@ -246,7 +311,12 @@ class TestMetrics:
         right = np.repeat(rng.random(40) < 0.7, 10)
         labels, probabilities = np.zeros(400, int), np.stack([right, ~right], axis=1).astype(np.float32)
         wide, narrow = (
-            metrics.interval(metrics.resampled(labels, probabilities, metrics.rounds_by_group(groups.astype(str), 500, 0))["accuracy"]) for groups in (np.repeat(np.arange(40), 10), np.arange(400))
+            metrics.interval(
+                metrics.resampled(labels, probabilities, metrics.rounds_by_group(groups.astype(str), 500, 0))[
+                    "accuracy"
+                ]
+            )
+            for groups in (np.repeat(np.arange(40), 10), np.arange(400))
         )
         assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
 
@@ -262,9 +332,13 @@ class TestMetrics:
             assert found["balanced_accuracy"][place] == pytest.approx(sk.balanced_accuracy_score(true, said))
             assert found["macro_f1"][place] == pytest.approx(sk.f1_score(true, said, average="macro", zero_division=0))
             if len(set(true)) == 3:
-                assert found["auc"][place] == pytest.approx(np.mean([sk.roc_auc_score(true == c, probabilities[drawn][:, c]) for c in range(3)]))
+                assert found["auc"][place] == pytest.approx(
+                    np.mean([sk.roc_auc_score(true == c, probabilities[drawn][:, c]) for c in range(3)])
+                )
 
-    @pytest.mark.parametrize(("labels", "said"), [([0, 0, 0], [0, 0, 0]), ([0, 0, 1], [0, 2, 2]), ([2, 1, 1], [2, 2, 2])])
+    @pytest.mark.parametrize(
+        ("labels", "said"), [([0, 0, 0], [0, 0, 0]), ([0, 0, 1], [0, 2, 2]), ([2, 1, 1], [2, 2, 2])]
+    )
     def test_classes_that_do_not_occur(self, labels, said):
         """As scikit-learn's own macro average, and no figure where there is nothing to count."""
         labels, said = np.array(labels), np.array(said)
@@ -281,7 +355,9 @@ class TestMetrics:
         assert found["auc"].tolist() == [0, 0, 0]
 
     def test_a_class_without_pictures_has_no_auc(self):
-        found = metrics.resampled(np.zeros(4, int), np.tile(np.float32([0.6, 0.4]), (4, 1)), metrics.rounds_by_group(list("abcd"), 5, 0))
+        found = metrics.resampled(
+            np.zeros(4, int), np.tile(np.float32([0.6, 0.4]), (4, 1)), metrics.rounds_by_group(list("abcd"), 5, 0)
+        )
         assert np.isnan(found["auc"]).all()
         assert metrics.interval(found["auc"]) is None
 
@@ -320,10 +396,21 @@ def test_many_classes_and_odd_names(facelime, tmp_path):
     facelime.json("preprocess", tmp_path, "--size", SIZE, "--name", "odd")
     import keras
 
-    net = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(120, activation="softmax")])
+    net = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(120, activation="softmax")]
+    )
     net.save(tmp_path / "many.keras")
     (tmp_path / "names.txt").write_text("\n".join(["$^$", *(f"class{c}" for c in range(1, 120))]))
-    facelime.json("import-model", tmp_path / "many.keras", "--classes", f"@{tmp_path / 'names.txt'}", "--scaling", "0..1", "--name", "many")
+    facelime.json(
+        "import-model",
+        tmp_path / "many.keras",
+        "--classes",
+        f"@{tmp_path / 'names.txt'}",
+        "--scaling",
+        "0..1",
+        "--name",
+        "many",
+    )
     artifact = facelime.artifact("evaluate", "many", "--dataset", "odd", "--split", "all", "--bootstrap", 100)
     occurring = {"$^$", "class3"} | {f"class{c}" if c else "$^$" for c in artifact.read("probabilities").argmax(axis=1)}
     assert set(artifact.facts["classes"]) == occurring

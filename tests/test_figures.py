@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from skimage.segmentation import quickshift
 
-from facelime_cli.core import figures, overlay
 from facelime_cli.core.faces import draw
-from facelime_cli.core.outlines import paths
+from facelime_cli.drawing import figures, overlay
+from facelime_cli.drawing.outlines import paths
 
 
 def filled(path, shape):
@@ -29,7 +29,11 @@ def filled(path, shape):
 @pytest.mark.parametrize("kind", ["noise", "quickshift"])
 def test_outlines_hold_exactly_their_segments(kind, rng):
     """Noise has every corner that there is: holes, islands, pixels that touch by a corner."""
-    segments = rng.integers(0, 4, (23, 31)).astype(np.uint16) if kind == "noise" else quickshift(draw(0, 3, 96, flushed=True).image, ratio=0.2).astype(np.uint16)
+    segments = (
+        rng.integers(0, 4, (23, 31)).astype(np.uint16)
+        if kind == "noise"
+        else quickshift(draw(0, 3, 96, flushed=True).image, ratio=0.2).astype(np.uint16)
+    )
     for k, path in enumerate(paths(segments)):
         assert np.array_equal(filled(path, segments.shape), segments == k)
 
@@ -43,7 +47,18 @@ def panel(tmp_path):
 
     def made(style, endings):
         files = tuple(tmp_path / f"figure.{ending}" for ending in endings)
-        return figures.Panel(face.image, segments, coefficients, interval, face.truth, 5, 50.0, style, ("a $class$ 图", "probability points"), files)
+        return figures.Panel(
+            face.image,
+            segments,
+            coefficients,
+            interval,
+            face.truth,
+            5,
+            50.0,
+            style,
+            ("a $class$ 图", "probability points"),
+            files,
+        )
 
     return made
 

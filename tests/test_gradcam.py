@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from facelime_cli import network
 from facelime_cli.core import cams
 from facelime_cli.errors import NotFoundError
-from facelime_cli.explained import Explained, labels
+from facelime_cli.models import running
+from facelime_cli.reporting.explanations import Explained, labels
 
 SIZE, FILTERS, HIDDEN = 12, 3, 4
 
@@ -31,10 +31,17 @@ def softmax(values):
 @pytest.fixture(scope="module")
 def small():
     """A network within a network, and its weights: convolution, means, a hidden layer, softmax."""
-    from facelime_cli.network import keras
+    from facelime_cli.models.backend import keras
 
     k, rng = keras(), np.random.default_rng(0)
-    inner = k.Sequential([k.Input((SIZE, SIZE, 3)), k.layers.Conv2D(FILTERS, 3, padding="same", activation="relu", name="maps"), k.layers.MaxPooling2D(2, name="pool")], name="inner")
+    inner = k.Sequential(
+        [
+            k.Input((SIZE, SIZE, 3)),
+            k.layers.Conv2D(FILTERS, 3, padding="same", activation="relu", name="maps"),
+            k.layers.MaxPooling2D(2, name="pool"),
+        ],
+        name="inner",
+    )
     inputs = k.Input((SIZE, SIZE, 3), name="display")
     x = k.layers.GlobalAveragePooling2D()(inner(k.layers.Rescaling(1 / 255, name="input_scaling")(inputs)))
     outputs = k.layers.Dense(2, activation="softmax")(k.layers.Dense(HIDDEN, activation="relu")(x))
@@ -52,7 +59,11 @@ def by_hand(network, image, c):
     """Return the convolution's maps and the gradient of the class's logit by them, in numpy alone."""
     kernel, bias, w1, b1, w2, _ = (np.asarray(each).astype(np.float64) for each in network.get_weights())
     padded = np.pad(image / 255.0, ((1, 1), (1, 1), (0, 0)))
-    maps = relu(np.array([[np.tensordot(padded[y : y + 3, x : x + 3], kernel, 3) + bias for x in range(SIZE)] for y in range(SIZE)]))
+    maps = relu(
+        np.array(
+            [[np.tensordot(padded[y : y + 3, x : x + 3], kernel, 3) + bias for x in range(SIZE)] for y in range(SIZE)]
+        )
+    )
     gradients = np.zeros_like(maps)
     half = SIZE // 2
     means = np.zeros(FILTERS)
@@ -72,7 +83,7 @@ def by_hand(network, image, c):
 class TestByHand:
     @pytest.mark.parametrize("c", [0, 1])
     def test_maps_and_gradients(self, small, images, c):
-        from facelime_cli.gradients import last_maps, maps_and_gradients
+        from facelime_cli.models.gradients import last_maps, maps_and_gradients
 
         assert last_maps(small) == "inner/maps"
         maps, gradients = maps_and_gradients(small, "inner/maps", images, np.full(3, c))
@@ -80,46 +91,63 @@ class TestByHand:
             expected_maps, expected = by_hand(small, image, c)
             assert a == pytest.approx(expected_maps, abs=1e-5)
             assert g[expected_maps > 0] == pytest.approx(expected[expected_maps > 0], abs=1e-5)
-            assert cams.gradcam(a, g) == pytest.approx(relu(sum(expected[..., k].mean() * expected_maps[..., k] for k in range(FILTERS))), abs=1e-4)
+            assert cams.gradcam(a, g) == pytest.approx(
+                relu(sum(expected[..., k].mean() * expected_maps[..., k] for k in range(FILTERS))), abs=1e-4
+            )
 
     def test_the_network_answers_as_before(self, small, images):
-        from facelime_cli.gradients import maps_and_gradients
+        from facelime_cli.models.gradients import maps_and_gradients
 
-        before = network.forward(small)(images)
+        before = running.forward(small)(images)
         maps_and_gradients(small, "maps", images, np.zeros(3, int))
-        assert np.array_equal(network.forward(small)(images), before)
+        assert np.array_equal(running.forward(small)(images), before)
         assert before.sum(axis=1) == pytest.approx(1, abs=1e-6)
 
     def test_gradcam_of_a_network_that_is_linear_in_its_maps(self, images):
         """Behind a mean, Grad-CAM is the class activation map of Zhou et al. (CVPR 2016) divided by the number of cells."""
-        from facelime_cli.gradients import maps_and_gradients
-        from facelime_cli.network import keras
+        from facelime_cli.models.backend import keras
+        from facelime_cli.models.gradients import maps_and_gradients
 
         k = keras()
-        network = k.Sequential([k.Input((SIZE, SIZE, 3)), k.layers.Conv2D(5, 3), k.layers.ReLU(name="last"), k.layers.GlobalAveragePooling2D(), k.layers.Dense(3, activation="softmax")])
+        network = k.Sequential(
+            [
+                k.Input((SIZE, SIZE, 3)),
+                k.layers.Conv2D(5, 3),
+                k.layers.ReLU(name="last"),
+                k.layers.GlobalAveragePooling2D(),
+                k.layers.Dense(3, activation="softmax"),
+            ]
+        )
         maps, gradients = maps_and_gradients(network, "last", images, np.array([2, 0, 1]))
         weights = network.get_weights()[-2]
         for a, g, c in zip(maps, gradients, (2, 0, 1), strict=True):
             assert cams.gradcam(a, g) == pytest.approx(relu(a @ weights[:, c]) / a[..., 0].size, abs=1e-5)
 
     def test_a_softmax_layer_is_a_softmax(self, images):
-        from facelime_cli.gradients import maps_and_gradients
-        from facelime_cli.network import keras
+        from facelime_cli.models.backend import keras
+        from facelime_cli.models.gradients import maps_and_gradients
 
         k = keras()
 
         def ending(*layers):
-            return k.Sequential([k.Input((SIZE, SIZE, 3)), k.layers.Conv2D(4, 3, activation="relu", name="last"), k.layers.GlobalAveragePooling2D(), *layers])
+            return k.Sequential(
+                [
+                    k.Input((SIZE, SIZE, 3)),
+                    k.layers.Conv2D(4, 3, activation="relu", name="last"),
+                    k.layers.GlobalAveragePooling2D(),
+                    *layers,
+                ]
+            )
 
         one, other = ending(k.layers.Dense(3, activation="softmax")), ending(k.layers.Dense(3), k.layers.Softmax())
         other.set_weights(one.get_weights())
-        before = network.forward(other)(images)
+        before = running.forward(other)(images)
         found = [maps_and_gradients(each, "last", images, np.array([2, 0, 1])) for each in (one, other)]
         assert np.abs(found[0][1]).max() > 1e-4
         assert np.array_equal(found[0][0], found[1][0])
         assert np.array_equal(found[0][1], found[1][1])
-        assert np.array_equal(network.forward(other)(images), before)
-        assert before == pytest.approx(network.forward(one)(images), abs=1e-6)
+        assert np.array_equal(running.forward(other)(images), before)
+        assert before == pytest.approx(running.forward(one)(images), abs=1e-6)
 
     def test_gradcam_plus_plus(self, rng):
         a, g = relu(rng.normal(size=(4, 5, 3))), rng.normal(size=(4, 5, 3))
@@ -138,23 +166,33 @@ class TestByHand:
         assert found / found.max() == pytest.approx(place / place.max(), abs=1e-4)
 
     def test_a_network_without_convolution(self):
-        from facelime_cli.gradients import last_maps
-        from facelime_cli.network import keras
+        from facelime_cli.models.backend import keras
+        from facelime_cli.models.gradients import last_maps
 
         k = keras()
-        network = k.Sequential([k.Input((4, 4, 3)), k.layers.Conv2D(1, 1, name="luminance"), k.layers.Flatten(), k.layers.Dense(2)])
+        network = k.Sequential(
+            [k.Input((4, 4, 3)), k.layers.Conv2D(1, 1, name="luminance"), k.layers.Flatten(), k.layers.Dense(2)]
+        )
         with pytest.raises(NotFoundError, match="no convolution"):
             last_maps(network)
 
     @pytest.mark.parametrize(
         ("application", "layer"),
-        [("MobileNetV2", "out_relu"), ("InceptionV3", "mixed10"), ("ResNet50", "conv5_block3_out"), ("DenseNet121", "relu"), ("Xception", "block14_sepconv2_act")],
+        [
+            ("MobileNetV2", "out_relu"),
+            ("InceptionV3", "mixed10"),
+            ("ResNet50", "conv5_block3_out"),
+            ("DenseNet121", "relu"),
+            ("Xception", "block14_sepconv2_act"),
+        ],
     )
     def test_the_last_maps_of_known_networks(self, application, layer):
-        from facelime_cli.gradients import last_maps
-        from facelime_cli.network import keras
+        from facelime_cli.models.backend import keras
+        from facelime_cli.models.gradients import last_maps
 
-        inner = getattr(keras().applications, application)(weights=None, include_top=False, input_shape=(128, 128, 3), pooling="avg")
+        inner = getattr(keras().applications, application)(
+            weights=None, include_top=False, input_shape=(128, 128, 3), pooling="avg"
+        )
         outer = keras().Sequential([keras().Input((128, 128, 3)), inner, keras().layers.Dense(2, activation="softmax")])
         assert last_maps(outer) == f"{inner.name}/{layer}"
 
@@ -165,9 +203,13 @@ class TestCommands:
         maps, labels, counts = found.read("maps"), segments.read("segments"), segments.read("n_segments")
         for row in range(3):
             for c in range(2):
-                grown = np.asarray(Image.fromarray(maps[row, c]).resize((48, 48), Image.Resampling.BILINEAR), dtype=float)
+                grown = np.asarray(
+                    Image.fromarray(maps[row, c]).resize((48, 48), Image.Resampling.BILINEAR), dtype=float
+                )
                 expected = np.array([grown[labels[row] == k].sum() for k in range(counts[row])])
-                assert found.read("coefficients")[row, c, : counts[row]] == pytest.approx(expected / max(expected.sum(), 1e-30), abs=1e-6)
+                assert found.read("coefficients")[row, c, : counts[row]] == pytest.approx(
+                    expected / max(expected.sum(), 1e-30), abs=1e-6
+                )
         assert found.read("probabilities") == pytest.approx(chain["predict"].read("probabilities")[:, 0], abs=1e-5)
 
     def test_the_same_segments_whatever_it_is_given(self, chain):
@@ -177,23 +219,38 @@ class TestCommands:
         assert alone.n == 2
 
     def test_occlusion_is_what_the_model_says_without_a_segment(self, chain):
-        from facelime_cli import network
+        from facelime_cli.models import running, wrapping
 
         masks, segments, found = chain["perturb"], chain["segment"], chain["occlusion"]
-        net = network.load(chain["finetune"].file("model.keras"))
+        net = wrapping.load(chain["finetune"].file("model.keras"))
         row, count = 1, int(segments.read("n_segments")[1])
-        image, labels, fill = chain["preprocess"].read("images", [int(segments.read("row")[row])])[0], segments.read("segments")[row], masks.read("fill")[row]
+        image, labels, fill = (
+            chain["preprocess"].read("images", [int(segments.read("row")[row])])[0],
+            segments.read("segments")[row],
+            masks.read("fill")[row],
+        )
         pictures = np.stack([image] + [np.where((labels == k)[..., None], fill, image) for k in range(count)])
-        answers = network.forward(net)(pictures).astype(float)
+        answers = running.forward(net)(pictures).astype(float)
         assert found.read("coefficients")[row, :, :count] == pytest.approx((answers[0] - answers[1:]).T, abs=1e-5)
         assert chain.facelime.artifact("occlusion", chain["fit-surrogate"].id).id == found.id
-        assert chain.facelime.artifact("occlusion", chain["segment"].id, "--model", "small", "--fill", "black").id != found.id
+        assert (
+            chain.facelime.artifact("occlusion", chain["segment"].id, "--model", "small", "--fill", "black").id
+            != found.id
+        )
 
     def test_three_voices_in_one_comparison(self, chain):
-        report = chain.facelime.artifact("compare", *(chain.reference(each) for each in ("fit-surrogate", "gradcam", "occlusion")), "--class", "rosacea")
+        report = chain.facelime.artifact(
+            "compare",
+            *(chain.reference(each) for each in ("fit-surrogate", "gradcam", "occlusion")),
+            "--class",
+            "rosacea",
+        )
         assert report.facts["compared"] == ["LIME", "Grad-CAM", "Occlusion"]
         rows = list(csv.DictReader((report.path / "agreement.csv").open()))
-        one, other = (chain[each].read("coefficients")[0, 1, : chain["segment"].read("n_segments")[0]] for each in ("fit-surrogate", "occlusion"))
+        one, other = (
+            chain[each].read("coefficients")[0, 1, : chain["segment"].read("n_segments")[0]]
+            for each in ("fit-surrogate", "occlusion")
+        )
         found = next(row for row in rows if (row["first"], row["second"]) == ("LIME", "Occlusion"))
         assert float(found["rank_correlation"]) == pytest.approx(spearmanr(one, other).statistic)
 
@@ -202,13 +259,31 @@ class TestCommands:
         page = (chain.facelime.artifact("render", chain[stage].id).path / "index.html").read_text(encoding="utf-8")
         assert page.count('class="picture"') == 3
         assert f"facelime {stage} " in page
-        assert {"gradcam": "percent of the map", "occlusion": "switching this region off", "contrast": "rosacea rather than normal"}[stage] in page
+        assert {
+            "gradcam": "percent of the map",
+            "occlusion": "switching this region off",
+            "contrast": "rosacea rather than normal",
+        }[stage] in page
         assert not re.search(r"\bnan\b", page)
 
     def test_the_commands_at_a_contrasts_foot_make_the_same_again(self, chain):
         page = (chain.facelime.artifact("render", chain["contrast"].id).path / "index.html").read_text(encoding="utf-8")
-        commands = {words[1]: words[1:] for words in (shlex.split(html.unescape(line)) for line in page.splitlines() if line.startswith("facelime "))}
-        assert list(commands) == ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "contrast", "render"]
+        commands = {
+            words[1]: words[1:]
+            for words in (
+                shlex.split(html.unescape(line)) for line in page.splitlines() if line.startswith("facelime ")
+            )
+        }
+        assert list(commands) == [
+            "preprocess",
+            "finetune",
+            "segment",
+            "perturb",
+            "predict",
+            "fit-surrogate",
+            "contrast",
+            "render",
+        ]
         assert chain.facelime.json(*commands["contrast"])["artifact"] == chain["contrast"].id
 
     def test_what_masks_of_a_later_round_were_drawn_after_is_another_explanation(self, chain):
@@ -224,7 +299,12 @@ class TestCommands:
     def test_of_masks_occlusion_takes_the_fill_alone(self, chain):
         run = chain.facelime
         black = run.artifact("occlusion", chain["segment"].id, "--model", "small", "--fill", "black")
-        blurred = run.artifact("occlusion", run.artifact("perturb", chain["segment"].id, "--samples", 4, "--fill", "blur").id, "--model", "small")
+        blurred = run.artifact(
+            "occlusion",
+            run.artifact("perturb", chain["segment"].id, "--samples", 4, "--fill", "blur").id,
+            "--model",
+            "small",
+        )
         assert labels([Explained(black), Explained(blurred)]) == ["fill black", "fill blur"]
         told = json.loads(run("show", f"surrogates/{black.id}", "--format", "json").stdout)
         assert {each["samples"] for picture in told["pictures"] for each in picture["explanations"]} == {None}
@@ -232,10 +312,19 @@ class TestCommands:
     def test_contrast_is_the_difference_of_two_classes(self, chain):
         """A ridge is linear in what it is fitted to."""
         both = chain["fit-surrogate"].read("coefficients")
-        assert chain["contrast"].read("coefficients")[:, 0] == pytest.approx(both[:, 1] - both[:, 0], abs=1e-6, nan_ok=True)
-        assert chain.facelime.artifact("contrast", chain["fit-surrogate"].id, "--class", 1, "--versus", 0).id == chain["contrast"].id
-        other = chain.facelime.artifact("contrast", chain["fit-surrogate"].id, "--class", "normal", "--versus", "rosacea")
-        assert other.read("coefficients") == pytest.approx(-chain["contrast"].read("coefficients"), abs=1e-6, nan_ok=True)
+        assert chain["contrast"].read("coefficients")[:, 0] == pytest.approx(
+            both[:, 1] - both[:, 0], abs=1e-6, nan_ok=True
+        )
+        assert (
+            chain.facelime.artifact("contrast", chain["fit-surrogate"].id, "--class", 1, "--versus", 0).id
+            == chain["contrast"].id
+        )
+        other = chain.facelime.artifact(
+            "contrast", chain["fit-surrogate"].id, "--class", "normal", "--versus", "rosacea"
+        )
+        assert other.read("coefficients") == pytest.approx(
+            -chain["contrast"].read("coefficients"), abs=1e-6, nan_ok=True
+        )
         full = chain["predict"].read("probabilities")[:, 0]
         assert chain["contrast"].read("probabilities")[:, 0] == pytest.approx(full[:, 1] - full[:, 0], abs=1e-6)
 
@@ -259,9 +348,17 @@ class TestCommands:
     def test_what_is_wrong(self, chain):
         run = chain.facelime
         assert "name it with --model" in run.fails("gradcam", chain["segment"].id)
-        assert "no layer 'nothing'" in run.fails("gradcam", chain["segment"].id, "--model", "small", "--layer", "nothing")
-        assert "not maps of places" in run.fails("gradcam", chain["segment"].id, "--model", "small", "--layer", "probabilities")
+        assert "no layer 'nothing'" in run.fails(
+            "gradcam", chain["segment"].id, "--model", "small", "--layer", "nothing"
+        )
+        assert "not maps of places" in run.fails(
+            "gradcam", chain["segment"].id, "--model", "small", "--layer", "probabilities"
+        )
         assert "leave it out" in run.fails("gradcam", chain["segment"].id, "--model", "small", "--first", 2, code=2)
-        assert "has its own fill" in run.fails("occlusion", chain["perturb"].id, "--model", "small", "--fill", "black", code=2)
-        assert "the same class" in run.fails("contrast", chain["fit-surrogate"].id, "--class", "0", "--versus", "normal", code=2)
+        assert "has its own fill" in run.fails(
+            "occlusion", chain["perturb"].id, "--model", "small", "--fill", "black", code=2
+        )
+        assert "the same class" in run.fails(
+            "contrast", chain["fit-surrogate"].id, "--class", "0", "--versus", "normal", code=2
+        )
         assert "were not fitted" in run.fails("contrast", chain["gradcam"].id, "--class", "0", "--versus", "1")

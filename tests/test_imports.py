@@ -56,21 +56,43 @@ def commands_without_network(chain, faces, tmp_path):
     }
 
 
-NAMES = ["preprocess", "describe", "segment", "perturb", "fit-surrogate", "render", "predict, when it is found", "finetune, when it is found", "status", "show", "verify", "export"]
+NAMES = [
+    "preprocess",
+    "describe",
+    "segment",
+    "perturb",
+    "fit-surrogate",
+    "render",
+    "predict, when it is found",
+    "finetune, when it is found",
+    "status",
+    "show",
+    "verify",
+    "export",
+]
 NAMES += ["show --png", "show --format", "contrast", "compare"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
     words = commands_without_network(chain, faces, tmp_path)[name]
-    packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *map(str, words), "--debug"], chain.facelime.store)
+    packages, done = imported(
+        [sys.executable, "-X", "importtime", "-m", "facelime_cli", *map(str, words), "--debug"], chain.facelime.store
+    )
     assert done.returncode == 0, done.stderr[-500:]
     assert packages & NETWORKS == set()
     assert "facelime_cli" in packages
 
 
 def test_the_test_above_can_fail_too(chain):
-    words = ["predict", chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 3, "--seed", 4).id, "--model", "small"]
-    packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *words, "--debug"], chain.facelime.store)
+    words = [
+        "predict",
+        chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 3, "--seed", 4).id,
+        "--model",
+        "small",
+    ]
+    packages, done = imported(
+        [sys.executable, "-X", "importtime", "-m", "facelime_cli", *words, "--debug"], chain.facelime.store
+    )
     assert done.returncode == 0, done.stderr[-500:]
     assert packages & NETWORKS >= {"tensorflow", "keras"}

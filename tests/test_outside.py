@@ -6,9 +6,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from facelime_cli import network
 from facelime_cli.core import compose
 from facelime_cli.core.masks import pack, unpack
+from facelime_cli.models import backend, wrapping
 from tests.conftest import Facelime, write_faces
 
 SIZE = 48
@@ -58,7 +58,9 @@ def test_numpy_composes_exactly_the_formula(rng):
     fills, images = rng.integers(0, 256, (2, n, pixels, 3), dtype=np.uint8)
     segments = rng.integers(0, k, (n, pixels)).astype(np.int32)
     masks, index = rng.random((batch, k)) < 0.5, rng.integers(0, n, batch).astype(np.int32)
-    got = compose.compose(pack(masks, 2), index, np.stack([fills, images], 1), segments, np.empty((batch, pixels, 3), np.float32))
+    got = compose.compose(
+        pack(masks, 2), index, np.stack([fills, images], 1), segments, np.empty((batch, pixels, 3), np.float32)
+    )
     for row in range(batch):
         kept = masks[row][segments[index[row]]][:, None]
         assert np.array_equal(got[row], np.where(kept, images[index[row]], fills[index[row]]))
@@ -66,14 +68,16 @@ def test_numpy_composes_exactly_the_formula(rng):
 
 @pytest.mark.parametrize(("scaling", "channels"), [("0..1", 3), ("-1..1", 1), ("caffe", 3), ("imagenet", 3)])
 def test_the_input_of_others_is_that_of_keras(scaling, channels, rng):
-    from facelime_cli.outside import Around
+    from facelime_cli.models.outside import Around
 
     values = rng.integers(0, 256, (2, 20, 20, 3)).astype(np.float32)
-    keras = network.keras()
+    keras = backend.keras()
     inputs = keras.Input((20, 20, 3))
-    wanted = np.asarray(keras.Model(inputs, network.scaled(inputs, scaling, channels))(values))
+    wanted = np.asarray(keras.Model(inputs, wrapping.scaled(inputs, scaling, channels))(values))
     seen = []
-    Around(scaling, channels, channels_first=True, activation=None, classes=2).outputs(lambda x: seen.append(x) or np.zeros((2, 2)), "it")(values)
+    Around(scaling, channels, channels_first=True, activation=None, classes=2).outputs(
+        lambda x: seen.append(x) or np.zeros((2, 2)), "it"
+    )(values)
     assert np.abs(np.moveaxis(seen[0], 1, -1) - wanted).max() < 1e-4
 
 
@@ -88,12 +92,18 @@ class TestFunction:
         found = pictures.artifact("predict", "masks", "--model", "plain", "--batch-size", 7)
         masks, segments, data = found.input("masks"), found.input("segments"), found.input("datasets")
         for row in range(found.n):
-            image, fill, labels = (array.read(name)[row] for array, name in ((data, "images"), (masks, "fill"), (segments, "segments")))
+            image, fill, labels = (
+                array.read(name)[row] for array, name in ((data, "images"), (masks, "fill"), (segments, "segments"))
+            )
             kept = unpack(masks.read("masks")[row], int(segments.read("n_segments")[row]))
-            red = np.stack([np.where(z[labels], image[..., 0], fill[..., 0])[:, : SIZE // 2].mean() / 255 for z in kept])
+            red = np.stack(
+                [np.where(z[labels], image[..., 0], fill[..., 0])[:, : SIZE // 2].mean() / 255 for z in kept]
+            )
             assert np.abs(found.read("probabilities")[row, :, 1] - red).max() < 1e-5
         assert found.parameters["runtime"] == "python"
-        assert pictures.artifact("explain", "two", "--model", "plain", "--first", 1, "--method", "slic", "--samples", 30).complete
+        assert pictures.artifact(
+            "explain", "two", "--model", "plain", "--first", 1, "--method", "slic", "--samples", 30
+        ).complete
 
     def test_classes_that_are_independent(self, pictures, write_module):
         reference = write_module("many_labels", "np.stack([red, 0.9 * red + 0.05], axis=1)")
@@ -108,10 +118,19 @@ class TestFunction:
         assert pictures.artifact(*self.words(reference, "--activation", "sigmoid")).complete
 
     def test_is_evaluated_like_any_model(self, pictures, write_module, tmp_path):
-        pictures.json("preprocess", write_faces(tmp_path / "twenty", 20), "--size", SIZE, "--split", "0:0:100", "--name", "twenty")
-        pictures.json("import-model", write_module("judged"), "--classes", "normal,rosacea", "--size", SIZE, "--name", "judged")
+        pictures.json(
+            "preprocess", write_faces(tmp_path / "twenty", 20), "--size", SIZE, "--split", "0:0:100", "--name", "twenty"
+        )
+        pictures.json(
+            "import-model", write_module("judged"), "--classes", "normal,rosacea", "--size", SIZE, "--name", "judged"
+        )
         found = pictures.artifact("evaluate", "judged", "--dataset", "twenty")
-        red = pictures.artifact("preprocess", tmp_path / "twenty", "--size", SIZE, "--split", "0:0:100").read("images")[:, :, : SIZE // 2, 0].mean(axis=(1, 2)) / 255
+        red = (
+            pictures.artifact("preprocess", tmp_path / "twenty", "--size", SIZE, "--split", "0:0:100")
+            .read("images")[:, :, : SIZE // 2, 0]
+            .mean(axis=(1, 2))
+            / 255
+        )
         assert np.abs(found.read("probabilities")[:, 1] - red[found.read("row")]).max() < 1e-5
 
     def test_is_occluded_but_shows_no_layers(self, pictures, write_module):
@@ -141,10 +160,14 @@ class TestFunction:
         assert pictures.artifact(*self.words(reference, "--model-version", "1")).content != first.content
 
     def test_one_column_becomes_two_and_logits_get_their_activation(self, pictures, write_module):
-        pictures.json(*self.words(write_module("one", "red[:, None] * 5 - 1"), "--activation", "sigmoid", "--name", "one"))
+        pictures.json(
+            *self.words(write_module("one", "red[:, None] * 5 - 1"), "--activation", "sigmoid", "--name", "one")
+        )
         values = pictures.artifact("predict", "masks", "--model", "one").read("probabilities")
         assert np.abs(values.sum(axis=2) - 1).max() < 1e-6
-        assert "--activation softmax" in pictures.fails(*self.words(write_module("logits", "np.stack([red, red], axis=1) * 9 - 3")))
+        assert "--activation softmax" in pictures.fails(
+            *self.words(write_module("logits", "np.stack([red, red], axis=1) * 9 - 3"))
+        )
 
     @pytest.mark.parametrize(
         ("answer", "said"),
@@ -188,7 +211,14 @@ class TestFunction:
     def test_is_asked_about_pictures_of_another_size(self, pictures, write_module, tmp_path):
         pictures.json(*self.words(write_module("sized"), "--name", "sized"))
         pictures.json("preprocess", write_faces(tmp_path / "large", 2, 80), "--size", 80, "--name", "large")
-        pictures.json("perturb", pictures.artifact("segment", "large", "--method", "slic", "--first", 1).id, "--samples", 9, "--name", "large")
+        pictures.json(
+            "perturb",
+            pictures.artifact("segment", "large", "--method", "slic", "--first", 1).id,
+            "--samples",
+            9,
+            "--name",
+            "large",
+        )
         found = pictures.artifact("predict", "masks/large", "--model", "sized", "--resize")
         image = found.input("datasets").read("images", [int(found.read("row")[0])]).astype(np.float32)
         assert found.read("probabilities")[0, 0, 1] == pytest.approx(image[0, :, :40, 0].mean() / 255, abs=2e-3)
@@ -197,11 +227,14 @@ class TestFunction:
 @pytest.fixture(scope="module")
 def small():
     """A small Keras network for 0..1."""
-    keras = network.keras()
+    keras = backend.keras()
     keras.utils.set_random_seed(3)
     inputs = keras.Input((SIZE, SIZE, 3), name="x")
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 3, activation="relu")(inputs))
-    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax", kernel_initializer=keras.initializers.RandomNormal(stddev=6.0))(x))
+    return keras.Model(
+        inputs,
+        keras.layers.Dense(3, activation="softmax", kernel_initializer=keras.initializers.RandomNormal(stddev=6.0))(x),
+    )
 
 
 THREE = ["--classes", "a,b,c", "--scaling", "0..1"]
@@ -244,22 +277,39 @@ class TestOnnx:
         small(np.zeros((1, SIZE, SIZE, 3), np.float32))
         small.export(tmp_path / "small.onnx", format="onnx", verbose=False)
         model = pictures.artifact("import-model", tmp_path / "small.onnx", *THREE, "--name", "as-onnx")
-        assert (model.facts["format"], model.facts["size"], model.facts["around"]["channels_first"]) == ("onnx", SIZE, False)
+        assert (model.facts["format"], model.facts["size"], model.facts["around"]["channels_first"]) == (
+            "onnx",
+            SIZE,
+            False,
+        )
         found = pictures.artifact("predict", "masks", "--model", "as-onnx")
         assert found.parameters["runtime"] == "onnx"
         assert np.abs(found.read("probabilities") - as_keras).max() < 1e-5
         if importlib.util.find_spec("openvino"):
             other = pictures.artifact("predict", "masks", "--model", "as-onnx", "--runtime", "openvino")
             assert other.facts["difference"] < 1e-5
-        assert "does not run an ONNX file" in pictures.fails("predict", "masks", "--model", "as-onnx", "--runtime", "keras", code=2)
+        assert "does not run an ONNX file" in pictures.fails(
+            "predict", "masks", "--model", "as-onnx", "--runtime", "keras", code=2
+        )
 
     def test_channels_first_and_one_picture_per_call(self, pictures, tmp_path):
         import onnx
         from onnx import TensorProto, helper
 
-        nodes = [helper.make_node("GlobalAveragePool", ["x"], ["m"]), helper.make_node("Flatten", ["m"], ["f"]), helper.make_node("Softmax", ["f"], ["y"], axis=1)]
-        shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", [1, 3, SIZE, SIZE]), ("y", [1, 3]))]
-        made = helper.make_model(helper.make_graph(nodes, "means", shapes[:1], shapes[1:]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        nodes = [
+            helper.make_node("GlobalAveragePool", ["x"], ["m"]),
+            helper.make_node("Flatten", ["m"], ["f"]),
+            helper.make_node("Softmax", ["f"], ["y"], axis=1),
+        ]
+        shapes = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in (("x", [1, 3, SIZE, SIZE]), ("y", [1, 3]))
+        ]
+        made = helper.make_model(
+            helper.make_graph(nodes, "means", shapes[:1], shapes[1:]),
+            opset_imports=[helper.make_opsetid("", 17)],
+            ir_version=8,
+        )
         onnx.save(made, tmp_path / "means.onnx")
         pictures.json("import-model", tmp_path / "means.onnx", *THREE, "--name", "means")
         found = pictures.artifact("predict", "masks", "--model", "means", "--batch-size", 16)
@@ -272,10 +322,23 @@ class TestOnnx:
         from onnx import TensorProto, helper, numpy_helper
 
         weights = numpy_helper.from_array(np.random.default_rng(0).random((3, 3), dtype=np.float32), "w")
-        nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2], keepdims=0), helper.make_node("MatMul", ["m", "w"], ["f"]), helper.make_node("Softmax", ["f"], ["y"], axis=1)]
-        shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", ["n", SIZE, SIZE, 3]), ("y", ["n", 3]))]
-        made = helper.make_model(helper.make_graph(nodes, "apart", shapes[:1], shapes[1:], [weights]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        onnx.save(made, tmp_path / "apart.onnx", save_as_external_data=True, location="apart.onnx.data", size_threshold=0)
+        nodes = [
+            helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2], keepdims=0),
+            helper.make_node("MatMul", ["m", "w"], ["f"]),
+            helper.make_node("Softmax", ["f"], ["y"], axis=1),
+        ]
+        shapes = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in (("x", ["n", SIZE, SIZE, 3]), ("y", ["n", 3]))
+        ]
+        made = helper.make_model(
+            helper.make_graph(nodes, "apart", shapes[:1], shapes[1:], [weights]),
+            opset_imports=[helper.make_opsetid("", 17)],
+            ir_version=8,
+        )
+        onnx.save(
+            made, tmp_path / "apart.onnx", save_as_external_data=True, location="apart.onnx.data", size_threshold=0
+        )
         assert "another file beside it" in pictures.fails("import-model", tmp_path / "apart.onnx", *THREE)
 
     def test_what_is_no_model(self, pictures, tmp_path):
@@ -286,10 +349,12 @@ class TestOnnx:
 class TestCodeInAFile:
     @pytest.fixture(params=["code.keras", "code.h5"])
     def path(self, request, tmp_path):
-        keras = network.keras()
+        keras = backend.keras()
         inputs = keras.Input((SIZE, SIZE, 3))
         x = keras.layers.Lambda(lambda x: x * 1.0, output_shape=(SIZE, SIZE, 3))(inputs)
-        keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))).save(tmp_path / request.param)
+        keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))).save(
+            tmp_path / request.param
+        )
         return tmp_path / request.param
 
     def test_is_refused_unless_it_is_trusted(self, pictures, path):

@@ -8,13 +8,15 @@ from PIL import Image
 
 from facelime_cli.core import fills, masks
 from facelime_cli.stages.perturb import DESIGNS, FILLS, FROM_FILE
-from facelime_cli.store import Store
+from facelime_cli.store.references import Store
 
 
 @pytest.fixture(scope="module")
 def few(chain):
     """Segments of a few pictures, of different numbers and few enough for `exact`."""
-    made = chain.facelime.artifact("segment", "faces", "--first", 6, "--method", "slic", "--segments", 6, "--compactness", 3)
+    made = chain.facelime.artifact(
+        "segment", "faces", "--first", 6, "--method", "slic", "--segments", 6, "--compactness", 3
+    )
     counts = made.read("n_segments")
     assert len(set(counts.tolist())) > 1
     assert counts.max() <= 9
@@ -33,7 +35,9 @@ def test_the_stored_masks_are_those_of_the_design(chain, few, design):
     made = chain.facelime.artifact("perturb", few.id, "--samples", 600, "--design", design, "--seed", 3)
     used, counts = made.read("n_samples"), few.read("n_segments")
     for row, picture_id in enumerate(made.texts("id")):
-        wanted = masks.DESIGNS[design](masks.key_of(3, picture_id, "mask"), int(used[row]), int(counts[row]), 0.8 if design == "bernoulli" else 0.5)
+        wanted = masks.DESIGNS[design](
+            masks.key_of(3, picture_id, "mask"), int(used[row]), int(counts[row]), 0.8 if design == "bernoulli" else 0.5
+        )
         found = made.read("masks")[row]
         assert np.array_equal(masks.unpack(found[: used[row]], int(counts[row])), wanted)
         assert not found[used[row] :].any()
@@ -82,12 +86,22 @@ def test_the_stored_fill_is_that_of_the_function(chain, few, fill):
 
 def test_the_mean_colour_of_a_dataset_without_parts_is_that_of_all(facelime, faces):
     data = facelime.artifact("preprocess", faces / "normal", "--size", 24)
-    made = facelime.artifact("perturb", facelime.artifact("segment", data.id, "--method", "slic", "--first", 1, "--segments", 6).id, "--samples", 4, "--fill", "dataset-mean")
+    made = facelime.artifact(
+        "perturb",
+        facelime.artifact("segment", data.id, "--method", "slic", "--first", 1, "--segments", 6).id,
+        "--samples",
+        4,
+        "--fill",
+        "dataset-mean",
+    )
     assert made.facts["colour"] == data.read("images").reshape(-1, 3).mean(axis=0).round().astype(int).tolist()
 
 
 def test_a_wider_blur_is_another_artifact(chain, few):
-    made = [chain.facelime.artifact("perturb", few.id, "--samples", 4, "--fill", "blur", *more) for more in ([], ["--fill-sigma", 4.8], ["--fill-sigma", 9])]
+    made = [
+        chain.facelime.artifact("perturb", few.id, "--samples", 4, "--fill", "blur", *more)
+        for more in ([], ["--fill-sigma", 4.8], ["--fill-sigma", 9])
+    ]
     assert made[0].id == made[1].id != made[2].id
     assert made[2].read("fill").std(axis=(1, 2)).sum() < made[0].read("fill").std(axis=(1, 2)).sum()
 
@@ -112,7 +126,10 @@ def test_worker_processes_make_the_same_bits(chain, few, tmp_path):
         shutil.copytree(chain.facelime.store / kind, tmp_path / "other" / kind)
     alone = type(chain.facelime)(tmp_path / "other")
     words = ["perturb", few.id, "--samples", 5, "--fill", "inpaint"]
-    assert np.array_equal(alone.artifact(*words, "--workers", 1).read("fill"), chain.facelime.artifact(*words, "--workers", 2).read("fill"))
+    assert np.array_equal(
+        alone.artifact(*words, "--workers", 1).read("fill"),
+        chain.facelime.artifact(*words, "--workers", 2).read("fill"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +142,11 @@ def test_worker_processes_make_the_same_bits(chain, few, tmp_path):
         (["--fill", "image:gone.png"], 1, "there is no picture gone.png"),
         (["--fill", f"image:{__file__}"], 1, "is not a picture in a known format"),
         (["--fill", "black", "--fill-sigma", "3"], 2, "--fill-sigma belongs to blur, not to --fill black"),
-        (["--design", "paired", "--probability", "0.4"], 2, "--probability 0.4 belongs to bernoulli, not to --design paired"),
+        (
+            ["--design", "paired", "--probability", "0.4"],
+            2,
+            "--probability 0.4 belongs to bernoulli, not to --design paired",
+        ),
         (["--design", "shapley", "--probability", "0.4"], 2, "belongs to bernoulli"),
         (["--design", "nothing"], 2, None),
     ],
@@ -140,7 +161,24 @@ def test_what_cannot_be_is_one_sentence_and_lays_nothing_out(chain, few, words, 
 
 
 def test_explain_takes_designs_and_fills(chain, picture):
-    answer = chain.facelime.json("explain", "faces", "--model", "small", "--first", 1, "--method", "slic", "--segments", 6, "--samples", 300, "--design", "balanced", "--fill", f"image:{picture}")
+    answer = chain.facelime.json(
+        "explain",
+        "faces",
+        "--model",
+        "small",
+        "--first",
+        1,
+        "--method",
+        "slic",
+        "--segments",
+        6,
+        "--samples",
+        300,
+        "--design",
+        "balanced",
+        "--fill",
+        f"image:{picture}",
+    )
     made = Store(chain.facelime.store).stored("reports", answer["artifact"]).input("masks")
     assert (made.parameters["design"], made.parameters["fill"]) == ("balanced", "image")
 
@@ -150,7 +188,11 @@ class TestDefaults:
 
     def test_pictures_with_classes(self, chain):
         made = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5)
-        assert {name: made.parameters[name] for name in ("fill", "design", "probability")} == {"fill": "nearest-unlike", "design": "balanced", "probability": 0.5}
+        assert {name: made.parameters[name] for name in ("fill", "design", "probability")} == {
+            "fill": "nearest-unlike",
+            "design": "balanced",
+            "probability": 0.5,
+        }
         dataset = chain["preprocess"]
         labels, split, images = dataset.read("labels"), dataset.read("split"), dataset.read("images")
         assert (split[made.read("fill_row")] == 0).all()
@@ -161,11 +203,17 @@ class TestDefaults:
         data = facelime.artifact("preprocess", next((faces / "normal").iterdir()), "--size", 32)
         segments = facelime.artifact("segment", data.id, "--segments", 9)
         made = facelime.artifact("perturb", segments.id, "--samples", 5)
-        assert {name: made.parameters[name] for name in ("fill", "design", "probability")} == {"fill": "inpaint", "design": "bernoulli", "probability": 0.8}
+        assert {name: made.parameters[name] for name in ("fill", "design", "probability")} == {
+            "fill": "inpaint",
+            "design": "bernoulli",
+            "probability": 0.8,
+        }
         said = facelime.fails("perturb", segments.id, "--samples", 5, "--fill", "nearest-unlike")
         assert "needs a picture of another class" in said
 
-    @pytest.mark.parametrize(("fill", "design", "probability"), [("blur", "bernoulli", 0.8), ("nearest-unlike", "balanced", 0.5)])
+    @pytest.mark.parametrize(
+        ("fill", "design", "probability"), [("blur", "bernoulli", 0.8), ("nearest-unlike", "balanced", 0.5)]
+    )
     def test_the_design_follows_from_the_fill(self, chain, fill, design, probability):
         made = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5, "--fill", fill)
         assert (made.parameters["design"], made.parameters["probability"]) == (design, probability)
@@ -173,7 +221,13 @@ class TestDefaults:
     def test_a_patients_other_picture_is_none_of_another_class(self, facelime, tmp_path):
         for name, folder, shade in (("a-1", "x", 100), ("a-2", "y", 101), ("b-1", "y", 180)):
             (tmp_path / "in" / folder).mkdir(parents=True, exist_ok=True)
-            Image.effect_noise((32, 32), 40).point(lambda value, shade=shade: value // 4 + shade).convert("RGB").save(tmp_path / "in" / folder / f"{name}.png")
-        data = facelime.artifact("preprocess", tmp_path / "in", "--size", 32, "--split", "0:0:100", "--group-pattern", r"(\w)-")
-        made = facelime.artifact("perturb", facelime.artifact("segment", data.id, "--segments", 9, "--images", "a-1").id, "--samples", 5)
+            Image.effect_noise((32, 32), 40).point(lambda value, shade=shade: value // 4 + shade).convert("RGB").save(
+                tmp_path / "in" / folder / f"{name}.png"
+            )
+        data = facelime.artifact(
+            "preprocess", tmp_path / "in", "--size", 32, "--split", "0:0:100", "--group-pattern", r"(\w)-"
+        )
+        made = facelime.artifact(
+            "perturb", facelime.artifact("segment", data.id, "--segments", 9, "--images", "a-1").id, "--samples", 5
+        )
         assert data.texts("id")[int(made.read("fill_row")[0])] == "y/b-1"

@@ -12,12 +12,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from facelime_cli import network
 from facelime_cli.core.masks import unpack
-from facelime_cli.device import Device
 from facelime_cli.errors import FacelimeError
+from facelime_cli.models import backend, running, wrapping
+from facelime_cli.predicting.device import Device
 from facelime_cli.stages.predict import COMMIT_SECONDS, span
-from facelime_cli.store import PART_BYTES, Store
+from facelime_cli.store.arrays import PART_BYTES
+from facelime_cli.store.references import Store
 from tests.conftest import Facelime, breaking, write_faces
 
 ALLOWED_SECONDS = 30
@@ -39,7 +40,9 @@ def environment(store):
 
 
 def popen(command, store, *words):
-    return subprocess.Popen([*command, *map(str, words)], env=environment(store), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*command, *map(str, words)], env=environment(store), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def predictions(run, reference):
@@ -65,7 +68,7 @@ def wait_for(condition, seconds=60):
 
 def test_predictions_are_what_the_network_says(chain):
     predicted, masks, segments, data = chain["predict"], chain["perturb"], chain["segment"], chain["preprocess"]
-    net = network.load(chain["finetune"].file("model.keras"))
+    net = wrapping.load(chain["finetune"].file("model.keras"))
     for row in range(3):
         image = data.read("images", [int(segments.read("row")[row])])[0].astype(np.float32)
         fill, labels = masks.read("fill")[row].astype(np.float32), segments.read("segments")[row]
@@ -88,7 +91,7 @@ def test_equal_masks_are_computed_once(chain):
             same = values[picture][(packed[picture] == mask).all(axis=1)]
             assert (same == same[0]).all()
     images = chain["preprocess"].read("images", [int(row) for row in few.read("row")]).astype(np.float32)
-    whole = network.keras().ops.convert_to_numpy(network.load(chain["finetune"].file("model.keras"))(images))
+    whole = backend.keras().ops.convert_to_numpy(wrapping.load(chain["finetune"].file("model.keras"))(images))
     assert np.abs(values[:, 0] - whole).max() < 1e-5
 
 
@@ -97,7 +100,9 @@ def test_across_batch_sizes_they_agree(chain):
     found = []
     for number, batch in enumerate((1, 7, 64)):
         other = run.artifact("perturb", chain["segment"].id, "--samples", 90 + number, "--name", f"batch{batch}")
-        found.append(run.artifact("predict", other.id, "--model", "small", "--batch-size", batch).read("probabilities")[:, :90])
+        found.append(
+            run.artifact("predict", other.id, "--model", "small", "--batch-size", batch).read("probabilities")[:, :90]
+        )
     assert max(np.abs(each - chain["predict"].read("probabilities")).max() for each in found) < 1e-5
 
 
@@ -148,7 +153,9 @@ def test_two_shards_side_by_side_equal_one_process(many, command):
     both = many.json(*words)
     assert both["reused"]
     one = without_predictions(many, "one")
-    assert np.array_equal(one.artifact(*words).read("probabilities"), predictions(many, both["artifact"]).read("probabilities"))
+    assert np.array_equal(
+        one.artifact(*words).read("probabilities"), predictions(many, both["artifact"]).read("probabilities")
+    )
     assert many.json(*words, "--missing", 2)["missing"] == []
 
 
@@ -181,17 +188,26 @@ def test_a_time_budget_stops_with_75_and_the_same_command_goes_on(many, start):
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
     """A network whose one batch of 64 takes far longer than a stop may take."""
-    keras = network.keras()
+    keras = backend.keras()
     inputs = keras.Input((96, 96, 3))
     x = keras.layers.Conv2D(64, 9, padding="same", activation="relu")(inputs)
     for _ in range(3):
         x = keras.layers.Conv2D(64, 15, padding="same", activation="relu")(x)
     folder = tmp_path_factory.mktemp("slow")
-    keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))).save(folder / "slow.keras")
+    keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))).save(
+        folder / "slow.keras"
+    )
     run = Facelime(folder / "store")
     run.json("import-model", folder / "slow.keras", "--classes", "a,b", "--scaling", "0..1", "--name", "slow")
     run.json("preprocess", write_faces(folder / "faces", 2), "--size", 96, "--name", "two")
-    run.json("perturb", run.artifact("segment", "two", "--method", "slic", "--first", 1).id, "--samples", 400, "--name", "masks")
+    run.json(
+        "perturb",
+        run.artifact("segment", "two", "--method", "slic", "--first", 1).id,
+        "--samples",
+        400,
+        "--name",
+        "masks",
+    )
     return run
 
 
@@ -211,7 +227,13 @@ def test_a_stop_is_obeyed_in_the_middle_of_a_long_call(slow, command, how):
 def test_a_second_process_on_the_same_units_is_refused(slow, command):
     process = popen(command, slow.store, "predict", "masks", "--model", "slow", "--batch-size", 64)
     try:
-        wait_for(lambda: [path for path in (slow.store / "predictions").glob("*/claims/0*") if f'"pid": {process.pid}' in path.read_text()])
+        wait_for(
+            lambda: [
+                path
+                for path in (slow.store / "predictions").glob("*/claims/0*")
+                if f'"pid": {process.pid}' in path.read_text()
+            ]
+        )
         said = slow.fails("predict", "masks", "--model", "slow")
         assert f"process {process.pid}" in said
         assert "--shard" in said
@@ -220,13 +242,30 @@ def test_a_second_process_on_the_same_units_is_refused(slow, command):
         process.communicate()
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("45", 45), ("1.5h", 5400), ("1d", 86400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("45", 45), ("1.5h", 5400), ("1d", 86400)]
+)
 def test_time_spans(text, seconds):
     assert span(text) == seconds
 
 
 def test_explain_has_one_time_budget(chain):
-    words = ["explain", "faces", "--model", "small", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12, "--samples", 37]
+    words = [
+        "explain",
+        "faces",
+        "--model",
+        "small",
+        "--split",
+        "test",
+        "--first",
+        3,
+        "--method",
+        "slic",
+        "--segments",
+        12,
+        "--samples",
+        37,
+    ]
     assert chain.facelime(*words, "--time-budget", "0s").exit_code == 75
     assert chain.facelime.json(*words, "--time-budget", "10m")["complete"] is True
 
@@ -239,7 +278,7 @@ def test_wrong_time_spans(chain, text):
 def test_one_trace_serves_units_of_any_size(many, monkeypatch):
     """Two units, the second of eight pictures, and a last batch that is not full: composition is traced once."""
     traced = []
-    composer = network.composer
+    composer = running.composer
 
     def counting(size):
         compose = composer(size)
@@ -250,7 +289,7 @@ def test_one_trace_serves_units_of_any_size(many, monkeypatch):
 
         return counted
 
-    monkeypatch.setattr(network, "composer", counting)
+    monkeypatch.setattr(running, "composer", counting)
     many.json("perturb", "parts", "--samples", 9, "--seed", 5, "--name", "traced")
     assert many.artifact("predict", "traced", "--model", "small").n_units == 2
     assert len(traced) == 1
@@ -259,19 +298,19 @@ def test_one_trace_serves_units_of_any_size(many, monkeypatch):
 @pytest.fixture
 def small_memory(monkeypatch):
     """A device on which a batch of more than ten does not fit."""
-    compiled = network.compiled
+    compiled = running.compiled
 
     def limit(net):
         call = compiled(net)
 
         def limited(packed, *arrays):
             if len(packed) > 10:
-                raise network.DeviceMemoryError
+                raise backend.DeviceMemoryError
             return call(packed, *arrays)
 
         return limited
 
-    monkeypatch.setattr(network, "compiled", limit)
+    monkeypatch.setattr(running, "compiled", limit)
 
 
 @pytest.mark.usefixtures("small_memory")
@@ -335,7 +374,9 @@ class TestBatchSize:
 
     @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "²"])
     def test_what_is_none(self, chain, text):
-        assert "--batch-size" in chain.facelime.fails("predict", chain["perturb"].id, "--model", "small", "--batch-size", text, code=2)
+        assert "--batch-size" in chain.facelime.fails(
+            "predict", chain["perturb"].id, "--model", "small", "--batch-size", text, code=2
+        )
 
 
 class TestForecast:
@@ -347,7 +388,10 @@ class TestForecast:
         masks = Store(many.store).resolve("forecast", ("masks",))
         different = [len(np.unique(each, axis=0)) for each in masks.read("masks")]
         assert told["evaluations"] + told["taken_over"] == sum(different)
-        assert [each["evaluations"] <= sum(part) for each, part in zip(told["shards"], (different[:32], different[32:]), strict=True)] == [True, True]
+        assert [
+            each["evaluations"] <= sum(part)
+            for each, part in zip(told["shards"], (different[:32], different[32:]), strict=True)
+        ] == [True, True]
         assert sum(each["evaluations"] for each in told["shards"]) == told["evaluations"]
         assert told["bytes"] == 40 * 12 * 2 * 4
         assert told["evaluations_per_second"] > 0
@@ -370,7 +414,9 @@ class TestForecast:
 
 def peak_bytes(command, store, *words):
     """Return the largest resident memory of a command in a process of its own."""
-    process = subprocess.Popen([*command, *map(str, words), "--quiet"], env=environment(store), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, *map(str, words), "--quiet"], env=environment(store), stdout=subprocess.DEVNULL
+    )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = status
     assert status == 0
@@ -380,10 +426,12 @@ def peak_bytes(command, store, *words):
 @pytest.fixture(scope="module")
 def two_sizes(many, tmp_path_factory):
     """Masks of one picture, few and many, all different; and a network of a thousand classes."""
-    keras = network.keras()
+    keras = backend.keras()
     inputs = keras.Input((48, 48, 3))
     path = tmp_path_factory.mktemp("wide") / "wide.keras"
-    keras.Model(inputs, keras.layers.Dense(1000, activation="softmax")(keras.layers.GlobalAveragePooling2D()(inputs))).save(path)
+    keras.Model(
+        inputs, keras.layers.Dense(1000, activation="softmax")(keras.layers.GlobalAveragePooling2D()(inputs))
+    ).save(path)
     (path.parent / "names.txt").write_text("\n".join(f"class {number}" for number in range(1000)))
     many.json("import-model", path, "--classes", f"@{path.parent / 'names.txt'}", "--scaling", "0..1", "--name", "wide")
     many.json("segment", "forty", "--method", "slic", "--first", 2, "--segments", 40, "--name", "fine")
@@ -394,12 +442,17 @@ def two_sizes(many, tmp_path_factory):
 
 @pytest.mark.long
 def test_memory_does_not_grow_with_the_samples(two_sizes, command):
-    few, many_samples = (peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "small") for samples in (100, 10_000))
+    few, many_samples = (
+        peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "small")
+        for samples in (100, 10_000)
+    )
     assert many_samples < 1.1 * few
 
 
 @pytest.mark.long
 def test_memory_is_bounded_with_a_thousand_classes(two_sizes, command):
     """A part of an array is 64 MiB at most; a few copies of it are alive while it is compressed and written."""
-    few, many_samples = (peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "wide") for samples in (100, 10_000))
+    few, many_samples = (
+        peak_bytes(command, two_sizes.store, "predict", f"of-{samples}", "--model", "wide") for samples in (100, 10_000)
+    )
     assert many_samples - few < 3 * PART_BYTES

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from facelime_cli import network
-from facelime_cli.store import Store
+from facelime_cli.models import running
+from facelime_cli.store.references import Store
 from tests.conftest import Facelime, breaking
 
 pytestmark = pytest.mark.long  # several whole runs of the stages
@@ -38,7 +38,10 @@ def forty(chain):
 
 def different(masks):
     """Return how many different masks each picture has."""
-    return [len(np.unique(packed[:n], axis=0)) for packed, n in zip(masks.read("masks"), masks.read("n_samples"), strict=True)]
+    return [
+        len(np.unique(packed[:n], axis=0))
+        for packed, n in zip(masks.read("masks"), masks.read("n_samples"), strict=True)
+    ]
 
 
 def predicted(run, *words, batch=16):
@@ -79,13 +82,13 @@ def test_more_samples_cost_only_what_is_new(run, segments):
 def test_only_what_is_new_goes_through_the_network(run, segments, monkeypatch):
     """Counted where the pictures are composed and shown to the network, batch by batch."""
     _, first = predicted(run, segments, "--samples", FEW)
-    calls, compiled = [], network.compiled
+    calls, compiled = [], running.compiled
 
     def counted(net):
         call = compiled(net)
         return lambda packed, *arrays: calls.append(len(packed)) or call(packed, *arrays)
 
-    monkeypatch.setattr(network, "compiled", counted)
+    monkeypatch.setattr(running, "compiled", counted)
     _, more = predicted(run, segments, "--samples", MANY)
     assert calls == [16] * -(-more.facts["evaluations"] // 16)
     assert first.facts["taken_over"] == 0
@@ -102,7 +105,10 @@ def test_any_equal_mask_counts_not_only_a_prefix(run, segments):
     masks, _ = predicted(run, segments, "--samples", MANY, "--design", "bernoulli", "--probability", 0.5)
     words = (segments, "--samples", MANY, "--design", "paired")
     pairs, found = predicted(run, *words)
-    shared = sum(len({each.tobytes() for each in a} & {each.tobytes() for each in b}) for a, b in zip(masks.read("masks"), pairs.read("masks"), strict=True))
+    shared = sum(
+        len({each.tobytes() for each in a} & {each.tobytes() for each in b})
+        for a, b in zip(masks.read("masks"), pairs.read("masks"), strict=True)
+    )
     assert found.facts["taken_over"] == shared >= 3 * MANY // 2 - 20
     same_as_without(run, found, *words)
 
@@ -124,13 +130,17 @@ def test_what_was_made_otherwise_is_not_taken(run, segments, other):
     if other == "fill":
         words += ["--fill", "black"]
     if other == "segments":
-        words[0] = run.artifact("segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 30).id
+        words[0] = run.artifact(
+            "segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 30
+        ).id
     if other == "seed":
         words += ["--fill", "noise", "--seed", 5]
     masks = run.artifact("perturb", *words)
     if other == "model":
         run.json("finetune", "faces", "--backbone", "cnn-small", "--epochs", 1, "--seed", 4, "--name", "another")
-    donor = run.artifact("predict", masks.id, "--model", "another" if other == "model" else "small", "--batch-size", batch)
+    donor = run.artifact(
+        "predict", masks.id, "--model", "another" if other == "model" else "small", "--batch-size", batch
+    )
     assert donor.facts["evaluations"] > 0
     _, found = predicted(run, segments, "--samples", MANY, *(["--fill", "noise"] if other == "seed" else []))
     assert found.facts["taken_over"] == 0

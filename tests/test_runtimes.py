@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from facelime_cli import network, runtimes
-from facelime_cli.evaluations import listed
-from facelime_cli.store import Store
+from facelime_cli.models import backend, runtimes, wrapping
+from facelime_cli.predicting.run import listed
+from facelime_cli.store.references import Store
 from tests.conftest import Facelime
 
 INSTALLED = {"onnx": ("onnxruntime", "tf2onnx"), "openvino": ("openvino",)}
@@ -24,7 +24,7 @@ def needs(runtime):
     missing = [package for package in INSTALLED.get(runtime, ()) if importlib.util.find_spec(package) is None]
     if missing:
         pytest.skip(f"--runtime {runtime} needs {', '.join(missing)}: install the extra `{runtime}`")
-    if runtime in INSTALLED and network.keras().backend.backend() != "tensorflow":
+    if runtime in INSTALLED and backend.keras().backend.backend() != "tensorflow":
         pytest.skip("networks are converted with Keras on TensorFlow")
 
 
@@ -61,7 +61,9 @@ class TestEvery:
         assert found.layout["fingerprint"] != reference.layout["fingerprint"]
         difference = np.abs(found.read("probabilities") - reference.read("probabilities")).max()
         assert difference < CLOSE[precision]
-        assert f"{runtime} in {precision} differs from keras in float32 by {found.facts['difference']:.2g} at most" in said
+        assert (
+            f"{runtime} in {precision} differs from keras in float32 by {found.facts['difference']:.2g} at most" in said
+        )
         assert 0 <= found.facts["difference"] <= difference + 1e-6
 
     @pytest.mark.parametrize("batch", [1, 7, 64])
@@ -102,7 +104,7 @@ def test_a_model_is_converted_once(chain, monkeypatch):
     def never(*_):
         raise AssertionError("converted again")
 
-    monkeypatch.setattr(network, "export", never)
+    monkeypatch.setattr(wrapping, "export", never)
     other = run.artifact("perturb", chain["segment"].id, "--samples", 6, "--seed", 21)
     assert run.artifact("predict", other.id, "--model", "small", "--runtime", "openvino").complete
     assert run.json("verify", chain["finetune"].id)["faults"] == []
@@ -112,7 +114,9 @@ def test_what_differs_too_much_is_refused_and_leaves_nothing(chain):
     words = ["predict", chain["perturb"].id, "--model", "small", "--precision", "bfloat16", "--batch-size", 90]
     before = {path.name for path in (chain.facelime.store / "predictions").glob("[!.]*")}
     other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 6, "--seed", 22)
-    said = chain.facelime.fails(*[other.id if word == chain["perturb"].id else word for word in words], "--tolerance", 0)
+    said = chain.facelime.fails(
+        *[other.id if word == chain["perturb"].id else word for word in words], "--tolerance", 0
+    )
     assert "more than --tolerance 0" in said
     assert "keras in bfloat16 differs" in said
     assert {path.name for path in (chain.facelime.store / "predictions").glob("[!.]*")} == before
@@ -134,7 +138,7 @@ def test_what_a_runtime_cannot(chain, words, said):
 
 
 def test_tf32_without_a_card_is_refused(chain):
-    if network.on_accelerator():
+    if backend.on_accelerator():
         pytest.skip("there is a graphics card")
     other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 6, "--seed", 23)
     assert "NVIDIA" in chain.facelime.fails("predict", other.id, "--model", "small", "--precision", "tf32")
@@ -142,7 +146,9 @@ def test_tf32_without_a_card_is_refused(chain):
 
 def test_a_runtime_that_is_not_installed_is_named_with_its_extra(chain, monkeypatch):
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name, *rest: None if name == "openvino" else find_spec(name, *rest))
+    monkeypatch.setattr(
+        runtimes.importlib.util, "find_spec", lambda name, *rest: None if name == "openvino" else find_spec(name, *rest)
+    )
     other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 6, "--seed", 24)
     said = chain.facelime.fails("predict", other.id, "--model", "small", "--runtime", "openvino")
     assert "facelime[openvino]" in said
@@ -156,11 +162,13 @@ def test_openvino_tells_nobody_that_it_was_used():
 
 
 def test_bfloat16_keeps_what_answers_in_32_bits(chain):
-    net = network.in_precision(network.load(chain["finetune"].file("model.keras")), "bfloat16")
-    kinds = {layer.name: layer.compute_dtype for layer in net._flatten_layers() if layer.weights or "scaling" in layer.name}
+    net = wrapping.in_precision(wrapping.load(chain["finetune"].file("model.keras")), "bfloat16")
+    kinds = {
+        layer.name: layer.compute_dtype for layer in net._flatten_layers() if layer.weights or "scaling" in layer.name
+    }
     assert kinds["input_scaling"] == kinds["probabilities"] == "float32"
     assert "bfloat16" in kinds.values()
-    assert network.in_precision(net, "float32")(np.zeros((1, 48, 48, 3), np.float32)).shape == (1, 2)
+    assert wrapping.in_precision(net, "float32")(np.zeros((1, 48, 48, 3), np.float32)).shape == (1, 2)
 
 
 class TestResize:
@@ -168,16 +176,18 @@ class TestResize:
     def large(self, chain, faces):
         run = chain.facelime
         data = run.artifact("preprocess", faces, "--size", 64, "--name", "large")
-        return run.artifact("perturb", run.artifact("segment", data.id, "--first", 1, "--method", "slic").id, "--samples", 20)
+        return run.artifact(
+            "perturb", run.artifact("segment", data.id, "--first", 1, "--method", "slic").id, "--samples", 20
+        )
 
     def test_asks_a_model_of_another_size(self, chain, large):
         run = chain.facelime
         assert "--resize" in run.fails("predict", large.id, "--model", "small")
         found = run.artifact("predict", large.id, "--model", "small", "--resize")
-        ops = network.keras().ops
+        ops = backend.keras().ops
         image = large.input("datasets").read("images", [int(found.read("row")[0])]).astype(np.float32)
         small = ops.image.resize(image, (48, 48), interpolation="bilinear", antialias=True)
-        wanted = ops.convert_to_numpy(network.load(chain["finetune"].file("model.keras"))(small))
+        wanted = ops.convert_to_numpy(wrapping.load(chain["finetune"].file("model.keras"))(small))
         assert np.abs(found.read("probabilities")[0, 0] - wanted[0]).max() < 1e-5
 
     @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
@@ -187,7 +197,10 @@ class TestResize:
         assert found.facts["difference"] < 1e-4
 
     def test_changes_nothing_where_the_size_is_right(self, chain):
-        assert chain.facelime.artifact("predict", chain["perturb"].id, "--model", "small", "--resize").id == chain["predict"].id
+        assert (
+            chain.facelime.artifact("predict", chain["perturb"].id, "--model", "small", "--resize").id
+            == chain["predict"].id
+        )
 
 
 def test_what_cannot_be_converted_is_a_sentence(chain, monkeypatch):
@@ -196,8 +209,12 @@ def test_what_cannot_be_converted_is_a_sentence(chain, monkeypatch):
     def fails(*_, **__):
         raise TypeError("no such layer\nand more")
 
-    monkeypatch.setattr(network.keras().Model, "export", fails)
-    monkeypatch.setattr(runtimes, "_file_for", lambda model, form, *_: network.export(network.load(model.file("model.keras")), model.path, form))
+    monkeypatch.setattr(backend.keras().Model, "export", fails)
+    monkeypatch.setattr(
+        runtimes,
+        "_file_for",
+        lambda model, form, *_: wrapping.export(wrapping.load(model.file("model.keras")), model.path, form),
+    )
     other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 6, "--seed", 25)
     said = chain.facelime.fails("predict", other.id, "--model", "small", "--runtime", "openvino")
     assert "cannot be converted for --runtime openvino (no such layer)" in said

@@ -7,10 +7,10 @@ from PIL import Image
 
 from facelime_cli.console import Console
 from facelime_cli.core import regions, superpixels, zones
+from facelime_cli.engine import Context, fingerprint
 from facelime_cli.presets import PRESETS
-from facelime_cli.stage import Context, fingerprint
 from facelime_cli.stages import segment
-from facelime_cli.store import Store
+from facelime_cli.store.references import Store
 from tests.conftest import Facelime, write_faces
 
 SIDE = 96
@@ -40,37 +40,71 @@ def fingerprint_of(run):
 
 
 def spelled_out(method, parameters):
-    return [word for name, value in {"method": method, **parameters}.items() for word in (f"--{name.replace('_', '-')}", value)]
+    return [
+        word
+        for name, value in {"method": method, **parameters}.items()
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
 
 
 class TestPresets:
     @pytest.mark.parametrize("preset", PRESETS)
     def test_a_preset_is_its_values_spelled_out(self, preset, fingerprint_of):
-        meant = {name: value for name, value in PRESETS[preset].options.items() if name in {"method", *segment.METHODS[PRESETS[preset].options["method"]]}}
+        meant = {
+            name: value
+            for name, value in PRESETS[preset].options.items()
+            if name in {"method", *segment.METHODS[PRESETS[preset].options["method"]]}
+        }
         assert fingerprint_of(preset=preset) == fingerprint_of(**meant)
 
     def test_lime_and_rosacea_are_the_default_of_quickshift(self, fingerprint_of):
-        assert fingerprint_of(preset="lime-defaults") == fingerprint_of(preset="rosacea") == fingerprint_of(method="quickshift")
+        assert (
+            fingerprint_of(preset="lime-defaults")
+            == fingerprint_of(preset="rosacea")
+            == fingerprint_of(method="quickshift")
+        )
 
-    @pytest.mark.parametrize(("name", "value"), [("segments", 9), ("compactness", 3.0), ("sigma", 0.5), ("min_size", 8), ("connectivity", "8")])
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("segments", 9), ("compactness", 3.0), ("sigma", 0.5), ("min_size", 8), ("connectivity", "8")],
+    )
     def test_every_parameter_counts_more_than_the_preset(self, name, value):
         _, own = segment.resolved(segment.Params(dataset="three", preset="face", **{name: value}))
         assert own[name] == int(value) if name == "connectivity" else value
         rest = {name: PRESETS["face"].options.get(name, default) for name, default in segment.METHODS["slic"].items()}
-        assert {other: found for other, found in own.items() if other != name} == {other: found for other, found in rest.items() if other != name}
+        assert {other: found for other, found in own.items() if other != name} == {
+            other: found for other, found in rest.items() if other != name
+        }
 
     def test_another_method_keeps_what_means_the_same(self):
         method, own = segment.resolved(segment.Params(dataset="three", preset="histology", method="watershed"))
         assert (method, own) == ("watershed", {**segment.METHODS["watershed"], "segments": 80})
         _, own = segment.resolved(segment.Params(dataset="three", preset="histology", method="quickshift"))
-        assert own == {"segments": 80, "max_dist": 200.0, "ratio": 0.2, "sigma": 0.0, "min_size": 0, "connectivity": None}
-        _, own = segment.resolved(segment.Params(dataset="three", preset="histology", method="felzenszwalb", scale=90.0))
+        assert own == {
+            "segments": 80,
+            "max_dist": 200.0,
+            "ratio": 0.2,
+            "sigma": 0.0,
+            "min_size": 0,
+            "connectivity": None,
+        }
+        _, own = segment.resolved(
+            segment.Params(dataset="three", preset="histology", method="felzenszwalb", scale=90.0)
+        )
         assert own == {"scale": 90.0, "sigma": 0.8, "min_size": 100, "connectivity": None}
 
     def test_the_manifest_holds_what_was_meant(self, run):
         made = run.artifact("segment", "three", "--preset", "xray", "--segments", 16)
         assert "preset" not in made.parameters
-        for name, value in {"method": "slic", "segments": 16, "compactness": 20.0, "sigma": 2.0, "min_size": 0, "connectivity": None, "zones": None}.items():
+        for name, value in {
+            "method": "slic",
+            "segments": 16,
+            "compactness": 20.0,
+            "sigma": 2.0,
+            "min_size": 0,
+            "connectivity": None,
+            "zones": None,
+        }.items():
             assert made.parameters[name] == value
 
     def test_each_has_its_reason_in_the_help(self, run):
@@ -96,18 +130,47 @@ class TestNumber:
 
     def test_the_scale_that_was_found_makes_the_same_segments(self, run):
         made = run.artifact("segment", "three", "--method", "quickshift", "--segments", 16)
-        again = run.artifact("segment", "three", "--images", PICTURES[1], "--method", "quickshift", "--kernel-size", made.read("scale")[1])
+        again = run.artifact(
+            "segment",
+            "three",
+            "--images",
+            PICTURES[1],
+            "--method",
+            "quickshift",
+            "--kernel-size",
+            made.read("scale")[1],
+        )
         assert np.array_equal(again.read("segments")[0], made.read("segments")[1])
         assert np.isnan(again.read("scale")).all()
         assert again.facts["segments_per_picture"]["asked"] is None
 
     def test_what_decides_alone_stands_alone_in_the_manifest(self, run):
-        assert "kernel_size" not in run.artifact("segment", "three", "--method", "quickshift", "--segments", 16).parameters
-        assert "segments" not in run.artifact("segment", "three", "--method", "felzenszwalb", "--scale", 50, "--min-size", 20).parameters
+        assert (
+            "kernel_size" not in run.artifact("segment", "three", "--method", "quickshift", "--segments", 16).parameters
+        )
+        assert (
+            "segments"
+            not in run.artifact(
+                "segment", "three", "--method", "felzenszwalb", "--scale", 50, "--min-size", 20
+            ).parameters
+        )
 
     def test_processes_change_no_bit(self, facelime, tmp_path):
         faces = write_faces(tmp_path / "some", 6, 48)
-        words = ["segment", "faces", "--first", 5, "--method", "felzenszwalb", "--segments", 12, "--min-size", 30, "--zones", "face"]
+        words = [
+            "segment",
+            "faces",
+            "--first",
+            5,
+            "--method",
+            "felzenszwalb",
+            "--segments",
+            12,
+            "--min-size",
+            30,
+            "--zones",
+            "face",
+        ]
         made = []
         for workers in (1, 2):
             facelime.store = tmp_path / f"store{workers}"
@@ -132,9 +195,13 @@ class TestStatistics:
         assert shown["boundary_recall"]["least"] == pytest.approx(made.read("boundary_recall").min())
 
     def test_flat_pictures_have_flat_segments(self, facelime, tmp_path):
-        Image.fromarray(np.repeat(np.repeat([[10, 200]], 48, axis=0), 48, axis=1).astype(np.uint8)).save(tmp_path / "two.png")
+        Image.fromarray(np.repeat(np.repeat([[10, 200]], 48, axis=0), 48, axis=1).astype(np.uint8)).save(
+            tmp_path / "two.png"
+        )
         data = facelime.artifact("preprocess", tmp_path / "two.png", "--size", 96)
-        assert facelime.artifact("segment", data.id, "--method", "grid", "--segments", 4).read("flat_share").tolist() == [1.0]
+        assert facelime.artifact("segment", data.id, "--method", "grid", "--segments", 4).read(
+            "flat_share"
+        ).tolist() == [1.0]
         assert facelime.artifact("segment", data.id, "--method", "grid", "--segments", 9).read("flat_share")[0] < 1
 
 
@@ -166,7 +233,9 @@ class TestFile:
         assert run.json(*words, moved)["reused"] is True
         np.save(moved / "unused.npy", np.zeros(3))
         assert run.json(*words, moved)["reused"] is True
-        Image.fromarray((np.arange(SIDE * SIDE).reshape(SIDE, SIDE) // (SIDE * 48)).astype(np.uint8)).save(moved / "c.tif")
+        Image.fromarray((np.arange(SIDE * SIDE).reshape(SIDE, SIDE) // (SIDE * 48)).astype(np.uint8)).save(
+            moved / "c.tif"
+        )
         assert run.artifact(*words, moved).read("n_segments").tolist() == [5, 5, 2]
 
     def test_what_does_not_fit_is_one_sentence_and_writes_nothing(self, run, labels):
@@ -209,7 +278,9 @@ class TestZones:
         kept = made.read("zones")
         assert kept.dtype == np.uint8
         images = made.input("datasets").read("images")
-        assert all(np.array_equal(found, zones.find(image, "face").zones) for found, image in zip(kept, images, strict=True))
+        assert all(
+            np.array_equal(found, zones.find(image, "face").zones) for found, image in zip(kept, images, strict=True)
+        )
         shares = zones.overlap(made.read("segments")[0], kept[0], len(made.facts["zones"]))
         assert shares.shape == (49, 5)
         plain = run.artifact("segment", "three", "--method", "grid")
@@ -224,7 +295,10 @@ class TestZones:
 
     def test_left_is_the_persons(self, run):
         made = run.artifact("segment", "three", "--method", "zones", "--zones", "face")
-        left, right = (np.argwhere(made.read("zones")[0] == made.facts["zones"].index(f"{side} cheek") + 1)[:, 1].mean() for side in ("left", "right"))
+        left, right = (
+            np.argwhere(made.read("zones")[0] == made.facts["zones"].index(f"{side} cheek") + 1)[:, 1].mean()
+            for side in ("left", "right")
+        )
         assert left > right
 
 
@@ -236,30 +310,60 @@ class TestErrors:
             (["--method", "zones"], "--method zones needs --zones: face or lungs"),
             (["--method", "slic", "--labels", "x"], "--labels belongs to file, not to --method slic"),
             (["--labels", "x"], "--labels belongs to file, not to --method slic"),
-            (["--method", "file", "--labels", "x", "--segments", "9"], "--segments belongs to quickshift, slic, felzenszwalb, watershed, grid, not to --method file"),
+            (
+                ["--method", "file", "--labels", "x", "--segments", "9"],
+                "--segments belongs to quickshift, slic, felzenszwalb, watershed, grid, not to --method file",
+            ),
             (["--method", "grid", "--sigma", "1"], "--sigma belongs to"),
             (["--preset", "face", "--max-dist", "9"], "--max-dist belongs to quickshift, not to --method slic"),
             (["--method", "slic", "--cell", "hexagon"], "--cell belongs to grid"),
-            (["--method", "quickshift", "--segments", "60", "--kernel-size", "3"], "--segments 60 and --kernel-size 3 both decide"),
-            (["--method", "felzenszwalb", "--segments", "60", "--scale", "9"], "--segments 60 and --scale 9 both decide"),
+            (
+                ["--method", "quickshift", "--segments", "60", "--kernel-size", "3"],
+                "--segments 60 and --kernel-size 3 both decide",
+            ),
+            (
+                ["--method", "felzenszwalb", "--segments", "60", "--scale", "9"],
+                "--segments 60 and --scale 9 both decide",
+            ),
         ],
     )
     def test_options_that_do_not_go_together(self, run, words, said):
         assert said in run.fails("segment", "three", *words, code=2)
 
-    @pytest.mark.parametrize("words", [["--method", "voronoi"], ["--preset", "mri"], ["--zones", "brain"], ["--connectivity", "6"], ["--cell", "round"], ["--segments", "1"], ["--segments", "5000"]])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--method", "voronoi"],
+            ["--preset", "mri"],
+            ["--zones", "brain"],
+            ["--connectivity", "6"],
+            ["--cell", "round"],
+            ["--segments", "1"],
+            ["--segments", "5000"],
+        ],
+    )
     def test_values_that_there_are_not(self, run, words):
         assert run("segment", "three", *words).exit_code == 2
 
     @pytest.mark.parametrize("method", [method for method in segment.METHODS if method != "file"])
     def test_one_region(self, run, method):
-        said = run.fails("segment", "three", "--method", method, "--min-size", SIDE * SIDE, *(["--zones", "lungs"] if method == "zones" else []))
+        said = run.fails(
+            "segment",
+            "three",
+            "--method",
+            method,
+            "--min-size",
+            SIDE * SIDE,
+            *(["--zones", "lungs"] if method == "zones" else []),
+        )
         assert said.startswith("error: faces/a: only one region, so there is nothing to compare; ")
         assert said.endswith("or leave the picture out with --images.")
 
 
 def test_what_follows_on_a_method(run):
-    made = run.artifact("segment", "three", "--method", "quickshift", "--kernel-size", 2, "--connectivity", 4, "--min-size", 60)
+    made = run.artifact(
+        "segment", "three", "--method", "quickshift", "--kernel-size", 2, "--connectivity", 4, "--min-size", 60
+    )
     assert (made.parameters["connectivity"], made.parameters["min_size"]) == (4, 60)
     for image, labels in zip(made.input("datasets").read("images"), made.read("segments"), strict=True):
         assert np.bincount(labels.ravel()).min() >= 60

@@ -9,10 +9,27 @@ import pytest
 from PIL import Image
 
 from facelime_cli.console import Console, Drawing
-from facelime_cli.core.looks import composed, fitted, tiled
+from facelime_cli.drawing.sheets import composed, fitted, tiled
 
 
-@pytest.mark.parametrize("stage", ["preprocess", "finetune", "evaluate", "describe", "segment", "perturb", "predict", "fit-surrogate", "render", "compare", "gradcam", "occlusion", "contrast"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "preprocess",
+        "finetune",
+        "evaluate",
+        "describe",
+        "segment",
+        "perturb",
+        "predict",
+        "fit-surrogate",
+        "render",
+        "compare",
+        "gradcam",
+        "occlusion",
+        "contrast",
+    ],
+)
 def test_every_artifact_has_a_picture(chain, stage, tmp_path):
     file = tmp_path / "look.png"
     assert chain.facelime("show", chain.reference(stage), "--png", file).stdout == f"{file}\n"
@@ -25,7 +42,14 @@ def test_every_artifact_has_a_picture(chain, stage, tmp_path):
 def test_a_network_from_elsewhere_shows_its_layers(chain, tmp_path):
     import keras
 
-    keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(2, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, activation="softmax")]).save(tmp_path / "net.keras")
+    keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            keras.layers.Conv2D(2, 3),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    ).save(tmp_path / "net.keras")
     model = chain.facelime.artifact("import-model", tmp_path / "net.keras", "--classes", "a,b", "--scaling", "0..1")
     assert chain.facelime.json("show", f"models/{model.id}", "--png", tmp_path / "look.png")["bytes"] > 2000
 
@@ -33,7 +57,9 @@ def test_a_network_from_elsewhere_shows_its_layers(chain, tmp_path):
 def test_other_pictures_look_different(chain, tmp_path):
     first, second = chain["segment"].texts("id")[:2]
     for name in (first, second):
-        chain.facelime.json("show", chain.reference("segment"), "--images", name, "--png", tmp_path / f"{name.rpartition('/')[2]}.png")
+        chain.facelime.json(
+            "show", chain.reference("segment"), "--images", name, "--png", tmp_path / f"{name.rpartition('/')[2]}.png"
+        )
     one, other = (path.read_bytes() for path in sorted(tmp_path.iterdir()))
     assert one != other
 
@@ -51,14 +77,24 @@ def pictured(run, tmp_path, reference, *words):
 @pytest.mark.parametrize("stage", ["render", "fit-surrogate", "predict"])
 def test_the_picture_and_the_class_that_are_asked_for(chain, stage, tmp_path):
     second, run, reference = chain["segment"].texts("id")[1], chain.facelime, chain.reference(stage)
-    drawn = [pictured(run, tmp_path, reference, *words) for words in ((), ("--images", second), ("--images", second, "--classes", "normal"), ("--images", second, "--classes", "rosacea"))]
+    drawn = [
+        pictured(run, tmp_path, reference, *words)
+        for words in (
+            (),
+            ("--images", second),
+            ("--images", second, "--classes", "normal"),
+            ("--images", second, "--classes", "rosacea"),
+        )
+    ]
     assert drawn[0].shape != drawn[1].shape or (drawn[0] != drawn[1]).any()
     assert (drawn[2] != drawn[3]).any()
     assert sum(np.array_equal(drawn[1], each) for each in drawn[2:]) == 1
 
 
 def test_a_report_shows_the_figure_that_it_has(chain, tmp_path):
-    report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--figures", "png", "--style", "heatmap", "--classes", "rosacea")
+    report = chain.facelime.artifact(
+        "render", chain["fit-surrogate"].id, "--figures", "png", "--style", "heatmap", "--classes", "rosacea"
+    )
     found = pictured(chain.facelime, tmp_path, f"reports/{report.id}", "--images", report.texts("id")[2])
     with Image.open(report.path / "figures" / "00002-class1.png") as drawn:
         assert np.array_equal(found, np.asarray(drawn.convert("RGB")))
@@ -66,14 +102,17 @@ def test_a_report_shows_the_figure_that_it_has(chain, tmp_path):
 
 def test_a_dataset_shows_all_pictures_that_are_asked_for(chain, tmp_path):
     ids = ",".join(chain["segment"].texts("id"))
-    assert pictured(chain.facelime, tmp_path, "datasets/" + chain["preprocess"].id, "--images", ids).shape[0] < pictured(chain.facelime, tmp_path, chain.reference("preprocess")).shape[0]
+    assert (
+        pictured(chain.facelime, tmp_path, "datasets/" + chain["preprocess"].id, "--images", ids).shape[0]
+        < pictured(chain.facelime, tmp_path, chain.reference("preprocess")).shape[0]
+    )
 
 
 def test_the_scatter_of_a_contrast_and_of_a_part(chain, tmp_path, monkeypatch):
-    from facelime_cli import looks
+    from facelime_cli.reporting import previews
 
     seen = []
-    monkeypatch.setattr(looks.looks, "fitted", lambda *values: seen.append(values[5:]) or fitted(*values))
+    monkeypatch.setattr(previews.looks, "fitted", lambda *values: seen.append(values[5:]) or fitted(*values))
     part = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--part", "1/2")
     for reference in (chain.reference("contrast"), f"surrogates/{part.id}"):
         pictured(chain.facelime, tmp_path, reference)
@@ -109,7 +148,9 @@ def test_what_cannot_be_shown(chain, tmp_path):
     assert "one of them" in run.fails("show", reference, "--format", "csv", "--png", tmp_path / "a.png", code=2)
     assert "--format" in run.fails("show", reference, "--images", "nobody", code=2)
     assert "no explanations" in run.fails("show", reference, "--format", "json")
-    assert "no class 'measles'" in run.fails("show", chain.reference("render"), "--format", "json", "--classes", "measles")
+    assert "no class 'measles'" in run.fails(
+        "show", chain.reference("render"), "--format", "json", "--classes", "measles"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["there.png"]
 
 
@@ -120,21 +161,44 @@ class TestFormats:
         assert told == chain.facelime("show", chain.reference("render"), "--format", "csv").stdout
 
     def test_json_holds_what_the_arrays_hold(self, chain):
-        told = json.loads(chain.facelime("show", chain.reference("fit-surrogate"), "--format", "json", "--classes", "rosacea").stdout)
-        assert told == chain.facelime.json("show", chain.reference("fit-surrogate"), "--format", "json", "--classes", "1")
+        told = json.loads(
+            chain.facelime("show", chain.reference("fit-surrogate"), "--format", "json", "--classes", "rosacea").stdout
+        )
+        assert told == chain.facelime.json(
+            "show", chain.reference("fit-surrogate"), "--format", "json", "--classes", "1"
+        )
         assert [each["id"] for each in told["pictures"]] == chain["segment"].texts("id")
         one = told["pictures"][0]["explanations"][0]
         assert one["r2"] == chain["fit-surrogate"].read("r2")[0, 1]
-        assert {each["segment"]: each["coefficient"] for each in one["regions"]}[3] == chain["fit-surrogate"].read("coefficients")[0, 1, 3]
+        assert {each["segment"]: each["coefficient"] for each in one["regions"]}[3] == chain["fit-surrogate"].read(
+            "coefficients"
+        )[0, 1, 3]
 
     def test_text_is_a_picture_and_a_table(self, chain):
         second = chain["segment"].texts("id")[1]
-        told = chain.facelime("show", chain.reference("fit-surrogate"), "--format", "text", "--images", second, "--classes", "rosacea").stdout
+        told = chain.facelime(
+            "show", chain.reference("fit-surrogate"), "--format", "text", "--images", second, "--classes", "rosacea"
+        ).stdout
         assert told.startswith(f"{second}: rosacea ")
         drawn = told.splitlines()[1:25]
         assert {len(line) for line in drawn} == {48}
         assert {"+", "-"} & set("".join(drawn))
-        strongest = next(csv.DictReader(io.StringIO(chain.facelime("show", chain.reference("fit-surrogate"), "--format", "csv", "--images", second, "--classes", "rosacea").stdout)))
+        strongest = next(
+            csv.DictReader(
+                io.StringIO(
+                    chain.facelime(
+                        "show",
+                        chain.reference("fit-surrogate"),
+                        "--format",
+                        "csv",
+                        "--images",
+                        second,
+                        "--classes",
+                        "rosacea",
+                    ).stdout
+                )
+            )
+        )
         row = next(line.split() for line in told.splitlines() if line.split()[:1] == ["1"])
         assert row[1] == strongest["segment"]
         assert row[2] == ("for" if float(strongest["coefficient"]) > 0 else "against")
@@ -154,8 +218,15 @@ class TestFormats:
 
 
 def test_perturbed_pictures_are_those_of_the_model():
-    image, fill, segments = np.full((2, 2, 3), 9, np.uint8), np.full((2, 2, 3), 4, np.uint8), np.array([[0, 0], [1, 1]], np.uint16)
-    assert composed(image, fill, segments, np.array([[True, True], [False, True]]))[..., 0].tolist() == [[[9, 9], [9, 9]], [[4, 4], [9, 9]]]
+    image, fill, segments = (
+        np.full((2, 2, 3), 9, np.uint8),
+        np.full((2, 2, 3), 4, np.uint8),
+        np.array([[0, 0], [1, 1]], np.uint16),
+    )
+    assert composed(image, fill, segments, np.array([[True, True], [False, True]]))[..., 0].tolist() == [
+        [[9, 9], [9, 9]],
+        [[4, 4], [9, 9]],
+    ]
 
 
 def test_feature_maps_are_tiled_each_on_its_own_scale():

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 
 from facelime_cli import sources
 from facelime_cli.core import images, leakage
-from facelime_cli.store import Store
+from facelime_cli.store.references import Store
 from tests.conftest import write_faces
 
 SIZE = 32
@@ -31,9 +31,20 @@ def lesions(tmp_path):
     rows = []
     for number in range(60):
         name = f"ISIC_{number:07d}"
-        save(tmp_path / f"part_{number % 2}" / "images" / f"{name}.jpg", rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8))
+        save(
+            tmp_path / f"part_{number % 2}" / "images" / f"{name}.jpg",
+            rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8),
+        )
         age = "" if number == 5 else str(30.0 + number)
-        rows.append({"lesion_id": f"HAM_{number % 40}", "image_id": name, "dx": ("nv", "mel")[number % 40 % 2], "age": age, "sex": ("male", "female")[number % 3 == 0]})
+        rows.append(
+            {
+                "lesion_id": f"HAM_{number % 40}",
+                "image_id": name,
+                "dx": ("nv", "mel")[number % 40 % 2],
+                "age": age,
+                "sex": ("male", "female")[number % 3 == 0],
+            }
+        )
     write_table(tmp_path / "metadata.csv", rows)
     return tmp_path, rows
 
@@ -46,7 +57,19 @@ def write_table(path, rows):
 
 
 def words(folder):
-    return ["preprocess", folder / "part_0", folder / "part_1", "--table", folder / "metadata.csv", "--label-column", "dx", "--group-column", "lesion_id", "--size", SIZE]
+    return [
+        "preprocess",
+        folder / "part_0",
+        folder / "part_1",
+        "--table",
+        folder / "metadata.csv",
+        "--label-column",
+        "dx",
+        "--group-column",
+        "lesion_id",
+        "--size",
+        SIZE,
+    ]
 
 
 class TestTable:
@@ -57,7 +80,10 @@ class TestTable:
         assert data.texts("group") == [row["lesion_id"] for row in rows]
         assert [data.facts["classes"][label] for label in data.read("labels")] == [row["dx"] for row in rows]
         split = data.read("split")
-        assert all(len({int(split[i]) for i, row in enumerate(rows) if row["lesion_id"] == group}) == 1 for group in {row["lesion_id"] for row in rows})
+        assert all(
+            len({int(split[i]) for i, row in enumerate(rows) if row["lesion_id"] == group}) == 1
+            for group in {row["lesion_id"] for row in rows}
+        )
 
     def test_further_columns_become_arrays(self, facelime, lesions):
         folder, rows = lesions
@@ -103,7 +129,11 @@ class TestTable:
 def dicom(path, values, kind="MONOCHROME2", **more):
     """Write a DICOM file of 12 stored bits."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = SecondaryCaptureImageStorage, generate_uid(), ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = (
+        SecondaryCaptureImageStorage,
+        generate_uid(),
+        ExplicitVRLittleEndian,
+    )
     data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     data.PatientID, data.PatientName = "12345", "Doe^Jane"
     data.StudyDate = dt.date(2020, 1, 2).strftime("%Y%m%d")
@@ -122,14 +152,26 @@ class TestDicom:
     ramp = np.linspace(0, 4000, 64).round().astype(np.uint16).reshape(8, 8)
 
     def test_a_window_is_applied_after_rescaling(self, tmp_path):
-        found = images.decode(dicom(tmp_path / "a.dcm", self.ramp, RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=1000, WindowWidth=2001))
+        found = images.decode(
+            dicom(
+                tmp_path / "a.dcm",
+                self.ramp,
+                RescaleSlope=2,
+                RescaleIntercept=-1000,
+                WindowCenter=1000,
+                WindowWidth=2001,
+            )
+        )
         values = self.ramp * 2.0 - 1000
         wanted = np.clip(((values - (1000 - 0.5)) / 2000 + 0.5) * 255, 0, 255)
         assert np.abs(found[..., 0] - wanted).max() < 1
         assert np.array_equal(found[..., 0], found[..., 2])
 
     def test_monochrome1_is_inverted(self, tmp_path):
-        both = [images.decode(dicom(tmp_path / f"{kind}.dcm", self.ramp, kind))[..., 0].astype(int) for kind in ("MONOCHROME1", "MONOCHROME2")]
+        both = [
+            images.decode(dicom(tmp_path / f"{kind}.dcm", self.ramp, kind))[..., 0].astype(int)
+            for kind in ("MONOCHROME1", "MONOCHROME2")
+        ]
         assert np.abs(both[0] + both[1] - 255).max() <= 1
         assert both[1][0, 0] == 0
         assert both[1][-1, -1] == 255
@@ -146,11 +188,20 @@ class TestDicom:
     def test_patients_stay_together_and_nobody_is_named(self, facelime, tmp_path):
         rng = np.random.default_rng(0)
         for number in range(24):
-            dicom(tmp_path / "scans" / ("ill", "well")[number % 2] / f"{number}.dcm", rng.integers(0, 4096, (8, 8)), PatientID=f"patient-{number // 4}")
+            dicom(
+                tmp_path / "scans" / ("ill", "well")[number % 2] / f"{number}.dcm",
+                rng.integers(0, 4096, (8, 8)),
+                PatientID=f"patient-{number // 4}",
+            )
         data = facelime.artifact("preprocess", tmp_path / "scans", "--size", 16)
         groups = data.texts("group")
         assert len(set(groups)) == 6
-        assert all(groups[i] == groups[j] for i in range(24) for j in range(24) if int(data.texts("id")[i].split("/")[1]) // 4 == int(data.texts("id")[j].split("/")[1]) // 4)
+        assert all(
+            groups[i] == groups[j]
+            for i in range(24)
+            for j in range(24)
+            if int(data.texts("id")[i].split("/")[1]) // 4 == int(data.texts("id")[j].split("/")[1]) // 4
+        )
         for path in facelime.store.rglob("*"):
             if path.is_file():
                 content = path.read_bytes()
@@ -163,7 +214,9 @@ class TestArrays:
     def test_medmnists_keys(self, facelime, tmp_path):
         rng = np.random.default_rng(0)
         parts = {
-            f"{part}_{what}": rng.integers(0, 256, (n, 28, 28), dtype=np.uint8) if what == "images" else rng.integers(0, 3, (n, 1))
+            f"{part}_{what}": rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+            if what == "images"
+            else rng.integers(0, 3, (n, 1))
             for part, n in (("train", 30), ("val", 10), ("test", 8))
             for what in ("images", "labels")
         }
@@ -191,9 +244,19 @@ def test_folds_are_of_equal_size_and_keep_groups_together(facelime, faces):
 
 def test_subtypes_from_the_file_name(facelime, tmp_path):
     rng = np.random.default_rng(0)
-    for name in ("person1_bacteria_1", "person2_virus_2", "IM-0001-0001", "NORMAL2-IM-0003-0001", "BACTERIA-30629-0001", "VIRUS-30630-0001", "NORMAL-28501-0001"):
+    for name in (
+        "person1_bacteria_1",
+        "person2_virus_2",
+        "IM-0001-0001",
+        "NORMAL2-IM-0003-0001",
+        "BACTERIA-30629-0001",
+        "VIRUS-30630-0001",
+        "NORMAL-28501-0001",
+    ):
         save(tmp_path / "x" / f"{name}.png", rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
-    data = facelime.artifact("preprocess", tmp_path / "x", "--size", 16, "--label-pattern", "kermany", "--group-pattern", "kermany")
+    data = facelime.artifact(
+        "preprocess", tmp_path / "x", "--size", 16, "--label-pattern", "kermany", "--group-pattern", "kermany"
+    )
     labels = dict(zip(data.texts("id"), (data.facts["classes"][label] for label in data.read("labels")), strict=True))
     assert {label for name, label in labels.items() if "acteria" in name.lower()} == {"bacteria"}
     assert {label for name, label in labels.items() if "virus" in name.lower()} == {"virus"}
@@ -246,7 +309,9 @@ class TestLeakage:
         return folder
 
     def test_contrast_doubled_for_one_class(self, facelime, tmp_path):
-        folder = self.planted(tmp_path / "f", lambda image: np.clip((image.astype(float) - 127.5) * 2 + 127.5, 0, 255).astype(np.uint8))
+        folder = self.planted(
+            tmp_path / "f", lambda image: np.clip((image.astype(float) - 127.5) * 2 + 127.5, 0, 255).astype(np.uint8)
+        )
         rule = self.sentences(facelime, folder, "--size", 32)["trivial_rule"]
         assert rule["separates"]
         assert rule["balanced_accuracy"] > 0.9
@@ -261,13 +326,19 @@ class TestLeakage:
         assert leaks["trivial_rule"]["separates"]
 
     def test_the_report_of_every_explanation_says_so(self, facelime, tmp_path):
-        facelime.json("preprocess", self.planted(tmp_path / "f", lambda image: image // 2), "--size", 32, "--name", "dark")
+        facelime.json(
+            "preprocess", self.planted(tmp_path / "f", lambda image: image // 2), "--size", 32, "--name", "dark"
+        )
         facelime.json("finetune", "dark", "--backbone", "cnn-small", "--epochs", 1, "--name", "m")
-        report = facelime.artifact("explain", "dark", "--model", "m", "--split", "test", "--first", 1, "--method", "slic", "--samples", 20)
+        report = facelime.artifact(
+            "explain", "dark", "--model", "m", "--split", "test", "--first", 1, "--method", "slic", "--samples", 20
+        )
         assert "Leakage in the dataset" in (report.path / "index.html").read_text(encoding="utf-8")
 
     def test_real_pictures_of_different_people_are_not_taken_for_the_same(self, data):
-        found = [leakage.traits(images.decode(path), path.suffix) for path in sorted((data / "faces" / "normal").iterdir())]
+        found = [
+            leakage.traits(images.decode(path), path.suffix) for path in sorted((data / "faces" / "normal").iterdir())
+        ]
         assert leakage.near_pairs(found) == []
 
 

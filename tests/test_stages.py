@@ -9,9 +9,10 @@ import pytest
 import xarray
 
 from facelime_cli.console import Console
-from facelime_cli.stage import Context, Execution, Input, Stage, fingerprint, hints
+from facelime_cli.engine import Context, Stage, fingerprint
+from facelime_cli.options import Execution, Input, hints
 from facelime_cli.stages import COMMANDS
-from facelime_cli.store import Store
+from facelime_cli.store.references import Store
 
 STAGES = {each.name: each for each in COMMANDS if isinstance(each, Stage)}
 CHAIN = [name for name in STAGES if name != "import-model"]
@@ -118,18 +119,59 @@ CHANGES = {
         "images": "face-001",
         "first": 2,
     },
-    "perturb": {"preset": "rosacea", "samples": 91, "confidence": 0.8, "design": "paired", "probability": 0.6, "fill": "black", "fill_sigma": 3.0, "seed": 1},
+    "perturb": {
+        "preset": "rosacea",
+        "samples": 91,
+        "confidence": 0.8,
+        "design": "paired",
+        "probability": 0.6,
+        "fill": "black",
+        "fill_sigma": 3.0,
+        "seed": 1,
+    },
     "predict": {"runtime": "openvino", "precision": "bfloat16"},
-    "fit-surrogate": {"preset": "rosacea", "surrogate": "linear", "alpha": 2.0, "features": 4, "proximity": "l2", "kernel_width": 0.5, "intervals": "bootstrap", "stable_top": 3, "part": "1/2"},
-    "render": {"preset": "rosacea", "top": 3, "classes": "rosacea", "by_zone": "face", "single_file": True, "figures": "png", "style": "lime"},
+    "fit-surrogate": {
+        "preset": "rosacea",
+        "surrogate": "linear",
+        "alpha": 2.0,
+        "features": 4,
+        "proximity": "l2",
+        "kernel_width": 0.5,
+        "intervals": "bootstrap",
+        "stable_top": 3,
+        "part": "1/2",
+    },
+    "render": {
+        "preset": "rosacea",
+        "top": 3,
+        "classes": "rosacea",
+        "by_zone": "face",
+        "single_file": True,
+        "figures": "png",
+        "style": "lime",
+    },
     "compare": {"top": 3, "explained": "rosacea"},
     "gradcam": {"layer": "cnn_small/conv2d", "variant": "eigencam"},
     "occlusion": {},
     "contrast": {},
-    "import-model": {"classes": "b,a", "scaling": "0..1", "backbone": "mobilenetv2", "size": 96, "activation": "softmax", "multi_label": True, "model_version": "2"},
+    "import-model": {
+        "classes": "b,a",
+        "scaling": "0..1",
+        "backbone": "mobilenetv2",
+        "size": 96,
+        "activation": "softmax",
+        "multi_label": True,
+        "model_version": "2",
+    },
 }
 """For each stage, another value of every parameter that changes the result."""
-METHOD_OF = {"kernel_size": "quickshift", "max_dist": "quickshift", "ratio": "quickshift", "scale": "felzenszwalb", "cell": "grid"}
+METHOD_OF = {
+    "kernel_size": "quickshift",
+    "max_dist": "quickshift",
+    "ratio": "quickshift",
+    "scale": "felzenszwalb",
+    "cell": "grid",
+}
 NEUTRAL = {
     "preprocess": {"strict": True, "workers": 1},
     "finetune": {"checkpoint_minutes": 1.0},
@@ -261,8 +303,16 @@ def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
 
 @pytest.mark.parametrize("stage", CHAIN)
 def test_every_parameter_is_known_to_this_suite(stage):
-    result = {name for name, (_, extras) in hints(STAGES[stage].params).items() if not any(isinstance(e, (Execution, Input)) for e in extras)}
-    neutral = {name for name, (_, extras) in hints(STAGES[stage].params).items() if any(isinstance(e, Execution) for e in extras)}
+    result = {
+        name
+        for name, (_, extras) in hints(STAGES[stage].params).items()
+        if not any(isinstance(e, (Execution, Input)) for e in extras)
+    }
+    neutral = {
+        name
+        for name, (_, extras) in hints(STAGES[stage].params).items()
+        if any(isinstance(e, Execution) for e in extras)
+    }
     assert result - set(CHANGES[stage]) == set()
     assert neutral - set(NEUTRAL[stage]) - CHOOSES == set()
 
@@ -291,16 +341,24 @@ def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, fac
     if name == "confidence":
         base = dataclasses.replace(base, after=chain["fit-surrogate"].id)
     if name == "fold":
-        base = dataclasses.replace(base, dataset=chain.facelime.artifact("preprocess", faces, "--size", 16, "--folds", 3).id)
+        base = dataclasses.replace(
+            base, dataset=chain.facelime.artifact("preprocess", faces, "--size", 16, "--folds", 3).id
+        )
     base = dataclasses.replace(base, **GOES_WITH.get(name, {}))
-    assert fingerprint(STAGES[stage], dataclasses.replace(base, **changes), context) != fingerprint(STAGES[stage], base, context)
+    assert fingerprint(STAGES[stage], dataclasses.replace(base, **changes), context) != fingerprint(
+        STAGES[stage], base, context
+    )
 
 
 @pytest.mark.parametrize(("stage", "name"), [(stage, name) for stage in CHAIN for name in NEUTRAL[stage]])
 def test_what_changes_nothing_does_not_change_the_fingerprint(stage, name, chain, faces, context):
     base = base_params(stage, chain, faces)
     changed = dataclasses.replace(base, **{name: NEUTRAL[stage][name]})
-    assert fingerprint(STAGES[stage], changed, context) == fingerprint(STAGES[stage], base, context) == chain[stage].layout["fingerprint"]
+    assert (
+        fingerprint(STAGES[stage], changed, context)
+        == fingerprint(STAGES[stage], base, context)
+        == chain[stage].layout["fingerprint"]
+    )
 
 
 def test_two_ways_to_choose_the_same_pictures_are_one_artifact(chain, context):
@@ -331,7 +389,20 @@ def test_xarray_opens_the_arrays_with_named_dimensions(stage, chain):
 @pytest.mark.parametrize("stage", CHAIN)
 def test_an_artifact_holds_its_parameters_lineage_and_digests(stage, chain):
     manifest = chain[stage].manifest
-    for key in ("schema", "stage", "stage_version", "parameters", "inputs", "arrays", "files", "software", "hardware", "seconds", "content", "digest"):
+    for key in (
+        "schema",
+        "stage",
+        "stage_version",
+        "parameters",
+        "inputs",
+        "arrays",
+        "files",
+        "software",
+        "hardware",
+        "seconds",
+        "content",
+        "digest",
+    ):
         assert key in manifest
     assert manifest["stage"] == stage
     assert all(len(spec["digest"]) == 64 for spec in manifest["arrays"].values())

@@ -11,9 +11,19 @@ import h5py
 import numpy as np
 import pytest
 
-from facelime_cli import claims, digests, files
-from facelime_cli.errors import AmbiguousError, BrokenError, BusyError, FacelimeError, IncompleteError, NotFoundError, WrongKindError
-from facelime_cli.store import PART_BYTES, ArraySpec, Identity, Layout, Store, check_name, name_from
+from facelime_cli.errors import (
+    AmbiguousError,
+    BrokenError,
+    BusyError,
+    FacelimeError,
+    IncompleteError,
+    NotFoundError,
+    WrongKindError,
+)
+from facelime_cli.store import claims, digests, files
+from facelime_cli.store.arrays import PART_BYTES, ArraySpec, Layout
+from facelime_cli.store.artifacts import Identity
+from facelime_cli.store.references import Store, check_name, name_from
 
 N = 70
 
@@ -28,7 +38,15 @@ def store(tmp_path):
 
 def layout(n=N, **more):
     constants = {"id": (np.array([f"picture {i}" for i in range(n)], dtype=object), ("picture",))}
-    return Layout(n, {"values": ArraySpec("float32", (n, 5, 2), ("picture", "sample", "class"), float("nan"), "probability"), **more}, constants, {"classes": ["a", "b"]})
+    return Layout(
+        n,
+        {
+            "values": ArraySpec("float32", (n, 5, 2), ("picture", "sample", "class"), float("nan"), "probability"),
+            **more,
+        },
+        constants,
+        {"classes": ["a", "b"]},
+    )
 
 
 def create(store, name="thing", seed=0, kind="predictions", inputs=None, n=N, **more):
@@ -130,7 +148,9 @@ class TestUnits:
         artifact = create(store, images=ArraySpec("uint8", (N, 80, 80, 3), ("picture", "y", "x", "channel")))
         for unit in range(3):
             with artifact.work_on(unit, print) as work:
-                work.finish({"values": np.zeros((work.n, 5, 2), np.float32), "images": np.zeros((work.n, 80, 80, 3), np.uint8)})
+                work.finish(
+                    {"values": np.zeros((work.n, 5, 2), np.float32), "images": np.zeros((work.n, 80, 80, 3), np.uint8)}
+                )
         artifact.seal({})
         names = sorted(path.name for path in (artifact.path / "arrays.zarr" / "images").iterdir())
         assert names == ["c.0.0.0.0", "c.1.0.0.0", "c.2.0.0.0", "zarr.json"]
@@ -176,7 +196,13 @@ class TestDigests:
         values = np.arange(N * 10, dtype=np.float32).reshape(N, 5, 2)
         found = set()
         for seed, unit in enumerate((32, 7, 1)):
-            artifact = store.create("predictions", "a", Identity("predict", 1, {"seed": seed}, {}), {}, Layout(N, layout().arrays, layout().constants, {}, unit))
+            artifact = store.create(
+                "predictions",
+                "a",
+                Identity("predict", 1, {"seed": seed}, {}),
+                {},
+                Layout(N, layout().arrays, layout().constants, {}, unit),
+            )
             for index in range(artifact.n_units):
                 with artifact.work_on(index, print) as work:
                     work.finish({"values": values[work.rows]})
@@ -187,12 +213,16 @@ class TestDigests:
 
     def test_dtype_shape_and_order_count(self):
         base = np.arange(6, dtype=np.int32).reshape(2, 3)
-        assert digests.of_array(base) == digests.of_array(np.asfortranarray(base)) == digests.of_array(base.astype(">i4"))
+        assert (
+            digests.of_array(base) == digests.of_array(np.asfortranarray(base)) == digests.of_array(base.astype(">i4"))
+        )
         others = [base.astype(np.int64), base.reshape(2, 1, 3), base[::-1], base.astype(np.uint32)]
         assert len({digests.of_array(each) for each in [base, *others]}) == 5
 
     def test_texts_do_not_run_together(self):
-        assert digests.of_array(np.array([["ab", "c"]], dtype=object)) != digests.of_array(np.array([["a", "bc"]], dtype=object))
+        assert digests.of_array(np.array([["ab", "c"]], dtype=object)) != digests.of_array(
+            np.array([["a", "bc"]], dtype=object)
+        )
 
     def test_fingerprint(self):
         base = Identity("segment", 1, {"a": 1, "b": None}, {"dataset": "00"})
@@ -255,7 +285,10 @@ class TestBroken:
     @pytest.mark.parametrize("rows", [[], [5], [0, 1, 2], [31, 32], [69, 3, 4, 4, 40], list(range(N))])
     def test_chosen_pictures_are_read_in_their_order(self, store, rows):
         artifact = create(store, "chosen", large=ArraySpec("uint8", (N, 150, 150), ("picture", "y", "x")))
-        values = {"values": np.arange(N * 10, dtype=np.float32).reshape(N, 5, 2), "large": np.arange(N * 150 * 150, dtype=np.uint32).astype(np.uint8).reshape(N, 150, 150)}
+        values = {
+            "values": np.arange(N * 10, dtype=np.float32).reshape(N, 5, 2),
+            "large": np.arange(N * 150 * 150, dtype=np.uint32).astype(np.uint8).reshape(N, 150, 150),
+        }
         for unit in range(artifact.n_units):
             with artifact.work_on(unit, print) as work:
                 work.finish({name: each[work.rows] for name, each in values.items()})
@@ -322,7 +355,9 @@ class TestMaking:
         winner = create(store)
         fill(winner, [0])
         assert create(store).done() == {0}
-        assert [path.name for path in (store.root / "predictions").iterdir() if not path.name.startswith(".")] == [winner.id]
+        assert [path.name for path in (store.root / "predictions").iterdir() if not path.name.startswith(".")] == [
+            winner.id
+        ]
 
     def test_one_fingerprint_is_one_artifact_whatever_it_is_called(self, store):
         first, second = create(store, "a"), create(store, "b")
@@ -344,7 +379,9 @@ class TestMaking:
 
     def test_removing_is_refused_to_nobody_but_dependents_are_known(self, store):
         base = complete(store, "a")
-        later = complete(store, "b", seed=1, inputs={"masks": {"kind": base.kind, "id": base.id, "digest": base.content}})
+        later = complete(
+            store, "b", seed=1, inputs={"masks": {"kind": base.kind, "id": base.id, "digest": base.content}}
+        )
         assert [each.id for each in store.dependents(base)] == [later.id]
         assert store.dependents(later) == []
         store.remove(later)
@@ -396,12 +433,17 @@ class TestClaims:
         assert time.monotonic() - begun < 5
 
     def test_a_process_number_used_again_is_not_the_same_process(self, folder):
-        files.write_json(folder / "00000.1", {"host": claims.this_host(), "pid": os.getpid(), "start": "before this one", "counter": 0})
+        files.write_json(
+            folder / "00000.1",
+            {"host": claims.this_host(), "pid": os.getpid(), "start": "before this one", "counter": 0},
+        )
         with claims.Claim.take(folder, 0, lambda _: None):
             pass
 
     def elsewhere(self, folder, counter):
-        files.write_json(folder / "00000.1", {"host": "node7/x", "pid": 1, "start": "1", "counter": counter}, durable=False)
+        files.write_json(
+            folder / "00000.1", {"host": "node7/x", "pid": 1, "start": "1", "counter": counter}, durable=False
+        )
 
     def test_a_silent_other_host_is_taken_over_after_listening(self, folder):
         self.elsewhere(folder, 3)
@@ -429,19 +471,28 @@ for counter in range(4, 40):
 
     def test_who_was_taken_over_notices(self, folder):
         with claims.Claim.take(folder, 0, lambda _: None) as claim:
-            files.write_json(claim.path.with_suffix(f".{int(claim.path.suffix[1:]) + 1}"), {"host": "node7", "pid": 1, "start": "1", "counter": 0})
+            files.write_json(
+                claim.path.with_suffix(f".{int(claim.path.suffix[1:]) + 1}"),
+                {"host": "node7", "pid": 1, "start": "1", "counter": 0},
+            )
             with pytest.raises(BusyError, match="taken over"):
                 claim.check()
 
 
-@pytest.mark.parametrize("stage", ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "render"])
+@pytest.mark.parametrize(
+    "stage", ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "render"]
+)
 def test_every_kind_exports_to_hdf5(chain, tmp_path, stage):
     chain.facelime.json("export", chain.reference(stage), "--to", tmp_path / "out.h5")
     with h5py.File(tmp_path / "out.h5") as out:
         for name, spec in chain[stage].layout["arrays"].items():
             stored = chain[stage].read(name)
             found = out[name].asstr()[:] if spec["dtype"] == "string" else out[name][:]
-            assert np.array_equal(found, stored.astype(object) if spec["dtype"] == "string" else stored, **({} if spec["dtype"] == "string" else {"equal_nan": True}))
+            assert np.array_equal(
+                found,
+                stored.astype(object) if spec["dtype"] == "string" else stored,
+                **({} if spec["dtype"] == "string" else {"equal_nan": True}),
+            )
 
 
 def test_hdf5_is_self_describing(chain, tmp_path):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from lime.lime_image import LimeImageExplainer
 
-from facelime_cli import network
 from facelime_cli.core import shapley
 from facelime_cli.core.masks import unpack
+from facelime_cli.models import wrapping
 from facelime_cli.stages.fit_surrogate import SHAPLEY_DESIGNS, SURROGATES
 from tests.core.test_shapley import by_definition
 from tests.core.test_surrogate import SELECTIONS
@@ -35,7 +35,9 @@ def predictions_for(surrogate, chain, exact):
 @pytest.mark.parametrize("surrogate", SURROGATES)
 def test_every_surrogate_from_predictions_to_a_report(surrogate, chain, exact):
     run = chain.facelime
-    made = run.artifact("fit-surrogate", predictions_for(surrogate, chain, exact).id, "--surrogate", surrogate, "--workers", 1)
+    made = run.artifact(
+        "fit-surrogate", predictions_for(surrogate, chain, exact).id, "--surrogate", surrogate, "--workers", 1
+    )
     counts = made.input("segments").read("n_segments")
     coefficients, interval, p_sign = (made.read(name) for name in ("coefficients", "interval", "p_sign"))
     for row, k in enumerate(counts):
@@ -43,7 +45,9 @@ def test_every_surrogate_from_predictions_to_a_report(surrogate, chain, exact):
         assert np.isnan(coefficients[row, :, k:]).all()
         assert np.isfinite(interval[row, :, :k]).all() != (surrogate in SELECTING)
         assert np.isnan(interval[row, :, :k]).all() == np.isnan(p_sign[row, :, :k]).all() == (surrogate in SELECTING)
-    assert (run.json("show", f"surrogates/{made.id}")["arrays"]["interval"]["summary"] == "none; 100.0 % NaN") == (surrogate in SELECTING)
+    assert (run.json("show", f"surrogates/{made.id}")["arrays"]["interval"]["summary"] == "none; 100.0 % NaN") == (
+        surrogate in SELECTING
+    )
     report = run.artifact("render", made.id)
     page = (report.path / "index.html").read_text(encoding="utf-8")
     assert ("no interval" in page) == ("--intervals bootstrap" in page) == (surrogate in SELECTING)
@@ -58,13 +62,35 @@ def test_every_surrogate_from_predictions_to_a_report(surrogate, chain, exact):
 
 def test_a_bootstrap_gives_intervals_to_every_surrogate_and_the_same_ones_again(chain, tmp_path):
     run = chain.facelime
-    made = run.artifact("fit-surrogate", chain["predict"].id, "--surrogate", "forward", "--features", 4, "--intervals", "bootstrap", "--workers", 1)
+    made = run.artifact(
+        "fit-surrogate",
+        chain["predict"].id,
+        "--surrogate",
+        "forward",
+        "--features",
+        4,
+        "--intervals",
+        "bootstrap",
+        "--workers",
+        1,
+    )
     interval = made.read("interval")
     counts = chain["segment"].read("n_segments")
     assert all(np.isfinite(interval[row, :, :k]).all() for row, k in enumerate(counts))
     assert (np.count_nonzero(np.nan_to_num(made.read("coefficients")), axis=2) <= 4).all()
     run.json("remove", f"surrogates/{made.id}", "--yes")
-    again = run.artifact("fit-surrogate", chain["predict"].id, "--surrogate", "forward", "--features", 4, "--intervals", "bootstrap", "--workers", 2)
+    again = run.artifact(
+        "fit-surrogate",
+        chain["predict"].id,
+        "--surrogate",
+        "forward",
+        "--features",
+        4,
+        "--intervals",
+        "bootstrap",
+        "--workers",
+        2,
+    )
     assert again.content == made.content
     assert tmp_path.exists()
 
@@ -72,9 +98,17 @@ def test_a_bootstrap_gives_intervals_to_every_surrogate_and_the_same_ones_again(
 def test_l2_weighs_by_what_a_fill_changes(chain):
     """With a kernel so wide that all samples count alike, both distances give the same coefficients; with their defaults they do not."""
     run = chain.facelime
-    alike = [run.artifact("fit-surrogate", chain["predict"].id, "--proximity", proximity, "--kernel-width", 1e6).read("coefficients") for proximity in ("cosine", "l2")]
+    alike = [
+        run.artifact("fit-surrogate", chain["predict"].id, "--proximity", proximity, "--kernel-width", 1e6).read(
+            "coefficients"
+        )
+        for proximity in ("cosine", "l2")
+    ]
     assert np.nanmax(np.abs(alike[0] - alike[1])) < 1e-9
-    near, far = (run.artifact("fit-surrogate", chain["predict"].id, "--proximity", "l2", *width) for width in (("--kernel-width", 1), ()))
+    near, far = (
+        run.artifact("fit-surrogate", chain["predict"].id, "--proximity", "l2", *width)
+        for width in (("--kernel-width", 1), ())
+    )
     assert (near.read("effective_samples") < 0.7 * far.read("effective_samples")).all()
     assert (near.parameters["kernel_width"], far.parameters["kernel_width"]) == (1, 45)
 
@@ -132,13 +166,23 @@ class TestRefusals:
 
     def test_explain_refuses_before_anything_is_computed(self, chain):
         before = chain.facelime.json("status")["artifacts"]
-        assert "--design balanced" in chain.facelime.fails("explain", "faces", "--model", "small", "--surrogate", "shapley", "--seed", 99)
-        assert "--features" in chain.facelime.fails("explain", "faces", "--model", "small", "--features", 3, "--seed", 99, code=2)
+        assert "--design balanced" in chain.facelime.fails(
+            "explain", "faces", "--model", "small", "--surrogate", "shapley", "--seed", 99
+        )
+        assert "--features" in chain.facelime.fails(
+            "explain", "faces", "--model", "small", "--features", 3, "--seed", 99, code=2
+        )
         assert chain.facelime.json("status")["artifacts"] == before
 
     @pytest.mark.parametrize(
         ("surrogate", "option"),
-        [("ridge", ("--features", 3)), ("linear", ("--alpha", 1)), ("bayesian-ridge", ("--alpha", 1)), ("shapley", ("--kernel-width", 1)), ("shapley", ("--proximity", "cosine"))],
+        [
+            ("ridge", ("--features", 3)),
+            ("linear", ("--alpha", 1)),
+            ("bayesian-ridge", ("--alpha", 1)),
+            ("shapley", ("--kernel-width", 1)),
+            ("shapley", ("--proximity", "cosine")),
+        ],
     )
     def test_an_option_of_another_surrogate(self, surrogate, option, chain):
         said = chain.facelime.fails("fit-surrogate", chain["predict"].id, "--surrogate", surrogate, *option, code=2)
@@ -160,7 +204,7 @@ class TestBesideLime:
     @pytest.fixture(scope="class")
     def beside(self, chain, masks):
         """Return a function that gives lime's coefficients, intercept and local prediction of a picture and class."""
-        net = network.load(chain["finetune"].file("model.keras"))
+        net = wrapping.load(chain["finetune"].file("model.keras"))
         images = chain["preprocess"].read("images")
 
         class Drawn(np.random.RandomState):
@@ -169,7 +213,11 @@ class TestBesideLime:
             masks: np.ndarray
 
             def randint(self, low, high=None, size=None, dtype=int):
-                return self.masks.ravel().astype(dtype) if size == self.masks.size else super().randint(low, high, size, dtype)
+                return (
+                    self.masks.ravel().astype(dtype)
+                    if size == self.masks.size
+                    else super().randint(low, high, size, dtype)
+                )
 
         def answer(row, c, features, selection):
             segments = chain["segment"].read("segments")[row].astype(int)
@@ -192,7 +240,15 @@ class TestBesideLime:
 
         return answer
 
-    @pytest.mark.parametrize(("surrogate", "features", "selection"), [("ridge", 100_000, "auto"), ("highest", 5, "highest_weights"), ("forward", 5, "forward_selection"), ("lars", 5, "lasso_path")])
+    @pytest.mark.parametrize(
+        ("surrogate", "features", "selection"),
+        [
+            ("ridge", 100_000, "auto"),
+            ("highest", 5, "highest_weights"),
+            ("forward", 5, "forward_selection"),
+            ("lars", 5, "lasso_path"),
+        ],
+    )
     def test_coefficients_are_limes(self, beside, masks, chain, surrogate, features, selection):
         predictions = chain.facelime.artifact("predict", masks.id, "--model", "small", "--batch-size", 16)
         options = [] if surrogate == "ridge" else ["--features", features]

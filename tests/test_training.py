@@ -6,13 +6,14 @@ import time
 import numpy as np
 import pytest
 
-from facelime_cli import network, training
 from facelime_cli.console import Console
-from facelime_cli.network import Architecture, Part
-from facelime_cli.recipes import RECIPES, SCHEDULES, augmentation
-from facelime_cli.stage import Context
-from facelime_cli.store import Store
-from facelime_cli.training import Checkpoints, Phase, Training
+from facelime_cli.engine import Context
+from facelime_cli.models import backend, building, running, training, wrapping
+from facelime_cli.models.building import Architecture
+from facelime_cli.models.recipes import RECIPES, SCHEDULES, augmentation
+from facelime_cli.models.running import Part
+from facelime_cli.models.training import Checkpoints, Phase, Training
+from facelime_cli.store.references import Store
 
 from .conftest import write_faces
 
@@ -29,16 +30,18 @@ def part(rng):
 
 
 def fit(part, folder, how=None, epochs=3, rate=1e-3, phases=1):
-    built = network.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
+    built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
     stretches = [Phase(built.whole, part, part, epochs, rate) for _ in range(phases)]
     said = []
-    history = training.train(built.whole, stretches, how or Training(8, 0), Checkpoints(folder), said.append, lambda _: None)
+    history = training.train(
+        built.whole, stretches, how or Training(8, 0), Checkpoints(folder), said.append, lambda _: None
+    )
     return built.whole, history, said
 
 
 def loss(net, part):
     """Cross-entropy of a network's own answers."""
-    found = network.probabilities(net, part, 8)
+    found = running.probabilities(net, part, 8)
     return float(-np.log(np.clip(found[np.arange(len(found)), part.labels], 1e-7, 1)).mean())
 
 
@@ -48,9 +51,11 @@ class TestTrain:
         assert loss(net, part) == pytest.approx(min(row["val_loss"] for row in history), rel=1e-3)
 
     def test_a_second_phase_that_only_gets_worse_is_not_kept(self, part, tmp_path):
-        built = network.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
+        built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
         phases = [Phase(built.whole, part, part, 5, 1e-3), Phase(built.whole, part, part, 1, 5.0)]
-        history = training.train(built.whole, phases, Training(8, 0), Checkpoints(tmp_path), lambda _: None, lambda _: None)
+        history = training.train(
+            built.whole, phases, Training(8, 0), Checkpoints(tmp_path), lambda _: None, lambda _: None
+        )
         assert history[-1]["val_loss"] > history[-2]["val_loss"]
         assert loss(built.whole, part) == pytest.approx(min(row["val_loss"] for row in history[:-1]), rel=1e-3)
         assert [row["phase"] for row in history] == [1] * 5 + [2]
@@ -68,14 +73,16 @@ class TestTrain:
 
     def test_the_schedule_sets_the_rate(self, part, tmp_path):
         _, history, _ = fit(part, tmp_path, Training(8, 0, schedule="cosine"), epochs=4)
-        assert [row["learning_rate"] for row in history] == pytest.approx([1e-3, 1e-3 * (1 + 0.5**0.5) / 2, 5e-4, 1e-3 * (1 - 0.5**0.5) / 2])
+        assert [row["learning_rate"] for row in history] == pytest.approx(
+            [1e-3, 1e-3 * (1 + 0.5**0.5) / 2, 5e-4, 1e-3 * (1 - 0.5**0.5) / 2]
+        )
 
     def test_class_weights_change_what_is_learned(self, part, tmp_path):
         means = []
         for name, weights in (("even", None), ("rare", {0: 0.01, 1: 10.0})):
             (tmp_path / name).mkdir()
             net, _, _ = fit(part, tmp_path / name, Training(8, 0, class_weights=weights), epochs=1)
-            means.append(network.probabilities(net, part, 8)[:, 1].mean())
+            means.append(running.probabilities(net, part, 8)[:, 1].mean())
         assert means[1] > means[0]
 
 
@@ -97,7 +104,7 @@ def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop):
         return advance
 
     def run(advance):
-        built = network.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
+        built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
         phases = [Phase(built.whole, part, part, 3, 1e-3), Phase(built.whole, part, part, 3, 1e-4)]
         history = training.train(built.whole, phases, Training(8, 0), Checkpoints(tmp_path), lambda _: None, advance)
         return built.whole, history
@@ -110,7 +117,9 @@ def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop):
     assert values
     net, history = run(until(-1))
     assert len(steps) == 30
-    assert [(row["phase"], row["epoch"]) for row in history] == [(phase, epoch) for phase in (1, 2) for epoch in (1, 2, 3)]
+    assert [(row["phase"], row["epoch"]) for row in history] == [
+        (phase, epoch) for phase in (1, 2) for epoch in (1, 2, 3)
+    ]
     (tmp_path / "whole").mkdir()
     straight, wanted, _ = fit_two(part, tmp_path / "whole")
     assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in wanted], rel=1e-3)
@@ -118,9 +127,13 @@ def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop):
 
 
 def fit_two(part, folder):
-    built = network.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
+    built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
     phases = [Phase(built.whole, part, part, 3, 1e-3), Phase(built.whole, part, part, 3, 1e-4)]
-    return built.whole, training.train(built.whole, phases, Training(8, 0), Checkpoints(folder), lambda _: None, lambda _: None), phases
+    return (
+        built.whole,
+        training.train(built.whole, phases, Training(8, 0), Checkpoints(folder), lambda _: None, lambda _: None),
+        phases,
+    )
 
 
 def test_a_stop_after_the_last_epoch_does_not_lose_the_training(part, tmp_path):
@@ -152,23 +165,39 @@ def test_a_stop_while_an_epoch_is_kept_loses_nothing(part, tmp_path, monkeypatch
 
 
 def test_float16_scales_its_loss(part, tmp_path, monkeypatch):
-    monkeypatch.setattr(network, "on_accelerator", lambda: True)
-    built = network.build(Architecture("ann", SIZE, 2, pooling="flatten", head=(10,)), "mixed")
-    augmented = network.augmented(built.whole, {"flip": "both"}, 0)
+    monkeypatch.setattr(backend, "on_accelerator", lambda: True)
+    built = building.build(Architecture("ann", SIZE, 2, pooling="flatten", head=(10,)), "mixed")
+    augmented = building.augmented(built.whole, {"flip": "both"}, 0)
     for place, model in enumerate((built.whole, augmented, built.head)):
-        assert network.computes_in_float16(model)
-        run = training._Run(built.whole, Phase(model, part, part, 1, 1e-3), Training(8, 0), Checkpoints(tmp_path), training.Progress(), lambda _: None)
+        assert building.computes_in_float16(model)
+        run = training._Run(
+            built.whole,
+            Phase(model, part, part, 1, 1e-3),
+            Training(8, 0),
+            Checkpoints(tmp_path),
+            training.Progress(),
+            lambda _: None,
+        )
         run.begin([])
         assert type(model.optimizer).__name__ == "LossScaleOptimizer", place
-    assert not network.computes_in_float16(network.build(Architecture("ann", SIZE, 2, pooling="flatten", head=(10,))).whole)
+    assert not building.computes_in_float16(
+        building.build(Architecture("ann", SIZE, 2, pooling="flatten", head=(10,))).whole
+    )
 
 
 def test_a_checkpoint_within_an_epoch(part, tmp_path):
     """A kill loses no more than the time between two checkpoints."""
     kept = []
-    built = network.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
+    built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
     checkpoints = Checkpoints(tmp_path)
-    training.train(built.whole, [Phase(built.whole, part, part, 1, 1e-3)], Training(8, 0, checkpoint_seconds=0), checkpoints, lambda _: None, lambda _: kept.append(checkpoints.load()[0].step))
+    training.train(
+        built.whole,
+        [Phase(built.whole, part, part, 1, 1e-3)],
+        Training(8, 0, checkpoint_seconds=0),
+        checkpoints,
+        lambda _: None,
+        lambda _: kept.append(checkpoints.load()[0].step),
+    )
     assert kept == [0, 1, 2, 3, 4]
 
 
@@ -202,14 +231,24 @@ def test_plateau_lowers_the_rate_when_the_loss_stays():
 
 class TestCommand:
     def test_a_recipe_presets_what_was_not_given(self, chain):
-        answer = chain.facelime.artifact("finetune", "faces", "--recipe", "pneumonia", "--backbone", "cnn", "--epochs", 1, "--steps-per-epoch", 2)
+        answer = chain.facelime.artifact(
+            "finetune", "faces", "--recipe", "pneumonia", "--backbone", "cnn", "--epochs", 1, "--steps-per-epoch", 2
+        )
         parameters = answer.parameters
-        assert (parameters["epochs"], parameters["batch_size"], parameters["patience"], parameters["output"], parameters["head"]) == (1, 44, 10, "sigmoid", [8])
+        assert (
+            parameters["epochs"],
+            parameters["batch_size"],
+            parameters["patience"],
+            parameters["output"],
+            parameters["head"],
+        ) == (1, 44, 10, "sigmoid", [8])
         assert parameters["augment"] == RECIPES["pneumonia"].settings.augment
         assert answer.facts["recipe"] == "pneumonia"
 
     def test_a_recipe_is_for_its_own_networks(self, chain):
-        assert "cnn-deep" in chain.facelime.fails("finetune", "faces", "--recipe", "pneumonia", "--backbone", "densenet121", code=2)
+        assert "cnn-deep" in chain.facelime.fails(
+            "finetune", "faces", "--recipe", "pneumonia", "--backbone", "densenet121", code=2
+        )
         assert "--recipe" in chain.facelime.fails("finetune", "faces", code=2)
 
     @pytest.mark.parametrize(
@@ -234,23 +273,47 @@ class TestCommand:
         assert option in chain.facelime.fails("finetune", "faces", "--backbone", "cnn-small", option, value, code=code)
 
     def test_more_layers_than_there_are(self, chain):
-        assert "--fine-tune-layers 99" in chain.facelime.fails("finetune", "faces", "--backbone", "cnn-small", "--fine-tune-epochs", 1, "--fine-tune-layers", 99)
+        assert "--fine-tune-layers 99" in chain.facelime.fails(
+            "finetune", "faces", "--backbone", "cnn-small", "--fine-tune-epochs", 1, "--fine-tune-layers", 99
+        )
 
     def test_cached_features_are_the_same_training(self, chain):
         """A frozen base and no augmentation: the head is trained on features, and the whole network answers as the head did."""
-        words = ["finetune", "faces", "--backbone", "mobilenetv2", "--weights", "none", "--freeze", "all", "--epochs", 2]
+        words = [
+            "finetune",
+            "faces",
+            "--backbone",
+            "mobilenetv2",
+            "--weights",
+            "none",
+            "--freeze",
+            "all",
+            "--epochs",
+            2,
+        ]
         model = chain.facelime.artifact(*words)
         kept = min(model.facts["history"], key=lambda row: row["val_loss"])
         assert model.facts["validation"]["accuracy"] == pytest.approx(kept["val_accuracy"], abs=1e-6)
 
     def test_two_phases_mixed_precision_and_every_setting(self, chain):
-        phases = ["--epochs", 1, "--fine-tune-epochs", 1, "--fine-tune-layers", 2, "--augment", "flip=horizontal,rotation=5", "--precision", "mixed"]
+        phases = [
+            "--epochs",
+            1,
+            "--fine-tune-epochs",
+            1,
+            "--fine-tune-layers",
+            2,
+            "--augment",
+            "flip=horizontal,rotation=5",
+            "--precision",
+            "mixed",
+        ]
         classes = ["--class-weights", "balanced", "--oversample", "--output", "sigmoid"]
         layers = ["--head", "8", "--dropout", "0.1", "--l2", 0.01, "--optimizer", "nadam", "--schedule", "plateau"]
         model = chain.facelime.artifact("finetune", "faces", "--backbone", "cnn-small", *phases, *classes, *layers)
         assert [row["phase"] for row in model.facts["history"]] == [1, 2]
         assert model.facts["class_weights"] == {"0": 1.0, "1": 1.0}  # oversampling has made the classes equal already
-        net = network.load(model.file("model.keras"))
+        net = wrapping.load(model.file("model.keras"))
         assert {layer.compute_dtype for layer in net.layers} == {"float32"}
         assert model.parameters["augment"] == {"rotation": 5.0, "flip": "horizontal"}
         for name in ("history.csv", "history.png", "history.svg"):
@@ -260,7 +323,10 @@ class TestCommand:
     def test_folds(self, chain, faces):
         data = chain.facelime.artifact("preprocess", faces, "--size", 24, "--folds", 3, "--name", "folded")
         fold = data.read("fold")
-        first, third = (chain.facelime.artifact("finetune", data.id, "--backbone", "cnn-small", "--epochs", 1, "--fold", number) for number in (0, 2))
+        first, third = (
+            chain.facelime.artifact("finetune", data.id, "--backbone", "cnn-small", "--epochs", 1, "--fold", number)
+            for number in (0, 2)
+        )
         assert first.facts["test"]["n"] == (fold == 0).sum()
         assert third.facts["test"]["n"] == (fold == 2).sum()
         assert third.facts["validation"]["n"] == (fold == 0).sum()
@@ -271,7 +337,20 @@ class TestCommand:
 
 
 def test_none_overrides_a_recipe(chain):
-    model = chain.facelime.artifact("finetune", "faces", "--recipe", "pneumonia", "--backbone", "ann", "--epochs", 1, "--steps-per-epoch", 1, "--augment", "none")
+    model = chain.facelime.artifact(
+        "finetune",
+        "faces",
+        "--recipe",
+        "pneumonia",
+        "--backbone",
+        "ann",
+        "--epochs",
+        1,
+        "--steps-per-epoch",
+        1,
+        "--augment",
+        "none",
+    )
     assert model.parameters["augment"] == augmentation("none") == {}
 
 
@@ -280,7 +359,13 @@ def test_features_are_computed_once_and_kept(chain, monkeypatch, tmp_path):
     from facelime_cli.stages import finetune
 
     data = chain["preprocess"]
-    job = finetune._Job(finetune.Params(dataset="faces"), finetune.DEFAULTS, data, None, Context(Store(chain.facelime.store), Console(quiet=True)))
+    job = finetune._Job(
+        finetune.Params(dataset="faces"),
+        finetune.DEFAULTS,
+        data,
+        None,
+        Context(Store(chain.facelime.store), Console(quiet=True)),
+    )
     part, read = job._parts()["train"], []
     monkeypatch.setattr(finetune, "FEATURE_PICTURES", 10)
 
@@ -288,7 +373,7 @@ def test_features_are_computed_once_and_kept(chain, monkeypatch, tmp_path):
         def scratch(self, name):
             return tmp_path / name
 
-    built = network.build(Architecture("cnn-small", 48, 2, pooling="max"))
+    built = building.build(Architecture("cnn-small", 48, 2, pooling="max"))
     counted = Part(lambda rows: (read.extend(rows), part.read(rows))[1], part.rows, part.labels)
     first = job._features("train", built.bare, counted, Unit())
     assert sorted(read) == sorted(part.rows)
@@ -296,13 +381,26 @@ def test_features_are_computed_once_and_kept(chain, monkeypatch, tmp_path):
     again = job._features("train", built.bare, counted, Unit())
     assert read[len(part.rows) :] == list(part.rows[10:20])
     assert np.array_equal(first.read(list(first.rows)), again.read(list(again.rows)))
-    assert first.read(list(first.rows)) == pytest.approx(np.asarray(built.bare(part.read(list(part.rows)).astype(np.float32))), abs=1e-4)
+    assert first.read(list(first.rows)) == pytest.approx(
+        np.asarray(built.bare(part.read(list(part.rows)).astype(np.float32))), abs=1e-4
+    )
 
 
 def test_training_goes_on_after_a_stop(facelime, command, tmp_path):
     folder = write_faces(tmp_path / "some", 400, 48)
     facelime.json("preprocess", folder, "--size", 48, "--name", "some")
-    words = ["finetune", "some", "--backbone", "cnn-small", "--epochs", "16", "--batch-size", "8", "--store", str(facelime.store)]
+    words = [
+        "finetune",
+        "some",
+        "--backbone",
+        "cnn-small",
+        "--epochs",
+        "16",
+        "--batch-size",
+        "8",
+        "--store",
+        str(facelime.store),
+    ]
     process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 90
     while not facelime_epochs(facelime) and time.monotonic() < until:
@@ -321,4 +419,8 @@ def test_training_goes_on_after_a_stop(facelime, command, tmp_path):
 
 def facelime_epochs(facelime):
     """Whether an unfinished training has two epochs behind it."""
-    return any(Checkpoints(folder).load()[0].epoch >= 2 for folder in facelime.store.glob("models/*/begun/00000") if (folder / "state.npz").exists())
+    return any(
+        Checkpoints(folder).load()[0].epoch >= 2
+        for folder in facelime.store.glob("models/*/begun/00000")
+        if (folder / "state.npz").exists()
+    )

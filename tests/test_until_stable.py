@@ -13,7 +13,9 @@ WORDS = ["--split", "test", "--first", 4, "--method", "slic", "--segments", 12, 
 
 @pytest.fixture(scope="module")
 def rounds(chain):
-    report = chain.facelime.artifact("explain", "faces", "--model", "small", *WORDS, "--until-stable", "--max-samples", 160, "--confidence", 0.9)
+    report = chain.facelime.artifact(
+        "explain", "faces", "--model", "small", *WORDS, "--until-stable", "--max-samples", 160, "--confidence", 0.9
+    )
     return chain.facelime, report.input("surrogates")
 
 
@@ -33,18 +35,26 @@ def test_a_stable_picture_is_explained_as_with_that_many_samples_alone(rounds):
     needed, counts = surrogates.input("masks").read("n_samples"), surrogates.input("segments").read("n_segments")
     for row, samples in enumerate(needed):
         masks = run.artifact("perturb", surrogates.input("segments").id, "--samples", int(samples))
-        alone = run.artifact("fit-surrogate", run.artifact("predict", masks.id, "--model", "small", "--batch-size", 16).id)
-        assert np.array_equal(alone.read("coefficients")[row, :, : counts[row]], surrogates.read("coefficients")[row, :, : counts[row]])
+        alone = run.artifact(
+            "fit-surrogate", run.artifact("predict", masks.id, "--model", "small", "--batch-size", 16).id
+        )
+        assert np.array_equal(
+            alone.read("coefficients")[row, :, : counts[row]], surrogates.read("coefficients")[row, :, : counts[row]]
+        )
 
 
 def test_it_is_found_again(rounds):
     run, surrogates = rounds
-    again = run.json("explain", "faces", "--model", "small", *WORDS, "--until-stable", "--max-samples", 160, "--confidence", 0.9)
+    again = run.json(
+        "explain", "faces", "--model", "small", *WORDS, "--until-stable", "--max-samples", 160, "--confidence", 0.9
+    )
     assert again["reused"] is True
     assert surrogates.complete
 
 
-@pytest.mark.parametrize("words", [["--max-samples", 100], ["--confidence", 0.9], ["--until-stable", "--max-samples", 10]])
+@pytest.mark.parametrize(
+    "words", [["--max-samples", 100], ["--confidence", 0.9], ["--until-stable", "--max-samples", 10]]
+)
 def test_options_that_do_not_go_together(chain, words):
     chain.facelime.fails("explain", "faces", "--model", "small", *WORDS, *words, code=2)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facelime_cli.core.overlay import strongest
+from facelime_cli.core.attribution import strongest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,9 @@ class Attribution:
 
     def density(self) -> NDArray[np.float64]:
         """Return the coefficient per pixel, spread evenly over each segment: (H, W) float64. Large segments would look important by their size alone otherwise."""
-        return np.asarray((self.coefficients / np.bincount(self.segments.ravel(), minlength=len(self.coefficients)))[self.segments])
+        return np.asarray(
+            (self.coefficients / np.bincount(self.segments.ravel(), minlength=len(self.coefficients)))[self.segments]
+        )
 
 
 @dataclass(frozen=True)
@@ -133,5 +135,7 @@ def difference(first: Attribution, second: Attribution) -> NDArray[np.float64]:
     >>> difference(Attribution(segments, np.array([0.2, -0.1])), Attribution(segments, np.array([0.0, 4.0]))).tolist()
     [[1.0, -1.5]]
     """
-    one, other = (each.coefficients[each.segments] / (np.abs(each.coefficients).max() or 1.0) for each in (first, second))
+    one, other = (
+        each.coefficients[each.segments] / (np.abs(each.coefficients).max() or 1.0) for each in (first, second)
+    )
     return np.asarray(one - other)

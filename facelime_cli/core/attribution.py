@@ -30,7 +30,9 @@ class Overlap:
     pointing: float
 
 
-def overlap(coefficients: NDArray[np.float64], segments: NDArray[np.uint16], truth: NDArray[np.uint8]) -> Overlap | None:
+def overlap(
+    coefficients: NDArray[np.float64], segments: NDArray[np.uint16], truth: NDArray[np.uint8]
+) -> Overlap | None:
     """Compare one class's coefficients with a known region; None when the region is empty or nothing speaks for the class.
 
     Parameters
@@ -50,4 +52,14 @@ def overlap(coefficients: NDArray[np.float64], segments: NDArray[np.uint16], tru
     positive = np.maximum(coefficients, 0)
     if not truth.any() or not positive.any():
         return None
-    return Overlap(round(float(positive @ inside / positive.sum()), 6), float(inside.mean()), float(inside[np.argmax(coefficients)]))
+    return Overlap(
+        round(float(positive @ inside / positive.sum()), 6),
+        float(inside.mean()),
+        float(inside[np.argmax(coefficients)]),
+    )
+
+
+def strongest(coefficients: NDArray[np.float64], top: int) -> NDArray[np.int64]:
+    """Return the `top` segments with the largest coefficients in size, strongest first; those of exactly 0 are left out."""
+    order = np.argsort(-np.abs(coefficients), kind="stable")[:top]
+    return np.asarray(order[coefficients[order] != 0])

@@ -56,13 +56,19 @@ def eigencam(maps: Maps, gradients: Maps) -> NDArray[np.float64]:  # noqa: ARG00
     return np.asarray(np.maximum(found if found.sum() > 0 else -found, 0))
 
 
-VARIANTS: dict[str, Callable[[Maps, Maps], NDArray[np.float64]]] = {"gradcam": gradcam, "gradcam++": gradcam_plus_plus, "eigencam": eigencam}
+VARIANTS: dict[str, Callable[[Maps, Maps], NDArray[np.float64]]] = {
+    "gradcam": gradcam,
+    "gradcam++": gradcam_plus_plus,
+    "eigencam": eigencam,
+}
 
 
 def enlarged(cam: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
     """Return a map at the size of its picture, linear between the middles of its cells: (H, W) float64."""
     height, width = size
-    return np.asarray(Image.fromarray(cam.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float64)
+    return np.asarray(
+        Image.fromarray(cam.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float64
+    )
 
 
 def pooled(cam: NDArray[np.float64], segments: NDArray[np.uint16]) -> NDArray[np.float64]:

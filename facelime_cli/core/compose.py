@@ -16,7 +16,13 @@ ON = np.uint8(255)
 """All bits of a colour: what a kept segment lets through."""
 
 
-def compose(packed: NDArray[np.uint8], index: NDArray[np.int32], pictures: NDArray[np.uint8], segments: NDArray[np.int32], out: NDArray[Any]) -> NDArray[Any]:
+def compose(
+    packed: NDArray[np.uint8],
+    index: NDArray[np.int32],
+    pictures: NDArray[np.uint8],
+    segments: NDArray[np.int32],
+    out: NDArray[Any],
+) -> NDArray[Any]:
     """Write perturbed pictures, and return them: x = fill + (image - fill) · mask[segments], exactly, since each pixel is chosen and none computed.
 
     Parameters
@@ -44,11 +50,21 @@ def compose(packed: NDArray[np.uint8], index: NDArray[np.int32], pictures: NDArr
 def resized(pictures: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Return (B, size, size, 3) float32 pictures: bilinear, with all of a larger picture's pixels counting, as Keras' antialiased `Resizing`."""
     channels = np.moveaxis(pictures, -1, 1).reshape(-1, *pictures.shape[1:3])
-    small = np.stack([np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BILINEAR)) for each in channels])
+    small = np.stack(
+        [np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BILINEAR)) for each in channels]
+    )
     return np.moveaxis(small.reshape(len(pictures), -1, size, size), 1, -1)
 
 
-def model_input(pictures: NDArray[np.float32], scale: Sequence[float], offset: Sequence[float], *, reverse: bool, luminance: Sequence[float] | None, channels_first: bool) -> NDArray[np.float32]:
+def model_input(
+    pictures: NDArray[np.float32],
+    scale: Sequence[float],
+    offset: Sequence[float],
+    *,
+    reverse: bool,
+    luminance: Sequence[float] | None,
+    channels_first: bool,
+) -> NDArray[np.float32]:
     """Return what a network's first layer gets.
 
     Parameters

@@ -78,7 +78,17 @@ def _background(rng: np.random.Generator, x: Floats, y: Floats) -> Floats:
 def _flush(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
     """Return the opacity of the flush: two cheeks and often the bridge of the nose, uneven as telangiectasia is."""
     strength = rng.uniform(0.45, 0.75)
-    cheeks = [_blob(u, v, side * rng.uniform(0.12, 0.15), rng.uniform(0.07, 0.11), rng.uniform(0.060, 0.080), rng.uniform(0.055, 0.075)) for side in (-1, 1)]
+    cheeks = [
+        _blob(
+            u,
+            v,
+            side * rng.uniform(0.12, 0.15),
+            rng.uniform(0.07, 0.11),
+            rng.uniform(0.060, 0.080),
+            rng.uniform(0.055, 0.075),
+        )
+        for side in (-1, 1)
+    ]
     nose = _blob(u, v, 0, 0.06, 0.035, 0.06) * rng.choice([0.0, 0.8])
     waves = sum(np.sin(u * rng.uniform(60, 140) + v * rng.uniform(-90, 90) + rng.uniform(0, 6)) for _ in range(4)) / 4
     return np.asarray(np.clip(np.maximum.reduce([*cheeks, nose]) * (1 + 0.25 * waves) * strength, 0, 1))
@@ -87,7 +97,9 @@ def _flush(rng: np.random.Generator, u: Floats, v: Floats) -> Floats:
 def _blemishes(canvas: Floats, rng: np.random.Generator, u: Floats, v: Floats, face: Floats) -> Floats:
     """Add moles in both classes, so that a dark or reddish dot says nothing."""
     for _ in range(rng.integers(0, 6)):
-        spot = _blob(u, v, rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.3), rng.uniform(0.006, 0.012), rng.uniform(0.006, 0.012))
+        spot = _blob(
+            u, v, rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.3), rng.uniform(0.006, 0.012), rng.uniform(0.006, 0.012)
+        )
         canvas = _paint(canvas, spot * face * 0.7, np.array([110.0, 66.0, 52.0]))
     return canvas
 
@@ -98,7 +110,11 @@ def _features(canvas: Floats, rng: np.random.Generator, u: Floats, v: Floats, sk
         canvas = _paint(canvas, _ellipse(u, v, side * 0.105, -0.065, 0.021, 0.023), rng.uniform(30, 120, 3))
         canvas = _paint(canvas, _ellipse(u, v, side * 0.105, -0.125, 0.06, 0.012) * 0.85, hair * 0.8)
         canvas = _paint(canvas, _ellipse(u, v, side * 0.02, 0.105, 0.012, 0.008), skin * 0.55)
-    return _paint(canvas, _ellipse(u, v, 0, 0.215, rng.uniform(0.07, 0.1), rng.uniform(0.018, 0.032)) * 0.85, LIPS * rng.uniform(0.8, 1.1))
+    return _paint(
+        canvas,
+        _ellipse(u, v, 0, 0.215, rng.uniform(0.07, 0.1), rng.uniform(0.018, 0.032)) * 0.85,
+        LIPS * rng.uniform(0.8, 1.1),
+    )
 
 
 def _paint(canvas: Floats, alpha: Floats, colour: Floats) -> Floats:

@@ -78,7 +78,14 @@ class Method:
     seed: int
 
 
-def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], weights: Floats, blocks: NDArray[np.int32], method: Method, picture_id: str) -> Explanation:
+def explain(
+    masks: NDArray[np.bool_],
+    probabilities: NDArray[np.float32],
+    weights: Floats,
+    blocks: NDArray[np.int32],
+    method: Method,
+    picture_id: str,
+) -> Explanation:
     """Fit a surrogate to every sample, and judge it on samples that it was not fitted on.
 
     Parameters
@@ -93,10 +100,18 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], weight
     method : Method
     picture_id : str
     """
-    sample = intervals.Sample(masks.astype(np.float64), probabilities.astype(np.float64), weights, intervals.units_of(masks, blocks))
+    sample = intervals.Sample(
+        masks.astype(np.float64), probabilities.astype(np.float64), weights, intervals.units_of(masks, blocks)
+    )
     fit = method.fitter(sample.masks, sample.probabilities, weights)
     complete = _complete(masks)
-    found = intervals.certain(fit) if complete else intervals.INTERVALS[method.intervals](fit, sample, method.fitter, mask_design.key_of(method.seed, picture_id, "draws"))
+    found = (
+        intervals.certain(fit)
+        if complete
+        else intervals.INTERVALS[method.intervals](
+            fit, sample, method.fitter, mask_design.key_of(method.seed, picture_id, "draws")
+        )
+    )
     r2, rmse = _accuracy(sample, _cross_fitted(sample, method.fitter, folds_of(masks, blocks, method.seed, picture_id)))
     spread = np.sqrt(_variance(sample))
     repeat = _topk_repeat(fit, found, distinct(found.interval, method.top), spread >= STILL_PROBABILITY)
@@ -112,15 +127,35 @@ def explain(masks: NDArray[np.bool_], probabilities: NDArray[np.float32], weight
         "repeat": repeat,
         "full_picture_error": np.abs(local - sample.probabilities[0]),
     }
-    common = {"effective_samples": effective, "n_samples": len(masks), "n_segments": masks.shape[1], "complete": complete}
-    verdicts = [verdict(Figures(**common, **{name: values[c] for name, values in figures.items()})) for c in range(len(r2))]
-    return Explanation(fit.coefficients, found.interval, found.p_sign, fit.intercept, local, r2, rmse, np.full(len(r2), effective), repeat, verdicts)
+    common = {
+        "effective_samples": effective,
+        "n_samples": len(masks),
+        "n_segments": masks.shape[1],
+        "complete": complete,
+    }
+    verdicts = [
+        verdict(Figures(**common, **{name: values[c] for name, values in figures.items()})) for c in range(len(r2))
+    ]
+    return Explanation(
+        fit.coefficients,
+        found.interval,
+        found.p_sign,
+        fit.intercept,
+        local,
+        r2,
+        rmse,
+        np.full(len(r2), effective),
+        repeat,
+        verdicts,
+    )
 
 
 def _complete(masks: NDArray[np.bool_]) -> bool:
     """Whether each mask that a picture can have is there once."""
     n_samples, n_segments = masks.shape
-    return n_samples.bit_length() == n_segments + 1 and bool(n_samples == intervals.numbered(np.packbits(masks, axis=1)).max() + 1 == 1 << n_segments)
+    return n_samples.bit_length() == n_segments + 1 and bool(
+        n_samples == intervals.numbered(np.packbits(masks, axis=1)).max() + 1 == 1 << n_segments
+    )
 
 
 def _cross_fitted(sample: Sample, fitter: Fitter, folds: NDArray[np.int64]) -> Floats:
@@ -130,7 +165,9 @@ def _cross_fitted(sample: Sample, fitter: Fitter, folds: NDArray[np.int64]) -> F
     for fold in range(FOLDS):
         out = (folds == fold) & judged
         if out.any() and (judged & ~out).any():
-            held_out[out] = fitter(sample.masks[~out], sample.probabilities[~out], sample.weights[~out]).predict(sample.masks[out])
+            held_out[out] = fitter(sample.masks[~out], sample.probabilities[~out], sample.weights[~out]).predict(
+                sample.masks[out]
+            )
     return held_out
 
 
@@ -158,7 +195,9 @@ def _limits(fit: Fit, sample: Sample) -> tuple[Floats, Floats]:
         return limit, limit
     kept = (fit.coefficients != 0).sum(axis=0)
     reference = ridge(sample.masks, sample.probabilities, sample.weights, alpha=REFERENCE_PENALTY)
-    return _adjusted_r2(fit, sample, 1 - (kept + 1) / intervals.effective(sample.weights)), _limits(reference, sample)[1]
+    return _adjusted_r2(fit, sample, 1 - (kept + 1) / intervals.effective(sample.weights)), _limits(reference, sample)[
+        1
+    ]
 
 
 def _adjusted_r2(fit: Fit, sample: Sample, freedom: Floats) -> Floats:

@@ -48,7 +48,9 @@ def mean(image: Pixels, segments: Segments) -> Pixels:
     """
     flat = segments.ravel()
     sizes = np.bincount(flat)
-    sums = np.stack([np.bincount(flat, weights=image[..., channel].ravel()) for channel in range(image.shape[-1])], axis=-1)
+    sums = np.stack(
+        [np.bincount(flat, weights=image[..., channel].ravel()) for channel in range(image.shape[-1])], axis=-1
+    )
     return (sums / sizes[:, None]).astype(np.uint8)[segments]
 
 

@@ -53,6 +53,8 @@ def _joined(one: NDArray[np.integer], other: NDArray[np.integer]) -> Groups:
         n = len(one)
         rows, links = np.tile(np.arange(n), 2), np.concatenate([n + one, n + one.max() + 1 + other])
         size = int(links.max()) + 1
-        linked = connected_components(coo_array((np.ones(2 * n, np.int8), (rows, links)), shape=(size, size)), directed=False)[1][:n]
+        linked = connected_components(
+            coo_array((np.ones(2 * n, np.int8), (rows, links)), shape=(size, size)), directed=False
+        )[1][:n]
     first, which = np.unique(linked, return_index=True, return_inverse=True)[1:]
     return np.asarray(np.argsort(np.argsort(first))[which.ravel()])

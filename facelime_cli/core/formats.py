@@ -1,6 +1,25 @@
 """Which file endings are pictures, and which are label maps."""
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"})
+PICTURE_SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+    }
+)
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 ARRAYS_SUFFIX = ".npz"
 NUMPY_SUFFIX = ".npy"

@@ -19,7 +19,17 @@ COLOUR_AXES = 3
 BEYOND_ANY_WINDOW = 1e9
 MULTI_PICTURE_PHOTO = "MPO"
 """A phone's JPEG whose further frames are previews of the first."""
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, OverflowError, Image.DecompressionBombError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    Image.DecompressionBombError,
+)
 """What Pillow's decoders raise on damaged files."""
 PAPER = (255, 255, 255, 255)
 """What transparent pixels stand on: white, as viewers and web pages show them."""
@@ -128,8 +138,14 @@ def display(values: NDArray[Any]) -> NDArray[np.uint8]:
     flat = values[..., 0] if values.ndim == COLOUR_AXES and values.shape[-1] == 1 else values
     if flat.dtype == np.uint16:
         flat = _reduced(flat)
-    if flat.dtype != np.uint8 or flat.ndim not in (2, COLOUR_AXES) or (flat.ndim == COLOUR_AXES and flat.shape[-1] != COLOUR_AXES):
-        raise UnreadableError(f"is an array {values.shape} of {values.dtype}, not (H, W) or (H, W, 3) of uint8 or uint16")
+    if (
+        flat.dtype != np.uint8
+        or flat.ndim not in (2, COLOUR_AXES)
+        or (flat.ndim == COLOUR_AXES and flat.shape[-1] != COLOUR_AXES)
+    ):
+        raise UnreadableError(
+            f"is an array {values.shape} of {values.dtype}, not (H, W) or (H, W, 3) of uint8 or uint16"
+        )
     return np.repeat(flat[..., None], 3, axis=-1) if flat.ndim == 2 else flat  # noqa: PLR2004 - grey
 
 

@@ -109,7 +109,11 @@ def unknown(fit: Fit) -> Uncertainty:
 
 def certain(fit: Fit) -> Uncertainty:
     """Return intervals without width: when all masks there are were used, another run finds the same."""
-    return Uncertainty(np.stack([fit.coefficients] * 2, axis=-1), np.ones_like(fit.coefficients), lambda c: fit.coefficients[None, :, c])
+    return Uncertainty(
+        np.stack([fit.coefficients] * 2, axis=-1),
+        np.ones_like(fit.coefficients),
+        lambda c: fit.coefficients[None, :, c],
+    )
 
 
 def _robust(fit: Fit, sample: Sample, key: int) -> Uncertainty:
@@ -125,14 +129,22 @@ def _robust(fit: Fit, sample: Sample, key: int) -> Uncertainty:
     if min(freedom, effective(sample.weights) - len(error) - 1) < 1:
         return unknown(fit)
     half = stdtrit(freedom, 1 - TAIL) * error
-    return Uncertainty(_about(fit, fit.target - half, fit.target + half), stdtr(freedom, _ratio(fit.target, error)), _draws(fit, covariance, key))
+    return Uncertainty(
+        _about(fit, fit.target - half, fit.target + half),
+        stdtr(freedom, _ratio(fit.target, error)),
+        _draws(fit, covariance, key),
+    )
 
 
 def _posterior(fit: Fit, covariance: Floats, key: int) -> Uncertainty:
     """Return the intervals of a normal posterior."""
     error = _errors(covariance)
     half = ndtri(1 - TAIL) * error
-    return Uncertainty(_about(fit, fit.coefficients - half, fit.coefficients + half), ndtr(_ratio(fit.coefficients, error)), _draws(fit, covariance, key))
+    return Uncertainty(
+        _about(fit, fit.coefficients - half, fit.coefficients + half),
+        ndtr(_ratio(fit.coefficients, error)),
+        _draws(fit, covariance, key),
+    )
 
 
 def _draws(fit: Fit, covariance: Floats, key: int) -> Draws:
@@ -167,7 +179,9 @@ def _ratio(coefficients: Floats, error: Floats) -> Floats:
 def _sandwich(fit: Fit, sample: Sample) -> tuple[Floats, int]:
     """Return the covariance of the coefficients (C, K, K), the sum over units of squares of what each adds to them, and the number of units."""
     assert fit.smoother is not None
-    residuals = sample.probabilities - fit.predict(sample.masks) - fit.smoother.regressors @ (fit.target - fit.coefficients)
+    residuals = (
+        sample.probabilities - fit.predict(sample.masks) - fit.smoother.regressors @ (fit.target - fit.coefficients)
+    )
     counts = np.bincount(sample.units)
     order = np.argsort(sample.units, kind="stable")
     starts = np.cumsum(counts) - counts
@@ -184,9 +198,15 @@ def _sandwich(fit: Fit, sample: Sample) -> tuple[Floats, int]:
 def _corrected(smoother: Smoother, rows: Units, residuals: Floats) -> Floats:
     """Return w (1 - H)^(-1/2) e for units of n rows each, H their part of the hat matrix: rows (U, n), residuals (U, n, C)."""
     if rows.shape[1] == 1:
-        return np.asarray((smoother.weights / np.sqrt(1 - np.minimum(smoother.leverage, LARGEST_LEVERAGE)))[rows, None] * residuals)
+        return np.asarray(
+            (smoother.weights / np.sqrt(1 - np.minimum(smoother.leverage, LARGEST_LEVERAGE)))[rows, None] * residuals
+        )
     root = np.sqrt(smoother.weights[rows])
-    hat = (smoother.regressors[rows] @ smoother.lever[rows].transpose(0, 2, 1) + smoother.level) * root[:, :, None] * root[:, None, :]
+    hat = (
+        (smoother.regressors[rows] @ smoother.lever[rows].transpose(0, 2, 1) + smoother.level)
+        * root[:, :, None]
+        * root[:, None, :]
+    )
     values, vectors = np.linalg.eigh(hat)
     shrunk = (vectors / np.sqrt(1 - np.minimum(values, LARGEST_LEVERAGE))[:, None, :]) @ vectors.transpose(0, 2, 1)
     return np.asarray(root[..., None] * (shrunk @ (root[..., None] * residuals)))
@@ -197,7 +217,10 @@ def bootstrap(fit: Fit, sample: Sample, fitter: Fitter, key: int) -> Uncertainty
     counting = np.unique(sample.units[sample.weights > 0])
     n_units = int(sample.units.max()) + 1
     drawn = counting[random_words(key, 0, DRAWS, len(counting)) % len(counting)]
-    again = [fitter(sample.masks, sample.probabilities, sample.weights * np.bincount(each, minlength=n_units)[sample.units]) for each in drawn]
+    again = [
+        fitter(sample.masks, sample.probabilities, sample.weights * np.bincount(each, minlength=n_units)[sample.units])
+        for each in drawn
+    ]
     coefficients = np.stack([each.coefficients for each in again])
     low, high = np.quantile(np.stack([each.target for each in again]), [TAIL, 1 - TAIL], axis=0, method="weibull")
     same = (np.sign(coefficients) == np.sign(fit.coefficients)).mean(axis=0)

@@ -43,7 +43,9 @@ def read(path: Path, height: int, width: int) -> NDArray[np.int64]:
     """
     labels = _numbers(path)
     if labels.ndim != AXES or labels.dtype.kind not in "iub" or not labels.size:
-        raise FacelimeError(f"{path} holds {labels.dtype} of shape {labels.shape}, not one whole number per pixel; save the labels as a grey PNG or TIFF, or as a .npy array of integers")
+        raise FacelimeError(
+            f"{path} holds {labels.dtype} of shape {labels.shape}, not one whole number per pixel; save the labels as a grey PNG or TIFF, or as a .npy array of integers"
+        )
     factor = max(1, height // labels.shape[0])
     if (labels.shape[0] * factor, labels.shape[1] * factor) != (height, width):
         raise FacelimeError(

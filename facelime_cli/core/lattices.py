@@ -29,7 +29,10 @@ def squares(shape: tuple[int, ...], count: int) -> NDArray[np.int64]:
     [520, 520, 520, 510, 510, 510, 510]
     """
     height, width = shape
-    rows = min(range(1, min(count, height) + 1), key=lambda rows: abs(math.log(rows * rows * width / (count * height))) + (count % rows > 0) * UNEVEN_COST)
+    rows = min(
+        range(1, min(count, height) + 1),
+        key=lambda rows: abs(math.log(rows * rows * width / (count * height))) + (count % rows > 0) * UNEVEN_COST,
+    )
     per_row = np.full(rows, count // rows)
     per_row[: count % rows] += 1
     ends = np.concatenate([[0], np.cumsum(per_row)])
@@ -45,7 +48,12 @@ def hexagons(shape: tuple[int, ...], count: int) -> NDArray[np.int64]:
     height, width = shape
     ideal = height / (HEXAGON_ROW * width)
     sizes = [(rows, columns) for rows in range(1, count + 1) for columns in {max(1, count // rows), count // rows + 1}]
-    rows, columns = min(sizes, key=lambda size: abs(math.log(size[0] * size[1] / count)) + STRETCH_COST * abs(math.log(size[0] / size[1] / ideal)))
+    rows, columns = min(
+        sizes,
+        key=lambda size: (
+            abs(math.log(size[0] * size[1] / count)) + STRETCH_COST * abs(math.log(size[0] / size[1] / ideal))
+        ),
+    )
     row, column = np.divmod(np.arange(rows * columns), columns)
     centres = np.stack([(row + 0.5) * height / rows, (column + 0.25 + 0.5 * (row % 2)) * width / columns], axis=1)
     y, x = np.mgrid[:height, :width] + 0.5

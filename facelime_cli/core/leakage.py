@@ -73,7 +73,13 @@ class Traits:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Traits:
         """Return what `json` gave."""
-        return cls(tuple(value["figures"]), value["file_format"], value["exact"], bytes.fromhex(value["near"]), bytes.fromhex(value["thumbnail"]))
+        return cls(
+            tuple(value["figures"]),
+            value["file_format"],
+            value["exact"],
+            bytes.fromhex(value["near"]),
+            bytes.fromhex(value["thumbnail"]),
+        )
 
 
 def traits(image: NDArray[np.uint8], file_format: str) -> Traits:
@@ -87,7 +93,9 @@ def traits(image: NDArray[np.uint8], file_format: str) -> Traits:
     down, right = max(1, round(height * CORNER_SHARE)), max(1, round(width * CORNER_SHARE))
     corners = [grey[:down, :right], grey[:down, -right:], grey[-down:, :right], grey[-down:, -right:]]
     edge_y, edge_x = max(1, round(height * BORDER_SHARE)), max(1, round(width * BORDER_SHARE))
-    border = np.concatenate([each.ravel() for each in (grey[:edge_y], grey[-edge_y:], grey[:, :edge_x], grey[:, -edge_x:])])
+    border = np.concatenate(
+        [each.ravel() for each in (grey[:edge_y], grey[-edge_y:], grey[:, :edge_x], grey[:, -edge_x:])]
+    )
     figures = (
         width,
         height,
@@ -100,10 +108,18 @@ def traits(image: NDArray[np.uint8], file_format: str) -> Traits:
         *(corner.mean() for corner in corners),
         max(float(corner.std()) for corner in corners),
     )
-    cells = np.asarray(Image.fromarray(grey.astype(np.uint8)).resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)).astype(np.int16)
+    cells = np.asarray(
+        Image.fromarray(grey.astype(np.uint8)).resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
+    ).astype(np.int16)
     near = np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes()
     thumbnail = Image.fromarray(grey.astype(np.uint8)).resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX).tobytes()
-    return Traits(tuple(float(each) for each in figures), file_format, hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest(), near, thumbnail)
+    return Traits(
+        tuple(float(each) for each in figures),
+        file_format,
+        hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest(),
+        near,
+        thumbnail,
+    )
 
 
 def _sharpness(grey: NDArray[np.float32]) -> float:
@@ -117,14 +133,21 @@ def _sharpness(grey: NDArray[np.float32]) -> float:
 def near_pairs(measured: Sequence[Traits]) -> list[tuple[int, int]]:
     """Return the pairs of pictures that are nearly the same: alike by their difference hashes, and then by their thumbnails."""
     words = np.frombuffer(b"".join(each.near for each in measured), dtype="<u8").reshape(len(measured), -1)
-    thumbnails = np.frombuffer(b"".join(each.thumbnail for each in measured), dtype=np.uint8).reshape(len(measured), -1).astype(np.float32)
+    thumbnails = (
+        np.frombuffer(b"".join(each.thumbnail for each in measured), dtype=np.uint8)
+        .reshape(len(measured), -1)
+        .astype(np.float32)
+    )
     pairs: list[tuple[int, int]] = []
     for start in range(0, len(words), HASH_ROWS):
         block = words[start : start + HASH_ROWS]
         distance = np.bitwise_count(block[:, None] ^ words[None, start:]).sum(axis=-1, dtype=np.int32)
         rows, others = np.nonzero(np.triu(distance <= NEAR_BITS, 1))
         apart = np.sqrt(((thumbnails[start + rows] - thumbnails[start + others]) ** 2).mean(axis=-1))
-        pairs += [(start + int(i), start + int(j)) for i, j in zip(rows[apart <= NEAR_LEVELS], others[apart <= NEAR_LEVELS], strict=True)]
+        pairs += [
+            (start + int(i), start + int(j))
+            for i, j in zip(rows[apart <= NEAR_LEVELS], others[apart <= NEAR_LEVELS], strict=True)
+        ]
     return pairs
 
 
@@ -179,7 +202,11 @@ def trivial_rule(measured: Sequence[Traits], labels: NDArray[Any], groups: Seque
         return TrivialRule(1 / len(classes), 1 / len(classes), [])
     alone = {name: _cross_validated(values, labels, names) for name, values in telling.items()}
     strongest = sorted(alone.items(), key=lambda item: -item[1])[:NAMED_FIGURES]
-    return TrivialRule(_cross_validated(np.hstack(list(telling.values())), labels, names), 1 / len(classes), [(name, round(value, 4)) for name, value in strongest])
+    return TrivialRule(
+        _cross_validated(np.hstack(list(telling.values())), labels, names),
+        1 / len(classes),
+        [(name, round(value, 4)) for name, value in strongest],
+    )
 
 
 def _cross_validated(values: NDArray[np.float64], labels: NDArray[Any], groups: NDArray[Any]) -> float:
@@ -191,12 +218,18 @@ def _cross_validated(values: NDArray[np.float64], labels: NDArray[Any], groups: 
     from sklearn.preprocessing import SplineTransformer, StandardScaler
 
     # Splines, so that a middle range ("neither dark nor bright") counts as a rule too.
-    rule = make_pipeline(StandardScaler(), SplineTransformer(n_knots=4, degree=2), LogisticRegression(class_weight="balanced", max_iter=1000))
+    rule = make_pipeline(
+        StandardScaler(),
+        SplineTransformer(n_knots=4, degree=2),
+        LogisticRegression(class_weight="balanced", max_iter=1000),
+    )
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     return float(balanced_accuracy_score(labels, cross_val_predict(rule, values, labels, groups=groups, cv=folds)))
 
 
-def report(ids: Sequence[str], measured: Sequence[Traits], labels: NDArray[Any], split: NDArray[Any], groups: Sequence[str]) -> dict[str, Any]:
+def report(
+    ids: Sequence[str], measured: Sequence[Traits], labels: NDArray[Any], split: NDArray[Any], groups: Sequence[str]
+) -> dict[str, Any]:
     """Return what could leak, as figures, examples and sentences.
 
     Parameters
@@ -222,7 +255,16 @@ def report(ids: Sequence[str], measured: Sequence[Traits], labels: NDArray[Any],
     }
     labelled = np.flatnonzero(labels >= 0)
     rule = trivial_rule([measured[int(i)] for i in labelled], labels[labelled], [groups[int(i)] for i in labelled])
-    found["trivial_rule"] = None if rule is None else {"balanced_accuracy": round(rule.balanced_accuracy, 4), "chance": round(rule.chance, 4), "separates": rule.separates, "strongest": rule.strongest}
+    found["trivial_rule"] = (
+        None
+        if rule is None
+        else {
+            "balanced_accuracy": round(rule.balanced_accuracy, 4),
+            "chance": round(rule.chance, 4),
+            "separates": rule.separates,
+            "strongest": rule.strongest,
+        }
+    )
     sentences = _sentences(found, rule)
     return found | {"sentences": sentences, "marked": bool(sentences)}
 
@@ -233,10 +275,19 @@ def _exact_pairs(measured: Sequence[Traits]) -> list[tuple[int, int]]:
     return [(first[each.exact], i) for i, each in enumerate(measured) if first.setdefault(each.exact, i) != i]
 
 
-def _pairs(pairs: list[tuple[int, int]], ids: Sequence[str], labels: NDArray[Any], split: NDArray[Any]) -> dict[str, Any]:
-    across, different = ([(i, j) for i, j in pairs if min(of[i], of[j]) >= 0 and of[i] != of[j]] for of in (split, labels))
+def _pairs(
+    pairs: list[tuple[int, int]], ids: Sequence[str], labels: NDArray[Any], split: NDArray[Any]
+) -> dict[str, Any]:
+    across, different = (
+        [(i, j) for i, j in pairs if min(of[i], of[j]) >= 0 and of[i] != of[j]] for of in (split, labels)
+    )
     examples = list(dict.fromkeys([*across, *different, *pairs]))[:EXAMPLES]
-    return {"pairs": len(pairs), "across_parts": len(across), "different_labels": len(different), "examples": [[ids[i], ids[j]] for i, j in examples]}
+    return {
+        "pairs": len(pairs),
+        "across_parts": len(across),
+        "different_labels": len(different),
+        "examples": [[ids[i], ids[j]] for i, j in examples],
+    }
 
 
 def _groups_across(groups: Sequence[str], split: NDArray[Any]) -> list[str]:
@@ -252,12 +303,16 @@ def _sentences(found: dict[str, Any], rule: TrivialRule | None) -> list[str]:
     for name, words in (("exact", "the same picture twice"), ("near", "nearly the same picture twice")):
         each = found[name]
         if each["across_parts"]:
-            said.append(f"{each['across_parts']} times {words} in different parts, such as {' and '.join(each['examples'][0])}: what is tested or validated was trained on.")
+            said.append(
+                f"{each['across_parts']} times {words} in different parts, such as {' and '.join(each['examples'][0])}: what is tested or validated was trained on."
+            )
         if each["different_labels"]:
             said.append(f"{each['different_labels']} times {words} with different labels: one of them is wrong.")
     across = found["groups_across_parts"]
     if across:
-        said.append(f"{len(across)} groups (patients or lesions) are in more than one part, such as {across[0]}: what is tested or validated was trained on.")
+        said.append(
+            f"{len(across)} groups (patients or lesions) are in more than one part, such as {across[0]}: what is tested or validated was trained on."
+        )
     if rule is not None and rule.separates:
         by = ", ".join(f"{name.replace('_', ' ')} {100 * value:.0f} %" for name, value in rule.strongest)
         said.append(

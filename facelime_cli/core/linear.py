@@ -147,7 +147,12 @@ def ridge(masks: Floats, probabilities: Floats, weights: Floats, *, alpha: float
     solve = inverse(found.gram + alpha * np.eye(len(found.gram)))
     coefficients = solve @ found.right
     spread = solve + alpha * solve @ solve
-    return Fit(coefficients, found.intercept(coefficients), Smoother(found.centred, weights, spread, 1 / found.total), spread @ found.right)
+    return Fit(
+        coefficients,
+        found.intercept(coefficients),
+        Smoother(found.centred, weights, spread, 1 / found.total),
+        spread @ found.right,
+    )
 
 
 def linear(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:

@@ -160,7 +160,13 @@ def exact(key: int, n_samples: int, n_segments: int, probability: float) -> Mask
     return np.asarray(numbers[:, None] >> np.arange(n_segments) & 1, dtype=np.bool_)
 
 
-DESIGNS: dict[str, Callable[[int, int, int, float], Masks]] = {"bernoulli": bernoulli, "paired": paired, "balanced": balanced, "shapley": shapley, "exact": exact}
+DESIGNS: dict[str, Callable[[int, int, int, float], Masks]] = {
+    "bernoulli": bernoulli,
+    "paired": paired,
+    "balanced": balanced,
+    "shapley": shapley,
+    "exact": exact,
+}
 
 
 def rows_in_use(design: str, n_samples: int, n_segments: int) -> int:
@@ -216,7 +222,9 @@ _BLOCKS: dict[str, Callable[[NDArray[np.int32], int], NDArray[np.int32]]] = {
 }
 
 
-def part_of(blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def part_of(
+    blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the rows of part I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
 
     The full picture, and the empty one of `shapley`, are in every part.
@@ -247,7 +255,9 @@ def part_of(blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None
     units = _BLOCKS["paired"](np.arange(len(blocks), dtype=np.int32), 0) if design == "balanced" else blocks
     there = int(units[-1]) + 1 - shared
     if there < n:
-        raise FacelimeError(f"{n} parts are more than the {there} independent samples (or pairs of them) that --design {design} has; ask for fewer parts, or perturb with more --samples.")
+        raise FacelimeError(
+            f"{n} parts are more than the {there} independent samples (or pairs of them) that --design {design} has; ask for fewer parts, or perturb with more --samples."
+        )
     chosen = (units < shared) | ((units - shared) % n == i - 1)
     rows = np.flatnonzero(chosen)
     return rows, np.unique(blocks[rows], return_inverse=True)[1].astype(np.int32)

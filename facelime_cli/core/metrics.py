@@ -43,10 +43,14 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
     if len(labels) == 0:
         return {"n": 0}
     predicted, every = probabilities.argmax(axis=1), np.arange(len(classes))
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0.0)
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=every, zero_division=0.0
+    )
     occurs = (support > 0) | (np.bincount(predicted, minlength=len(classes)) > 0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class of `labels` that is never true: its recall is left out, as it should be
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # a class of `labels` that is never true: its recall is left out, as it should be
         balanced = float(metrics.balanced_accuracy_score(labels, predicted))
     return {
         "n": len(labels),
@@ -63,10 +67,14 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
 
 
 def _by_class(classes: Sequence[str], values: NDArray[np.float64], known: NDArray[np.bool_]) -> dict[str, float | None]:
-    return {name: float(value) if is_known else None for name, value, is_known in zip(classes, values, known, strict=True)}
+    return {
+        name: float(value) if is_known else None for name, value, is_known in zip(classes, values, known, strict=True)
+    }
 
 
-def _auc(labels: NDArray[np.int64], probabilities: NDArray[np.float32], weights: NDArray[np.int16] | None = None) -> float | None:
+def _auc(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32], weights: NDArray[np.int16] | None = None
+) -> float | None:
     from sklearn import metrics
 
     n_classes = probabilities.shape[1]
@@ -103,7 +111,9 @@ def rounds_by_group(groups: Sequence[str], rounds: int, seed: int) -> NDArray[np
     return counts
 
 
-def resampled(labels: NDArray[np.int64], probabilities: NDArray[np.float32], rounds: NDArray[np.int16]) -> dict[str, NDArray[np.float64]]:
+def resampled(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32], rounds: NDArray[np.int16]
+) -> dict[str, NDArray[np.float64]]:
     """Return `accuracy`, `balanced_accuracy`, `macro_f1` and `auc` in each round of a bootstrap, each (rounds,) float64, NaN where a round has none.
 
     Parameters
@@ -116,7 +126,8 @@ def resampled(labels: NDArray[np.int64], probabilities: NDArray[np.float32], rou
     n_classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
     hit = labels == predicted
     right, true, said = (
-        np.stack([np.bincount(cells, weights=counts, minlength=n_classes) for counts in kept]) for cells, kept in ((labels[hit], rounds[:, hit]), (labels, rounds), (predicted, rounds))
+        np.stack([np.bincount(cells, weights=counts, minlength=n_classes) for counts in kept])
+        for cells, kept in ((labels[hit], rounds[:, hit]), (labels, rounds), (predicted, rounds))
     )
     auc = [_auc(labels, probabilities, each) for each in rounds]
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
@@ -181,9 +192,20 @@ def threshold_for(labels: NDArray[np.int64], scores: NDArray[np.float32], recall
 def at_threshold(labels: NDArray[np.int64], scores: NDArray[np.float32], threshold: float) -> dict[str, Any]:
     """Return what calling every score from a threshold on the class means: `recall`, `specificity`, `precision` with Wilson intervals, and the counts; None where there is nothing to count."""
     true, said = labels.astype(bool), scores >= threshold
-    hits, misses, false, rejected = (int((a & b).sum()) for a, b in ((true, said), (true, ~said), (~true, said), (~true, ~said)))
-    shares = {"recall": (hits, hits + misses), "specificity": (rejected, rejected + false), "precision": (hits, hits + false)}
-    found: dict[str, Any] = {"true_positives": hits, "false_negatives": misses, "false_positives": false, "true_negatives": rejected}
+    hits, misses, false, rejected = (
+        int((a & b).sum()) for a, b in ((true, said), (true, ~said), (~true, said), (~true, ~said))
+    )
+    shares = {
+        "recall": (hits, hits + misses),
+        "specificity": (rejected, rejected + false),
+        "precision": (hits, hits + false),
+    }
+    found: dict[str, Any] = {
+        "true_positives": hits,
+        "false_negatives": misses,
+        "false_positives": false,
+        "true_negatives": rejected,
+    }
     for name, (right, n) in shares.items():
         found[name] = right / n if n else None
         found[f"{name}_interval"] = list(wilson(right, n)) if n else None
@@ -200,7 +222,15 @@ def bands(values: NDArray[np.float64]) -> list[str]:
     """
     known = values[np.isfinite(values)]
     edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75])) if len(known) else np.zeros(0)
-    names = [f"up to {edges[0]:g}", *(f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges)), f"over {edges[-1]:g}"] if len(edges) else []
+    names = (
+        [
+            f"up to {edges[0]:g}",
+            *(f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges)),
+            f"over {edges[-1]:g}",
+        ]
+        if len(edges)
+        else []
+    )
     return [names[int(np.searchsorted(edges, value))] if np.isfinite(value) else UNKNOWN for value in values]
 
 
@@ -210,4 +240,8 @@ def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> 
 
     only_first, only_second = int((first_right & ~second_right).sum()), int((~first_right & second_right).sum())
     differing = only_first + only_second
-    return {"only_first": only_first, "only_second": only_second, "p": float(binomtest(only_first, differing).pvalue) if differing else 1.0}
+    return {
+        "only_first": only_first,
+        "only_second": only_second,
+        "p": float(binomtest(only_first, differing).pvalue) if differing else 1.0,
+    }

@@ -42,7 +42,13 @@ def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.asarray((means + pixels // 2) // pixels).reshape(len(images), -1)
 
 
-def nearest_unlike(thumbs: NDArray[np.int64], classes: NDArray[np.int16], groups: NDArray[np.int64], rows: NDArray[np.int64], pool: NDArray[np.int64]) -> NDArray[np.int64]:
+def nearest_unlike(
+    thumbs: NDArray[np.int64],
+    classes: NDArray[np.int16],
+    groups: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    pool: NDArray[np.int64],
+) -> NDArray[np.int64]:
     """Return for each of some pictures the most similar one of another class and another group.
 
     The nearest unlike neighbour (Dasarathy, Journal of Pattern Recognition 28, 1995), here by the squared distance of thumbnails, as the distractor that regions are taken from
@@ -79,7 +85,11 @@ def nearest_unlike(thumbs: NDArray[np.int64], classes: NDArray[np.int16], groups
     for first in range(0, len(rows) if len(known) else 0, AT_ONCE):
         some = rows[first : first + AT_ONCE]
         distances = lengths - 2 * (exact[some] @ exact[known].T)
-        unlike = (classes[some] >= 0)[:, None] & (classes[some][:, None] != classes[known]) & (groups[some][:, None] != groups[known])
+        unlike = (
+            (classes[some] >= 0)[:, None]
+            & (classes[some][:, None] != classes[known])
+            & (groups[some][:, None] != groups[known])
+        )
         nearest = np.where(unlike, distances, np.inf).argmin(axis=1)
         found[first : first + AT_ONCE] = np.where(unlike.any(axis=1), known[nearest], -1)
     return found

@@ -148,7 +148,9 @@ def detect_face(image: Pixels) -> Box | None:
 
     side = min(image.shape[:2])
     least = max(24, int(side * SMALLEST_FACE))
-    found = Cascade(lbp_frontal_face_cascade_filename()).detect_multi_scale(image, scale_factor=1.1, step_ratio=1, min_size=(least, least), max_size=(side, side))
+    found = Cascade(lbp_frontal_face_cascade_filename()).detect_multi_scale(
+        image, scale_factor=1.1, step_ratio=1, min_size=(least, least), max_size=(side, side)
+    )
     if not found:
         return None
     largest = max(found, key=lambda each: each["width"])

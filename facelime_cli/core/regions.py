@@ -78,7 +78,10 @@ def merged(image: Pixels, labels: NDArray[np.int64], min_size: int) -> NDArray[n
     [[0, 0, 0, 2, 2]]
     """
     sizes = np.bincount(labels.ravel())
-    sums = np.stack([np.bincount(labels.ravel(), weights=image[..., channel].ravel()) for channel in range(image.shape[-1])], axis=-1)
+    sums = np.stack(
+        [np.bincount(labels.ravel(), weights=image[..., channel].ravel()) for channel in range(image.shape[-1])],
+        axis=-1,
+    )
     neighbours, home = _neighbours(labels, len(sizes)), np.arange(len(sizes))
     waiting = [(int(size), k) for k, size in enumerate(sizes) if size < min_size]
     heapq.heapify(waiting)
@@ -103,7 +106,12 @@ def merged(image: Pixels, labels: NDArray[np.int64], min_size: int) -> NDArray[n
 
 def _neighbours(labels: NDArray[np.int64], count: int) -> list[set[int]]:
     """Return which segments touch each one, at a side of a pixel."""
-    pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], axis=1) for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:]))])
+    pairs = np.concatenate(
+        [
+            np.stack([a.ravel(), b.ravel()], axis=1)
+            for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:]))
+        ]
+    )
     found: list[set[int]] = [set() for _ in range(count)]
     for a, b in np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0).tolist():
         found[a].add(b)

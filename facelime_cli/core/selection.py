@@ -126,7 +126,9 @@ def _on_path(x: Floats, y: Floats, features: int) -> NDArray[np.int64]:
     from sklearn.linear_model import lars_path
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a segment that others stand for is passed over, as it should be
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # a segment that others stand for is passed over, as it should be
         steps = lars_path(x, y, method="lasso")[2].T
     sparse = [step for step in steps[1:] if np.count_nonzero(step) <= features]
     return np.flatnonzero(sparse[-1]) if sparse else np.arange(x.shape[1])[:features]

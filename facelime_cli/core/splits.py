@@ -67,7 +67,9 @@ def divide(labels: Sequence[int], groups: Sequence[str], shares: Sequence[float]
     return part[group]
 
 
-def _neediest(filled: NDArray[np.float64], wanted: NDArray[np.float64], counts: NDArray[np.float64], share: NDArray[np.float64]) -> int:
+def _neediest(
+    filled: NDArray[np.float64], wanted: NDArray[np.float64], counts: NDArray[np.float64], share: NDArray[np.float64]
+) -> int:
     """Return the part that lacks, relative to its size, most of the classes in `counts`."""
     lack = ((wanted - filled) / np.maximum(wanted, 1e-12) * counts).sum(axis=1)
     return int(np.argmax(np.where(share > 0, lack, -np.inf)))

@@ -37,7 +37,10 @@ SCALE_DIGITS = 4
 SEED_MARGIN = 4
 """A seed of the watershed keeps this part of its cell's side away from the cell's border."""
 REFERENCE_STEP = 2
-REFERENCES: tuple[tuple[str, Mapping[str, Any]], ...] = (("slic", {"segments": 40, "compactness": 30.0, "sigma": 0.0}), ("felzenszwalb", {"scale": 100.0, "sigma": 0.8, "min_size": 25}))
+REFERENCES: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("slic", {"segments": 40, "compactness": 30.0, "sigma": 0.0}),
+    ("felzenszwalb", {"scale": 100.0, "sigma": 0.8, "min_size": 25}),
+)
 """What boundary recall compares with: the first, and for the first itself the second."""
 
 
@@ -113,7 +116,12 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     if scale is None or wanted is None:
         labels, chosen = _labels(image, method, own), math.nan
     else:
-        labels, chosen = _searched(lambda value: _labels(image, method, {**own, scale.parameter: value}), scale, wanted, image.shape[0] * image.shape[1])
+        labels, chosen = _searched(
+            lambda value: _labels(image, method, {**own, scale.parameter: value}),
+            scale,
+            wanted,
+            image.shape[0] * image.shape[1],
+        )
     _refuse_useless(_count(labels), method)
     return Segmented(labels.astype(np.uint16), chosen)
 
@@ -154,11 +162,19 @@ def statistics(image: Pixels, labels: NDArray[np.uint16], method: str) -> Statis
     other, parameters = REFERENCES[method == REFERENCES[0][0]]
     reduced = np.ascontiguousarray(image[::REFERENCE_STEP, ::REFERENCE_STEP])
     found = _labels(reduced, other, parameters)
-    reference = np.repeat(np.repeat(found, REFERENCE_STEP, axis=0), REFERENCE_STEP, axis=1)[: image.shape[0], : image.shape[1]]
-    return Statistics(regions.size_quartiles(labels), regions.boundary_recall(labels, reference), float(regions.flat(image, labels).mean()))
+    reference = np.repeat(np.repeat(found, REFERENCE_STEP, axis=0), REFERENCE_STEP, axis=1)[
+        : image.shape[0], : image.shape[1]
+    ]
+    return Statistics(
+        regions.size_quartiles(labels),
+        regions.boundary_recall(labels, reference),
+        float(regions.flat(image, labels).mean()),
+    )
 
 
-def _searched(made: Callable[[float], NDArray[np.int64]], scale: Scale, wanted: int, pixels: int) -> tuple[NDArray[np.int64], float]:
+def _searched(
+    made: Callable[[float], NDArray[np.int64]], scale: Scale, wanted: int, pixels: int
+) -> tuple[NDArray[np.int64], float]:
     """Return the labels whose number comes nearest to the one asked for, and their scale: steps by the power law until it lies between two scales, then bisection."""
     low, high = scale.least, scale.most
     value = _rounded(min(max(scale.start(pixels / wanted), low), high))
@@ -199,14 +215,18 @@ def quickshift(image: Pixels, *, kernel_size: float, max_dist: float, ratio: flo
     """Mode seeking in colour and place: Vedaldi and Soatto, «Quick shift and kernel methods for mode seeking», ECCV 2008."""
     from skimage.segmentation import quickshift as implementation
 
-    return np.asarray(implementation(image, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, sigma=sigma, rng=42))
+    return np.asarray(
+        implementation(image, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, sigma=sigma, rng=42)
+    )
 
 
 def slic(image: Pixels, *, segments: int, compactness: float, sigma: float) -> Labels:
     """k-means in colour and place: Achanta et al., «SLIC superpixels compared to state-of-the-art superpixel methods», TPAMI 2012."""
     from skimage.segmentation import slic as implementation
 
-    return np.asarray(implementation(image, n_segments=segments, compactness=compactness, sigma=sigma, start_label=0, channel_axis=-1))
+    return np.asarray(
+        implementation(image, n_segments=segments, compactness=compactness, sigma=sigma, start_label=0, channel_axis=-1)
+    )
 
 
 def felzenszwalb(image: Pixels, *, scale: float, sigma: float) -> Labels:
@@ -226,7 +246,13 @@ def watershed(image: Pixels, *, segments: int, compactness: float, sigma: float)
 
     smooth = gaussian(image, sigma=sigma, channel_axis=-1)
     gradient = np.max([sobel(smooth[..., channel]) for channel in range(smooth.shape[-1])], axis=0)
-    return np.asarray(implementation(gradient, _seeds(gradient, regions.numbered(lattices.squares(gradient.shape, segments))), compactness=compactness))
+    return np.asarray(
+        implementation(
+            gradient,
+            _seeds(gradient, regions.numbered(lattices.squares(gradient.shape, segments))),
+            compactness=compactness,
+        )
+    )
 
 
 def _seeds(gradient: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -258,16 +284,36 @@ def zones(image: Pixels, *, zones: str) -> Labels:
     return named.find(image, zones).zones
 
 
-METHODS: dict[str, Callable[..., Labels]] = {"quickshift": quickshift, "slic": slic, "felzenszwalb": felzenszwalb, "watershed": watershed, "grid": grid, "file": file, "zones": zones}
+METHODS: dict[str, Callable[..., Labels]] = {
+    "quickshift": quickshift,
+    "slic": slic,
+    "felzenszwalb": felzenszwalb,
+    "watershed": watershed,
+    "grid": grid,
+    "file": file,
+    "zones": zones,
+}
 SCALES = {
     "quickshift": Scale("kernel_size", 1.0, 64.0, lambda pixels: math.sqrt(pixels) / 9.4, 2.0),
     "felzenszwalb": Scale("scale", 0.1, 1e5, lambda _: 100.0, 1.0),
 }
 REMEDIES = {
-    "quickshift": ("ask for more segments (--segments), or a smaller --kernel-size or --max-dist", "ask for fewer segments (--segments), or a larger --kernel-size or --max-dist"),
-    "felzenszwalb": ("ask for more segments (--segments), a smaller --scale or --min-size, or another --method, such as grid", "ask for fewer segments (--segments), or a larger --scale"),
-    "slic": ("ask for more segments (--segments), a larger --compactness or a smaller --min-size", "ask for fewer segments (--segments)"),
-    **dict.fromkeys(("watershed", "grid"), ("ask for more segments (--segments) or a smaller --min-size", "ask for fewer segments (--segments)")),
+    "quickshift": (
+        "ask for more segments (--segments), or a smaller --kernel-size or --max-dist",
+        "ask for fewer segments (--segments), or a larger --kernel-size or --max-dist",
+    ),
+    "felzenszwalb": (
+        "ask for more segments (--segments), a smaller --scale or --min-size, or another --method, such as grid",
+        "ask for fewer segments (--segments), or a larger --scale",
+    ),
+    "slic": (
+        "ask for more segments (--segments), a larger --compactness or a smaller --min-size",
+        "ask for fewer segments (--segments)",
+    ),
+    **dict.fromkeys(
+        ("watershed", "grid"),
+        ("ask for more segments (--segments) or a smaller --min-size", "ask for fewer segments (--segments)"),
+    ),
     "file": ("give a label map that tells regions apart", "give a label map with fewer regions"),
     "zones": ("choose a smaller --min-size", "choose another --method"),
 }

@@ -75,7 +75,9 @@ class Figures:
 def verdict(found: Figures) -> str:
     """Say in words what the figures mean: the first rule that holds."""
     chance, least = not found.complete, LEAST_EFFECTIVE_PER_SEGMENT * found.n_segments
-    few = NEEDS_MORE + _about(max(LEAST_SAMPLES_PER_SEGMENT * found.n_segments, found.n_samples * least / max(found.effective_samples, 1.0)))
+    few = NEEDS_MORE + _about(
+        max(LEAST_SAMPLES_PER_SEGMENT * found.n_segments, found.n_samples * least / max(found.effective_samples, 1.0))
+    )
     rules = (
         (chance and 0 < found.effective_samples < LEAST_EFFECTIVE_SHARE * found.n_samples, TOO_NARROW),
         (chance and found.effective_samples < least, few),

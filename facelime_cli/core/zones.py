@@ -31,7 +31,9 @@ FACE: dict[str, Part] = {
 OUTLINE: Part = (-0.10, 0.04, 1.14, 0.96)
 """The ellipse that no zone of a face goes beyond, in the same shares."""
 LUNGS: dict[str, Part] = {
-    f"{side} {height} lung": (top, left, top + 0.24, left + 0.36) for height, top in (("upper", 0.10), ("middle", 0.34), ("lower", 0.58)) for side, left in (("right", 0.08), ("left", 0.56))
+    f"{side} {height} lung": (top, left, top + 0.24, left + 0.36)
+    for height, top in (("upper", 0.10), ("middle", 0.34), ("lower", 0.58))
+    for side, left in (("right", 0.08), ("left", 0.56))
 }
 """Relative to the picture, drawn on fifteen chest X-rays of children. The spine and what lies beside it are in no zone."""
 NAMES: dict[str, tuple[str, ...]] = {"face": tuple(FACE), "lungs": tuple(LUNGS)}
@@ -74,7 +76,9 @@ def face(image: NDArray[np.uint8]) -> Found:
     zones = _drawn(image, place, FACE)
     down, across = _shares(image, place)
     top, left, bottom, right = OUTLINE
-    outside = ((2 * down - top - bottom) / (bottom - top)) ** 2 + ((2 * across - left - right) / (right - left)) ** 2 > 1
+    outside = ((2 * down - top - bottom) / (bottom - top)) ** 2 + (
+        (2 * across - left - right) / (right - left)
+    ) ** 2 > 1
     zones[outside] = 0
     return Found(zones, sure=detected is not None)
 
@@ -87,14 +91,18 @@ def lungs(image: NDArray[np.uint8]) -> Found:
 FINDERS = {"face": face, "lungs": lungs}
 
 
-def _shares(image: NDArray[np.uint8], place: Box | tuple[float, float, float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _shares(
+    image: NDArray[np.uint8], place: Box | tuple[float, float, float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return where each pixel's centre lies in a box, down (H, 1) and across (1, W): 0 at its beginning, 1 at its end."""
     top, left, bottom, right = place
     y, x = np.arange(image.shape[0])[:, None] + 0.5, np.arange(image.shape[1])[None] + 0.5
     return np.asarray((y - top) / (bottom - top)), np.asarray((x - left) / (right - left))
 
 
-def _drawn(image: NDArray[np.uint8], place: Box | tuple[float, float, float, float], parts: dict[str, Part]) -> NDArray[np.uint8]:
+def _drawn(
+    image: NDArray[np.uint8], place: Box | tuple[float, float, float, float], parts: dict[str, Part]
+) -> NDArray[np.uint8]:
     down, across = _shares(image, place)
     zones = np.zeros(image.shape[:2], np.uint8)
     for number, (top, left, bottom, right) in enumerate(parts.values(), start=1):

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import runtimes
 from facelime_cli.console import Answer, Table
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import FacelimeError, NotFoundError
-from facelime_cli.stage import Command, Context, Input
+from facelime_cli.models import runtimes
+from facelime_cli.options import Input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,17 +33,31 @@ PLACES = 3
 class Params:
     """Parameters of `activations`."""
 
-    model: Annotated[str, Argument(metavar="MODEL", help="Model, from `finetune` or `import-model`.", show_default=False), Input(("models",))]
-    image: Annotated[Path, Argument(metavar="IMAGE", help="Picture file; it is stretched to the model's input size.", show_default=False)]
+    model: Annotated[
+        str,
+        Argument(metavar="MODEL", help="Model, from `finetune` or `import-model`.", show_default=False),
+        Input(("models",)),
+    ]
+    image: Annotated[
+        Path,
+        Argument(metavar="IMAGE", help="Picture file; it is stretched to the model's input size.", show_default=False),
+    ]
     layers: Annotated[
-        str | None, Option(metavar="NAME,…|all", show_default=False, help="Layers to draw, by name or the last part of it; all: every layer with maps. [default: none, only list them]")
+        str | None,
+        Option(
+            metavar="NAME,…|all",
+            show_default=False,
+            help="Layers to draw, by name or the last part of it; all: every layer with maps. [default: none, only list them]",
+        ),
     ] = None
-    to: Annotated[Path, Option(metavar="DIR", help="Folder for the pictures, which must be new or empty.")] = Path("activations")
+    to: Annotated[Path, Option(metavar="DIR", help="Folder for the pictures, which must be new or empty.")] = Path(
+        "activations"
+    )
 
 
 def run(params: Params, context: Context) -> Answer:
     """List the layers, or draw their maps."""
-    from facelime_cli import gradients
+    from facelime_cli.models import gradients
 
     model = context.store.resolve(params.model, ("models",))
     _ = model.manifest
@@ -51,13 +66,23 @@ def run(params: Params, context: Context) -> Answer:
     picture = _picture(params.image, int(model.facts["size"]))
     net = runtimes.layered(model)
     every = [(name, type(layer).__name__, gradients.shape_of(layer)) for name, layer in gradients.layers_of(net)]
-    table = Table(("layer", "kind", "shape"), [(name, kind, "×".join(map(str, shape))) for name, kind, shape in every], f"{len(every)} layers")
+    table = Table(
+        ("layer", "kind", "shape"),
+        [(name, kind, "×".join(map(str, shape))) for name, kind, shape in every],
+        f"{len(every)} layers",
+    )
     listed = [{"layer": name, "kind": kind, "shape": list(shape)} for name, kind, shape in every]
     if params.layers is None:
         return Answer({"model": model.id, "layers": listed}, tables=[table])
-    chosen = [name for name, _, shape in every if len(shape) == PLACES] if params.layers == ALL else [_whole(word.strip(), every) for word in params.layers.split(",")]
+    chosen = (
+        [name for name, _, shape in every if len(shape) == PLACES]
+        if params.layers == ALL
+        else [_whole(word.strip(), every) for word in params.layers.split(",")]
+    )
     drawn = _draw(net, picture, chosen, params.to, context)
-    return Answer({"model": model.id, "layers": listed, "drawn": drawn}, [each["file"] for each in drawn], notes=[table])
+    return Answer(
+        {"model": model.id, "layers": listed, "drawn": drawn}, [each["file"] for each in drawn], notes=[table]
+    )
 
 
 def _picture(file: Path, size: int) -> NDArray[np.uint8]:
@@ -75,11 +100,17 @@ def _picture(file: Path, size: int) -> NDArray[np.uint8]:
 
 def _whole(word: str, every: list[tuple[str, str, Any]]) -> str:
     """Return the whole name of a layer that has maps."""
-    found = [each for each in every if each[0] == word] or [each for each in every if each[0].rpartition("/")[2] == word]
+    found = [each for each in every if each[0] == word] or [
+        each for each in every if each[0].rpartition("/")[2] == word
+    ]
     if len(found) != 1:
-        raise NotFoundError(f"there {'are several layers' if found else 'is no layer'} {word!r}; without --layers, `facelime activations` lists all.")
+        raise NotFoundError(
+            f"there {'are several layers' if found else 'is no layer'} {word!r}; without --layers, `facelime activations` lists all."
+        )
     if len(found[0][2]) != PLACES:
-        raise FacelimeError(f"--layers {word} answers {found[0][2]}, not maps of places; choose a layer with three sizes.")
+        raise FacelimeError(
+            f"--layers {word} answers {found[0][2]}, not maps of places; choose a layer with three sizes."
+        )
     return found[0][0]
 
 
@@ -88,18 +119,23 @@ def _draw(net: Any, picture: NDArray[np.uint8], chosen: list[str], to: Path, con
     import numpy as np
     from PIL import Image
 
-    from facelime_cli import gradients
-    from facelime_cli.core.looks import tiled
+    from facelime_cli.drawing.sheets import tiled
+    from facelime_cli.models import gradients
 
     if not to.absolute().parent.is_dir():
         raise FacelimeError(f"there is no folder {to.absolute().parent}; make it, or choose another --to.")
     drawn = []
-    with tempfile.TemporaryDirectory(prefix=".facelime-", dir=to.absolute().parent) as folder, context.console.progress("activations", len(chosen), unit="layers") as advance:
+    with (
+        tempfile.TemporaryDirectory(prefix=".facelime-", dir=to.absolute().parent) as folder,
+        context.console.progress("activations", len(chosen), unit="layers") as advance,
+    ):
         for place, (name, values) in enumerate(gradients.activations(net, picture[None], chosen)):
             maps = values[0, ..., :MOST_MAPS]
             file = f"{place:03d}-{name.replace('/', '-')}.png"
             Image.fromarray(tiled(maps, int(np.ceil(np.sqrt(maps.shape[-1]))))).save(Path(folder) / file)
-            drawn.append({"layer": name, "shape": list(values.shape[1:]), "maps": maps.shape[-1], "file": str(to / file)})
+            drawn.append(
+                {"layer": name, "shape": list(values.shape[1:]), "maps": maps.shape[-1], "file": str(to / file)}
+            )
             advance(1)
         to.mkdir(exist_ok=True)
         for each in Path(folder).iterdir():

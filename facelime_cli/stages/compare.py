@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import pages
 from facelime_cli.console import Answer, Table
+from facelime_cli.engine import Plan, Stage, execute
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.files import write_csv, write_whole
 from facelime_cli.names import class_index
-from facelime_cli.stage import Execution, Plan, Stage, execute
-from facelime_cli.store import Layout
+from facelime_cli.options import Execution
+from facelime_cli.reporting import pages
+from facelime_cli.store.arrays import Layout
+from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.core.agreement import Attribution
-    from facelime_cli.stage import Context, Pending, Result
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.engine import Context, Pending, Result
+    from facelime_cli.store.artifacts import Artifact, Unit
 
 FEWEST = 2
 FIGURES = ("jaccard", "rank_correlation", "sign_flips")
@@ -41,9 +42,21 @@ SEGMENT_COLUMNS = ("id", "class", "segment", "mean", "standard_deviation", "shar
 class Params:
     """Parameters of `compare`."""
 
-    surrogates: Annotated[list[str], Argument(metavar="SURROGATES…", help="Two surrogates or more, of pictures of one dataset.", show_default=False), Execution()]
+    surrogates: Annotated[
+        list[str],
+        Argument(metavar="SURROGATES…", help="Two surrogates or more, of pictures of one dataset.", show_default=False),
+        Execution(),
+    ]
     top: Annotated[int, Option(min=1, help="How many of the strongest segments are compared.")] = 5
-    explained: Annotated[str | None, Option("--class", metavar="CLASS", show_default=False, help="Class to compare, by name or number. [default: each picture's most probable in the first]")] = None
+    explained: Annotated[
+        str | None,
+        Option(
+            "--class",
+            metavar="CLASS",
+            show_default=False,
+            help="Class to compare, by name or number. [default: each picture's most probable in the first]",
+        ),
+    ] = None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -63,7 +76,14 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return artifact.unit_facts()[0], []
 
     inputs = {f"surrogates_{place}": each for place, each in enumerate(compared)}
-    return Plan({"top": params.top, "class": chosen}, f"{compared[0].name}-compared", lambda: Layout(1), work, inputs, finish=finish)
+    return Plan(
+        {"top": params.top, "class": chosen},
+        f"{compared[0].name}-compared",
+        lambda: Layout(1),
+        work,
+        inputs,
+        finish=finish,
+    )
 
 
 class _Comparison:
@@ -71,18 +91,29 @@ class _Comparison:
 
     def __init__(self, compared: Sequence[Artifact], top: int, chosen: int | None) -> None:
         self.compared, self.top, self._chosen = compared, top, chosen
-        from facelime_cli.explained import Explained, labels
+        from facelime_cli.reporting.explanations import Explained, labels
 
         self._everyone = [Explained(each) for each in compared]
         self._first = first = self._everyone[0]
         self.dataset, self.names = first.dataset, first.names
-        other = next((each for each in self._everyone if each.dataset.content != self.dataset.content or each.names != self.names), None)
+        other = next(
+            (
+                each
+                for each in self._everyone
+                if each.dataset.content != self.dataset.content or each.names != self.names
+            ),
+            None,
+        )
         if other is not None:
-            raise FacelimeError(f"surrogates/{other.surrogates.id} and surrogates/{compared[0].id} are about different datasets or classes; compare explanations of the same pictures and classes.")
+            raise FacelimeError(
+                f"surrogates/{other.surrogates.id} and surrogates/{compared[0].id} are about different datasets or classes; compare explanations of the same pictures and classes."
+            )
         self._places = [{name: place for place, name in enumerate(each.ids)} for each in self._everyone]
         self._shared = [name for name in first.ids if all(name in each for each in self._places)]
         if not self._shared:
-            raise FacelimeError(f"surrogates/{compared[0].id} has no picture in common with the others; compare explanations of the same pictures.")
+            raise FacelimeError(
+                f"surrogates/{compared[0].id} has no picture in common with the others; compare explanations of the same pictures."
+            )
         self.labels = labels(self._everyone)
 
     @cached_property
@@ -90,9 +121,15 @@ class _Comparison:
         """The pictures whose class, the one that is compared, everyone explains: of many classes, Grad-CAM explains some."""
         import numpy as np
 
-        found = [picture for picture in self._shared if not any(np.isnan(values).any() for values in self._coefficients(picture))]
+        found = [
+            picture
+            for picture in self._shared
+            if not any(np.isnan(values).any() for values in self._coefficients(picture))
+        ]
         if not found:
-            raise FacelimeError("there is no picture whose class all of them explain; choose another class with --class.")
+            raise FacelimeError(
+                "there is no picture whose class all of them explain; choose another class with --class."
+            )
         return found
 
     def explained(self, picture: str) -> int:
@@ -110,7 +147,9 @@ class _Comparison:
 
     def _coefficients(self, picture: str) -> list[NDArray[np.float64]]:
         c = self.explained(picture)
-        return [each.coefficients(places[picture], c) for each, places in zip(self._everyone, self._places, strict=True)]
+        return [
+            each.coefficients(places[picture], c) for each, places in zip(self._everyone, self._places, strict=True)
+        ]
 
     def image(self, picture: str) -> NDArray[np.uint8]:
         """Return the picture itself."""
@@ -122,7 +161,13 @@ class _Comparison:
 
         for (first, one), (second, other) in itertools.combinations(zip(self.labels, attributions, strict=True), 2):
             found = vars(agreement(one, other, self.top))
-            yield {"id": picture, "class": self.names[self.explained(picture)], "first": first, "second": second, **{name: value if math.isfinite(value) else None for name, value in found.items()}}
+            yield {
+                "id": picture,
+                "class": self.names[self.explained(picture)],
+                "first": first,
+                "second": second,
+                **{name: value if math.isfinite(value) else None for name, value in found.items()},
+            }
 
     def segments(self, picture: str, attributions: Sequence[Attribution]) -> Iterator[tuple[Any, ...]]:
         """Yield each segment's coefficient over all explanations, where they share the segments."""
@@ -132,13 +177,20 @@ class _Comparison:
             return
         every = np.stack([each.coefficients for each in attributions])
         for k in range(every.shape[1]):
-            yield picture, self.names[self.explained(picture)], k, float(every[:, k].mean()), float(every[:, k].std(ddof=1)), float((every[:, k] > 0).mean())
+            yield (
+                picture,
+                self.names[self.explained(picture)],
+                k,
+                float(every[:, k].mean()),
+                float(every[:, k].std(ddof=1)),
+                float((every[:, k] > 0).mean()),
+            )
 
 
 def _write(comparison: _Comparison, artifact: Artifact, unit: Unit, context: Context) -> None:
     """Draw and write everything."""
-    from facelime_cli.core import comparisons, figures
     from facelime_cli.core.agreement import held
+    from facelime_cli.drawing import comparisons, figures
 
     pairs: list[dict[str, Any]] = []
     rows: list[tuple[Any, ...]] = []
@@ -149,14 +201,28 @@ def _write(comparison: _Comparison, artifact: Artifact, unit: Unit, context: Con
             pairs += comparison.pairs(picture, attributions)
             rows += comparison.segments(picture, attributions)
             names = [f"figures/{place:05d}.{ending}" for ending in ("png", "svg")]
-            drawn = comparisons.explanations(comparison.image(picture), attributions, comparison.labels, held(attributions, comparison.top), comparison.top)
+            drawn = comparisons.explanations(
+                comparison.image(picture),
+                attributions,
+                comparison.labels,
+                held(attributions, comparison.top),
+                comparison.top,
+            )
             figures.write(drawn, [artifact.file(name) for name in names])
             made += names
             advance(1)
-    tables = {"agreement.csv": [PAIR_COLUMNS, *(tuple(each.values()) for each in pairs)], "segments.csv": [SEGMENT_COLUMNS, *rows]}
+    tables = {
+        "agreement.csv": [PAIR_COLUMNS, *(tuple(each.values()) for each in pairs)],
+        "segments.csv": [SEGMENT_COLUMNS, *rows],
+    }
     for name, table in tables.items():
         write_csv(artifact.file(name), table)
-    facts = {"pictures": len(comparison.ids), "compared": comparison.labels, "mean": _means(pairs), "pairs": _by_pair(pairs)}
+    facts = {
+        "pictures": len(comparison.ids),
+        "compared": comparison.labels,
+        "mean": _means(pairs),
+        "pairs": _by_pair(pairs),
+    }
     write_whole(artifact.file("index.html"), _page(comparison, artifact, facts, pairs).encode())
     unit.finish({}, made=[*made, *tables, "index.html"], facts=facts)
 
@@ -178,7 +244,9 @@ def _by_pair(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"first": first, "second": second, **_means(each)} for (first, second), each in grouped.items()]
 
 
-def _page(comparison: _Comparison, artifact: Artifact, facts: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> str:
+def _page(
+    comparison: _Comparison, artifact: Artifact, facts: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]
+) -> str:
     pictures = [
         {
             "id": picture,
@@ -195,7 +263,10 @@ def _page(comparison: _Comparison, artifact: Artifact, facts: Mapping[str, Any],
         top=comparison.top,
         facts=facts,
         pictures=pictures,
-        pairs=[("explanations", "same strongest", "rank correlation", "signs that differ"), *((f"{each['first']} and {each['second']}", *_shown(each)) for each in facts["pairs"])],
+        pairs=[
+            ("explanations", "same strongest", "rank correlation", "signs that differ"),
+            *((f"{each['first']} and {each['second']}", *_shown(each)) for each in facts["pairs"]),
+        ],
         lineage=pages.origins([comparison.dataset, *comparison.compared]),
         software=comparison.compared[0].manifest["software"],
     )
@@ -209,7 +280,11 @@ def answer(result: Result) -> Answer:
     """Answer with the reference, and how far each two agree on average beside it."""
     facts = result.artifact.facts
     rows = [(each["first"], each["second"], *_shown(each)) for each in facts["pairs"]]
-    table = Table(("first", "second", "same strongest", "rank correlation", "signs that differ"), rows, f"{facts['pictures']} pictures, the {result.artifact.parameters['top']} strongest segments")
+    table = Table(
+        ("first", "second", "same strongest", "rank correlation", "signs that differ"),
+        rows,
+        f"{facts['pictures']} pictures, the {result.artifact.parameters['top']} strongest segments",
+    )
     page = result.artifact.path.absolute() / "index.html"
     value = {**result.json(), **facts, "page": str(page)}
     value.pop("facts")

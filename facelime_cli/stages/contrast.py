@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_index
-from facelime_cli.stage import Execution, Input, Plan, Stage
+from facelime_cli.options import Execution, Input
 from facelime_cli.stages import fit_surrogate
 from facelime_cli.stages.perturb import carried
-from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.store.arrays import ArraySpec, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.store.artifacts import Artifact
 
 ONE_COLUMN = ("coefficients", "interval", "p_sign", *fit_surrogate.SCALARS, "verdict")
 
@@ -30,14 +31,24 @@ ONE_COLUMN = ("coefficients", "interval", "p_sign", *fit_surrogate.SCALARS, "ver
 class Params:
     """Parameters of `contrast`."""
 
-    surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
-    explained: Annotated[str, Option("--class", metavar="A", show_default=False, help="Class to explain, by name or by number from 0."), Execution()]
-    versus: Annotated[str, Option("--versus", metavar="B", show_default=False, help="Class that it is told apart from."), Execution()]
+    surrogates: Annotated[
+        str,
+        Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False),
+        Input(("surrogates",)),
+    ]
+    explained: Annotated[
+        str,
+        Option("--class", metavar="A", show_default=False, help="Class to explain, by name or by number from 0."),
+        Execution(),
+    ]
+    versus: Annotated[
+        str, Option("--versus", metavar="B", show_default=False, help="Class that it is told apart from."), Execution()
+    ]
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find the predictions, and lay out one contrast for every picture."""
-    from facelime_cli.explained import method_of, predictions_of
+    from facelime_cli.reporting.explanations import method_of, predictions_of
 
     surrogates = inputs["surrogates"]
     names: list[str] = surrogates.facts["classes"]
@@ -46,13 +57,17 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         raise CommandLineError(f"--class {params.explained} and --versus {params.versus} are the same class; name two.")
     predictions = predictions_of(surrogates)
     if predictions is None:
-        raise FacelimeError(f"surrogates/{surrogates.id} were not fitted to predictions; give surrogates that `fit-surrogate` or `explain` made.")
+        raise FacelimeError(
+            f"surrogates/{surrogates.id} were not fitted to predictions; give surrogates that `fit-surrogate` or `explain` made."
+        )
     settings = _settings(surrogates, predictions.input("masks"))
 
     def prepare() -> Layout:
         before = surrogates.layout["arrays"]
         arrays = {name: _one_column(before[name]) for name in ONE_COLUMN}
-        arrays["probabilities"] = ArraySpec("float32", (surrogates.n, 1), ("picture", "class"), float("nan"), "probability")
+        arrays["probabilities"] = ArraySpec(
+            "float32", (surrogates.n, 1), ("picture", "class"), float("nan"), "probability"
+        )
         contrasted = f"{names[one]} rather than {names[other]}"
         words = {
             "classes": [contrasted],
@@ -66,23 +81,44 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
         with context.console.progress("contrast", units.pictures) as advance:
             for unit in units:
-                pictures = [replace(each, probabilities=_contrast(each.probabilities, one, other)) for each in fit_surrogate.pictures_of(settings, predictions, unit.rows)]
-                parts = fit_surrogate.parts_of(fit_surrogate.explain_pictures((settings, pictures)), artifact.layout["arrays"]["coefficients"]["shape"][2])
-                unit.finish({**parts, "probabilities": np.stack([each.probabilities[0] for each in pictures]).astype(np.float32)})
+                pictures = [
+                    replace(each, probabilities=_contrast(each.probabilities, one, other))
+                    for each in fit_surrogate.pictures_of(settings, predictions, unit.rows)
+                ]
+                parts = fit_surrogate.parts_of(
+                    fit_surrogate.explain_pictures((settings, pictures)),
+                    artifact.layout["arrays"]["coefficients"]["shape"][2],
+                )
+                unit.finish(
+                    {
+                        **parts,
+                        "probabilities": np.stack([each.probabilities[0] for each in pictures]).astype(np.float32),
+                    }
+                )
                 advance(unit.n)
 
-    return Plan({"class": one, "versus": other, "stable_top": settings.top}, f"{surrogates.name}-contrast", prepare, work, inputs)
+    return Plan(
+        {"class": one, "versus": other, "stable_top": settings.top},
+        f"{surrogates.name}-contrast",
+        prepare,
+        work,
+        inputs,
+    )
 
 
 def _settings(surrogates: Artifact, masks: Artifact) -> fit_surrogate.Settings:
     """Return how some surrogates were fitted."""
     made = surrogates.parameters
     if "surrogate" not in made:
-        raise FacelimeError(f"surrogates/{surrogates.id} are a contrast already; give the surrogates that it was made from.")
+        raise FacelimeError(
+            f"surrogates/{surrogates.id} are a contrast already; give the surrogates that it was made from."
+        )
     own = {name: made[name] for name in fit_surrogate.SURROGATES[made["surrogate"]]}
     design = str(masks.parameters.get("design", "bernoulli"))
     part = fit_surrogate.part_of(made.get("part"), design)
-    return fit_surrogate.Settings(made["surrogate"], own, made["intervals"], made["stable_top"], design, int(masks.parameters["seed"]), part)
+    return fit_surrogate.Settings(
+        made["surrogate"], own, made["intervals"], made["stable_top"], design, int(masks.parameters["seed"]), part
+    )
 
 
 def _contrast(probabilities: Any, one: int, other: int) -> Any:
@@ -92,7 +128,13 @@ def _contrast(probabilities: Any, one: int, other: int) -> Any:
 def _one_column(spec: Mapping[str, Any]) -> ArraySpec:
     """Return the array of one class for that of every class."""
     n, _, *rest = spec["shape"]
-    return ArraySpec(spec["dtype"], (n, 1, *rest), tuple(spec["dimensions"]), "" if spec["dtype"] == "string" else float("nan"), spec["unit"])
+    return ArraySpec(
+        spec["dtype"],
+        (n, 1, *rest),
+        tuple(spec["dimensions"]),
+        "" if spec["dtype"] == "string" else float("nan"),
+        spec["unit"],
+    )
 
 
 STAGE = Stage(name="contrast", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from facelime_cli.console import Answer
+from facelime_cli.engine import Command, Context, execute
 from facelime_cli.errors import FacelimeError
 from facelime_cli.names import listing
 from facelime_cli.sources import PARTS
-from facelime_cli.stage import Command, Context, execute
 from facelime_cli.stages import explain, finetune, preprocess
 
 if TYPE_CHECKING:
-    from facelime_cli.store import Artifact
+    from facelime_cli.store.artifacts import Artifact
 
 SIZE = 96
 CLASSES = ("normal", "rosacea")
@@ -38,7 +38,14 @@ class Params:
 
     faces: Annotated[int, Option(min=100, help="How many faces are drawn.")] = 600
     seed: Annotated[int, Option(min=0, help="Seed of the faces.")] = 0
-    draw: Annotated[Path | None, Option(metavar="DIR", show_default=False, help="Only draw: write the faces to DIR/pictures, where they are flushed to DIR/truth, and stop.")] = None
+    draw: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            show_default=False,
+            help="Only draw: write the faces to DIR/pictures, where they are flushed to DIR/truth, and stop.",
+        ),
+    ] = None
 
 
 def run(params: Params, context: Context) -> Answer:
@@ -50,12 +57,29 @@ def run(params: Params, context: Context) -> Answer:
         pictures, truth = Path(folder) / "faces", Path(folder) / "truth"
         console.note(f"drawing {params.faces} faces of {SIZE}×{SIZE} pixels, half of them flushed")
         draw_faces(pictures, truth, params.faces, params.seed)
-        dataset = execute(preprocess.STAGE, preprocess.Params(source=[pictures], size=SIZE, truth=truth), replace(context, name="demo-faces")).artifact
+        dataset = execute(
+            preprocess.STAGE,
+            preprocess.Params(source=[pictures], size=SIZE, truth=truth),
+            replace(context, name="demo-faces"),
+        ).artifact
     console.note("training a small network")
-    model = execute(finetune.STAGE, finetune.Params(dataset=_reference(dataset), backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE), replace(context, name="demo-cnn")).artifact
+    model = execute(
+        finetune.STAGE,
+        finetune.Params(dataset=_reference(dataset), backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE),
+        replace(context, name="demo-cnn"),
+    ).artifact
     console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {SAMPLES} samples each")
     chosen = _choose(dataset)
-    result = explain.explain(explain.Params(source=_reference(dataset), model=_reference(model), segments=SEGMENTS, images=listing(chosen), samples=SAMPLES), context)
+    result = explain.explain(
+        explain.Params(
+            source=_reference(dataset),
+            model=_reference(model),
+            segments=SEGMENTS,
+            images=listing(chosen),
+            samples=SAMPLES,
+        ),
+        context,
+    )
     return _answer(result.json(), result.artifact, model)
 
 
@@ -64,7 +88,9 @@ def _drawn(params: Params, place: Path) -> Answer:
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise FacelimeError(f"{place} is there already; name a folder that is new or empty with --draw.")
     draw_faces(place / "pictures", place / "truth", params.faces, params.seed)
-    return Answer({"pictures": str(place / "pictures"), "truth": str(place / "truth"), "faces": params.faces}, [str(place)])
+    return Answer(
+        {"pictures": str(place / "pictures"), "truth": str(place / "truth"), "faces": params.faces}, [str(place)]
+    )
 
 
 def draw_faces(pictures: Path, truth: Path, count: int, seed: int) -> None:
@@ -91,7 +117,11 @@ def _choose(dataset: Artifact) -> list[str]:
     chosen = []
     for name, count in EXPLAINED.items():
         label = dataset.facts["classes"].index(name)
-        chosen += [each for each, of, part in zip(ids, labels, split, strict=True) if of == label and part == PARTS.index("test")][:count]
+        chosen += [
+            each
+            for each, of, part in zip(ids, labels, split, strict=True)
+            if of == label and part == PARTS.index("test")
+        ][:count]
     return chosen
 
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests, pages
-from facelime_cli.files import write_csv, write_whole
+from facelime_cli.engine import Plan, Stage
+from facelime_cli.options import Input
+from facelime_cli.reporting import pages
 from facelime_cli.sources import PARTS
-from facelime_cli.stage import Input, Plan, Stage
-from facelime_cli.store import Layout
+from facelime_cli.store import digests
+from facelime_cli.store.arrays import Layout
+from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.store.artifacts import Artifact, Unit
 
 TABLE = "table/"
 MOST_ON_SHEET = 120
@@ -41,8 +43,19 @@ COUNTS = ("class", "part", "fold", "pictures", "groups")
 class Params:
     """Parameters of `describe`."""
 
-    dataset: Annotated[str, Argument(metavar="DATASET", help="Dataset, or - to read it from standard input.", show_default=False), Input(("datasets",))]
-    sheet: Annotated[int, Option(min=1, max=MOST_ON_SHEET, help=f"Pictures of each class on the sample sheet, which holds {MOST_ON_SHEET} at most.")] = 6
+    dataset: Annotated[
+        str,
+        Argument(metavar="DATASET", help="Dataset, or - to read it from standard input.", show_default=False),
+        Input(("datasets",)),
+    ]
+    sheet: Annotated[
+        int,
+        Option(
+            min=1,
+            max=MOST_ON_SHEET,
+            help=f"Pictures of each class on the sample sheet, which holds {MOST_ON_SHEET} at most.",
+        ),
+    ] = 6
     seed: Annotated[int, Option(min=0, help="Seed of their choice.")] = 0
 
 
@@ -60,12 +73,20 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     # The page tells what a dataset's content digest leaves out: unreadable files, leakage, operations.
     said = digests.of_value([dataset.facts, dataset.parameters])
-    return Plan({"sheet": params.sheet, "seed": params.seed}, f"{dataset.name}-description", lambda: Layout(1), work, inputs, {"facts": said}, finish)
+    return Plan(
+        {"sheet": params.sheet, "seed": params.seed},
+        f"{dataset.name}-description",
+        lambda: Layout(1),
+        work,
+        inputs,
+        {"facts": said},
+        finish,
+    )
 
 
 def _describe(description: _Description, artifact: Artifact, unit: Unit, context: Context) -> None:
     """Draw and write everything."""
-    from facelime_cli.core import figures
+    from facelime_cli.drawing import figures
 
     made = []
     with context.console.progress("describe", len(description.charts), unit="figures") as advance:
@@ -99,30 +120,39 @@ class _Description:
     """Everything that the charts, the tables and the page of one dataset are made from."""
 
     def __init__(self, dataset: Artifact, params: Params) -> None:
-        from facelime_cli.core.columns import Classes, column
+        from facelime_cli.reporting.columns import Classes, column
 
         self.dataset, self.params = dataset, params
         self.ids, self.groups = dataset.texts("id"), dataset.texts("group")
         self.classes = Classes.of(dataset.read("labels"), dataset.facts["classes"])
         self.divisions = list(_divisions(dataset))
         names = [name.removeprefix(TABLE) for name in dataset.layout["arrays"] if name.startswith(TABLE)]
-        self.columns = {stem: column(name, dataset.read(TABLE + name), self.classes) for name, stem in zip(names, _stems(names), strict=True)}
+        self.columns = {
+            stem: column(name, dataset.read(TABLE + name), self.classes)
+            for name, stem in zip(names, _stems(names), strict=True)
+        }
         self.sample = self._sample()
 
     @property
     def charts(self) -> dict[str, Callable[[], Figure]]:
         """What to draw, by the file's name without its ending."""
-        return {"classes": self._class_chart, "sheet": self._sheet, **{stem: each.chart for stem, each in self.columns.items()}}
+        return {
+            "classes": self._class_chart,
+            "sheet": self._sheet,
+            **{stem: each.chart for stem, each in self.columns.items()},
+        }
 
     def _class_chart(self) -> Figure:
         import numpy as np
 
-        from facelime_cli.core import charts
         from facelime_cli.core.summaries import crosstab
+        from facelime_cli.drawing import charts
 
         split = self.dataset.read("split")
         parts = [*PARTS, *([NO_PART] if (split < 0).any() else [])]
-        counts = crosstab(self.classes.rows, np.where(split < 0, len(PARTS), split), (len(self.classes.shown), len(parts)))
+        counts = crosstab(
+            self.classes.rows, np.where(split < 0, len(PARTS), split), (len(self.classes.shown), len(parts))
+        )
         return charts.class_counts(counts, self.classes.shown, parts, len(parts) - len(PARTS))
 
     def _sample(self) -> list[int]:
@@ -145,18 +175,33 @@ class _Description:
     def _sheet(self) -> Figure:
         import numpy as np
 
-        from facelime_cli.core import charts
-        from facelime_cli.core.columns import NO_LABEL
+        from facelime_cli.drawing import charts
+        from facelime_cli.reporting.columns import NO_LABEL
 
         names = [self.classes.every[self.classes.index[row]] for row in self.sample]
-        titles = [f"{name or NO_LABEL}\n{self.ids[row].removeprefix(f'{name}/')}" for row, name in zip(self.sample, names, strict=True)]
-        return charts.sheet(np.stack([charts.shrunk(self.dataset.read("images", [row])[0], SHEET_PIXELS) for row in self.sample]), titles)
+        titles = [
+            f"{name or NO_LABEL}\n{self.ids[row].removeprefix(f'{name}/')}"
+            for row, name in zip(self.sample, names, strict=True)
+        ]
+        return charts.sheet(
+            np.stack([charts.shrunk(self.dataset.read("images", [row])[0], SHEET_PIXELS) for row in self.sample]),
+            titles,
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of the dataset."""
         split, index = self.dataset.read("split"), self.classes.index
-        counts = {name: {part: int(((split == p) & (index == k)).sum()) for p, part in enumerate(PARTS)} for k, name in enumerate(self.classes.every) if name}
-        return {"pictures": len(self.ids), "counts": counts, "unlabelled": int((index == len(counts)).sum()), "columns": {each.name: each.facts() for each in self.columns.values()}}
+        counts = {
+            name: {part: int(((split == p) & (index == k)).sum()) for p, part in enumerate(PARTS)}
+            for k, name in enumerate(self.classes.every)
+            if name
+        }
+        return {
+            "pictures": len(self.ids),
+            "counts": counts,
+            "unlabelled": int((index == len(counts)).sum()),
+            "columns": {each.name: each.facts() for each in self.columns.values()},
+        }
 
     def count_rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the pictures and groups of each class in each part, below a heading; an empty class or part is none."""
@@ -168,7 +213,7 @@ class _Description:
 
     def column_rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the table's columns class by class, below a heading."""
-        from facelime_cli.core.columns import HEADING
+        from facelime_cli.reporting.columns import HEADING
 
         yield HEADING
         for each in self.columns.values():
@@ -187,7 +232,10 @@ class _Description:
             largest_group=max(sizes.values()),
             counts=self._count_table(),
             sheet=[self.ids[row] for row in self.sample],
-            columns=[{"name": each.name, "stem": stem, "table": each.table(), **each.facts()} for stem, each in self.columns.items()],
+            columns=[
+                {"name": each.name, "stem": stem, "table": each.table(), **each.facts()}
+                for stem, each in self.columns.items()
+            ],
             unreadable=facts["unreadable"][:MOST_NAMED],
             operations={name: _shown(value) for name, value in self.dataset.parameters.items()},
             lineage=pages.origins([self.dataset]),
@@ -196,11 +244,17 @@ class _Description:
 
     def _count_table(self) -> list[list[str]]:
         """Return the pictures by shown class and part, with sums; the heading first."""
-        counts = [[int((division.within & (self.classes.rows == k)).sum()) for division in self.divisions] for k in range(len(self.classes.shown))]
+        counts = [
+            [int((division.within & (self.classes.rows == k)).sum()) for division in self.divisions]
+            for k in range(len(self.classes.shown))
+        ]
         body = [[name, *row, sum(row)] for name, row in zip(self.classes.shown, counts, strict=True)]
         sums = [sum(column) for column in zip(*counts, strict=True)]
         total = [["all", *sums, sum(sums)]] if len(body) > 1 else []
-        return [["class", *(division.heading for division in self.divisions), "all"], *([cell if isinstance(cell, str) else f"{cell:,}" for cell in row] for row in (*body, *total))]
+        return [
+            ["class", *(division.heading for division in self.divisions), "all"],
+            *([cell if isinstance(cell, str) else f"{cell:,}" for cell in row] for row in (*body, *total)),
+        ]
 
 
 def _divisions(dataset: Artifact) -> Iterator[_Division]:
@@ -211,7 +265,9 @@ def _divisions(dataset: Artifact) -> Iterator[_Division]:
 
     n_folds = dataset.parameters["folds"]
     divided = dataset.read("split" if n_folds is None else "fold")
-    parts = range(len(PARTS)) if n_folds is None else part_of_folds(np.arange(n_folds, dtype=np.int8), 0, n_folds).tolist()
+    parts = (
+        range(len(PARTS)) if n_folds is None else part_of_folds(np.arange(n_folds, dtype=np.int8), 0, n_folds).tolist()
+    )
     for index, part in enumerate(parts):
         yield _Division(PARTS[part], None if n_folds is None else index, divided == index)
     if (divided < 0).any():

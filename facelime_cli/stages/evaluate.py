@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests, pages
 from facelime_cli.console import Answer, Table
+from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.files import write_csv, write_whole
 from facelime_cli.names import listing
+from facelime_cli.options import Choice, Execution, Input
+from facelime_cli.reporting import pages
 from facelime_cli.sources import PARTS
-from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
 from facelime_cli.stages.finetune import checked_fold, reader, split_of
 from facelime_cli.stages.predict import check_size
-from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.store import digests
+from facelime_cli.store.arrays import ArraySpec, Layout
+from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context, Pending, Result
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Pending, Result
+    from facelime_cli.store.artifacts import Artifact
 
 SPLITS = (*PARTS, "all")
 FEWEST_GROUPS = 2
@@ -52,12 +54,32 @@ FORMATS = ("png", "svg")
 class Params:
     """Parameters of `evaluate`."""
 
-    model: Annotated[str, Argument(metavar="MODEL", help="Model, or - to read it from standard input.", show_default=False), Input(("models",))]
-    dataset: Annotated[str | None, Option(metavar="DATASET", show_default=False, help="Dataset with labels of the model's classes. [default: the one it was trained on]"), Input(("datasets",))] = None
-    split: Annotated[str, Choice(SPLITS), Option(help="Part of the dataset; `all` is for a dataset that the model was not trained on.")] = "test"
+    model: Annotated[
+        str,
+        Argument(metavar="MODEL", help="Model, or - to read it from standard input.", show_default=False),
+        Input(("models",)),
+    ]
+    dataset: Annotated[
+        str | None,
+        Option(
+            metavar="DATASET",
+            show_default=False,
+            help="Dataset with labels of the model's classes. [default: the one it was trained on]",
+        ),
+        Input(("datasets",)),
+    ] = None
+    split: Annotated[
+        str,
+        Choice(SPLITS),
+        Option(help="Part of the dataset; `all` is for a dataset that the model was not trained on."),
+    ] = "test"
     target_recall: Annotated[
         list[str] | None,
-        Option(metavar="CLASS=RECALL", show_default=False, help="Pick the threshold on the validation part that reaches this recall of a class, such as pneumonia=0.95; may be repeated."),
+        Option(
+            metavar="CLASS=RECALL",
+            show_default=False,
+            help="Pick the threshold on the validation part that reaches this recall of a class, such as pneumonia=0.95; may be repeated.",
+        ),
     ] = None
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="How many of the most confident mistakes are shown.")] = 12
@@ -86,10 +108,21 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     validation = _cases(dataset, "validation", fold, classes) if targets else None
     for name in targets:
         if params.split in {"validation", "all"}:
-            raise FacelimeError(f"--target-recall {name} is picked on the validation part and reported on another; choose another --split than {params.split}.")
+            raise FacelimeError(
+                f"--target-recall {name} is picked on the validation part and reported on another; choose another --split than {params.split}."
+            )
         if validation is None or not (validation.labels == classes.index(name)).any():
-            raise FacelimeError(f"--target-recall {name} needs pictures of {name} in the validation part, and datasets/{dataset.id} has none there; preprocess the source with another --split.")
-    parameters = {"split": params.split, "fold": fold, "target_recall": targets, "bootstrap": params.bootstrap, "mistakes": params.mistakes, "seed": params.seed}
+            raise FacelimeError(
+                f"--target-recall {name} needs pictures of {name} in the validation part, and datasets/{dataset.id} has none there; preprocess the source with another --split."
+            )
+    parameters = {
+        "split": params.split,
+        "fold": fold,
+        "target_recall": targets,
+        "bootstrap": params.bootstrap,
+        "mistakes": params.mistakes,
+        "seed": params.seed,
+    }
 
     def prepare() -> Layout:
         return _layout(dataset, cases, classes, params.batch_size)
@@ -102,12 +135,16 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         thresholds = {} if validation is None else report.thresholds(targets, validation)
         return report.write(thresholds)
 
-    return Plan(parameters, f"{model.name}-{params.split}", prepare, work, {"model": model, "dataset": dataset}, finish=finish)
+    return Plan(
+        parameters, f"{model.name}-{params.split}", prepare, work, {"model": model, "dataset": dataset}, finish=finish
+    )
 
 
 def _own_dataset(model: Artifact) -> Artifact:
     if "dataset" not in model.inputs:
-        raise FacelimeError(f"models/{model.id} was not trained here, so there is no dataset of its own; name one with --dataset.")
+        raise FacelimeError(
+            f"models/{model.id} was not trained here, so there is no dataset of its own; name one with --dataset."
+        )
     return model.input("datasets")
 
 
@@ -125,7 +162,9 @@ def _targets(texts: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
         except ValueError:
             recall = -1.0
         if name not in classes or not 0 < recall <= 1:
-            raise CommandLineError(f"--target-recall {text!r} should be CLASS=RECALL with a recall of more than 0 up to 1; the classes are {', '.join(classes[:8])}.")
+            raise CommandLineError(
+                f"--target-recall {text!r} should be CLASS=RECALL with a recall of more than 0 up to 1; the classes are {', '.join(classes[:8])}."
+            )
         if name in found:
             raise CommandLineError(f"--target-recall names {name} twice; leave one of the two.")
         found[name] = recall
@@ -140,12 +179,16 @@ def _cases(dataset: Artifact, split: str, fold: int | None, classes: Sequence[st
     lost = next((name for name in own if list(classes).count(name) != 1), None)
     if lost is not None or not own:
         what = "no labels" if lost is None else f"the class {lost!r}"
-        raise FacelimeError(f"datasets/{dataset.id} has {what}, and the model's classes are {', '.join(classes[:8])}; rename classes with `preprocess --class-names`, or choose another dataset.")
+        raise FacelimeError(
+            f"datasets/{dataset.id} has {what}, and the model's classes are {', '.join(classes[:8])}; rename classes with `preprocess --class-names`, or choose another dataset."
+        )
     labels, parts = dataset.read("labels").astype(np.int64), split_of(dataset, fold)
     chosen = (labels >= 0) & ((parts == PARTS.index(split)) if split != "all" else True)
     rows = np.flatnonzero(chosen)
     if not len(rows):
-        raise FacelimeError(f"datasets/{dataset.id} has no labelled pictures in its {split} part; choose another --split.")
+        raise FacelimeError(
+            f"datasets/{dataset.id} has no labelled pictures in its {split} part; choose another --split."
+        )
     groups = dataset.texts("group")
     return Cases(rows, np.array([classes.index(name) for name in own])[labels[rows]], [groups[row] for row in rows])
 
@@ -171,16 +214,20 @@ def _layout(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_size:
     )
 
 
-def _predict(model: Artifact, dataset: Artifact, cases: Cases, units: Pending, context: Context, batch_size: int) -> None:
+def _predict(
+    model: Artifact, dataset: Artifact, cases: Cases, units: Pending, context: Context, batch_size: int
+) -> None:
     import numpy as np
 
-    from facelime_cli import network, runtimes
+    from facelime_cli.models import running, runtimes
 
     call, read = runtimes.load(model, runtimes.usual(model)).forward, reader(dataset)
     with context.console.progress("evaluate", units.pictures) as advance:
         for unit in units:
             gathered = []
-            for answered in network.answers(call, network.Part(read, cases.rows[unit.rows], cases.labels[unit.rows]), batch_size):
+            for answered in running.answers(
+                call, running.Part(read, cases.rows[unit.rows], cases.labels[unit.rows]), batch_size
+            ):
                 gathered.append(answered)
                 advance(len(answered))
             unit.finish({"probabilities": np.concatenate(gathered)})
@@ -189,8 +236,17 @@ def _predict(model: Artifact, dataset: Artifact, cases: Cases, units: Pending, c
 class _Report:
     """Everything that one evaluation's figures, tables and page are made from."""
 
-    def __init__(self, artifact: Artifact, model: Artifact, dataset: Artifact, cases: Cases, params: Params, context: Context) -> None:
-        self._artifact, self._model, self._dataset, self._cases, self._params, self._context = artifact, model, dataset, cases, params, context
+    def __init__(
+        self, artifact: Artifact, model: Artifact, dataset: Artifact, cases: Cases, params: Params, context: Context
+    ) -> None:
+        self._artifact, self._model, self._dataset, self._cases, self._params, self._context = (
+            artifact,
+            model,
+            dataset,
+            cases,
+            params,
+            context,
+        )
         self._probabilities = artifact.read("probabilities")
         self._ids = artifact.texts("id")
         self._classes: list[str] = model.facts["classes"]
@@ -200,12 +256,12 @@ class _Report:
         """Return for each wanted recall the threshold that the validation part gives, and what it means there and here."""
         import numpy as np
 
-        from facelime_cli import network, runtimes
         from facelime_cli.core import metrics
+        from facelime_cli.models import running, runtimes
 
-        part = network.Part(reader(self._dataset), validation.rows, validation.labels)
+        part = running.Part(reader(self._dataset), validation.rows, validation.labels)
         call = runtimes.load(self._model, runtimes.usual(self._model)).forward
-        before = np.concatenate(list(network.answers(call, part, self._artifact.layout["execution"]["batch_size"])))
+        before = np.concatenate(list(running.answers(call, part, self._artifact.layout["execution"]["batch_size"])))
         found = {}
         for name, recall in targets.items():
             c = self._classes.index(name)
@@ -233,7 +289,10 @@ class _Report:
         }
         tables = {
             "figures.csv": _figure_rows(facts),
-            "subgroups.csv": [("column", "value", "n", "right", "accuracy", "low", "high"), *(tuple(each.values()) for each in facts["subgroups"])],
+            "subgroups.csv": [
+                ("column", "value", "n", "right", "accuracy", "low", "high"),
+                *(tuple(each.values()) for each in facts["subgroups"]),
+            ],
             "predictions.csv": [("id", "group", "label", "predicted", *self._classes), *self._prediction_rows()],
         }
         for name, rows in tables.items():
@@ -257,16 +316,28 @@ class _Report:
         groups = len(set(self._cases.groups))
         if groups >= FEWEST_GROUPS:
             rounds = metrics.rounds_by_group(self._cases.groups, self._params.bootstrap, self._params.seed)
-            intervals = {name: metrics.interval(values) for name, values in metrics.resampled(labels, probabilities, rounds).items()}
+            intervals = {
+                name: metrics.interval(values)
+                for name, values in metrics.resampled(labels, probabilities, rounds).items()
+            }
         calibration = vars(metrics.reliability(labels, probabilities))
-        return {**found, "right": right, "groups": groups, "accuracy_interval": list(metrics.wilson(right, len(labels))), "bootstrap_intervals": intervals, "calibration": calibration}
+        return {
+            **found,
+            "right": right,
+            "groups": groups,
+            "accuracy_interval": list(metrics.wilson(right, len(labels))),
+            "bootstrap_intervals": intervals,
+            "calibration": calibration,
+        }
 
     def _shown(self) -> NDArray[np.int64]:
         """Return the classes that the figures are about."""
         import numpy as np
 
         every = np.arange(len(self._classes))
-        return every if len(every) <= MOST_CLASSES else np.union1d(self._cases.labels, self._probabilities.argmax(axis=1))
+        return (
+            every if len(every) <= MOST_CLASSES else np.union1d(self._cases.labels, self._probabilities.argmax(axis=1))
+        )
 
     def _subgroups(self) -> list[dict[str, Any]]:
         """Return the accuracy of the pictures that share a value of a table column; numbers in quarters."""
@@ -280,17 +351,33 @@ class _Report:
             values = self._dataset.read(f"table/{column}")[self._cases.rows]
             numbers = values.dtype.kind == "f"
             texts = metrics.bands(values) if numbers else [str(value) or metrics.UNKNOWN for value in values]
-            names = dict.fromkeys(texts[place] for place in np.argsort(values, kind="stable")) if numbers else sorted(set(texts))
+            names = (
+                dict.fromkeys(texts[place] for place in np.argsort(values, kind="stable"))
+                if numbers
+                else sorted(set(texts))
+            )
             for name in names if len(names) <= MOST_VALUES else ():
                 chosen = right[np.array([text == name for text in texts])]
                 low, high = metrics.wilson(int(chosen.sum()), len(chosen))
-                found.append({"column": column, "value": name, "n": len(chosen), "right": int(chosen.sum()), "accuracy": float(chosen.mean()), "low": low, "high": high})
+                found.append(
+                    {
+                        "column": column,
+                        "value": name,
+                        "n": len(chosen),
+                        "right": int(chosen.sum()),
+                        "accuracy": float(chosen.mean()),
+                        "low": low,
+                        "high": high,
+                    }
+                )
         return found
 
     def _mistakes(self) -> list[dict[str, Any]]:
         """Return the wrong answers that the model is surest of."""
         predicted, sure = self._probabilities.argmax(axis=1), self._probabilities.max(axis=1)
-        wrong = [place for place in (-sure).argsort(kind="stable") if predicted[place] != self._cases.labels[place]][: self._params.mistakes]
+        wrong = [place for place in (-sure).argsort(kind="stable") if predicted[place] != self._cases.labels[place]][
+            : self._params.mistakes
+        ]
         return [
             {
                 "id": self._ids[place],
@@ -305,10 +392,16 @@ class _Report:
     def _prediction_rows(self) -> Iterable[tuple[Any, ...]]:
         for place, (picture, group) in enumerate(zip(self._ids, self._cases.groups, strict=True)):
             values = self._probabilities[place]
-            yield picture, group, self._classes[self._cases.labels[place]], self._classes[int(values.argmax())], *(float(value) for value in values)
+            yield (
+                picture,
+                group,
+                self._classes[self._cases.labels[place]],
+                self._classes[int(values.argmax())],
+                *(float(value) for value in values),
+            )
 
     def _charts(self, facts: Mapping[str, Any]) -> list[str]:
-        from facelime_cli.core import charts, curves
+        from facelime_cli.drawing import charts, curves
 
         labels, probabilities, classes = self._cases.labels, self._probabilities, self._classes
         made = _save(self._artifact, "confusion", curves.confusion(facts["confusion_matrix"], facts["classes"]))
@@ -317,13 +410,31 @@ class _Report:
         if facts["mistakes"]:
             images = self._dataset.read("images", sorted(each["row"] for each in facts["mistakes"]))
             place = {row: index for index, row in enumerate(sorted(each["row"] for each in facts["mistakes"]))}
-            titles = [f"{each['label']}, called\n{each['predicted']} {100 * each['probability']:.0f} %" for each in facts["mistakes"]]
-            made += _save(self._artifact, "mistakes", charts.sheet(images[[place[each["row"]] for each in facts["mistakes"]]], titles))
+            titles = [
+                f"{each['label']}, called\n{each['predicted']} {100 * each['probability']:.0f} %"
+                for each in facts["mistakes"]
+            ]
+            made += _save(
+                self._artifact,
+                "mistakes",
+                charts.sheet(images[[place[each["row"]] for each in facts["mistakes"]]], titles),
+            )
         return made
 
     def _page(self, facts: Mapping[str, Any]) -> str:
-        subgroups = [(f"{each['column']}: {each['value']}", str(each["n"]), f"{100 * each['accuracy']:.1f} %", f"{100 * each['low']:.1f} to {100 * each['high']:.1f} %") for each in facts["subgroups"]]
-        mistakes = [(each["id"], each["label"], each["predicted"], f"{100 * each['probability']:.1f} %") for each in facts["mistakes"]]
+        subgroups = [
+            (
+                f"{each['column']}: {each['value']}",
+                str(each["n"]),
+                f"{100 * each['accuracy']:.1f} %",
+                f"{100 * each['low']:.1f} to {100 * each['high']:.1f} %",
+            )
+            for each in facts["subgroups"]
+        ]
+        mistakes = [
+            (each["id"], each["label"], each["predicted"], f"{100 * each['probability']:.1f} %")
+            for each in facts["mistakes"]
+        ]
         return pages.render(
             "evaluation.html",
             title=self._artifact.name,
@@ -353,18 +464,29 @@ def _seen_in_training(model: Artifact, dataset: Artifact, cases: Cases) -> dict[
         pixels = set(_pixel_digests(own, trained))
         pictures = sum(each in pixels for each in _pixel_digests(dataset, cases.rows.tolist()))
     groups = own.texts("group")
-    known = {groups[row] for row in trained} if own.facts["groups"] < own.n and dataset.facts["groups"] < dataset.n else set()
+    known = (
+        {groups[row] for row in trained}
+        if own.facts["groups"] < own.n and dataset.facts["groups"] < dataset.n
+        else set()
+    )
     return {"pictures": pictures, "of_a_trained_group": sum(group in known for group in cases.groups)}
 
 
 def _rows_of_training(model: Artifact, own: Artifact) -> list[int]:
     import numpy as np
 
-    return [int(row) for row in np.flatnonzero(split_of(own, checked_fold(own, model.facts.get("fold"))) == PARTS.index("train"))]
+    return [
+        int(row)
+        for row in np.flatnonzero(split_of(own, checked_fold(own, model.facts.get("fold"))) == PARTS.index("train"))
+    ]
 
 
 def _pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:
-    return [each for start in range(0, len(rows), UNIT_PICTURES) for each in digests.of_pictures(dataset.read("images", rows[start : start + UNIT_PICTURES]))]
+    return [
+        each
+        for start in range(0, len(rows), UNIT_PICTURES)
+        for each in digests.of_pictures(dataset.read("images", rows[start : start + UNIT_PICTURES]))
+    ]
 
 
 def seen_sentence(seen: Mapping[str, int], n: int) -> str | None:
@@ -373,19 +495,39 @@ def seen_sentence(seen: Mapping[str, int], n: int) -> str | None:
     if seen.get("pictures"):
         said.append(f"the model was trained on {seen['pictures']} of these {n} pictures")
     if seen.get("of_a_trained_group", 0) > seen.get("pictures", 0):
-        said.append(f"{seen['of_a_trained_group']} of these {n} are of a patient or lesion that the model was trained on")
-    return f"{', and '.join(said)}: the figures say how well it remembers, not how well it will do on others." if said else None
+        said.append(
+            f"{seen['of_a_trained_group']} of these {n} are of a patient or lesion that the model was trained on"
+        )
+    return (
+        f"{', and '.join(said)}: the figures say how well it remembers, not how well it will do on others."
+        if said
+        else None
+    )
 
 
 def explain_command(dataset: Artifact, model: Artifact, mistakes: Sequence[Mapping[str, Any]]) -> str:
     """Return the command that explains the mistakes, to be copied into a shell."""
     import shlex
 
-    return shlex.join(["facelime", "explain", f"datasets/{dataset.id}", "--model", f"models/{model.id}", "--images", listing(each["id"] for each in mistakes)]) if mistakes else ""
+    return (
+        shlex.join(
+            [
+                "facelime",
+                "explain",
+                f"datasets/{dataset.id}",
+                "--model",
+                f"models/{model.id}",
+                "--images",
+                listing(each["id"] for each in mistakes),
+            ]
+        )
+        if mistakes
+        else ""
+    )
 
 
 def _save(artifact: Artifact, name: str, figure: Figure) -> list[str]:
-    from facelime_cli.core import figures
+    from facelime_cli.drawing import figures
 
     made = [f"figures/{name}.{ending}" for ending in FORMATS]
     figures.write(figure, [artifact.file(each) for each in made])
@@ -396,22 +538,47 @@ def _figure_rows(facts: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Return every figure as a row: its name, the class it is about, its value and its interval."""
     rows: list[tuple[Any, ...]] = [("figure", "class", "value", "low", "high", "interval")]
     rows.append(("accuracy", "", facts["accuracy"], *facts["accuracy_interval"], "Wilson"))
-    rows += [(name, "", facts[name], *(facts["bootstrap_intervals"][name] or ("", "")), "bootstrap by group") for name in RESAMPLED]
+    rows += [
+        (name, "", facts[name], *(facts["bootstrap_intervals"][name] or ("", "")), "bootstrap by group")
+        for name in RESAMPLED
+    ]
     rows.append(("expected_calibration_error", "", facts["calibration"]["expected_calibration_error"], "", "", ""))
-    rows += [(name, each, "" if value is None else value, "", "", "") for name in SHARES for each, value in facts[name].items()]
+    rows += [
+        (name, each, "" if value is None else value, "", "", "")
+        for name in SHARES
+        for each, value in facts[name].items()
+    ]
     for name, each in facts["thresholds"].items():
         here = each[next(part for part in each if part in SPLITS and part != "validation")]
-        rows += [(f"{share} from {each['threshold']:.6g}", name, here[share], *(here[f"{share}_interval"] or ("", "")), "Wilson") for share in ("recall", "specificity", "precision")]
+        rows += [
+            (
+                f"{share} from {each['threshold']:.6g}",
+                name,
+                here[share],
+                *(here[f"{share}_interval"] or ("", "")),
+                "Wilson",
+            )
+            for share in ("recall", "specificity", "precision")
+        ]
     return rows
 
 
 def answer(result: Result) -> Answer:
     """Answer with the reference; under --json with every figure, else with tables for eyes beside it."""
     artifact, facts = result.artifact, result.artifact.facts
-    value = {**result.json(), **{name: facts[name] for name in facts if name != "leakage"}, "page": str(artifact.path.absolute() / "index.html")}
+    value = {
+        **result.json(),
+        **{name: facts[name] for name in facts if name != "leakage"},
+        "page": str(artifact.path.absolute() / "index.html"),
+    }
     value.pop("facts")
     seen = facts["seen_in_training"]["sentence"]
-    return Answer(value, [artifact.id], notes=summary(facts), said=[*([f"warning: {seen}"] if seen and result.reused else []), f"page: {artifact.path / 'index.html'}"])
+    return Answer(
+        value,
+        [artifact.id],
+        notes=summary(facts),
+        said=[*([f"warning: {seen}"] if seen and result.reused else []), f"page: {artifact.path / 'index.html'}"],
+    )
 
 
 def summary(facts: Mapping[str, Any]) -> list[Table]:
@@ -420,22 +587,44 @@ def summary(facts: Mapping[str, Any]) -> list[Table]:
     overall = [("accuracy", f"{facts['accuracy']:.3f}", f"{low:.3f} to {high:.3f} (Wilson)")]
     for name in RESAMPLED:
         bounds = facts["bootstrap_intervals"][name]
-        overall.append((name.replace("_", " "), "none" if facts[name] is None else f"{facts[name]:.3f}", f"{bounds[0]:.3f} to {bounds[1]:.3f} (bootstrap by group)" if bounds else ""))
+        overall.append(
+            (
+                name.replace("_", " "),
+                "none" if facts[name] is None else f"{facts[name]:.3f}",
+                f"{bounds[0]:.3f} to {bounds[1]:.3f} (bootstrap by group)" if bounds else "",
+            )
+        )
     overall.append(("calibration error", f"{facts['calibration']['expected_calibration_error']:.3f}", ""))
     names = facts["classes"]
     shown = names if len(names) <= MOST_COLUMNS else []
-    by_class = [(name, *(_share(facts[share][name]) for share in SHARES), *(str(count) for count in row[: len(shown)])) for name, row in zip(names, facts["confusion_matrix"], strict=True)]
+    by_class = [
+        (name, *(_share(facts[share][name]) for share in SHARES), *(str(count) for count in row[: len(shown)]))
+        for name, row in zip(names, facts["confusion_matrix"], strict=True)
+    ]
     tables = [
         Table(("figure", "value", "95 % interval"), overall, f"{facts['n']} pictures in {facts['groups']} groups"),
         Table(("true class", *SHARES, *(f"called {name}" for name in shown)), by_class),
     ]
     limits = [
-        (name, f"{each['target_recall']:g}", f"{each['threshold']:.4f}", part, *(_share(each[part][share]) for share in ("recall", "specificity", "precision")))
+        (
+            name,
+            f"{each['target_recall']:g}",
+            f"{each['threshold']:.4f}",
+            part,
+            *(_share(each[part][share]) for share in ("recall", "specificity", "precision")),
+        )
         for name, each in facts["thresholds"].items()
         for part in SPLITS
         if part in each
     ]
-    return [*tables, *([Table(("class", "wanted recall", "threshold", "part", "recall", "specificity", "precision"), limits)] if limits else [])]
+    return [
+        *tables,
+        *(
+            [Table(("class", "wanted recall", "threshold", "part", "recall", "specificity", "precision"), limits)]
+            if limits
+            else []
+        ),
+    ]
 
 
 def _share(value: float | None) -> str:

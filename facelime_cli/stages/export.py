@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from facelime_cli.console import Answer
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.stage import Command, Context, Input
-from facelime_cli.store import KINDS, write_hdf5
+from facelime_cli.options import Input
+from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.hdf5 import write_hdf5
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facelime_cli.store import Artifact
+    from facelime_cli.store.artifacts import Artifact
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """Parameters of `export`."""
 
-    reference: Annotated[str, Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False), Input(KINDS)]
+    reference: Annotated[
+        str,
+        Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False),
+        Input(KINDS),
+    ]
     to: Annotated[Path, Option(metavar="FILE", help="A .h5 file, or for surrogates a .csv file.", show_default=False)]
     force: Annotated[bool, Option("--force", help="Replace the file if it exists.")] = False
 
@@ -45,16 +51,21 @@ def run(params: Params, context: Context) -> Answer:
         temporary.replace(params.to)
     finally:
         temporary.unlink(missing_ok=True)
-    return Answer({"artifact": artifact.id, "file": str(params.to.absolute()), "bytes": params.to.stat().st_size}, [str(params.to)])
+    return Answer(
+        {"artifact": artifact.id, "file": str(params.to.absolute()), "bytes": params.to.stat().st_size},
+        [str(params.to)],
+    )
 
 
 def _csv(artifact: Artifact, path: Path) -> None:
     import csv
 
-    from facelime_cli.explained import COLUMNS, Explained
+    from facelime_cli.reporting.explanations import COLUMNS, Explained
 
     if artifact.kind != "surrogates":
-        raise FacelimeError(f"{artifact.kind}/{artifact.id} is no table; only surrogates become .csv, everything else .h5.")
+        raise FacelimeError(
+            f"{artifact.kind}/{artifact.id} is no table; only surrogates become .csv, everything else .h5."
+        )
     explained = Explained(artifact)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")

@@ -15,14 +15,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests, recipes
-from facelime_cli.backbones import ACTIVATIONS, BACKBONES, POOLINGS
+from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.files import write_csv, write_whole
-from facelime_cli.recipes import AUGMENTATIONS, CLASS_WEIGHTS, DEFAULTS, OPTIMIZERS, PRECISIONS, RECIPES, SCHEDULES, Settings
+from facelime_cli.models import recipes
+from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, POOLINGS
+from facelime_cli.models.recipes import (
+    AUGMENTATIONS,
+    CLASS_WEIGHTS,
+    DEFAULTS,
+    OPTIMIZERS,
+    PRECISIONS,
+    RECIPES,
+    SCHEDULES,
+    Settings,
+)
+from facelime_cli.options import Choice, Execution, Input, results_of
 from facelime_cli.sources import PARTS
-from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, results_of
-from facelime_cli.store import Layout
+from facelime_cli.store import digests
+from facelime_cli.store.arrays import Layout
+from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +41,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli import network, training
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.models import building, running, training
+    from facelime_cli.store.artifacts import Artifact, Unit
 
 PRETRAINED = "imagenet"
 FEWEST_CLASSES = 2
@@ -41,7 +52,11 @@ MEMORY_BYTES = 1 << 30
 FEATURE_PICTURES = 256
 """Pictures whose features are kept in one file until training is done: what a kill repeats at most."""
 AMOUNTS = ", ".join(f"{name} ({unit})" for name, unit in AUGMENTATIONS.items())
-READERS: dict[str, Callable[[str], Any]] = {"head": recipes.widths, "dropout": recipes.rates, "augment": recipes.augmentation}
+READERS: dict[str, Callable[[str], Any]] = {
+    "head": recipes.widths,
+    "dropout": recipes.rates,
+    "augment": recipes.augmentation,
+}
 """Settings whose option is a text that means something else."""
 
 
@@ -49,15 +64,58 @@ READERS: dict[str, Callable[[str], Any]] = {"head": recipes.widths, "dropout": r
 class Params:
     """Parameters of `finetune`; those that a recipe may preset are None unless they were given."""
 
-    dataset: Annotated[str, Argument(metavar="DATASET", help="Dataset with labels and parts.", show_default=False), Input(("datasets",))]
-    backbone: Annotated[str | None, Choice(tuple(BACKBONES)), Option(show_default=False, help="Network. ann to cnn-small need no weights. [default: the recipe's first; required without one]")] = None
-    recipe: Annotated[str | None, Choice(tuple(RECIPES)), Option(show_default=False, help="Settings of a published system, for one of its own networks (docs/training.md).")] = None
-    weights: Annotated[str | None, Option(metavar="imagenet|none|FILE", show_default=False, help="Where the backbone's weights come from. [default: imagenet; none for networks of our own]")] = None
-    freeze: Annotated[str | None, Option(metavar="N|all|none", show_default=False, help="How many of the backbone's first layers stay as they are. [default: all with weights, none without]")] = None
-    pooling: Annotated[
-        str | None, Choice(tuple(POOLINGS)), Option(show_default=False, help="How the backbone's last maps become features. [default: the network's own; average for pretrained ones]")
+    dataset: Annotated[
+        str,
+        Argument(metavar="DATASET", help="Dataset with labels and parts.", show_default=False),
+        Input(("datasets",)),
+    ]
+    backbone: Annotated[
+        str | None,
+        Choice(tuple(BACKBONES)),
+        Option(
+            show_default=False,
+            help="Network. ann to cnn-small need no weights. [default: the recipe's first; required without one]",
+        ),
     ] = None
-    head: Annotated[str | None, Option(metavar="N,N,…|none", show_default=False, help="Units of the hidden layers behind the features. [default: the network's own; none for pretrained ones]")] = None
+    recipe: Annotated[
+        str | None,
+        Choice(tuple(RECIPES)),
+        Option(
+            show_default=False, help="Settings of a published system, for one of its own networks (docs/training.md)."
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        Option(
+            metavar="imagenet|none|FILE",
+            show_default=False,
+            help="Where the backbone's weights come from. [default: imagenet; none for networks of our own]",
+        ),
+    ] = None
+    freeze: Annotated[
+        str | None,
+        Option(
+            metavar="N|all|none",
+            show_default=False,
+            help="How many of the backbone's first layers stay as they are. [default: all with weights, none without]",
+        ),
+    ] = None
+    pooling: Annotated[
+        str | None,
+        Choice(tuple(POOLINGS)),
+        Option(
+            show_default=False,
+            help="How the backbone's last maps become features. [default: the network's own; average for pretrained ones]",
+        ),
+    ] = None
+    head: Annotated[
+        str | None,
+        Option(
+            metavar="N,N,…|none",
+            show_default=False,
+            help="Units of the hidden layers behind the features. [default: the network's own; none for pretrained ones]",
+        ),
+    ] = None
     dropout: Annotated[
         str | None,
         Option(
@@ -66,30 +124,128 @@ class Params:
             help="Dropout behind the features and each hidden layer; one rate is that of every hidden layer, fewer than places those of the last. [default: 0.2 for pretrained networks]",
         ),
     ] = None
-    l2: Annotated[float | None, Option(min=0.0, max=10.0, show_default=False, help=f"Weight decay of the hidden layers. [default: {DEFAULTS.l2:g}]")] = None
-    output: Annotated[str | None, Choice(ACTIVATIONS), Option(show_default=False, help=f"One unit a class, or for two classes one that says yes to the second. [default: {DEFAULTS.output}]")] = None
-    epochs: Annotated[int | None, Option(min=1, show_default=False, help=f"Epochs at most; the best one by validation loss is kept. [default: {DEFAULTS.epochs}]")] = None
-    steps_per_epoch: Annotated[int | None, Option(min=0, show_default=False, help="Steps in an epoch. [default: 0, the whole training part]")] = None
-    patience: Annotated[int | None, Option(min=0, show_default=False, help="End after so many epochs without a lower validation loss. [default: 0, never]")] = None
-    batch_size: Annotated[int | None, Option(min=1, max=4096, show_default=False, help=f"Pictures per step. [default: {DEFAULTS.batch_size}]")] = None
-    optimizer: Annotated[str | None, Choice(tuple(OPTIMIZERS)), Option(show_default=False, help=f"How weights follow the gradient. [default: {DEFAULTS.optimizer}]")] = None
-    learning_rate: Annotated[float | None, Option(min=1e-9, show_default=False, help=f"Of the optimiser; lower it when training diverges. [default: {DEFAULTS.learning_rate:g}]")] = None
-    schedule: Annotated[str | None, Choice(SCHEDULES), Option(show_default=False, help=f"How the learning rate changes: down to 0, or when the loss stops falling. [default: {DEFAULTS.schedule}]")] = (
-        None
-    )
-    class_weights: Annotated[str | None, Choice(CLASS_WEIGHTS), Option(show_default=False, help=f"Let every class count alike in the loss. [default: {DEFAULTS.class_weights}]")] = None
-    oversample: Annotated[bool, Option("--oversample", help="Repeat training pictures of the smaller classes until all are equally many.")] = False
+    l2: Annotated[
+        float | None,
+        Option(
+            min=0.0, max=10.0, show_default=False, help=f"Weight decay of the hidden layers. [default: {DEFAULTS.l2:g}]"
+        ),
+    ] = None
+    output: Annotated[
+        str | None,
+        Choice(ACTIVATIONS),
+        Option(
+            show_default=False,
+            help=f"One unit a class, or for two classes one that says yes to the second. [default: {DEFAULTS.output}]",
+        ),
+    ] = None
+    epochs: Annotated[
+        int | None,
+        Option(
+            min=1,
+            show_default=False,
+            help=f"Epochs at most; the best one by validation loss is kept. [default: {DEFAULTS.epochs}]",
+        ),
+    ] = None
+    steps_per_epoch: Annotated[
+        int | None, Option(min=0, show_default=False, help="Steps in an epoch. [default: 0, the whole training part]")
+    ] = None
+    patience: Annotated[
+        int | None,
+        Option(
+            min=0,
+            show_default=False,
+            help="End after so many epochs without a lower validation loss. [default: 0, never]",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        Option(min=1, max=4096, show_default=False, help=f"Pictures per step. [default: {DEFAULTS.batch_size}]"),
+    ] = None
+    optimizer: Annotated[
+        str | None,
+        Choice(tuple(OPTIMIZERS)),
+        Option(show_default=False, help=f"How weights follow the gradient. [default: {DEFAULTS.optimizer}]"),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        Option(
+            min=1e-9,
+            show_default=False,
+            help=f"Of the optimiser; lower it when training diverges. [default: {DEFAULTS.learning_rate:g}]",
+        ),
+    ] = None
+    schedule: Annotated[
+        str | None,
+        Choice(SCHEDULES),
+        Option(
+            show_default=False,
+            help=f"How the learning rate changes: down to 0, or when the loss stops falling. [default: {DEFAULTS.schedule}]",
+        ),
+    ] = None
+    class_weights: Annotated[
+        str | None,
+        Choice(CLASS_WEIGHTS),
+        Option(
+            show_default=False, help=f"Let every class count alike in the loss. [default: {DEFAULTS.class_weights}]"
+        ),
+    ] = None
+    oversample: Annotated[
+        bool, Option("--oversample", help="Repeat training pictures of the smaller classes until all are equally many.")
+    ] = False
     augment: Annotated[
         str | None,
-        Option(metavar="NAME=AMOUNT,…|none", show_default=False, help=f"Change training pictures at random, each by up to its amount: {AMOUNTS}. [default: none]"),
+        Option(
+            metavar="NAME=AMOUNT,…|none",
+            show_default=False,
+            help=f"Change training pictures at random, each by up to its amount: {AMOUNTS}. [default: none]",
+        ),
     ] = None
-    fine_tune_epochs: Annotated[int | None, Option(min=0, show_default=False, help="Epochs of a second phase, which trains the backbone's last layers too. [default: 0, no such phase]")] = None
-    fine_tune_layers: Annotated[str | None, Option(metavar="N|all", show_default=False, help=f"How many of its last layers then. [default: {DEFAULTS.fine_tune_layers}]")] = None
-    fine_tune_rate: Annotated[float | None, Option(min=1e-9, show_default=False, help=f"Learning rate then. [default: {DEFAULTS.fine_tune_rate:g}]")] = None
-    precision: Annotated[str, Choice(PRECISIONS), Option(help="mixed computes with 16 bits, faster on a graphics card; the saved model is float32.")] = PRECISIONS[0]
-    fold: Annotated[int | None, Option(min=0, show_default=False, help="Test this fold of a dataset with folds (from 0), validate on the next, train on the others. [default: 0]")] = None
-    checkpoint_minutes: Annotated[float, Option(min=0.0, help="Longest work that a kill loses within an epoch; each epoch's end is kept anyway."), Execution()] = 10.0
-    seed: Annotated[int, Option(min=0, max=2**32 - 1, help="Of initial weights, order and augmentation; training is not reproducible to the bit.")] = 0
+    fine_tune_epochs: Annotated[
+        int | None,
+        Option(
+            min=0,
+            show_default=False,
+            help="Epochs of a second phase, which trains the backbone's last layers too. [default: 0, no such phase]",
+        ),
+    ] = None
+    fine_tune_layers: Annotated[
+        str | None,
+        Option(
+            metavar="N|all",
+            show_default=False,
+            help=f"How many of its last layers then. [default: {DEFAULTS.fine_tune_layers}]",
+        ),
+    ] = None
+    fine_tune_rate: Annotated[
+        float | None,
+        Option(min=1e-9, show_default=False, help=f"Learning rate then. [default: {DEFAULTS.fine_tune_rate:g}]"),
+    ] = None
+    precision: Annotated[
+        str,
+        Choice(PRECISIONS),
+        Option(help="mixed computes with 16 bits, faster on a graphics card; the saved model is float32."),
+    ] = PRECISIONS[0]
+    fold: Annotated[
+        int | None,
+        Option(
+            min=0,
+            show_default=False,
+            help="Test this fold of a dataset with folds (from 0), validate on the next, train on the others. [default: 0]",
+        ),
+    ] = None
+    checkpoint_minutes: Annotated[
+        float,
+        Option(min=0.0, help="Longest work that a kill loses within an epoch; each epoch's end is kept anyway."),
+        Execution(),
+    ] = 10.0
+    seed: Annotated[
+        int,
+        Option(
+            min=0,
+            max=2**32 - 1,
+            help="Of initial weights, order and augmentation; training is not reproducible to the bit.",
+        ),
+    ] = 0
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -97,7 +253,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     dataset = inputs["dataset"]
     facts = dataset.facts
     if len(facts["classes"]) < FEWEST_CLASSES:
-        raise FacelimeError(f"datasets/{dataset.id} has {len(facts['classes'])} classes; training needs a source with a sub-folder for each of two or more.")
+        raise FacelimeError(
+            f"datasets/{dataset.id} has {len(facts['classes'])} classes; training needs a source with a sub-folder for each of two or more."
+        )
     if sum(counts["train"] for counts in facts["counts"].values()) == 0:
         raise FacelimeError(f"datasets/{dataset.id} has no training part; preprocess the source with another --split.")
     backbone = _backbone(params)
@@ -105,25 +263,41 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     fold = checked_fold(dataset, params.fold)
     sources = {} if settings.weights in {PRETRAINED, "none"} else {"weights": _weights_digest(str(settings.weights))}
     fixed = {each.name: getattr(settings, each.name) for each in fields(settings)}
-    parameters = {**results_of(params), **fixed, "backbone": backbone, "weights": "file" if sources else settings.weights, "fold": fold}
+    parameters = {
+        **results_of(params),
+        **fixed,
+        "backbone": backbone,
+        "weights": "file" if sources else settings.weights,
+        "fold": fold,
+    }
     del parameters["recipe"]  # its settings are there, and the same settings are the same training
 
     @cache
-    def built() -> network.Trainable:
-        from facelime_cli import network
+    def built() -> building.Trainable:
+        from facelime_cli.models import building
 
-        found = network.build(_architecture(params, settings, backbone, dataset), params.precision)
+        found = building.build(_architecture(params, settings, backbone, dataset), params.precision)
         if settings.fine_tune_epochs:
-            network.check_layers(found.backbone, settings.fine_tune_layers)
+            building.check_layers(found.backbone, settings.fine_tune_layers)
         return found
 
     def prepare() -> Layout:
         built()  # what is wrong with weights, size or layers shows before anything is written
-        return Layout(1, facts={"classes": facts["classes"], "size": facts["size"], "output": settings.output, "recipe": params.recipe})
+        return Layout(
+            1,
+            facts={
+                "classes": facts["classes"],
+                "size": facts["size"],
+                "output": settings.output,
+                "recipe": params.recipe,
+            },
+        )
 
     def work(artifact: Artifact, units: Pending) -> None:
         for unit in units:
-            _Job(params, settings, dataset, fold, context).run(built(), _architecture(params, settings, backbone, dataset), artifact, unit)
+            _Job(params, settings, dataset, fold, context).run(
+                built(), _architecture(params, settings, backbone, dataset), artifact, unit
+            )
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         return artifact.unit_facts()[0], []
@@ -133,30 +307,44 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
 def _backbone(params: Params) -> str:
     if params.backbone is None and params.recipe is None:
-        raise CommandLineError(f"there is no network to train; name one with --backbone ({', '.join(BACKBONES)}), or a published system with --recipe ({', '.join(RECIPES)}).")
+        raise CommandLineError(
+            f"there is no network to train; name one with --backbone ({', '.join(BACKBONES)}), or a published system with --recipe ({', '.join(RECIPES)})."
+        )
     if params.recipe is None:
         return str(params.backbone)
     networks = RECIPES[params.recipe].networks
     if params.backbone not in {None, *networks}:
-        raise CommandLineError(f"--recipe {params.recipe} says nothing of --backbone {params.backbone}; its networks are {', '.join(networks)}.")
+        raise CommandLineError(
+            f"--recipe {params.recipe} says nothing of --backbone {params.backbone}; its networks are {', '.join(networks)}."
+        )
     return params.backbone or next(iter(networks))
 
 
 def _settings(params: Params, backbone: str, n_classes: int) -> Settings:
     """Return every setting: what was given, else the recipe's, else the network's, else the default."""
     preset = DEFAULTS if params.recipe is None else RECIPES[params.recipe].settings_of(backbone, n_classes)
-    given: dict[str, Any] = {each.name: getattr(params, each.name) for each in fields(Settings) if getattr(params, each.name) is not None}
-    settings = replace(preset, **{name: READERS[name](value) if name in READERS else value for name, value in given.items()})
+    given: dict[str, Any] = {
+        each.name: getattr(params, each.name) for each in fields(Settings) if getattr(params, each.name) is not None
+    }
+    settings = replace(
+        preset, **{name: READERS[name](value) if name in READERS else value for name, value in given.items()}
+    )
     entry = BACKBONES[backbone]
     weights = settings.weights or (PRETRAINED if entry.application else "none")
     freeze = _layers("--freeze", settings.freeze or ("none" if weights == "none" else "all"), "all, none")
     _layers("--fine-tune-layers", settings.fine_tune_layers, "all")
     if not settings.fine_tune_epochs and {"fine_tune_layers", "fine_tune_rate"} & set(given):
-        raise CommandLineError("--fine-tune-layers and --fine-tune-rate are about a second phase; say how long it is with --fine-tune-epochs.")
-    own: dict[str, Any] = {name: getattr(entry, name) for name in ("pooling", "head", "dropout") if getattr(settings, name) is None}
+        raise CommandLineError(
+            "--fine-tune-layers and --fine-tune-rate are about a second phase; say how long it is with --fine-tune-epochs."
+        )
+    own: dict[str, Any] = {
+        name: getattr(entry, name) for name in ("pooling", "head", "dropout") if getattr(settings, name) is None
+    }
     settings = replace(settings, weights=weights, freeze=freeze, **own)
     if settings.l2 and not settings.head:
-        raise CommandLineError(f"--l2 {settings.l2:g} is about hidden layers, and this network has none; give it some with --head, or leave --l2 out.")
+        raise CommandLineError(
+            f"--l2 {settings.l2:g} is about hidden layers, and this network has none; give it some with --head, or leave --l2 out."
+        )
     return settings
 
 
@@ -172,20 +360,34 @@ def _weights_digest(file: str) -> str:
     return digests.of_file(Path(file))
 
 
-def _architecture(params: Params, settings: Settings, backbone: str, dataset: Artifact) -> network.Architecture:
-    from facelime_cli import network
+def _architecture(params: Params, settings: Settings, backbone: str, dataset: Artifact) -> building.Architecture:
+    from facelime_cli.models import building
 
-    shared = {each.name: getattr(settings, each.name) for each in fields(network.Architecture) if hasattr(settings, each.name)}
-    return network.Architecture(backbone=backbone, size=int(dataset.facts["size"]), n_classes=len(dataset.facts["classes"]), seed=params.seed, **shared)
+    shared = {
+        each.name: getattr(settings, each.name)
+        for each in fields(building.Architecture)
+        if hasattr(settings, each.name)
+    }
+    return building.Architecture(
+        backbone=backbone,
+        size=int(dataset.facts["size"]),
+        n_classes=len(dataset.facts["classes"]),
+        seed=params.seed,
+        **shared,
+    )
 
 
 def checked_fold(dataset: Artifact, fold: int | None) -> int | None:
     """Return the fold to test: the first, 0, unless another is given; None for a dataset without folds."""
     folds = dataset.parameters.get("folds")
     if folds is None and fold is not None:
-        raise FacelimeError(f"datasets/{dataset.id} has no folds; leave --fold out, or preprocess its source with --folds K.")
+        raise FacelimeError(
+            f"datasets/{dataset.id} has no folds; leave --fold out, or preprocess its source with --folds K."
+        )
     if folds is not None and fold is not None and fold >= folds:
-        raise FacelimeError(f"--fold {fold} is none of the {folds} folds of datasets/{dataset.id}; use 0 to {folds - 1}.")
+        raise FacelimeError(
+            f"--fold {fold} is none of the {folds} folds of datasets/{dataset.id}; use 0 to {folds - 1}."
+        )
     return None if folds is None else fold or 0
 
 
@@ -193,7 +395,11 @@ def split_of(dataset: Artifact, fold: int | None) -> NDArray[np.int8]:
     """Return the part of every picture, (N,), when a fold is tested; None is the dataset's own division."""
     from facelime_cli.core.splits import part_of_folds
 
-    return dataset.read("split") if fold is None else part_of_folds(dataset.read("fold"), fold, dataset.parameters["folds"])
+    return (
+        dataset.read("split")
+        if fold is None
+        else part_of_folds(dataset.read("fold"), fold, dataset.parameters["folds"])
+    )
 
 
 def reader(dataset: Artifact) -> Callable[[list[int]], NDArray[np.uint8]]:
@@ -212,12 +418,14 @@ class _Job:
     fold: int | None
     context: Context
 
-    def run(self, built: network.Trainable, what: network.Architecture, artifact: Artifact, unit: Unit) -> None:
-        from facelime_cli import network, training
+    def run(self, built: building.Trainable, what: building.Architecture, artifact: Artifact, unit: Unit) -> None:
+        from facelime_cli.models import training, wrapping
 
         how, parts = self._how(), self._parts()
         if not len(parts["validation"].rows):
-            self.context.console.warn("there is no validation part: the epoch with the least training loss is kept, which says nothing of other pictures.")
+            self.context.console.warn(
+                "there is no validation part: the epoch with the least training loss is kept, which says nothing of other pictures."
+            )
         phases = self._phases(built, parts, unit)
         checkpoints = training.Checkpoints(unit.scratch("checkpoint").parent)
         console = self.context.console
@@ -226,104 +434,155 @@ class _Job:
             history = training.train(built.whole, phases, how, checkpoints, console.note, advance)
         net = built.whole if self.params.precision == "float32" else _in_float32(built, what)
         figures = {name: self._figures(name, net, parts[name]) for name in PARTS[1:]}
-        network.save(net, artifact.file("model.keras"))
+        wrapping.save(net, artifact.file("model.keras"))
         made = ["model.keras", *_write_history(artifact, history)]
-        unit.finish({}, made=made, facts={"model": network.digest(net), "weights": net.count_params(), "fold": self.fold, "class_weights": how.class_weights, "history": history, **figures})
+        unit.finish(
+            {},
+            made=made,
+            facts={
+                "model": wrapping.digest(net),
+                "weights": net.count_params(),
+                "fold": self.fold,
+                "class_weights": how.class_weights,
+                "history": history,
+                **figures,
+            },
+        )
 
-    def _parts(self) -> dict[str, network.Part]:
+    def _parts(self) -> dict[str, running.Part]:
         import numpy as np
 
-        from facelime_cli import network
+        from facelime_cli.models import running
 
-        labels, split, read = self.dataset.read("labels").astype(np.int64), split_of(self.dataset, self.fold), reader(self.dataset)
+        labels, split, read = (
+            self.dataset.read("labels").astype(np.int64),
+            split_of(self.dataset, self.fold),
+            reader(self.dataset),
+        )
         rows = {name: np.flatnonzero((split == index) & (labels >= 0)) for index, name in enumerate(PARTS)}
-        return {name: network.Part(read, part, labels[part]) for name, part in rows.items()}
+        return {name: running.Part(read, part, labels[part]) for name, part in rows.items()}
 
     def _how(self) -> training.Training:
-        from facelime_cli import training
+        from facelime_cli.models import training
 
         settings = self.settings
         weights = self._class_weights() if settings.class_weights == "balanced" else None
-        same = {each.name: getattr(settings, each.name) for each in fields(training.Training) if each.name != "class_weights" and hasattr(settings, each.name)}
-        return training.Training(seed=self.params.seed, class_weights=weights, oversample=self.params.oversample, checkpoint_seconds=60 * self.params.checkpoint_minutes, **same)
+        same = {
+            each.name: getattr(settings, each.name)
+            for each in fields(training.Training)
+            if each.name != "class_weights" and hasattr(settings, each.name)
+        }
+        return training.Training(
+            seed=self.params.seed,
+            class_weights=weights,
+            oversample=self.params.oversample,
+            checkpoint_seconds=60 * self.params.checkpoint_minutes,
+            **same,
+        )
 
     def _class_weights(self) -> dict[int, float]:
         """Return a weight for each class of the training part: inverse to how often a pass takes it, 1 on average."""
         import numpy as np
         from sklearn.utils.class_weight import compute_class_weight
 
-        from facelime_cli import training
+        from facelime_cli.models import training
 
         labels = self._parts()["train"].labels
         labels = labels[training.drawn(labels, oversample=self.params.oversample)]
         present = np.unique(labels)
-        return dict(zip(map(int, present), map(float, compute_class_weight("balanced", classes=present, y=labels)), strict=True))
+        return dict(
+            zip(map(int, present), map(float, compute_class_weight("balanced", classes=present, y=labels)), strict=True)
+        )
 
-    def _phases(self, built: network.Trainable, parts: Mapping[str, network.Part], unit: Unit) -> list[training.Phase]:
+    def _phases(self, built: building.Trainable, parts: Mapping[str, running.Part], unit: Unit) -> list[training.Phase]:
         """Return the head's phase, on features computed once where nothing else changes, and the one that trains layers of the backbone as well."""
-        from facelime_cli import network, training
+        from facelime_cli.models import building, training
 
         settings = self.settings
-        whole = network.augmented(built.whole, settings.augment, self.params.seed) if settings.augment else built.whole
+        whole = building.augmented(built.whole, settings.augment, self.params.seed) if settings.augment else built.whole
         first, halves = whole, parts
         if settings.freeze == "all" and not settings.augment:
-            first, halves = built.head, {name: self._features(name, built.bare, parts[name], unit) for name in PARTS[:2]}
+            first, halves = (
+                built.head,
+                {name: self._features(name, built.bare, parts[name], unit) for name in PARTS[:2]},
+            )
         phases = [training.Phase(first, halves["train"], halves["validation"], settings.epochs, settings.learning_rate)]
         if settings.fine_tune_epochs:
             phases.append(
-                training.Phase(whole, parts["train"], parts["validation"], settings.fine_tune_epochs, settings.fine_tune_rate, lambda: network.unfreeze(built.backbone, settings.fine_tune_layers))
+                training.Phase(
+                    whole,
+                    parts["train"],
+                    parts["validation"],
+                    settings.fine_tune_epochs,
+                    settings.fine_tune_rate,
+                    lambda: building.unfreeze(built.backbone, settings.fine_tune_layers),
+                )
             )
         return phases
 
-    def _features(self, name: str, bare: Any, part: network.Part, unit: Unit) -> network.Part:
+    def _features(self, name: str, bare: Any, part: running.Part, unit: Unit) -> running.Part:
         """Return a part whose pictures are their features; they lie in small files until training is done, so that a stop keeps them."""
         import numpy as np
 
-        from facelime_cli import network
+        from facelime_cli.models import running
 
-        blocks = [unit.scratch(f"features-{name}-{start:08d}.npy") for start in range(0, len(part.rows), FEATURE_PICTURES)]
-        done, call = sum(path.exists() for path in blocks), network.forward(bare)
-        with self.context.console.progress(f"features of the {name} part", len(part.rows), done * FEATURE_PICTURES) as advance:
+        blocks = [
+            unit.scratch(f"features-{name}-{start:08d}.npy") for start in range(0, len(part.rows), FEATURE_PICTURES)
+        ]
+        done, call = sum(path.exists() for path in blocks), running.forward(bare)
+        with self.context.console.progress(
+            f"features of the {name} part", len(part.rows), done * FEATURE_PICTURES
+        ) as advance:
             for place, path in enumerate(blocks):
                 if not path.exists():
                     chosen = slice(place * FEATURE_PICTURES, (place + 1) * FEATURE_PICTURES)
-                    stream, block = io.BytesIO(), network.Part(part.read, part.rows[chosen], part.labels[chosen])
-                    np.save(stream, np.concatenate(list(network.answers(call, block, self.settings.batch_size))))
+                    stream, block = io.BytesIO(), running.Part(part.read, part.rows[chosen], part.labels[chosen])
+                    np.save(stream, np.concatenate(list(running.answers(call, block, self.settings.batch_size))))
                     write_whole(path, stream.getvalue())
                     advance(len(block.rows))
-        features = np.concatenate([np.load(path, allow_pickle=False) for path in blocks]) if blocks else np.zeros((0, 1), np.float32)
-        return network.Part(lambda rows: features[rows], np.arange(len(part.rows)), part.labels)
+        features = (
+            np.concatenate([np.load(path, allow_pickle=False) for path in blocks])
+            if blocks
+            else np.zeros((0, 1), np.float32)
+        )
+        return running.Part(lambda rows: features[rows], np.arange(len(part.rows)), part.labels)
 
-    def _steps(self, phases: Sequence[training.Phase], how: training.Training, progress: training.Progress) -> tuple[int, int]:
+    def _steps(
+        self, phases: Sequence[training.Phase], how: training.Training, progress: training.Progress
+    ) -> tuple[int, int]:
         """Return how many steps there are at most, and how many are done."""
         steps = [how.steps(phase.train) for phase in phases]
         planned = [phase.epochs * each for phase, each in zip(phases, steps, strict=True)]
         begun = progress.epoch * steps[progress.phase] + progress.step if progress.phase < len(phases) else 0
         return sum(planned), sum(planned[: progress.phase]) + begun
 
-    def _figures(self, name: str, net: Any, part: network.Part) -> dict[str, Any]:
-        from facelime_cli import network
+    def _figures(self, name: str, net: Any, part: running.Part) -> dict[str, Any]:
         from facelime_cli.core import metrics
+        from facelime_cli.models import running
 
         if not len(part.rows):
             return {"n": 0}
-        found = metrics.figures(part.labels, network.probabilities(net, part, self.settings.batch_size), self.dataset.facts["classes"])
-        self.context.console.note(f"{name}: {found['n']} pictures, accuracy {found['accuracy']:.3f}, balanced accuracy {found['balanced_accuracy']:.3f}")
+        found = metrics.figures(
+            part.labels, running.probabilities(net, part, self.settings.batch_size), self.dataset.facts["classes"]
+        )
+        self.context.console.note(
+            f"{name}: {found['n']} pictures, accuracy {found['accuracy']:.3f}, balanced accuracy {found['balanced_accuracy']:.3f}"
+        )
         return found
 
 
-def _in_float32(built: network.Trainable, what: network.Architecture) -> Any:
+def _in_float32(built: building.Trainable, what: building.Architecture) -> Any:
     """Return the network with the same weights that computes in float32."""
-    from facelime_cli import network
+    from facelime_cli.models import building
 
-    net = network.build(replace(what, weights="none")).whole
+    net = building.build(replace(what, weights="none")).whole
     net.set_weights(built.whole.get_weights())
     return net
 
 
 def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]]) -> list[str]:
     """Write the history as table and chart, and return the names of the files."""
-    from facelime_cli.core import curves, figures
+    from facelime_cli.drawing import curves, figures
 
     write_csv(artifact.file("history.csv"), [list(history[0]), *(list(row.values()) for row in history)])
     charts = ["history.png", "history.svg"]

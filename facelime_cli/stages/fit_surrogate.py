@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli import presets
+from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, default_of, own_parameters
+from facelime_cli.options import Choice, Execution, Input, default_of, own_parameters
 from facelime_cli.stages.perturb import carried
-from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.core.fidelity import Explanation
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.store.artifacts import Artifact
 
 PROXIMITIES = {"cosine": 0.25, "l2": 45.0}
 """The kernel width of each distance: lime's and Xplique's."""
@@ -62,7 +63,14 @@ INTERVALS = ("analytic", "bootstrap")
 """The function of the same name is in `core.intervals`."""
 SLOW = ("lars", "bayesian-ridge")
 """Worth a process of their own for each picture, as the bootstrap is."""
-SCALARS = {"intercept": "probability", "local_prediction": "probability", "r2": "", "rmse": "probability", "effective_samples": "", "topk_repeat": "probability"}
+SCALARS = {
+    "intercept": "probability",
+    "local_prediction": "probability",
+    "r2": "",
+    "rmse": "probability",
+    "effective_samples": "",
+    "topk_repeat": "probability",
+}
 NAN = float("nan")
 
 
@@ -70,21 +78,52 @@ NAN = float("nan")
 class Params:
     """Parameters of `fit-surrogate`."""
 
-    predictions: Annotated[str, Argument(metavar="PREDICTIONS", help="Predictions, or - to read them from standard input.", show_default=False), Input(("predictions",))]
+    predictions: Annotated[
+        str,
+        Argument(metavar="PREDICTIONS", help="Predictions, or - to read them from standard input.", show_default=False),
+        Input(("predictions",)),
+    ]
     preset: Annotated[
-        str | None, Choice(tuple(presets.SYSTEMS)), Option(show_default=False, help=f"The surrogate of another system; other options change it. {presets.help_of(presets.SYSTEMS)}."), Execution()
+        str | None,
+        Choice(tuple(presets.SYSTEMS)),
+        Option(
+            show_default=False,
+            help=f"The surrogate of another system; other options change it. {presets.help_of(presets.SYSTEMS)}.",
+        ),
+        Execution(),
     ] = None
     surrogate: Annotated[
         str | None,
         Choice(tuple(SURROGATES)),
-        Option(show_default=False, help="; ".join(f"{name}: {what}" for name, what in ABOUT.items()) + f". {presets.default_words('surrogate', DEFAULTS['surrogate'])}"),
+        Option(
+            show_default=False,
+            help="; ".join(f"{name}: {what}" for name, what in ABOUT.items())
+            + f". {presets.default_words('surrogate', DEFAULTS['surrogate'])}",
+        ),
     ] = None
-    alpha: Annotated[float | None, Option(min=1e-6, show_default=False, help=f"Penalty; larger draws coefficients to 0. {default_of('alpha', SURROGATES)}")] = None
-    features: Annotated[int | None, Option(min=1, show_default=False, help=f"How many segments keep a coefficient; all others get 0. {default_of('features', SURROGATES)}")] = None
+    alpha: Annotated[
+        float | None,
+        Option(
+            min=1e-6,
+            show_default=False,
+            help=f"Penalty; larger draws coefficients to 0. {default_of('alpha', SURROGATES)}",
+        ),
+    ] = None
+    features: Annotated[
+        int | None,
+        Option(
+            min=1,
+            show_default=False,
+            help=f"How many segments keep a coefficient; all others get 0. {default_of('features', SURROGATES)}",
+        ),
+    ] = None
     proximity: Annotated[
         str | None,
         Choice(tuple(PROXIMITIES)),
-        Option(show_default=False, help=f"Distance from the full picture that makes a sample count less: cosine of the masks (lime's), l2 of the pixels (Xplique's). [default: {NEAR['proximity']}]"),
+        Option(
+            show_default=False,
+            help=f"Distance from the full picture that makes a sample count less: cosine of the masks (lime's), l2 of the pixels (Xplique's). [default: {NEAR['proximity']}]",
+        ),
     ] = None
     kernel_width: Annotated[
         float | None,
@@ -94,10 +133,37 @@ class Params:
             help=f"How fast a sample's weight falls with its distance; larger counts distant samples more. [default: {', '.join(f'{name} {width:g}' for name, width in PROXIMITIES.items())}]",
         ),
     ] = None
-    intervals: Annotated[str, Choice(INTERVALS), Option(help="analytic: at once, none for lasso, highest, forward and lars; bootstrap: 200 refits, for every surrogate.")] = "analytic"
-    stable_top: Annotated[int, Option(min=1, help="How many of the strongest segments must stay the same for `topk_repeat`, as far as their intervals exclude 0.")] = 5
-    part: Annotated[str | None, Option(metavar="I/N", show_default=False, help="Fit part I of N of the samples alone; parts share no sample but the full picture. [default: all samples]")] = None
-    workers: Annotated[int | None, Option(min=1, show_default=False, help=f"Parallel processes, for {', '.join(SLOW)} and the bootstrap. [default: one per core]"), Execution()] = None
+    intervals: Annotated[
+        str,
+        Choice(INTERVALS),
+        Option(
+            help="analytic: at once, none for lasso, highest, forward and lars; bootstrap: 200 refits, for every surrogate."
+        ),
+    ] = "analytic"
+    stable_top: Annotated[
+        int,
+        Option(
+            min=1,
+            help="How many of the strongest segments must stay the same for `topk_repeat`, as far as their intervals exclude 0.",
+        ),
+    ] = 5
+    part: Annotated[
+        str | None,
+        Option(
+            metavar="I/N",
+            show_default=False,
+            help="Fit part I of N of the samples alone; parts share no sample but the full picture. [default: all samples]",
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        Option(
+            min=1,
+            show_default=False,
+            help=f"Parallel processes, for {', '.join(SLOW)} and the bootstrap. [default: one per core]",
+        ),
+        Execution(),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -131,28 +197,54 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     masks, segments = predictions.input("masks"), predictions.input("segments")
     design = str(masks.parameters.get("design", "bernoulli"))
     own = settings_of(chosen, design)
-    settings = Settings(chosen.surrogate, own, params.intervals, params.stable_top, design, int(masks.parameters["seed"]), part_of(params.part, design))
+    settings = Settings(
+        chosen.surrogate,
+        own,
+        params.intervals,
+        params.stable_top,
+        design,
+        int(masks.parameters["seed"]),
+        part_of(params.part, design),
+    )
 
     def prepare() -> Layout:
         n, _, n_classes = predictions.layout["arrays"]["probabilities"]["shape"]
-        return Layout(n, explanation_arrays(segments, n_classes, "probability", SCALARS), carried(predictions), {"classes": predictions.facts["classes"]})
+        return Layout(
+            n,
+            explanation_arrays(segments, n_classes, "probability", SCALARS),
+            carried(predictions),
+            {"classes": predictions.facts["classes"]},
+        )
 
     def work(artifact: Artifact, units: Pending) -> None:
         slow = chosen.surrogate in SLOW or params.intervals == "bootstrap"
-        with Workers(params.workers if slow else 1) as workers, context.console.progress("fit-surrogate", units.pictures) as advance:
+        with (
+            Workers(params.workers if slow else 1) as workers,
+            context.console.progress("fit-surrogate", units.pictures) as advance,
+        ):
             for unit in units:
                 pictures = list(pictures_of(settings, predictions, unit.rows))
                 fitted: list[Explanation] = []
-                for part in workers.map(explain_pictures, [(settings, each) for each in ([[one] for one in pictures] if slow else [pictures])]):
+                for part in workers.map(
+                    explain_pictures,
+                    [(settings, each) for each in ([[one] for one in pictures] if slow else [pictures])],
+                ):
                     fitted += part
                     advance(len(part))
                 unit.finish(parts_of(fitted, artifact.layout["arrays"]["coefficients"]["shape"][2]))
 
-    parameters = {"surrogate": chosen.surrogate, **own, "intervals": params.intervals, "stable_top": params.stable_top} | ({"part": params.part} if params.part else {})
+    parameters = {
+        "surrogate": chosen.surrogate,
+        **own,
+        "intervals": params.intervals,
+        "stable_top": params.stable_top,
+    } | ({"part": params.part} if params.part else {})
     return Plan(parameters, f"{predictions.name}-{chosen.surrogate}", prepare, work, inputs)
 
 
-def explanation_arrays(segments: Artifact, n_classes: int, unit: str, scalars: Mapping[str, str]) -> dict[str, ArraySpec]:
+def explanation_arrays(
+    segments: Artifact, n_classes: int, unit: str, scalars: Mapping[str, str]
+) -> dict[str, ArraySpec]:
     """Return the arrays that every explanation has, of whatever method: `unit` is that of a coefficient, `scalars` are the units of the figures of fidelity."""
     widest, shape = int(segments.read("n_segments").max()), (segments.n, n_classes)
     per_class = ("picture", "class")
@@ -186,14 +278,20 @@ def part_of(text: str | None, design: str) -> tuple[int, int] | None:
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise CommandLineError(f"--part {text!r} should be I/N with 1 <= I <= N, such as 1/2.")
     if design == "exact":
-        raise FacelimeError(f"--part {text} would leave masks out of --design exact, which needs all of them; perturb again with another --design.")
+        raise FacelimeError(
+            f"--part {text} would leave masks out of --design exact, which needs all of them; perturb again with another --design."
+        )
     return int(match[1]), int(match[2])
 
 
 def pictures_of(settings: Settings, predictions: Artifact, rows: slice) -> Iterator[Picture]:
     """Yield what is fitted for each picture of a unit."""
     masks, segments = predictions.input("masks"), predictions.input("segments")
-    ids, counts, samples = predictions.texts("id")[rows], segments.read("n_segments", rows), masks.read("n_samples", rows)
+    ids, counts, samples = (
+        predictions.texts("id")[rows],
+        segments.read("n_segments", rows),
+        masks.read("n_samples", rows),
+    )
     packed, probabilities = masks.read("masks", rows), predictions.read("probabilities", rows)
     changes = _changes(masks, segments, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
     for place, (picture_id, n_segments, n, change) in enumerate(zip(ids, counts, samples, changes, strict=True)):
@@ -205,7 +303,10 @@ def _changes(masks: Artifact, segments: Artifact, rows: slice) -> list[NDArray[A
     from facelime_cli.core.surrogate import pixel_change
 
     images = segments.input("datasets").read("images", [int(row) for row in segments.read("row", rows)])
-    return [pixel_change(*each) for each in zip(images, masks.read("fill", rows), segments.read("segments", rows), strict=True)]
+    return [
+        pixel_change(*each)
+        for each in zip(images, masks.read("fill", rows), segments.read("segments", rows), strict=True)
+    ]
 
 
 def explain_pictures(task: tuple[Settings, list[Picture]]) -> list[Explanation]:
@@ -223,10 +324,14 @@ def _explain_one(settings: Settings, picture: Picture) -> Explanation:
 
     kept = mask_design.unpack(picture.masks, picture.n_segments)
     keywords = {name: value for name, value in settings.own.items() if name not in NEAR}
-    method = fidelity.Method(surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed)
+    method = fidelity.Method(
+        surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed
+    )
     rows, blocks = mask_design.part_of(mask_design.blocks(settings.design, *kept.shape), settings.design, settings.part)
     kept = kept[rows]
-    return fidelity.explain(kept, picture.probabilities[rows], _weights(settings, kept, picture.change), blocks, method, picture.id)
+    return fidelity.explain(
+        kept, picture.probabilities[rows], _weights(settings, kept, picture.change), blocks, method, picture.id
+    )
 
 
 def _weights(settings: Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:
@@ -249,10 +354,15 @@ def parts_of(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
         return np.moveaxis(np.pad(values, spare, constant_values=np.nan), 1, 0)
 
     return {
-        **{name: np.stack([padded(getattr(each, name)) for each in fitted]) for name in ("coefficients", "interval", "p_sign")},
+        **{
+            name: np.stack([padded(getattr(each, name)) for each in fitted])
+            for name in ("coefficients", "interval", "p_sign")
+        },
         **{name: np.stack([getattr(each, name) for each in fitted]) for name in SCALARS},
         "verdict": np.array([each.verdict for each in fitted], dtype=object),
     }
 
 
-STAGE = Stage(name="fit-surrogate", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(
+    name="fit-surrogate", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True
+)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import runtimes
+from facelime_cli.engine import Plan, Stage, execute
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.models import runtimes
+from facelime_cli.options import Choice, Execution, Input
 from facelime_cli.sources import PARTS
-from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, execute
 from facelime_cli.stages import fit_surrogate, segment
 from facelime_cli.stages.perturb import carried
 from facelime_cli.stages.predict import check_size
-from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.store.arrays import ArraySpec, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.store.artifacts import Artifact
 
 READS = ("datasets", "segments", "masks", "predictions", "surrogates")
 VARIANTS = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "eigencam": "Eigen-CAM"}
 """The function of the same name is in `core.cams`."""
-READ_AS = {"eigencam": "12 % of the main component of the network's maps, which is the same for every class, lies on this region"}
+READ_AS = {
+    "eigencam": "12 % of the main component of the network's maps, which is the same for every class, lies on this region"
+}
 """How a share reads, where it is not what the map holds for a class."""
 MOST_CLASSES = 10
 """Each class takes a pass back through the network; with more classes, each picture's most probable ones are explained."""
@@ -45,21 +48,66 @@ NOWHERE = "nothing to explain: nowhere do the maps speak for this class"
 class Chosen:
     """Parameters of every stage that explains without masks: which pictures, and which model."""
 
-    source: Annotated[str, Argument(metavar="SOURCE", help="Dataset, segments or surrogates, or - to read them from standard input.", show_default=False), Input(READS)]
-    model: Annotated[str | None, Option(metavar="MODEL", show_default=False, help="Model, from `finetune` or `import-model`. [default: that of the surrogates]"), Input(("models",))] = None
-    split: Annotated[str | None, Choice(PARTS), Option(help="Of a dataset, only the pictures of this part. [default: all]", show_default=False), Execution()] = None
-    images: Annotated[str | None, Option(metavar="ID,…", help="Of a dataset, only these pictures. [default: all]", show_default=False), Execution()] = None
-    first: Annotated[int | None, Option(min=1, metavar="N", help="Of a dataset, only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
+    source: Annotated[
+        str,
+        Argument(
+            metavar="SOURCE",
+            help="Dataset, segments or surrogates, or - to read them from standard input.",
+            show_default=False,
+        ),
+        Input(READS),
+    ]
+    model: Annotated[
+        str | None,
+        Option(
+            metavar="MODEL",
+            show_default=False,
+            help="Model, from `finetune` or `import-model`. [default: that of the surrogates]",
+        ),
+        Input(("models",)),
+    ] = None
+    split: Annotated[
+        str | None,
+        Choice(PARTS),
+        Option(help="Of a dataset, only the pictures of this part. [default: all]", show_default=False),
+        Execution(),
+    ] = None
+    images: Annotated[
+        str | None,
+        Option(metavar="ID,…", help="Of a dataset, only these pictures. [default: all]", show_default=False),
+        Execution(),
+    ] = None
+    first: Annotated[
+        int | None,
+        Option(
+            min=1,
+            metavar="N",
+            help="Of a dataset, only the first N, after the other filters. [default: all]",
+            show_default=False,
+        ),
+        Execution(),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params(Chosen):
     """Parameters of `gradcam`."""
 
-    layer: Annotated[str | None, Option(metavar="NAME", show_default=False, help="Layer whose maps are used; `activations` lists them. [default: what the last convolution hands on]")] = None
-    variant: Annotated[str, Choice(tuple(VARIANTS)), Option(help="gradcam: mean gradients; gradcam++: rare places count more; eigencam: the maps' main component, without gradients or classes.")] = (
-        "gradcam"
-    )
+    layer: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            show_default=False,
+            help="Layer whose maps are used; `activations` lists them. [default: what the last convolution hands on]",
+        ),
+    ] = None
+    variant: Annotated[
+        str,
+        Choice(tuple(VARIANTS)),
+        Option(
+            help="gradcam: mean gradients; gradcam++: rare places count more; eigencam: the maps' main component, without gradients or classes."
+        ),
+    ] = "gradcam"
     batch_size: Annotated[int, Option(min=1, max=1024, help="Pictures per call."), Execution()] = 16
 
 
@@ -70,15 +118,24 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     segments = segments_of(inputs["source"], model, params, context)
 
     def prepare() -> Layout:
-        from facelime_cli import gradients
+        from facelime_cli.models import gradients
 
         net = runtimes.layered(model)
         layer = params.layer or gradients.last_maps(net)
         size = int(model.facts["size"])
         shape = next(gradients.activations(net, _black(size), [layer]))[1].shape
         if len(shape) != gradients.IMAGE_AXES:
-            raise FacelimeError(f"--layer {layer} answers {shape[1:]}, not maps of places; `facelime activations models/{model.id} PICTURE` lists the layers and their shapes.")
-        arrays = {"maps": ArraySpec("float32", (segments.n, len(model.facts["classes"]), *shape[1:3]), ("picture", "class", "map_y", "map_x"), NAN)}
+            raise FacelimeError(
+                f"--layer {layer} answers {shape[1:]}, not maps of places; `facelime activations models/{model.id} PICTURE` lists the layers and their shapes."
+            )
+        arrays = {
+            "maps": ArraySpec(
+                "float32",
+                (segments.n, len(model.facts["classes"]), *shape[1:3]),
+                ("picture", "class", "map_y", "map_x"),
+                NAN,
+            )
+        }
         words = {"method": VARIANTS[params.variant], "layer": layer, "classes": model.facts["classes"]}
         words |= {"reads": READ_AS[params.variant]} if params.variant in READ_AS else {}
         return Layout(segments.n, {**unfitted_arrays(segments, model, "share"), **arrays}, carried(segments), words)
@@ -87,9 +144,17 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         net = runtimes.layered(model)
         with context.console.progress("gradcam", units.pictures) as advance:
             for unit in units:
-                unit.finish(_explained(net, artifact, segments, unit.rows, (params.variant, params.batch_size), advance))
+                unit.finish(
+                    _explained(net, artifact, segments, unit.rows, (params.variant, params.batch_size), advance)
+                )
 
-    return Plan({"layer": params.layer, "variant": params.variant}, f"{segments.name}-{model.name}-{params.variant.replace('+', 'p')}", prepare, work, {"source": segments, "model": model})
+    return Plan(
+        {"layer": params.layer, "variant": params.variant},
+        f"{segments.name}-{model.name}-{params.variant.replace('+', 'p')}",
+        prepare,
+        work,
+        {"source": segments, "model": model},
+    )
 
 
 def segments_of(source: Artifact, model: Artifact, params: Any, context: Context) -> Artifact:
@@ -101,7 +166,9 @@ def segments_of(source: Artifact, model: Artifact, params: Any, context: Context
         return execute(segment.STAGE, chosen, type(context)(context.store, context.console)).artifact
     given = next((name for name, value in filters.items() if value is not None), None)
     if given is not None:
-        raise CommandLineError(f"--{given} chooses among the pictures of a dataset, but {source.kind}/{source.id} has its own; leave it out.")
+        raise CommandLineError(
+            f"--{given} chooses among the pictures of a dataset, but {source.kind}/{source.id} has its own; leave it out."
+        )
     segments = source if source.kind == "segments" else source.input("segments")
     check_size(model, segments.input("datasets"), besides="")
     return segments
@@ -121,7 +188,10 @@ def unfitted_arrays(segments: Artifact, model: Artifact, unit: str) -> dict[str,
     """Return the arrays of an explanation to which nothing was fitted, so that its figures of fidelity stay NaN; the model's answers are beside them."""
     n_classes = len(model.facts["classes"])
     arrays = fit_surrogate.explanation_arrays(segments, n_classes, unit, dict.fromkeys(fit_surrogate.SCALARS, ""))
-    return {**arrays, "probabilities": ArraySpec("float32", (segments.n, n_classes), ("picture", "class"), NAN, "probability")}
+    return {
+        **arrays,
+        "probabilities": ArraySpec("float32", (segments.n, n_classes), ("picture", "class"), NAN, "probability"),
+    }
 
 
 def empty_parts(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
@@ -132,7 +202,11 @@ def empty_parts(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
     for name, spec in artifact.layout["arrays"].items():
         if "digest" not in spec:
             shape = (n, *spec["shape"][1:])
-            found[name] = np.full(shape, "", dtype=object) if spec["dtype"] == "string" else np.full(shape, np.nan, dtype=spec["dtype"])
+            found[name] = (
+                np.full(shape, "", dtype=object)
+                if spec["dtype"] == "string"
+                else np.full(shape, np.nan, dtype=spec["dtype"])
+            )
     return found
 
 
@@ -142,20 +216,28 @@ def _black(size: int) -> NDArray[np.uint8]:
     return np.zeros((1, size, size, 3), np.uint8)
 
 
-def _explained(net: Any, artifact: Artifact, segments: Artifact, rows: slice, how: tuple[str, int], advance: Callable[[int], None]) -> dict[str, NDArray[Any]]:
+def _explained(
+    net: Any, artifact: Artifact, segments: Artifact, rows: slice, how: tuple[str, int], advance: Callable[[int], None]
+) -> dict[str, NDArray[Any]]:
     """Explain the pictures of a unit."""
     import numpy as np
 
-    from facelime_cli import gradients, network
+    from facelime_cli.models import gradients, running
 
     variant, batch = how
-    every, labels, counts = segments.read("row", rows), segments.read("segments", rows), segments.read("n_segments", rows)
+    every, labels, counts = (
+        segments.read("row", rows),
+        segments.read("segments", rows),
+        segments.read("n_segments", rows),
+    )
     parts = empty_parts(artifact, len(every))
-    call, dataset = network.forward(net), segments.input("datasets")
+    call, dataset = running.forward(net), segments.input("datasets")
     for start in range(0, len(every), batch):
         places = range(start, min(start + batch, len(every)))
         images = dataset.read("images", [int(row) for row in every[start : start + batch]])
-        parts["probabilities"][places] = call(np.pad(images, ((0, batch - len(images)), (0, 0), (0, 0), (0, 0))))[: len(images)]
+        parts["probabilities"][places] = call(np.pad(images, ((0, batch - len(images)), (0, 0), (0, 0), (0, 0))))[
+            : len(images)
+        ]
         order = np.argsort(-parts["probabilities"][places], axis=1, kind="stable")[:, :MOST_CLASSES]
         for rank in range(order.shape[1]):
             maps, slopes = gradients.maps_and_gradients(net, artifact.facts["layer"], images, order[:, rank])
@@ -165,7 +247,13 @@ def _explained(net: Any, artifact: Artifact, segments: Artifact, rows: slice, ho
     return parts
 
 
-def _pool(parts: Mapping[str, NDArray[Any]], at: tuple[int, int], made: tuple[str, NDArray[np.float32], NDArray[np.float32]], labels: NDArray[np.uint16], count: int) -> None:
+def _pool(
+    parts: Mapping[str, NDArray[Any]],
+    at: tuple[int, int],
+    made: tuple[str, NDArray[np.float32], NDArray[np.float32]],
+    labels: NDArray[np.uint16],
+    count: int,
+) -> None:
     """Put one picture's map for one class into its places."""
     from facelime_cli.core import cams
 

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests, runtimes
-from facelime_cli.backbones import ACTIVATIONS, BACKBONES, SCALINGS
+from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.stage import Choice, Execution, Plan, Stage
-from facelime_cli.store import Layout
+from facelime_cli.models import runtimes
+from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS
+from facelime_cli.options import Choice, Execution
+from facelime_cli.store import digests
+from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.store.artifacts import Artifact
 
 FEWEST_CLASSES = 2
 APPLICATIONS = tuple(name for name, entry in BACKBONES.items() if entry.application)
@@ -38,9 +40,22 @@ APPLICATIONS = tuple(name for name, entry in BACKBONES.items() if entry.applicat
 class Params:
     """Parameters of `import-model`."""
 
-    source: Annotated[Path, Argument(metavar="SOURCE", help="Model, weights with --backbone, SavedModel folder, or package.module:function.", show_default=False), Execution()]
+    source: Annotated[
+        Path,
+        Argument(
+            metavar="SOURCE",
+            help="Model, weights with --backbone, SavedModel folder, or package.module:function.",
+            show_default=False,
+        ),
+        Execution(),
+    ]
     classes: Annotated[
-        str, Option(metavar="A,B,…|@FILE", help="Class names in the order of the outputs; two for one sigmoid unit (the second is what it says yes to). @FILE has one per line.", show_default=False)
+        str,
+        Option(
+            metavar="A,B,…|@FILE",
+            help="Class names in the order of the outputs; two for one sigmoid unit (the second is what it says yes to). @FILE has one per line.",
+            show_default=False,
+        ),
     ]
     scaling: Annotated[
         str | None,
@@ -50,14 +65,45 @@ class Params:
             show_default=False,
         ),
     ] = None
-    backbone: Annotated[str | None, Choice(APPLICATIONS), Option(help="The network whose weights FILE holds.", show_default=False)] = None
-    size: Annotated[int | None, Option(min=16, max=4096, help="Side of its pictures in pixels; a function needs it. [default: the file's own, or the backbone's]", show_default=False)] = None
-    activation: Annotated[str | None, Choice(ACTIVATIONS), Option(help="What to put behind a network that ends in logits.", show_default=False)] = None
-    multi_label: Annotated[bool, Option("--multi-label", help="Each class has a probability of its own, as behind sigmoids: they need not add up to 1.")] = False
-    model_version: Annotated[
-        str | None, Option(metavar="TEXT", help="Of a Python function: change it when what the module loads (weights, packages) has changed, since only its source is looked at.", show_default=False)
+    backbone: Annotated[
+        str | None, Choice(APPLICATIONS), Option(help="The network whose weights FILE holds.", show_default=False)
     ] = None
-    trust: Annotated[bool, Option("--trust", help="Load a Keras file with code of its own (a Lambda layer), which then runs on this machine."), Execution()] = False
+    size: Annotated[
+        int | None,
+        Option(
+            min=16,
+            max=4096,
+            help="Side of its pictures in pixels; a function needs it. [default: the file's own, or the backbone's]",
+            show_default=False,
+        ),
+    ] = None
+    activation: Annotated[
+        str | None,
+        Choice(ACTIVATIONS),
+        Option(help="What to put behind a network that ends in logits.", show_default=False),
+    ] = None
+    multi_label: Annotated[
+        bool,
+        Option(
+            "--multi-label",
+            help="Each class has a probability of its own, as behind sigmoids: they need not add up to 1.",
+        ),
+    ] = False
+    model_version: Annotated[
+        str | None,
+        Option(
+            metavar="TEXT",
+            help="Of a Python function: change it when what the module loads (weights, packages) has changed, since only its source is looked at.",
+            show_default=False,
+        ),
+    ] = None
+    trust: Annotated[
+        bool,
+        Option(
+            "--trust", help="Load a Keras file with code of its own (a Lambda layer), which then runs on this machine."
+        ),
+        Execution(),
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +127,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         "size": params.size or (BACKBONES[params.backbone].size if params.backbone else None),
         "activation": params.activation,
         **({"multi_label": True} if params.multi_label else {}),
-        **({"function": str(params.source), "model_version": params.model_version} if form == runtimes.FUNCTION else {}),
+        **(
+            {"function": str(params.source), "model_version": params.model_version} if form == runtimes.FUNCTION else {}
+        ),
     }
 
     @cache
@@ -113,16 +161,20 @@ WARNINGS = {
 
 def _format(source: Path) -> str:
     """Return a source's format, or say that there is none."""
-    from facelime_cli import outside
+    from facelime_cli.models import outside
 
     if outside.REFERENCE.fullmatch(str(source)) and not source.exists():
         return runtimes.FUNCTION
     if source.is_dir() and (source / "saved_model.pb").is_file():
         return runtimes.SAVED_MODEL
     if source.is_dir():
-        raise NotFoundError(f"the folder {source} holds no saved_model.pb; give a SavedModel's folder, a .keras, .h5, .weights.h5 or .onnx file, or package.module:function.")
+        raise NotFoundError(
+            f"the folder {source} holds no saved_model.pb; give a SavedModel's folder, a .keras, .h5, .weights.h5 or .onnx file, or package.module:function."
+        )
     if not source.is_file():
-        raise NotFoundError(f"there is no file {source}; give a .keras, .h5, .weights.h5 or .onnx file, a SavedModel's folder, or package.module:function.")
+        raise NotFoundError(
+            f"there is no file {source}; give a .keras, .h5, .weights.h5 or .onnx file, a SavedModel's folder, or package.module:function."
+        )
     return runtimes.ONNX if source.suffix.lower() == ".onnx" else runtimes.KERAS
 
 
@@ -131,19 +183,23 @@ def _check_options(params: Params, form: str) -> None:
     function = form == runtimes.FUNCTION
     if (params.scaling is None) != function:
         raise CommandLineError(
-            "--scaling belongs to a network; a Python function reads 0..1 and scales for itself, so leave it out." if function else "--scaling is missing: say what the network was trained on."
+            "--scaling belongs to a network; a Python function reads 0..1 and scales for itself, so leave it out."
+            if function
+            else "--scaling is missing: say what the network was trained on."
         )
     if function and params.size is None:
         raise CommandLineError(f"--size is missing: say which pictures {params.source} reads, such as --size 224.")
     if params.model_version is not None and not function:
-        raise CommandLineError("--model-version belongs to a Python function; a file's own bytes are looked at, so leave it out.")
+        raise CommandLineError(
+            "--model-version belongs to a Python function; a file's own bytes are looked at, so leave it out."
+        )
     if form != runtimes.KERAS and (params.backbone or params.trust):
         raise CommandLineError(f"--{'backbone' if params.backbone else 'trust'} belongs to Keras files; leave it out.")
 
 
 def _digest(source: Path, form: str) -> str:
     """Return the digest of what a source holds."""
-    from facelime_cli import outside
+    from facelime_cli.models import outside
 
     if form == runtimes.FUNCTION:
         return outside.source_digest(str(source))
@@ -152,7 +208,11 @@ def _digest(source: Path, form: str) -> str:
 
 def _files_of(folder: Path) -> dict[str, str]:
     """Return the digests of a folder's files by relative name."""
-    return {path.relative_to(folder).as_posix(): digests.of_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): digests.of_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def class_names(text: str) -> list[str]:
@@ -160,7 +220,9 @@ def class_names(text: str) -> list[str]:
     if text.startswith("@"):
         path = Path(text[1:])
         if not path.is_file():
-            raise NotFoundError(f"there is no file {path} with class names; give --classes @FILE with one name per line.")
+            raise NotFoundError(
+                f"there is no file {path} with class names; give --classes @FILE with one name per line."
+            )
         try:
             names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         except ValueError as why:
@@ -170,7 +232,9 @@ def class_names(text: str) -> list[str]:
     else:
         names = [name.strip() for name in text.split(",")]
     if len(names) < FEWEST_CLASSES or not all(names):
-        raise CommandLineError(f"--classes {text!r} names {len([name for name in names if name])} classes and should name every output, two or more, none empty.")
+        raise CommandLineError(
+            f"--classes {text!r} names {len([name for name in names if name])} classes and should name every output, two or more, none empty."
+        )
     return names
 
 
@@ -178,25 +242,36 @@ def class_names(text: str) -> list[str]:
 
 
 def _keras(params: Params, classes: list[str]) -> _Checked:
-    from facelime_cli import network
+    from facelime_cli.models import wrapping
 
     wrapped, output = _wrapped(params, _loaded(params, len(classes)), classes)
-    facts = {"model": network.digest(wrapped), "size": network.input_size(wrapped), "weights": wrapped.count_params(), "output": output}
+    facts = {
+        "model": wrapping.digest(wrapped),
+        "size": wrapping.input_size(wrapped),
+        "weights": wrapped.count_params(),
+        "output": output,
+    }
 
     def write(artifact: Artifact) -> Sequence[str]:
-        network.save(wrapped, artifact.file("model.keras"))
+        wrapping.save(wrapped, artifact.file("model.keras"))
         return ["model.keras"]
 
     return _Checked(facts | ({"trusted": True} if params.trust else {}), write)
 
 
 def _saved_model(params: Params, classes: list[str]) -> _Checked:
-    from facelime_cli import network, outside
+    from facelime_cli.models import outside, wrapping
 
-    net = network.load_saved_model(params.source)
+    net = wrapping.load_saved_model(params.source)
     wrapped, output = _wrapped(params, net, classes)
-    files, size = _files_of(params.source), network.input_size(wrapped)
-    around = outside.Around(str(params.scaling), network.channels(net), channels_first=False, activation=params.activation, classes=len(classes))
+    files, size = _files_of(params.source), wrapping.input_size(wrapped)
+    around = outside.Around(
+        str(params.scaling),
+        wrapping.channels(net),
+        channels_first=False,
+        activation=params.activation,
+        classes=len(classes),
+    )
     facts = {"format": runtimes.SAVED_MODEL, "size": size, "output": output, **around.facts()}
     name = runtimes.FILES[runtimes.SAVED_MODEL]
 
@@ -209,12 +284,14 @@ def _saved_model(params: Params, classes: list[str]) -> _Checked:
 
 def _wrapped(params: Params, net: Any, classes: list[str]) -> tuple[Any, str]:
     """Return a network as facelime will use it, after pictures have gone through it, and the kind of its output."""
-    from facelime_cli import network
+    from facelime_cli.models import running, wrapping
 
-    size = _size(params, network.input_size(net))
-    wrapped = network.with_scaling(net, scaling=str(params.scaling), size=size, n_classes=len(classes), activation=params.activation)
-    activation = params.activation or network.final_activation(net)
-    _check_answers(params, network.trial_answers(wrapped, size), activation)
+    size = _size(params, wrapping.input_size(net))
+    wrapped = wrapping.with_scaling(
+        net, scaling=str(params.scaling), size=size, n_classes=len(classes), activation=params.activation
+    )
+    activation = params.activation or wrapping.final_activation(net)
+    _check_answers(params, running.trial_answers(wrapped, size), activation)
     return wrapped, activation or "unknown"
 
 
@@ -223,36 +300,42 @@ def _size(params: Params, own: int | None) -> int:
     if size is None:
         raise FacelimeError(f"{params.source} takes pictures of any size; say which with --size.")
     if params.size not in {None, size}:
-        raise FacelimeError(f"{params.source} reads pictures of {size}×{size}, not of {params.size}×{params.size}; leave --size out.")
+        raise FacelimeError(
+            f"{params.source} reads pictures of {size}×{size}, not of {params.size}×{params.size}; leave --size out."
+        )
     return size
 
 
 def _check_answers(params: Params, answers: NDArray[np.float32], activation: str) -> None:
-    from facelime_cli import network
+    from facelime_cli.models import wrapping
 
-    fault = network.why_not_probabilities(answers, activation, independent=params.multi_label)
+    fault = wrapping.why_not_probabilities(answers, activation, independent=params.multi_label)
     if fault:
         raise FacelimeError(f"{params.source}: {fault}")
 
 
 def _loaded(params: Params, n_classes: int) -> Any:
-    from facelime_cli import network
+    from facelime_cli.models import building, wrapping
 
     if params.backbone is None:
         if params.source.name.endswith(".weights.h5"):
-            raise FacelimeError(f"{params.source} holds weights alone; say of which network with --backbone {'|'.join(APPLICATIONS)}.")
-        return network.load(params.source, trust=params.trust)
-    return network.application_with_weights(params.backbone, params.source, n_classes, params.size or BACKBONES[params.backbone].size)
+            raise FacelimeError(
+                f"{params.source} holds weights alone; say of which network with --backbone {'|'.join(APPLICATIONS)}."
+            )
+        return wrapping.load(params.source, trust=params.trust)
+    return building.application_with_weights(
+        params.backbone, params.source, n_classes, params.size or BACKBONES[params.backbone].size
+    )
 
 
 def _onnx(params: Params, classes: list[str]) -> _Checked:
-    from facelime_cli import network, outside
+    from facelime_cli.models import outside, wrapping
 
     runtimes.check_installed("onnx", runtimes.ONNX)
     session = _alone(params.source)
     side, channels, channels_first = outside.onnx_shape(session, params.source.name)
     around = outside.Around(str(params.scaling), channels, channels_first, params.activation, len(classes))
-    network.check_channels(around.scaling, channels)
+    wrapping.check_channels(around.scaling, channels)
     facts = _tried(params, around, outside.onnx_run(session), runtimes.ONNX, _size(params, side))
     name = runtimes.FILES[runtimes.ONNX]
 
@@ -267,7 +350,7 @@ def _alone(source: Path) -> Any:
     """Return an ONNX file's session, loaded where nothing lies beside it, as in the store."""
     from tempfile import TemporaryDirectory
 
-    from facelime_cli import outside
+    from facelime_cli.models import outside
 
     with TemporaryDirectory() as folder:
         try:
@@ -275,31 +358,42 @@ def _alone(source: Path) -> Any:
         except BrokenError:
             session = outside.onnx_session(source)
     del session
-    raise FacelimeError(f"{source} keeps its weights in another file beside it; export it as one file, in PyTorch with torch.onnx.export(…, external_data=False).")
+    raise FacelimeError(
+        f"{source} keeps its weights in another file beside it; export it as one file, in PyTorch with torch.onnx.export(…, external_data=False)."
+    )
 
 
 def _function(params: Params, classes: list[str]) -> _Checked:
-    from facelime_cli import outside
+    from facelime_cli.models import outside
 
     reference = str(params.source)
-    around = outside.Around(outside.FUNCTION_SCALING, 3, channels_first=False, activation=params.activation, classes=len(classes))
+    around = outside.Around(
+        outside.FUNCTION_SCALING, 3, channels_first=False, activation=params.activation, classes=len(classes)
+    )
     facts = _tried(params, around, outside.function(reference), runtimes.FUNCTION, int(params.size or 0))
     facts |= {"function": reference, "source": outside.source_digest(reference), "model_version": params.model_version}
     module = reference.partition(":")[0]
-    covered = {"not_covered": f"what {module} imports and loads: packages, other modules, files of weights; --model-version stands for them"}
+    covered = {
+        "not_covered": f"what {module} imports and loads: packages, other modules, files of weights; --model-version stands for them"
+    }
     return _Checked({"model": digests.of_value(facts), **facts, **covered})
 
 
 def _tried(params: Params, around: Any, run: Callable[..., Any], form: str, size: int) -> dict[str, Any]:
     """Run pictures through a classifier that Keras does not run, and return its facts."""
-    from facelime_cli import network
+    from facelime_cli.models import running, wrapping
 
-    answers = around.outputs(run, str(params.source))(network.trial_pictures(size))
-    network.check_activation(params.activation, answers.shape[1])
+    answers = around.outputs(run, str(params.source))(running.trial_pictures(size))
+    wrapping.check_activation(params.activation, answers.shape[1])
     _check_answers(params, answers, params.activation or "")
     return {"format": form, "size": size, "output": params.activation or "unknown", **around.facts()}
 
 
-CHECKS = {runtimes.KERAS: _keras, runtimes.SAVED_MODEL: _saved_model, runtimes.ONNX: _onnx, runtimes.FUNCTION: _function}
+CHECKS = {
+    runtimes.KERAS: _keras,
+    runtimes.SAVED_MODEL: _saved_model,
+    runtimes.ONNX: _onnx,
+    runtimes.FUNCTION: _function,
+}
 
 STAGE = Stage(name="import-model", writes="models", version=1, params=Params, plan=plan, help=__doc__)

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from facelime_cli import runtimes
+from facelime_cli.engine import Context, Plan, Stage, execute
 from facelime_cli.errors import CommandLineError
-from facelime_cli.stage import Context, Execution, Plan, Stage, execute
+from facelime_cli.models import runtimes
+from facelime_cli.options import Execution
 from facelime_cli.stages import perturb
 from facelime_cli.stages.gradcam import Chosen, empty_parts, model_of, segments_of, unfitted_arrays
 from facelime_cli.stages.perturb import carried
-from facelime_cli.store import Layout
+from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Pending
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Pending
+    from facelime_cli.store.artifacts import Artifact
 
 FEWEST_SAMPLES = 2
 VERDICT = "exact for one region at a time; what several do together it does not see"
@@ -38,7 +39,11 @@ class Params(Chosen):
 
     fill: Annotated[
         str | None,
-        Option(metavar=perturb.FILL_NAMES, show_default=False, help="What stands where a segment is switched off. [default: that of the surrogates, else perturb's own]"),
+        Option(
+            metavar=perturb.FILL_NAMES,
+            show_default=False,
+            help="What stands where a segment is switched off. [default: that of the surrogates, else perturb's own]",
+        ),
         Execution(),
     ] = None
     batch_size: Annotated[int, Option(min=1, max=4096, help="Evaluations per call."), Execution()] = 32
@@ -67,15 +72,26 @@ def _masks(source: Artifact, model: Artifact, params: Params, context: Context) 
     """Return the masks whose fill is used; only their fill counts, so that segments without any get the fewest there are."""
     if source.kind in {"datasets", "segments"}:
         segments = segments_of(source, model, params, context)
-        chosen = perturb.Params(segmentation=f"segments/{segments.id}", samples=FEWEST_SAMPLES, design="bernoulli", fill=params.fill)
+        chosen = perturb.Params(
+            segmentation=f"segments/{segments.id}", samples=FEWEST_SAMPLES, design="bernoulli", fill=params.fill
+        )
         return execute(perturb.STAGE, chosen, Context(context.store, context.console)).artifact
     segments_of(source, model, params, context)
     if params.fill is not None:
-        raise CommandLineError(f"--fill {params.fill}: {source.kind}/{source.id} has its own fill; leave it out, or give its segments.")
+        raise CommandLineError(
+            f"--fill {params.fill}: {source.kind}/{source.id} has its own fill; leave it out, or give its segments."
+        )
     return source if source.kind == "masks" else source.input("masks")
 
 
-def _explained(call: Callable[..., NDArray[Any]], artifact: Artifact, masks: Artifact, rows: slice, batch: int, advance: Callable[[int], None]) -> dict[str, NDArray[Any]]:
+def _explained(
+    call: Callable[..., NDArray[Any]],
+    artifact: Artifact,
+    masks: Artifact,
+    rows: slice,
+    batch: int,
+    advance: Callable[[int], None],
+) -> dict[str, NDArray[Any]]:
     """Explain the pictures of a unit."""
     import numpy as np
 
@@ -88,8 +104,13 @@ def _explained(call: Callable[..., NDArray[Any]], artifact: Artifact, masks: Art
     n_bytes = -(-artifact.layout["arrays"]["coefficients"]["shape"][2] // 8)
     for place, count in enumerate(counts.tolist()):
         packed = pack(np.concatenate([np.ones((1, count), np.bool_), ~np.eye(count, dtype=np.bool_)]), n_bytes)
-        arrays = np.stack([fills[place], images[place]]).reshape(1, 2, -1, 3), labels[place].reshape(1, -1).astype(np.int32)
-        answers = np.concatenate([_batch(call, packed[start : start + batch], batch, arrays) for start in range(0, len(packed), batch)]).astype(np.float64)
+        arrays = (
+            np.stack([fills[place], images[place]]).reshape(1, 2, -1, 3),
+            labels[place].reshape(1, -1).astype(np.int32),
+        )
+        answers = np.concatenate(
+            [_batch(call, packed[start : start + batch], batch, arrays) for start in range(0, len(packed), batch)]
+        ).astype(np.float64)
         parts["probabilities"][place] = answers[0]
         parts["coefficients"][place, :, :count] = (answers[0] - answers[1:]).T
         parts["verdict"][place] = VERDICT
@@ -97,11 +118,15 @@ def _explained(call: Callable[..., NDArray[Any]], artifact: Artifact, masks: Art
     return parts
 
 
-def _batch(call: Callable[..., NDArray[Any]], packed: NDArray[Any], batch: int, arrays: tuple[NDArray[Any], NDArray[Any]]) -> NDArray[Any]:
+def _batch(
+    call: Callable[..., NDArray[Any]], packed: NDArray[Any], batch: int, arrays: tuple[NDArray[Any], NDArray[Any]]
+) -> NDArray[Any]:
     """Run one batch, padded to full size, so that one compiled call serves all."""
     import numpy as np
 
-    return np.asarray(call(np.pad(packed, ((0, batch - len(packed)), (0, 0))), np.zeros(batch, np.int32), *arrays)[: len(packed)])
+    return np.asarray(
+        call(np.pad(packed, ((0, batch - len(packed)), (0, 0))), np.zeros(batch, np.int32), *arrays)[: len(packed)]
+    )
 
 
 STAGE = Stage(name="occlusion", writes="surrogates", version=1, params=Params, plan=plan, help=__doc__, sharded=True)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests, presets
+from facelime_cli import presets
+from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.options import Choice, Execution, Input, results_of
 from facelime_cli.sources import PARTS
-from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, results_of
-from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.store import digests
+from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.store.artifacts import Artifact
 
     Settings = dict[str, Any]
 
@@ -49,7 +51,17 @@ DESIGNS = {
     "exact": "every mask there is",
 }
 """What each does; the function of the same name is in `core.masks`."""
-FILLS: dict[str, str | None] = {"mean": None, "black": None, "grey": None, "dataset-mean": "colour", "blur": "sigma", "inpaint": None, "noise": "key", "image": "picture", UNLIKE: "picture"}
+FILLS: dict[str, str | None] = {
+    "mean": None,
+    "black": None,
+    "grey": None,
+    "dataset-mean": "colour",
+    "blur": "sigma",
+    "inpaint": None,
+    "noise": "key",
+    "image": "picture",
+    UNLIKE: "picture",
+}
 """What each needs beside a picture and its segments, as the keyword of the function of the same name in `core.fills.FILLS`."""
 REAL_FILLS = ("image", UNLIKE)
 SLOW_FILLS = ("inpaint",)
@@ -70,11 +82,18 @@ FILL_HELP = (
 class Params:
     """Parameters of `perturb`."""
 
-    segmentation: Annotated[str, Argument(metavar="SEGMENTS", help="Segments, or - to read them from standard input.", show_default=False), Input(("segments",))]
+    segmentation: Annotated[
+        str,
+        Argument(metavar="SEGMENTS", help="Segments, or - to read them from standard input.", show_default=False),
+        Input(("segments",)),
+    ]
     preset: Annotated[
         str | None,
         Choice(tuple(presets.SYSTEMS)),
-        Option(show_default=False, help=f"Masks and fill as another system has them; other options change them. {presets.help_of(presets.SYSTEMS)}."),
+        Option(
+            show_default=False,
+            help=f"Masks and fill as another system has them; other options change them. {presets.help_of(presets.SYSTEMS)}.",
+        ),
         Execution(),
     ] = None
     samples: Annotated[
@@ -83,27 +102,68 @@ class Params:
             min=2,
             max=1_000_000,
             show_default=False,
-            help="Perturbed pictures per picture, the unperturbed one among them; more make narrower intervals and take longer. " + presets.default_words("samples", DEFAULTS["samples"]),
+            help="Perturbed pictures per picture, the unperturbed one among them; more make narrower intervals and take longer. "
+            + presets.default_words("samples", DEFAULTS["samples"]),
         ),
     ] = None
-    design: Annotated[str | None, Choice(tuple(DESIGNS)), Option(show_default=False, help=f"{DESIGN_HELP} [default: {REAL[True]} with fills {' and '.join(REAL_FILLS)}, else {REAL[False]}]")] = None
+    design: Annotated[
+        str | None,
+        Choice(tuple(DESIGNS)),
+        Option(
+            show_default=False,
+            help=f"{DESIGN_HELP} [default: {REAL[True]} with fills {' and '.join(REAL_FILLS)}, else {REAL[False]}]",
+        ),
+    ] = None
     probability: Annotated[
         float | None,
-        Option(show_default=False, help=f"Chance of a segment to be kept, between 0 and 1; for {' and '.join(KEPT)} alone. {presets.default_words('probability', KEPT['bernoulli'])}"),
+        Option(
+            show_default=False,
+            help=f"Chance of a segment to be kept, between 0 and 1; for {' and '.join(KEPT)} alone. {presets.default_words('probability', KEPT['bernoulli'])}",
+        ),
     ] = None
     fill: Annotated[str | None, Option(metavar=FILL_NAMES, show_default=False, help=FILL_HELP)] = None
-    fill_sigma: Annotated[float | None, Option(min=0.1, show_default=False, help="Standard deviation of the blur, in pixels; larger hides more. [default: a tenth of the picture's side]")] = None
-    seed: Annotated[int | None, Option(show_default=False, help=f"Seed of the masks, and of noise. {presets.default_words('seed', DEFAULTS['seed'])}")] = None
+    fill_sigma: Annotated[
+        float | None,
+        Option(
+            min=0.1,
+            show_default=False,
+            help="Standard deviation of the blur, in pixels; larger hides more. [default: a tenth of the picture's side]",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        Option(
+            show_default=False,
+            help=f"Seed of the masks, and of noise. {presets.default_words('seed', DEFAULTS['seed'])}",
+        ),
+    ] = None
     after: Annotated[
         str | None,
-        Option(metavar="SURROGATES", show_default=False, help="Only pictures whose explanation is not stable in these surrogates get --samples; the others keep as many as they had."),
+        Option(
+            metavar="SURROGATES",
+            show_default=False,
+            help="Only pictures whose explanation is not stable in these surrogates get --samples; the others keep as many as they had.",
+        ),
         Input(("surrogates",)),
     ] = None
     confidence: Annotated[
         float | None,
-        Option(min=0.5, max=0.999, show_default=False, help=f"Chance that another run would find the same strongest segments, from which on a picture is stable. [default: {CONFIDENCE:g}]"),
+        Option(
+            min=0.5,
+            max=0.999,
+            show_default=False,
+            help=f"Chance that another run would find the same strongest segments, from which on a picture is stable. [default: {CONFIDENCE:g}]",
+        ),
     ] = None
-    workers: Annotated[int | None, Option(min=1, show_default=False, help=f"Parallel processes, for {' and '.join(SLOW_FILLS)}. [default: one per core]"), Execution()] = None
+    workers: Annotated[
+        int | None,
+        Option(
+            min=1,
+            show_default=False,
+            help=f"Parallel processes, for {' and '.join(SLOW_FILLS)}. [default: one per core]",
+        ),
+        Execution(),
+    ] = None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -120,7 +180,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         _check_after(before, segments, parameters)
         parameters["confidence"] = chosen.confidence or CONFIDENCE
     elif chosen.confidence is not None:
-        raise CommandLineError(f"--confidence {chosen.confidence} is about pictures that are stable already; name their surrogates with --after.")
+        raise CommandLineError(
+            f"--confidence {chosen.confidence} is about pictures that are stable already; name their surrogates with --after."
+        )
 
     @cache
     def picture() -> NDArray[np.uint8] | None:
@@ -138,7 +200,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             "fill": ArraySpec("uint8", (segments.n, size, size, 3), ("picture", "y", "x", "channel")),
         }
         constants = carried(segments) | {"n_samples": (np.array(used, np.int32), ("picture",)), **rows}
-        return Layout(segments.n, arrays, constants, {"colour": _mean_colour(dataset)} if FILLS[fill] == "colour" else {})
+        return Layout(
+            segments.n, arrays, constants, {"colour": _mean_colour(dataset)} if FILLS[fill] == "colour" else {}
+        )
 
     def work(artifact: Artifact, units: Pending) -> None:
         def settings(rows: slice) -> list[Settings]:
@@ -148,12 +212,20 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             if fill == UNLIKE:
                 return [{"picture": each} for each in dataset.read("images", artifact.read("fill_row", rows).tolist())]
             known = {"sigma": sigma, "picture": picture(), "colour": artifact.facts.get("colour")}
-            return [{need: key_of(chosen.seed, each, "fill") if need == "key" else known[need]} if need else {} for each in ids]
+            return [
+                {need: key_of(chosen.seed, each, "fill") if need == "key" else known[need]} if need else {}
+                for each in ids
+            ]
 
-        with Workers(chosen.workers if fill in SLOW_FILLS else 1) as workers, context.console.progress("perturb", units.pictures) as advance:
+        with (
+            Workers(chosen.workers if fill in SLOW_FILLS else 1) as workers,
+            context.console.progress("perturb", units.pictures) as advance,
+        ):
             for unit in units:
                 masks = _masks(chosen, segments, artifact, unit.rows)
-                unit.finish({"masks": masks, "fill": _fills(segments, dataset, unit.rows, (fill, settings), workers, advance)})
+                unit.finish(
+                    {"masks": masks, "fill": _fills(segments, dataset, unit.rows, (fill, settings), workers, advance)}
+                )
 
     return Plan(parameters, segments.name, prepare, work, inputs, {"fill": digests.of_file(file)} if file else {})
 
@@ -175,7 +247,9 @@ def resolved(params: Any, segments: Artifact) -> Any:
     if not 0 < params.probability < 1:
         raise CommandLineError(f"--probability {params.probability} should lie between 0 and 1, both excluded.")
     if params.design not in KEPT and params.probability != EVEN:
-        raise CommandLineError(f"--probability {params.probability} belongs to {' and '.join(KEPT)}, not to --design {params.design}; leave it out or change the design.")
+        raise CommandLineError(
+            f"--probability {params.probability} belongs to {' and '.join(KEPT)}, not to --design {params.design}; leave it out or change the design."
+        )
     return params
 
 
@@ -229,7 +303,9 @@ def _unlike(segments: Artifact, dataset: Artifact, context: Context) -> NDArray[
     found = nearest_unlike(thumbs, dataset.read("labels"), _groups(dataset), rows, pool)
     if (found < 0).any():
         lost = segments.texts("id")[int(np.flatnonzero(found < 0)[0])]
-        raise FacelimeError(f"{lost}: --fill {UNLIKE} needs a picture of another class and another patient, and there is none; give another --fill, such as {WITHOUT_CLASSES}.")
+        raise FacelimeError(
+            f"{lost}: --fill {UNLIKE} needs a picture of another class and another patient, and there is none; give another --fill, such as {WITHOUT_CLASSES}."
+        )
     return found.astype(np.int32)
 
 
@@ -243,7 +319,9 @@ def fill_of(text: str) -> tuple[str, Path | None]:
         return name, None
     path = Path(file).expanduser()
     if not path.is_file():
-        raise NotFoundError(f"there is no picture {path} to fill with; give --fill {FROM_FILE}:FILE with a picture's path.")
+        raise NotFoundError(
+            f"there is no picture {path} to fill with; give --fill {FROM_FILE}:FILE with a picture's path."
+        )
     return name, path
 
 
@@ -251,7 +329,9 @@ def _sigma(chosen: Any, fill: str, size: int) -> float | None:
     """Return the blur's width in pixels, or None for a fill that has none."""
     if FILLS[fill] != "sigma":
         if chosen.fill_sigma is not None:
-            raise CommandLineError(f"--fill-sigma belongs to blur, not to --fill {fill}; leave it out or change the fill.")
+            raise CommandLineError(
+                f"--fill-sigma belongs to blur, not to --fill {fill}; leave it out or change the fill."
+            )
         return None
     from facelime_cli.core.fills import BLUR_SHARE
 
@@ -286,13 +366,22 @@ def _mean_colour(dataset: Artifact) -> list[int]:
 def _check_after(before: Artifact, segments: Artifact, parameters: Mapping[str, Any]) -> None:
     """Raise when some surrogates are not what these masks would go on from."""
     if before.layout["stage"] != "fit-surrogate":
-        raise FacelimeError(f"surrogates/{before.id} were made by `{before.layout['stage']}`, which has no samples to go on from; give --after those of `fit-surrogate`.")
+        raise FacelimeError(
+            f"surrogates/{before.id} were made by `{before.layout['stage']}`, which has no samples to go on from; give --after those of `fit-surrogate`."
+        )
     if before.input("segments").content != segments.content:
-        raise FacelimeError(f"surrogates/{before.id} are of other segments than segments/{segments.id}; give --after surrogates of these.")
+        raise FacelimeError(
+            f"surrogates/{before.id} are of other segments than segments/{segments.id}; give --after surrogates of these."
+        )
     masks = before.input("masks").parameters
-    other = next((name for name in ("design", "probability", "fill", "fill_sigma", "seed") if masks[name] != parameters[name]), None)
+    other = next(
+        (name for name in ("design", "probability", "fill", "fill_sigma", "seed") if masks[name] != parameters[name]),
+        None,
+    )
     if other is not None:
-        raise FacelimeError(f"surrogates/{before.id} were made with --{other.replace('_', '-')} {masks[other]}, not {parameters[other]}; only --samples can change with --after.")
+        raise FacelimeError(
+            f"surrogates/{before.id} were made with --{other.replace('_', '-')} {masks[other]}, not {parameters[other]}; only --samples can change with --after."
+        )
 
 
 def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_]:
@@ -319,7 +408,13 @@ def _rows_in_use(chosen: Any, segments: Artifact, before: Artifact | None) -> li
     """Return how many masks each picture needs; a picture that the design cannot serve is named."""
     from facelime_cli.core.masks import rows_in_use
 
-    kept = [0] * segments.n if before is None else (before.input("masks").read("n_samples") * stable_pictures(before, chosen.confidence or CONFIDENCE)).tolist()
+    kept = (
+        [0] * segments.n
+        if before is None
+        else (
+            before.input("masks").read("n_samples") * stable_pictures(before, chosen.confidence or CONFIDENCE)
+        ).tolist()
+    )
     used = []
     for picture_id, count, enough in zip(segments.texts("id"), segments.read("n_segments"), kept, strict=True):
         try:
@@ -337,13 +432,24 @@ def _masks(chosen: Any, segments: Artifact, artifact: Artifact, rows: slice) -> 
 
     _, n_samples, n_bytes = artifact.layout["arrays"]["masks"]["shape"]
     packed = []
-    for picture_id, count, used in zip(segments.texts("id")[rows], segments.read("n_segments", rows), artifact.read("n_samples", rows), strict=True):
-        kept = masks.DESIGNS[chosen.design](masks.key_of(chosen.seed, picture_id, "mask"), int(used), int(count), chosen.probability)
+    for picture_id, count, used in zip(
+        segments.texts("id")[rows], segments.read("n_segments", rows), artifact.read("n_samples", rows), strict=True
+    ):
+        kept = masks.DESIGNS[chosen.design](
+            masks.key_of(chosen.seed, picture_id, "mask"), int(used), int(count), chosen.probability
+        )
         packed.append(np.pad(masks.pack(kept, n_bytes), ((0, n_samples - len(kept)), (0, 0))))
     return np.stack(packed)
 
 
-def _fills(segments: Artifact, dataset: Artifact, rows: slice, how: tuple[str, Callable[[slice], list[Settings]]], workers: Workers, advance: Callable[[int], None]) -> NDArray[np.uint8]:
+def _fills(
+    segments: Artifact,
+    dataset: Artifact,
+    rows: slice,
+    how: tuple[str, Callable[[slice], list[Settings]]],
+    workers: Workers,
+    advance: Callable[[int], None],
+) -> NDArray[np.uint8]:
     """Return a unit's fills."""
     import numpy as np
 

@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests, forecasting, runtimes
-from facelime_cli.device import Device, NotYet
+from facelime_cli.engine import Plan, Stage, find, resolve_inputs
 from facelime_cli.errors import CommandLineError, FacelimeError, StopRequested
-from facelime_cli.evaluations import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run, evaluate, listed
-from facelime_cli.reuse import Donors, made_as
-from facelime_cli.runtimes import How
-from facelime_cli.stage import Choice, Execution, Input, Plan, Stage, find, resolve_inputs
+from facelime_cli.models import runtimes
+from facelime_cli.models.runtimes import How
+from facelime_cli.options import Choice, Execution, Input
+from facelime_cli.predicting import forecast
+from facelime_cli.predicting.device import Device, NotYet
+from facelime_cli.predicting.reuse import Donors, made_as
+from facelime_cli.predicting.run import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run, evaluate, listed
 from facelime_cli.stages.perturb import carried
-from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.store import digests
+from facelime_cli.store.arrays import ArraySpec, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.console import Advance, Answer
-    from facelime_cli.evaluations import Listed
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact, Unit
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.predicting.run import Listed
+    from facelime_cli.store.artifacts import Artifact, Unit
 
 TOLERANCE = 0.01
 COMMIT_SECONDS = 5.0
@@ -55,8 +58,16 @@ MADE_WITH = "made-with-"
 class Params:
     """Parameters of `predict`."""
 
-    masks: Annotated[str, Argument(metavar="MASKS", help="Masks, or - to read them from standard input.", show_default=False), Input(("masks",))]
-    model: Annotated[str, Option(metavar="MODEL", help="Model, from `finetune` or `import-model`.", show_default=False), Input(("models",))]
+    masks: Annotated[
+        str,
+        Argument(metavar="MASKS", help="Masks, or - to read them from standard input.", show_default=False),
+        Input(("masks",)),
+    ]
+    model: Annotated[
+        str,
+        Option(metavar="MODEL", help="Model, from `finetune` or `import-model`.", show_default=False),
+        Input(("models",)),
+    ]
     runtime: Annotated[
         str | None,
         Choice(tuple(runtimes.RUNTIMES)),
@@ -68,14 +79,28 @@ class Params:
     precision: Annotated[
         str,
         Choice(runtimes.PRECISIONS),
-        Option(help="bfloat16 is about twice as fast where the hardware has it, tf32 on NVIDIA cards; both are checked against float32 on pictures of this run first."),
+        Option(
+            help="bfloat16 is about twice as fast where the hardware has it, tf32 on NVIDIA cards; both are checked against float32 on pictures of this run first."
+        ),
     ] = "float32"
-    tolerance: Annotated[float, Option(min=0, max=1, help="Largest difference of a probability from float32 Keras at which another runtime or precision is used.", show_default=True), Execution()] = (
-        TOLERANCE
-    )
-    resize: Annotated[bool, Option("--resize", help="Put a resizing layer in front of a model that reads another size, so that several models can be asked about the same pictures."), Execution()] = (
-        False
-    )
+    tolerance: Annotated[
+        float,
+        Option(
+            min=0,
+            max=1,
+            help="Largest difference of a probability from float32 Keras at which another runtime or precision is used.",
+            show_default=True,
+        ),
+        Execution(),
+    ] = TOLERANCE
+    resize: Annotated[
+        bool,
+        Option(
+            "--resize",
+            help="Put a resizing layer in front of a model that reads another size, so that several models can be asked about the same pictures.",
+        ),
+        Execution(),
+    ] = False
     batch_size: Annotated[
         str | None,
         Option(
@@ -85,7 +110,15 @@ class Params:
         ),
         Execution(),
     ] = None
-    time_budget: Annotated[str | None, Option(metavar="TIME", show_default=False, help="Stop after this time, such as 90s, 30m or 2h, and exit 75. [default: none]"), Execution()] = None
+    time_budget: Annotated[
+        str | None,
+        Option(
+            metavar="TIME",
+            show_default=False,
+            help="Stop after this time, such as 90s, 30m or 2h, and exit 75. [default: none]",
+        ),
+        Execution(),
+    ] = None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -100,7 +133,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         _Predictor(artifact, run, wanted).run(units)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        facts: dict[str, Any] = {name: sum(int(facts[name]) for facts in artifact.unit_facts()) for name in ("evaluations", "taken_over")}
+        facts: dict[str, Any] = {
+            name: sum(int(facts[name]) for facts in artifact.unit_facts()) for name in ("evaluations", "taken_over")
+        }
         differences = [facts["difference"] for facts in artifact.unit_facts() if facts["difference"] is not None]
         return facts | ({"difference": max(differences)} if differences else {}), []
 
@@ -129,7 +164,9 @@ def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --re
     """Raise when a model reads pictures of another size than a dataset has; `besides` is what a command can do besides preprocessing again."""
     size, pictures = int(model.facts["size"]), int(dataset.facts["size"])
     if size != pictures:
-        raise FacelimeError(f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}{besides}.")
+        raise FacelimeError(
+            f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}{besides}."
+        )
 
 
 def _wanted_batch(text: str | None) -> int | str:
@@ -183,7 +220,9 @@ class _Predictor:
         begun_with = int(artifact.layout["execution"]["batch_size"])
         self.batch = wanted if isinstance(wanted, int) else begun_with
         if self.batch != begun_with:
-            self.console.note(f"begun with batches of {begun_with}, going on with {self.batch}: predictions agree to 1e-5, but not to the bit.")
+            self.console.note(
+                f"begun with batches of {begun_with}, going on with {self.batch}: predictions agree to 1e-5, but not to the bit."
+            )
         self._reader = ThreadPoolExecutor(1)
         self._difference: float | None = None
         self._donors = Donors(artifact.store, made_as(artifact), run.masks, besides=artifact.id)
@@ -211,7 +250,9 @@ class _Predictor:
             if self._with.is_reference:
                 _ = self._with.classifier  # loaded while the first unit is read
             its, host = self.device.wait(ahead[first.index])
-            self.batch, self._difference = self._with.fitted(self.batch, lambda batch: self._with.difference(its, host, batch))
+            self.batch, self._difference = self._with.fitted(
+                self.batch, lambda batch: self._with.difference(its, host, batch)
+            )
             _ = self._with.classifier
             with self.console.progress("predict", total, unit="evaluations") as advance:
                 for unit in itertools.chain([first], claimed):
@@ -231,7 +272,7 @@ class _Predictor:
         return digests.of_value({"batch_size": self.batch, **self._with.classifier.engine})
 
     def _unit(self, unit: Unit, its: Listed, host: tuple[Any, Any], advance: Advance) -> None:
-        from facelime_cli import network
+        from facelime_cli.models import backend
 
         device = self.device.submit(self._with.classifier.upload, *host)
         stream = self._resume(unit, its)
@@ -245,7 +286,7 @@ class _Predictor:
             while not stream.done.all():
                 try:
                     self._batches(unit, stream, arrays, advance)
-                except network.DeviceMemoryError:
+                except backend.DeviceMemoryError:
                     self.batch = self._with.halved(self.batch)
             advance(sum(len(rows) for rows in its.rows_of) - stream.total, free=True)
             facts = {
@@ -256,7 +297,10 @@ class _Predictor:
                 "made_with": sorted(stream.made_with),
                 "difference": self._difference,
             }
-            unit.finish({"probabilities": _by_picture(stream, self.artifact.layout["arrays"]["probabilities"]["shape"])}, facts=facts)
+            unit.finish(
+                {"probabilities": _by_picture(stream, self.artifact.layout["arrays"]["probabilities"]["shape"])},
+                facts=facts,
+            )
         except StopRequested:
             if not unit.finished:
                 self._commit(unit, stream)
@@ -267,7 +311,12 @@ class _Predictor:
         import numpy as np
 
         n_classes = self.artifact.layout["arrays"]["probabilities"]["shape"][2]
-        stream = _Stream(its, np.full((its.total, n_classes), np.nan, np.float32), np.zeros(its.total, np.bool_), np.arange(its.total))
+        stream = _Stream(
+            its,
+            np.full((its.total, n_classes), np.nan, np.float32),
+            np.zeros(its.total, np.bool_),
+            np.arange(its.total),
+        )
         for places, kept in unit.committed():
             if kept.shape[1:] == stream.values.shape[1:] and places.max() < stream.total:
                 stream.values[places] = kept
@@ -282,7 +331,9 @@ class _Predictor:
         taken = np.zeros(stream.total, np.bool_)
         for picture in range(unit.n if self._donors else 0):
             mine = np.flatnonzero(stream.listed.index == picture)
-            for place, values in self._donors.take(unit.rows.start + picture, stream.listed.packed[mine], ~stream.done[mine], self._made_with).items():
+            for place, values in self._donors.take(
+                unit.rows.start + picture, stream.listed.packed[mine], ~stream.done[mine], self._made_with
+            ).items():
                 stream.values[mine[place]] = values
                 taken[mine[place]] = True
         if taken.any():
@@ -298,7 +349,9 @@ class _Predictor:
                 rows = stream.todo[start : start + self.batch]
                 if stream.done[rows].all():
                     continue
-                pending.append((rows, self.device.submit(evaluate, self._with.classifier, stream.listed, rows, arrays, self.batch)))
+                pending.append(
+                    (rows, self.device.submit(evaluate, self._with.classifier, stream.listed, rows, arrays, self.batch))
+                )
                 if len(pending) >= AHEAD:
                     self._collect(unit, stream, pending, advance)
             while pending:
@@ -311,7 +364,13 @@ class _Predictor:
                 future.cancel()
             raise
 
-    def _collect(self, unit: Unit, stream: _Stream, pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]], advance: Advance) -> None:
+    def _collect(
+        self,
+        unit: Unit,
+        stream: _Stream,
+        pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]],
+        advance: Advance,
+    ) -> None:
         rows, future = pending[0]
         values = self.device.wait(future)
         pending.pop(0)
@@ -325,7 +384,9 @@ class _Predictor:
         import numpy as np
 
         if not np.isfinite(values).all():
-            raise FacelimeError(f"models/{self.model.id} answers with NaN or infinity for a perturbed picture; check the model, `facelime show models/{self.model.id}` tells where it came from.")
+            raise FacelimeError(
+                f"models/{self.model.id} answers with NaN or infinity for a perturbed picture; check the model, `facelime show models/{self.model.id}` tells where it came from."
+            )
         new = ~stream.done[rows]
         stream.values[rows[new]] = values[new]
         stream.done[rows] = True
@@ -345,7 +406,9 @@ class _Predictor:
         stream.uncommitted.clear()
         stream.committed_at = time.monotonic()
 
-    def _last_words(self, stream: _Stream, pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]]) -> None:
+    def _last_words(
+        self, stream: _Stream, pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]]
+    ) -> None:
         """Wait a little for the batch on the device, and drop what has not begun."""
         for _, future in pending[1:]:
             future.cancel()
@@ -368,13 +431,22 @@ def _by_picture(stream: _Stream, shape: list[int]) -> NDArray[np.float32]:
     return part
 
 
-def forecast(params: Params, context: Context) -> Answer:
+def forecast_of(params: Params, context: Context) -> Answer:
     """Say how long everything would take."""
     inputs = resolve_inputs(params, context.store)
     meant, artifact = find(STAGE, params, context)
     run = _run(params, inputs, context)
     made = (STAGE.name, STAGE.version, dict(meant.parameters), run.model.content)
-    return forecasting.forecast(run, _layout(run, {}), _wanted_batch(params.batch_size), made, artifact)
+    return forecast.forecast(run, _layout(run, {}), _wanted_batch(params.batch_size), made, artifact)
 
 
-STAGE = Stage(name="predict", writes="predictions", version=2, params=Params, plan=plan, help=__doc__, sharded=True, forecast=forecast)
+STAGE = Stage(
+    name="predict",
+    writes="predictions",
+    version=2,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    sharded=True,
+    forecast=forecast_of,
+)

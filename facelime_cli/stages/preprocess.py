@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests, sources
+from facelime_cli import sources
+from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.files import read_json, write_json
 from facelime_cli.machine import cores
+from facelime_cli.options import Choice, Execution
 from facelime_cli.sources import NO_PART, PARTS, Entry
-from facelime_cli.stage import Choice, Execution, Plan, Stage
-from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.store import digests
+from facelime_cli.store.arrays import ArraySpec, Layout
+from facelime_cli.store.files import read_json, write_json
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 
     from facelime_cli.core.leakage import Traits
     from facelime_cli.core.operations import Prepared
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.store.artifacts import Artifact
 
 DEFAULT_SPLIT = "70:20:10"
 NO_LABEL = -1
@@ -54,42 +56,118 @@ CROPS = ("face",)
 class Params:
     """Parameters of `preprocess`."""
 
-    source: Annotated[list[Path], Argument(metavar="SOURCE…", help="Folders of pictures, one picture, or a .npz file.", show_default=False), Execution()]
-    size: Annotated[int, Option(min=16, max=4096, help="Side of the square pictures, in pixels; the network's input size.")] = 299
-    split: Annotated[str | None, Option(metavar="A:B:C", show_default=False, help=f"Shares of train, validation and test, stratified by class. [default: {DEFAULT_SPLIT}; none without labels]")] = None
+    source: Annotated[
+        list[Path],
+        Argument(metavar="SOURCE…", help="Folders of pictures, one picture, or a .npz file.", show_default=False),
+        Execution(),
+    ]
+    size: Annotated[
+        int, Option(min=16, max=4096, help="Side of the square pictures, in pixels; the network's input size.")
+    ] = 299
+    split: Annotated[
+        str | None,
+        Option(
+            metavar="A:B:C",
+            show_default=False,
+            help=f"Shares of train, validation and test, stratified by class. [default: {DEFAULT_SPLIT}; none without labels]",
+        ),
+    ] = None
     folds: Annotated[
-        int | None, Option(min=3, max=20, show_default=False, help="Divide into this many folds of equal size instead: the first is tested, the second validates, the rest is trained on.")
+        int | None,
+        Option(
+            min=3,
+            max=20,
+            show_default=False,
+            help="Divide into this many folds of equal size instead: the first is tested, the second validates, the rest is trained on.",
+        ),
     ] = None
     group_pattern: Annotated[
         str | None,
-        Option(metavar="kermany|REGEX", show_default=False, help="Patient in the file name (the first group of the expression); no patient comes into two parts. [default: every picture alone]"),
+        Option(
+            metavar="kermany|REGEX",
+            show_default=False,
+            help="Patient in the file name (the first group of the expression); no patient comes into two parts. [default: every picture alone]",
+        ),
     ] = None
     label_pattern: Annotated[
         str | None,
         Option(
-            metavar="kermany|REGEX", show_default=False, help="Class in the file name, instead of the folder: the named group that matches, else the first group. kermany: normal, bacteria, virus."
+            metavar="kermany|REGEX",
+            show_default=False,
+            help="Class in the file name, instead of the folder: the named group that matches, else the first group. kermany: normal, bacteria, virus.",
         ),
     ] = None
-    table: Annotated[Path | None, Option(metavar="FILE", show_default=False, help="CSV table with a row per picture; the sources are where its pictures lie."), Execution()] = None
-    id_column: Annotated[str, Option(metavar="NAME", help="Column of the picture's id: its file name without extension."), Execution()] = "image_id"
-    label_column: Annotated[str | None, Option(metavar="NAME", show_default=False, help="Column of the class."), Execution()] = None
-    group_column: Annotated[str | None, Option(metavar="NAME", show_default=False, help="Column of the patient or lesion."), Execution()] = None
-    one_per_group: Annotated[bool, Option("--one-per-group", help="Keep only the first picture of each group."), Execution()] = False
-    class_names: Annotated[Path | None, Option(metavar="FILE", show_default=False, help="CSV table of two columns, a class as the source has it and its long name."), Execution()] = None
-    fit: Annotated[str, Choice(FITS), Option(help="How a picture becomes a square: stretched, padded with black, or its middle cropped.")] = "stretch"
-    crop: Annotated[str | None, Choice(CROPS), Option(show_default=False, help="Crop to the face first; where none is found the whole picture is kept, and said.")] = None
-    crop_border: Annotated[float, Option(min=0.0, max=45.0, help="Percent cut away on each side first, such as markers at the edge of an X-ray.")] = 0.0
-    white_balance: Annotated[str | None, Choice(WHITE_BALANCES), Option(show_default=False, help="Take the colour of the light out (dermoscopy).")] = None
+    table: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            show_default=False,
+            help="CSV table with a row per picture; the sources are where its pictures lie.",
+        ),
+        Execution(),
+    ] = None
+    id_column: Annotated[
+        str, Option(metavar="NAME", help="Column of the picture's id: its file name without extension."), Execution()
+    ] = "image_id"
+    label_column: Annotated[
+        str | None, Option(metavar="NAME", show_default=False, help="Column of the class."), Execution()
+    ] = None
+    group_column: Annotated[
+        str | None, Option(metavar="NAME", show_default=False, help="Column of the patient or lesion."), Execution()
+    ] = None
+    one_per_group: Annotated[
+        bool, Option("--one-per-group", help="Keep only the first picture of each group."), Execution()
+    ] = False
+    class_names: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            show_default=False,
+            help="CSV table of two columns, a class as the source has it and its long name.",
+        ),
+        Execution(),
+    ] = None
+    fit: Annotated[
+        str,
+        Choice(FITS),
+        Option(help="How a picture becomes a square: stretched, padded with black, or its middle cropped."),
+    ] = "stretch"
+    crop: Annotated[
+        str | None,
+        Choice(CROPS),
+        Option(
+            show_default=False, help="Crop to the face first; where none is found the whole picture is kept, and said."
+        ),
+    ] = None
+    crop_border: Annotated[
+        float,
+        Option(min=0.0, max=45.0, help="Percent cut away on each side first, such as markers at the edge of an X-ray."),
+    ] = 0.0
+    white_balance: Annotated[
+        str | None,
+        Choice(WHITE_BALANCES),
+        Option(show_default=False, help="Take the colour of the light out (dermoscopy)."),
+    ] = None
     equalize: Annotated[bool, Option("--equalize", help="Equalise contrast locally (CLAHE).")] = False
     contrast: Annotated[float, Option(min=0.0, max=10.0, help="Factor of contrast around the middle grey.")] = 1.0
     seed: Annotated[int, Option(min=0, help="Seed of the division into parts.")] = 0
     truth: Annotated[
         Path | None,
-        Option(metavar="DIR", show_default=False, help="Folder of masks, same relative names as the pictures: what an explanation should mark. The report then says how much it does."),
+        Option(
+            metavar="DIR",
+            show_default=False,
+            help="Folder of masks, same relative names as the pictures: what an explanation should mark. The report then says how much it does.",
+        ),
         Execution(),
     ] = None
-    strict: Annotated[bool, Option("--strict", help="Fail on a file that cannot be read, instead of naming and leaving it out."), Execution()] = False
-    workers: Annotated[int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()] = None
+    strict: Annotated[
+        bool,
+        Option("--strict", help="Fail on a file that cannot be read, instead of naming and leaving it out."),
+        Execution(),
+    ] = False
+    workers: Annotated[
+        int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()
+    ] = None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -118,13 +196,32 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                 prepared = _counted(workers.map(_prepare, tasks), advance)
                 parts = {"images": _stack(each.image for each in prepared)}
                 if params.truth is not None:
-                    parts["truth"] = _stack(workers.map(_prepare_truth, [(truths.get(entry.id), each.box, parameters) for entry, each in zip(chosen, prepared, strict=True)]))
-                unit.finish(parts, facts={"faces_not_found": [entry.id for entry, each in zip(chosen, prepared, strict=True) if params.crop and not each.face_found]})
+                    parts["truth"] = _stack(
+                        workers.map(
+                            _prepare_truth,
+                            [
+                                (truths.get(entry.id), each.box, parameters)
+                                for entry, each in zip(chosen, prepared, strict=True)
+                            ],
+                        )
+                    )
+                unit.finish(
+                    parts,
+                    facts={
+                        "faces_not_found": [
+                            entry.id
+                            for entry, each in zip(chosen, prepared, strict=True)
+                            if params.crop and not each.face_found
+                        ]
+                    },
+                )
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         lost = [each for facts in artifact.unit_facts() for each in facts["faces_not_found"]]
         if lost:
-            context.console.warn(f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; these were kept whole.")
+            context.console.warn(
+                f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; these were kept whole."
+            )
         return {"faces_not_found": lost}, []
 
     return Plan(parameters, params.source[0].resolve().stem, prepare, work, sources=digested, finish=finish)
@@ -133,18 +230,35 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 def _catalog(params: Params, context: Context) -> list[Entry]:
     """Return the source's entries with what the options say of labels and groups."""
     if params.table is None and (params.label_column or params.group_column or params.one_per_group):
-        raise CommandLineError("--label-column, --group-column and --one-per-group are about a table; give it with --table FILE.")
+        raise CommandLineError(
+            "--label-column, --group-column and --one-per-group are about a table; give it with --table FILE."
+        )
     if params.one_per_group and params.group_column is None:
         raise CommandLineError("--one-per-group needs to know the groups; name their column with --group-column.")
-    table = None if params.table is None else sources.Table(params.table, params.id_column, params.label_column, params.group_column, params.one_per_group)
+    table = (
+        None
+        if params.table is None
+        else sources.Table(
+            params.table, params.id_column, params.label_column, params.group_column, params.one_per_group
+        )
+    )
     entries = sources.find(params.source, table)
     pattern = _expression("--label-pattern", params.label_pattern, _label_patterns())
     names = {} if params.class_names is None else _class_names(params.class_names)
     labels = [sources.label_of(entry, pattern) for entry in entries]
     unknown = [entry.file for entry, label in zip(entries, labels, strict=True) if label is None]
     if pattern is not None and len(unknown) == len(entries):
-        raise FacelimeError(f"--label-pattern {params.label_pattern!r} finds a class in none of the {len(entries)} file names, such as {unknown[0]}; change it.")
-    return [replace(entry, label=None if label is None else names.get(label, label), group=entry.group or _patient(entry, context)) for entry, label in zip(entries, labels, strict=True)]
+        raise FacelimeError(
+            f"--label-pattern {params.label_pattern!r} finds a class in none of the {len(entries)} file names, such as {unknown[0]}; change it."
+        )
+    return [
+        replace(
+            entry,
+            label=None if label is None else names.get(label, label),
+            group=entry.group or _patient(entry, context),
+        )
+        for entry, label in zip(entries, labels, strict=True)
+    ]
 
 
 def _patient(entry: Entry, context: Context) -> str | None:
@@ -157,11 +271,15 @@ def _patient(entry: Entry, context: Context) -> str | None:
 
 def _class_names(path: Path) -> dict[str, str]:
     if not path.is_file():
-        raise NotFoundError(f"there is no file {path}; give a CSV table of two columns, class and long name, to --class-names.")
+        raise NotFoundError(
+            f"there is no file {path}; give a CSV table of two columns, class and long name, to --class-names."
+        )
     with path.open(encoding="utf-8-sig", newline="") as lines:
         rows = [row for row in csv.reader(lines) if row]
     if any(len(row) != 2 or not all(cell.strip() for cell in row) for row in rows):  # noqa: PLR2004 - class and name
-        raise FacelimeError(f"{path} should have two columns in every row, a class and its long name; quote names that hold a comma.")
+        raise FacelimeError(
+            f"{path} should have two columns in every row, a class and its long name; quote names that hold a comma."
+        )
     return {key.strip(): name.strip() for key, name in rows}
 
 
@@ -170,7 +288,11 @@ def _parameters(params: Params, catalog: Sequence[Entry]) -> dict[str, Any]:
     fixed_parts = any(entry.part != NO_PART for entry in catalog)
     for option, value in (("--split", params.split), ("--folds", params.folds)):
         if value is not None and (fixed_parts or not labelled):
-            why = "already is divided into train, val and test" if fixed_parts else "has no labels (no class folders, no --label-column), so there is nothing to divide"
+            why = (
+                "already is divided into train, val and test"
+                if fixed_parts
+                else "has no labels (no class folders, no --label-column), so there is nothing to divide"
+            )
             raise FacelimeError(f"{option} {value} does not fit {params.source[0]}, which {why}; leave {option} out.")
     if params.split is not None and params.folds is not None:
         raise CommandLineError("--split and --folds are two ways to divide; give one of them.")
@@ -197,7 +319,9 @@ def _shares(text: str) -> list[float]:
     except ValueError:
         shares = []
     if len(shares) != len(PARTS) or min(shares) < 0 or not 0 < sum(shares) < float("inf"):
-        raise CommandLineError(f"--split {text!r} should be three shares such as {DEFAULT_SPLIT}: train, validation, test.")
+        raise CommandLineError(
+            f"--split {text!r} should be three shares such as {DEFAULT_SPLIT}: train, validation, test."
+        )
     return [round(share / sum(shares), 9) for share in shares]
 
 
@@ -220,7 +344,9 @@ def _expression(option: str, pattern: str | None, named: Mapping[str, str]) -> s
     try:
         re.compile(expression)
     except re.error as why:
-        raise CommandLineError(f"{option} {pattern!r} is no regular expression ({why}); use one, or one of {', '.join(named)}.") from why
+        raise CommandLineError(
+            f"{option} {pattern!r} is no regular expression ({why}); use one, or one of {', '.join(named)}."
+        ) from why
     return expression
 
 
@@ -236,7 +362,10 @@ def _truth_files(folder: Path, catalog: Sequence[Entry]) -> dict[str, Path]:
 
 def _check_truth(truths: Mapping[str, Path], params: Params, context: Context) -> None:
     """Decode every mask once, so that a broken one is named before anything is written."""
-    with Workers(params.workers) as workers, context.console.progress("check masks", len(truths), unit="masks") as advance:
+    with (
+        Workers(params.workers) as workers,
+        context.console.progress("check masks", len(truths), unit="masks") as advance,
+    ):
         for path, fault in zip(truths.values(), workers.map(_mask_fault, list(truths.values())), strict=True):
             advance(1)
             if fault is not None:
@@ -308,7 +437,13 @@ def _readable(catalog: Sequence[Entry], key: str, params: Params, context: Conte
     return found
 
 
-def _measured(block: Sequence[Entry], kept: Path | None, arrays: dict[str, NDArray[np.uint8]], workers: Workers, advance: Callable[[int], None]) -> list[Traits | str]:
+def _measured(
+    block: Sequence[Entry],
+    kept: Path | None,
+    arrays: dict[str, NDArray[np.uint8]],
+    workers: Workers,
+    advance: Callable[[int], None],
+) -> list[Traits | str]:
     """Return what is measured of some files, or why one cannot be read; `kept` is the file that a kill leaves it in."""
     from facelime_cli.core.leakage import Traits
 
@@ -324,33 +459,51 @@ def _measured(block: Sequence[Entry], kept: Path | None, arrays: dict[str, NDArr
 
 def _say_failed(found: _Found, total: int, params: Params, context: Context) -> None:
     failed = found.failed
-    named = "; ".join(f"{each['file']} {each['reason']}" for each in failed[:NAMED_FAILURES]) + (f"; and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else "")
+    named = "; ".join(f"{each['file']} {each['reason']}" for each in failed[:NAMED_FAILURES]) + (
+        f"; and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else ""
+    )
     if params.strict or not found.entries:
-        raise FacelimeError(f"{len(failed)} of {total} files cannot be read: {named}. Remove or repair them" + (", or leave --strict out." if found.entries else "."))
+        raise FacelimeError(
+            f"{len(failed)} of {total} files cannot be read: {named}. Remove or repair them"
+            + (", or leave --strict out." if found.entries else ".")
+        )
     context.console.warn(f"{len(failed)} of {total} files cannot be read and are left out: {named}.")
 
 
-def _layout(found: _Found, catalog: Sequence[Entry], parameters: Mapping[str, Any], params: Params, context: Context) -> Layout:
+def _layout(
+    found: _Found, catalog: Sequence[Entry], parameters: Mapping[str, Any], params: Params, context: Context
+) -> Layout:
     import numpy as np
 
     from facelime_cli.core import leakage
 
     entries, console = found.entries, context.console
     classes = sorted({entry.label for entry in entries if entry.label is not None})
-    labels = np.array([NO_LABEL if entry.label is None else classes.index(entry.label) for entry in entries], dtype=np.int16)
+    labels = np.array(
+        [NO_LABEL if entry.label is None else classes.index(entry.label) for entry in entries], dtype=np.int16
+    )
     groups, unmatched = _groups(entries, parameters["group_pattern"])
     split, fold = _parts(entries, labels, groups, parameters)
     if unmatched:
-        console.warn(f"{len(unmatched)} file names do not match the group pattern, such as {unmatched[0]}; each of them counts as a group of its own.")
+        console.warn(
+            f"{len(unmatched)} file names do not match the group pattern, such as {unmatched[0]}; each of them counts as a group of its own."
+        )
     if classes and (labels == NO_LABEL).any():
-        console.warn(f"{int((labels == NO_LABEL).sum())} pictures have no class (they lie beside the class folders, or the table leaves it out); they get no label and no part.")
+        console.warn(
+            f"{int((labels == NO_LABEL).sum())} pictures have no class (they lie beside the class folders, or the table leaves it out); they get no label and no part."
+        )
     n, size = len(entries), int(parameters["size"])
     arrays = {"images": ArraySpec("uint8", (n, size, size, 3), ("picture", "y", "x", "channel"))}
     if params.truth is not None:
         arrays["truth"] = ArraySpec("uint8", (n, size, size), ("picture", "y", "x"))
-    counts = {name: {part: int(((labels == index) & (split == p)).sum()) for p, part in enumerate(PARTS)} for index, name in enumerate(classes)}
+    counts = {
+        name: {part: int(((labels == index) & (split == p)).sum()) for p, part in enumerate(PARTS)}
+        for index, name in enumerate(classes)
+    }
     _warn_of_empty_parts(counts, parameters, context)
-    leaks = leakage.report([entry.id for entry in entries], found.traits, labels, split if fold is None else fold, groups)
+    leaks = leakage.report(
+        [entry.id for entry in entries], found.traits, labels, split if fold is None else fold, groups
+    )
     for sentence in leaks["sentences"]:
         console.warn(f"leakage: {sentence}")
     facts = {
@@ -365,13 +518,22 @@ def _layout(found: _Found, catalog: Sequence[Entry], parameters: Mapping[str, An
         "columns": list(_columns(entries)),
     }
     console.note(_summary(facts, n))
-    constants = {"id": _texts([entry.id for entry in entries]), "labels": labels, "split": split, "group": _texts(groups), **({} if fold is None else {"fold": fold}), **_table(entries)}
+    constants = {
+        "id": _texts([entry.id for entry in entries]),
+        "labels": labels,
+        "split": split,
+        "group": _texts(groups),
+        **({} if fold is None else {"fold": fold}),
+        **_table(entries),
+    }
     return Layout(n, arrays, {name: (values, ("picture",)) for name, values in constants.items()}, facts)
 
 
 def _summary(facts: Mapping[str, Any], n: int) -> str:
     """Return a dataset's counts in one line."""
-    classes = ", ".join(f"{name} {' / '.join(str(count) for count in parts.values())}" for name, parts in facts["counts"].items())
+    classes = ", ".join(
+        f"{name} {' / '.join(str(count) for count in parts.values())}" for name, parts in facts["counts"].items()
+    )
     return f"{n} pictures in {facts['groups']} groups" + (f"; {' / '.join(PARTS)}: {classes}" if classes else "")
 
 
@@ -410,11 +572,19 @@ def _table(entries: Sequence[Entry]) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _warn_of_empty_parts(counts: Mapping[str, Mapping[str, int]], parameters: Mapping[str, Any], context: Context) -> None:
-    used = [share > 0 for share in parameters["split"]] if parameters["split"] else [any(each[part] for each in counts.values()) for part in PARTS]
+def _warn_of_empty_parts(
+    counts: Mapping[str, Mapping[str, int]], parameters: Mapping[str, Any], context: Context
+) -> None:
+    used = (
+        [share > 0 for share in parameters["split"]]
+        if parameters["split"]
+        else [any(each[part] for each in counts.values()) for part in PARTS]
+    )
     for part, name in ((part, name) for part, is_used in zip(PARTS, used, strict=True) if is_used for name in counts):
         if counts[name][part] == 0:
-            context.console.warn(f"no picture of {name} came into the {part} part: there are too few pictures or groups of it.")
+            context.console.warn(
+                f"no picture of {name} came into the {part} part: there are too few pictures or groups of it."
+            )
 
 
 def _groups(entries: Sequence[Entry], pattern: str | None) -> tuple[list[str], list[str]]:
@@ -424,7 +594,9 @@ def _groups(entries: Sequence[Entry], pattern: str | None) -> tuple[list[str], l
     return [entry.id if group is None else group for entry, group in zip(entries, found, strict=True)], unmatched
 
 
-def _parts(entries: Sequence[Entry], labels: NDArray[np.int16], groups: Sequence[str], parameters: Mapping[str, Any]) -> tuple[NDArray[np.int8], NDArray[np.int8] | None]:
+def _parts(
+    entries: Sequence[Entry], labels: NDArray[np.int16], groups: Sequence[str], parameters: Mapping[str, Any]
+) -> tuple[NDArray[np.int8], NDArray[np.int8] | None]:
     """Return the part of every picture, and its fold when there are folds: then fold 0 is tested, fold 1 validates, the rest is trained on."""
     import numpy as np
 
@@ -488,7 +660,11 @@ def _prepare_truth(task: tuple[Path | None, Any, Mapping[str, Any]]) -> NDArray[
 
     path, box, parameters = task
     size = int(parameters["size"])
-    return np.zeros((size, size), np.uint8) if path is None else prepare_mask(images.decode_mask(path), box, _operations(parameters))
+    return (
+        np.zeros((size, size), np.uint8)
+        if path is None
+        else prepare_mask(images.decode_mask(path), box, _operations(parameters))
+    )
 
 
 def _counted(results: Iterator[Any], advance: Any) -> list[Any]:

@@ -9,17 +9,22 @@ from typing import Annotated
 from typer import Argument, Option, confirm
 
 from facelime_cli.console import Answer, size_text
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import FacelimeError
-from facelime_cli.stage import Command, Context, Input
+from facelime_cli.options import Input
 from facelime_cli.stages.status import describe
-from facelime_cli.store import KINDS
+from facelime_cli.store.artifacts import KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """Parameters of `remove`."""
 
-    reference: Annotated[str, Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False), Input(KINDS)]
+    reference: Annotated[
+        str,
+        Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False),
+        Input(KINDS),
+    ]
     yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False
 
 
@@ -28,12 +33,16 @@ def run(params: Params, context: Context) -> Answer:
     artifact = context.store.resolve(params.reference)
     dependents = context.store.dependents(artifact)
     if dependents:
-        raise FacelimeError(f"{artifact.kind}/{artifact.id} is what {', '.join(f'{each.kind}/{each.id}' for each in dependents)} was made from; remove that first.")
+        raise FacelimeError(
+            f"{artifact.kind}/{artifact.id} is what {', '.join(f'{each.kind}/{each.id}' for each in dependents)} was made from; remove that first."
+        )
     size = describe(artifact)["bytes"]
     if not params.yes and not _confirmed(f"Remove {artifact.kind}/{artifact.id} ({size_text(size)})?"):
         raise FacelimeError(f"{artifact.kind}/{artifact.id} was kept; answer y, or give --yes.")
     context.store.remove(artifact)
-    return Answer({"removed": artifact.id, "kind": artifact.kind, "bytes": size}, [f"removed {artifact.kind}/{artifact.id}"])
+    return Answer(
+        {"removed": artifact.id, "kind": artifact.kind, "bytes": size}, [f"removed {artifact.kind}/{artifact.id}"]
+    )
 
 
 def _confirmed(question: str) -> bool:

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import pages, presets
+from facelime_cli import presets
+from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.files import write_csv, write_whole
 from facelime_cli.names import class_indices
-from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
+from facelime_cli.options import Choice, Execution, Input
+from facelime_cli.reporting import pages
 from facelime_cli.stages.perturb import carried
-from facelime_cli.store import Layout
+from facelime_cli.store.arrays import Layout
+from facelime_cli.store.files import write_csv, write_whole
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.explained import Explained, Strength
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.reporting.explanations import Explained, Strength
+    from facelime_cli.store.artifacts import Artifact
 
 NICE_SCALES = (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500)
 """Ends of the colour scale, in probability points."""
@@ -60,24 +62,71 @@ DEFAULTS: dict[str, Any] = {"top": 10}
 class Params:
     """Parameters of `render`."""
 
-    surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
+    surrogates: Annotated[
+        str,
+        Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False),
+        Input(("surrogates",)),
+    ]
     beside: Annotated[
         list[str] | None,
-        Option(metavar="SURROGATES", show_default=False, help="Show another explanation of the same pictures beside it, of another model or method; may be given several times."),
+        Option(
+            metavar="SURROGATES",
+            show_default=False,
+            help="Show another explanation of the same pictures beside it, of another model or method; may be given several times.",
+        ),
         Execution(),
     ] = None
-    preset: Annotated[str | None, Choice(tuple(presets.SYSTEMS)), Option(show_default=False, help=f"As many segments as another system marks. {presets.help_of(presets.SYSTEMS)}."), Execution()] = None
-    top: Annotated[int | None, Option(min=1, show_default=False, help=f"How many of the strongest regions are coloured and listed at first. {presets.default_words('top', DEFAULTS['top'])}")] = None
-    classes: Annotated[
-        str | None, Option(metavar="A,B,…", show_default=False, help="Classes to explain, by name or by number from 0. [default: each picture's two most probable, and its true one]")
+    preset: Annotated[
+        str | None,
+        Choice(tuple(presets.SYSTEMS)),
+        Option(
+            show_default=False, help=f"As many segments as another system marks. {presets.help_of(presets.SYSTEMS)}."
+        ),
+        Execution(),
     ] = None
-    by_zone: Annotated[str | None, Choice(ZONES), Option(show_default=False, help="Add the coefficients by named zone, of a face or of the lungs.")] = None
-    single_file: Annotated[bool, Option("--single-file", help="Put every picture into the one page, to hand it over; large with many pictures.")] = False
-    figures: Annotated[str | None, Option(metavar="FORMAT,…", show_default=False, help=f"Write figures for print too, 300 dots per inch, as {', '.join(FORMATS)}; a second or two each.")] = None
+    top: Annotated[
+        int | None,
+        Option(
+            min=1,
+            show_default=False,
+            help=f"How many of the strongest regions are coloured and listed at first. {presets.default_words('top', DEFAULTS['top'])}",
+        ),
+    ] = None
+    classes: Annotated[
+        str | None,
+        Option(
+            metavar="A,B,…",
+            show_default=False,
+            help="Classes to explain, by name or by number from 0. [default: each picture's two most probable, and its true one]",
+        ),
+    ] = None
+    by_zone: Annotated[
+        str | None,
+        Choice(ZONES),
+        Option(show_default=False, help="Add the coefficients by named zone, of a face or of the lungs."),
+    ] = None
+    single_file: Annotated[
+        bool,
+        Option("--single-file", help="Put every picture into the one page, to hand it over; large with many pictures."),
+    ] = False
+    figures: Annotated[
+        str | None,
+        Option(
+            metavar="FORMAT,…",
+            show_default=False,
+            help=f"Write figures for print too, 300 dots per inch, as {', '.join(FORMATS)}; a second or two each.",
+        ),
+    ] = None
     style: Annotated[
-        str, Choice(STYLES), Option(help="What the figures look like: facelime: all views and a bar chart; lime: green for, red against, with borders; heatmap: red to blue with its colour bar.")
+        str,
+        Choice(STYLES),
+        Option(
+            help="What the figures look like: facelime: all views and a bar chart; lime: green for, red against, with borders; heatmap: red to blue with its colour bar."
+        ),
     ] = "facelime"
-    workers: Annotated[int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()] = None
+    workers: Annotated[
+        int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +165,11 @@ class _Voice:
         import numpy as np
 
         row, its_c = self.places.get(picture), self.classes.get(c)
-        return None if row is None or its_c is None or np.isnan(self.explained.coefficients(row, its_c)).any() else (row, its_c)
+        return (
+            None
+            if row is None or its_c is None or np.isnan(self.explained.coefficients(row, its_c)).any()
+            else (row, its_c)
+        )
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -138,11 +191,17 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             for unit in units:
                 rows = range(unit.rows.start, unit.rows.stop)
                 made, zones = [], []
-                for row, drawn in zip(rows, workers.map(_draw, [report().drawing(artifact, row) for row in rows]), strict=True):
+                for row, drawn in zip(
+                    rows, workers.map(_draw, [report().drawing(artifact, row) for row in rows]), strict=True
+                ):
                     made += report().files(row)
                     zones += report().zones(row, drawn)
                     if not report().one_page:
-                        write_whole(artifact.file(_page_name(row)), report().picture_page(artifact, row, drawn).encode(), durable=False)
+                        write_whole(
+                            artifact.file(_page_name(row)),
+                            report().picture_page(artifact, row, drawn).encode(),
+                            durable=False,
+                        )
                     advance(0 if formats else 1)
                 panels = [panel for row in rows for panel in report().panels(artifact, row, formats)]
                 for place, _ in enumerate(workers.map(_figure, panels), start=1):
@@ -157,11 +216,28 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             page = report().page(artifact, list(workers.map(_outline, drawings)))
         write_whole(artifact.file("index.html"), page.encode())
         context.console.note(f"page: {artifact.path / 'index.html'}")
-        return {"scale_probability_points": report().scale(report().explained), **report().truth_summary()}, [*made, "index.html"]
+        return {"scale_probability_points": report().scale(report().explained), **report().truth_summary()}, [
+            *made,
+            "index.html",
+        ]
 
-    parameters = {"top": params.top, "classes": chosen, "by_zone": params.by_zone, "single_file": params.single_file, "figures": formats or None, "style": params.style}
+    parameters = {
+        "top": params.top,
+        "classes": chosen,
+        "by_zone": params.by_zone,
+        "single_file": params.single_file,
+        "figures": formats or None,
+        "style": params.style,
+    }
     inputs = {**inputs, **{f"beside_{place}": each for place, each in enumerate(beside)}}
-    return Plan(parameters, surrogates.name, lambda: Layout(surrogates.n, constants=carried(surrogates), facts={"classes": names}), work, inputs, finish=finish)
+    return Plan(
+        parameters,
+        surrogates.name,
+        lambda: Layout(surrogates.n, constants=carried(surrogates), facts={"classes": names}),
+        work,
+        inputs,
+        finish=finish,
+    )
 
 
 def _check_beside(surrogates: Artifact, beside: Sequence[Artifact]) -> None:
@@ -169,7 +245,9 @@ def _check_beside(surrogates: Artifact, beside: Sequence[Artifact]) -> None:
     pictures, seen = surrogates.input("segments").input("datasets"), {surrogates.id}
     for each in beside:
         if each.input("segments").input("datasets").content != pictures.content:
-            raise FacelimeError(f"surrogates/{each.id} explains pictures of another dataset than surrogates/{surrogates.id}; put explanations of the same pictures beside each other.")
+            raise FacelimeError(
+                f"surrogates/{each.id} explains pictures of another dataset than surrogates/{surrogates.id}; put explanations of the same pictures beside each other."
+            )
         if each.id in seen:
             raise CommandLineError(f"--beside {each.id} is in the report already; name each explanation once.")
         seen.add(each.id)
@@ -190,7 +268,7 @@ class _Report:
     """Everything that the pages, the tables and the figures of one report are made from."""
 
     def __init__(self, surrogates: Sequence[Artifact], chosen: list[int] | None, params: Params) -> None:
-        from facelime_cli.explained import Explained, labels
+        from facelime_cli.reporting.explanations import Explained, labels
 
         everyone = [Explained(each) for each in surrogates]
         segmentations = list(dict.fromkeys(each.segmentation.id for each in everyone))
@@ -198,13 +276,21 @@ class _Report:
         self.explained = explained = everyone[0]
         self._params = params
         self.voices = [
-            _Voice(each, name, segmentations.index(each.segmentation.id), {picture: row for row, picture in enumerate(each.ids)}, same_classes(explained.names, each.names))
+            _Voice(
+                each,
+                name,
+                segmentations.index(each.segmentation.id),
+                {picture: row for row, picture in enumerate(each.ids)},
+                same_classes(explained.names, each.names),
+            )
             for each, name in zip(everyone, names, strict=True)
         ]
         self.top = params.top or DEFAULTS["top"]
         self.shown = [explained.shown(row, chosen) for row in range(len(explained))]
         if not any(self.shown):
-            raise NotFoundError(f"surrogates/{explained.surrogates.id} has no explanation of these classes; choose others with --classes.")
+            raise NotFoundError(
+                f"surrogates/{explained.surrogates.id} has no explanation of these classes; choose others with --classes."
+            )
         self.one_page = params.single_file or len(explained) <= MOST_ON_A_PAGE
         for voice in self.voices[1:]:
             if not any(voice.hears(picture, c) for row, picture in enumerate(explained.ids) for c in self.shown[row]):
@@ -229,15 +315,19 @@ class _Report:
         """The end of each unit's scale: the least round number that no shown coefficient exceeds."""
         import numpy as np
 
-        from facelime_cli.explained import PERCENT
+        from facelime_cli.reporting.explanations import PERCENT
 
         largest = {voice.explained.quantity.name: 0.0 for voice in self.voices}
         for row in range(len(self.explained)):
             for c in self.shown[row]:
                 for voice, its_row, its_c in self.heard(row, c):
                     unit = voice.explained.quantity.name
-                    largest[unit] = max(largest[unit], PERCENT * float(np.abs(voice.explained.coefficients(its_row, its_c)).max()))
-        return {unit: float(next((nice for nice in NICE_SCALES if nice >= value), value)) for unit, value in largest.items()}
+                    largest[unit] = max(
+                        largest[unit], PERCENT * float(np.abs(voice.explained.coefficients(its_row, its_c)).max())
+                    )
+        return {
+            unit: float(next((nice for nice in NICE_SCALES if nice >= value), value)) for unit, value in largest.items()
+        }
 
     # Files beside the page
 
@@ -252,7 +342,9 @@ class _Report:
         places = (artifact.file(_picture_name(row)), artifact.file(_thumbnail_name(row)))
         explained, shown = self.explained, self.shown[row]
         coefficients = explained.coefficients(row, shown[0]) if shown else np.zeros(explained.counts[row])
-        return _Drawing(explained.image(row), self._segments(row), coefficients, self.top, *places, self._params.by_zone)
+        return _Drawing(
+            explained.image(row), self._segments(row), coefficients, self.top, *places, self._params.by_zone
+        )
 
     def _segments(self, row: int) -> list[NDArray[np.uint16]]:
         """Return a picture's segments in each of the report's segmentations, empty where it is in none of that segmentation's pictures."""
@@ -269,7 +361,7 @@ class _Report:
         """Yield what to draw as a figure, one a class."""
         if not formats:
             return
-        from facelime_cli.core.figures import Panel
+        from facelime_cli.drawing.figures import Panel
 
         explained = self.explained
         for c in self.shown[row]:
@@ -299,14 +391,16 @@ class _Report:
 
     def _coefficient_rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield everyone's coefficients below a heading; where there are several, the last column says whose they are."""
-        from facelime_cli.explained import COLUMNS
+        from facelime_cli.reporting.explanations import COLUMNS
 
         several = len(self.voices) > 1
         yield (*COLUMNS, "explanation") if several else COLUMNS
         for row in range(len(self.explained)):
             for c in self.shown[row]:
                 for voice, its_row, its_c in self.heard(row, c):
-                    yield from ((*each, voice.label) if several else each for each in voice.explained.rows(its_row, its_c))
+                    yield from (
+                        (*each, voice.label) if several else each for each in voice.explained.rows(its_row, its_c)
+                    )
 
     def _prediction_rows(self) -> Iterator[tuple[Any, ...]]:
         explained = self.explained
@@ -318,7 +412,11 @@ class _Report:
 
     def zones(self, row: int, drawn: _Drawn) -> list[list[Any]]:
         """Return the coefficients of a picture's zones, class by class; none where zones were not asked for."""
-        return [[row, c, [value for _, value in self._zones_of(self.voices[0], row, c, drawn)]] for c in self.shown[row] if drawn.shares]
+        return [
+            [row, c, [value for _, value in self._zones_of(self.voices[0], row, c, drawn)]]
+            for c in self.shown[row]
+            if drawn.shares
+        ]
 
     def _zones_of(self, voice: _Voice, row: int, c: int, drawn: _Drawn) -> list[tuple[str, float]]:
         """Return what an explanation says by zone; none where zones were not asked for."""
@@ -339,7 +437,7 @@ class _Report:
 
     def _zone_means(self, artifact: Artifact) -> list[tuple[str, ...]]:
         """Return a table of each zone's mean coefficient for each class, as it is shown."""
-        from facelime_cli.explained import PERCENT
+        from facelime_cli.reporting.explanations import PERCENT
 
         if not self._params.by_zone:
             return []
@@ -347,7 +445,10 @@ class _Report:
         for _, name, zone, value in self._zone_rows(artifact):
             found.setdefault(zone, {}).setdefault(name, []).append(PERCENT * value)
         columns = list(dict.fromkeys(name for each in found.values() for name in each))
-        means = [(zone, *(pages.signed(sum(each[name]) / len(each[name])) if name in each else "" for name in columns)) for zone, each in found.items()]
+        means = [
+            (zone, *(pages.signed(sum(each[name]) / len(each[name])) if name in each else "" for name in columns))
+            for zone, each in found.items()
+        ]
         return [("zone", *columns), *means]
 
     # Pages
@@ -362,7 +463,11 @@ class _Report:
             n=len(explained),
             voices=[voice.label for voice in self.voices],
             readings=self._readings(),
-            measured=any(not math.isnan(explained.figures(row, c)["r2"]) for row in range(len(explained)) for c in self.shown[row][:1]),
+            measured=any(
+                not math.isnan(explained.figures(row, c)["r2"])
+                for row in range(len(explained))
+                for c in self.shown[row][:1]
+            ),
             pictures=[self._picture(artifact, row, each, "") for row, each in enumerate(drawn)],
             overview=overview,
             said_classes=sorted({row["said"] for row in overview}),
@@ -374,14 +479,28 @@ class _Report:
 
     def picture_page(self, artifact: Artifact, row: int, drawn: _Drawn) -> str:
         """Return a picture's own page."""
-        beside = {name: _page_name(place).rpartition("/")[2] if 0 <= place < len(self.explained) else None for name, place in (("before", row - 1), ("after", row + 1))}
-        return pages.render("picture.html", **self._common(artifact, self.explained.ids[row]), **beside, picture=self._picture(artifact, row, drawn, "../"))
+        beside = {
+            name: _page_name(place).rpartition("/")[2] if 0 <= place < len(self.explained) else None
+            for name, place in (("before", row - 1), ("after", row + 1))
+        }
+        return pages.render(
+            "picture.html",
+            **self._common(artifact, self.explained.ids[row]),
+            **beside,
+            picture=self._picture(artifact, row, drawn, "../"),
+        )
 
     def _common(self, artifact: Artifact, title: str) -> dict[str, Any]:
         return {
             "title": title,
             "reference": f"{artifact.kind}/{artifact.id}",
-            "scales": [(scale, next(voice.explained.quantity for voice in self.voices if voice.explained.quantity.name == unit)) for unit, scale in self._scales.items()],
+            "scales": [
+                (
+                    scale,
+                    next(voice.explained.quantity for voice in self.voices if voice.explained.quantity.name == unit),
+                )
+                for unit, scale in self._scales.items()
+            ],
             "several": len(self.voices) > 1,
             "top": self.top,
             "size": int(self.explained.dataset.facts["size"]),
@@ -403,7 +522,14 @@ class _Report:
     def _lineage(self, artifact: Artifact) -> list[dict[str, Any]]:
         return [
             *pages.origins(list({each.id: each for voice in self.voices for each in voice.explained.origins}.values())),
-            {"kind": artifact.kind, "id": artifact.id, "stage": "render", "parameters": artifact.parameters, "content": "", "command": pages.command(artifact)},
+            {
+                "kind": artifact.kind,
+                "id": artifact.id,
+                "stage": "render",
+                "parameters": artifact.parameters,
+                "content": "",
+                "command": pages.command(artifact),
+            },
         ]
 
     def _overview(self, artifact: Artifact, row: int) -> dict[str, Any]:
@@ -419,7 +545,11 @@ class _Report:
             "said": explained.answer_names[said],
             "points": round(100 * float(explained.answers[row][said]), 2),
             "label": label,
-            "right": "" if label not in explained.answer_names else "right" if explained.answer_names[said] == label else "wrong",
+            "right": ""
+            if label not in explained.answer_names
+            else "right"
+            if explained.answer_names[said] == label
+            else "wrong",
             "verdict": verdict[:1].upper() + verdict[1:] if verdict != "trustworthy" else verdict,
             "verdict_kind": verdict.partition(":")[0],
             "r2": None if math.isnan(r2) else r2,
@@ -430,7 +560,10 @@ class _Report:
         explained, full, label = self.explained, self.explained.answers[row], self.explained.label(row)
         names = explained.answer_names
         said = int(full.argmax())
-        answer = [{"name": names[c], "points": 100 * float(full[c]), "said": int(c) == said, "label": names[c] == label} for c in full.argsort(kind="stable")[::-1]]
+        answer = [
+            {"name": names[c], "points": 100 * float(full[c]), "said": int(c) == said, "label": names[c] == label}
+            for c in full.argsort(kind="stable")[::-1]
+        ]
         first = answer if len(answer) <= LISTED_CLASSES else answer[:5] + [each for each in answer[5:] if each["label"]]
         others = [each for each in answer if each not in first]
         return {
@@ -460,7 +593,7 @@ class _Report:
         return f"data:image/jpeg;base64,{b64encode(artifact.file(name).read_bytes()).decode()}"
 
     def _truth_path(self, row: int) -> str | None:
-        from facelime_cli.core.outlines import paths
+        from facelime_cli.drawing.outlines import paths
 
         truth = self.explained.truth(row)
         return None if truth is None or not truth.any() or truth.all() else paths((truth > 0).astype("uint16"))[1]
@@ -476,14 +609,22 @@ class _Report:
                 voices.append({"label": voice.label, "silent": f"{voice.label} does not explain {silent}."})
                 continue
             its = heard[voice.label]
-            beside = {"agreement": None if its is first else self._agreement(first, its), "answer": self._other_answer(*its), "silent": None}
+            beside = {
+                "agreement": None if its is first else self._agreement(first, its),
+                "answer": self._other_answer(*its),
+                "silent": None,
+            }
             voices.append({**self._explanation(*its, drawn), "prefix": _prefix(row, voice.segmentation), **beside})
         return {"name": name, "probability": float(self.explained.full[row][c]), "voices": voices}
 
     def _other_answer(self, voice: _Voice, row: int, c: int) -> tuple[str, float] | None:
         """Return another model's name and its probability of a class, or None where it is the report's own model, whose answer stands above."""
         its = voice.explained
-        return None if its.model.id == self.explained.model.id or its.names != its.answer_names else (its.model.name, float(its.full[row][c]))
+        return (
+            None
+            if its.model.id == self.explained.model.id or its.names != its.answer_names
+            else (its.model.name, float(its.full[row][c]))
+        )
 
     def _agreement(self, first: tuple[_Voice, int, int], other: tuple[_Voice, int, int]) -> dict[str, Any] | None:
         """Return how far another explanation agrees with the first, or None where neither says anything."""
@@ -491,14 +632,21 @@ class _Report:
 
         from facelime_cli.core.agreement import Attribution, agreement
 
-        one, two = (Attribution(voice.explained.segments(row), voice.explained.coefficients(row, c)) for voice, row, c in (first, other))
+        one, two = (
+            Attribution(voice.explained.segments(row), voice.explained.coefficients(row, c))
+            for voice, row, c in (first, other)
+        )
         if not one.coefficients.any() and not two.coefficients.any():
             return None
-        return {"first": first[0].label, "by_region": np.array_equal(one.segments, two.segments), **vars(agreement(one, two, self.top))}
+        return {
+            "first": first[0].label,
+            "by_region": np.array_equal(one.segments, two.segments),
+            **vars(agreement(one, two, self.top)),
+        }
 
     def _explanation(self, voice: _Voice, row: int, c: int, drawn: _Drawn) -> dict[str, Any]:
         from facelime_cli.core.fidelity import distinct
-        from facelime_cli.explained import PERCENT
+        from facelime_cli.reporting.explanations import PERCENT
 
         explained, figures = voice.explained, voice.explained.figures(row, c)
         strengths, interval = explained.strengths(row, c), explained.interval(row, c)[0]
@@ -525,20 +673,34 @@ class _Report:
         }
 
     def _region(self, each: Strength, of: int, scale: float) -> dict[str, Any]:
-        from facelime_cli.core.overlay import colour
+        from facelime_cli.drawing.overlay import colour
 
-        return {**asdict(each), "known": each.known, "unsure": each.unsure, "of": of, "colour": "#{:02x}{:02x}{:02x}".format(*colour(each.value, scale))}
+        return {
+            **asdict(each),
+            "known": each.known,
+            "unsure": each.unsure,
+            "of": of,
+            "colour": "#{:02x}{:02x}{:02x}".format(*colour(each.value, scale)),
+        }
 
     def truth_summary(self) -> dict[str, Any]:
         """Return how much of the attribution lies on the known regions, over the pictures that have one and are explained for their own class."""
         import numpy as np
 
         explained = self.explained
-        found = [explained.overlap(row, c) for row in range(len(explained)) for c in self.shown[row] if explained.names[c] == explained.label(row)]
+        found = [
+            explained.overlap(row, c)
+            for row in range(len(explained))
+            for c in self.shown[row]
+            if explained.names[c] == explained.label(row)
+        ]
         overlaps = [each for each in found if each is not None]
         if not overlaps:
             return {}
-        mean = {name: round(float(np.mean([getattr(each, name) for each in overlaps])), 4) for name in ("on_truth", "by_chance", "pointing")}
+        mean = {
+            name: round(float(np.mean([getattr(each, name) for each in overlaps])), 4)
+            for name in ("on_truth", "by_chance", "pointing")
+        }
         return {"truth": {"explanations": len(overlaps), **mean}}
 
 
@@ -551,7 +713,10 @@ def same_classes(names: Sequence[str], its: Sequence[str]) -> dict[int, int]:
     """
     if names == its:
         return {c: c for c in range(len(names))}
-    once = [{name: place for place, name in enumerate(each) if number[name] == 1} for each, number in ((each, Counter(each)) for each in (names, its))]
+    once = [
+        {name: place for place, name in enumerate(each) if number[name] == 1}
+        for each, number in ((each, Counter(each)) for each in (names, its))
+    ]
     return {place: once[1][name] for name, place in once[0].items() if name in once[1]}
 
 
@@ -580,7 +745,7 @@ def _draw(drawing: _Drawing) -> _Drawn:
     """Write the copies of a picture, and outline its segments."""
     from PIL import Image
 
-    from facelime_cli.core.overlay import towards_against
+    from facelime_cli.drawing.overlay import towards_against
 
     Image.fromarray(drawing.image).save(drawing.picture, quality=JPEG_QUALITY, subsampling=0)
     small = Image.fromarray(towards_against(drawing.image, drawing.segments[0], drawing.coefficients, drawing.top))
@@ -592,17 +757,21 @@ def _draw(drawing: _Drawing) -> _Drawn:
 def _outline(drawing: _Drawing) -> _Drawn:
     import numpy as np
 
-    from facelime_cli.core import outlines, zones
+    from facelime_cli.core import zones
+    from facelime_cli.drawing import outlines
 
     shares = []
     if drawing.zones:
         found = zones.find(drawing.image, drawing.zones).zones
-        shares = [zones.overlap(each, found, len(zones.NAMES[drawing.zones])) if each.size else np.empty((0, 0)) for each in drawing.segments]
+        shares = [
+            zones.overlap(each, found, len(zones.NAMES[drawing.zones])) if each.size else np.empty((0, 0))
+            for each in drawing.segments
+        ]
     return _Drawn([outlines.paths(each) if each.size else [] for each in drawing.segments], shares)
 
 
 def _figure(panel: Any) -> None:
-    from facelime_cli.core import figures
+    from facelime_cli.drawing import figures
 
     figures.draw(panel)
 

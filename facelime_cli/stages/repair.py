@@ -8,17 +8,22 @@ from typing import Annotated
 from typer import Argument
 
 from facelime_cli.console import Answer
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import BrokenError
-from facelime_cli.stage import Command, Context, Input
+from facelime_cli.options import Input
 from facelime_cli.stages.verify import faults_of
-from facelime_cli.store import KINDS
+from facelime_cli.store.artifacts import KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """Parameters of `repair`."""
 
-    reference: Annotated[str, Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False), Input(KINDS)]
+    reference: Annotated[
+        str,
+        Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False),
+        Input(KINDS),
+    ]
 
 
 def run(params: Params, context: Context) -> Answer:
@@ -28,10 +33,16 @@ def run(params: Params, context: Context) -> Answer:
     units = sorted({fault.unit for fault in faults if fault.unit is not None})
     hopeless = [fault for fault in faults if fault.unit is None]
     if hopeless:
-        raise BrokenError(f"{artifact.kind}/{artifact.id}: {hopeless[0].what}; that cannot be mended by unit. `facelime remove` the artifact and make it again.")
+        raise BrokenError(
+            f"{artifact.kind}/{artifact.id}: {hopeless[0].what}; that cannot be mended by unit. `facelime remove` the artifact and make it again."
+        )
     if units:
         artifact.reopen(set(units))
-    said = f"units {', '.join(map(str, units))} of {artifact.kind}/{artifact.id} are open again; repeat the `{artifact.layout['stage']}` command." if units else "nothing is broken."
+    said = (
+        f"units {', '.join(map(str, units))} of {artifact.kind}/{artifact.id} are open again; repeat the `{artifact.layout['stage']}` command."
+        if units
+        else "nothing is broken."
+    )
     return Answer({"artifact": artifact.id, "reopened": units}, [said])
 
 

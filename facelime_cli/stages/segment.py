@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import digests, presets
+from facelime_cli import presets
 from facelime_cli.core.formats import LABEL_SUFFIXES
+from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.names import listed, row_of
+from facelime_cli.options import Choice, Execution, Input
 from facelime_cli.sources import PARTS
-from facelime_cli.stage import Choice, Execution, Input, Plan, Stage
-from facelime_cli.store import ArraySpec, Layout
+from facelime_cli.store import digests
+from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 
     from facelime_cli.core.superpixels import Segmented, Statistics
     from facelime_cli.core.zones import Found
-    from facelime_cli.stage import Context, Pending
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Pending
+    from facelime_cli.store.artifacts import Artifact
 
 DEFAULT_METHOD = "slic"
 COMMON: dict[str, Any] = {"min_size": 0, "connectivity": None}
@@ -64,7 +66,11 @@ SHARED = ("segments", *COMMON)
 
 def _default(parameter: str) -> str:
     usual = COMMON.get(parameter)
-    given = [f"{method} {defaults[parameter]:g}" for method, defaults in METHODS.items() if defaults.get(parameter) not in (None, usual)]
+    given = [
+        f"{method} {defaults[parameter]:g}"
+        for method, defaults in METHODS.items()
+        if defaults.get(parameter) not in (None, usual)
+    ]
     return f"[default: {', '.join(given if usual is None else [f'{usual:g}', *given])}]"
 
 
@@ -72,45 +78,139 @@ def _default(parameter: str) -> str:
 class Params:
     """Parameters of `segment`."""
 
-    dataset: Annotated[str, Argument(metavar="DATASET", help="Dataset, or - to read it from standard input.", show_default=False), Input(("datasets",))]
-    split: Annotated[str | None, Choice(PARTS), Option(help="Only the pictures of this part. [default: all]", show_default=False), Execution()] = None
-    images: Annotated[str | None, Option(metavar="ID,…", help="Only these pictures, by id or its last part; one with a comma in double quotes. [default: all]", show_default=False), Execution()] = None
-    first: Annotated[int | None, Option(min=1, metavar="N", help="Only the first N, after the other filters. [default: all]", show_default=False), Execution()] = None
+    dataset: Annotated[
+        str,
+        Argument(metavar="DATASET", help="Dataset, or - to read it from standard input.", show_default=False),
+        Input(("datasets",)),
+    ]
+    split: Annotated[
+        str | None,
+        Choice(PARTS),
+        Option(help="Only the pictures of this part. [default: all]", show_default=False),
+        Execution(),
+    ] = None
+    images: Annotated[
+        str | None,
+        Option(
+            metavar="ID,…",
+            help="Only these pictures, by id or its last part; one with a comma in double quotes. [default: all]",
+            show_default=False,
+        ),
+        Execution(),
+    ] = None
+    first: Annotated[
+        int | None,
+        Option(
+            min=1, metavar="N", help="Only the first N, after the other filters. [default: all]", show_default=False
+        ),
+        Execution(),
+    ] = None
     preset: Annotated[
         str | None,
         Choice(tuple(presets.PRESETS)),
-        Option(show_default=False, help=f"Method and parameters for one kind of picture, or of another system; other options change them. {presets.help_of(presets.PRESETS)}."),
+        Option(
+            show_default=False,
+            help=f"Method and parameters for one kind of picture, or of another system; other options change them. {presets.help_of(presets.PRESETS)}.",
+        ),
     ] = None
-    method: Annotated[str | None, Choice(tuple(METHODS)), Option(show_default=False, help=f"How to segment. [default: the preset's, else {DEFAULT_METHOD}]")] = None
+    method: Annotated[
+        str | None,
+        Choice(tuple(METHODS)),
+        Option(show_default=False, help=f"How to segment. [default: the preset's, else {DEFAULT_METHOD}]"),
+    ] = None
     segments: Annotated[
         int | None,
-        Option(min=2, max=4096, show_default=False, help=f"About how many segments; {' and '.join(SCALES)} search each picture's scale for it. {_default('segments')}"),
+        Option(
+            min=2,
+            max=4096,
+            show_default=False,
+            help=f"About how many segments; {' and '.join(SCALES)} search each picture's scale for it. {_default('segments')}",
+        ),
     ] = None
-    kernel_size: Annotated[float | None, Option(min=1.0, show_default=False, help=f"Pixels over which colours are averaged; larger makes fewer segments. {_default('kernel_size')}")] = None
-    max_dist: Annotated[float | None, Option(min=0.1, show_default=False, help=f"Farthest step between modes; larger makes fewer segments. {_default('max_dist')}")] = None
-    ratio: Annotated[float | None, Option(min=0.0, max=1.0, show_default=False, help=f"Weight of colour against place, 0 to 1. {_default('ratio')}")] = None
-    scale: Annotated[float | None, Option(min=0.1, show_default=False, help="Felzenszwalb's preference for large segments, in place of --segments. [default: searched]")] = None
+    kernel_size: Annotated[
+        float | None,
+        Option(
+            min=1.0,
+            show_default=False,
+            help=f"Pixels over which colours are averaged; larger makes fewer segments. {_default('kernel_size')}",
+        ),
+    ] = None
+    max_dist: Annotated[
+        float | None,
+        Option(
+            min=0.1,
+            show_default=False,
+            help=f"Farthest step between modes; larger makes fewer segments. {_default('max_dist')}",
+        ),
+    ] = None
+    ratio: Annotated[
+        float | None,
+        Option(
+            min=0.0, max=1.0, show_default=False, help=f"Weight of colour against place, 0 to 1. {_default('ratio')}"
+        ),
+    ] = None
+    scale: Annotated[
+        float | None,
+        Option(
+            min=0.1,
+            show_default=False,
+            help="Felzenszwalb's preference for large segments, in place of --segments. [default: searched]",
+        ),
+    ] = None
     compactness: Annotated[
-        float | None, Option(min=1e-6, show_default=False, help=f"Weight of place against colour or, for watershed, gradient; larger makes squarer segments. {_default('compactness')}")
+        float | None,
+        Option(
+            min=1e-6,
+            show_default=False,
+            help=f"Weight of place against colour or, for watershed, gradient; larger makes squarer segments. {_default('compactness')}",
+        ),
     ] = None
-    sigma: Annotated[float | None, Option(min=0.0, show_default=False, help=f"Gaussian smoothing before, in pixels. {_default('sigma')}")] = None
-    cell: Annotated[str | None, Choice(CELLS), Option(show_default=False, help=f"Shape of the grid's cells. [default: {METHODS['grid']['cell']}]")] = None
+    sigma: Annotated[
+        float | None,
+        Option(min=0.0, show_default=False, help=f"Gaussian smoothing before, in pixels. {_default('sigma')}"),
+    ] = None
+    cell: Annotated[
+        str | None,
+        Choice(CELLS),
+        Option(show_default=False, help=f"Shape of the grid's cells. [default: {METHODS['grid']['cell']}]"),
+    ] = None
     min_size: Annotated[
         int | None,
-        Option(min=0, metavar="PIXELS", show_default=False, help=f"Smaller segments are merged into the neighbour of the most similar mean colour. {_default('min_size')}"),
+        Option(
+            min=0,
+            metavar="PIXELS",
+            show_default=False,
+            help=f"Smaller segments are merged into the neighbour of the most similar mean colour. {_default('min_size')}",
+        ),
     ] = None
     connectivity: Annotated[
         str | None,
         Choice(CONNECTIVITIES),
-        Option(show_default=False, help="What does not hang together, by 4 or by 8 neighbours of a pixel, becomes segments of its own. [default: left as the method makes it]"),
+        Option(
+            show_default=False,
+            help="What does not hang together, by 4 or by 8 neighbours of a pixel, becomes segments of its own. [default: left as the method makes it]",
+        ),
     ] = None
-    labels: Annotated[Path | None, Option(metavar="DIR", show_default=False, help="For --method file: folder of label maps (.png, .tif, .npy), found by the pictures' ids."), Execution()] = None
+    labels: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            show_default=False,
+            help="For --method file: folder of label maps (.png, .tif, .npy), found by the pictures' ids.",
+        ),
+        Execution(),
+    ] = None
     zones: Annotated[
         str | None,
         Choice(ZONES),
-        Option(show_default=False, help="Keep these named regions too, or with --method zones as the segments; left and right are the person's. [default: none]"),
+        Option(
+            show_default=False,
+            help="Keep these named regions too, or with --method zones as the segments; left and right are the person's. [default: none]",
+        ),
     ] = None
-    workers: Annotated[int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()] = None
+    workers: Annotated[
+        int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -147,26 +247,53 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         import numpy as np
 
         _check_labels(files, size)
-        constants = {"id": (np.array(ids, dtype=object), ("picture",)), "row": (np.array(rows, dtype=np.int32), ("picture",))}
+        constants = {
+            "id": (np.array(ids, dtype=object), ("picture",)),
+            "row": (np.array(rows, dtype=np.int32), ("picture",)),
+        }
         return Layout(len(rows), _arrays(len(rows), size, params.zones), constants, _facts(params))
 
     def task(picture_id: str, image: NDArray[np.uint8]) -> _Task:
-        sources: dict[str, dict[str, Any]] = {"file": {"labels": files.get(picture_id)}, "zones": {"zones": params.zones}}
+        sources: dict[str, dict[str, Any]] = {
+            "file": {"labels": files.get(picture_id)},
+            "zones": {"zones": params.zones},
+        }
         return _Task(picture_id, image, method, {**own, **sources.get(method, {})}, params.zones)
 
     def work(_: Artifact, units: Pending) -> None:
         with Workers(params.workers) as workers, context.console.progress("segment", units.pictures) as advance:
             for unit in units:
-                tasks = [task(*each) for each in zip(ids[unit.rows], dataset.read("images", rows[unit.rows]), strict=True)]
+                tasks = [
+                    task(*each) for each in zip(ids[unit.rows], dataset.read("images", rows[unit.rows]), strict=True)
+                ]
                 done = []
                 for each in workers.map(_segment_picture, tasks):
                     done.append(each)
                     advance(1)
-                unit.finish(_stacked(done), facts={"faces_not_found": [task.picture_id for task, each in zip(tasks, done, strict=True) if each.zones is not None and not each.zones.sure]})
+                unit.finish(
+                    _stacked(done),
+                    facts={
+                        "faces_not_found": [
+                            task.picture_id
+                            for task, each in zip(tasks, done, strict=True)
+                            if each.zones is not None and not each.zones.sure
+                        ]
+                    },
+                )
 
     parameters = {"method": method, **own, "zones": params.zones, "pictures": digests.of_value(ids)}
-    sources = {"labels": digests.of_value([[name, digests.of_file(path)] for name, path in files.items()])} if files else {}
-    return Plan(parameters, f"{dataset.name}-{method}", prepare, work, inputs, sources, lambda artifact: (_summary(artifact, own.get("segments"), context), []))
+    sources = (
+        {"labels": digests.of_value([[name, digests.of_file(path)] for name, path in files.items()])} if files else {}
+    )
+    return Plan(
+        parameters,
+        f"{dataset.name}-{method}",
+        prepare,
+        work,
+        inputs,
+        sources,
+        lambda artifact: (_summary(artifact, own.get("segments"), context), []),
+    )
 
 
 def resolved(params: Any) -> tuple[str, dict[str, Any]]:
@@ -176,7 +303,11 @@ def resolved(params: Any) -> tuple[str, dict[str, Any]]:
     every = {name for each in METHODS.values() for name in each}
     given = {name: getattr(params, name) for name in sorted(every) if getattr(params, name) is not None}
     _check_options(params, method, given)
-    kept = {name: value for name, value in preset.items() if name in METHODS[method] and (method == preset["method"] or name in SHARED)}
+    kept = {
+        name: value
+        for name, value in preset.items()
+        if name in METHODS[method] and (method == preset["method"] or name in SHARED)
+    }
     values = {**METHODS[method], **kept, **given}
     if values["connectivity"] is not None:
         values["connectivity"] = int(values["connectivity"])
@@ -191,11 +322,15 @@ def _check_options(params: Any, method: str, given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in METHODS[method]:
             owners = ", ".join(each for each, own in METHODS.items() if name in own)
-            raise CommandLineError(f"{_option(name)} belongs to {owners}, not to --method {method}; leave it out or change the method.")
+            raise CommandLineError(
+                f"{_option(name)} belongs to {owners}, not to --method {method}; leave it out or change the method."
+            )
     if method in NEEDS and getattr(params, NEEDS[method][0]) is None:
         raise CommandLineError(f"--method {method} needs {_option(NEEDS[method][0])}: {NEEDS[method][1]}.")
     if {"segments", SCALES.get(method)} <= set(given):
-        raise CommandLineError(f"--segments {given['segments']} and {_option(SCALES[method])} {given[SCALES[method]]:g} both decide how many segments there are; give one of them.")
+        raise CommandLineError(
+            f"--segments {given['segments']} and {_option(SCALES[method])} {given[SCALES[method]]:g} both decide how many segments there are; give one of them."
+        )
 
 
 def _option(name: str) -> str:
@@ -232,7 +367,9 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         split = dataset.read("split")
         rows = [row for row in rows if split[row] == PARTS.index(params.split)]
         if not rows:
-            raise FacelimeError(f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} part; leave --split out, or preprocess with another --split.")
+            raise FacelimeError(
+                f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} part; leave --split out, or preprocess with another --split."
+            )
     if params.images is not None:
         wanted = [row_of(name.strip(), ids) for name in listed(params.images) if name.strip()]
         if not wanted:
@@ -253,13 +390,20 @@ def _label_files(folder: Path, ids: Sequence[str]) -> dict[str, Path]:
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in LABEL_SUFFIXES and path.is_file()):
         named.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
     lasts = Counter(name.rpartition("/")[2] for name in ids)
-    found = {name: named.get(name) or (named.get(last, []) if lasts[last := name.rpartition("/")[2]] == 1 else []) for name in ids}
+    found = {
+        name: named.get(name) or (named.get(last, []) if lasts[last := name.rpartition("/")[2]] == 1 else [])
+        for name in ids
+    }
     lost = [name for name in ids if not found[name]]
     if lost:
-        raise NotFoundError(f"{len(lost)} of {len(ids)} pictures have no label map in {folder}, such as {lost[0]}; save it there as {lost[0]}.png, .tif or .npy, or choose pictures with --images.")
+        raise NotFoundError(
+            f"{len(lost)} of {len(ids)} pictures have no label map in {folder}, such as {lost[0]}; save it there as {lost[0]}.png, .tif or .npy, or choose pictures with --images."
+        )
     twice = next((paths for paths in found.values() if len(paths) > 1), None)
     if twice is not None:
-        raise FacelimeError(f"{' and '.join(path.name for path in twice)} in {folder} are label maps of one picture; leave one of them.")
+        raise FacelimeError(
+            f"{' and '.join(path.name for path in twice)} in {folder} are label maps of one picture; leave one of them."
+        )
     return {name: paths[0] for name, paths in found.items()}
 
 
@@ -285,7 +429,11 @@ def _segment_picture(task: _Task) -> _Done:
         segmented = superpixels.segmented(task.image, task.method, task.parameters)
     except FacelimeError as why:
         raise _about(task.picture_id, why) from why
-    return _Done(segmented, superpixels.statistics(task.image, segmented.labels, task.method), None if task.zones is None else zones.find(task.image, task.zones))
+    return _Done(
+        segmented,
+        superpixels.statistics(task.image, segmented.labels, task.method),
+        None if task.zones is None else zones.find(task.image, task.zones),
+    )
 
 
 def _stacked(done: Sequence[_Done]) -> dict[str, NDArray[Any]]:
@@ -310,14 +458,19 @@ def _summary(artifact: Artifact, asked: int | None, context: Context) -> dict[st
 
     counts = artifact.read("n_segments")
     number = {"asked": asked, "median": float(np.median(counts)), "least": int(counts.min()), "most": int(counts.max())}
-    context.console.note(f"segments per picture: median {number['median']:g}, {number['least']} to {number['most']}" + ("" if asked is None else f"; asked for {asked}"))
+    context.console.note(
+        f"segments per picture: median {number['median']:g}, {number['least']} to {number['most']}"
+        + ("" if asked is None else f"; asked for {asked}")
+    )
     if asked is not None and abs(float(np.median(counts)) - asked) > FAR * asked:
         context.console.warn(
             f"--segments {asked}: the method makes a median of {number['median']:g} here, limited by the pictures' size and by its other parameters (--min-size, --sigma, --compactness)."
         )
     lost = [each for facts in artifact.unit_facts() for each in facts["faces_not_found"]]
     if lost:
-        context.console.warn(f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; their zones lie as if the picture had been cropped to a face.")
+        context.console.warn(
+            f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; their zones lie as if the picture had been cropped to a face."
+        )
     return {"segments_per_picture": number} | ({"faces_not_found": lost} if lost else {})
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError
-from facelime_cli.stage import Command, Context, Input
+from facelime_cli.options import Input
 from facelime_cli.stages import compare, perturb, segment
 from facelime_cli.stages.variations import again, refuse_others
 
@@ -26,9 +27,27 @@ if TYPE_CHECKING:
 class Params:
     """Parameters of `sensitivity`."""
 
-    surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
-    methods: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Ways to segment, such as slic,quickshift. [default: the first run's]")] = None
-    fills: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="What stands where a segment is switched off, such as mean,blur,black. [default: the first run's]")] = None
+    surrogates: Annotated[
+        str,
+        Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False),
+        Input(("surrogates",)),
+    ]
+    methods: Annotated[
+        str | None,
+        Option(
+            metavar="A,B,…",
+            show_default=False,
+            help="Ways to segment, such as slic,quickshift. [default: the first run's]",
+        ),
+    ] = None
+    fills: Annotated[
+        str | None,
+        Option(
+            metavar="A,B,…",
+            show_default=False,
+            help="What stands where a segment is switched off, such as mean,blur,black. [default: the first run's]",
+        ),
+    ] = None
     top: Annotated[int, Option(min=1, help="How many of the strongest segments are compared.")] = 5
 
 
@@ -36,13 +55,26 @@ def run(params: Params, context: Context) -> Answer:
     """Run every combination, then compare."""
     first = context.store.resolve(params.surrogates, ("surrogates",))
     refuse_others(first)
-    own_method, own_fill = str(first.input("segments").parameters["method"]), str(first.input("masks").parameters["fill"])
-    methods = _words("--methods", params.methods, [name for name in segment.METHODS if name not in segment.NEEDS], own_method)
+    own_method, own_fill = (
+        str(first.input("segments").parameters["method"]),
+        str(first.input("masks").parameters["fill"]),
+    )
+    methods = _words(
+        "--methods", params.methods, [name for name in segment.METHODS if name not in segment.NEEDS], own_method
+    )
     fills = _words("--fills", params.fills, [name for name in perturb.FILLS if name != perturb.FROM_FILE], own_fill)
     combinations = [each for each in itertools.product(methods, fills) if each != (own_method, own_fill)]
     if not combinations:
-        raise CommandLineError("there is nothing to vary; name other ways to segment with --methods, or other fills with --fills.")
-    runs = [first, *(again(first, context, segment={} if method == own_method else {"method": method}, perturb={"fill": fill}) for method, fill in combinations)]
+        raise CommandLineError(
+            "there is nothing to vary; name other ways to segment with --methods, or other fills with --fills."
+        )
+    runs = [
+        first,
+        *(
+            again(first, context, segment={} if method == own_method else {"method": method}, perturb={"fill": fill})
+            for method, fill in combinations
+        ),
+    ]
     return compare.of(runs, params.top, context)
 
 

@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli.console import Answer, Drawing, Table, size_text
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_indices, listed, row_of
-from facelime_cli.pages import signed
-from facelime_cli.stage import Choice, Command, Context, Input
+from facelime_cli.options import Choice, Input
+from facelime_cli.reporting.pages import signed
 from facelime_cli.stages.status import describe
-from facelime_cli.store import KINDS
+from facelime_cli.store.artifacts import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from facelime_cli.explained import Explained, Strength
-    from facelime_cli.store import Artifact
+    from facelime_cli.reporting.explanations import Explained, Strength
+    from facelime_cli.store.artifacts import Artifact
 
 LONGEST_VALUE = 200
 TOP = 10
@@ -40,17 +41,41 @@ FORMATS = ("text", "json", "csv")
 class Params:
     """Parameters of `show`."""
 
-    reference: Annotated[str, Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False), Input(KINDS)]
-    png: Annotated[Path | None, Option("--png", metavar="FILE", show_default=False, help="Write a picture of it to this file, which must be new.")] = None
-    format: Annotated[
-        str | None, Choice(FORMATS), Option("--format", show_default=False, help="Of surrogates and their reports, the explanations themselves: drawn in the terminal, as JSON, or as a CSV table.")
+    reference: Annotated[
+        str,
+        Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False),
+        Input(KINDS),
+    ]
+    png: Annotated[
+        Path | None,
+        Option(
+            "--png", metavar="FILE", show_default=False, help="Write a picture of it to this file, which must be new."
+        ),
     ] = None
-    images: Annotated[str | None, Option(metavar="A,B,…", show_default=False, help="Pictures to show, by id; --png draws one, of a dataset several. [default: the first; with json and csv all]")] = (
-        None
-    )
+    format: Annotated[
+        str | None,
+        Choice(FORMATS),
+        Option(
+            "--format",
+            show_default=False,
+            help="Of surrogates and their reports, the explanations themselves: drawn in the terminal, as JSON, or as a CSV table.",
+        ),
+    ] = None
+    images: Annotated[
+        str | None,
+        Option(
+            metavar="A,B,…",
+            show_default=False,
+            help="Pictures to show, by id; --png draws one, of a dataset several. [default: the first; with json and csv all]",
+        ),
+    ] = None
     classes: Annotated[
         str | None,
-        Option(metavar="A,B,…", show_default=False, help="Classes to show, by name or by number; --png draws one. [default: each picture's two most probable, and its true one]"),
+        Option(
+            metavar="A,B,…",
+            show_default=False,
+            help="Classes to show, by name or by number; --png draws one. [default: each picture's two most probable, and its true one]",
+        ),
     ] = None
 
 
@@ -70,7 +95,7 @@ def run(params: Params, context: Context) -> Answer:
 
 def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
     """Draw an artifact into a file."""
-    from facelime_cli import looks
+    from facelime_cli.reporting import previews
 
     _ = artifact.manifest
     if file.suffix.lower() != ".png":
@@ -79,10 +104,12 @@ def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
         raise FacelimeError(f"{file} exists already; choose another --png.")
     if not file.absolute().parent.is_dir():
         raise FacelimeError(f"there is no folder {file.absolute().parent}; make it, or choose another --png.")
-    rows, c = _chosen(artifact, params, looks.PICTURES.get(artifact.kind, 0), by_class=artifact.kind in looks.BY_CLASS)
+    rows, c = _chosen(
+        artifact, params, previews.PICTURES.get(artifact.kind, 0), by_class=artifact.kind in previews.BY_CLASS
+    )
     temporary = file.with_name(f".{file.name}.part.png")
     try:
-        looks.draw(artifact, rows, c, temporary)
+        previews.draw(artifact, rows, c, temporary)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
@@ -96,46 +123,83 @@ def _chosen(artifact: Artifact, params: Params, most: int, *, by_class: bool) ->
     if names and not (most and has_pictures):
         raise CommandLineError(f"--images {params.images}: {what} is drawn as a whole; leave it out.")
     if len(names) > max(most, 1):
-        raise CommandLineError(f"--images names {len(names)} pictures, and --png draws {most} of {artifact.kind}; name fewer, or write a file for each.")
+        raise CommandLineError(
+            f"--images names {len(names)} pictures, and --png draws {most} of {artifact.kind}; name fewer, or write a file for each."
+        )
     if params.classes is not None and not (by_class and has_pictures):
         raise CommandLineError(f"--classes {params.classes}: {what} is not drawn by class; leave it out.")
     classes = [] if params.classes is None else class_indices(params.classes, artifact.facts["classes"])
     if len(classes) > 1:
-        raise CommandLineError(f"--classes {params.classes} names {len(classes)} classes, and --png draws one; write a file for each.")
+        raise CommandLineError(
+            f"--classes {params.classes} names {len(classes)} classes, and --png draws one; write a file for each."
+        )
     return [row_of(name, artifact.texts("id")) for name in names], classes[0] if classes else None
 
 
 def _explanations(artifact: Artifact, params: Params) -> Answer:
     """Give explanations in one of the formats."""
-    from facelime_cli.explained import Explained, explained_by
+    from facelime_cli.reporting.explanations import Explained, explained_by
 
     _ = artifact.manifest
     surrogates = explained_by(artifact)
     if surrogates.kind != "surrogates":
-        raise FacelimeError(f"{artifact.kind}/{artifact.id} holds no explanations; --format is for surrogates and for reports of one of them.")
+        raise FacelimeError(
+            f"{artifact.kind}/{artifact.id} holds no explanations; --format is for surrogates and for reports of one of them."
+        )
     explained = Explained(surrogates)
     chosen = None if params.classes is None else class_indices(params.classes, explained.names)
-    rows = list(range(len(explained))) if params.images is None else [explained.row(name) for name in listed(params.images)]
-    return FORMATTERS[str(params.format)](explained, rows if params.images or params.format != "text" else rows[:1], chosen)
+    rows = (
+        list(range(len(explained)))
+        if params.images is None
+        else [explained.row(name) for name in listed(params.images)]
+    )
+    return FORMATTERS[str(params.format)](
+        explained, rows if params.images or params.format != "text" else rows[:1], chosen
+    )
 
 
 def _text(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
-    from facelime_cli.core import thumbnails
+    from facelime_cli.drawing import thumbnails
 
     shown: list[Table | Drawing] = []
     for row in rows:
         for c in explained.shown(row, chosen):
             arrays = (explained.image(row), explained.segments(row), explained.coefficients(row, c))
             label = explained.label(row)
-            said = f"{explained.ids[row]}: {explained.names[c]} {100 * explained.full[row][c]:.1f} %" + (f", the label is {label}" if label is not None else "")
-            shown.append(Drawing(thumbnails.coloured(*arrays, TOP, DRAWN_COLUMNS), thumbnails.lettered(*arrays, TOP, DRAWN_COLUMNS), said))
+            said = f"{explained.ids[row]}: {explained.names[c]} {100 * explained.full[row][c]:.1f} %" + (
+                f", the label is {label}" if label is not None else ""
+            )
+            shown.append(
+                Drawing(
+                    thumbnails.coloured(*arrays, TOP, DRAWN_COLUMNS),
+                    thumbnails.lettered(*arrays, TOP, DRAWN_COLUMNS),
+                    said,
+                )
+            )
             strongest = [
-                (str(each.rank), str(each.segment), _side(each), signed(each.value), f"{signed(each.low)} to {signed(each.high)}" if each.known else "", _doubt(each, explained.zero))
+                (
+                    str(each.rank),
+                    str(each.segment),
+                    _side(each),
+                    signed(each.value),
+                    f"{signed(each.low)} to {signed(each.high)}" if each.known else "",
+                    _doubt(each, explained.zero),
+                )
                 for each in explained.strengths(row, c)[:TOP]
             ]
-            shown.append(Table(("rank", "region", "speaks", explained.quantity.short, "95 % interval", ""), strongest, explained.verdict(row, c)))
+            shown.append(
+                Table(
+                    ("rank", "region", "speaks", explained.quantity.short, "95 % interval", ""),
+                    strongest,
+                    explained.verdict(row, c),
+                )
+            )
     left = len(explained) - len(rows)
-    return Answer(_value(explained, rows, chosen), tables=shown, said=[f"{left} more pictures; --images names them."] if left else [])
+    return Answer(
+        _value(explained, rows, chosen),
+        tables=shown,
+        said=[f"{left} more pictures; --images names them."] if left else [],
+    )
 
 
 def _side(each: Strength) -> str:
@@ -154,33 +218,72 @@ def _json(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | Non
 
 
 def _value(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> dict[str, Any]:
-    pictures = [{"id": explained.ids[row], "label": explained.label(row), "explanations": [explained.told(row, c) for c in explained.shown(row, chosen)]} for row in rows]
-    return {"artifact": explained.surrogates.id, "method": explained.method, "unit": explained.surrogates.layout["arrays"]["coefficients"]["unit"], "pictures": pictures}
+    pictures = [
+        {
+            "id": explained.ids[row],
+            "label": explained.label(row),
+            "explanations": [explained.told(row, c) for c in explained.shown(row, chosen)],
+        }
+        for row in rows
+    ]
+    return {
+        "artifact": explained.surrogates.id,
+        "method": explained.method,
+        "unit": explained.surrogates.layout["arrays"]["coefficients"]["unit"],
+        "pictures": pictures,
+    }
 
 
 def _csv(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
-    from facelime_cli.explained import COLUMNS
+    from facelime_cli.reporting.explanations import COLUMNS
 
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *(each for row in rows for c in explained.shown(row, chosen) for each in explained.rows(row, c))])
+    csv.writer(stream, lineterminator="\n").writerows(
+        [COLUMNS, *(each for row in rows for c in explained.shown(row, chosen) for each in explained.rows(row, c))]
+    )
     return Answer(_value(explained, rows, chosen), [stream.getvalue().rstrip("\n")])
 
 
-FORMATTERS: dict[str, Callable[[Explained, Sequence[int], Sequence[int] | None], Answer]] = {"text": _text, "json": _json, "csv": _csv}
+FORMATTERS: dict[str, Callable[[Explained, Sequence[int], Sequence[int] | None], Answer]] = {
+    "text": _text,
+    "json": _json,
+    "csv": _csv,
+}
 
 
 def _described(artifact: Artifact) -> Answer:
     state = describe(artifact)
     made = artifact.manifest if artifact.complete else artifact.layout
-    arrays = {name: {**{k: spec[k] for k in ("dtype", "shape", "dimensions", "unit")}, **_summary(artifact, name)} for name, spec in artifact.layout["arrays"].items()}
-    heading = [("artifact", f"{artifact.kind}/{artifact.id}"), ("names", ", ".join(artifact.names)), ("state", state["state"]), ("stage", f"{made['stage']} (version {made['stage_version']})")]
+    arrays = {
+        name: {**{k: spec[k] for k in ("dtype", "shape", "dimensions", "unit")}, **_summary(artifact, name)}
+        for name, spec in artifact.layout["arrays"].items()
+    }
+    heading = [
+        ("artifact", f"{artifact.kind}/{artifact.id}"),
+        ("names", ", ".join(artifact.names)),
+        ("state", state["state"]),
+        ("stage", f"{made['stage']} (version {made['stage_version']})"),
+    ]
     heading += [("size", size_text(state["bytes"])), ("fingerprint", made["fingerprint"])]
-    heading += [(f"input {name}", f"{each['kind']}/{each['id']}" if "id" in each else f"digest {each['digest'][:16]}") for name, each in made["inputs"].items()]
+    heading += [
+        (f"input {name}", f"{each['kind']}/{each['id']}" if "id" in each else f"digest {each['digest'][:16]}")
+        for name, each in made["inputs"].items()
+    ]
     heading += [(name, _short(value)) for name, value in made["parameters"].items()]
     heading += [(f"fact {name}", _short(value)) for name, value in artifact.facts.items()]
     tables = [Table(("what", "value"), heading)]
     if arrays:
-        rows = [(name, each["dtype"], "×".join(map(str, each["shape"])), ", ".join(each["dimensions"]), each["unit"], each["summary"]) for name, each in arrays.items()]
+        rows = [
+            (
+                name,
+                each["dtype"],
+                "×".join(map(str, each["shape"])),
+                ", ".join(each["dimensions"]),
+                each["unit"],
+                each["summary"],
+            )
+            for name, each in arrays.items()
+        ]
         tables.append(Table(("array", "type", "shape", "dimensions", "unit", "values"), rows))
     return Answer({**state, "path": str(artifact.path.absolute()), "manifest": made, "arrays": arrays}, tables=tables)
 
@@ -209,7 +312,12 @@ def _summary(artifact: Artifact, name: str) -> dict[str, Any]:
         return {"summary": _short(", ".join(texts[:3]) + (" …" if total > len(texts[:3]) else ""))}
     share = f"; {100 * missing / total:.1f} % NaN" if missing else ""
     span = f"{least:.6g} … {most:.6g}" if least <= most else ("none" if artifact.complete else "nothing yet")
-    return {"summary": span + share, "least": least if least <= most else None, "most": most if least <= most else None, "nan": missing}
+    return {
+        "summary": span + share,
+        "least": least if least <= most else None,
+        "most": most if least <= most else None,
+        "nan": missing,
+    }
 
 
 COMMAND = Command("show", Params, run, __doc__ or "")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import FacelimeError
-from facelime_cli.stage import Command, Context, Input
+from facelime_cli.options import Input
 from facelime_cli.stages import compare
 from facelime_cli.stages.variations import again, refuse_others
 
@@ -24,9 +25,29 @@ if TYPE_CHECKING:
 class Params:
     """Parameters of `stability`."""
 
-    surrogates: Annotated[str, Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False), Input(("surrogates",))]
-    repeats: Annotated[int, Option(min=1, max=100, help="How many more runs, each with a seed of its own; each costs as many evaluations as the first.")] = 4
-    stored: Annotated[int | None, Option(min=2, max=100, metavar="PARTS", show_default=False, help="Compare so many parts of the stored samples instead. [default: new runs]")] = None
+    surrogates: Annotated[
+        str,
+        Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False),
+        Input(("surrogates",)),
+    ]
+    repeats: Annotated[
+        int,
+        Option(
+            min=1,
+            max=100,
+            help="How many more runs, each with a seed of its own; each costs as many evaluations as the first.",
+        ),
+    ] = 4
+    stored: Annotated[
+        int | None,
+        Option(
+            min=2,
+            max=100,
+            metavar="PARTS",
+            show_default=False,
+            help="Compare so many parts of the stored samples instead. [default: new runs]",
+        ),
+    ] = None
     top: Annotated[int, Option(min=1, help="How many of the strongest segments are compared.")] = 5
 
 
@@ -35,9 +56,14 @@ def run(params: Params, context: Context) -> Answer:
     first = context.store.resolve(params.surrogates, ("surrogates",))
     refuse_others(first)
     if first.input("masks").parameters["design"] == "exact":
-        raise FacelimeError(f"surrogates/{first.id} were fitted to every mask there is (--design exact): nothing is left to chance, and other seeds would find the same.")
+        raise FacelimeError(
+            f"surrogates/{first.id} were fitted to every mask there is (--design exact): nothing is left to chance, and other seeds would find the same."
+        )
     if params.stored is not None:
-        parts = [again(first, context, fit_surrogate={"part": f"{number}/{params.stored}"}) for number in range(1, params.stored + 1)]
+        parts = [
+            again(first, context, fit_surrogate={"part": f"{number}/{params.stored}"})
+            for number in range(1, params.stored + 1)
+        ]
         return compare.of(parts, params.top, context)
     seed = int(first.input("masks").parameters["seed"])
     runs = [first, *(again(first, context, perturb={"seed": seed + number}) for number in range(1, params.repeats + 1))]

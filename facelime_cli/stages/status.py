@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer, Table, size_text
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import BrokenError
-from facelime_cli.stage import Command, Context
 
 if TYPE_CHECKING:
-    from facelime_cli.store import Artifact
+    from facelime_cli.store.artifacts import Artifact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,23 @@ def run(params: Params, context: Context) -> Answer:
     """Describe every artifact by kind and id."""
     del params
     found = [describe(each) for each in context.store.artifacts()]
-    rows = [(each["kind"], each["artifact"], ", ".join(each["names"]), each["state"], size_text(each["bytes"]), each["begun"]) for each in found]
+    rows = [
+        (
+            each["kind"],
+            each["artifact"],
+            ", ".join(each["names"]),
+            each["state"],
+            size_text(each["bytes"]),
+            each["begun"],
+        )
+        for each in found
+    ]
     table = Table(("kind", "artifact", "names", "state", "size", "begun"), rows)
-    return Answer({"store": str(context.store.root), "artifacts": found}, [] if rows else [f"nothing in {context.store.root} yet"], [table] if rows else [])
+    return Answer(
+        {"store": str(context.store.root), "artifacts": found},
+        [] if rows else [f"nothing in {context.store.root} yet"],
+        [table] if rows else [],
+    )
 
 
 def describe(artifact: Artifact) -> dict[str, Any]:
@@ -33,7 +47,13 @@ def describe(artifact: Artifact) -> dict[str, Any]:
     known = {"kind": artifact.kind, "artifact": artifact.id, "names": artifact.names, "bytes": size}
     try:
         complete = bool(artifact.complete and artifact.manifest)
-        return known | {"complete": complete, "state": "complete" if complete else artifact.progress, "stage": artifact.layout["stage"], "pictures": artifact.n, "begun": artifact.layout["begun"]}
+        return known | {
+            "complete": complete,
+            "state": "complete" if complete else artifact.progress,
+            "stage": artifact.layout["stage"],
+            "pictures": artifact.n,
+            "begun": artifact.layout["begun"],
+        }
     except BrokenError as why:
         return known | {"complete": False, "state": f"broken: {why}", "stage": "", "pictures": 0, "begun": ""}
 

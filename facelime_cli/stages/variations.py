@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.engine import execute
 from facelime_cli.errors import FacelimeError
 from facelime_cli.names import listing
-from facelime_cli.stage import execute, inputs_of
+from facelime_cli.options import inputs_of
 from facelime_cli.stages import fit_surrogate, perturb, predict, segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facelime_cli.stage import Context, Stage
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context, Stage
+    from facelime_cli.store.artifacts import Artifact
 
 OTHERS = frozenset({"pictures"})
 """Parameters of an artifact that are no option of its stage."""
@@ -27,13 +28,28 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
     segments, masks, predictions, model = (first.input(kind) for kind in ("segments", "masks", "predictions", "models"))
     made = segments
     if changes.get("segment"):
-        params = segment.Params(dataset=_reference(segments.input("datasets")), images=listing(segments.texts("id")), **changes["segment"])
+        params = segment.Params(
+            dataset=_reference(segments.input("datasets")), images=listing(segments.texts("id")), **changes["segment"]
+        )
         made = execute(segment.STAGE, params, unnamed).artifact
     if not changes.get("segment") and not changes.get("perturb"):
         return _fitted(first, predictions, unnamed, changes)
-    made = execute(perturb.STAGE, perturb.Params(segmentation=_reference(made), **_of_masks(masks, changes.get("perturb", {}))), unnamed).artifact
+    made = execute(
+        perturb.STAGE,
+        perturb.Params(segmentation=_reference(made), **_of_masks(masks, changes.get("perturb", {}))),
+        unnamed,
+    ).artifact
     how = {name: predictions.parameters[name] for name in ("runtime", "precision", "resize")}
-    made = execute(predict.STAGE, predict.Params(masks=_reference(made), model=_reference(model), batch_size=str(predictions.layout["execution"]["batch_size"]), **how), unnamed).artifact
+    made = execute(
+        predict.STAGE,
+        predict.Params(
+            masks=_reference(made),
+            model=_reference(model),
+            batch_size=str(predictions.layout["execution"]["batch_size"]),
+            **how,
+        ),
+        unnamed,
+    ).artifact
     return _fitted(first, made, unnamed, changes)
 
 
@@ -41,12 +57,18 @@ def refuse_others(surrogates: Artifact) -> None:
     """Raise for attributions that no masks were drawn for."""
     made_by = str(surrogates.layout["stage"])
     if made_by != fit_surrogate.STAGE.name:
-        raise FacelimeError(f"surrogates/{surrogates.id} were made by `{made_by}`, which draws no masks that could be drawn again; give those of `{fit_surrogate.STAGE.name}`.")
+        raise FacelimeError(
+            f"surrogates/{surrogates.id} were made by `{made_by}`, which draws no masks that could be drawn again; give those of `{fit_surrogate.STAGE.name}`."
+        )
 
 
-def _fitted(first: Artifact, predictions: Artifact, context: Context, changes: Mapping[str, Mapping[str, Any]]) -> Artifact:
+def _fitted(
+    first: Artifact, predictions: Artifact, context: Context, changes: Mapping[str, Mapping[str, Any]]
+) -> Artifact:
     """Return surrogates fitted as the first were, to other predictions or with other parameters."""
-    params = fit_surrogate.Params(predictions=_reference(predictions), **_parameters(fit_surrogate.STAGE, first, changes.get("fit_surrogate", {})))
+    params = fit_surrogate.Params(
+        predictions=_reference(predictions), **_parameters(fit_surrogate.STAGE, first, changes.get("fit_surrogate", {}))
+    )
     return execute(fit_surrogate.STAGE, params, context).artifact
 
 
@@ -69,7 +91,9 @@ def _parameters(stage: Stage, before: Artifact, changed: Mapping[str, Any]) -> d
     options = {each.name for each in fields(stage.params)} - set(inputs_of(stage.params))
     lost = set(before.parameters) - options - OTHERS
     if lost:
-        raise FacelimeError(f"{before.kind}/{before.id} was made with {', '.join(sorted(lost))}, which cannot be repeated by itself; run the stages again, and `facelime compare` what they make.")
+        raise FacelimeError(
+            f"{before.kind}/{before.id} was made with {', '.join(sorted(lost))}, which cannot be repeated by itself; run the stages again, and `facelime compare` what they make."
+        )
     return {name: value for name, value in before.parameters.items() if name in options} | dict(changed)
 
 

@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from facelime_cli.console import Answer
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import BrokenError
-from facelime_cli.stage import Command, Context, Input
-from facelime_cli.store import KINDS, Fault
+from facelime_cli.options import Input
+from facelime_cli.store.artifacts import KINDS, Fault
 
 if TYPE_CHECKING:
-    from facelime_cli.store import Artifact
+    from facelime_cli.store.artifacts import Artifact
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """Parameters of `verify`."""
 
-    reference: Annotated[str | None, Argument(metavar="[REF]", help="Artifact, or - to read it from standard input. [default: all]", show_default=False), Input(KINDS)] = None
+    reference: Annotated[
+        str | None,
+        Argument(
+            metavar="[REF]", help="Artifact, or - to read it from standard input. [default: all]", show_default=False
+        ),
+        Input(KINDS),
+    ] = None
 
 
 def run(params: Params, context: Context) -> Answer:
@@ -34,9 +41,15 @@ def run(params: Params, context: Context) -> Answer:
     for fault in faults:
         context.console.error(f"{fault.artifact}: {fault.what}.")
     if faults:
-        context.console.note("`facelime repair REF` makes room for what is broken; then repeat the command that made the artifact.")
-    lines = [f"{len(chosen)} artifact{'' if len(chosen) == 1 else 's'} verified, every digest holds."] if not faults else []
-    return Answer({"verified": len(chosen), "faults": [asdict(fault) for fault in faults]}, lines, code=1 if faults else 0)
+        context.console.note(
+            "`facelime repair REF` makes room for what is broken; then repeat the command that made the artifact."
+        )
+    lines = (
+        [f"{len(chosen)} artifact{'' if len(chosen) == 1 else 's'} verified, every digest holds."] if not faults else []
+    )
+    return Answer(
+        {"verified": len(chosen), "faults": [asdict(fault) for fault in faults]}, lines, code=1 if faults else 0
+    )
 
 
 def faults_of(artifact: Artifact) -> list[Fault]:

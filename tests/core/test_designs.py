@@ -65,7 +65,9 @@ def test_blocks_count_on_from_the_full_picture(design):
 
 @pytest.mark.parametrize("design", ["bernoulli", "paired", "balanced", "shapley"])
 def test_pictures_and_seeds_differ(design):
-    drawn = [draw(design, 200, 30, masks.key_of(seed, picture, "mask")) for seed, picture in ((0, "a"), (1, "a"), (0, "b"))]
+    drawn = [
+        draw(design, 200, 30, masks.key_of(seed, picture, "mask")) for seed, picture in ((0, "a"), (1, "a"), (0, "b"))
+    ]
     assert len({each.tobytes() for each in drawn}) == 3
 
 
@@ -100,7 +102,13 @@ class TestBalanced:
         assert set(z.sum(axis=0).tolist()) != {64}
 
     def test_the_least_order_is_taken(self):
-        assert [masks.blocks("balanced", 1000, k)[1:].tolist().count(1) for k in (2, 4, 5, 64, 65)] == [4, 8, 16, 128, 256]
+        assert [masks.blocks("balanced", 1000, k)[1:].tolist().count(1) for k in (2, 4, 5, 64, 65)] == [
+            4,
+            8,
+            16,
+            128,
+            256,
+        ]
 
     def test_every_pair_of_rows_leaves_the_segments_equally_often_kept(self):
         found = draw("balanced", 301, 37)

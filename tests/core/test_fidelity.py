@@ -38,7 +38,9 @@ class TestVerdicts:
         rng, design = np.random.default_rng(1), design_for(name)
         for seed in range(SIMULATIONS):
             n_samples = (20, 60, 200)[seed % 3]
-            found = explain(masks_of(design, seed, n_samples, 20), rng.random((n_samples, 1)), name, design=design, seed=seed)
+            found = explain(
+                masks_of(design, seed, n_samples, 20), rng.random((n_samples, 1)), name, design=design, seed=seed
+            )
             assert verdict.TRUSTWORTHY not in found.verdict
 
     @pytest.mark.parametrize("name", SURROGATES)
@@ -101,14 +103,18 @@ class TestVerdicts:
     def test_a_parity_is_not_linear(self, name):
         design = design_for(name)
         z = masks_of(design, 0, 2000, 12)
-        assert explain(z, (z[:, :4].sum(1) % 2)[:, None].astype(float), name, design=design).verdict == [verdict.NOT_LINEAR]
+        assert explain(z, (z[:, :4].sum(1) % 2)[:, None].astype(float), name, design=design).verdict == [
+            verdict.NOT_LINEAR
+        ]
 
     @pytest.mark.parametrize("name", SPARSE)
     def test_a_surrogate_that_leaves_out_too_much_says_so(self, name, rng):
         """Forty segments matter alike: the model is linear, but not in three of them, nor in those that outweigh a large penalty."""
         z = masks_of("bernoulli", 0, 1000, 40)
         y = 0.5 + z @ rng.uniform(0.015, 0.025, size=(40, 1))
-        assert explain(z, y, name, **({"alpha": 0.005} if name == "lasso" else {"features": 3})).verdict == [verdict.TOO_SPARSE]
+        assert explain(z, y, name, **({"alpha": 0.005} if name == "lasso" else {"features": 3})).verdict == [
+            verdict.TOO_SPARSE
+        ]
         assert explain(z, y, "ridge").verdict == [verdict.TRUSTWORTHY]
 
     @pytest.mark.parametrize("name", SPARSE)
@@ -152,7 +158,9 @@ class TestFigures:
         """The same noise, judged on the samples it was fitted on, as many of them as segments: what peers report."""
         z = bernoulli(key_of(0, "n", "mask"), 50, 50, 0.5)
         y = np.random.default_rng(0).random((50, 1))
-        residual = y - surrogate.fitter("ridge", {"alpha": 1.0})(z.astype(float), y, np.ones(50)).predict(z.astype(float))
+        residual = y - surrogate.fitter("ridge", {"alpha": 1.0})(z.astype(float), y, np.ones(50)).predict(
+            z.astype(float)
+        )
         assert 1 - residual.var() / y.var() > 0.6
         assert explain(z, y).r2[0] < 0
 
@@ -163,7 +171,9 @@ class TestFigures:
         weights, folds = surrogate.cosine_weights(z, 0.25), folds_of(z, blocks("bernoulli", 200, 15), 0, "p")
         out = np.empty((200, 1))
         for fold in range(FOLDS):
-            model = sklearn.linear_model.Ridge(alpha=1).fit(z[folds != fold], y[folds != fold], sample_weight=weights[folds != fold])
+            model = sklearn.linear_model.Ridge(alpha=1).fit(
+                z[folds != fold], y[folds != fold], sample_weight=weights[folds != fold]
+            )
             out[folds == fold] = model.predict(z[folds == fold]).reshape(-1, 1)
         assert abs(found.r2[0] - sklearn.metrics.r2_score(y, out, sample_weight=weights)) < 1e-5
         assert abs(found.rmse[0] - np.sqrt(np.average((y - out)[:, 0] ** 2, weights=weights))) < 1e-7
@@ -185,7 +195,13 @@ class TestFigures:
 
         def run(seed):
             z = masks_of("bernoulli", seed, 250, 20)
-            return explain(z, (z @ truth + np.random.default_rng(seed).normal(size=250) * 0.1)[:, None], top=3, seed=seed, intervals=intervals)
+            return explain(
+                z,
+                (z @ truth + np.random.default_rng(seed).normal(size=250) * 0.1)[:, None],
+                top=3,
+                seed=seed,
+                intervals=intervals,
+            )
 
         runs = [run(seed) for seed in range(40 if intervals == "analytic" else 15)]
         tops = [frozenset(np.argsort(-np.abs(each.coefficients[:, 0]))[:3].tolist()) for each in runs]
@@ -246,6 +262,11 @@ class TestFolds:
         """Row 1 equals row 4, which is in a block with row 5, which equals row 2."""
         z = np.array([[1, 1], [0, 1], [1, 0], [0, 0], [0, 1], [1, 0], [1, 1]], bool)
         z = np.hstack([z, z[:, :1], z[:, 1:]])
-        folds = folds_of(np.vstack([z, np.eye(8, 4, dtype=bool) ^ [True, False, True, False]]), np.r_[0, 1, 2, 3, 4, 4, 5, np.arange(6, 14)].astype(np.int32), 0, "l")
+        folds = folds_of(
+            np.vstack([z, np.eye(8, 4, dtype=bool) ^ [True, False, True, False]]),
+            np.r_[0, 1, 2, 3, 4, 4, 5, np.arange(6, 14)].astype(np.int32),
+            0,
+            "l",
+        )
         assert folds[1] == folds[4] == folds[5] == folds[2]
         assert folds[0] == folds[6]

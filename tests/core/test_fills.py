@@ -44,7 +44,9 @@ def test_a_fill_is_a_picture_of_the_same_size_and_leaves_the_picture_alone(name,
 def test_one_colour_everywhere(image, halves):
     assert set(fills.black(image, halves).ravel().tolist()) == {0}
     assert set(fills.grey(image, halves).ravel().tolist()) == {128}
-    assert np.unique(fills.dataset_mean(image, halves, colour=(129, 107, 96)).reshape(-1, 3), axis=0).tolist() == [[129, 107, 96]]
+    assert np.unique(fills.dataset_mean(image, halves, colour=(129, 107, 96)).reshape(-1, 3), axis=0).tolist() == [
+        [129, 107, 96]
+    ]
 
 
 def test_another_picture(image, halves):
@@ -69,7 +71,9 @@ class TestBlur:
         size, side = 224, round(224 / np.sqrt(40))
         image, start = np.zeros((size, size, 3), np.uint8), (size - side) // 2
         image[start : start + side, start : start + side] = 240
-        middle = fills.blur(image, np.zeros((size, size), np.uint16), sigma=fills.BLUR_SHARE * size)[size // 2, size // 2, 0]
+        middle = fills.blur(image, np.zeros((size, size), np.uint16), sigma=fills.BLUR_SHARE * size)[
+            size // 2, size // 2, 0
+        ]
         assert 0.3 < middle / 240 < 0.35
 
 
@@ -114,7 +118,10 @@ class TestNoise:
         assert np.array_equal(found, fills.noise(image[::-1], halves, key=key_of(0, "a", "fill")))
 
     def test_pictures_and_seeds_differ(self, image, halves):
-        made = [fills.noise(image, halves, key=key_of(seed, picture, "fill")).tobytes() for seed, picture in ((0, "a"), (1, "a"), (0, "b"))]
+        made = [
+            fills.noise(image, halves, key=key_of(seed, picture, "fill")).tobytes()
+            for seed, picture in ((0, "a"), (1, "a"), (0, "b"))
+        ]
         assert len(set(made)) == 3
 
     def test_every_value_is_alike(self):

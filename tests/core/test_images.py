@@ -24,9 +24,16 @@ def save(array, path, **more):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation(tmp_path, corner, orientation):
-    stored = {1: corner, 2: corner[:, ::-1], 3: corner[::-1, ::-1], 4: corner[::-1], 5: corner.swapaxes(0, 1), 6: np.rot90(corner), 7: np.rot90(corner.swapaxes(0, 1), 2), 8: np.rot90(corner, -1)}[
-        orientation
-    ]
+    stored = {
+        1: corner,
+        2: corner[:, ::-1],
+        3: corner[::-1, ::-1],
+        4: corner[::-1],
+        5: corner.swapaxes(0, 1),
+        6: np.rot90(corner),
+        7: np.rot90(corner.swapaxes(0, 1), 2),
+        8: np.rot90(corner, -1),
+    }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     found = images.decode(save(np.ascontiguousarray(stored), tmp_path / "a.png", exif=exif))
@@ -66,8 +73,12 @@ def test_every_mode_becomes_rgb(tmp_path, corner, mode):
     if converted is None:
         from PIL import ImageCms
 
-        converted = ImageCms.profileToProfile(Image.fromarray(corner), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB")
-    converted.save(tmp_path / ("a.tif" if mode in {"CMYK", "YCbCr", "LAB", "1"} else "a.png")) if mode != "HSV" else converted.convert("RGB").save(tmp_path / "a.png")
+        converted = ImageCms.profileToProfile(
+            Image.fromarray(corner), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+        )
+    converted.save(
+        tmp_path / ("a.tif" if mode in {"CMYK", "YCbCr", "LAB", "1"} else "a.png")
+    ) if mode != "HSV" else converted.convert("RGB").save(tmp_path / "a.png")
     found = images.decode(next(tmp_path.iterdir()))
     assert found.dtype == np.uint8
     assert found.shape == (20, 30, 3)
@@ -88,7 +99,13 @@ def test_what_cannot_be_read_is_said(tmp_path, corner):
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     frames = [Image.fromarray(corner), Image.fromarray(corner[::-1])]
     frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
-    for name, word in (("text.jpg", "not a picture"), ("empty.png", "not a picture"), ("cut.png", "trunc|broken|end|large"), ("film.gif", "2 frames"), ("nothing.png", "no such file")):
+    for name, word in (
+        ("text.jpg", "not a picture"),
+        ("empty.png", "not a picture"),
+        ("cut.png", "trunc|broken|end|large"),
+        ("film.gif", "2 frames"),
+        ("nothing.png", "no such file"),
+    ):
         with pytest.raises(images.UnreadableError, match=word):
             images.decode(tmp_path / name)
 

@@ -15,7 +15,9 @@ DRAWN = [MOSTLY, "bernoulli", "paired", "balanced"]
 
 
 def fitter_of(name, **parameters):
-    return surrogate.fitter(name, {**{key: value for key, value in SURROGATES[name].items() if key not in NEAR}, **parameters})
+    return surrogate.fitter(
+        name, {**{key: value for key, value in SURROGATES[name].items() if key not in NEAR}, **parameters}
+    )
 
 
 def curve(z):
@@ -44,7 +46,9 @@ def near(z):
 def one_run(design, n_samples, n_segments, function, seed, weigh=near):
     name, probability = ("bernoulli", 0.8) if design == MOSTLY else (design, 0.5)
     z = DESIGNS[name](key_of(seed, "c", "mask"), n_samples, n_segments, probability)
-    return intervals.Sample(z.astype(float), function(z)[:, None], weigh(z), intervals.units_of(z, blocks(name, n_samples, n_segments)))
+    return intervals.Sample(
+        z.astype(float), function(z)[:, None], weigh(z), intervals.units_of(z, blocks(name, n_samples, n_segments))
+    )
 
 
 def coverage(fitter, design, n_samples, n_segments, function, *, runs, kind="analytic"):
@@ -100,7 +104,9 @@ def test_intervals_hold_the_truth_of_a_linear_model_with_unequal_noise(rng):
     n, k, covered, repeats = 200, 20, 0, 300
     truth = rng.normal(size=(k, 1)) * 0.05
     for seed in range(repeats):
-        sample = one_run("bernoulli", n, k, lambda z: (z @ truth)[:, 0] + rng.normal(size=n) * (0.02 + 0.1 * z[:, 0]), seed)
+        sample = one_run(
+            "bernoulli", n, k, lambda z: (z @ truth)[:, 0] + rng.normal(size=n) * (0.02 + 0.1 * z[:, 0]), seed
+        )
         found = surrogate.fitter("linear", {})(sample.masks, sample.probabilities, sample.weights)
         low, high = intervals.analytic(found, sample, None, 0).interval[:, 0].T
         covered += ((low <= truth[:, 0]) & (truth[:, 0] <= high)).mean()
@@ -206,7 +212,11 @@ def test_shapley_values_have_intervals_that_hold():
     truth = shapley.shapley(z.astype(float), curve(z)[:, None], shapley.kernel(z)).coefficients[:, 0]
     for seed in range(200):
         sample = one_run("shapley", 200, 12, curve, seed, shapley.drawn)
-        low, high = intervals.analytic(shapley.shapley(sample.masks, sample.probabilities, sample.weights), sample, None, 0).interval[:, 0].T
+        low, high = (
+            intervals.analytic(shapley.shapley(sample.masks, sample.probabilities, sample.weights), sample, None, 0)
+            .interval[:, 0]
+            .T
+        )
         held.append(((low <= truth) & (truth <= high)).mean())
     assert 0.92 < np.mean(held) < 0.98
 

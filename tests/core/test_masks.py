@@ -48,7 +48,10 @@ def test_segments_are_kept_independently_with_their_probability(probability):
 
 
 def test_pictures_and_seeds_and_purposes_differ():
-    made = [masks.bernoulli(masks.key_of(*which), 50, 30, 0.5) for which in ((0, "a", "mask"), (1, "a", "mask"), (0, "b", "mask"), (0, "a", "folds"))]
+    made = [
+        masks.bernoulli(masks.key_of(*which), 50, 30, 0.5)
+        for which in ((0, "a", "mask"), (1, "a", "mask"), (0, "b", "mask"), (0, "a", "folds"))
+    ]
     assert all(made[0].sum() != other.sum() or (made[0] != other).any() for other in made[1:])
     assert len({each.tobytes() for each in made}) == 4
 

@@ -20,16 +20,32 @@ def test_thumbnails_are_mean_colours(size, rng):
 def test_against_a_search_by_hand(rng, monkeypatch):
     monkeypatch.setattr(neighbours, "AT_ONCE", 7)
     n = 60
-    thumbs, classes, groups = rng.integers(0, 256, (n, 5)), rng.integers(-1, 3, n).astype(np.int16), rng.integers(0, 20, n)
+    thumbs, classes, groups = (
+        rng.integers(0, 256, (n, 5)),
+        rng.integers(-1, 3, n).astype(np.int16),
+        rng.integers(0, 20, n),
+    )
     rows, pool = np.arange(n), np.arange(0, n, 2)
     found = nearest_unlike(thumbs, classes, groups, rows, pool)
     for row in rows:
-        others = [each for each in pool if classes[each] >= 0 and classes[row] >= 0 and classes[each] != classes[row] and groups[each] != groups[row]]
+        others = [
+            each
+            for each in pool
+            if classes[each] >= 0
+            and classes[row] >= 0
+            and classes[each] != classes[row]
+            and groups[each] != groups[row]
+        ]
         wanted = min(others, key=lambda each: ((thumbs[each] - thumbs[row]) ** 2).sum()) if others else -1
         assert found[row] == wanted
 
 
 def test_none_where_there_is_no_other_class():
     thumbs = np.zeros((4, 2), np.int64)
-    assert nearest_unlike(thumbs, np.array([0, 0, -1, -1], np.int16), np.arange(4), np.arange(4), np.arange(4)).tolist() == [-1] * 4
-    assert nearest_unlike(thumbs, np.full(4, -1, np.int16), np.arange(4), np.arange(4), np.arange(4)).tolist() == [-1] * 4
+    assert (
+        nearest_unlike(thumbs, np.array([0, 0, -1, -1], np.int16), np.arange(4), np.arange(4), np.arange(4)).tolist()
+        == [-1] * 4
+    )
+    assert (
+        nearest_unlike(thumbs, np.full(4, -1, np.int16), np.arange(4), np.arange(4), np.arange(4)).tolist() == [-1] * 4
+    )

@@ -45,7 +45,10 @@ def test_contrast_is_around_the_middle():
 def test_the_colour_of_the_light_goes(rng):
     scene = rng.integers(40, 200, (30, 30, 3))
     lit = (scene * np.array([1.2, 0.9, 0.6])).astype(np.uint8)
-    before, after = (np.abs(image.mean(axis=(0, 1)) / image.mean() - scene.mean(axis=(0, 1)) / scene.mean()).max() for image in (lit, shades_of_gray(lit)))
+    before, after = (
+        np.abs(image.mean(axis=(0, 1)) / image.mean() - scene.mean(axis=(0, 1)) / scene.mean()).max()
+        for image in (lit, shades_of_gray(lit))
+    )
     assert after < before / 4
 
 

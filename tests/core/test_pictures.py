@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from skimage.segmentation import quickshift
 
-from facelime_cli.core import attribution, faces, fills, overlay, splits, superpixels
+from facelime_cli.core import attribution, faces, fills, splits, superpixels
+from facelime_cli.drawing import overlay
 from facelime_cli.errors import FacelimeError
 
 QUICKSHIFT = {"kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2, "sigma": 0.0}
@@ -37,12 +38,20 @@ def test_quickshift_is_limes(face):
 
 def test_one_region_is_an_error_with_a_remedy():
     with pytest.raises(FacelimeError, match=r"only one region.*--segments"):
-        superpixels.segment(np.full((40, 40, 3), 7, np.uint8), "quickshift", {"kernel_size": 20.0, "max_dist": 1000.0, "ratio": 0.2, "sigma": 0.0})
+        superpixels.segment(
+            np.full((40, 40, 3), 7, np.uint8),
+            "quickshift",
+            {"kernel_size": 20.0, "max_dist": 1000.0, "ratio": 0.2, "sigma": 0.0},
+        )
 
 
 def test_too_many_regions_are_an_error(rng):
     with pytest.raises(FacelimeError, match="more than 4096"):
-        superpixels.segment(rng.integers(0, 256, (120, 120, 3), dtype=np.uint8), "quickshift", {"kernel_size": 1.0, "max_dist": 1.0, "ratio": 1.0, "sigma": 0.0})
+        superpixels.segment(
+            rng.integers(0, 256, (120, 120, 3), dtype=np.uint8),
+            "quickshift",
+            {"kernel_size": 1.0, "max_dist": 1.0, "ratio": 1.0, "sigma": 0.0},
+        )
 
 
 def test_mean_fill_is_limes(face):
@@ -123,8 +132,8 @@ class TestOverlay:
     image = np.full((10, 20, 3), 120, np.uint8)
 
     def test_strongest_first_and_never_zero(self):
-        assert overlay.strongest(self.coefficients, 9).tolist() == [1, 0, 3]
-        assert overlay.strongest(self.coefficients, 1).tolist() == [1]
+        assert attribution.strongest(self.coefficients, 9).tolist() == [1, 0, 3]
+        assert attribution.strongest(self.coefficients, 1).tolist() == [1]
 
     def test_towards_is_vermilion_and_against_blue(self):
         drawn = overlay.towards_against(self.image, self.segments, self.coefficients, 2)

@@ -104,7 +104,9 @@ def test_drawn_masks_come_near_to_shapley_values():
 def test_an_unknown_empty_mask_is_estimated():
     z = shapley_design(key_of(0, "u", "mask"), 4000, 8, 0.5)
     y = 0.3 + z @ np.linspace(-0.1, 0.1, 8)[:, None]
-    found = shapley.shapley(np.delete(z, 1, axis=0).astype(float), np.delete(y, 1, axis=0), shapley.drawn(np.delete(z, 1, axis=0)))
+    found = shapley.shapley(
+        np.delete(z, 1, axis=0).astype(float), np.delete(y, 1, axis=0), shapley.drawn(np.delete(z, 1, axis=0))
+    )
     assert found.intercept[0] == pytest.approx(0.3, abs=1e-9)
 
 

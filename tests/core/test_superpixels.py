@@ -35,12 +35,18 @@ def parameters(tmp_path):
     """Each method's defaults, with what the stage adds for one picture."""
     np.save(tmp_path / "labels.npy", np.arange(SIDE * SIDE, dtype=np.int32).reshape(SIDE, SIDE) // 1000 * 7)
     own = {method: dict(defaults) for method, defaults in stage.METHODS.items()}
-    return {**own, "file": {**own["file"], "labels": tmp_path / "labels.npy"}, "zones": {**own["zones"], "zones": "lungs"}}
+    return {
+        **own,
+        "file": {**own["file"], "labels": tmp_path / "labels.npy"},
+        "zones": {**own["zones"], "zones": "lungs"},
+    }
 
 
 @pytest.mark.parametrize("method", stage.METHODS)
 @pytest.mark.parametrize("name", PICTURES)
-def test_segments_are_numbered_without_gaps_by_their_first_pixel_and_the_same_each_time(method, name, pictures, parameters):
+def test_segments_are_numbered_without_gaps_by_their_first_pixel_and_the_same_each_time(
+    method, name, pictures, parameters
+):
     found = superpixels.segmented(pictures[name], method, parameters[method])
     assert found.labels.dtype == np.uint16
     assert found.labels.shape == (SIDE, SIDE)
@@ -91,15 +97,26 @@ class TestNumberAskedFor:
     @pytest.mark.parametrize("method", ["watershed", "grid"])
     @pytest.mark.parametrize("wanted", [2, 3, 7, 23, 60, 97, 400])
     def test_is_made(self, method, wanted, pictures, parameters):
-        assert count(superpixels.segment(pictures["astronaut"], method, {**parameters[method], "segments": wanted})) == wanted
+        assert (
+            count(superpixels.segment(pictures["astronaut"], method, {**parameters[method], "segments": wanted}))
+            == wanted
+        )
 
     @pytest.mark.parametrize("wanted", [9, 36, 49, 64, 100])
     def test_is_made_by_slic_where_it_is_a_square(self, wanted, pictures, parameters):
-        assert abs(count(superpixels.segment(pictures["chelsea"], "slic", {**parameters["slic"], "segments": wanted})) - wanted) <= 0.1 * wanted
+        assert (
+            abs(
+                count(superpixels.segment(pictures["chelsea"], "slic", {**parameters["slic"], "segments": wanted}))
+                - wanted
+            )
+            <= 0.1 * wanted
+        )
 
     @pytest.mark.parametrize("wanted", [2, 7, 12, 23, 40, 60, 97, 400])
     def test_is_nearly_made_of_hexagons(self, wanted, pictures, parameters):
-        found = superpixels.segment(pictures["coffee"], "grid", {**parameters["grid"], "segments": wanted, "cell": "hexagon"})
+        found = superpixels.segment(
+            pictures["coffee"], "grid", {**parameters["grid"], "segments": wanted, "cell": "hexagon"}
+        )
         assert abs(count(found) - wanted) <= max(1, 0.1 * wanted)
 
     def test_counts_what_is_left_after_merging(self, pictures, parameters):
@@ -152,10 +169,15 @@ class TestWhatFollows:
             if sizes.min() >= 9:
                 break
             k = values[np.lexsort((values, sizes))[0]]
-            rims = np.concatenate([[a.ravel(), b.ravel()] for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:]))], axis=1)
+            rims = np.concatenate(
+                [[a.ravel(), b.ravel()] for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:]))],
+                axis=1,
+            )
             near = sorted(set(rims[1][rims[0] == k].tolist()) | set(rims[0][rims[1] == k].tolist()) - {k})
             means = {each: image[labels == each].mean(axis=0) for each in [*near, k]}
-            labels[labels == k] = min((each for each in near if each != k), key=lambda each: ((means[each] - means[k]) ** 2).sum())
+            labels[labels == k] = min(
+                (each for each in near if each != k), key=lambda each: ((means[each] - means[k]) ** 2).sum()
+            )
         assert np.array_equal(regions.numbered(regions.merged(image, start, 9)), regions.numbered(labels))
 
     def test_merging_makes_no_new_borders(self, pictures, parameters):
@@ -167,7 +189,9 @@ class TestWhatFollows:
     @pytest.mark.parametrize("neighbours", [4, 8])
     def test_what_does_not_hang_together_is_taken_apart(self, neighbours, pictures, parameters):
         before = superpixels.segment(pictures["astronaut"], "quickshift", parameters["quickshift"])
-        after = superpixels.segment(pictures["astronaut"], "quickshift", {**parameters["quickshift"], "connectivity": neighbours})
+        after = superpixels.segment(
+            pictures["astronaut"], "quickshift", {**parameters["quickshift"], "connectivity": neighbours}
+        )
         pieces = label(before, background=-1, connectivity=neighbours // 4)
         assert np.array_equal(after, regions.numbered(pieces))
         assert all(label(after == k, connectivity=neighbours // 4).max() == 1 for k in range(count(after)))
@@ -192,7 +216,9 @@ class TestLattices:
 
     def test_inner_hexagons_have_six_neighbours_and_one_size(self):
         cells = lattices.hexagons((299, 299), 60)
-        inner = set(range(count(cells))) - set(np.concatenate([cells[0], cells[-1], cells[:, 0], cells[:, -1]]).tolist())
+        inner = set(range(count(cells))) - set(
+            np.concatenate([cells[0], cells[-1], cells[:, 0], cells[:, -1]]).tolist()
+        )
         neighbours = regions._neighbours(cells, count(cells))
         assert len(inner) > 20
         assert {len(neighbours[k]) for k in inner} == {6}
@@ -222,7 +248,9 @@ class TestErrors:
 
     def test_nothing_to_tell_apart(self):
         with pytest.raises(FacelimeError, match=r"only one region.*--method, such as grid"):
-            superpixels.segment(np.full((60, 60, 3), 7, np.uint8), "felzenszwalb", {"segments": 50, "scale": None, "sigma": 0.8})
+            superpixels.segment(
+                np.full((60, 60, 3), 7, np.uint8), "felzenszwalb", {"segments": 50, "scale": None, "sigma": 0.8}
+            )
 
     @pytest.mark.parametrize(
         ("method", "own"),
@@ -254,7 +282,18 @@ class TestFiles:
     def read(self, path):
         return superpixels.segment(self.image, "file", {"labels": path})
 
-    @pytest.mark.parametrize(("name", "dtype"), [("a.png", np.uint8), ("a.png", np.uint16), ("a.tif", np.uint8), ("a.TIFF", np.uint16), ("a.tif", np.int32), ("a.npy", np.int64), ("a.npy", np.uint16)])
+    @pytest.mark.parametrize(
+        ("name", "dtype"),
+        [
+            ("a.png", np.uint8),
+            ("a.png", np.uint16),
+            ("a.tif", np.uint8),
+            ("a.TIFF", np.uint16),
+            ("a.tif", np.int32),
+            ("a.npy", np.int64),
+            ("a.npy", np.uint16),
+        ],
+    )
     def test_gaps_are_closed(self, tmp_path, name, dtype):
         if name.endswith("npy"):
             np.save(tmp_path / name, self.labels.astype(dtype))
@@ -280,13 +319,26 @@ class TestFiles:
     @pytest.mark.parametrize("shape", [(23, 24), (24, 23), (48, 48), (16, 16), (12, 24), (10, 10)])
     def test_another_size_is_refused(self, tmp_path, shape):
         np.save(tmp_path / "a.npy", np.arange(shape[0] * shape[1]).reshape(shape) % 5)
-        with pytest.raises(FacelimeError, match=rf"a.npy is {shape[1]}×{shape[0]}, but the dataset's pictures are 24×24; save"):
+        with pytest.raises(
+            FacelimeError, match=rf"a.npy is {shape[1]}×{shape[0]}, but the dataset's pictures are 24×24; save"
+        ):
             self.read(tmp_path / "a.npy")
 
-    @pytest.mark.parametrize("wrong", [np.zeros((24, 24, 3), np.uint8), np.zeros((24, 24)), np.zeros((0, 24), int), np.zeros(24, int), np.array({"a": 1})])
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            np.zeros((24, 24, 3), np.uint8),
+            np.zeros((24, 24)),
+            np.zeros((0, 24), int),
+            np.zeros(24, int),
+            np.array({"a": 1}),
+        ],
+    )
     def test_what_is_no_label_map_is_refused(self, tmp_path, wrong):
         np.save(tmp_path / "a.npy", wrong)
-        with pytest.raises(FacelimeError, match=r"a.npy (holds .* not one whole number per pixel|cannot be read as labels)"):
+        with pytest.raises(
+            FacelimeError, match=r"a.npy (holds .* not one whole number per pixel|cannot be read as labels)"
+        ):
             self.read(tmp_path / "a.npy")
 
     def test_colours_films_and_damage_are_refused(self, tmp_path):
@@ -294,7 +346,11 @@ class TestFiles:
         frames = [Image.fromarray(self.labels), Image.fromarray(self.labels.T.copy())]
         frames[0].save(tmp_path / "film.tif", save_all=True, append_images=frames[1:])
         (tmp_path / "text.png").write_text("labels")
-        for name, words in (("colour.png", "not one whole number"), ("film.tif", "2 frames"), ("text.png", "cannot be read")):
+        for name, words in (
+            ("colour.png", "not one whole number"),
+            ("film.tif", "2 frames"),
+            ("text.png", "cannot be read"),
+        ):
             with pytest.raises(FacelimeError, match=words):
                 self.read(tmp_path / name)
 
@@ -316,7 +372,12 @@ class TestStatistics:
     def test_recall_tolerates_two_pixels_and_no_more(self):
         reference = np.repeat([[0, 1]], [20, 20], axis=1).repeat(30, axis=0)
         for shift, expected in ((0, 1.0), (2, 1.0), (-2, 1.0), (3, 0.0), (-3, 0.0)):
-            assert regions.boundary_recall(np.repeat([[0, 1]], [20 + shift, 20 - shift], axis=1).repeat(30, axis=0), reference) == expected
+            assert (
+                regions.boundary_recall(
+                    np.repeat([[0, 1]], [20 + shift, 20 - shift], axis=1).repeat(30, axis=0), reference
+                )
+                == expected
+            )
         half = np.where(np.arange(30)[:, None] < 15, reference, 0)
         assert 0.5 <= regions.boundary_recall(half, reference) < 0.6
         assert np.isnan(regions.boundary_recall(reference, np.zeros((30, 40), int)))
@@ -325,7 +386,9 @@ class TestStatistics:
         """SLIC is compared with Felzenszwalb's method, everything else with SLIC."""
         image = pictures["astronaut"]
         labels = superpixels.segment(image, *superpixels.REFERENCES[0])
-        as_other, as_slic = (superpixels.statistics(image, labels, method).boundary_recall for method in ("quickshift", "slic"))
+        as_other, as_slic = (
+            superpixels.statistics(image, labels, method).boundary_recall for method in ("quickshift", "slic")
+        )
         assert as_other > 0.8
         assert as_slic < as_other
         two = superpixels.segment(image, "grid", {"segments": 2, "cell": "square"})

@@ -29,7 +29,9 @@ def data(rng):
 def limes(z, y, distances, c, features, selection):
     """Return coefficients, intercept and value on the full picture of the lime package."""
     base = LimeBase(lambda d: np.sqrt(np.exp(-(d**2) / 0.25**2)), random_state=0)
-    intercept, pairs, _, local = base.explain_instance_with_data(z.astype(float), y, distances, c, features, feature_selection=selection)
+    intercept, pairs, _, local = base.explain_instance_with_data(
+        z.astype(float), y, distances, c, features, feature_selection=selection
+    )
     coefficients = np.zeros(z.shape[1])
     coefficients[[k for k, _ in pairs]] = [value for _, value in pairs]
     return coefficients, intercept, local[0]
@@ -47,7 +49,12 @@ def test_weights_are_limes(data):
     z, _, weights = data
     with_empty = np.vstack([z, np.zeros((1, K), bool)]).astype(float)
     distances = pairwise_distances(with_empty, with_empty[:1], metric="cosine").ravel()
-    assert np.abs(surrogate.cosine_weights(with_empty.astype(bool), 0.25) - np.sqrt(np.exp(-(distances**2) / 0.25**2))).max() < 1e-12
+    assert (
+        np.abs(
+            surrogate.cosine_weights(with_empty.astype(bool), 0.25) - np.sqrt(np.exp(-(distances**2) / 0.25**2))
+        ).max()
+        < 1e-12
+    )
     assert weights[0] == 1
 
 
@@ -92,7 +99,9 @@ def test_bayesian_ridge_is_scikit_learns(data):
     z, y, weights = data
     ours = fit("bayesian-ridge", z, y, weights)
     effective = weights.sum() ** 2 / (weights**2).sum()
-    theirs = sklearn.linear_model.BayesianRidge(tol=1e-6).fit(z, y[:, 1], sample_weight=weights * effective / weights.sum())
+    theirs = sklearn.linear_model.BayesianRidge(tol=1e-6).fit(
+        z, y[:, 1], sample_weight=weights * effective / weights.sum()
+    )
     assert np.abs(ours.coefficients[:, 1] - theirs.coef_).max() < 1e-12
     assert np.abs(ours.covariance[1] - theirs.sigma_).max() < 1e-12
     assert abs(ours.intercept[1] - theirs.intercept_) < 1e-12
@@ -124,7 +133,10 @@ def test_selections_are_the_lime_packages(data, surrogate_name, features):
 @pytest.mark.parametrize("surrogate_name", SELECTIONS)
 def test_selections_choose_for_each_class_alone(surrogate_name, rng):
     z = bernoulli(key_of(0, "p", "mask"), S, K, 0.5)
-    y = np.stack([z[:, 3] * 0.4 + z[:, 7] * 0.2, z[:, 20] * 0.3 - z[:, 9] * 0.2], axis=1) + rng.normal(size=(S, 2)) * 0.01
+    y = (
+        np.stack([z[:, 3] * 0.4 + z[:, 7] * 0.2, z[:, 20] * 0.3 - z[:, 9] * 0.2], axis=1)
+        + rng.normal(size=(S, 2)) * 0.01
+    )
     found = fit(surrogate_name, z, y, surrogate.cosine_weights(z, 0.25), features=2).coefficients
     assert [np.flatnonzero(each).tolist() for each in found.T] == [[3, 7], [9, 20]]
 
@@ -147,7 +159,13 @@ def test_a_linear_model_gets_its_own_coefficients_back(name, design, rng):
     z = DESIGNS[design](key_of(0, "p", "mask"), 512, 9, 0.5)
     truth = rng.normal(size=(9, C)) * 0.02
     inside = (z.any(axis=1) & ~z.all(axis=1)).astype(float)
-    ours = fit(name, z, 0.4 + z @ truth, inside if name == "shapley" else np.ones(len(z)), **({"alpha": 1e-9} if name == "ridge" else {}))
+    ours = fit(
+        name,
+        z,
+        0.4 + z @ truth,
+        inside if name == "shapley" else np.ones(len(z)),
+        **({"alpha": 1e-9} if name == "ridge" else {}),
+    )
     assert np.abs(ours.coefficients - truth).max() < 1e-10
     assert np.abs(ours.intercept - 0.4).max() < 1e-10
 
@@ -167,7 +185,10 @@ def test_a_sample_of_weight_0_is_not_fitted(name, data):
     y, weights = np.vstack([y, y[:1] / 2]), np.append(weights, 0.0)
     times = np.random.default_rng(0).integers(0, 3, len(z))
     times[[0, -1]] = 1
-    weighted, repeated = fit(name, z, y, weights * times), fit(name, *(np.repeat(each, times, axis=0) for each in (z, y, weights)))
+    weighted, repeated = (
+        fit(name, z, y, weights * times),
+        fit(name, *(np.repeat(each, times, axis=0) for each in (z, y, weights))),
+    )
     tolerance = 1e-3 if name in {"lasso", "bayesian-ridge"} else 1e-8
     assert np.abs(weighted.coefficients - repeated.coefficients).max() < tolerance
     assert np.abs(weighted.intercept - repeated.intercept).max() < tolerance
@@ -181,15 +202,32 @@ def test_a_smoother_says_what_each_sample_does(name, data):
     moved = y.copy()
     moved[7] += 1
     again = fit(name, z, moved, weights)
-    assert np.abs(again.coefficients - found.coefficients - (found.smoother.lever[7] * weights[7])[:, None]).max() < 1e-9
-    assert abs((again.predict(z[7:8].astype(float)) - found.predict(z[7:8].astype(float)))[0, 0] - found.smoother.leverage[7]) < 1e-9
+    assert (
+        np.abs(again.coefficients - found.coefficients - (found.smoother.lever[7] * weights[7])[:, None]).max() < 1e-9
+    )
+    assert (
+        abs(
+            (again.predict(z[7:8].astype(float)) - found.predict(z[7:8].astype(float)))[0, 0]
+            - found.smoother.leverage[7]
+        )
+        < 1e-9
+    )
 
 
 def test_ridge_without_bias_is_nearly_least_squares(data):
     z, y, weights = data
     penalised, least = fit("ridge", z[:150], y[:150], weights[:150]), fit("linear", z[:150], y[:150], weights[:150])
-    assert np.abs(penalised.unbiased - least.coefficients).max() < 0.15 * np.abs(penalised.coefficients - least.coefficients).max()
-    assert np.abs(penalised.smoother.spread @ (penalised.smoother.regressors.T @ (weights[:150, None] * y[:150])) - penalised.unbiased).max() < 1e-9
+    assert (
+        np.abs(penalised.unbiased - least.coefficients).max()
+        < 0.15 * np.abs(penalised.coefficients - least.coefficients).max()
+    )
+    assert (
+        np.abs(
+            penalised.smoother.spread @ (penalised.smoother.regressors.T @ (weights[:150, None] * y[:150]))
+            - penalised.unbiased
+        ).max()
+        < 1e-9
+    )
 
 
 def test_the_inverse_of_a_singular_matrix_is_the_pseudo_inverse(rng):

@@ -28,7 +28,10 @@ class TestFace:
         face = faces.draw(0, number, SIZE, flushed=True)
         found = zones.find(face.image, "face")
         assert not found.sure
-        on = np.isin(found.zones[face.truth == 1], [zones.NAMES["face"].index(name) + 1 for name in ("nose", "right cheek", "left cheek")])
+        on = np.isin(
+            found.zones[face.truth == 1],
+            [zones.NAMES["face"].index(name) + 1 for name in ("nose", "right cheek", "left cheek")],
+        )
         assert on.mean() > 0.75
 
     @pytest.mark.parametrize("number", range(7))
@@ -73,7 +76,11 @@ def test_lungs_are_six_zones_of_one_size_with_left_on_the_right():
         right, left = (middle(found, f"{side} {height} lung", "lungs") for side in ("right", "left"))
         assert right[1] < 112 < left[1]
         assert right[0] == left[0]
-    assert middle(found, "left upper lung", "lungs")[0] < middle(found, "left middle lung", "lungs")[0] < middle(found, "left lower lung", "lungs")[0]
+    assert (
+        middle(found, "left upper lung", "lungs")[0]
+        < middle(found, "left middle lung", "lungs")[0]
+        < middle(found, "left lower lung", "lungs")[0]
+    )
 
 
 @pytest.mark.parametrize("kind", zones.NAMES)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.errors import NotFoundError
-from facelime_cli.network import BOTH_SIDES_LAYER, PASSING_LAYERS, keras, memory_errors_named
+from facelime_cli.models.backend import keras, memory_errors_named
+from facelime_cli.models.wrapping import BOTH_SIDES_LAYER, PASSING_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,24 +51,37 @@ def last_maps(network: Any) -> str:
     for name, layer in layers_of(network):
         kind, shape = type(layer).__name__, shape_of(layer)
         convolved |= "Conv" in kind and layer.name not in OURS
-        if convolved and len(shape) == IMAGE_AXES - 1 and shape[:2] != (1, 1) and not any(part in kind for part in PASSED_OVER):
+        if (
+            convolved
+            and len(shape) == IMAGE_AXES - 1
+            and shape[:2] != (1, 1)
+            and not any(part in kind for part in PASSED_OVER)
+        ):
             found = name
     if not found:
-        raise NotFoundError("the network has no convolution, so it has no maps of places; explain it with LIME or `facelime occlusion`.")
+        raise NotFoundError(
+            "the network has no convolution, so it has no maps of places; explain it with LIME or `facelime occlusion`."
+        )
     return found
 
 
 def layer_of(network: Any, name: str) -> Any:
     """Return the layer of a name, or of the last part of its path where that is enough."""
     every = layers_of(network)
-    found = [layer for each, layer in every if each == name] or [layer for each, layer in every if each.rpartition("/")[2] == name]
+    found = [layer for each, layer in every if each == name] or [
+        layer for each, layer in every if each.rpartition("/")[2] == name
+    ]
     if len(found) == 1:
         return found[0]
     maps = [each for each, layer in every if len(shape_of(layer)) == IMAGE_AXES - 1]
-    raise NotFoundError(f"there {'are several layers' if found else 'is no layer'} {name!r}; the last with maps are {', '.join(maps[-LISTED:]) or 'none'}, and `facelime activations` lists all.")
+    raise NotFoundError(
+        f"there {'are several layers' if found else 'is no layer'} {name!r}; the last with maps are {', '.join(maps[-LISTED:]) or 'none'}, and `facelime activations` lists all."
+    )
 
 
-def activations(network: Any, images: NDArray[np.uint8], layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def activations(
+    network: Any, images: NDArray[np.uint8], layers: Sequence[str]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield what each layer answers to some pictures, one after the other, so that one layer's maps at a time are in memory.
 
     Parameters
@@ -87,7 +101,9 @@ def activations(network: Any, images: NDArray[np.uint8], layers: Sequence[str]) 
         yield name, np.asarray(keras().ops.convert_to_numpy(seen["maps"]), dtype=np.float32)
 
 
-def maps_and_gradients(network: Any, layer: str, images: NDArray[np.uint8], classes: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def maps_and_gradients(
+    network: Any, layer: str, images: NDArray[np.uint8], classes: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a layer's maps, and the gradient of a class's score by them.
 
     The score is what goes into the final softmax or sigmoid, or the probability where a network does not end in one of these. A zero is added to the layer's output;
@@ -109,7 +125,9 @@ def maps_and_gradients(network: Any, layer: str, images: NDArray[np.uint8], clas
     """
     k = keras()
     x = k.ops.convert_to_tensor(images.astype(np.float32))
-    wanted = k.ops.one_hot(k.ops.convert_to_tensor(classes.astype(np.int32)), network.outputs[0].shape[-1], dtype="float32")
+    wanted = k.ops.one_hot(
+        k.ops.convert_to_tensor(classes.astype(np.int32)), network.outputs[0].shape[-1], dtype="float32"
+    )
     with _added(layer_of(network, layer)) as seen, _scores(network), memory_errors_named():
 
         def score(zero: Any) -> tuple[Any, Any]:
@@ -119,7 +137,9 @@ def maps_and_gradients(network: Any, layer: str, images: NDArray[np.uint8], clas
         _, maps = score(0.0)
         zero = np.zeros(tuple(maps.shape), np.float32)
         maps, gradients = _GRADIENTS[k.backend.backend()](score, zero)
-        return np.asarray(k.ops.convert_to_numpy(maps), dtype=np.float32), np.asarray(k.ops.convert_to_numpy(gradients), dtype=np.float32)
+        return np.asarray(k.ops.convert_to_numpy(maps), dtype=np.float32), np.asarray(
+            k.ops.convert_to_numpy(gradients), dtype=np.float32
+        )
 
 
 @contextlib.contextmanager
@@ -143,7 +163,9 @@ def _added(layer: Any) -> Iterator[dict[str, Any]]:
 def _scores(network: Any) -> Iterator[None]:
     """Let a network answer with what goes into its final softmax or sigmoid; one that ends otherwise answers as ever."""
     layer = _ending(network)
-    name, instead = ("call", _unchanged) if type(layer).__name__.lower() in ENDS else ("activation", keras().activations.linear)
+    name, instead = (
+        ("call", _unchanged) if type(layer).__name__.lower() in ENDS else ("activation", keras().activations.linear)
+    )
     own = getattr(layer, name, None)
     if name == "activation" and getattr(own, "__name__", "") not in ENDS:
         yield
@@ -193,4 +215,8 @@ def _torch(score: Callable[[Any], tuple[Any, Any]], zero: NDArray[np.float32]) -
     return maps.detach(), gradients
 
 
-_GRADIENTS: dict[str, Callable[[Callable[[Any], tuple[Any, Any]], NDArray[np.float32]], tuple[Any, Any]]] = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+_GRADIENTS: dict[str, Callable[[Callable[[Any], tuple[Any, Any]], NDArray[np.float32]], tuple[Any, Any]]] = {
+    "tensorflow": _tensorflow,
+    "jax": _jax,
+    "torch": _torch,
+}

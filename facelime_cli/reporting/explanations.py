@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facelime_cli.store import Artifact
+    from facelime_cli.store.artifacts import Artifact
 
 PERCENT = 100
 COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "p_sign", "pixels")
@@ -43,8 +43,14 @@ class Quantity:
 
 
 QUANTITIES = {
-    "probability": Quantity("points", "probability points", "keeping this region raises the model's probability of the class by 12 points, on average"),
-    "share": Quantity("%", "percent of the map", "12 % of what the network's map holds for the class lies on this region"),
+    "probability": Quantity(
+        "points",
+        "probability points",
+        "keeping this region raises the model's probability of the class by 12 points, on average",
+    ),
+    "share": Quantity(
+        "%", "percent of the map", "12 % of what the network's map holds for the class lies on this region"
+    ),
 }
 """By the unit of the coefficients' array; every number is shown times 100."""
 
@@ -137,7 +143,11 @@ class Explained:
         """What a coefficient of exactly 0 means."""
         if self.surrogates.layout["arrays"]["coefficients"]["unit"] == "share":
             return "not in the map"
-        return "left out by this surrogate" if self.fitted_as.parameters.get("surrogate") in WITHOUT_INTERVALS else "no influence"
+        return (
+            "left out by this surrogate"
+            if self.fitted_as.parameters.get("surrogate") in WITHOUT_INTERVALS
+            else "no influence"
+        )
 
     @property
     def without_intervals(self) -> bool:
@@ -152,14 +162,23 @@ class Explained:
     @cached_property
     def full(self) -> NDArray[np.float32]:
         """What is explained of each unchanged picture, mostly the model's probabilities: (N, C)."""
-        return self.surrogates.read("probabilities") if "probabilities" in self.surrogates.layout["arrays"] else self.answers
+        return (
+            self.surrogates.read("probabilities")
+            if "probabilities" in self.surrogates.layout["arrays"]
+            else self.answers
+        )
 
     @cached_property
     def answers(self) -> NDArray[np.float32]:
         """The model's probabilities for each unchanged picture, of the classes `answer_names`: (N, C)."""
         if self.predictions is None:
             return self.surrogates.read("probabilities")
-        return np.concatenate([self.predictions.read("probabilities", self.predictions.rows(unit))[:, 0].copy() for unit in range(self.predictions.n_units)])
+        return np.concatenate(
+            [
+                self.predictions.read("probabilities", self.predictions.rows(unit))[:, 0].copy()
+                for unit in range(self.predictions.n_units)
+            ]
+        )
 
     def image(self, row: int) -> NDArray[np.uint8]:
         """Return a picture: (H, W, 3) uint8."""
@@ -171,7 +190,11 @@ class Explained:
 
     def truth(self, row: int) -> NDArray[np.uint8] | None:
         """Return where an explanation should point, (H, W) uint8, or None when the dataset does not say."""
-        return np.asarray(self.dataset.read("truth", [self._rows[row]])[0]) if "truth" in self.dataset.layout["arrays"] else None
+        return (
+            np.asarray(self.dataset.read("truth", [self._rows[row]])[0])
+            if "truth" in self.dataset.layout["arrays"]
+            else None
+        )
 
     def label(self, row: int) -> str | None:
         """Return a picture's true class, or None when the dataset does not say."""
@@ -193,7 +216,9 @@ class Explained:
     def interval(self, row: int, c: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the 95 % intervals (K, 2) and the chances of the signs (K,), NaN where there are none."""
         count = self.counts[row]
-        return np.asarray(self._of(self.surrogates, "interval", row)[c, :count]), np.asarray(self._of(self.surrogates, "p_sign", row)[c, :count])
+        return np.asarray(self._of(self.surrogates, "interval", row)[c, :count]), np.asarray(
+            self._of(self.surrogates, "p_sign", row)[c, :count]
+        )
 
     def samples(self, row: int) -> int | None:
         """Return how many perturbed pictures an explanation comes from, or None when it comes from none: of masks, occlusion takes the fill alone."""
@@ -203,11 +228,19 @@ class Explained:
         """Return on how many segments the fill changes nothing, so that they must look unimportant."""
         from facelime_cli.core.fills import unchanged
 
-        return 0 if self.masks is None else int(unchanged(self.image(row), self._of(self.masks, "fill", row), self.segments(row)).sum())
+        return (
+            0
+            if self.masks is None
+            else int(unchanged(self.image(row), self._of(self.masks, "fill", row), self.segments(row)).sum())
+        )
 
     def shown(self, row: int, chosen: Sequence[int] | None) -> list[int]:
         """Return the classes to show of a picture: the chosen, else its most probable and its true one; only those that were explained."""
-        wanted = list(chosen) if chosen is not None else [int(c) for c in self.full[row].argsort(kind="stable")[::-1][:MOST_PROBABLE]]
+        wanted = (
+            list(chosen)
+            if chosen is not None
+            else [int(c) for c in self.full[row].argsort(kind="stable")[::-1][:MOST_PROBABLE]]
+        )
         label = self.label(row)
         if chosen is None and self.names.count(label or "") == 1 and self.names.index(str(label)) not in wanted:
             wanted.append(self.names.index(str(label)))
@@ -245,13 +278,31 @@ class Explained:
     def told(self, row: int, c: int) -> dict[str, Any]:
         """Return everything that is known of one explanation as JSON values, in the array's own unit; None where there is no figure."""
         figures = {name: None if math.isnan(value) else value for name, value in self.figures(row, c).items()}
-        regions = [dict(zip(COLUMNS[2:], (None if value == "" else value for value in each[2:]), strict=True)) for each in self.rows(row, c)]
-        return {"class": self.names[c], "probability": float(self.full[row][c]), "verdict": self.verdict(row, c), **figures, "samples": self.samples(row), "regions": regions}
+        regions = [
+            dict(zip(COLUMNS[2:], (None if value == "" else value for value in each[2:]), strict=True))
+            for each in self.rows(row, c)
+        ]
+        return {
+            "class": self.names[c],
+            "probability": float(self.full[row][c]),
+            "verdict": self.verdict(row, c),
+            **figures,
+            "samples": self.samples(row),
+            "regions": regions,
+        }
 
     @property
     def origins(self) -> list[Artifact]:
         """What the explanations were made from, in order, themselves the last."""
-        made = (self.dataset, self.model, self.segmentation, self.masks, self.predictions, self.fitted_as, self.surrogates)
+        made = (
+            self.dataset,
+            self.model,
+            self.segmentation,
+            self.masks,
+            self.predictions,
+            self.fitted_as,
+            self.surrogates,
+        )
         return list({each.id: each for each in made if each is not None}.values())
 
 
@@ -262,7 +313,10 @@ def explained_by(artifact: Artifact) -> Artifact:
 
 def method_of(surrogates: Artifact) -> str:
     """Return what the explanations of some surrogates are called."""
-    return str(surrogates.facts.get("method") or ("KernelSHAP" if surrogates.parameters.get("surrogate") == "shapley" else "LIME"))
+    return str(
+        surrogates.facts.get("method")
+        or ("KernelSHAP" if surrogates.parameters.get("surrogate") == "shapley" else "LIME")
+    )
 
 
 def predictions_of(surrogates: Artifact) -> Artifact | None:
@@ -274,9 +328,22 @@ def predictions_of(surrogates: Artifact) -> Artifact | None:
 def labels(compared: Sequence[Explained]) -> list[str]:
     """Return a label for each: those parameters that all have, and in whose values they differ."""
     told = [_told(each) for each in compared]
-    names = [name for name in told[0] if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1]
-    labels = [", ".join(str(each[name]) if name == METHOD else f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}" for name in names) for each in told]
-    return [label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.surrogates.id})" for label, each in zip(labels, compared, strict=True)]
+    names = [
+        name
+        for name in told[0]
+        if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1
+    ]
+    labels = [
+        ", ".join(
+            str(each[name]) if name == METHOD else f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}"
+            for name in names
+        )
+        for each in told
+    ]
+    return [
+        label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.surrogates.id})"
+        for label, each in zip(labels, compared, strict=True)
+    ]
 
 
 def _told(explained: Explained) -> dict[str, Any]:
@@ -285,7 +352,11 @@ def _told(explained: Explained) -> dict[str, Any]:
     for made in explained.origins:
         if made.kind in {"segments", "masks", "predictions", "surrogates"}:
             counts = "" if made.kind != "masks" or explained.predictions is not None else FILL
-            told |= {f"{made.kind} {name}": value for name, value in made.parameters.items() if name not in UNTOLD and name.startswith(counts)}
+            told |= {
+                f"{made.kind} {name}": value
+                for name, value in made.parameters.items()
+                if name not in UNTOLD and name.startswith(counts)
+            }
     return told
 
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.store import Artifact, Store
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.references import Store
 
 GONE = (FacelimeError, FileNotFoundError)
 """What reading another artifact raises when it is broken, or removed in the meantime: then it is none to take from."""
@@ -27,14 +28,18 @@ class Donors:
         self._masks = masks
         others = [each for each in store.artifacts(("predictions",)) if each.id != besides]
         found = [(each, its_masks) for each in others for its_masks in _masks_of(each, made, masks)]
-        self._found = sorted(found, key=lambda pair: pair[0].layout["arrays"]["probabilities"]["shape"][1], reverse=True)
+        self._found = sorted(
+            found, key=lambda pair: pair[0].layout["arrays"]["probabilities"]["shape"][1], reverse=True
+        )
         self.taken: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self._found)
 
-    def take(self, row: int, packed: NDArray[np.uint8], missing: NDArray[np.bool_], made_with: str) -> dict[int, NDArray[np.float32]]:
+    def take(
+        self, row: int, packed: NDArray[np.uint8], missing: NDArray[np.bool_], made_with: str
+    ) -> dict[int, NDArray[np.float32]]:
         """Return what is known of a picture's masks.
 
         Parameters
@@ -68,7 +73,9 @@ class Donors:
             self.taken.update({predictions.id: len(theirs)} if theirs else {})
         return known
 
-    def _of(self, predictions: Artifact, masks: Artifact, row: int, wanted: dict[bytes, int], made_with: str) -> dict[bytes, NDArray[np.float32]]:
+    def _of(
+        self, predictions: Artifact, masks: Artifact, row: int, wanted: dict[bytes, int], made_with: str
+    ) -> dict[bytes, NDArray[np.float32]]:
         """Return what one artifact knows of the wanted masks of a picture."""
         import numpy as np
 
@@ -89,7 +96,9 @@ def _masks_of(other: Artifact, made: tuple[Any, ...], masks: Artifact) -> list[A
         if made_as(other) != made:
             return []
         its_masks = other.input("masks")
-        return [its_masks] if its_masks.inputs["segmentation"]["digest"] == masks.inputs["segmentation"]["digest"] else []
+        return (
+            [its_masks] if its_masks.inputs["segmentation"]["digest"] == masks.inputs["segmentation"]["digest"] else []
+        )
     except GONE:
         return []
 
@@ -97,7 +106,12 @@ def _masks_of(other: Artifact, made: tuple[Any, ...], masks: Artifact) -> list[A
 def made_as(predictions: Artifact) -> tuple[Any, ...]:
     """Return what, beside masks, decides the values of predictions: stage, version, parameters, the model's digest."""
     layout = predictions.layout
-    return layout["stage"], layout["stage_version"], layout["parameters"], layout["inputs"].get("model", {}).get("digest")
+    return (
+        layout["stage"],
+        layout["stage_version"],
+        layout["parameters"],
+        layout["inputs"].get("model", {}).get("digest"),
+    )
 
 
 def _unit_facts(predictions: Artifact, row: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from facelime_cli.core.charts import drawable
+from facelime_cli.drawing.charts import drawable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,9 +50,17 @@ def history(rows: Sequence[Mapping[str, float]]) -> Figure:
     for axes, name in zip(made.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for column, label, colour in ((name, "training", BLUE), (f"val_{name}", "validation", VERMILION)):
             if column in rows[0]:
-                axes.plot(epochs, [row[column] for row in rows], label=label, color=colour, marker="." if len(rows) < 2 else None)  # noqa: PLR2004 - a line needs two points
+                axes.plot(
+                    epochs,
+                    [row[column] for row in rows],
+                    label=label,
+                    color=colour,
+                    marker="." if len(rows) < 2 else None,  # noqa: PLR2004 - a line needs two points
+                )
         shown = f"val_{name}" if f"val_{name}" in rows[0] else name
-        axes.plot([kept + 1], [rows[kept][shown]], "o", markersize=9, markerfacecolor="none", color="black", label="kept")
+        axes.plot(
+            [kept + 1], [rows[kept][shown]], "o", markersize=9, markerfacecolor="none", color="black", label="kept"
+        )
         for place in epochs[1:]:
             if rows[place - 1]["phase"] != rows[place - 2]["phase"]:
                 axes.axvline(place - 0.5, color="grey", linestyle=":")
@@ -80,7 +88,14 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= MOST_NUMBERED:
         for (true, said), count in np.ndenumerate(counts):
-            axes.text(said, true, str(count), ha="center", va="center", color="white" if shares[true, said] > HALF else "black")
+            axes.text(
+                said,
+                true,
+                str(count),
+                ha="center",
+                va="center",
+                color="white" if shares[true, said] > HALF else "black",
+            )
     axes.set(xlabel="predicted", ylabel="true", xticks=range(len(classes)), yticks=range(len(classes)))
     names = [drawable(name, LONGEST_NAME) for name in classes]
     axes.set_xticklabels(names, rotation=40, ha="right", rotation_mode="anchor")
@@ -110,7 +125,13 @@ def operating(labels: NDArray[np.int64], probabilities: NDArray[np.float32], cla
         precision, recall, _ = metrics.precision_recall_curve(true, probabilities[:, c])
         colour, name = PALETTE[c % len(PALETTE)], drawable(classes[c], LONGEST_NAME)
         left.plot(false_rate, hit_rate, color=colour, label=f"{name}: AUC {metrics.auc(false_rate, hit_rate):.3f}")
-        right.step(recall, precision, where="post", color=colour, label=f"{name}: AP {metrics.average_precision_score(true, probabilities[:, c]):.3f}")
+        right.step(
+            recall,
+            precision,
+            where="post",
+            color=colour,
+            label=f"{name}: AP {metrics.average_precision_score(true, probabilities[:, c]):.3f}",
+        )
     left.plot([0, 1], [0, 1], color="grey", linestyle=":")
     left.set(xlabel="false positive rate", ylabel="true positive rate (recall)", title="ROC")
     right.set(xlabel="recall", ylabel="precision", title="Precision and recall")
@@ -133,7 +154,13 @@ def reliability(found: Mapping[str, Any]) -> Figure:
     made = figure(RELIABILITY_INCHES)
     above, below = made.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
-    above.plot(found["confidence"], found["accuracy"], "o-", color=BLUE, label=f"this model: ECE {found['expected_calibration_error']:.3f}")
+    above.plot(
+        found["confidence"],
+        found["accuracy"],
+        "o-",
+        color=BLUE,
+        label=f"this model: ECE {found['expected_calibration_error']:.3f}",
+    )
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     above.legend(frameon=False, fontsize=9)
     below.bar(found["confidence"], found["counts"], width=0.03, color=BLUE)

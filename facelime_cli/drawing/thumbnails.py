@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from facelime_cli.core import overlay
+from facelime_cli.core import attribution
+from facelime_cli.drawing import overlay
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +18,9 @@ SHADES = np.array(list(" .:oO@"))
 SIGNS = {1: "+", -1: "-"}
 
 
-def coloured(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, columns: int) -> list[list[tuple[int, int, int]]]:
+def coloured(
+    image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, columns: int
+) -> list[list[tuple[int, int, int]]]:
     """Return the picture with its strongest segments tinted, as rows of red, green and blue; two rows are a line of a terminal.
 
     Parameters
@@ -27,11 +30,15 @@ def coloured(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficient
     coefficients : (K,) float64 array
     top, columns : int
     """
-    drawn = Image.fromarray(overlay.towards_against(image, segments, coefficients, top)).resize((columns, _even(image, columns)), Image.Resampling.BOX)
+    drawn = Image.fromarray(overlay.towards_against(image, segments, coefficients, top)).resize(
+        (columns, _even(image, columns)), Image.Resampling.BOX
+    )
     return [[(int(red), int(green), int(blue)) for red, green, blue in row] for row in np.asarray(drawn)]
 
 
-def lettered(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, columns: int) -> list[str]:
+def lettered(
+    image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, columns: int
+) -> list[str]:
     """Return the same in letters, one line for two rows: + speaks for the class, - against it, other letters are the lighter the fuller.
 
     Examples
@@ -42,8 +49,11 @@ def lettered(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficient
     lines = _even(image, columns) // 2
     grey = np.asarray(Image.fromarray(image).convert("L").resize((columns, lines), Image.Resampling.BOX))
     letters = SHADES[grey.astype(int) * len(SHADES) // 256]
-    shown = overlay.strongest(coefficients, top)
-    rows, places = (np.arange(length) * side // length + side // length // 2 for length, side in ((lines, segments.shape[0]), (columns, segments.shape[1])))
+    shown = attribution.strongest(coefficients, top)
+    rows, places = (
+        np.arange(length) * side // length + side // length // 2
+        for length, side in ((lines, segments.shape[0]), (columns, segments.shape[1]))
+    )
     small = segments[np.ix_(rows, places)]
     for sign, letter in SIGNS.items():
         letters = np.where(np.isin(small, shown[np.sign(coefficients[shown]) == sign]), letter, letters)

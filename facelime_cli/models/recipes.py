@@ -89,11 +89,33 @@ RECIPES = {
         {"inceptionv3": {}},
     ),
     "pneumonia": Recipe(
-        Settings(dropout=(), output="sigmoid", batch_size=44, epochs=100, steps_per_epoch=22, patience=10, augment={"rotation": 40.0, "shift": 0.2, "shear": 0.3, "zoom": 0.1}),
-        {"cnn-deep": {}, "ann": {}, "ann-deep": {"learning_rate": 5e-4}, "cnn": {}, "xception": {"freeze": "all"}, "resnet101": {"freeze": "all"}},
+        Settings(
+            dropout=(),
+            output="sigmoid",
+            batch_size=44,
+            epochs=100,
+            steps_per_epoch=22,
+            patience=10,
+            augment={"rotation": 40.0, "shift": 0.2, "shear": 0.3, "zoom": 0.1},
+        ),
+        {
+            "cnn-deep": {},
+            "ann": {},
+            "ann-deep": {"learning_rate": 5e-4},
+            "cnn": {},
+            "xception": {"freeze": "all"},
+            "resnet101": {"freeze": "all"},
+        },
     ),
     "skin": Recipe(
-        Settings(dropout=(), freeze="none", batch_size=32, epochs=30, patience=5, augment={"rotation": 20.0, "flip": "both", "contrast": 0.1, "brightness": 0.1, "hue": 0.1}),
+        Settings(
+            dropout=(),
+            freeze="none",
+            batch_size=32,
+            epochs=30,
+            patience=5,
+            augment={"rotation": 20.0, "flip": "both", "contrast": 0.1, "brightness": 0.1, "hue": 0.1},
+        ),
         {"densenet121": {}, "cnn-skin": {}, "resnet50": {}},
     ),
 }
@@ -113,7 +135,9 @@ def augmentation(text: str) -> dict[str, Any]:
     asked = dict(part.partition("=")[::2] for part in text.replace(" ", "").split(","))
     wrong = next((name for name in asked if name not in AUGMENTATIONS), None)
     if wrong is not None:
-        raise CommandLineError(f"--augment {text!r} names {wrong!r}; there are {', '.join(f'{name}={unit}' for name, unit in AUGMENTATIONS.items())}, and none.")
+        raise CommandLineError(
+            f"--augment {text!r} names {wrong!r}; there are {', '.join(f'{name}={unit}' for name, unit in AUGMENTATIONS.items())}, and none."
+        )
     return {name: _amount(name, asked[name]) for name in AUGMENTATIONS if name in asked}
 
 
@@ -125,7 +149,9 @@ def _amount(name: str, text: str) -> Any:
     largest = LARGEST_AMOUNT.get(name, 1.0)
     amount = _number(text)
     if amount is None or not 0 < amount <= largest:
-        raise CommandLineError(f"--augment {name}={text} should be more than 0 and at most {largest:g} ({AUGMENTATIONS[name]}).")
+        raise CommandLineError(
+            f"--augment {name}={text} should be more than 0 and at most {largest:g} ({AUGMENTATIONS[name]})."
+        )
     return amount
 
 
@@ -145,7 +171,9 @@ def rates(text: str) -> tuple[float, ...]:
         return ()
     found = [_number(part) for part in text.split(",")]
     if any(each is None or not 0 <= each < 1 for each in found):
-        raise CommandLineError(f"--dropout {text!r} should be rates from 0 up to but without 1, such as 0.3,0.1, or none.")
+        raise CommandLineError(
+            f"--dropout {text!r} should be rates from 0 up to but without 1, such as 0.3,0.1, or none."
+        )
     return tuple(each for each in found if each is not None)
 
 

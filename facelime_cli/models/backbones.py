@@ -27,7 +27,10 @@ class Scaling:
 
 def _standardised(means: tuple[float, ...], deviations: tuple[float, ...]) -> Scaling:
     """Return the scaling to mean 0 and deviation 1 of channels in 0…1."""
-    return Scaling(tuple(1 / 255 / deviation for deviation in deviations), tuple(-mean / deviation for mean, deviation in zip(means, deviations, strict=True)))
+    return Scaling(
+        tuple(1 / 255 / deviation for deviation in deviations),
+        tuple(-mean / deviation for mean, deviation in zip(means, deviations, strict=True)),
+    )
 
 
 SCALINGS = {
@@ -78,7 +81,11 @@ def _convolutions(*filters: int) -> Callable[[Any], Sequence[Any]]:
     """Return what makes a chain of 3×3 convolutions with ReLU, each followed by 2×2 pooling."""
 
     def make(layers: Any) -> Sequence[Any]:
-        return [layer for each in filters for layer in (layers.Conv2D(each, 3, padding="same", activation="relu"), layers.MaxPooling2D())]
+        return [
+            layer
+            for each in filters
+            for layer in (layers.Conv2D(each, 3, padding="same", activation="relu"), layers.MaxPooling2D())
+        ]
 
     return make
 
@@ -86,7 +93,14 @@ def _convolutions(*filters: int) -> Callable[[Any], Sequence[Any]]:
 def _skin_blocks(layers: Any) -> Sequence[Any]:
     """Four blocks of convolution, batch norm, ReLU and pooling."""
     return [
-        layer for filters in (64, 128, 256, 512) for layer in (layers.Conv2D(filters, 3, padding="same", use_bias=False), layers.BatchNormalization(), layers.Activation("relu"), layers.MaxPooling2D())
+        layer
+        for filters in (64, 128, 256, 512)
+        for layer in (
+            layers.Conv2D(filters, 3, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.MaxPooling2D(),
+        )
     ]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from facelime_cli.errors import BusyError
-from facelime_cli.files import read_json, write_json
+from facelime_cli.store.files import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,9 @@ class Claim:
     _beat: threading.Thread | None = None
 
     @classmethod
-    def take(cls, folder: Path, unit: int, say: Callable[[str], None], *, silence_seconds: float = SILENCE_SECONDS) -> Claim:
+    def take(
+        cls, folder: Path, unit: int, say: Callable[[str], None], *, silence_seconds: float = SILENCE_SECONDS
+    ) -> Claim:
         """Hold a unit, taking it over from a dead process, or raise `BusyError` naming the live one."""
         while True:
             held = _newest(folder, unit)
@@ -81,7 +83,9 @@ class Claim:
         self._beat.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Let the unit go."""
         self._stop.set()
         if self._beat is not None:
@@ -92,7 +96,9 @@ class Claim:
         """Raise `BusyError` when another process has taken this unit over."""
         newest = _newest(self.path.parent, int(self.path.stem))
         if newest != self.path:
-            raise BusyError(f"unit {int(self.path.stem)} was taken over by another process while this one stood still; nothing is lost, start it again.")
+            raise BusyError(
+                f"unit {int(self.path.stem)} was taken over by another process while this one stood still; nothing is lost, start it again."
+            )
 
     def _count(self) -> None:
         counter = 0
@@ -116,7 +122,9 @@ def live_holder(folder: Path, unit: int) -> dict[str, Any] | None:
 def refusal(unit: int, holder: dict[str, Any]) -> BusyError:
     """Return the sentence that names the process which holds a unit."""
     host = str(holder["host"]).split("/")[0]
-    return BusyError(f"unit {unit} is being worked on by process {holder['pid']} on {host}; wait for it, or give each process its own part with --shard I/N.")
+    return BusyError(
+        f"unit {unit} is being worked on by process {holder['pid']} on {host}; wait for it, or give each process its own part with --shard I/N."
+    )
 
 
 def _identity(counter: int) -> dict[str, Any]:
@@ -156,7 +164,9 @@ def _refuse_if_alive(held: Path, unit: int, say: Callable[[str], None], silence_
         if process_start(holder["pid"]) == holder["start"]:
             raise refusal(unit, holder)
         return
-    say(f"unit {unit} was claimed on {str(holder['host']).split('/')[0]}: listening up to {silence_seconds:.0f} s for a sign of life.")
+    say(
+        f"unit {unit} was claimed on {str(holder['host']).split('/')[0]}: listening up to {silence_seconds:.0f} s for a sign of life."
+    )
     until = time.monotonic() + silence_seconds
     while time.monotonic() < until:
         time.sleep(min(LOOK_SECONDS, silence_seconds / 4))

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import center_of_mass
 
-from facelime_cli.core import overlay
-from facelime_cli.core.charts import COLOURS, drawable
-from facelime_cli.core.curves import figure
-from facelime_cli.core.figures import colour_legend
+from facelime_cli.drawing import overlay
+from facelime_cli.drawing.charts import COLOURS, drawable
+from facelime_cli.drawing.curves import figure
+from facelime_cli.drawing.figures import colour_legend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,13 +40,30 @@ def numbered(image: NDArray[np.uint8], segments: NDArray[np.uint16], title: str)
     made = figure((7.0, 7.3))
     axes = made.subplots()
     times = max(1, FINE_PIXELS // max(segments.shape))
-    _show(axes, overlay.with_borders(image.repeat(times, axis=0).repeat(times, axis=1), segments.repeat(times, axis=0).repeat(times, axis=1)), title)
+    _show(
+        axes,
+        overlay.with_borders(
+            image.repeat(times, axis=0).repeat(times, axis=1), segments.repeat(times, axis=0).repeat(times, axis=1)
+        ),
+        title,
+    )
     for k, (y, x) in enumerate(center_of_mass(np.ones_like(segments), segments, range(int(segments.max()) + 1))):
-        axes.text(x * times, y * times, str(k), ha="center", va="center", fontsize=TITLE_POINTS, color="white", path_effects=[withStroke(linewidth=1.8, foreground="black")])
+        axes.text(
+            x * times,
+            y * times,
+            str(k),
+            ha="center",
+            va="center",
+            fontsize=TITLE_POINTS,
+            color="white",
+            path_effects=[withStroke(linewidth=1.8, foreground="black")],
+        )
     return made
 
 
-def composed(image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: NDArray[np.uint16], kept: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def composed(
+    image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: NDArray[np.uint16], kept: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     """Return perturbed pictures as the model sees them: fill where a segment is switched off.
 
     Parameters
@@ -62,7 +79,9 @@ def composed(image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: NDArra
     return np.stack([np.where(one[segments][..., None], image, fill) for one in kept])
 
 
-def perturbed(images: NDArray[np.uint8], titles: Sequence[str], probabilities: NDArray[np.float64] | None, label: str) -> Figure:
+def perturbed(
+    images: NDArray[np.uint8], titles: Sequence[str], probabilities: NDArray[np.float64] | None, label: str
+) -> Figure:
     """Draw perturbed pictures, and above them how the predictions of all of them lie.
 
     Parameters
@@ -75,7 +94,9 @@ def perturbed(images: NDArray[np.uint8], titles: Sequence[str], probabilities: N
         What the probabilities are of.
     """
     rows = -(-len(images) // SHEET_COLUMNS)
-    made = figure((CELL_INCHES * SHEET_COLUMNS, (CELL_INCHES + 0.3) * rows + (2.4 if probabilities is not None else 0.3)))
+    made = figure(
+        (CELL_INCHES * SHEET_COLUMNS, (CELL_INCHES + 0.3) * rows + (2.4 if probabilities is not None else 0.3))
+    )
     below = made
     if probabilities is not None:
         above, below = np.ravel(np.asarray(made.subfigures(2, 1, height_ratios=(2.4, (CELL_INCHES + 0.3) * rows))))
@@ -140,7 +161,15 @@ def listing(lines: Sequence[str], title: str) -> Figure:
     axes = made.subplots()
     axes.set_axis_off()
     axes.set_title(drawable(title, LONGEST_LINE), fontsize=TITLE_POINTS + 1, loc="left")
-    axes.text(0, 1, "\n".join(drawable(line, LONGEST_LINE) for line in shown), va="top", fontsize=TITLE_POINTS, family="monospace", transform=axes.transAxes)
+    axes.text(
+        0,
+        1,
+        "\n".join(drawable(line, LONGEST_LINE) for line in shown),
+        va="top",
+        fontsize=TITLE_POINTS,
+        family="monospace",
+        transform=axes.transAxes,
+    )
     return made
 
 

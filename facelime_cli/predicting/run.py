@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from facelime_cli import runtimes
 from facelime_cli.errors import FacelimeError
-from facelime_cli.files import read_json, write_json
+from facelime_cli.models import runtimes
+from facelime_cli.store.files import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.device import Device
-    from facelime_cli.runtimes import Classifier, How
-    from facelime_cli.stage import Context
-    from facelime_cli.store import Artifact
+    from facelime_cli.engine import Context
+    from facelime_cli.models.runtimes import Classifier, How
+    from facelime_cli.predicting.device import Device
+    from facelime_cli.store.artifacts import Artifact
 
 PROCESSOR_BATCH = 32
 ACCELERATOR_BATCH = 128
@@ -111,18 +111,20 @@ class Run:
     def halved(self, batch: int) -> int:
         """Return half a batch size that the device's memory is too small for, and say so."""
         if batch == 1:
-            raise FacelimeError("the device has too little memory for a single picture; use a smaller network or another device.")
+            raise FacelimeError(
+                "the device has too little memory for a single picture; use a smaller network or another device."
+            )
         self.context.console.warn(f"a batch of {batch} did not fit into memory; going on with {batch // 2}.")
         return batch // 2
 
     def fitted(self, batch: int, call: Callable[[int], T]) -> tuple[int, T]:
         """Return the batch size, halved as often as the device's memory asks for, with which a call came through, and what that answered."""
-        from facelime_cli import network
+        from facelime_cli.models import backend
 
         while True:
             try:
                 return batch, call(batch)
-            except network.DeviceMemoryError:
+            except backend.DeviceMemoryError:
                 batch = self.halved(batch)
 
     def batch_size(self, wanted: int | str) -> int:
@@ -134,9 +136,9 @@ class Run:
     def _usual_batch(self) -> int:
         if self.how.runtime != "keras":
             return PROCESSOR_BATCH
-        from facelime_cli import network
+        from facelime_cli.models import backend
 
-        return ACCELERATOR_BATCH if network.on_accelerator() else PROCESSOR_BATCH
+        return ACCELERATOR_BATCH if backend.on_accelerator() else PROCESSOR_BATCH
 
     def measured_batch(self) -> int:
         """Return the smallest batch size that is about as fast as any; measured once for each model, machine, runtime and precision, and kept beside the model."""
@@ -144,22 +146,33 @@ class Run:
         def measure(folder: Path) -> None:
             rates = self._rates(ACCELERATOR_BATCHES if self._usual_batch() == ACCELERATOR_BATCH else PROCESSOR_BATCHES)
             best = min(size for size, rate in rates.items() if rate >= ENOUGH * max(rates.values()))
-            self.context.console.note(f"evaluations/s by batch size: {', '.join(f'{size}: {rate:.1f}' for size, rate in rates.items())}; taking {best}, and remembering it.")
-            write_json(folder / "batch-size.json", {"batch_size": best, "rates": {str(size): rate for size, rate in rates.items()}})
+            self.context.console.note(
+                f"evaluations/s by batch size: {', '.join(f'{size}: {rate:.1f}' for size, rate in rates.items())}; taking {best}, and remembering it."
+            )
+            write_json(
+                folder / "batch-size.json",
+                {"batch_size": best, "rates": {str(size): rate for size, rate in rates.items()}},
+            )
 
-        key = {"measured": "batch size", "runtime": self.how.runtime, "precision": self.how.precision, "size": self.dataset.facts["size"], **self.classifier.engine}
+        key = {
+            "measured": "batch size",
+            "runtime": self.how.runtime,
+            "precision": self.how.precision,
+            "size": self.dataset.facts["size"],
+            **self.classifier.engine,
+        }
         return int(read_json(self.model.kept(key, measure) / "batch-size.json")["batch_size"])
 
     def _rates(self, sizes: tuple[int, ...]) -> dict[int, float]:
         """Return evaluations per second for some batch sizes, up to the one that needs too much memory or time."""
-        from facelime_cli import network
+        from facelime_cli.models import backend
 
         its, rates = listed(self.masks, slice(0, 1)), dict[int, float]()
         arrays = self.device.wait(self.device.submit(self.classifier.upload, *self.host(slice(0, 1), 1)))
         for size in sizes:
             try:
                 seconds = self.timed(its, arrays, size)
-            except network.DeviceMemoryError:
+            except backend.DeviceMemoryError:
                 return rates or self._rates((self.halved(size),))
             rates[size] = size / seconds
             if seconds > LONGEST_CALL_SECONDS:
@@ -179,9 +192,13 @@ class Run:
             seconds.append(time.monotonic() - started)
         return min(seconds[1:])
 
-    def evaluate(self, its: Listed, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int) -> NDArray[np.float32]:
+    def evaluate(
+        self, its: Listed, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
+    ) -> NDArray[np.float32]:
         """Run one batch, and wait for it."""
-        answers: NDArray[np.float32] = self.device.wait(self.device.submit(evaluate, self.classifier, its, rows, arrays, batch))
+        answers: NDArray[np.float32] = self.device.wait(
+            self.device.submit(evaluate, self.classifier, its, rows, arrays, batch)
+        )
         return answers
 
     def host(self, rows: slice, pictures: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -193,7 +210,9 @@ class Run:
         segments = self.masks.input("segments").read("segments", rows).astype(np.int32)
         spare = pictures - len(fill)
         both = np.stack([fill, images], axis=1).reshape(len(fill), 2, -1, 3)
-        return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(segments.reshape(len(fill), -1), ((0, spare), (0, 0)))
+        return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(
+            segments.reshape(len(fill), -1), ((0, spare), (0, 0))
+        )
 
     def difference(self, its: Listed, host: tuple[Any, Any], batch: int) -> float | None:
         """Return the largest difference of a probability from the reference on a few composed pictures of this run, or raise when it is too large; None for the reference itself."""
@@ -204,24 +223,34 @@ class Run:
         reference = self.reference
         rows = np.unique(np.linspace(0, its.total - 1, COMPARED).astype(np.int64))
         wanted = self.device.wait(self.device.submit(_reference_answers, self.model, reference, its, rows, host))
-        self.__dict__.pop("classifier", None)  # what the reference set on the device, TF32 off, is not what this one wants
+        self.__dict__.pop(
+            "classifier", None
+        )  # what the reference set on the device, TF32 off, is not what this one wants
         arrays = self.device.wait(self.device.submit(self.classifier.upload, *host))
         found = float(np.abs(self.evaluate(its, rows, arrays, max(batch, len(rows)))[: len(rows)] - wanted).max())
         said = f"{self.how.runtime} in {self.how.precision} differs from {reference.runtime} in float32 by {found:.2g} at most, on {len(rows)} composed pictures of this run"
         if not found <= self.tolerance:
-            raise FacelimeError(f"{said}: more than --tolerance {self.tolerance:g}; use --precision float32 or another --runtime, or raise the tolerance if you can live with that.")
+            raise FacelimeError(
+                f"{said}: more than --tolerance {self.tolerance:g}; use --precision float32 or another --runtime, or raise the tolerance if you can live with that."
+            )
         self.context.console.note(f"{said}.")
         return found
 
 
-def evaluate(classifier: Classifier, its: Listed, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int) -> NDArray[np.float32]:
+def evaluate(
+    classifier: Classifier, its: Listed, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
+) -> NDArray[np.float32]:
     """Run one batch, padded to full size."""
     import numpy as np
 
     spare = batch - len(rows)
-    return classifier.composed(np.pad(its.packed[rows], ((0, spare), (0, 0))), np.pad(its.index[rows], (0, spare)), *arrays)[: len(rows)]
+    return classifier.composed(
+        np.pad(its.packed[rows], ((0, spare), (0, 0))), np.pad(its.index[rows], (0, spare)), *arrays
+    )[: len(rows)]
 
 
-def _reference_answers(model: Artifact, reference: How, its: Listed, rows: NDArray[np.int64], host: tuple[Any, Any]) -> NDArray[np.float32]:
+def _reference_answers(
+    model: Artifact, reference: How, its: Listed, rows: NDArray[np.int64], host: tuple[Any, Any]
+) -> NDArray[np.float32]:
     classifier = runtimes.load(model, reference)
     return evaluate(classifier, its, rows, classifier.upload(*host), len(rows))

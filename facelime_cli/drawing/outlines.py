@@ -50,7 +50,10 @@ def _loops(corners: NDArray[np.int64]) -> Iterator[str]:
     """Yield the closed lines through the corners: each goes on along its row to its neighbour in a pair, then along its column."""
     count = len(corners)
     beside, below = np.empty(count, np.int64), np.empty(count, np.int64)
-    for partner, order in ((beside, np.arange(count)), (below, np.lexsort((np.arange(count), corners[:, 0], corners[:, 1])))):
+    for partner, order in (
+        (beside, np.arange(count)),
+        (below, np.lexsort((np.arange(count), corners[:, 0], corners[:, 1]))),
+    ):
         partner[order[::2]], partner[order[1::2]] = order[1::2], order[::2]
     (y, x), along, down = corners.T.tolist(), beside.tolist(), below.tolist()
     left = [True] * count

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.errors import BrokenError, FacelimeError, StopRequested
-from facelime_cli.files import write_whole
-from facelime_cli.network import computes_in_float16, keras, memory_errors_named
-from facelime_cli.recipes import OPTIMIZERS
+from facelime_cli.models.backend import keras, memory_errors_named
+from facelime_cli.models.building import computes_in_float16
+from facelime_cli.models.recipes import OPTIMIZERS
+from facelime_cli.store.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facelime_cli.network import Part
+    from facelime_cli.models.running import Part
 
 PLATEAU_EPOCHS = 3
 """After how many epochs without a lower loss the plateau schedule lowers the rate."""
@@ -126,10 +127,19 @@ def _read(path: Path) -> list[NDArray[Any]]:
         with np.load(path, allow_pickle=False) as values:
             return [values[f"arr_{place}"] for place in range(len(values))]
     except (ValueError, OSError, EOFError, KeyError) as why:
-        raise BrokenError(f"the checkpoint {path} cannot be read ({why}); remove the unfinished model and train it again.") from why
+        raise BrokenError(
+            f"the checkpoint {path} cannot be read ({why}); remove the unfinished model and train it again."
+        ) from why
 
 
-def train(network: Any, phases: Sequence[Phase], how: Training, checkpoints: Checkpoints, said: Callable[[str], None], advance: Callable[[int], None]) -> list[dict[str, float]]:
+def train(
+    network: Any,
+    phases: Sequence[Phase],
+    how: Training,
+    checkpoints: Checkpoints,
+    said: Callable[[str], None],
+    advance: Callable[[int], None],
+) -> list[dict[str, float]]:
     """Fit a network phase after phase with cross-entropy; the weights of the epoch with the least validation loss stay.
 
     A stop keeps the step it came at, wherever it comes.
@@ -152,8 +162,23 @@ def train(network: Any, phases: Sequence[Phase], how: Training, checkpoints: Che
 class _Run:
     """One phase of a training, from where it was left."""
 
-    def __init__(self, network: Any, phase: Phase, how: Training, checkpoints: Checkpoints, progress: Progress, advance: Callable[[int], None]) -> None:
-        self._network, self._phase, self._how, self._checkpoints, self._progress, self._advance = network, phase, how, checkpoints, progress, advance
+    def __init__(
+        self,
+        network: Any,
+        phase: Phase,
+        how: Training,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._network, self._phase, self._how, self._checkpoints, self._progress, self._advance = (
+            network,
+            phase,
+            how,
+            checkpoints,
+            progress,
+            advance,
+        )
         self._monitored = "val_loss" if len(phase.validation.rows) else "loss"
         self._saved = time.monotonic()
 
@@ -166,7 +191,9 @@ class _Run:
         optimizer = getattr(k.optimizers, OPTIMIZERS[self._how.optimizer])(phase.learning_rate)
         if computes_in_float16(model):  # small gradients would become 0
             optimizer = k.optimizers.LossScaleOptimizer(optimizer)
-        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], auto_scale_loss=False)
+        model.compile(
+            optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], auto_scale_loss=False
+        )
         model.optimizer.build(model.trainable_variables)
         if self._progress.phase and not values:
             self._network.set_weights(self._checkpoints.best())
@@ -177,7 +204,9 @@ class _Run:
         return [*self._phase.model.weights, *self._phase.model.optimizer.variables]
 
     def _keep(self) -> None:
-        self._checkpoints.save(self._progress, [np.asarray(keras().ops.convert_to_numpy(each)) for each in self._variables()])
+        self._checkpoints.save(
+            self._progress, [np.asarray(keras().ops.convert_to_numpy(each)) for each in self._variables()]
+        )
         self._saved = time.monotonic()
 
     def fit(self, said: Callable[[str], None]) -> None:
@@ -190,12 +219,20 @@ class _Run:
                 if best < progress.best:
                     self._checkpoints.keep_best(self._network.get_weights())
                 # In one go: a stop finds either all of it or nothing.
-                vars(progress).update(best=best, epoch=progress.epoch + 1, step=0, running={}, history=[*progress.history, row])
+                vars(progress).update(
+                    best=best, epoch=progress.epoch + 1, step=0, running={}, history=[*progress.history, row]
+                )
                 self._keep()
-                words = ", ".join(f"{name.replace('val_', 'validation ')} {value:.3f}" for name, value in row.items() if name.endswith(("loss", "accuracy")))
+                words = ", ".join(
+                    f"{name.replace('val_', 'validation ')} {value:.3f}"
+                    for name, value in row.items()
+                    if name.endswith(("loss", "accuracy"))
+                )
                 said(f"epoch {progress.epoch} of {phase.epochs}: {words}")
         if progress.epoch < phase.epochs:
-            said(f"ended early: {self._monitored.replace('val_', 'validation ')} has not fallen for {self._how.patience} epochs")
+            said(
+                f"ended early: {self._monitored.replace('val_', 'validation ')} has not fallen for {self._how.patience} epochs"
+            )
         self._checkpoints.save(replace(progress, phase=progress.phase + 1, epoch=0), [])
         progress.phase, progress.epoch = progress.phase + 1, 0
 
@@ -213,7 +250,10 @@ class _Run:
         figures = dict(progress.running)
         if len(phase.validation.rows):
             batches = _batches(phase.validation, how.batch_size, np.arange(len(phase.validation.rows)))
-            figures |= {f"val_{name}": float(value) for name, value in phase.model.evaluate(batches, verbose=0, return_dict=True).items()}
+            figures |= {
+                f"val_{name}": float(value)
+                for name, value in phase.model.evaluate(batches, verbose=0, return_dict=True).items()
+            }
         if not all(map(math.isfinite, figures.values())):
             raise self._diverged()
         return {"phase": progress.phase + 1, "epoch": progress.epoch + 1, "learning_rate": rate, **figures}
@@ -224,7 +264,10 @@ class _Run:
         def stepped(_: int, logs: dict[str, float]) -> None:
             """Count a step; Keras' figures are means since the call began."""
             step = self._progress.step + 1
-            running = {name: (before.get(name, 0.0) * done + float(value) * (step - done)) / step for name, value in logs.items()}
+            running = {
+                name: (before.get(name, 0.0) * done + float(value) * (step - done)) / step
+                for name, value in logs.items()
+            }
             vars(self._progress).update(step=step, running=running)
             self._advance(1)
             if time.monotonic() - self._saved >= self._how.checkpoint_seconds:
@@ -239,7 +282,9 @@ class _Run:
         )
 
     def _diverged(self) -> FacelimeError:
-        return FacelimeError(f"training diverged: the loss is no number any more; repeat it with a --learning-rate lower than {self._phase.learning_rate:g}.")
+        return FacelimeError(
+            f"training diverged: the loss is no number any more; repeat it with a --learning-rate lower than {self._phase.learning_rate:g}."
+        )
 
     @contextlib.contextmanager
     def _kept_when_stopped(self) -> Iterator[None]:
@@ -284,7 +329,11 @@ def _plateau(rate: float, epoch: int, epochs: int, losses: Sequence[float]) -> f
     return rate
 
 
-SCHEDULES: dict[str, Callable[[float, int, int, Sequence[float]], float]] = {"constant": _constant, "cosine": _cosine, "plateau": _plateau}
+SCHEDULES: dict[str, Callable[[float, int, int, Sequence[float]], float]] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "plateau": _plateau,
+}
 """From the first rate, the epoch from 0, the number of epochs and the losses so far to an epoch's rate: no state, so that a restart changes nothing."""
 
 

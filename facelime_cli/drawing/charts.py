@@ -47,6 +47,8 @@ FEWEST_COLUMNS = 4
 LARGEST_CELL_INCHES = 2.7
 TITLE_POINTS = 8.5
 CELL_SHARE = 0.94
+SRGB_LINEAR_UP_TO = 0.03928
+"""Where the curve of sRGB leaves its straight part (WCAG 2.1)."""
 MISSING_GLYPH = "□"
 
 
@@ -62,10 +64,18 @@ def class_counts(counts: NDArray[np.int64], classes: Sequence[str], parts: Seque
         How many of the last parts are drawn in grey.
     """
     figure, axes = _rows(len(classes), parts)
-    _stack(axes, counts.astype(float), [[str(count) for count in row] for row in counts.tolist()], _colours(len(parts), neutral), parts)
+    _stack(
+        axes,
+        counts.astype(float),
+        [[str(count) for count in row] for row in counts.tolist()],
+        _colours(len(parts), neutral),
+        parts,
+    )
     totals = counts.sum(axis=1)
     for row, total in enumerate(totals.tolist()):
-        axes.annotate(f"{total:,}", (total, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=FONT_POINTS - 1)
+        axes.annotate(
+            f"{total:,}", (total, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=FONT_POINTS - 1
+        )
     axes.set_xlim(0, max(1, int(totals.max())) * 1.08)
     axes.set_xlabel("pictures", fontsize=FONT_POINTS)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -73,7 +83,9 @@ def class_counts(counts: NDArray[np.int64], classes: Sequence[str], parts: Seque
     return figure
 
 
-def numbers_by_class(values: NDArray[np.float64], rows: NDArray[np.int64], classes: Sequence[str], label: str) -> Figure:
+def numbers_by_class(
+    values: NDArray[np.float64], rows: NDArray[np.int64], classes: Sequence[str], label: str
+) -> Figure:
     """Draw how a column of numbers lies in each class, as box plots.
 
     A box is the middle half, its line the median, its diamond the mean; whiskers reach to the farthest value within 1.5 box lengths, points are beyond (Tukey).
@@ -100,7 +112,9 @@ def numbers_by_class(values: NDArray[np.float64], rows: NDArray[np.int64], class
     return figure
 
 
-def shares_by_class(counts: NDArray[np.int64], classes: Sequence[str], values: Sequence[str], label: str, neutral: int = 0) -> Figure:
+def shares_by_class(
+    counts: NDArray[np.int64], classes: Sequence[str], values: Sequence[str], label: str, neutral: int = 0
+) -> Figure:
     """Draw the shares of a column's values in each class, as stacked bars that are all of one length.
 
     Parameters
@@ -117,7 +131,13 @@ def shares_by_class(counts: NDArray[np.int64], classes: Sequence[str], values: S
     figure, axes = _rows(len(classes), values)
     totals = counts.sum(axis=1)
     shares = 100 * counts / np.maximum(totals, 1)[:, None]
-    _stack(axes, shares, [[f"{share:.0f}" for share in row] for row in shares.tolist()], _colours(len(values), neutral), values)
+    _stack(
+        axes,
+        shares,
+        [[f"{share:.0f}" for share in row] for row in shares.tolist()],
+        _colours(len(values), neutral),
+        values,
+    )
     axes.set_xlim(0, 100)
     axes.set_xlabel(f"{drawable(label, LEGEND_LETTERS)}: share of pictures, %", fontsize=FONT_POINTS)
     _name_rows(axes, classes, totals.tolist())
@@ -145,7 +165,9 @@ def sheet(images: NDArray[np.uint8], titles: Sequence[str]) -> Figure:
     for place, (image, title) in enumerate(zip(images, titles, strict=True)):
         row, column = divmod(place, columns)
         left, bottom = (column + (1 - CELL_SHARE) / 2) * cell, whole - (row + 1) * height
-        axes = figure.add_axes((left / width, bottom / whole, cell * CELL_SHARE / width, (height - title_inches) / whole))
+        axes = figure.add_axes(
+            (left / width, bottom / whole, cell * CELL_SHARE / width, (height - title_inches) / whole)
+        )
         axes.imshow(image)
         axes.set_axis_off()
         axes.set_title("\n".join(drawable(line, letters) for line in title.split("\n")), fontsize=TITLE_POINTS, pad=3)
@@ -160,7 +182,9 @@ def sheet_columns(n: int) -> int:
     >>> [sheet_columns(n) for n in (1, 6, 7, 8, 28, 42)]
     [1, 6, 4, 4, 4, 6]
     """
-    return n if n <= MOST_COLUMNS else min(range(MOST_COLUMNS, FEWEST_COLUMNS - 1, -1), key=lambda columns: -n % columns)
+    return (
+        n if n <= MOST_COLUMNS else min(range(MOST_COLUMNS, FEWEST_COLUMNS - 1, -1), key=lambda columns: -n % columns)
+    )
 
 
 def shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -169,7 +193,11 @@ def shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     if max(height, width) <= side:
         return image
     scale = side / max(height, width)
-    return np.asarray(Image.fromarray(image).resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BOX))
+    return np.asarray(
+        Image.fromarray(image).resize(
+            (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BOX
+        )
+    )
 
 
 def drawable(text: str, longest: int) -> str:
@@ -183,7 +211,9 @@ def drawable(text: str, longest: int) -> str:
     words = " ".join(text.split())
     short = words if len(words) <= longest else f"{words[: longest // 2]}…{words[len(words) - (longest - 1) // 2 :]}"
     font = get_font(findfont(FontProperties()))
-    return "".join(each if each.isprintable() and font.get_char_index(ord(each)) else MISSING_GLYPH for each in short).replace("$", r"\$")
+    return "".join(
+        each if each.isprintable() and font.get_char_index(ord(each)) else MISSING_GLYPH for each in short
+    ).replace("$", r"\$")
 
 
 def _rows(n: int, entries: Sequence[str]) -> tuple[Figure, Axes]:
@@ -202,17 +232,46 @@ def _legend_columns(entries: Sequence[str]) -> int:
     return max(1, min(len(entries), LEGEND_LETTERS // (longest + 5)))
 
 
-def _stack(axes: Axes, lengths: NDArray[np.float64], numbers: Sequence[Sequence[str]], colours: Sequence[str], names: Sequence[str]) -> None:
+def _stack(
+    axes: Axes,
+    lengths: NDArray[np.float64],
+    numbers: Sequence[Sequence[str]],
+    colours: Sequence[str],
+    names: Sequence[str],
+) -> None:
     """Draw one bar a row, its segments beside each other; a number stands in each that has room for it."""
     ends = lengths.cumsum(axis=1)
     longest = max(float(ends.max()), np.finfo(float).tiny)
     rows = np.arange(len(lengths))
     for k, (name, colour) in enumerate(zip(names, colours, strict=True)):
         label = f" {drawable(name, LONGEST_NAME)}"  # the space in front, since matplotlib leaves a name that begins with _ out
-        axes.barh(rows, lengths[:, k], left=ends[:, k] - lengths[:, k], color=colour, edgecolor="white", linewidth=0.8, height=0.7, label=label)
+        axes.barh(
+            rows,
+            lengths[:, k],
+            left=ends[:, k] - lengths[:, k],
+            color=colour,
+            edgecolor="white",
+            linewidth=0.8,
+            height=0.7,
+            label=label,
+        )
         for row in np.flatnonzero(lengths[:, k] >= LABELLED_SHARE * longest).tolist():
-            axes.text(ends[row, k] - lengths[row, k] / 2, row, numbers[row][k], ha="center", va="center", fontsize=FONT_POINTS - 2, color=_ink(colour))
-    axes.figure.legend(loc="outside upper left", ncols=_legend_columns(names), frameon=False, fontsize=FONT_POINTS - 1, handletextpad=0.3)
+            axes.text(
+                ends[row, k] - lengths[row, k] / 2,
+                row,
+                numbers[row][k],
+                ha="center",
+                va="center",
+                fontsize=FONT_POINTS - 2,
+                color=_ink(colour),
+            )
+    axes.figure.legend(
+        loc="outside upper left",
+        ncols=_legend_columns(names),
+        frameon=False,
+        fontsize=FONT_POINTS - 1,
+        handletextpad=0.3,
+    )
 
 
 def _boxes(axes: Axes, filled: Mapping[int, NDArray[np.float64]]) -> None:
@@ -252,6 +311,7 @@ def _mixed(colour: str, white: float) -> str:
 
 def _ink(colour: str) -> str:
     """Return the ink that can be read on a colour, by its relative luminance (WCAG 2.1)."""
-    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in mpl.colors.to_rgb(colour)]  # noqa: PLR2004 - sRGB
+    shares = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(shares <= SRGB_LINEAR_UP_TO, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
     return DARK_INK if (luminance + 0.05) ** 2 > 1.05 * 0.05 else LIGHT_INK

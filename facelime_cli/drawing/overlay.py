@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facelime_cli.core import attribution
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -54,13 +56,9 @@ def with_borders(image: NDArray[np.uint8], segments: NDArray[np.uint16]) -> NDAr
     return np.where(borders(segments)[..., None], np.array(BORDER, np.uint8), image)
 
 
-def strongest(coefficients: NDArray[np.float64], top: int) -> NDArray[np.int64]:
-    """Return the `top` segments with the largest coefficients in size, strongest first; those of exactly 0 are left out."""
-    order = np.argsort(-np.abs(coefficients), kind="stable")[:top]
-    return np.asarray(order[coefficients[order] != 0])
-
-
-def towards_against(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int) -> NDArray[np.uint8]:
+def towards_against(
+    image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int
+) -> NDArray[np.uint8]:
     """Return the picture with its `top` strongest segments tinted: vermilion speaks for the class, blue against it; the rest is pale.
 
     Parameters
@@ -77,7 +75,13 @@ def towards_against(image: NDArray[np.uint8], segments: NDArray[np.uint16], coef
     return _tinted(image, pale(image).astype(np.float64), segments, _signs(coefficients, top), (TOWARDS, AGAINST))
 
 
-def marked(image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, colours: tuple[Colour, Colour]) -> NDArray[np.uint8]:
+def marked(
+    image: NDArray[np.uint8],
+    segments: NDArray[np.uint16],
+    coefficients: NDArray[np.float64],
+    top: int,
+    colours: tuple[Colour, Colour],
+) -> NDArray[np.uint8]:
     """Return the picture in its own colours, its `top` strongest segments tinted and bordered in one colour for the class and another against it: (H, W, 3) uint8."""
     return _tinted(image, image.astype(np.float64), segments, _signs(coefficients, top), colours)
 
@@ -90,12 +94,18 @@ def kept(image: NDArray[np.uint8], segments: NDArray[np.uint16], shown: NDArray[
 
 def _signs(coefficients: NDArray[np.float64], top: int) -> NDArray[np.int8]:
     sign = np.zeros(len(coefficients), dtype=np.int8)
-    shown = strongest(coefficients, top)
+    shown = attribution.strongest(coefficients, top)
     sign[shown] = np.sign(coefficients[shown])
     return sign
 
 
-def _tinted(image: NDArray[np.uint8], drawn: NDArray[np.float64], segments: NDArray[np.uint16], signs: NDArray[np.int8], colours: tuple[Colour, Colour]) -> NDArray[np.uint8]:
+def _tinted(
+    image: NDArray[np.uint8],
+    drawn: NDArray[np.float64],
+    segments: NDArray[np.uint16],
+    signs: NDArray[np.int8],
+    colours: tuple[Colour, Colour],
+) -> NDArray[np.uint8]:
     place = signs[segments]
     for value, colour in zip((1, -1), colours, strict=True):
         drawn = np.where((place == value)[..., None], image * (1 - TINT) + np.array(colour) * TINT, drawn)

@@ -12,8 +12,9 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from facelime_cli.core import overlay
-from facelime_cli.core.charts import drawable
+from facelime_cli.core import attribution
+from facelime_cli.drawing import overlay
+from facelime_cli.drawing.charts import drawable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,7 +85,7 @@ class Panel:
     @property
     def strongest(self) -> NDArray[np.int64]:
         """The marked segments, strongest first."""
-        return overlay.strongest(self.coefficients, self.top)
+        return attribution.strongest(self.coefficients, self.top)
 
 
 def draw(panel: Panel) -> None:
@@ -105,8 +106,16 @@ def views(panel: Panel) -> Figure:
     axes = made.subplots(2, 3).ravel()
     _original(axes[0], panel)
     _show(axes[1], overlay.with_borders(panel.image, panel.segments), f"{len(panel.coefficients)} regions")
-    _show(axes[2], overlay.kept(panel.image, panel.segments, panel.strongest), f"the {len(panel.strongest)} strongest kept")
-    _show(axes[3], overlay.towards_against(panel.image, panel.segments, panel.coefficients, panel.top), f"for and against {drawable(panel.words[0], LONGEST_NAME)}")
+    _show(
+        axes[2],
+        overlay.kept(panel.image, panel.segments, panel.strongest),
+        f"the {len(panel.strongest)} strongest kept",
+    )
+    _show(
+        axes[3],
+        overlay.towards_against(panel.image, panel.segments, panel.coefficients, panel.top),
+        f"for and against {drawable(panel.words[0], LONGEST_NAME)}",
+    )
     _hatch(axes[3], np.isin(panel.segments, panel.strongest[panel.unsure[panel.strongest]]))
     colour_legend(axes[3], hatched=bool(panel.unsure[panel.strongest].any()))
     _heatmap(axes[4], panel, scale_colours())
@@ -120,7 +129,11 @@ def as_lime(panel: Panel) -> Figure:
     axes = made.subplots(1, 2)
     _original(axes[0], panel)
     colours = (LIME_FOR, LIME_AGAINST)
-    _show(axes[1], overlay.marked(panel.image, panel.segments, panel.coefficients, panel.top, colours), drawable(panel.words[0], LONGEST_NAME))
+    _show(
+        axes[1],
+        overlay.marked(panel.image, panel.segments, panel.coefficients, panel.top, colours),
+        drawable(panel.words[0], LONGEST_NAME),
+    )
     colour_legend(axes[1], colours)
     return made
 
@@ -139,20 +152,43 @@ STYLES: dict[str, Callable[[Panel], Figure]] = {"facelime": views, "lime": as_li
 
 def scale_colours() -> Colormap:
     """Return the colours of `overlay.colour` from one end of the scale to the other."""
-    return LinearSegmentedColormap.from_list("facelime", [np.array(each) / 255 for each in (overlay.AGAINST, overlay.NEUTRAL, overlay.TOWARDS)])
+    return LinearSegmentedColormap.from_list(
+        "facelime", [np.array(each) / 255 for each in (overlay.AGAINST, overlay.NEUTRAL, overlay.TOWARDS)]
+    )
 
 
-def colour_legend(axes: Axes, colours: tuple[tuple[int, int, int], tuple[int, int, int]] = (overlay.TOWARDS, overlay.AGAINST), *, hatched: bool = False) -> None:
+def colour_legend(
+    axes: Axes,
+    colours: tuple[tuple[int, int, int], tuple[int, int, int]] = (overlay.TOWARDS, overlay.AGAINST),
+    *,
+    hatched: bool = False,
+) -> None:
     """Say below a panel which colour speaks for the class, which against it, and what hatching means."""
-    handles = [Patch(color=(colour[0] / 255, colour[1] / 255, colour[2] / 255), label=label) for colour, label in zip(colours, ("for the class", "against it"), strict=True)]
+    handles = [
+        Patch(color=(colour[0] / 255, colour[1] / 255, colour[2] / 255), label=label)
+        for colour, label in zip(colours, ("for the class", "against it"), strict=True)
+    ]
     if hatched:
         handles.append(Patch(facecolor="white", edgecolor="black", hatch=HATCH, label="may be nothing"))
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=len(handles), frameon=False, fontsize=SMALL_POINTS, handlelength=1.2, columnspacing=0.9)
+    axes.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.01),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=SMALL_POINTS,
+        handlelength=1.2,
+        columnspacing=0.9,
+    )
 
 
 def write(figure: Figure, files: Sequence[Path], dots_per_inch: int = DOTS_PER_INCH) -> None:
     """Save a figure in the formats that the files' endings name, without dates, so that equal figures are equal files."""
-    undated: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Software": None}}
+    undated: dict[str, dict[str, Any]] = {
+        ".svg": {"Date": None},
+        ".pdf": {"CreationDate": None},
+        ".png": {"Software": None},
+    }
     with mpl.rc_context({"svg.hashsalt": "facelime", "svg.fonttype": "path", "hatch.linewidth": 0.5}):
         for path in files:
             figure.savefig(path, dpi=dots_per_inch, metadata=undated[path.suffix])
@@ -184,7 +220,9 @@ def _hatch(axes: Axes, place: NDArray[np.bool_]) -> None:
 
 
 def _heatmap(axes: Axes, panel: Panel, colours: Colormap) -> None:
-    _show(axes, overlay.pale(panel.image), "coefficients" + (" (hatched: may be nothing)" if panel.unsure.any() else ""))
+    _show(
+        axes, overlay.pale(panel.image), "coefficients" + (" (hatched: may be nothing)" if panel.unsure.any() else "")
+    )
     sure = np.ma.masked_where(panel.unsure[panel.segments], overlay.heatmap(panel.segments, panel.coefficients))
     heat = axes.imshow(sure, cmap=colours, vmin=-panel.scale, vmax=panel.scale, alpha=0.75, interpolation="nearest")
     _hatch(axes, panel.unsure[panel.segments])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core import charts
 from facelime_cli.core.summaries import by_frequency, crosstab, folded, most_shown, spread
+from facelime_cli.drawing import charts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,22 @@ if TYPE_CHECKING:
 MOST_CLASSES = 40
 MOST_VALUES = 12
 NO_LABEL, NO_VALUE = "no label", "no value"
-HEADING = ("column", "class", "kind", "value", "pictures", "missing", "share", "mean", "sd", "minimum", "q1", "median", "q3", "maximum")
+HEADING = (
+    "column",
+    "class",
+    "kind",
+    "value",
+    "pictures",
+    "missing",
+    "share",
+    "mean",
+    "sd",
+    "minimum",
+    "q1",
+    "median",
+    "q3",
+    "maximum",
+)
 """Of the CSV file. A column of numbers has a row for each class; one of text has a row for each class and value, with an empty value for pictures that have none."""
 DIGITS = 5
 """Significant digits on a page."""
@@ -72,15 +87,50 @@ class Numbers:
         """Yield its rows of the CSV file."""
         for k, name in enumerate(self.classes.every):
             found = spread(self.values[self.classes.index == k])
-            yield (self.name, name, "number", "", found.n, found.missing, "", found.mean, found.sd, found.minimum, found.q1, found.median, found.q3, found.maximum)
+            yield (
+                self.name,
+                name,
+                "number",
+                "",
+                found.n,
+                found.missing,
+                "",
+                found.mean,
+                found.sd,
+                found.minimum,
+                found.q1,
+                found.median,
+                found.q3,
+                found.maximum,
+            )
 
     def table(self) -> list[list[str]]:
         """Return its table on a page, the heading first."""
         body = []
         for row, name in enumerate(self.classes.shown):
             found = asdict(spread(self.values[self.classes.rows == row]))
-            body.append([name, *(f"{found.pop(count):,}" for count in ("n", "missing")), *("–" if figure is None else f"{figure:.{DIGITS}g}" for figure in found.values())])
-        return [["class", "pictures", NO_VALUE, "mean", "sd", "minimum", "lower quarter", "median", "upper quarter", "maximum"], *body]
+            body.append(
+                [
+                    name,
+                    *(f"{found.pop(count):,}" for count in ("n", "missing")),
+                    *("–" if figure is None else f"{figure:.{DIGITS}g}" for figure in found.values()),
+                ]
+            )
+        return [
+            [
+                "class",
+                "pictures",
+                NO_VALUE,
+                "mean",
+                "sd",
+                "minimum",
+                "lower quarter",
+                "median",
+                "upper quarter",
+                "maximum",
+            ],
+            *body,
+        ]
 
     def chart(self) -> Figure:
         """Draw it."""
@@ -99,7 +149,13 @@ class Texts:
         """Return what a manifest says of it."""
         known = by_frequency(value for value in self.values if value)
         missing = sum(not value for value in self.values)
-        return {"kind": "text", "n": len(self.values) - missing, "missing": missing, "distinct": len(known), "most_frequent": [list(each) for each in known[:MOST_VALUES]]}
+        return {
+            "kind": "text",
+            "n": len(self.values) - missing,
+            "missing": missing,
+            "distinct": len(known),
+            "most_frequent": [list(each) for each in known[:MOST_VALUES]],
+        }
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield its rows of the CSV file."""
@@ -111,7 +167,13 @@ class Texts:
     def table(self) -> list[list[str]]:
         """Return its table on a page, the heading first."""
         counts, values, _ = self._counts()
-        return [["class", *values], *([name, *(f"{count:,}" for count in row)] for name, row in zip(self.classes.shown, counts.tolist(), strict=True))]
+        return [
+            ["class", *values],
+            *(
+                [name, *(f"{count:,}" for count in row)]
+                for name, row in zip(self.classes.shown, counts.tolist(), strict=True)
+            ),
+        ]
 
     def chart(self) -> Figure:
         """Draw it."""
@@ -122,10 +184,18 @@ class Texts:
         """Return the pictures by shown class and shown value, the values, and how many of the last stand for others or for none."""
         known = [value for value, _ in by_frequency(value for value in self.values if value)]
         shown = known[: most_shown(len(known), MOST_VALUES)]
-        neutral = ([f"{len(known) - len(shown)} other values"] if len(shown) < len(known) else []) + ([NO_VALUE] if not all(self.values) else [])
-        place = {value: min(index, len(shown)) for index, value in enumerate(known)} | {"": len(shown) + len(neutral) - 1}
+        neutral = ([f"{len(known) - len(shown)} other values"] if len(shown) < len(known) else []) + (
+            [NO_VALUE] if not all(self.values) else []
+        )
+        place = {value: min(index, len(shown)) for index, value in enumerate(known)} | {
+            "": len(shown) + len(neutral) - 1
+        }
         codes = np.array([place[value] for value in self.values])
-        return crosstab(self.classes.rows, codes, (len(self.classes.shown), len(shown) + len(neutral))), [*shown, *neutral], len(neutral)
+        return (
+            crosstab(self.classes.rows, codes, (len(self.classes.shown), len(shown) + len(neutral))),
+            [*shown, *neutral],
+            len(neutral),
+        )
 
 
 def column(name: str, values: NDArray[Any], classes: Classes) -> Numbers | Texts:

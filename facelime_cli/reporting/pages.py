@@ -7,15 +7,16 @@ from functools import cache
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.engine import STAGES
 from facelime_cli.names import listing
-from facelime_cli.stage import STAGES, hints
+from facelime_cli.options import hints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jinja2 import Environment
 
-    from facelime_cli.store import Artifact
+    from facelime_cli.store.artifacts import Artifact
 
 CONTENT_DIGITS = 16
 MOST_IDS = 12
@@ -24,7 +25,7 @@ MOST_IDS = 12
 
 def render(template: str, **values: Any) -> str:
     """Return a page made from a template of the package; a value that the template asks for and does not get is an error."""
-    style = package_files("facelime_cli").joinpath("templates/report.css").read_text(encoding="utf-8")
+    style = package_files("facelime_cli.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
     return _templates().get_template(template).render(style=style, **values)
 
 
@@ -33,7 +34,13 @@ def _templates() -> Environment:
     """Return the templates, each of which is compiled once in a process."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    found = Environment(loader=PackageLoader("facelime_cli"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found = Environment(
+        loader=PackageLoader("facelime_cli.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     found.filters["signed"] = signed
     return found
 
@@ -52,7 +59,17 @@ def signed(value: float, digits: int = 1) -> str:
 
 def origins(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
     """Return what the foot of a page says of each artifact that it was made from: the `lineage` of `templates/base.html`."""
-    return [{"kind": each.kind, "id": each.id, "stage": each.layout["stage"], "parameters": each.parameters, "content": each.content[:CONTENT_DIGITS], "command": command(each)} for each in artifacts]
+    return [
+        {
+            "kind": each.kind,
+            "id": each.id,
+            "stage": each.layout["stage"],
+            "parameters": each.parameters,
+            "content": each.content[:CONTENT_DIGITS],
+            "command": command(each),
+        }
+        for each in artifacts
+    ]
 
 
 def command(artifact: Artifact) -> str:
@@ -73,14 +90,23 @@ def command(artifact: Artifact) -> str:
         option = next(extra for extra in annotations[each.name][1] if hasattr(extra, "param_decls"))
         given, word = artifact.inputs.get(each.name), _option(each.name, option)
         value = artifact.parameters.get(each.name, artifact.parameters.get(word.removeprefix("--")))
-        several = [f"{one['kind']}/{one['id']}" for name, one in artifact.inputs.items() if "id" in one and name.startswith(f"{each.name}_")]
+        several = [
+            f"{one['kind']}/{one['id']}"
+            for name, one in artifact.inputs.items()
+            if "id" in one and name.startswith(f"{each.name}_")
+        ]
         if isinstance(option, ArgumentInfo):
             words += several or [f"{given['kind']}/{given['id']}" if given and "id" in given else each.name.upper()]
         elif several:
             words += [part for reference in several for part in (word, reference)]
         elif given is not None:
             words += [word, f"{given['kind']}/{given['id']}" if "id" in given else each.name.upper()]
-        elif value is not None and value is not False and value != each.default and not each.name.startswith(means_nothing):
+        elif (
+            value is not None
+            and value is not False
+            and value != each.default
+            and not each.name.startswith(means_nothing)
+        ):
             words += _words(word, each.name, value)
     if "pictures" in artifact.parameters:
         words += ["--images", listing(artifact.texts("id")) if artifact.n <= MOST_IDS else "IDS"]
@@ -88,7 +114,11 @@ def command(artifact: Artifact) -> str:
 
 
 def _option(name: str, option: Any) -> str:
-    declared = [word for word in (option.default, *(option.param_decls or ())) if isinstance(word, str) and word.startswith("--")]  # within Annotated, Typer takes the first for the default
+    declared = [
+        word
+        for word in (option.default, *(option.param_decls or ()))
+        if isinstance(word, str) and word.startswith("--")
+    ]  # within Annotated, Typer takes the first for the default
     return declared[0] if declared else f"--{name.replace('_', '-')}"
 
 

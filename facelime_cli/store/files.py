@@ -71,7 +71,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as why:
-        raise BrokenError(f"{path} is not readable JSON ({why}); restore it, or remove the artifact and make it again.") from why
+        raise BrokenError(
+            f"{path} is not readable JSON ({why}); restore it, or remove the artifact and make it again."
+        ) from why
     if not isinstance(value, dict):
         raise BrokenError(f"{path} should hold a JSON object; restore it, or remove the artifact and make it again.")
     return value

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli import digests, machine
-from facelime_cli.backbones import SCALINGS
+from facelime_cli import machine
 from facelime_cli.core import compose
 from facelime_cli.errors import BrokenError, FacelimeError, NotFoundError
-from facelime_cli.network import BOTH_SIDES, LUMINANCE, DeviceMemoryError
+from facelime_cli.models.backbones import SCALINGS
+from facelime_cli.models.backend import DeviceMemoryError
+from facelime_cli.models.wrapping import BOTH_SIDES, LUMINANCE
+from facelime_cli.store import digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,11 +80,20 @@ class Around:
         luminance = LUMINANCE if self.channels == 1 else None
 
         def outputs(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-            x = compose.model_input(pictures, scaling.scale, scaling.offset, reverse=scaling.reverse, luminance=luminance, channels_first=self.channels_first)
+            x = compose.model_input(
+                pictures,
+                scaling.scale,
+                scaling.offset,
+                reverse=scaling.reverse,
+                luminance=luminance,
+                channels_first=self.channels_first,
+            )
             values = guarded(run, what)(x)
             wanted = {(len(pictures), self.classes)} | ({(len(pictures), 1)} if self.classes == BOTH_SIDES else set())
             if values.shape not in wanted:
-                raise FacelimeError(f"{what} answers {len(pictures)} pictures with an array of {values.shape}; it should be {(len(pictures), self.classes)}, one column per class of --classes.")
+                raise FacelimeError(
+                    f"{what} answers {len(pictures)} pictures with an array of {values.shape}; it should be {(len(pictures), self.classes)}, one column per class of --classes."
+                )
             return values if self.activation is None else _ACTIVATIONS[self.activation](values)
 
         return outputs
@@ -107,7 +118,9 @@ def guarded(run: Run, what: str) -> Answers:
         except Exception as why:  # somebody else's code may raise anything
             if isinstance(why, MemoryError) or any(words in str(why).lower() for words in MEMORY_WORDS):
                 raise DeviceMemoryError from why
-            raise FacelimeError(f"{what} failed on an array of {values.shape} ({_told(why)}); --debug shows where.") from why
+            raise FacelimeError(
+                f"{what} failed on an array of {values.shape} ({_told(why)}); --debug shows where."
+            ) from why
 
     return call
 
@@ -129,7 +142,11 @@ def onnx_session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = machine.cores()
     options.log_severity_level = 3
-    providers = [each for each in (("CUDAExecutionProvider", {"use_tf32": "0"}), ("CPUExecutionProvider", {})) if each[0] in onnxruntime.get_available_providers()]
+    providers = [
+        each
+        for each in (("CUDAExecutionProvider", {"use_tf32": "0"}), ("CPUExecutionProvider", {}))
+        if each[0] in onnxruntime.get_available_providers()
+    ]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as why:  # its exceptions have no common kind
@@ -145,7 +162,12 @@ def onnx_run(session: Any) -> Run:
         if fixed is None:
             return session.run(None, {given.name: values})[0]
         padded = np.pad(values, [(0, -len(values) % fixed), *[(0, 0)] * (values.ndim - 1)])
-        return np.concatenate([session.run(None, {given.name: padded[start : start + fixed]})[0] for start in range(0, len(padded), fixed)])[: len(values)]
+        return np.concatenate(
+            [
+                session.run(None, {given.name: padded[start : start + fixed]})[0]
+                for start in range(0, len(padded), fixed)
+            ]
+        )[: len(values)]
 
     return run
 
@@ -154,15 +176,21 @@ def onnx_shape(session: Any, name: str) -> tuple[int | None, int, bool]:
     """Return side, channels and whether these come first, or say why a file cannot be explained."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
-        raise FacelimeError(f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; facelime explains networks with one picture in and one vector out.")
+        raise FacelimeError(
+            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; facelime explains networks with one picture in and one vector out."
+        )
     shape, kind = inputs[0].shape, inputs[0].type
     first = len(shape) == 4 and shape[1] in COLOURS and shape[3] not in COLOURS  # noqa: PLR2004 - batch, height, width, channel
     if len(shape) != 4 or kind != "tensor(float)" or not (first or shape[3] in COLOURS):  # noqa: PLR2004 - as above
-        raise FacelimeError(f"{name} reads {kind} of {shape}; it should read float32 of (batch, height, width, 1 or 3) or (batch, 1 or 3, height, width).")
+        raise FacelimeError(
+            f"{name} reads {kind} of {shape}; it should read float32 of (batch, height, width, 1 or 3) or (batch, 1 or 3, height, width)."
+        )
     height, width = shape[2:] if first else shape[1:3]
     sides = {side for side in (height, width) if isinstance(side, int)}
     if len(sides) > 1:
-        raise FacelimeError(f"{name} reads pictures of {height}×{width}; only square inputs can be explained, put a resizing layer in front of it.")
+        raise FacelimeError(
+            f"{name} reads pictures of {height}×{width}; only square inputs can be explained, put a resizing layer in front of it."
+        )
     return next(iter(sides), None), int(shape[1] if first else shape[3]), first
 
 
@@ -181,7 +209,10 @@ def openvino_run(path: Path, precision: str) -> Run:
             network = core.read_model(path)
             network.reshape(list(values.shape))
             compiled.clear()
-            hints = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision], "INFERENCE_NUM_THREADS": machine.cores()}
+            hints = {
+                "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+                "INFERENCE_NUM_THREADS": machine.cores(),
+            }
             compiled[values.shape] = core.compile_model(network, "CPU", hints)
         return compiled[values.shape](values, share_inputs=True)[0]
 
@@ -212,7 +243,9 @@ def _source(reference: str) -> Path:
     except (ImportError, ValueError):
         spec = None
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
-        raise NotFoundError(f"there is no Python module {module} with a source file, neither in this folder nor installed; run the command where `import {module}` works.")
+        raise NotFoundError(
+            f"there is no Python module {module} with a source file, neither in this folder nor installed; run the command where `import {module}` works."
+        )
     return Path(spec.origin)
 
 
@@ -223,7 +256,9 @@ def function(reference: str) -> Run:
     try:
         found = getattr(importlib.import_module(module), name, None)
     except Exception as why:  # as in `guarded`
-        raise FacelimeError(f"the Python module {module} cannot be imported ({_told(why)}); --debug shows where.") from why
+        raise FacelimeError(
+            f"the Python module {module} cannot be imported ({_told(why)}); --debug shows where."
+        ) from why
     if not callable(found):
         raise NotFoundError(f"the Python module {module} has no function {name}; give module:function.")
     return found  # type: ignore[no-any-return]

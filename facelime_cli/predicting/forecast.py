@@ -6,17 +6,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli import digests
 from facelime_cli.console import Answer, Table, duration, size_text
-from facelime_cli.evaluations import listed
-from facelime_cli.reuse import Donors
-from facelime_cli.store import shard_of, unit_pictures
+from facelime_cli.predicting.reuse import Donors
+from facelime_cli.predicting.run import listed
+from facelime_cli.store import digests
+from facelime_cli.store.arrays import unit_pictures
+from facelime_cli.store.artifacts import shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facelime_cli.evaluations import Run
-    from facelime_cli.store import Artifact, Layout
+    from facelime_cli.predicting.run import Run
+    from facelime_cli.store.arrays import Layout
+    from facelime_cli.store.artifacts import Artifact
 
 
 def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...], artifact: Artifact | None) -> Answer:
@@ -39,18 +41,34 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
     units = [slice(start, min(start + pictures, layout.n)) for start in range(0, layout.n, pictures)]
     done = artifact.done() if artifact else set()
     if artifact and len(done) == len(units):
-        return Answer({"evaluations": 0, "taken_over": 0, "seconds": 0.0, "bytes": 0, "shards": []}, [f"nothing is left to compute: predictions/{artifact.id} has everything"])
+        return Answer(
+            {"evaluations": 0, "taken_over": 0, "seconds": 0.0, "bytes": 0, "shards": []},
+            [f"nothing is left to compute: predictions/{artifact.id} has everything"],
+        )
     begun = time.monotonic()
-    batch = int(artifact.layout["execution"]["batch_size"]) if artifact and not isinstance(wanted, int) else run.batch_size(wanted)
+    batch = (
+        int(artifact.layout["execution"]["batch_size"])
+        if artifact and not isinstance(wanted, int)
+        else run.batch_size(wanted)
+    )
     batch, (seconds, difference) = run.fitted(batch, lambda size: _timed(run, units[0], size))
     startup = time.monotonic() - begun
     donors = Donors(run.context.store, made, run.masks, besides=artifact.id if artifact else "")
     made_with = digests.of_value({"batch_size": batch, **run.classifier.engine})
-    left = [_left(run.masks, rows, donors, made_with, _kept(artifact, unit)) if unit not in done else _Left() for unit, rows in enumerate(units)]
+    left = [
+        _left(run.masks, rows, donors, made_with, _kept(artifact, unit)) if unit not in done else _Left()
+        for unit, rows in enumerate(units)
+    ]
     mine = [[left[unit] for unit in shard_of(len(units), shard, count)] for shard in range(1, count + 1)]
     shards = [sum(each.computed for each in some) for some in mine]
-    spans = [startup + sum(each.batches(batch) for each in some) * seconds if any(each.computed for each in some) else 0.0 for some in mine]
-    growth = sum(rows.stop - rows.start for unit, rows in enumerate(units) if unit not in done) * layout.arrays["probabilities"].picture_bytes
+    spans = [
+        startup + sum(each.batches(batch) for each in some) * seconds if any(each.computed for each in some) else 0.0
+        for some in mine
+    ]
+    growth = (
+        sum(rows.stop - rows.start for unit, rows in enumerate(units) if unit not in done)
+        * layout.arrays["probabilities"].picture_bytes
+    )
     value = {
         "evaluations": sum(shards),
         "taken_over": donors.taken.total(),
@@ -60,14 +78,20 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
         "bytes": growth,
         "batch_size": batch,
         "difference": difference,
-        "shards": [{"shard": shard, "evaluations": each, "seconds": span} for shard, (each, span) in enumerate(zip(shards, spans, strict=True), 1)],
+        "shards": [
+            {"shard": shard, "evaluations": each, "seconds": span}
+            for shard, (each, span) in enumerate(zip(shards, spans, strict=True), 1)
+        ],
     }
     lines = [
         f"{sum(shards)} evaluations to compute, {donors.taken.total()} to take over: about {duration(sum(spans))}",
         f"{batch / seconds:.1f} evaluations/s in batches of {batch}, after {duration(startup)} to start",
         f"the store grows by {size_text(growth)} at most",
     ]
-    rows = [(f"{shard}/{count}", str(each), duration(span)) for shard, (each, span) in enumerate(zip(shards, spans, strict=True), 1)]
+    rows = [
+        (f"{shard}/{count}", str(each), duration(span))
+        for shard, (each, span) in enumerate(zip(shards, spans, strict=True), 1)
+    ]
     return Answer(value, lines, [Table(("shard", "evaluations", "time"), rows)] if count > 1 else [])
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli import runtimes
-from facelime_cli.core import charts, curves, looks
 from facelime_cli.core.masks import unpack
+from facelime_cli.drawing import charts, curves, sheets
 from facelime_cli.errors import FacelimeError, NotFoundError
-from facelime_cli.explained import PERCENT, Explained, explained_by
+from facelime_cli.models import runtimes
+from facelime_cli.reporting.explanations import PERCENT, Explained, explained_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-    from facelime_cli.store import Artifact
+    from facelime_cli.store.artifacts import Artifact
 
 SHEET = 24
 SAMPLES = 18
@@ -35,7 +35,7 @@ BY_CLASS = frozenset({"predictions", "surrogates", "reports"})
 
 def draw(artifact: Artifact, rows: Sequence[int], c: int | None, file: Path) -> None:
     """Write a picture of an artifact: of these of its pictures, where there are none of the first, or of the whole; for class `c`, or the one that counts most."""
-    from facelime_cli.core import figures
+    from facelime_cli.drawing import figures
 
     found = LOOKS[artifact.kind](artifact, rows, c)
     if hasattr(found, "savefig"):
@@ -49,7 +49,9 @@ def _dataset(dataset: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     rows = list(rows) or list(range(min(SHEET, dataset.n)))
     classes, ids = dataset.facts["classes"], dataset.texts("id")
     labels = dataset.read("labels")
-    titles = [f"{ids[each].rpartition('/')[2]}\n{classes[labels[each]] if labels[each] >= 0 else 'no label'}" for each in rows]
+    titles = [
+        f"{ids[each].rpartition('/')[2]}\n{classes[labels[each]] if labels[each] >= 0 else 'no label'}" for each in rows
+    ]
     return charts.sheet(dataset.read("images", rows), titles)
 
 
@@ -61,13 +63,16 @@ def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     runtimes.check_layers(model)
     with zipfile.ZipFile(model.file("model.keras")) as file:
         layers = [*_layers(json.loads(file.read("config.json")), "")]
-    return looks.listing(layers, f"{model.kind}/{model.id}: {len(layers)} layers")
+    return sheets.listing(layers, f"{model.kind}/{model.id}: {len(layers)} layers")
 
 
 def _layers(config: Any, indent: str) -> list[str]:
     found = []
     for each in config.get("config", {}).get("layers", []):
-        found += [f"{indent}{each.get('class_name')}  {each.get('config', {}).get('name', '')}", *_layers(each, indent + "  ")]
+        found += [
+            f"{indent}{each.get('class_name')}  {each.get('config', {}).get('name', '')}",
+            *_layers(each, indent + "  "),
+        ]
     return found
 
 
@@ -98,13 +103,19 @@ def _segments(segments: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
     row, one = _one(rows)
     image = segments.input("datasets").read("images", [int(segments.read("row", one)[0])])[0]
-    return looks.numbered(image, segments.read("segments", one)[0], f"{charts.drawable(segments.texts('id')[row], looks.LONGEST_LINE)}: {int(segments.read('n_segments', one)[0])} segments")
+    return sheets.numbered(
+        image,
+        segments.read("segments", one)[0],
+        f"{charts.drawable(segments.texts('id')[row], sheets.LONGEST_LINE)}: {int(segments.read('n_segments', one)[0])} segments",
+    )
 
 
 def _masks(masks: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
     images, kept = _perturbed(masks, rows)
-    return looks.perturbed(images, [f"{int(each.sum())} of {len(each)} kept" for each in kept[: len(images)]], None, "")
+    return sheets.perturbed(
+        images, [f"{int(each.sum())} of {len(each)} kept" for each in kept[: len(images)]], None, ""
+    )
 
 
 def _predictions(predictions: Artifact, rows: Sequence[int], c: int | None) -> Figure:
@@ -113,7 +124,12 @@ def _predictions(predictions: Artifact, rows: Sequence[int], c: int | None) -> F
     probabilities = predictions.read("probabilities", one)[0, : len(kept)]
     c = int(probabilities[0].argmax()) if c is None else c
     name, shown = predictions.facts["classes"][c], probabilities[:, c].astype(np.float64)
-    return looks.perturbed(images, [f"{PERCENT * value:.1f} %" for value in shown[: len(images)]], shown, f"probability of {name}, {predictions.texts('id')[row]}")
+    return sheets.perturbed(
+        images,
+        [f"{PERCENT * value:.1f} %" for value in shown[: len(images)]],
+        shown,
+        f"probability of {name}, {predictions.texts('id')[row]}",
+    )
 
 
 def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[Any, Any]:
@@ -121,8 +137,10 @@ def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[Any, Any]:
     _, one = _one(rows)
     segments = masks.input("segments")
     image = segments.input("datasets").read("images", [int(masks.read("row", one)[0])])[0]
-    kept = unpack(masks.read("masks", one)[0, : int(masks.read("n_samples", one)[0])], int(segments.read("n_segments", one)[0]))
-    return looks.composed(image, masks.read("fill", one)[0], segments.read("segments", one)[0], kept[:SAMPLES]), kept
+    kept = unpack(
+        masks.read("masks", one)[0, : int(masks.read("n_samples", one)[0])], int(segments.read("n_segments", one)[0])
+    )
+    return sheets.composed(image, masks.read("fill", one)[0], segments.read("segments", one)[0], kept[:SAMPLES]), kept
 
 
 def _surrogates(surrogates: Artifact, rows: Sequence[int], c: int | None) -> Figure:
@@ -132,10 +150,14 @@ def _surrogates(surrogates: Artifact, rows: Sequence[int], c: int | None) -> Fig
 
 def _explanation(explained: Explained, rows: Sequence[int], classes: Sequence[int] | None) -> tuple[int, int]:
     """Return the picture and the class of the first explanation that there is of these."""
-    found = next(((row, shown[0]) for row in rows or range(len(explained)) if (shown := explained.shown(row, classes))), None)
+    found = next(
+        ((row, shown[0]) for row in rows or range(len(explained)) if (shown := explained.shown(row, classes))), None
+    )
     if found is None:
         which = f"{explained.ids[rows[0]]} is" if rows else "the pictures are"
-        raise NotFoundError(f"{which} not explained for this class in surrogates/{explained.surrogates.id}; choose another with --classes.")
+        raise NotFoundError(
+            f"{which} not explained for this class in surrogates/{explained.surrogates.id}; choose another with --classes."
+        )
     return found
 
 
@@ -146,11 +168,19 @@ def _fitted(explained: Explained, row: int, c: int) -> Figure:
         kept = unpack(explained.masks.read("masks", one)[0, : explained.samples(row)], len(coefficients))
         said = surrogates.read("intercept", one)[0, c] + kept @ coefficients
         answered = explained.predictions.read("probabilities", one)[0, : len(kept)].astype(np.float64)
-        fit = (answered[:, c] if explained.contrast is None else answered[:, explained.contrast[0]] - answered[:, explained.contrast[1]], said)
+        fit = (
+            answered[:, c]
+            if explained.contrast is None
+            else answered[:, explained.contrast[0]] - answered[:, explained.contrast[1]],
+            said,
+        )
     title = f"{charts.drawable(explained.ids[row], 40)}: for and against {charts.drawable(explained.names[c], 40)}"
     part = explained.fitted_as.parameters.get("part")
-    words = ("probability by the model" if explained.contrast is None else "difference of probabilities by the model", f"fitted to {f'part {part} of ' if part else ''}these samples")
-    return looks.fitted(explained.image(row), explained.segments(row), coefficients, TOP, title, fit, words)
+    words = (
+        "probability by the model" if explained.contrast is None else "difference of probabilities by the model",
+        f"fitted to {f'part {part} of ' if part else ''}these samples",
+    )
+    return sheets.fitted(explained.image(row), explained.segments(row), coefficients, TOP, title, fit, words)
 
 
 def _one(rows: Sequence[int]) -> tuple[int, slice]:

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.store import Artifact
+    from facelime_cli.store.artifacts import Artifact
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 KERAS, SAVED_MODEL, ONNX, FUNCTION = "keras", "saved-model", "onnx", "function"
 """Formats of models: the fact `format`; without it a model is Keras' own."""
-NAMES_OF_FORMATS = {KERAS: "a Keras network", SAVED_MODEL: "a TensorFlow SavedModel", ONNX: "an ONNX file", FUNCTION: "a Python function"}
+NAMES_OF_FORMATS = {
+    KERAS: "a Keras network",
+    SAVED_MODEL: "a TensorFlow SavedModel",
+    ONNX: "an ONNX file",
+    FUNCTION: "a Python function",
+}
 FILES = {KERAS: "model.keras", SAVED_MODEL: "saved_model", ONNX: "model.onnx"}
 
 
@@ -85,7 +90,9 @@ def settle(model: Artifact, runtime: str | None, precision: str) -> str:
     able = [name for name, each in RUNTIMES.items() if precision in each.precisions.get(its_format, ())]
     if chosen not in able:
         there_is = f"use --runtime {' or '.join(able)}" if able else "use --precision float32"
-        raise CommandLineError(f"--runtime {chosen} does not run {NAMES_OF_FORMATS[its_format]} (models/{model.id}) in {precision}; {there_is}.")
+        raise CommandLineError(
+            f"--runtime {chosen} does not run {NAMES_OF_FORMATS[its_format]} (models/{model.id}) in {precision}; {there_is}."
+        )
     return chosen
 
 
@@ -94,7 +101,9 @@ def check_installed(name: str, form: str) -> None:
     runtime = RUNTIMES[name]
     missing = [package for package in runtime.packages.get(form, ()) if importlib.util.find_spec(package) is None]
     if missing:
-        raise FacelimeError(f"--runtime {name} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; `python3 -m pip install 'facelime[{runtime.extra}]'` brings it.")
+        raise FacelimeError(
+            f"--runtime {name} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; `python3 -m pip install 'facelime[{runtime.extra}]'` brings it."
+        )
 
 
 def load(model: Artifact, how: How) -> Classifier:
@@ -121,31 +130,42 @@ def layered(model: Artifact) -> Any:
 
 
 def _keras(model: Artifact, how: How) -> Classifier:
-    from facelime_cli import network
+    from facelime_cli.models import backend, running
 
     net = _network(model, how)
-    network.compute_with(how.precision)
-    return Classifier(network.forward(net), network.compiled(net), lambda *arrays: (network.on_device(arrays[0]), network.on_device(arrays[1])), network.engine())
+    backend.compute_with(how.precision)
+    return Classifier(
+        running.forward(net),
+        running.compiled(net),
+        lambda *arrays: (backend.on_device(arrays[0]), backend.on_device(arrays[1])),
+        backend.engine(),
+    )
 
 
 def _network(model: Artifact, how: How) -> Any:
     """Return a model as a Keras network that reads display space at the size of the pictures."""
-    from facelime_cli import network
+    from facelime_cli.models import wrapping
 
     path = model.file(FILES[format_of(model)])
     if format_of(model) == SAVED_MODEL:
         around = model.facts["around"]
-        net = network.with_scaling(network.load_saved_model(path), scaling=around["scaling"], size=model.facts["size"], n_classes=around["classes"], activation=around["activation"])
+        net = wrapping.with_scaling(
+            wrapping.load_saved_model(path),
+            scaling=around["scaling"],
+            size=model.facts["size"],
+            n_classes=around["classes"],
+            activation=around["activation"],
+        )
     else:
         trust = bool(model.facts.get("trusted"))
-        net = network.in_precision(network.load(path, trust=trust), how.precision, trust=trust)
-    return network.resized(net, how.resize_from) if how.resize_from else net
+        net = wrapping.in_precision(wrapping.load(path, trust=trust), how.precision, trust=trust)
+    return wrapping.resized(net, how.resize_from) if how.resize_from else net
 
 
 def _onnx(model: Artifact, how: How) -> Classifier:
     import onnxruntime
 
-    from facelime_cli import outside
+    from facelime_cli.models import outside
 
     session = outside.onnx_session(_file_for(model, "onnx", "model.onnx", {"onnxruntime": onnxruntime.__version__}))
     engine = {"runtime": "onnx", "version": onnxruntime.__version__, "providers": session.get_providers()}
@@ -153,21 +173,25 @@ def _onnx(model: Artifact, how: How) -> Classifier:
 
 
 def _openvino(model: Artifact, how: How) -> Classifier:
-    from facelime_cli import outside
+    from facelime_cli.models import outside
 
     outside.silence_openvino()
     import openvino
 
     path = _file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__})
-    return _whole_pictures(model, how, outside.openvino_run(path, how.precision), {"runtime": "openvino", "version": openvino.__version__})
+    return _whole_pictures(
+        model, how, outside.openvino_run(path, how.precision), {"runtime": "openvino", "version": openvino.__version__}
+    )
 
 
 def _python(model: Artifact, how: How) -> Classifier:
-    from facelime_cli import outside
+    from facelime_cli.models import outside
 
     facts = model.facts
     if outside.source_digest(facts["function"]) != facts["source"]:
-        raise FacelimeError(f"the source of {facts['function']} is not the one that models/{model.id} was imported from; import it again with `facelime import-model {facts['function']}`.")
+        raise FacelimeError(
+            f"the source of {facts['function']} is not the one that models/{model.id} was imported from; import it again with `facelime import-model {facts['function']}`."
+        )
     return _whole_pictures(model, how, outside.function(facts["function"]), {"runtime": "python"})
 
 
@@ -175,12 +199,17 @@ def _whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: 
     """Return a classifier that reads whole pictures, composed in NumPy; one that was converted from a Keras network has its scaling inside."""
     import numpy as np
 
-    from facelime_cli import machine, network, outside
+    from facelime_cli import machine
     from facelime_cli.core import compose
+    from facelime_cli.models import backend, outside
 
     size = int(model.facts["size"])
     what = f"models/{model.id}"
-    answer = outside.guarded(run, what) if format_of(model) == KERAS else outside.Around.read(model.facts).probabilities(run, what)
+    answer = (
+        outside.guarded(run, what)
+        if format_of(model) == KERAS
+        else outside.Around.read(model.facts).probabilities(run, what)
+    )
 
     side = how.resize_from or size
     room = np.empty((0, side, side, 3), np.float32)
@@ -189,7 +218,9 @@ def _whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: 
         values = np.asarray(pictures, np.float32)
         return answer(compose.resized(values, size) if how.resize_from else values)
 
-    def composed(packed: NDArray[np.uint8], index: NDArray[np.int32], pictures: NDArray[np.uint8], segments: NDArray[np.int32]) -> NDArray[np.float32]:
+    def composed(
+        packed: NDArray[np.uint8], index: NDArray[np.int32], pictures: NDArray[np.uint8], segments: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
         nonlocal room
         try:
             if len(room) != len(packed):
@@ -197,9 +228,14 @@ def _whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: 
             compose.compose(packed, index, pictures, segments, room.reshape(len(room), -1, 3))
             return forward(room)
         except MemoryError as why:
-            raise network.DeviceMemoryError from why
+            raise backend.DeviceMemoryError from why
 
-    return Classifier(forward, composed, lambda pictures, segments: (pictures, segments), {**engine, "numpy": np.__version__, **machine.hardware()})
+    return Classifier(
+        forward,
+        composed,
+        lambda pictures, segments: (pictures, segments),
+        {**engine, "numpy": np.__version__, **machine.hardware()},
+    )
 
 
 def _file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str]) -> Path:
@@ -208,10 +244,10 @@ def _file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str]
         return model.file(FILES[format_of(model)])
     from importlib.metadata import version
 
-    from facelime_cli import network
+    from facelime_cli.models import wrapping
 
     def convert(folder: Path) -> None:
-        network.export(_network(model, How("keras", "float32")), folder / name, form)
+        wrapping.export(_network(model, How("keras", "float32")), folder / name, form)
 
     return model.kept({"content": model.content, "for": form, "keras": version("keras"), **versions}, convert) / name
 
@@ -219,8 +255,18 @@ def _file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str]
 _FLOAT32 = ("float32",)
 RUNTIMES = {
     "keras": Runtime({KERAS: PRECISIONS, SAVED_MODEL: ("float32", "tf32")}, _keras, {}),
-    "onnx": Runtime({ONNX: _FLOAT32, KERAS: _FLOAT32}, _onnx, {ONNX: ("onnxruntime",), KERAS: ("onnxruntime", "onnx", "tf2onnx")}, "onnx"),
-    "openvino": Runtime({KERAS: ("float32", "bfloat16"), ONNX: ("float32", "bfloat16")}, _openvino, {KERAS: ("openvino",), ONNX: ("openvino",)}, "openvino"),
+    "onnx": Runtime(
+        {ONNX: _FLOAT32, KERAS: _FLOAT32},
+        _onnx,
+        {ONNX: ("onnxruntime",), KERAS: ("onnxruntime", "onnx", "tf2onnx")},
+        "onnx",
+    ),
+    "openvino": Runtime(
+        {KERAS: ("float32", "bfloat16"), ONNX: ("float32", "bfloat16")},
+        _openvino,
+        {KERAS: ("openvino",), ONNX: ("openvino",)},
+        "openvino",
+    ),
     "python": Runtime({FUNCTION: _FLOAT32}, _python, {}),
 }
 """The first that takes a format is what its models run on by default, and in float32 the reference for the others."""

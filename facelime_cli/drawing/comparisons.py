@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facelime_cli.core import overlay
 from facelime_cli.core.agreement import difference
-from facelime_cli.core.charts import drawable
-from facelime_cli.core.curves import figure
-from facelime_cli.core.figures import colour_legend
+from facelime_cli.drawing import overlay
+from facelime_cli.drawing.charts import drawable
+from facelime_cli.drawing.curves import figure
+from facelime_cli.drawing.figures import colour_legend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,13 @@ LONGEST_TITLE = 44
 PALE = 0.6
 
 
-def explanations(image: NDArray[np.uint8], attributions: Sequence[Attribution], labels: Sequence[str], held: NDArray[np.float64], top: int) -> Figure:
+def explanations(
+    image: NDArray[np.uint8],
+    attributions: Sequence[Attribution],
+    labels: Sequence[str],
+    held: NDArray[np.float64],
+    top: int,
+) -> Figure:
     """Draw what several explanations of one picture have in common, each of them, and how the first differs from each other: vermilion where it says more, blue where less.
 
     Parameters
@@ -41,8 +47,14 @@ def explanations(image: NDArray[np.uint8], attributions: Sequence[Attribution], 
         How many of the strongest segments are marked.
     """
     panels = [(image, "picture"), (_tinted(image, held), f"the more tinted, the more of {len(attributions)} agree")]
-    panels += [(overlay.towards_against(image, each.segments, each.coefficients, top), label) for each, label in zip(attributions, labels, strict=True)]
-    panels += [(_tinted(image, np.clip(difference(attributions[0], each), -1, 1)), f"{labels[0]}, less {label}") for each, label in zip(attributions[1:], labels[1:], strict=True)]
+    panels += [
+        (overlay.towards_against(image, each.segments, each.coefficients, top), label)
+        for each, label in zip(attributions, labels, strict=True)
+    ]
+    panels += [
+        (_tinted(image, np.clip(difference(attributions[0], each), -1, 1)), f"{labels[0]}, less {label}")
+        for each, label in zip(attributions[1:], labels[1:], strict=True)
+    ]
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     made = figure((CELL_INCHES * columns, (CELL_INCHES + TITLE_INCHES) * rows))
