@@ -106,6 +106,15 @@ def check_installed(name: str, form: str) -> None:
         )
 
 
+def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --resize") -> None:
+    """Raise when a model reads pictures of another size than a dataset has; `besides` is what a command can do besides preprocessing again."""
+    size, pictures = int(model.facts["size"]), int(dataset.facts["size"])
+    if size != pictures:
+        raise FacelimeError(
+            f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}{besides}."
+        )
+
+
 def load(model: Artifact, how: How) -> Classifier:
     """Return a model ready to answer."""
     check_installed(how.runtime, format_of(model))

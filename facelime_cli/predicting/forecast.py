@@ -37,7 +37,7 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
         The predictions, where they have been begun.
     """
     count = run.context.shard.count
-    pictures = unit_pictures(layout) if artifact is None else int(artifact.layout["unit_pictures"])
+    pictures = unit_pictures(layout) if artifact is None else artifact.unit_pictures
     units = [slice(start, min(start + pictures, layout.n)) for start in range(0, layout.n, pictures)]
     done = artifact.done() if artifact else set()
     if artifact and len(done) == len(units):
@@ -47,9 +47,7 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
         )
     begun = time.monotonic()
     batch = (
-        int(artifact.layout["execution"]["batch_size"])
-        if artifact and not isinstance(wanted, int)
-        else run.batch_size(wanted)
+        int(artifact.execution["batch_size"]) if artifact and not isinstance(wanted, int) else run.batch_size(wanted)
     )
     batch, (seconds, difference) = run.fitted(batch, lambda size: _timed(run, units[0], size))
     startup = time.monotonic() - begun

@@ -28,9 +28,7 @@ class Donors:
         self._masks = masks
         others = [each for each in store.artifacts(("predictions",)) if each.id != besides]
         found = [(each, its_masks) for each in others for its_masks in _masks_of(each, made, masks)]
-        self._found = sorted(
-            found, key=lambda pair: pair[0].layout["arrays"]["probabilities"]["shape"][1], reverse=True
-        )
+        self._found = sorted(found, key=lambda pair: pair[0].shape("probabilities")[1], reverse=True)
         self.taken: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
@@ -80,7 +78,7 @@ class Donors:
         import numpy as np
 
         one = slice(row, row + 1)
-        if _unit_facts(predictions, row).get("made_with") != [made_with]:
+        if predictions.unit_facts(row).get("made_with") != [made_with]:
             return {}
         packed = masks.read("masks", one)[0, : int(masks.read("n_samples", one)[0])]
         places = {mask: place for place, mask in enumerate(each.tobytes() for each in packed) if mask in wanted}
@@ -105,17 +103,5 @@ def _masks_of(other: Artifact, made: tuple[Any, ...], masks: Artifact) -> list[A
 
 def made_as(predictions: Artifact) -> tuple[Any, ...]:
     """Return what, beside masks, decides the values of predictions: stage, version, parameters, the model's digest."""
-    layout = predictions.layout
-    return (
-        layout["stage"],
-        layout["stage_version"],
-        layout["parameters"],
-        layout["inputs"].get("model", {}).get("digest"),
-    )
-
-
-def _unit_facts(predictions: Artifact, row: int) -> dict[str, Any]:
-    """Return what was noted of the unit that a picture is in; nothing while it is pending."""
-    unit = row // int(predictions.layout["unit_pictures"])
-    record = predictions.manifest["units"][unit] if predictions.complete else predictions.record(unit)
-    return dict(record["facts"]) if record else {}
+    model = predictions.inputs.get("model", {})
+    return predictions.stage, predictions.version, predictions.parameters, model.get("digest")

@@ -96,7 +96,7 @@ class Explained:
         self.names: list[str] = surrogates.facts["classes"]
         self.answer_names: list[str] = (self.predictions or surrogates).facts["classes"]
         self.ids = surrogates.texts("id")
-        quantity = QUANTITIES[surrogates.layout["arrays"]["coefficients"]["unit"]]
+        quantity = QUANTITIES[surrogates.spec("coefficients").unit]
         self.quantity = replace(quantity, reads=surrogates.facts.get("reads", quantity.reads))
         self._units: dict[tuple[str, str], tuple[int, NDArray[Any]]] = {}
 
@@ -106,7 +106,7 @@ class Explained:
 
     def _of(self, artifact: Artifact, name: str, row: int) -> Any:
         """Return one picture's part of an array; arrays are read unit by unit."""
-        unit = row // int(artifact.layout["unit_pictures"])
+        unit = row // artifact.unit_pictures
         known, values = self._units.get((artifact.id, name), (-1, None))
         if known != unit or values is None:
             values = artifact.read(name, artifact.rows(unit))
@@ -141,7 +141,7 @@ class Explained:
     @property
     def zero(self) -> str:
         """What a coefficient of exactly 0 means."""
-        if self.surrogates.layout["arrays"]["coefficients"]["unit"] == "share":
+        if self.surrogates.spec("coefficients").unit == "share":
             return "not in the map"
         return (
             "left out by this surrogate"
@@ -162,11 +162,7 @@ class Explained:
     @cached_property
     def full(self) -> NDArray[np.float32]:
         """What is explained of each unchanged picture, mostly the model's probabilities: (N, C)."""
-        return (
-            self.surrogates.read("probabilities")
-            if "probabilities" in self.surrogates.layout["arrays"]
-            else self.answers
-        )
+        return self.surrogates.read("probabilities") if self.surrogates.has("probabilities") else self.answers
 
     @cached_property
     def answers(self) -> NDArray[np.float32]:
@@ -190,11 +186,7 @@ class Explained:
 
     def truth(self, row: int) -> NDArray[np.uint8] | None:
         """Return where an explanation should point, (H, W) uint8, or None when the dataset does not say."""
-        return (
-            np.asarray(self.dataset.read("truth", [self._rows[row]])[0])
-            if "truth" in self.dataset.layout["arrays"]
-            else None
-        )
+        return np.asarray(self.dataset.read("truth", [self._rows[row]])[0]) if self.dataset.has("truth") else None
 
     def label(self, row: int) -> str | None:
         """Return a picture's true class, or None when the dataset does not say."""
@@ -308,7 +300,7 @@ class Explained:
 
 def explained_by(artifact: Artifact) -> Artifact:
     """Return the surrogates that a report of `render` is of, whatever stands beside them; of any other artifact, itself."""
-    return (_input(artifact, "surrogates") if artifact.layout["stage"] == "render" else None) or artifact
+    return (_input(artifact, "surrogates") if artifact.stage == "render" else None) or artifact
 
 
 def method_of(surrogates: Artifact) -> str:

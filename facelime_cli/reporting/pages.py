@@ -63,7 +63,7 @@ def origins(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
         {
             "kind": each.kind,
             "id": each.id,
-            "stage": each.layout["stage"],
+            "stage": each.stage,
             "parameters": each.parameters,
             "content": each.content[:CONTENT_DIGITS],
             "command": command(each),
@@ -81,9 +81,9 @@ def command(artifact: Artifact) -> str:
 
     from typer.models import ArgumentInfo
 
-    stage = STAGES.get(artifact.layout["stage"])
+    stage = STAGES.get(artifact.stage)
     if stage is None:
-        return f"facelime {artifact.layout['stage']}"
+        return f"facelime {artifact.stage}"
     words, annotations = ["facelime", stage.name], hints(stage.params)
     means_nothing = "fine_tune_" if artifact.parameters.get("fine_tune_epochs") == 0 else "-"
     for each in fields(stage.params):

@@ -91,7 +91,7 @@ def _report(report: Artifact, rows: Sequence[int], c: int | None) -> Figure | Im
     """Return the figure of an explanation that `render` has drawn, or draw the explanation; of other reports a figure that there is."""
     from PIL import Image
 
-    if report.layout["stage"] != "render":
+    if report.stage != "render":
         return _made_before(report, rows, c)
     explained = Explained(explained_by(report))
     row, c = _explanation(explained, rows, report.parameters["classes"] if c is None else [c])

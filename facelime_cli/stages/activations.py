@@ -60,7 +60,7 @@ def run(params: Params, context: Context) -> Answer:
     from facelime_cli.models import gradients
 
     model = context.store.resolve(params.model, ("models",))
-    _ = model.manifest
+    model.require_complete()
     if params.layers is not None and params.to.exists() and (not params.to.is_dir() or any(params.to.iterdir())):
         raise FacelimeError(f"{params.to} is there already; name a folder that is new or empty with --to.")
     picture = _picture(params.image, int(model.facts["size"]))

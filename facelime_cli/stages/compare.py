@@ -73,7 +73,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             _write(comparison, artifact, unit, context)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return artifact.unit_facts()[0], []
+        return artifact.facts_of_units()[0], []
 
     inputs = {f"surrogates_{place}": each for place, each in enumerate(compared)}
     return Plan(
@@ -268,7 +268,7 @@ def _page(
             *((f"{each['first']} and {each['second']}", *_shown(each)) for each in facts["pairs"]),
         ],
         lineage=pages.origins([comparison.dataset, *comparison.compared]),
-        software=comparison.compared[0].manifest["software"],
+        software=comparison.compared[0].software,
     )
 
 

@@ -91,7 +91,7 @@ def _pair(first: Artifact, second: Artifact, params: Params) -> dict[str, Any]:
     if (
         first.inputs["dataset"]["digest"] != second.inputs["dataset"]["digest"]
         or first.texts("id") != second.texts("id")
-        or first.layout["facts"]["classes"] != second.layout["facts"]["classes"]
+        or first.facts["classes"] != second.facts["classes"]
     ):
         raise FacelimeError(
             f"{first.inputs['model']['id']} and {second.inputs['model']['id']} were evaluated on different pictures or classes; name one dataset for all with --dataset."

@@ -14,9 +14,10 @@ from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_index
 from facelime_cli.options import Execution, Input
+from facelime_cli.predicting import fitting
 from facelime_cli.stages import fit_surrogate
-from facelime_cli.stages.perturb import carried
 from facelime_cli.store.arrays import ArraySpec, Layout
+from facelime_cli.store.explanations import SCALARS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from facelime_cli.engine import Context, Pending
     from facelime_cli.store.artifacts import Artifact
 
-ONE_COLUMN = ("coefficients", "interval", "p_sign", *fit_surrogate.SCALARS, "verdict")
+ONE_COLUMN = ("coefficients", "interval", "p_sign", *SCALARS, "verdict")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +64,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     settings = _settings(surrogates, predictions.input("masks"))
 
     def prepare() -> Layout:
-        before = surrogates.layout["arrays"]
-        arrays = {name: _one_column(before[name]) for name in ONE_COLUMN}
+        arrays = {name: _one_column(surrogates.spec(name)) for name in ONE_COLUMN}
         arrays["probabilities"] = ArraySpec(
             "float32", (surrogates.n, 1), ("picture", "class"), float("nan"), "probability"
         )
@@ -74,7 +74,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             "method": f"{method_of(surrogates)}, contrasted",
             "reads": f"keeping this region raises the model's probability of {names[one]} over that of {names[other]} by 12 points, on average",
         }
-        return Layout(surrogates.n, arrays, carried(surrogates), words)
+        return Layout(surrogates.n, arrays, surrogates.carried(), words)
 
     def work(artifact: Artifact, units: Pending) -> None:
         import numpy as np
@@ -83,11 +83,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             for unit in units:
                 pictures = [
                     replace(each, probabilities=_contrast(each.probabilities, one, other))
-                    for each in fit_surrogate.pictures_of(settings, predictions, unit.rows)
+                    for each in fitting.pictures_of(settings, predictions, unit.rows)
                 ]
-                parts = fit_surrogate.parts_of(
-                    fit_surrogate.explain_pictures((settings, pictures)),
-                    artifact.layout["arrays"]["coefficients"]["shape"][2],
+                parts = fitting.parts_of(
+                    fitting.explain_pictures((settings, pictures)),
+                    artifact.shape("coefficients")[2],
                 )
                 unit.finish(
                     {
@@ -106,7 +106,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     )
 
 
-def _settings(surrogates: Artifact, masks: Artifact) -> fit_surrogate.Settings:
+def _settings(surrogates: Artifact, masks: Artifact) -> fitting.Settings:
     """Return how some surrogates were fitted."""
     made = surrogates.parameters
     if "surrogate" not in made:
@@ -116,7 +116,7 @@ def _settings(surrogates: Artifact, masks: Artifact) -> fit_surrogate.Settings:
     own = {name: made[name] for name in fit_surrogate.SURROGATES[made["surrogate"]]}
     design = str(masks.parameters.get("design", "bernoulli"))
     part = fit_surrogate.part_of(made.get("part"), design)
-    return fit_surrogate.Settings(
+    return fitting.Settings(
         made["surrogate"], own, made["intervals"], made["stable_top"], design, int(masks.parameters["seed"]), part
     )
 
@@ -125,16 +125,10 @@ def _contrast(probabilities: Any, one: int, other: int) -> Any:
     return probabilities[:, [one]] - probabilities[:, [other]]
 
 
-def _one_column(spec: Mapping[str, Any]) -> ArraySpec:
+def _one_column(spec: ArraySpec) -> ArraySpec:
     """Return the array of one class for that of every class."""
-    n, _, *rest = spec["shape"]
-    return ArraySpec(
-        spec["dtype"],
-        (n, 1, *rest),
-        tuple(spec["dimensions"]),
-        "" if spec["dtype"] == "string" else float("nan"),
-        spec["unit"],
-    )
+    n, _, *rest = spec.shape
+    return replace(spec, shape=(n, 1, *rest))
 
 
 STAGE = Stage(name="contrast", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True)

@@ -69,7 +69,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         context.console.note(f"page: {artifact.path / 'index.html'}")
-        return artifact.unit_facts()[0], []
+        return artifact.facts_of_units()[0], []
 
     # The page tells what a dataset's content digest leaves out: unreadable files, leakage, operations.
     said = digests.of_value([dataset.facts, dataset.parameters])
@@ -126,7 +126,7 @@ class _Description:
         self.ids, self.groups = dataset.texts("id"), dataset.texts("group")
         self.classes = Classes.of(dataset.read("labels"), dataset.facts["classes"])
         self.divisions = list(_divisions(dataset))
-        names = [name.removeprefix(TABLE) for name in dataset.layout["arrays"] if name.startswith(TABLE)]
+        names = [name.removeprefix(TABLE) for name in dataset.arrays if name.startswith(TABLE)]
         self.columns = {
             stem: column(name, dataset.read(TABLE + name), self.classes)
             for name, stem in zip(names, _stems(names), strict=True)
@@ -239,7 +239,7 @@ class _Description:
             unreadable=facts["unreadable"][:MOST_NAMED],
             operations={name: _shown(value) for name, value in self.dataset.parameters.items()},
             lineage=pages.origins([self.dataset]),
-            software=self.dataset.manifest["software"],
+            software=self.dataset.software,
         )
 
     def _count_table(self) -> list[list[str]]:

@@ -15,13 +15,12 @@ from typer import Argument, Option
 from facelime_cli.console import Answer, Table
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.models import runtimes
 from facelime_cli.names import listing
 from facelime_cli.options import Choice, Execution, Input
 from facelime_cli.reporting import pages
 from facelime_cli.sources import PARTS
-from facelime_cli.stages.finetune import checked_fold, reader, split_of
-from facelime_cli.stages.predict import check_size
-from facelime_cli.store import digests
+from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.files import write_csv, write_whole
 
@@ -100,9 +99,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Find the dataset, choose the pictures, and check that the classes are the same."""
     model = inputs["model"]
     dataset = inputs.get("dataset") or _own_dataset(model)
-    check_size(model, dataset, besides="")
+    runtimes.check_size(model, dataset, besides="")
     classes: list[str] = model.facts["classes"]
-    fold = checked_fold(dataset, model.facts.get("fold") if _trained_on(model, dataset) else None)
+    fold = pictures.tested_fold(dataset, model.facts.get("fold") if _trained_on(model, dataset) else None)
     cases = _cases(dataset, params.split, fold, classes)
     targets = _targets(params.target_recall or [], classes)
     validation = _cases(dataset, "validation", fold, classes) if targets else None
@@ -128,7 +127,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return _layout(dataset, cases, classes, params.batch_size)
 
     def work(artifact: Artifact, units: Pending) -> None:
-        _predict(model, dataset, cases, units, context, artifact.layout["execution"]["batch_size"])
+        _predict(model, dataset, cases, units, context, artifact.execution["batch_size"])
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         report = _Report(artifact, model, dataset, cases, params, context)
@@ -182,7 +181,7 @@ def _cases(dataset: Artifact, split: str, fold: int | None, classes: Sequence[st
         raise FacelimeError(
             f"datasets/{dataset.id} has {what}, and the model's classes are {', '.join(classes[:8])}; rename classes with `preprocess --class-names`, or choose another dataset."
         )
-    labels, parts = dataset.read("labels").astype(np.int64), split_of(dataset, fold)
+    labels, parts = dataset.read("labels").astype(np.int64), pictures.splits_of(dataset, fold)
     chosen = (labels >= 0) & ((parts == PARTS.index(split)) if split != "all" else True)
     rows = np.flatnonzero(chosen)
     if not len(rows):
@@ -221,7 +220,7 @@ def _predict(
 
     from facelime_cli.models import running, runtimes
 
-    call, read = runtimes.load(model, runtimes.usual(model)).forward, reader(dataset)
+    call, read = runtimes.load(model, runtimes.usual(model)).forward, pictures.reader(dataset)
     with context.console.progress("evaluate", units.pictures) as advance:
         for unit in units:
             gathered = []
@@ -259,9 +258,9 @@ class _Report:
         from facelime_cli.core import metrics
         from facelime_cli.models import running, runtimes
 
-        part = running.Part(reader(self._dataset), validation.rows, validation.labels)
+        part = running.Part(pictures.reader(self._dataset), validation.rows, validation.labels)
         call = runtimes.load(self._model, runtimes.usual(self._model)).forward
-        before = np.concatenate(list(running.answers(call, part, self._artifact.layout["execution"]["batch_size"])))
+        before = np.concatenate(list(running.answers(call, part, self._artifact.execution["batch_size"])))
         found = {}
         for name, recall in targets.items():
             c = self._classes.index(name)
@@ -448,7 +447,7 @@ class _Report:
             mistakes=[("picture", "label", "called", "probability"), *mistakes],
             command=explain_command(self._dataset, self._model, facts["mistakes"]),
             lineage=pages.origins([self._dataset, self._model]),
-            software=self._model.manifest["software"],
+            software=self._model.software,
         )
 
 
@@ -477,7 +476,9 @@ def _rows_of_training(model: Artifact, own: Artifact) -> list[int]:
 
     return [
         int(row)
-        for row in np.flatnonzero(split_of(own, checked_fold(own, model.facts.get("fold"))) == PARTS.index("train"))
+        for row in np.flatnonzero(
+            pictures.splits_of(own, pictures.tested_fold(own, model.facts.get("fold"))) == PARTS.index("train")
+        )
     ]
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import presets
+from facelime_cli import presets, stopping
 from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context, Result, Stage, execute
 from facelime_cli.errors import CommandLineError, NotFoundError, WrongKindError
+from facelime_cli.models import runtimes
 from facelime_cli.options import Execution, Input, hints, inputs_of
 from facelime_cli.stages import fit_surrogate, perturb, predict, preprocess, render, segment
 
@@ -95,13 +96,13 @@ def explain(params: Any, context: Context) -> Result:
             f"--until-stable judges by intervals, and --surrogate {params.surrogate} has none without --intervals bootstrap; add it, or choose another surrogate."
         )
     model = context.store.resolve(params.model, ("models",))
-    _ = model.manifest
+    model.require_complete()
     for reference in params.beside or ():
-        _ = context.store.resolve(reference, ("surrogates",)).manifest
-    unnamed, until = dataclasses.replace(context, name=None), predict.deadline(params.time_budget)
+        context.store.resolve(reference, ("surrogates",)).require_complete()
+    unnamed, until = dataclasses.replace(context, name=None), stopping.deadline(params.time_budget)
     artifact = _dataset(params, model, unnamed)
     if not params.resize:
-        predict.check_size(model, artifact)
+        runtimes.check_size(model, artifact)
     results = [execute(segment.STAGE, _params_of(segment.STAGE, params, dataset=artifact), unnamed)]
     results += (
         _rounds(params, results[0].artifact, model, until, unnamed)

@@ -37,7 +37,7 @@ class Params:
 def run(params: Params, context: Context) -> Answer:
     """Choose the format by the file's ending and write it."""
     artifact = context.store.resolve(params.reference)
-    _ = artifact.manifest
+    artifact.require_complete()
     writer = FORMATS.get(params.to.suffix.lower())
     if writer is None:
         raise CommandLineError(f"--to {params.to} should end in {' or '.join(FORMATS)}.")

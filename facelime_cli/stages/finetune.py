@@ -7,7 +7,6 @@ are kept. Stopped or killed, the same command goes on where it was. `--recipe` p
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -31,15 +30,12 @@ from facelime_cli.models.recipes import (
 )
 from facelime_cli.options import Choice, Execution, Input, results_of
 from facelime_cli.sources import PARTS
-from facelime_cli.store import digests
+from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from facelime_cli.engine import Context, Pending
     from facelime_cli.models import building, running, training
@@ -47,8 +43,6 @@ if TYPE_CHECKING:
 
 PRETRAINED = "imagenet"
 FEWEST_CLASSES = 2
-MEMORY_BYTES = 1 << 30
-"""Pictures up to this size are read once; more are read batch by batch."""
 FEATURE_PICTURES = 256
 """Pictures whose features are kept in one file until training is done: what a kill repeats at most."""
 AMOUNTS = ", ".join(f"{name} ({unit})" for name, unit in AUGMENTATIONS.items())
@@ -260,7 +254,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         raise FacelimeError(f"datasets/{dataset.id} has no training part; preprocess the source with another --split.")
     backbone = _backbone(params)
     settings = _settings(params, backbone, len(facts["classes"]))
-    fold = checked_fold(dataset, params.fold)
+    fold = pictures.tested_fold(dataset, params.fold)
     sources = {} if settings.weights in {PRETRAINED, "none"} else {"weights": _weights_digest(str(settings.weights))}
     fixed = {each.name: getattr(settings, each.name) for each in fields(settings)}
     parameters = {
@@ -300,7 +294,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             )
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return artifact.unit_facts()[0], []
+        return artifact.facts_of_units()[0], []
 
     return Plan(parameters, f"{dataset.name}-{backbone}", prepare, work, inputs, sources, finish)
 
@@ -377,37 +371,6 @@ def _architecture(params: Params, settings: Settings, backbone: str, dataset: Ar
     )
 
 
-def checked_fold(dataset: Artifact, fold: int | None) -> int | None:
-    """Return the fold to test: the first, 0, unless another is given; None for a dataset without folds."""
-    folds = dataset.parameters.get("folds")
-    if folds is None and fold is not None:
-        raise FacelimeError(
-            f"datasets/{dataset.id} has no folds; leave --fold out, or preprocess its source with --folds K."
-        )
-    if folds is not None and fold is not None and fold >= folds:
-        raise FacelimeError(
-            f"--fold {fold} is none of the {folds} folds of datasets/{dataset.id}; use 0 to {folds - 1}."
-        )
-    return None if folds is None else fold or 0
-
-
-def split_of(dataset: Artifact, fold: int | None) -> NDArray[np.int8]:
-    """Return the part of every picture, (N,), when a fold is tested; None is the dataset's own division."""
-    from facelime_cli.core.splits import part_of_folds
-
-    return (
-        dataset.read("split")
-        if fold is None
-        else part_of_folds(dataset.read("fold"), fold, dataset.parameters["folds"])
-    )
-
-
-def reader(dataset: Artifact) -> Callable[[list[int]], NDArray[np.uint8]]:
-    """Return what reads the pictures of some rows: from memory when they all fit, else batch by batch."""
-    whole = dataset.read("images") if math.prod(dataset.layout["arrays"]["images"]["shape"]) <= MEMORY_BYTES else None
-    return lambda rows: dataset.read("images", rows) if whole is None else whole[rows]
-
-
 @dataclass(frozen=True)
 class _Job:
     """One training, from the built network to the finished unit."""
@@ -456,8 +419,8 @@ class _Job:
 
         labels, split, read = (
             self.dataset.read("labels").astype(np.int64),
-            split_of(self.dataset, self.fold),
-            reader(self.dataset),
+            pictures.splits_of(self.dataset, self.fold),
+            pictures.reader(self.dataset),
         )
         rows = {name: np.flatnonzero((split == index) & (labels >= 0)) for index, name in enumerate(PARTS)}
         return {name: running.Part(read, part, labels[part]) for name, part in rows.items()}

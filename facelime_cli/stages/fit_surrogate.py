@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli import presets
+from facelime_cli.choices import NEAR
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.options import Choice, Execution, Input, default_of, own_parameters
-from facelime_cli.stages.perturb import carried
-from facelime_cli.store.arrays import ArraySpec, Layout
+from facelime_cli.predicting import fitting
+from facelime_cli.store.arrays import Layout
+from facelime_cli.store.explanations import SCALARS, explanation_arrays
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from facelime_cli.core.fidelity import Explanation
     from facelime_cli.engine import Context, Pending
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 PROXIMITIES = {"cosine": 0.25, "l2": 45.0}
 """The kernel width of each distance: lime's and Xplique's."""
-NEAR = {"proximity": "cosine", "kernel_width": None}
-"""How samples are weighted, where the surrogate does not say it itself."""
 SELECTING = {"features": 10, "alpha": 1.0, **NEAR}
 SURROGATES: dict[str, dict[str, Any]] = {
     "ridge": {"alpha": 1.0, **NEAR},
@@ -63,14 +61,6 @@ INTERVALS = ("analytic", "bootstrap")
 """The function of the same name is in `core.intervals`."""
 SLOW = ("lars", "bayesian-ridge")
 """Worth a process of their own for each picture, as the bootstrap is."""
-SCALARS = {
-    "intercept": "probability",
-    "local_prediction": "probability",
-    "r2": "",
-    "rmse": "probability",
-    "effective_samples": "",
-    "topk_repeat": "probability",
-}
 NAN = float("nan")
 
 
@@ -166,30 +156,6 @@ class Params:
     ] = None
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What one picture's surrogate is fitted to; `change` is what switching each segment off changes in its pixels, where that counts."""
-
-    id: str
-    masks: NDArray[Any]
-    probabilities: NDArray[Any]
-    n_segments: int
-    change: NDArray[Any] | None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How all pictures are explained."""
-
-    surrogate: str
-    own: dict[str, Any]
-    intervals: str
-    top: int
-    design: str
-    seed: int
-    part: tuple[int, int] | None
-
-
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Lay out coefficients and figures for every picture and class."""
     chosen = presets.filled(params, DEFAULTS)
@@ -197,7 +163,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     masks, segments = predictions.input("masks"), predictions.input("segments")
     design = str(masks.parameters.get("design", "bernoulli"))
     own = settings_of(chosen, design)
-    settings = Settings(
+    settings = fitting.Settings(
         chosen.surrogate,
         own,
         params.intervals,
@@ -208,11 +174,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     )
 
     def prepare() -> Layout:
-        n, _, n_classes = predictions.layout["arrays"]["probabilities"]["shape"]
+        n, _, n_classes = predictions.shape("probabilities")
         return Layout(
             n,
             explanation_arrays(segments, n_classes, "probability", SCALARS),
-            carried(predictions),
+            predictions.carried(),
             {"classes": predictions.facts["classes"]},
         )
 
@@ -223,15 +189,15 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             context.console.progress("fit-surrogate", units.pictures) as advance,
         ):
             for unit in units:
-                pictures = list(pictures_of(settings, predictions, unit.rows))
+                pictures = list(fitting.pictures_of(settings, predictions, unit.rows))
                 fitted: list[Explanation] = []
                 for part in workers.map(
-                    explain_pictures,
+                    fitting.explain_pictures,
                     [(settings, each) for each in ([[one] for one in pictures] if slow else [pictures])],
                 ):
                     fitted += part
                     advance(len(part))
-                unit.finish(parts_of(fitted, artifact.layout["arrays"]["coefficients"]["shape"][2]))
+                unit.finish(fitting.parts_of(fitted, artifact.shape("coefficients")[2]))
 
     parameters = {
         "surrogate": chosen.surrogate,
@@ -240,21 +206,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         "stable_top": params.stable_top,
     } | ({"part": params.part} if params.part else {})
     return Plan(parameters, f"{predictions.name}-{chosen.surrogate}", prepare, work, inputs)
-
-
-def explanation_arrays(
-    segments: Artifact, n_classes: int, unit: str, scalars: Mapping[str, str]
-) -> dict[str, ArraySpec]:
-    """Return the arrays that every explanation has, of whatever method: `unit` is that of a coefficient, `scalars` are the units of the figures of fidelity."""
-    widest, shape = int(segments.read("n_segments").max()), (segments.n, n_classes)
-    per_class = ("picture", "class")
-    return {
-        "coefficients": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, unit),
-        "interval": ArraySpec("float64", (*shape, widest, 2), (*per_class, "segment", "bound"), NAN, unit),
-        "p_sign": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, "probability"),
-        **{name: ArraySpec("float64", shape, per_class, NAN, its) for name, its in scalars.items()},
-        "verdict": ArraySpec("string", shape, per_class, ""),
-    }
 
 
 def settings_of(params: Any, design: str) -> dict[str, Any]:
@@ -282,85 +233,6 @@ def part_of(text: str | None, design: str) -> tuple[int, int] | None:
             f"--part {text} would leave masks out of --design exact, which needs all of them; perturb again with another --design."
         )
     return int(match[1]), int(match[2])
-
-
-def pictures_of(settings: Settings, predictions: Artifact, rows: slice) -> Iterator[Picture]:
-    """Yield what is fitted for each picture of a unit."""
-    masks, segments = predictions.input("masks"), predictions.input("segments")
-    ids, counts, samples = (
-        predictions.texts("id")[rows],
-        segments.read("n_segments", rows),
-        masks.read("n_samples", rows),
-    )
-    packed, probabilities = masks.read("masks", rows), predictions.read("probabilities", rows)
-    changes = _changes(masks, segments, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
-    for place, (picture_id, n_segments, n, change) in enumerate(zip(ids, counts, samples, changes, strict=True)):
-        yield Picture(picture_id, packed[place, :n], probabilities[place, :n], int(n_segments), change)
-
-
-def _changes(masks: Artifact, segments: Artifact, rows: slice) -> list[NDArray[Any]]:
-    """Return what switching each segment off changes in the pixels, for each picture of a unit."""
-    from facelime_cli.core.surrogate import pixel_change
-
-    images = segments.input("datasets").read("images", [int(row) for row in segments.read("row", rows)])
-    return [
-        pixel_change(*each)
-        for each in zip(images, masks.read("fill", rows), segments.read("segments", rows), strict=True)
-    ]
-
-
-def explain_pictures(task: tuple[Settings, list[Picture]]) -> list[Explanation]:
-    """Explain some pictures. One thread: matrices are small, and results do not depend on the number of cores."""
-    from threadpoolctl import threadpool_limits
-
-    settings, pictures = task
-    with threadpool_limits(1):
-        return [_explain_one(settings, each) for each in pictures]
-
-
-def _explain_one(settings: Settings, picture: Picture) -> Explanation:
-    from facelime_cli.core import fidelity, surrogate
-    from facelime_cli.core import masks as mask_design
-
-    kept = mask_design.unpack(picture.masks, picture.n_segments)
-    keywords = {name: value for name, value in settings.own.items() if name not in NEAR}
-    method = fidelity.Method(
-        surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed
-    )
-    rows, blocks = mask_design.part_of(mask_design.blocks(settings.design, *kept.shape), settings.design, settings.part)
-    kept = kept[rows]
-    return fidelity.explain(
-        kept, picture.probabilities[rows], _weights(settings, kept, picture.change), blocks, method, picture.id
-    )
-
-
-def _weights(settings: Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:
-    """Return the weight of each sample."""
-    from facelime_cli.core import shapley, surrogate
-
-    if "proximity" not in settings.own:
-        return shapley.WEIGHTS[settings.design](kept)
-    width = float(settings.own["kernel_width"])
-    return surrogate.cosine_weights(kept, width) if change is None else surrogate.pixel_weights(kept, change, width)
-
-
-def parts_of(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
-    """Return a unit's part of every array, with room for `widest` segments."""
-    import numpy as np
-
-    def padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Put classes first, and NaN beyond the picture's own segments."""
-        spare = [(0, widest - len(values))] + [(0, 0)] * (values.ndim - 1)
-        return np.moveaxis(np.pad(values, spare, constant_values=np.nan), 1, 0)
-
-    return {
-        **{
-            name: np.stack([padded(getattr(each, name)) for each in fitted])
-            for name in ("coefficients", "interval", "p_sign")
-        },
-        **{name: np.stack([getattr(each, name) for each in fitted]) for name in SCALARS},
-        "verdict": np.array([each.verdict for each in fitted], dtype=object),
-    }
 
 
 STAGE = Stage(

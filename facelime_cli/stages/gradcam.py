@@ -16,10 +16,9 @@ from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Execution, Input
 from facelime_cli.sources import PARTS
-from facelime_cli.stages import fit_surrogate, segment
-from facelime_cli.stages.perturb import carried
-from facelime_cli.stages.predict import check_size
+from facelime_cli.stages import segment
 from facelime_cli.store.arrays import ArraySpec, Layout
+from facelime_cli.store.explanations import empty_parts, unfitted_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,7 +137,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         }
         words = {"method": VARIANTS[params.variant], "layer": layer, "classes": model.facts["classes"]}
         words |= {"reads": READ_AS[params.variant]} if params.variant in READ_AS else {}
-        return Layout(segments.n, {**unfitted_arrays(segments, model, "share"), **arrays}, carried(segments), words)
+        return Layout(segments.n, {**unfitted_arrays(segments, model, "share"), **arrays}, segments.carried(), words)
 
     def work(artifact: Artifact, units: Pending) -> None:
         net = runtimes.layered(model)
@@ -161,7 +160,7 @@ def segments_of(source: Artifact, model: Artifact, params: Any, context: Context
     """Return the segments that a source means, whose pictures the model must be able to read; a dataset is segmented first, since they decide the fingerprint."""
     filters = {name: getattr(params, name) for name in ("split", "images", "first")}
     if source.kind == "datasets":
-        check_size(model, source, besides="")
+        runtimes.check_size(model, source, besides="")
         chosen = segment.Params(dataset=f"datasets/{source.id}", **filters)
         return execute(segment.STAGE, chosen, type(context)(context.store, context.console)).artifact
     given = next((name for name, value in filters.items() if value is not None), None)
@@ -170,7 +169,7 @@ def segments_of(source: Artifact, model: Artifact, params: Any, context: Context
             f"--{given} chooses among the pictures of a dataset, but {source.kind}/{source.id} has its own; leave it out."
         )
     segments = source if source.kind == "segments" else source.input("segments")
-    check_size(model, segments.input("datasets"), besides="")
+    runtimes.check_size(model, segments.input("datasets"), besides="")
     return segments
 
 
@@ -182,32 +181,6 @@ def model_of(inputs: Mapping[str, Artifact]) -> Artifact:
     if source.kind in {"predictions", "surrogates"}:
         return source.input("models")
     raise NotFoundError(f"{source.kind}/{source.id} does not say which model to explain; name it with --model.")
-
-
-def unfitted_arrays(segments: Artifact, model: Artifact, unit: str) -> dict[str, ArraySpec]:
-    """Return the arrays of an explanation to which nothing was fitted, so that its figures of fidelity stay NaN; the model's answers are beside them."""
-    n_classes = len(model.facts["classes"])
-    arrays = fit_surrogate.explanation_arrays(segments, n_classes, unit, dict.fromkeys(fit_surrogate.SCALARS, ""))
-    return {
-        **arrays,
-        "probabilities": ArraySpec("float32", (segments.n, n_classes), ("picture", "class"), NAN, "probability"),
-    }
-
-
-def empty_parts(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
-    """Return a unit's part of `unfitted_arrays`, with nothing in it yet."""
-    import numpy as np
-
-    found: dict[str, NDArray[Any]] = {}
-    for name, spec in artifact.layout["arrays"].items():
-        if "digest" not in spec:
-            shape = (n, *spec["shape"][1:])
-            found[name] = (
-                np.full(shape, "", dtype=object)
-                if spec["dtype"] == "string"
-                else np.full(shape, np.nan, dtype=spec["dtype"])
-            )
-    return found
 
 
 def _black(size: int) -> NDArray[np.uint8]:

@@ -143,7 +143,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             unit.finish({}, made=checked().write(artifact), facts=checked().facts)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return artifact.unit_facts()[0], []
+        return artifact.facts_of_units()[0], []
 
     def prepare() -> Layout:
         checked()

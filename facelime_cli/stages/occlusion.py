@@ -16,9 +16,9 @@ from facelime_cli.errors import CommandLineError
 from facelime_cli.models import runtimes
 from facelime_cli.options import Execution
 from facelime_cli.stages import perturb
-from facelime_cli.stages.gradcam import Chosen, empty_parts, model_of, segments_of, unfitted_arrays
-from facelime_cli.stages.perturb import carried
+from facelime_cli.stages.gradcam import Chosen, model_of, segments_of
 from facelime_cli.store.arrays import Layout
+from facelime_cli.store.explanations import empty_parts, unfitted_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def prepare() -> Layout:
         words = {"method": "Occlusion", "reads": READ_AS, "classes": model.facts["classes"]}
-        return Layout(masks.n, unfitted_arrays(segments, model, "probability"), carried(masks), words)
+        return Layout(masks.n, unfitted_arrays(segments, model, "probability"), masks.carried(), words)
 
     def work(artifact: Artifact, units: Pending) -> None:
         call = runtimes.load(model, runtimes.usual(model)).composed
@@ -101,7 +101,7 @@ def _explained(
     fills, labels, counts = masks.read("fill", rows), segments.read("segments", rows), segments.read("n_segments", rows)
     images = segments.input("datasets").read("images", [int(row) for row in segments.read("row", rows)])
     parts = empty_parts(artifact, len(images))
-    n_bytes = -(-artifact.layout["arrays"]["coefficients"]["shape"][2] // 8)
+    n_bytes = -(-artifact.shape("coefficients")[2] // 8)
     for place, count in enumerate(counts.tolist()):
         packed = pack(np.concatenate([np.ones((1, count), np.bool_), ~np.eye(count, dtype=np.bool_)]), n_bytes)
         arrays = (

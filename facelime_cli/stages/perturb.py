@@ -199,7 +199,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             "masks": ArraySpec("uint8", (segments.n, max(used), n_bytes), ("picture", "sample", "byte")),
             "fill": ArraySpec("uint8", (segments.n, size, size, 3), ("picture", "y", "x", "channel")),
         }
-        constants = carried(segments) | {"n_samples": (np.array(used, np.int32), ("picture",)), **rows}
+        constants = segments.carried() | {"n_samples": (np.array(used, np.int32), ("picture",)), **rows}
         return Layout(
             segments.n, arrays, constants, {"colour": _mean_colour(dataset)} if FILLS[fill] == "colour" else {}
         )
@@ -228,11 +228,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                 )
 
     return Plan(parameters, segments.name, prepare, work, inputs, {"fill": digests.of_file(file)} if file else {})
-
-
-def carried(before: Artifact) -> dict[str, tuple[NDArray[Any], tuple[str, ...]]]:
-    """Return the arrays that every stage hands on: which picture, and which row of the dataset."""
-    return {name: (before.read(name), ("picture",)) for name in ("id", "row")}
 
 
 def resolved(params: Any, segments: Artifact) -> Any:
@@ -365,9 +360,9 @@ def _mean_colour(dataset: Artifact) -> list[int]:
 
 def _check_after(before: Artifact, segments: Artifact, parameters: Mapping[str, Any]) -> None:
     """Raise when some surrogates are not what these masks would go on from."""
-    if before.layout["stage"] != "fit-surrogate":
+    if before.stage != "fit-surrogate":
         raise FacelimeError(
-            f"surrogates/{before.id} were made by `{before.layout['stage']}`, which has no samples to go on from; give --after those of `fit-surrogate`."
+            f"surrogates/{before.id} were made by `{before.stage}`, which has no samples to go on from; give --after those of `fit-surrogate`."
         )
     if before.input("segments").content != segments.content:
         raise FacelimeError(
@@ -430,7 +425,7 @@ def _masks(chosen: Any, segments: Artifact, artifact: Artifact, rows: slice) -> 
 
     from facelime_cli.core import masks
 
-    _, n_samples, n_bytes = artifact.layout["arrays"]["masks"]["shape"]
+    _, n_samples, n_bytes = artifact.shape("masks")
     packed = []
     for picture_id, count, used in zip(
         segments.texts("id")[rows], segments.read("n_segments", rows), artifact.read("n_samples", rows), strict=True

@@ -8,7 +8,6 @@ more samples cost only what is new. TensorFlow is loaded only when there is some
 from __future__ import annotations
 
 import itertools
-import re
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli import stopping
 from facelime_cli.engine import Plan, Stage, find, resolve_inputs
 from facelime_cli.errors import CommandLineError, FacelimeError, StopRequested
 from facelime_cli.models import runtimes
@@ -26,7 +26,6 @@ from facelime_cli.predicting import forecast
 from facelime_cli.predicting.device import Device, NotYet
 from facelime_cli.predicting.reuse import Donors, made_as
 from facelime_cli.predicting.run import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run, evaluate, listed
-from facelime_cli.stages.perturb import carried
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
 
@@ -48,8 +47,6 @@ GRACE_SECONDS = 5.0
 """How long a stop waits for the batch that is on the device."""
 AHEAD = 2
 """Batches handed to the device before the first is collected."""
-SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|)")
-SPAN_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 MADE_WITH = "made-with-"
 """Empty files in a unit's scratch folder whose names say what its commits were made with."""
 
@@ -134,9 +131,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         facts: dict[str, Any] = {
-            name: sum(int(facts[name]) for facts in artifact.unit_facts()) for name in ("evaluations", "taken_over")
+            name: sum(int(facts[name]) for facts in artifact.facts_of_units()) for name in ("evaluations", "taken_over")
         }
-        differences = [facts["difference"] for facts in artifact.unit_facts() if facts["difference"] is not None]
+        differences = [facts["difference"] for facts in artifact.facts_of_units() if facts["difference"] is not None]
         return facts | ({"difference": max(differences)} if differences else {}), []
 
     parameters = {"runtime": run.how.runtime, "precision": run.how.precision, "resize": run.how.resize_from is not None}
@@ -147,26 +144,17 @@ def _run(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Ru
     masks, model = inputs["masks"], inputs["model"]
     runtime = runtimes.settle(model, params.runtime, params.precision)
     if not params.resize:
-        check_size(model, masks.input("datasets"))
+        runtimes.check_size(model, masks.input("datasets"))
     pictures = int(masks.input("datasets").facts["size"])
     how = How(runtime, params.precision, pictures if pictures != int(model.facts["size"]) else None)
-    return Run(masks, model, how, params.tolerance, Device(deadline(params.time_budget)), context)
+    return Run(masks, model, how, params.tolerance, Device(stopping.deadline(params.time_budget)), context)
 
 
 def _layout(run: Run, execution: Mapping[str, Any]) -> Layout:
-    n, samples = run.masks.layout["arrays"]["masks"]["shape"][:2]
+    n, samples = run.masks.shape("masks")[:2]
     shape = (n, samples, len(run.model.facts["classes"]))
     arrays = {"probabilities": ArraySpec("float32", shape, ("picture", "sample", "class"), float("nan"), "probability")}
-    return Layout(n, arrays, carried(run.masks), {"classes": run.model.facts["classes"]}, execution=execution)
-
-
-def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --resize") -> None:
-    """Raise when a model reads pictures of another size than a dataset has; `besides` is what a command can do besides preprocessing again."""
-    size, pictures = int(model.facts["size"]), int(dataset.facts["size"])
-    if size != pictures:
-        raise FacelimeError(
-            f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are {pictures}×{pictures}; preprocess them again with --size {size}{besides}."
-        )
+    return Layout(n, arrays, run.masks.carried(), {"classes": run.model.facts["classes"]}, execution=execution)
 
 
 def _wanted_batch(text: str | None) -> int | str:
@@ -176,19 +164,6 @@ def _wanted_batch(text: str | None) -> int | str:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise CommandLineError(f"--batch-size {text!r} should be a whole number from 1 on, or {AUTO}.")
     return int(text)
-
-
-def deadline(budget: str | None) -> float | None:
-    """Return when a time budget ends that begins now, by the monotonic clock."""
-    return None if budget is None else time.monotonic() + span(budget)
-
-
-def span(text: str) -> float:
-    """Return a time span such as 30m in seconds."""
-    match = SPAN.fullmatch(text.strip())
-    if not match:
-        raise CommandLineError(f"--time-budget {text!r} should be a time such as 90s, 30m or 2h.")
-    return float(match[1]) * SPAN_SECONDS[match[2]]
 
 
 @dataclass
@@ -217,7 +192,7 @@ class _Predictor:
     def __init__(self, artifact: Artifact, run: Run, wanted: int | str) -> None:
         self.artifact, self._with = artifact, run
         self.masks, self.model, self.console, self.device = run.masks, run.model, run.context.console, run.device
-        begun_with = int(artifact.layout["execution"]["batch_size"])
+        begun_with = int(artifact.execution["batch_size"])
         self.batch = wanted if isinstance(wanted, int) else begun_with
         if self.batch != begun_with:
             self.console.note(
@@ -298,7 +273,7 @@ class _Predictor:
                 "difference": self._difference,
             }
             unit.finish(
-                {"probabilities": _by_picture(stream, self.artifact.layout["arrays"]["probabilities"]["shape"])},
+                {"probabilities": _by_picture(stream, self.artifact.shape("probabilities"))},
                 facts=facts,
             )
         except StopRequested:
@@ -310,7 +285,7 @@ class _Predictor:
         """Take up what earlier runs kept of a unit's evaluations."""
         import numpy as np
 
-        n_classes = self.artifact.layout["arrays"]["probabilities"]["shape"][2]
+        n_classes = self.artifact.shape("probabilities")[2]
         stream = _Stream(
             its,
             np.full((its.total, n_classes), np.nan, np.float32),
@@ -421,7 +396,7 @@ class _Predictor:
                     return
 
 
-def _by_picture(stream: _Stream, shape: list[int]) -> NDArray[np.float32]:
+def _by_picture(stream: _Stream, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return a unit's evaluations as (n, S, C), NaN beyond a picture's samples."""
     import numpy as np
 

@@ -217,7 +217,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                 )
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        lost = [each for facts in artifact.unit_facts() for each in facts["faces_not_found"]]
+        lost = [each for facts in artifact.facts_of_units() for each in facts["faces_not_found"]]
         if lost:
             context.console.warn(
                 f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; these were kept whole."

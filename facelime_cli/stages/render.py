@@ -21,7 +21,6 @@ from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.names import class_indices
 from facelime_cli.options import Choice, Execution, Input
 from facelime_cli.reporting import pages
-from facelime_cli.stages.perturb import carried
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.files import write_csv, write_whole
 from facelime_cli.workers import Workers
@@ -233,7 +232,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     return Plan(
         parameters,
         surrogates.name,
-        lambda: Layout(surrogates.n, constants=carried(surrogates), facts={"classes": names}),
+        lambda: Layout(surrogates.n, constants=surrogates.carried(), facts={"classes": names}),
         work,
         inputs,
         finish=finish,
@@ -430,7 +429,7 @@ class _Report:
     def _zone_rows(self, artifact: Artifact) -> Iterator[tuple[Any, ...]]:
         from facelime_cli.core.zones import NAMES
 
-        for facts in artifact.unit_facts():
+        for facts in artifact.facts_of_units():
             for row, c, values in facts["zones"]:
                 for name, value in zip(NAMES[str(self._params.by_zone)], values, strict=True):
                     yield self.explained.ids[row], self.explained.names[c], name, value
@@ -508,7 +507,7 @@ class _Report:
             "most_classes": max(map(len, self.shown)),
             "leakage": self.explained.dataset.facts.get("leakage", {}).get("sentences", []),
             "lineage": self._lineage(artifact),
-            "software": self.explained.surrogates.manifest["software"],
+            "software": self.explained.surrogates.software,
         }
 
     def _readings(self) -> list[tuple[str, str, list[str]]]:

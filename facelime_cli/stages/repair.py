@@ -39,7 +39,7 @@ def run(params: Params, context: Context) -> Answer:
     if units:
         artifact.reopen(set(units))
     said = (
-        f"units {', '.join(map(str, units))} of {artifact.kind}/{artifact.id} are open again; repeat the `{artifact.layout['stage']}` command."
+        f"units {', '.join(map(str, units))} of {artifact.kind}/{artifact.id} are open again; repeat the `{artifact.stage}` command."
         if units
         else "nothing is broken."
     )

@@ -466,7 +466,7 @@ def _summary(artifact: Artifact, asked: int | None, context: Context) -> dict[st
         context.console.warn(
             f"--segments {asked}: the method makes a median of {number['median']:g} here, limited by the pictures' size and by its other parameters (--min-size, --sigma, --compactness)."
         )
-    lost = [each for facts in artifact.unit_facts() for each in facts["faces_not_found"]]
+    lost = [each for facts in artifact.facts_of_units() for each in facts["faces_not_found"]]
     if lost:
         context.console.warn(
             f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; their zones lie as if the picture had been cropped to a face."

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.reporting.explanations import Explained, Strength
+    from facelime_cli.store.arrays import ArraySpec
     from facelime_cli.store.artifacts import Artifact
 
 LONGEST_VALUE = 200
@@ -97,7 +98,7 @@ def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
     """Draw an artifact into a file."""
     from facelime_cli.reporting import previews
 
-    _ = artifact.manifest
+    artifact.require_complete()
     if file.suffix.lower() != ".png":
         raise CommandLineError(f"--png {file} should end in .png.")
     if file.exists():
@@ -118,7 +119,7 @@ def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
 
 def _chosen(artifact: Artifact, params: Params, most: int, *, by_class: bool) -> tuple[list[int], int | None]:
     """Return which pictures and which class to draw, of `most` pictures and, where it is drawn by class, of one; raise for what cannot be drawn."""
-    what, has_pictures = f"{artifact.kind}/{artifact.id}", "id" in artifact.layout["arrays"]
+    what, has_pictures = f"{artifact.kind}/{artifact.id}", artifact.has("id")
     names = listed(params.images or "")
     if names and not (most and has_pictures):
         raise CommandLineError(f"--images {params.images}: {what} is drawn as a whole; leave it out.")
@@ -140,7 +141,7 @@ def _explanations(artifact: Artifact, params: Params) -> Answer:
     """Give explanations in one of the formats."""
     from facelime_cli.reporting.explanations import Explained, explained_by
 
-    _ = artifact.manifest
+    artifact.require_complete()
     surrogates = explained_by(artifact)
     if surrogates.kind != "surrogates":
         raise FacelimeError(
@@ -229,7 +230,7 @@ def _value(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | No
     return {
         "artifact": explained.surrogates.id,
         "method": explained.method,
-        "unit": explained.surrogates.layout["arrays"]["coefficients"]["unit"],
+        "unit": explained.surrogates.spec("coefficients").unit,
         "pictures": pictures,
     }
 
@@ -251,25 +252,31 @@ FORMATTERS: dict[str, Callable[[Explained, Sequence[int], Sequence[int] | None],
 }
 
 
+def _array(spec: ArraySpec) -> dict[str, Any]:
+    """Return how an array is stored, as JSON values."""
+    return {
+        "dtype": spec.dtype,
+        "shape": list(spec.shape),
+        "dimensions": list(spec.dimensions),
+        "unit": spec.unit,
+    }
+
+
 def _described(artifact: Artifact) -> Answer:
     state = describe(artifact)
-    made = artifact.manifest if artifact.complete else artifact.layout
-    arrays = {
-        name: {**{k: spec[k] for k in ("dtype", "shape", "dimensions", "unit")}, **_summary(artifact, name)}
-        for name, spec in artifact.layout["arrays"].items()
-    }
+    arrays = {name: {**_array(artifact.spec(name)), **_summary(artifact, name)} for name in artifact.arrays}
     heading = [
         ("artifact", f"{artifact.kind}/{artifact.id}"),
         ("names", ", ".join(artifact.names)),
         ("state", state["state"]),
-        ("stage", f"{made['stage']} (version {made['stage_version']})"),
+        ("stage", f"{artifact.stage} (version {artifact.version})"),
     ]
-    heading += [("size", size_text(state["bytes"])), ("fingerprint", made["fingerprint"])]
+    heading += [("size", size_text(state["bytes"])), ("fingerprint", artifact.fingerprint)]
     heading += [
         (f"input {name}", f"{each['kind']}/{each['id']}" if "id" in each else f"digest {each['digest'][:16]}")
-        for name, each in made["inputs"].items()
+        for name, each in artifact.inputs.items()
     ]
-    heading += [(name, _short(value)) for name, value in made["parameters"].items()]
+    heading += [(name, _short(value)) for name, value in artifact.parameters.items()]
     heading += [(f"fact {name}", _short(value)) for name, value in artifact.facts.items()]
     tables = [Table(("what", "value"), heading)]
     if arrays:
@@ -285,7 +292,9 @@ def _described(artifact: Artifact) -> Answer:
             for name, each in arrays.items()
         ]
         tables.append(Table(("array", "type", "shape", "dimensions", "unit", "values"), rows))
-    return Answer({**state, "path": str(artifact.path.absolute()), "manifest": made, "arrays": arrays}, tables=tables)
+    return Answer(
+        {**state, "path": str(artifact.path.absolute()), "manifest": artifact.made, "arrays": arrays}, tables=tables
+    )
 
 
 def _short(value: Any) -> str:

@@ -46,13 +46,13 @@ def describe(artifact: Artifact) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in artifact.path.rglob("*") if path.is_file())
     known = {"kind": artifact.kind, "artifact": artifact.id, "names": artifact.names, "bytes": size}
     try:
-        complete = bool(artifact.complete and artifact.manifest)
+        complete = artifact.complete and bool(artifact.require_complete())
         return known | {
             "complete": complete,
             "state": "complete" if complete else artifact.progress,
-            "stage": artifact.layout["stage"],
+            "stage": artifact.stage,
             "pictures": artifact.n,
-            "begun": artifact.layout["begun"],
+            "begun": artifact.begun,
         }
     except BrokenError as why:
         return known | {"complete": False, "state": f"broken: {why}", "stage": "", "pictures": 0, "begun": ""}

@@ -45,7 +45,7 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
         predict.Params(
             masks=_reference(made),
             model=_reference(model),
-            batch_size=str(predictions.layout["execution"]["batch_size"]),
+            batch_size=str(predictions.execution["batch_size"]),
             **how,
         ),
         unnamed,
@@ -55,7 +55,7 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
 
 def refuse_others(surrogates: Artifact) -> None:
     """Raise for attributions that no masks were drawn for."""
-    made_by = str(surrogates.layout["stage"])
+    made_by = str(surrogates.stage)
     if made_by != fit_surrogate.STAGE.name:
         raise FacelimeError(
             f"surrogates/{surrogates.id} were made by `{made_by}`, which draws no masks that could be drawn again; give those of `{fit_surrogate.STAGE.name}`."
