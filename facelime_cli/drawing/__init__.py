@@ -1,0 +1,1 @@
+"""Pictures of numbers: charts, curves, figures, sheets, thumbnails."""

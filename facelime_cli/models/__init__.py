@@ -1,0 +1,1 @@
+"""The only door to Keras and to other runtimes."""

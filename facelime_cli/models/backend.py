@@ -1,0 +1,203 @@
+"""Keras itself: how it is imported, precision, memory, and which device computes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+import tempfile
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli import machine
+from facelime_cli.errors import FacelimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+
+UNLOADABLE = (ValueError, TypeError, OSError, KeyError, AttributeError, zipfile.BadZipFile)
+"""What Keras raises for a file that is not what it should be."""
+COMPILED = 2
+"""Raised when the compiled call changes, and with it the last bits of what it answers."""
+
+
+class DeviceMemoryError(FacelimeError):
+    """A batch did not fit into the device's memory."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the device's memory is too small for a batch of this size; repeat the command with a smaller --batch-size."
+        )
+
+
+def keras() -> Any:
+    """Import Keras with its backend, silently unless --debug asks for what they say."""
+    if "keras" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
+        if wanted not in _CARDS:
+            raise FacelimeError(
+                f"KERAS_BACKEND={wanted} is no backend that facelime runs on; set it to {', '.join(_CARDS)}, or leave it out."
+            )
+        if importlib.util.find_spec(wanted) is None:
+            raise FacelimeError(
+                f"KERAS_BACKEND={wanted} asks for a package that is not installed; install {wanted}, or leave the variable out."
+            )
+        with silent_stderr():
+            import keras as imported
+
+            _leave_room(imported.backend.backend())
+            compute_with("float32")
+    return sys.modules["keras"]
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Hold back what C++ libraries print while they are imported; shown after all when the import fails."""
+    if os.environ.get("FACELIME_DEBUG"):
+        yield
+        return
+    sys.stderr.flush()
+    said, kept = sys.stderr, os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        if said is sys.__stderr__:  # what Python itself says in the meantime, in whatever thread, is not held back
+            sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1)
+        try:
+            yield
+        except Exception:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr = said
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _leave_room(backend: str) -> None:
+    """Take memory of a shared graphics card as it is needed, not all of it at once (torch does so by itself, JAX by its variable)."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, enable=True)
+
+
+def compute_with(precision: str) -> None:
+    """Let a graphics card multiply float32 with TF32, or keep float32 what it says; --precision tf32 where there is no card is an error."""
+    if precision == "tf32" and not on_accelerator():
+        raise FacelimeError(
+            "--precision tf32 is a mode of NVIDIA cards, and this backend sees none; use float32, or bfloat16 where the processor has instructions for it."
+        )
+    backend = sys.modules["keras"].backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+    elif backend == "torch":
+        import torch
+
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    elif backend == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
+
+
+def fresh_names() -> None:
+    """Start layer names anew, so that the same network built later in one process is the same network."""
+    keras().utils.clear_session()
+
+
+@contextlib.contextmanager
+def memory_errors_named() -> Iterator[None]:
+    """Turn what a backend raises when a batch does not fit into the device's memory into our own error."""
+    error, words = _MEMORY_ERRORS[keras().backend.backend()]()
+    try:
+        yield
+    except error as why:
+        if any(each in str(why) for each in words):
+            raise DeviceMemoryError from why
+        raise
+
+
+def _tensorflow_memory_error() -> tuple[type[Exception], tuple[str, ...]]:
+    import tensorflow as tf
+
+    return tf.errors.ResourceExhaustedError, ("",)
+
+
+def _jax_memory_error() -> tuple[type[Exception], tuple[str, ...]]:
+    import jax
+
+    return jax.errors.JaxRuntimeError, ("RESOURCE_EXHAUSTED",)
+
+
+def _torch_memory_error() -> tuple[type[Exception], tuple[str, ...]]:
+    return RuntimeError, ("out of memory", "allocate memory")  # of a graphics card, of the processor
+
+
+_MEMORY_ERRORS: dict[str, Callable[[], tuple[type[Exception], tuple[str, ...]]]] = {
+    "tensorflow": _tensorflow_memory_error,
+    "jax": _jax_memory_error,
+    "torch": _torch_memory_error,
+}
+"""What each backend raises for want of memory, and the words that tell it from other errors."""
+
+
+def on_device(array: NDArray[Any]) -> Any:
+    """Put an array on the device, to be used by many calls."""
+    return keras().ops.convert_to_tensor(array)
+
+
+def engine() -> dict[str, Any]:
+    """Return what decides the bits of an answer beside the network and the batch: the backend, the versions, the graphics cards and the processor."""
+    backend = keras().backend.backend()
+    return {
+        "backend": backend,
+        "compiled": COMPILED,
+        "version": sys.modules[backend].__version__,
+        "keras": keras().__version__,
+        "cards": _CARDS[backend](),
+        **machine.hardware(),
+    }
+
+
+def _cards_of_tensorflow() -> list[str]:
+    import tensorflow as tf
+
+    return [
+        str(tf.config.experimental.get_device_details(card).get("device_name"))
+        for card in tf.config.list_physical_devices("GPU")
+    ]
+
+
+def _cards_of_jax() -> list[str]:
+    import jax
+
+    return [str(device.device_kind) for device in jax.devices() if device.platform != "cpu"]
+
+
+def _cards_of_torch() -> list[str]:
+    import torch
+
+    return [str(torch.cuda.get_device_name(card)) for card in range(torch.cuda.device_count())]
+
+
+_CARDS: dict[str, Callable[[], list[str]]] = {
+    "tensorflow": _cards_of_tensorflow,
+    "jax": _cards_of_jax,
+    "torch": _cards_of_torch,
+}
+
+
+def on_accelerator() -> bool:
+    """Whether the backend computes on something other than the processor."""
+    return bool(_CARDS[keras().backend.backend()]())

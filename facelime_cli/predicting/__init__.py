@@ -1,0 +1,1 @@
+"""Evaluations of perturbed pictures: batches, commits, reuse, forecast."""

@@ -1,0 +1,121 @@
+"""Fitting surrogates to stored predictions, picture by picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.choices import NEAR
+from facelime_cli.store.explanations import SCALARS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facelime_cli.core.fidelity import Explanation
+    from facelime_cli.store.artifacts import Artifact
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one picture's surrogate is fitted to; `change` is what switching each segment off changes in its pixels, where that counts."""
+
+    id: str
+    masks: NDArray[Any]
+    probabilities: NDArray[Any]
+    n_segments: int
+    change: NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How all pictures are explained."""
+
+    surrogate: str
+    own: dict[str, Any]
+    intervals: str
+    top: int
+    design: str
+    seed: int
+    part: tuple[int, int] | None
+
+
+def pictures_of(settings: Settings, predictions: Artifact, rows: slice) -> Iterator[Picture]:
+    """Yield what is fitted for each picture of a unit."""
+    masks, segments = predictions.input("masks"), predictions.input("segments")
+    ids, counts, samples = (
+        predictions.texts("id")[rows],
+        segments.read("n_segments", rows),
+        masks.read("n_samples", rows),
+    )
+    packed, probabilities = masks.read("masks", rows), predictions.read("probabilities", rows)
+    changes = _changes(masks, segments, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
+    for place, (picture_id, n_segments, n, change) in enumerate(zip(ids, counts, samples, changes, strict=True)):
+        yield Picture(picture_id, packed[place, :n], probabilities[place, :n], int(n_segments), change)
+
+
+def _changes(masks: Artifact, segments: Artifact, rows: slice) -> list[NDArray[Any]]:
+    """Return what switching each segment off changes in the pixels, for each picture of a unit."""
+    from facelime_cli.core.surrogate import pixel_change
+
+    images = segments.input("datasets").read("images", [int(row) for row in segments.read("row", rows)])
+    return [
+        pixel_change(*each)
+        for each in zip(images, masks.read("fill", rows), segments.read("segments", rows), strict=True)
+    ]
+
+
+def explain_pictures(task: tuple[Settings, list[Picture]]) -> list[Explanation]:
+    """Explain some pictures. One thread: matrices are small, and results do not depend on the number of cores."""
+    from threadpoolctl import threadpool_limits
+
+    settings, pictures = task
+    with threadpool_limits(1):
+        return [_explain_one(settings, each) for each in pictures]
+
+
+def _explain_one(settings: Settings, picture: Picture) -> Explanation:
+    from facelime_cli.core import fidelity, surrogate
+    from facelime_cli.core import masks as mask_design
+
+    kept = mask_design.unpack(picture.masks, picture.n_segments)
+    keywords = {name: value for name, value in settings.own.items() if name not in NEAR}
+    method = fidelity.Method(
+        surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed
+    )
+    rows, blocks = mask_design.part_of(mask_design.blocks(settings.design, *kept.shape), settings.design, settings.part)
+    kept = kept[rows]
+    return fidelity.explain(
+        kept, picture.probabilities[rows], _weights(settings, kept, picture.change), blocks, method, picture.id
+    )
+
+
+def _weights(settings: Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:
+    """Return the weight of each sample."""
+    from facelime_cli.core import shapley, surrogate
+
+    if "proximity" not in settings.own:
+        return shapley.WEIGHTS[settings.design](kept)
+    width = float(settings.own["kernel_width"])
+    return surrogate.cosine_weights(kept, width) if change is None else surrogate.pixel_weights(kept, change, width)
+
+
+def parts_of(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
+    """Return a unit's part of every array, with room for `widest` segments."""
+    import numpy as np
+
+    def padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Put classes first, and NaN beyond the picture's own segments."""
+        spare = [(0, widest - len(values))] + [(0, 0)] * (values.ndim - 1)
+        return np.moveaxis(np.pad(values, spare, constant_values=np.nan), 1, 0)
+
+    return {
+        **{
+            name: np.stack([padded(getattr(each, name)) for each in fitted])
+            for name in ("coefficients", "interval", "p_sign")
+        },
+        **{name: np.stack([getattr(each, name) for each in fitted]) for name in SCALARS},
+        "verdict": np.array([each.verdict for each in fitted], dtype=object),
+    }

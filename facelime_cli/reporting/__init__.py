@@ -1,0 +1,1 @@
+"""Explanations as a reader sees them: report, pages, previews."""

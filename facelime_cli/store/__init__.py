@@ -1,0 +1,1 @@
+"""The artifact store: the only door to zarr and h5py."""
