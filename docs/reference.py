@@ -12,7 +12,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from facelime_cli.cli import app
-from facelime_cli.stages import COMMANDS
+from facelime_cli.stages import INDEX
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN = "<!-- commands: made by `make docs` from --help -->"
@@ -24,11 +24,11 @@ def reference() -> str:
     """Return the help of every command as Markdown."""
     runner = CliRunner(env={"COLUMNS": COLUMNS, "TERMINAL_WIDTH": COLUMNS, "NO_COLOR": "1", "FACELIME_STORE": ""})
     parts = []
-    for command in COMMANDS:
+    for command in INDEX:
         shown = runner.invoke(app, [command.name, "--help"], prog_name="facelime").stdout.rstrip()
         lines = "\n".join(line.rstrip() for line in shown.splitlines())
         parts.append(
-            f"<details><summary><code>facelime {command.name}</code>: {command.help.strip().splitlines()[0]}</summary>\n\n```text\n{lines}\n```\n\n</details>"
+            f"<details><summary><code>facelime {command.name}</code>: {command.summary}</summary>\n\n```text\n{lines}\n```\n\n</details>"
         )
     return "\n".join(parts)
 

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from facelime_cli.choices import DESIGNS, FILLS, PROXIMITIES, SEGMENTERS, SURROGATES
 from facelime_cli.core import verdict
-from facelime_cli.stages import COMMANDS
-from facelime_cli.stages.fit_surrogate import PROXIMITIES, SURROGATES
-from facelime_cli.stages.perturb import DESIGNS, FILLS
-from facelime_cli.stages.segment import METHODS
+from facelime_cli.stages import INDEX
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "artifacts" / "README.md"]
@@ -41,7 +39,7 @@ def test_the_test_above_can_fail(tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_links_in_documents_exist(page):
     text = page.read_text(encoding="utf-8")
-    known = {command.name for command in COMMANDS}
+    known = {command.name for command in INDEX}
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
     used = set(re.findall(r"\bfacelime ([a-z][a-z-]*)", blocks)) | set(re.findall(r"`facelime ([a-z][a-z-]*)", text))
     assert used - known == set()
@@ -72,7 +70,7 @@ def test_every_verdict_is_explained():
 
 def test_every_segmenter_is_in_the_guide():
     guide = (ROOT / "docs" / "choices.md").read_text(encoding="utf-8")
-    for method in METHODS:
+    for method in SEGMENTERS:
         assert f"--method {method}`" in guide
 
 

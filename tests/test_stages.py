@@ -11,10 +11,10 @@ import xarray
 from facelime_cli.console import Console
 from facelime_cli.engine import Context, Stage, fingerprint
 from facelime_cli.options import Execution, Input, hints
-from facelime_cli.stages import COMMANDS
+from facelime_cli.stages import INDEX
 from facelime_cli.store.references import Store
 
-STAGES = {each.name: each for each in COMMANDS if isinstance(each, Stage)}
+STAGES = {each.name: each for each in (listed.load() for listed in INDEX) if isinstance(each, Stage)}
 CHAIN = [name for name in STAGES if name != "import-model"]
 WITH_ARRAYS = [name for name in CHAIN if name not in {"describe", "finetune", "compare"}]
 SHARDED = [name for name in CHAIN if STAGES[name].sharded]
@@ -236,7 +236,7 @@ def context(chain):
     return Context(Store(chain.facelime.store), Console(quiet=True))
 
 
-@pytest.mark.parametrize("command", [each.name for each in COMMANDS])
+@pytest.mark.parametrize("command", [each.name for each in INDEX])
 def test_help_names_every_option(facelime, command):
     result = facelime(command, "--help")
     assert result.exit_code == 0

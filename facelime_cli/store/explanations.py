@@ -49,7 +49,7 @@ def unfitted_arrays(segments: Artifact, model: Artifact, unit: str) -> dict[str,
     }
 
 
-def empty_parts(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
+def empty_arrays(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
     """Return a unit's part of `unfitted_arrays`, with nothing in it yet."""
     import numpy as np
 
