@@ -133,7 +133,7 @@ class TestNumberAskedFor:
             tried.append(value)
             return np.arange(max(1, int(3000 * value**-power)))[None]
 
-        scale = superpixels.Scale("s", 1.0, 64.0, lambda _: 4.0, 2.0)
+        scale = choices.Scale(parameter="s", least=1.0, most=64.0, start=lambda _: 4.0, power=2.0)
         labels, chosen = superpixels._searched(made, scale, wanted, 1000)
         assert len(tried) <= superpixels.MOST_STEPS
         assert len(tried) == len(set(tried))
