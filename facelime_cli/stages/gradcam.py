@@ -19,6 +19,7 @@ from facelime_cli.sources import PARTS
 from facelime_cli.stages import segment
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.explanations import empty_parts, unfitted_arrays
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -198,16 +199,13 @@ def _explained(
     from facelime_cli.models import gradients, running
 
     variant, batch = how
-    every, labels, counts = (
-        segments.read("row", rows),
-        segments.read("segments", rows),
-        segments.read("n_segments", rows),
-    )
-    parts = empty_parts(artifact, len(every))
-    call, dataset = running.forward(net), segments.input("datasets")
-    for start in range(0, len(every), batch):
-        places = range(start, min(start + batch, len(every)))
-        images = dataset.read("images", [int(row) for row in every[start : start + batch]])
+    pictures = Segmented(segments)
+    labels, counts = pictures.segments(rows), pictures.counts(rows)
+    parts = empty_parts(artifact, len(counts))
+    call = running.forward(net)
+    for start in range(0, len(counts), batch):
+        places = range(start, min(start + batch, len(counts)))
+        images = pictures.images(range(rows.start + places.start, rows.start + places.stop))
         parts["probabilities"][places] = call(np.pad(images, ((0, batch - len(images)), (0, 0), (0, 0), (0, 0))))[
             : len(images)
         ]

@@ -19,6 +19,7 @@ from facelime_cli.stages import perturb
 from facelime_cli.stages.gradcam import Chosen, model_of, segments_of
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.explanations import empty_parts, unfitted_arrays
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,9 +98,9 @@ def _explained(
 
     from facelime_cli.core.masks import pack
 
-    segments = masks.input("segments")
-    fills, labels, counts = masks.read("fill", rows), segments.read("segments", rows), segments.read("n_segments", rows)
-    images = segments.input("datasets").read("images", [int(row) for row in segments.read("row", rows)])
+    pictures = Segmented(masks)
+    images, fills = pictures.images(rows), pictures.fill(rows)
+    labels, counts = pictures.segments(rows), pictures.counts(rows)
     parts = empty_parts(artifact, len(images))
     n_bytes = -(-artifact.shape("coefficients")[2] // 8)
     for place, count in enumerate(counts.tolist()):

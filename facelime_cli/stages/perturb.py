@@ -20,6 +20,7 @@ from facelime_cli.options import Choice, Execution, Input, results_of
 from facelime_cli.sources import PARTS
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
+from facelime_cli.store.pictures import Segmented
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             for unit in units:
                 masks = _masks(chosen, segments, artifact, unit.rows)
                 unit.finish(
-                    {"masks": masks, "fill": _fills(segments, dataset, unit.rows, (fill, settings), workers, advance)}
+                    {"masks": masks, "fill": _fills(Segmented(segments), unit.rows, (fill, settings), workers, advance)}
                 )
 
     return Plan(parameters, segments.name, prepare, work, inputs, {"fill": digests.of_file(file)} if file else {})
@@ -438,8 +439,7 @@ def _masks(chosen: Any, segments: Artifact, artifact: Artifact, rows: slice) -> 
 
 
 def _fills(
-    segments: Artifact,
-    dataset: Artifact,
+    pictures: Segmented,
     rows: slice,
     how: tuple[str, Callable[[slice], list[Settings]]],
     workers: Workers,
@@ -449,8 +449,8 @@ def _fills(
     import numpy as np
 
     fill, settings = how
-    images = dataset.read("images", [int(row) for row in segments.read("row", rows)])
-    tasks = [(fill, *each) for each in zip(images, segments.read("segments", rows), settings(rows), strict=True)]
+    joined = zip(pictures.images(rows), pictures.segments(rows), settings(rows), strict=True)
+    tasks = [(fill, image, labels, own) for image, labels, own in joined]
     filled = []
     for each in workers.map(_fill_picture, tasks):
         filled.append(each)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -17,6 +19,107 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 1 << 30
 """Pictures up to this size are read once; more are read batch by batch."""
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """Pictures of a run beside their segments and fills.
+
+    The arrays lie in three artifacts: images in the dataset, segments in the segmentation, fills in the masks.
+    Every artifact from segments on has the same pictures in the same order, so one row means the same picture in all.
+
+    Attributes
+    ----------
+    artifact : Artifact
+        Any artifact from segments on: segments, masks, predictions or surrogates.
+    """
+
+    artifact: Artifact
+
+    @cached_property
+    def segmentation(self) -> Artifact:
+        """The artifact of kind segments: the given one, or the one it was made from."""
+        return self.artifact if self.artifact.kind == "segments" else self.artifact.input("segments")
+
+    @cached_property
+    def dataset(self) -> Artifact:
+        """The dataset of the pictures; a model has another, which is why the way leads through the segments."""
+        return self.segmentation.input("datasets")
+
+    @cached_property
+    def masks(self) -> Artifact:
+        """The artifact of kind masks: the given one, or the one it was made from."""
+        return self.artifact if self.artifact.kind == "masks" else self.artifact.input("masks")
+
+    @cached_property
+    def dataset_rows(self) -> NDArray[np.int32]:
+        """The row of each picture in the dataset: (N,) int32."""
+        return self.segmentation.read("row")
+
+    def images(self, rows: slice | Sequence[int]) -> NDArray[np.uint8]:
+        """Return the pictures of n rows.
+
+        Parameters
+        ----------
+        rows : slice or sequence of int
+            Rows of the artifact, not of the dataset.
+
+        Returns
+        -------
+        (n, H, W, 3) uint8
+            RGB, as a person sees them.
+        """
+        return self.dataset.read("images", self.dataset_rows[rows].tolist())
+
+    def segments(self, rows: slice | Sequence[int]) -> NDArray[np.uint16]:
+        """Return the segments of n rows.
+
+        Parameters
+        ----------
+        rows : slice or sequence of int
+            Rows of the artifact.
+
+        Returns
+        -------
+        (n, H, W) uint16
+            The segment of each pixel: 0 to K - 1, without gaps.
+        """
+        return self.segmentation.read("segments", rows)
+
+    def counts(self, rows: slice | Sequence[int]) -> NDArray[np.int32]:
+        """Return how many segments each of n pictures has.
+
+        Parameters
+        ----------
+        rows : slice or sequence of int
+            Rows of the artifact.
+
+        Returns
+        -------
+        (n,) int32
+            The number of segments, K.
+        """
+        return self.segmentation.read("n_segments", rows)
+
+    def fill(self, rows: slice | Sequence[int]) -> NDArray[np.uint8]:
+        """Return what stands where a segment is switched off.
+
+        Parameters
+        ----------
+        rows : slice or sequence of int
+            Rows of the artifact.
+
+        Returns
+        -------
+        (n, H, W, 3) uint8
+            RGB, one picture for each row.
+
+        Raises
+        ------
+        NotFoundError
+            When the artifact was made without masks, such as a map of gradients.
+        """
+        return self.masks.read("fill", rows)
 
 
 def tested_fold(dataset: Artifact, fold: int | None) -> int | None:
