@@ -98,7 +98,7 @@ class Explained:
         self.names: list[str] = surrogates.facts["classes"]
         self.answer_names: list[str] = (self.predictions or surrogates).facts["classes"]
         self.ids = surrogates.texts("id")
-        quantity = QUANTITIES[surrogates.spec("coefficients").unit]
+        quantity = QUANTITIES[surrogates.spec("coefficients").measure]
         self.quantity = replace(quantity, reads=surrogates.facts.get("reads", quantity.reads))
         self._units: dict[tuple[str, str], tuple[int, NDArray[Any]]] = {}
 
@@ -139,7 +139,7 @@ class Explained:
     @property
     def zero(self) -> str:
         """What a coefficient of exactly 0 means."""
-        if self.surrogates.spec("coefficients").unit == "share":
+        if self.surrogates.spec("coefficients").measure == "share":
             return "not in the map"
         return (
             "left out by this surrogate"
