@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from facelime_cli.console import Console
     from facelime_cli.store.arrays import Layout
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.references import Store
+    from facelime_cli.store.units import Unit
 
 
 BULKY_FACTS = frozenset({"classes", "history"})

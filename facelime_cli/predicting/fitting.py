@@ -10,6 +10,7 @@ from facelime_cli import options
 from facelime_cli.choices import DESIGNS, NEAR, PROXIMITIES, SURROGATES, loaded
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.store.explanations import SCALARS
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,27 +114,24 @@ def _share(text: str | None, design: str) -> tuple[int, int] | None:
 
 def pictures_of(settings: Settings, predictions: Artifact, rows: slice) -> Iterator[Picture]:
     """Yield what is fitted for each picture of a unit."""
-    masks, segments = predictions.input("masks"), predictions.input("segments")
+    masks, pictures = predictions.input("masks"), Segmented(predictions)
     ids, counts, samples = (
         predictions.texts("id")[rows],
-        segments.read("n_segments", rows),
+        pictures.counts(rows),
         masks.read("n_samples", rows),
     )
     packed, probabilities = masks.read("masks", rows), predictions.read("probabilities", rows)
-    changes = _changes(masks, segments, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
+    changes = _changes(pictures, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
     for place, (picture_id, n_segments, n, change) in enumerate(zip(ids, counts, samples, changes, strict=True)):
         yield Picture(picture_id, packed[place, :n], probabilities[place, :n], int(n_segments), change)
 
 
-def _changes(masks: Artifact, segments: Artifact, rows: slice) -> list[NDArray[Any]]:
+def _changes(pictures: Segmented, rows: slice) -> list[NDArray[Any]]:
     """Return what switching each segment off changes in the pixels, for each picture of a unit."""
     from facelime_cli.core.surrogate import pixel_change
 
-    images = segments.input("datasets").read("images", [int(row) for row in segments.read("row", rows)])
-    return [
-        pixel_change(*each)
-        for each in zip(images, masks.read("fill", rows), segments.read("segments", rows), strict=True)
-    ]
+    joined = zip(pictures.images(rows), pictures.fill(rows), pictures.segments(rows), strict=True)
+    return [pixel_change(image, fill, segments) for image, fill, segments in joined]
 
 
 def explain_pictures(task: tuple[Settings, list[Picture]]) -> list[Explanation]:

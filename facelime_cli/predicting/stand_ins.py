@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.choices import FILLS, UNLIKE, USUAL_DESIGNS, WITHOUT_CLASSES
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.sources import PARTS
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,8 +138,8 @@ class StandIns:
         """Return the fills of some pictures: (n, H, W, 3) uint8."""
         import numpy as np
 
-        images = self.dataset.read("images", [int(row) for row in self.segments.read("row", rows)])
-        labels = self.segments.read("segments", rows)
+        pictures = Segmented(self.segments)
+        images, labels = pictures.images(rows), pictures.segments(rows)
         tasks = [
             (self.fill, image, regions, settings)
             for image, regions, settings in zip(images, labels, self._settings(masks, rows), strict=True)

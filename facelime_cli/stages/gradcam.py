@@ -20,6 +20,7 @@ from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Execution
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.explanations import empty_arrays, unfitted_arrays
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,13 +141,14 @@ class _Job:
         from facelime_cli.models import gradients, running
 
         batch = self.params.batch_size
-        every = [int(row) for row in self.segments.read("row", rows)]
-        regions = _Regions(self.segments.read("segments", rows), self.segments.read("n_segments", rows).tolist())
+        pictures = Segmented(self.segments)
+        every = range(rows.start, rows.stop)
+        regions = _Regions(pictures.segments(rows), pictures.counts(rows).tolist())
         parts = empty_arrays(artifact, len(every))
-        call, dataset = running.forward(network), self.segments.input("datasets")
+        call = running.forward(network)
         for start in range(0, len(every), batch):
             places = range(start, min(start + batch, len(every)))
-            images = dataset.read("images", every[start : start + batch])
+            images = pictures.images(every[start : start + batch])
             spare = batch - len(images)
             # One shape for every call, so that the last batch is not compiled anew.
             answers = call(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))[: len(images)]

@@ -19,6 +19,7 @@ from facelime_cli.options import Execution, Resolved
 from facelime_cli.predicting.stand_ins import FILL_NAMES
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.explanations import empty_arrays, unfitted_arrays
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -120,11 +121,9 @@ class _Job:
 
         from facelime_cli.core.masks import pack
 
-        segments = self.masks.input("segments")
-        fills, labels = self.masks.read("fill", rows), segments.read("segments", rows)
-        counts = segments.read("n_segments", rows).tolist()
-        every = [int(row) for row in segments.read("row", rows)]
-        images = segments.input("datasets").read("images", every)
+        pictures = Segmented(self.masks)
+        images, fills, labels = pictures.images(rows), pictures.fill(rows), pictures.segments(rows)
+        counts = pictures.counts(rows).tolist()
         parts = empty_arrays(artifact, len(images))
         n_bytes = -(-artifact.shape("coefficients")[2] // BITS)
         for place, count in enumerate(counts):

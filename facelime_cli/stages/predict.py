@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from facelime_cli.console import Advance, Answer
     from facelime_cli.engine import Context, Pending
     from facelime_cli.predicting.run import Listed
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
 
 TOLERANCE = 0.01
 COMMIT_SECONDS = 5.0
