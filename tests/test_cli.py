@@ -20,8 +20,7 @@ from facelime_cli.core import zones
 from facelime_cli.drawing import overlay
 from facelime_cli.reporting import pages
 from facelime_cli.store.references import Store
-from tests.conftest import write_faces
-from tests.test_stages import words_of
+from tests.support import words_of, write_faces
 
 
 class TestErrors:
