@@ -13,35 +13,12 @@ from facelime_cli.engine import Context, Stage, fingerprint
 from facelime_cli.options import Execution, Input, Resolved, hints, marker
 from facelime_cli.stages import INDEX
 from facelime_cli.store.references import Store
+from tests.support import compared, words_of
 
 STAGES = {each.name: each for each in (listed.load() for listed in INDEX) if isinstance(each, Stage)}
 CHAIN = [name for name in STAGES if name != "import-model"]
 WITH_ARRAYS = [name for name in CHAIN if name not in {"describe", "finetune", "compare"}]
 SHARDED = [name for name in CHAIN if STAGES[name].sharded]
-
-
-def compared(chain):
-    """Return what the chain's comparison compares."""
-    return [each["id"] for each in chain["compare"].inputs.values()]
-
-
-def words_of(stage, chain, faces):
-    """Return the words that made the chain's artifact of a stage."""
-    return {
-        "preprocess": ["preprocess", faces, "--size", 48],
-        "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", 2],
-        "evaluate": ["evaluate", "small"],
-        "describe": ["describe", "faces"],
-        "segment": ["segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12],
-        "perturb": ["perturb", chain["segment"].id, "--samples", 90],
-        "predict": ["predict", chain["perturb"].id, "--model", "small"],
-        "fit-surrogate": ["fit-surrogate", chain["predict"].id],
-        "render": ["render", chain["fit-surrogate"].id],
-        "compare": ["compare", *compared(chain)],
-        "gradcam": ["gradcam", chain["segment"].id, "--model", "small"],
-        "occlusion": ["occlusion", chain["perturb"].id, "--model", "small"],
-        "contrast": ["contrast", chain["fit-surrogate"].id, "--class", "rosacea", "--versus", "normal"],
-    }[stage]
 
 
 BEFORE = {
@@ -440,4 +417,4 @@ def test_no_path_of_this_machine_is_in_an_artifact(stage, chain, faces):
         if path.suffix in {".json", ".jsonl", ".html", ".csv", ".svg"}:
             text = path.read_text(encoding="utf-8")
             assert str(faces) not in text
-            assert str(chain.facelime.store) not in text
+            assert str(chain.made_in) not in text
