@@ -35,8 +35,9 @@ from sklearn.preprocessing import StandardScaler
 from facelime_cli import choices, machine
 from facelime_cli.choices import SEGMENTERS
 from facelime_cli.core import faces, fills, masks, superpixels
+from facelime_cli.core.linear import ridge
 from facelime_cli.core.neighbours import nearest_unlike, thumbnails
-from facelime_cli.core.surrogate import cosine_weights, ridge
+from facelime_cli.core.surrogate import cosine_weights
 from facelime_cli.models import backend, building, running, wrapping
 from facelime_cli.sources import PARTS
 from facelime_cli.store.artifacts import Artifact
