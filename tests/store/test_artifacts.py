@@ -1,0 +1,108 @@
+"""An artifact: its fingerprint, what it was made from, and that it is refused while it is not complete."""
+
+import pytest
+
+from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError
+from facelime_cli.store.artifacts import Identity, lineage
+from tests.store.making import complete, create, fill
+
+
+def test_fingerprint():
+    base = Identity("segment", 1, {"a": 1, "b": None}, {"dataset": "00"})
+    assert base.fingerprint == Identity("segment", 1, {"b": None, "a": 1}, {"dataset": "00"}).fingerprint
+    others = [
+        Identity("perturb", 1, base.parameters, base.inputs),
+        Identity("segment", 2, base.parameters, base.inputs),
+        Identity("segment", 1, {"a": 2, "b": None}, base.inputs),
+        Identity("segment", 1, base.parameters, {"dataset": "01"}),
+    ]
+    assert len({each.fingerprint for each in [base, *others]}) == 5
+
+
+def test_incomplete_is_refused(store):
+    artifact = create(store)
+    with pytest.raises(IncompleteError, match="0 of 3 units"):
+        _ = artifact.manifest
+    with pytest.raises(IncompleteError):
+        artifact.seal({})
+
+
+def origin(artifact):
+    return {"kind": artifact.kind, "id": artifact.id, "digest": artifact.content}
+
+
+@pytest.fixture
+def family(store):
+    """A dataset, a model of another dataset, segments and masks of the first, and predictions of both."""
+    dataset = complete(store, "faces", kind="datasets")
+    other = complete(store, "xrays", seed=1, kind="datasets")
+    model = complete(store, "net", kind="models", inputs={"dataset": origin(other)})
+    segments = complete(store, "parts", kind="segments", inputs={"dataset": origin(dataset)})
+    masks = complete(store, "masks", kind="masks", inputs={"segments": origin(segments), "file": {"digest": "00"}})
+    predictions = complete(store, "answers", inputs={"masks": origin(masks), "model": origin(model)})
+    return {each.name: each for each in (dataset, other, model, segments, masks, predictions)}
+
+
+def test_the_nearest_input_of_a_kind(family):
+    predictions = family["answers"]
+    assert predictions.input("segments").id == family["parts"].id
+    assert predictions.input("segments").input("datasets").id == family["faces"].id
+    assert family["masks"].input("datasets").id == family["faces"].id
+    # The model's dataset is nearer than the masks'.
+    assert predictions.input("datasets").id == family["xrays"].id
+    with pytest.raises(NotFoundError, match="not made from any of surrogates"):
+        predictions.input("surrogates")
+
+
+def test_two_inputs_of_a_kind_at_one_distance_are_refused(family, store):
+    both = {name: origin(family[name]) for name in ("faces", "xrays")}
+    with pytest.raises(BrokenError, match="several datasets"):
+        complete(store, "both", seed=7, inputs=both).input("datasets")
+
+
+def test_parents_and_lineage(family, store):
+    predictions = family["answers"]
+    assert [each.id for each in predictions.parents()] == [family["masks"].id, family["net"].id]
+    # The file from outside the store is no parent.
+    assert [each.id for each in family["masks"].parents()] == [family["parts"].id]
+    wanted = ["masks", "net", "parts", "xrays", "faces"]
+    assert [each.name for each in lineage(predictions)] == wanted
+    store.remove(family["xrays"])
+    with pytest.raises(NotFoundError, match="is gone"):
+        lineage(predictions)
+
+
+def test_what_a_process_keeps_beside_is_made_once_and_whole(artifact):
+    made = []
+
+    def make(folder):
+        made.append(folder)
+        (folder / "converted").write_text("x")
+
+    def broken(folder):
+        (folder / "half").write_text("x")
+        raise ValueError("no space")
+
+    with pytest.raises(ValueError, match="no space"):
+        artifact.kept({"runtime": "onnx"}, broken)
+    first = artifact.kept({"runtime": "onnx"}, make)
+    assert [path.name for path in first.iterdir()] == ["converted"]
+    assert artifact.kept({"runtime": "onnx"}, make) == first
+    assert artifact.kept({"runtime": "openvino"}, make) != first
+    assert len(made) == 2
+
+
+def test_it_answers_for_itself(store):
+    artifact = create(store)
+    assert artifact.untouched
+    assert artifact.reference == f"predictions/{artifact.id}"
+    assert (artifact.stage, artifact.version, artifact.parameters) == ("predict", 1, {"seed": 0})
+    assert artifact.arrays == ["id", "values"]
+    assert artifact.filled_by_units() == ["values"]
+    assert artifact.has("values")
+    assert not artifact.has("nothing")
+    assert artifact.shape("values") == (70, 5, 2)
+    assert artifact.unit_facts(0) == {}
+    fill(artifact, [0])
+    assert not artifact.untouched
+    assert artifact.facts_of_units() == [{}]

@@ -1,0 +1,59 @@
+"""Files are whole or not there, and broken ones are a sentence."""
+
+import os
+
+import pytest
+
+from facelime_cli.errors import BrokenError
+from facelime_cli.store import files
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "file"
+    files.write_whole(path, b"first")
+    files.write_whole(path, b"second", durable=False)
+    assert path.read_bytes() == b"second"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_fails_in_the_middle_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "table.csv"
+    files.write_csv(path, [("a", "b"), (1, "two, three")])
+
+    def rows():
+        yield ("a", "b")
+        raise RuntimeError("the source is gone")
+
+    with pytest.raises(RuntimeError, match="gone"):
+        files.write_csv(path, rows())
+    assert path.read_text() == 'a,b\n1,"two, three"\n'
+    assert [each.name for each in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_json_comes_back_as_it_was(tmp_path):
+    value = {"text": "Ω", "numbers": [1, 2.5, None], "nested": {"a": True}}
+    files.write_json(tmp_path / "value.json", value)
+    assert files.read_json(tmp_path / "value.json") == value
+
+
+def test_nan_is_refused_since_json_has_no_word_for_it(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json(tmp_path / "value.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff\xfe"])
+def test_a_broken_json_file_is_a_sentence(tmp_path, content):
+    path = tmp_path / "value.json"
+    path.write_bytes(content)
+    with pytest.raises(BrokenError, match=r"value\.json .*make it again"):
+        files.read_json(path)
+
+
+def test_only_old_folders_are_removed(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("")
+    os.utime(tmp_path / "old", (0, 0))
+    files.remove_old(tmp_path.iterdir())
+    assert [each.name for each in tmp_path.iterdir()] == ["new"]
