@@ -116,8 +116,8 @@ def agreement(first: Attribution, second: Attribution, top: int) -> Agreement:
 
     Notes
     -----
-    The figures are those of the disagreement problem: feature agreement, rank correlation and sign agreement
-    (Krishna et al., "The Disagreement Problem in Explainable Machine Learning", TMLR 2024).
+    The figures follow the feature agreement, rank correlation and sign agreement of Krishna et al., "The Disagreement
+    Problem in Explainable Machine Learning" (TMLR 2024), with Jaccard's index in place of the first.
 
     Examples
     --------
