@@ -283,7 +283,7 @@ class TestLeakage:
             self.clean(tmp_path / "f" / part, 20)
         leaks = self.sentences(facelime, tmp_path / "f", "--size", 32, "--group-pattern", r"face-(\d+)")
         assert len(leaks["groups_across_parts"]) == 20
-        assert any("more than one part" in each for each in leaks["sentences"])
+        assert any("more than one split" in each for each in leaks["sentences"])
         assert leaks["exact"]["across_parts"] == 20
 
     def test_a_copy_in_another_part_even_when_scaled_and_recompressed(self, facelime, tmp_path):

@@ -1,4 +1,7 @@
-"""Class activation maps: where a convolution's maps speak for a class. Pure functions on maps (h, w, n) and gradients of the class's score (h, w, n)."""
+"""Class activation maps: where a convolution's maps speak for a class.
+
+The functions take one picture's maps (h, w, n) and the gradients of the class's score (h, w, n).
+"""
 
 from __future__ import annotations
 
@@ -11,65 +14,133 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Maps = NDArray[np.float32]
+    Floats = NDArray[np.float64]
 
 
-def gradcam(maps: Maps, gradients: Maps) -> NDArray[np.float64]:
-    """Return the maps' sum, each weighted by its mean gradient, where it is positive: Selvaraju et al., «Grad-CAM», ICCV 2017, equations 1 and 2.
+def gradcam(maps: Maps, gradients: Maps) -> Floats:
+    """Return the sum of the maps, each weighted by its mean gradient, where it is positive.
 
     Parameters
     ----------
     maps, gradients : (h, w, n) float32 array
+        Output of a convolution, and the gradient of the class's score with respect to it.
 
     Returns
     -------
-    (h, w) float64 array, not negative
+    (h, w) float64 array
+        Not negative, without a unit.
+
+    References
+    ----------
+    Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017,
+    equations 1 and 2.
 
     Examples
     --------
     >>> gradcam(np.array([[[1.0, 2.0], [3.0, 0.0]]]), np.array([[[1.0, -1.0], [1.0, 0.0]]])).tolist()
     [[0.0, 3.0]]
     """
-    return np.asarray(np.maximum(maps.astype(np.float64) @ gradients.astype(np.float64).mean(axis=(0, 1)), 0))
+    activations = maps.astype(np.float64)
+    slope = gradients.astype(np.float64)
+    weights = slope.mean(axis=(0, 1))
+    return np.asarray(np.maximum(activations @ weights, 0))
 
 
-def gradcam_plus_plus(maps: Maps, gradients: Maps) -> NDArray[np.float64]:
-    """Return the maps' sum, each weighted by its positive gradients, those of rare places the more: Chattopadhyay et al., «Grad-CAM++», WACV 2018, equations 10 to 19.
+def gradcam_plus_plus(maps: Maps, gradients: Maps) -> Floats:
+    """Return the sum of the maps, each weighted by its positive gradients, those of rare places more.
 
-    The class's score is the exponential of the one before the softmax, as there; its own size cancels out of the map's shape and is left out.
+    Parameters
+    ----------
+    maps, gradients : (h, w, n) float32 array
+        Output of a convolution, and the gradient of the class's score with respect to it.
+
+    Returns
+    -------
+    (h, w) float64 array
+        Not negative, without a unit.
+
+    Notes
+    -----
+    The class's score is the exponential of the one before the softmax, as in the paper. Its own size cancels out of
+    the map's shape and is left out.
+
+    References
+    ----------
+    Chattopadhyay et al., "Grad-CAM++: Generalized Gradient-Based Visual Explanations for Deep Convolutional
+    Networks", WACV 2018, equations 10 to 19.
     """
-    a, g = maps.astype(np.float64), gradients.astype(np.float64)
-    below = 2 * g**2 + a.sum(axis=(0, 1)) * g**3
-    share = np.divide(g**2, below, out=np.zeros_like(g), where=below != 0)
-    return np.asarray(np.maximum(a @ (share * np.maximum(g, 0)).sum(axis=(0, 1)), 0))
+    activations = maps.astype(np.float64)
+    slope = gradients.astype(np.float64)
+    # Equation 19: with an exponential score, the second and third derivatives are powers of the first.
+    square = slope**2
+    denominator = 2 * square + activations.sum(axis=(0, 1)) * slope**3
+    # Where no gradient is, the formula divides 0 by 0. Such a place has no share.
+    share = np.divide(square, denominator, out=np.zeros_like(slope), where=denominator != 0)
+    weights = (share * np.maximum(slope, 0)).sum(axis=(0, 1))
+    return np.asarray(np.maximum(activations @ weights, 0))
 
 
-def eigencam(maps: Maps, gradients: Maps) -> NDArray[np.float64]:  # noqa: ARG001 - one signature for every variant
-    """Return the maps' first principal component, where it is positive: Muhammad and Yeasin, «Eigen-CAM», IJCNN 2020. It asks for no score and is the same for every class.
+def eigencam(maps: Maps, gradients: Maps) -> Floats:  # noqa: ARG001 - one signature for every variant
+    """Return the first principal component of the maps, where it is positive.
 
-    The sign, which a component does not have, is the one that makes its sum positive.
+    It asks for no score: the map is the same for every class.
+
+    Parameters
+    ----------
+    maps : (h, w, n) float32 array
+        Output of a convolution.
+    gradients : (h, w, n) float32 array
+        Not used.
+
+    Returns
+    -------
+    (h, w) float64 array
+        Not negative, without a unit.
+
+    References
+    ----------
+    Muhammad and Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN 2020.
     """
-    flat = maps.reshape(-1, maps.shape[-1]).astype(np.float64)
+    n_maps = maps.shape[-1]
+    flat = maps.reshape(-1, n_maps).astype(np.float64)
     _, _, directions = np.linalg.svd(flat, full_matrices=False)
-    found = (flat @ directions[0]).reshape(maps.shape[:2])
-    return np.asarray(np.maximum(found if found.sum() > 0 else -found, 0))
+    projected = flat @ directions[0]
+    component = projected.reshape(maps.shape[:2])
+    # A singular vector has no sign of its own: LAPACK's would make the map black on one machine and full on another.
+    if not component.sum() > 0:
+        component = -component
+    return np.asarray(np.maximum(component, 0))
 
 
-def enlarged(cam: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Return a map at the size of its picture, linear between the middles of its cells: (H, W) float64."""
+def enlarged(cam: Floats, size: tuple[int, int]) -> Floats:
+    """Return a map at the size of its picture, linear between the middles of its cells.
+
+    Parameters
+    ----------
+    cam : (h, w) float64 array
+        A map.
+    size : (int, int)
+        Height and width of the picture, in pixels.
+
+    Returns
+    -------
+    (H, W) float64 array
+    """
     height, width = size
-    return np.asarray(
-        Image.fromarray(cam.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float64
-    )
+    picture = Image.fromarray(cam.astype(np.float32))
+    large = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(large, dtype=np.float64)
 
 
-def pooled(cam: NDArray[np.float64], segments: NDArray[np.uint16]) -> NDArray[np.float64]:
+def pooled(cam: Floats, segments: NDArray[np.uint16]) -> Floats:
     """Return which share of a map lies on each segment.
 
     Parameters
     ----------
-    cam : (h, w) float64 array, not negative
-        Enlarged to the size of the segments first.
+    cam : (h, w) float64 array
+        Not negative. It is enlarged to the size of the segments first.
     segments : (H, W) uint16 array
+        The segment of each pixel, 0…K-1.
 
     Returns
     -------
@@ -81,5 +152,11 @@ def pooled(cam: NDArray[np.float64], segments: NDArray[np.uint16]) -> NDArray[np
     >>> pooled(np.array([[1.0, 3.0]]), np.array([[0, 1]], np.uint16)).tolist()
     [0.25, 0.75]
     """
-    sums = np.bincount(segments.ravel(), weights=enlarged(cam, (segments.shape[0], segments.shape[1])).ravel())
-    return np.asarray(sums / sums.sum() if sums.sum() > 0 else sums)
+    height, width = segments.shape
+    large = enlarged(cam, (height, width))
+    sums = np.bincount(segments.ravel(), weights=large.ravel())
+    total = sums.sum()
+    # Shares, since maps of different layers and classes have no common scale.
+    if total > 0:
+        sums = sums / total
+    return np.asarray(sums)

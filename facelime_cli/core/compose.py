@@ -1,4 +1,7 @@
-"""Perturbed pictures in NumPy, for classifiers that compose nothing themselves, and what stands around such a classifier: its input, its answer."""
+"""Perturbed pictures in NumPy, for classifiers that compose nothing themselves.
+
+What stands around such a classifier is here too: its input and its answer.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Numbers = Sequence[float]
+    Floats32 = NDArray[np.float32]
+    Bytes = NDArray[np.uint8]
+    Indices = NDArray[np.int32]
+
 ON = np.uint8(255)
 """All bits of a colour: what a kept segment lets through."""
 
 
-def compose(
-    packed: NDArray[np.uint8],
-    index: NDArray[np.int32],
-    pictures: NDArray[np.uint8],
-    segments: NDArray[np.int32],
-    out: NDArray[Any],
-) -> NDArray[Any]:
-    """Write perturbed pictures, and return them: x = fill + (image - fill) · mask[segments], exactly, since each pixel is chosen and none computed.
+def compose(packed: Bytes, index: Indices, pictures: Bytes, segments: Indices, out: NDArray[Any]) -> NDArray[Any]:
+    """Write perturbed pictures, and return them.
+
+    A pixel is the image's where its segment is kept, else the fill's: x = fill + (image - fill) · mask[segments].
+    The result is exact, since each pixel is chosen and none is computed.
 
     Parameters
     ----------
@@ -34,80 +39,158 @@ def compose(
     pictures : (U, 2, P, 3) uint8 array
         Fill and image of each picture, P pixels.
     segments : (U, P) int32 array
-    out : (B, P, 3) array, contiguous
-        Of any type that holds 0 to 255; one that is used again saves the system's clearing of fresh memory, half of the time.
+        The segment of each pixel.
+    out : (B, P, 3) array
+        Contiguous, of any type that holds 0 to 255. Use one array again and again: clearing fresh memory takes the
+        system half of the time.
+
+    Returns
+    -------
+    (B, P, 3) array
+        `out` itself.
+
+    Notes
+    -----
+    The perturbation of LIME (Ribeiro et al., "Why Should I Trust You?", KDD 2016, section 3.3).
+
+    Examples
+    --------
+    >>> pictures = np.array([[[[7, 7, 7], [7, 7, 7]], [[1, 2, 3], [4, 5, 6]]]], np.uint8)
+    >>> packed = np.array([[0b01]], np.uint8)
+    >>> index = np.array([0], np.int32)
+    >>> segments = np.array([[0, 1]], np.int32)
+    >>> compose(packed, index, pictures, segments, np.empty((1, 2, 3), np.uint8)).tolist()
+    [[[1, 2, 3], [7, 7, 7]]]
     """
     colours = pictures.reshape(len(pictures), 2, -1)
     flat = out.reshape(len(out), -1)
     through = np.unpackbits(packed, axis=1, bitorder="little") * ON
     for row, (mask, picture) in enumerate(zip(through, index, strict=True)):
         fill, image = colours[picture]
-        # Bits of colours, not a choice per pixel: twice as fast.
-        flat[row] = fill ^ ((fill ^ image) & np.repeat(mask.take(segments[picture]), 3))
+        kept = mask.take(segments[picture])
+        # Bits of colours, not a choice per pixel: twice as fast. Fill with the bits flipped that differ is the image.
+        flat[row] = fill ^ ((fill ^ image) & np.repeat(kept, 3))
     return out
 
 
-def resized(pictures: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Return (B, size, size, 3) float32 pictures: bilinear, with all of a larger picture's pixels counting, as Keras' antialiased `Resizing`."""
-    channels = np.moveaxis(pictures, -1, 1).reshape(-1, *pictures.shape[1:3])
-    small = np.stack(
-        [np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BILINEAR)) for each in channels]
-    )
-    return np.moveaxis(small.reshape(len(pictures), -1, size, size), 1, -1)
+def resized(pictures: Floats32, size: int) -> Floats32:
+    """Return square pictures, bilinear, in which all pixels of a larger picture count.
+
+    Parameters
+    ----------
+    pictures : (B, H, W, 3) float32 array
+        Display space, 0 to 255.
+    size : int
+        Side, in pixels.
+
+    Returns
+    -------
+    (B, size, size, 3) float32 array
+
+    Notes
+    -----
+    Pillow widens its filter when it shrinks, as Keras' `Resizing` does with `antialias=True`. A bilinear filter
+    without that skips pixels, and the network would be explained on other pictures than it was trained on.
+    """
+    height, width = pictures.shape[1:3]
+    # Pillow resizes floats one channel at a time.
+    channels = np.moveaxis(pictures, -1, 1).reshape(-1, height, width)
+    resized_channels = []
+    for channel in channels:
+        picture = Image.fromarray(channel).resize((size, size), Image.Resampling.BILINEAR)
+        resized_channels.append(np.asarray(picture))
+    small = np.stack(resized_channels).reshape(len(pictures), -1, size, size)
+    return np.moveaxis(small, 1, -1)
 
 
 def model_input(
-    pictures: NDArray[np.float32],
-    scale: Sequence[float],
-    offset: Sequence[float],
+    pictures: Floats32,
+    scale: Numbers,
+    offset: Numbers,
     *,
     reverse: bool,
-    luminance: Sequence[float] | None,
+    luminance: Numbers | None,
     channels_first: bool,
-) -> NDArray[np.float32]:
+) -> Floats32:
     """Return what a network's first layer gets.
 
     Parameters
     ----------
     pictures : (B, H, W, 3) float32 array
         Display space, 0 to 255.
-    scale, offset : 1 or 3 numbers
+    scale, offset : sequence of 1 or 3 floats
         Display space × scale + offset, per channel of the result.
     reverse : bool
         Channels in the order blue, green, red.
-    luminance : 3 numbers, optional
+    luminance : sequence of 3 floats, optional
         Weights of red, green and blue in the one channel of a grey network.
     channels_first : bool
+        Channels before height and width, as PyTorch has them.
 
     Returns
     -------
     (B, H, W, C) float32 array, or (B, C, H, W)
+        Contiguous.
+
+    Examples
+    --------
+    >>> grey = np.full((1, 1, 1, 3), 255, np.float32)
+    >>> model_input(grey, [2 / 255], [-1], reverse=False, luminance=None, channels_first=False).tolist()
+    [[[[1.0, 1.0, 1.0]]]]
     """
-    x = pictures if luminance is None else pictures @ np.array(luminance, np.float32)[:, None]
+    x = pictures
+    if luminance is not None:
+        x = x @ np.array(luminance, np.float32)[:, None]
+    # Before the scaling: its numbers are given per channel of the result, thus in the network's own order.
     if reverse:
         x = x[..., ::-1]
     x = x * np.array(scale, np.float32) + np.array(offset, np.float32)
-    return np.ascontiguousarray(np.moveaxis(x, -1, 1) if channels_first else x)
+    if channels_first:
+        x = np.moveaxis(x, -1, 1)
+    # Runtimes outside Python read memory as it lies, and know nothing of strides.
+    return np.ascontiguousarray(x)
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def softmax(logits: Floats32) -> Floats32:
     """Return probabilities that add up to 1 along the last axis.
+
+    Parameters
+    ----------
+    logits : (..., C) float32 array
+        A network's last values before its softmax.
+
+    Returns
+    -------
+    (..., C) float32 array
+        Probabilities, 0…1.
 
     Examples
     --------
     >>> softmax(np.array([[0.0, 0.0]], np.float32))
     array([[0.5, 0.5]], dtype=float32)
     """
+    # The largest logit is taken off first: the exponential of 89 already overflows float32.
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 
 
-def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def sigmoid(logits: Floats32) -> Floats32:
     """Return independent probabilities.
+
+    Parameters
+    ----------
+    logits : float32 array
+        Of any shape.
+
+    Returns
+    -------
+    float32 array
+        Of the same shape, probabilities 0…1.
 
     Examples
     --------
     >>> sigmoid(np.array([0.0], np.float32))
     array([0.5], dtype=float32)
     """
+    # The same as 1 / (1 + exp(-x)), but exp overflows for large negative logits and tanh does not.
     return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float32)

@@ -1,4 +1,7 @@
-"""How far a surrogate can be trusted: figures from samples that it was not fitted on, and a verdict in words."""
+"""How far a surrogate can be trusted: figures from samples that it was not fitted on, and a verdict in words.
+
+Notation: S samples, K segments, C classes.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,44 @@ if TYPE_CHECKING:
     from facelime_cli.core.intervals import Sample, Uncertainty
     from facelime_cli.core.linear import Fit, Fitter, Floats
 
+    Bools = NDArray[np.bool_]
+    Integers = NDArray[np.int64]
+
 ERROR_SHARE = 1 - intervals.CONFIDENCE
 LEAST_FREEDOM = 0.1
 """Share of the samples' weight that the fit must leave free, for its residuals to tell noise from a curve."""
 REFERENCE_PENALTY = 1.0
 """Of the ridge regression that tells whether a model is linear at all, beside surrogates that leave segments out."""
+LEAST_STEP = np.finfo(np.float32).eps
+"""Standard deviation up to which a model does not move: the rounding of a float32 probability."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The surrogate of one picture, with what speaks for and against it; all over C classes.
+    """The surrogate of one picture, with what speaks for and against it.
 
     Attributes
     ----------
-    coefficients : (K, C) array
+    coefficients : (K, C) float64 array
         In probability.
-    interval : (K, C, 2) array
-        95 %, NaN where there is none.
-    p_sign : (K, C) array
+    interval : (K, C, 2) float64 array
+        95 %, in probability. NaN where there is none.
+    p_sign : (K, C) float64 array
         Chance that a coefficient's sign is the same again, NaN where it is not known.
-    intercept, local_prediction, r2, rmse, effective_samples, topk_repeat : (C,) arrays
-        `r2` and `rmse` (in probability) are weighted and cross-fitted.
+    intercept : (C,) float64 array
+        In probability.
+    local_prediction : (C,) float64 array
+        The surrogate's probability for the full picture.
+    r2 : (C,) float64 array
+        Weighted and cross-fitted: never above 1, below 0 where the surrogate is worse than a constant.
+    rmse : (C,) float64 array
+        Weighted and cross-fitted, in probability.
+    effective_samples : (C,) float64 array
+        How many samples of equal weight would tell as much.
+    topk_repeat : (C,) float64 array
+        Chance that another run's strongest segments are the same set, NaN where it is not known.
     verdict : list of C str
+        In words.
     """
 
     coefficients: Floats
@@ -67,7 +86,7 @@ class Method:
     intervals : str
         A key of `intervals.INTERVALS`.
     top : int
-        How many of the strongest segments have to stay the same for `topk_repeat`, as far as they can be told from 0.
+        How many of the strongest segments have to stay the same for `topk_repeat`, as far as they differ from 0.
     seed : int
         With the picture's id, decides folds and draws.
     """
@@ -79,7 +98,7 @@ class Method:
 
 
 def explain(
-    masks: NDArray[np.bool_],
+    masks: Bools,
     probabilities: NDArray[np.float32],
     weights: Floats,
     blocks: NDArray[np.int32],
@@ -93,32 +112,46 @@ def explain(
     masks : (S, K) bool array
         The first row is the full picture.
     probabilities : (S, C) float32 array
+        The model's answers.
     weights : (S,) float64 array
         Proximity of each sample. One of weight 0 is never judged: it is a condition, or too far away.
     blocks : (S,) int32 array
         From `masks.blocks`.
     method : Method
+        Surrogate, kind of intervals, number of strongest segments, seed.
     picture_id : str
+        With the seed, decides folds and draws.
+
+    Returns
+    -------
+    Explanation
+
+    Notes
+    -----
+    The coefficients use every sample, the figures do not. With as many segments as samples, an in-sample R² is near
+    0.8 for pure noise. Each figure is explained in docs/numbers.md.
     """
-    sample = intervals.Sample(
-        masks.astype(np.float64), probabilities.astype(np.float64), weights, intervals.units_of(masks, blocks)
-    )
+    n_segments = masks.shape[1]
+    units = intervals.units_of(masks, blocks)
+    # In float64: the probabilities of a model that hardly moves differ by less than float32 can square and sum.
+    kept = masks.astype(np.float64)
+    answers = probabilities.astype(np.float64)
+    sample = intervals.Sample(kept, answers, weights, units)
     fit = method.fitter(sample.masks, sample.probabilities, weights)
     complete = _complete(masks)
-    found = (
-        intervals.certain(fit)
-        if complete
-        else intervals.INTERVALS[method.intervals](
-            fit, sample, method.fitter, mask_design.key_of(method.seed, picture_id, "draws")
-        )
-    )
-    r2, rmse = _accuracy(sample, _cross_fitted(sample, method.fitter, folds_of(masks, blocks, method.seed, picture_id)))
+    # With every mask there is, nothing was drawn: another run finds the same to the bit.
+    found = intervals.certain(fit) if complete else _uncertainty(fit, sample, method, picture_id)
+    folds = folds_of(masks, blocks, method.seed, picture_id)
+    held_out = _cross_fitted(sample, method.fitter, folds)
+    r2, rmse = _accuracy(sample, held_out)
     spread = np.sqrt(_variance(sample))
-    repeat = _topk_repeat(fit, found, distinct(found.interval, method.top), spread >= STILL_PROBABILITY)
-    local = fit.predict(np.ones((1, masks.shape[1])))[0]
+    # Only as many as differ from 0: the order of the others is chance, and would make every explanation look unstable.
+    tops = distinct(found.interval, method.top)
+    repeat = _topk_repeat(fit, found, tops, spread >= STILL_PROBABILITY)
+    full_picture = np.ones((1, n_segments))
+    local = fit.predict(full_picture)[0]
     limit, linear_limit = _limits(fit, sample)
-    effective = intervals.effective(weights)
-    figures = {
+    by_class = {
         "spread": spread,
         "r2": r2,
         "limit": limit,
@@ -127,122 +160,210 @@ def explain(
         "repeat": repeat,
         "full_picture_error": np.abs(local - sample.probabilities[0]),
     }
-    common = {
-        "effective_samples": effective,
-        "n_samples": len(masks),
-        "n_segments": masks.shape[1],
-        "complete": complete,
-    }
-    verdicts = [
-        verdict(Figures(**common, **{name: values[c] for name, values in figures.items()})) for c in range(len(r2))
-    ]
     return Explanation(
-        fit.coefficients,
-        found.interval,
-        found.p_sign,
-        fit.intercept,
-        local,
-        r2,
-        rmse,
-        np.full(len(r2), effective),
-        repeat,
-        verdicts,
+        coefficients=fit.coefficients,
+        interval=found.interval,
+        p_sign=found.p_sign,
+        intercept=fit.intercept,
+        local_prediction=local,
+        r2=r2,
+        rmse=rmse,
+        effective_samples=np.full(len(r2), intervals.effective(weights)),
+        topk_repeat=repeat,
+        verdict=_verdicts(sample, by_class, complete=complete),
     )
 
 
-def _complete(masks: NDArray[np.bool_]) -> bool:
+def _complete(masks: Bools) -> bool:
     """Whether each mask that a picture can have is there once."""
     n_samples, n_segments = masks.shape
-    return n_samples.bit_length() == n_segments + 1 and bool(
-        n_samples == intervals.numbered(np.packbits(masks, axis=1)).max() + 1 == 1 << n_segments
-    )
+    # First by the number of digits: 2^K itself has thousands of them for a picture of many segments.
+    if n_samples.bit_length() != n_segments + 1:
+        return False
+    packed = np.packbits(masks, axis=1)
+    n_different = intervals.numbered(packed).max() + 1
+    return bool(n_samples == n_different == 1 << n_segments)
 
 
-def _cross_fitted(sample: Sample, fitter: Fitter, folds: NDArray[np.int64]) -> Floats:
-    """Return, for every sample, the value of a surrogate that was fitted without its fold (NaN where that leaves nothing); rows of weight 0 are in every fit."""
+def _uncertainty(fit: Fit, sample: Sample, method: Method, picture_id: str) -> Uncertainty:
+    estimate = intervals.INTERVALS[method.intervals]
+    key = mask_design.key_of(method.seed, picture_id, "draws")
+    return estimate(fit, sample, method.fitter, key)
+
+
+def _verdicts(sample: Sample, by_class: dict[str, Floats], *, complete: bool) -> list[str]:
+    """Return one verdict a class, from figures of which each has C values."""
+    n_samples, n_segments = sample.masks.shape
+    effective = intervals.effective(sample.weights)
+    verdicts = []
+    for c in range(sample.probabilities.shape[1]):
+        of_class = {name: values[c] for name, values in by_class.items()}
+        figures = Figures(
+            effective_samples=effective,
+            n_samples=n_samples,
+            n_segments=n_segments,
+            complete=complete,
+            **of_class,
+        )
+        verdicts.append(verdict(figures))
+    return verdicts
+
+
+def _cross_fitted(sample: Sample, fitter: Fitter, folds: Integers) -> Floats:
+    """Return, for every sample, the value of a surrogate that was fitted without its fold: (S, C).
+
+    NaN where that leaves nothing to fit. Rows of weight 0 are in every fit: for Shapley values they are conditions.
+    """
     judged = sample.weights > 0
     held_out = np.where(judged[:, None], np.nan, sample.probabilities)
     for fold in range(FOLDS):
         out = (folds == fold) & judged
-        if out.any() and (judged & ~out).any():
-            held_out[out] = fitter(sample.masks[~out], sample.probabilities[~out], sample.weights[~out]).predict(
-                sample.masks[out]
-            )
+        if not out.any() or not (judged & ~out).any():
+            continue
+        fitted = ~out
+        fit = fitter(sample.masks[fitted], sample.probabilities[fitted], sample.weights[fitted])
+        held_out[out] = fit.predict(sample.masks[out])
     return held_out
 
 
 def _variance(sample: Sample) -> Floats:
-    return _mean((sample.probabilities - _mean(sample.probabilities, sample)) ** 2, sample)
+    """Return the weighted variance of the model's probabilities: (C,)."""
+    deviation = sample.probabilities - _mean(sample.probabilities, sample)
+    return _mean(deviation**2, sample)
 
 
 def _mean(values: Floats, sample: Sample) -> Floats:
     """Return the weighted mean over the samples; 0 where none has a weight."""
-    return np.asarray(sample.weights @ values / (sample.weights.sum() or 1.0))
+    total = sample.weights.sum() or 1.0
+    return np.asarray(sample.weights @ values / total)
+
+
+def _share_explained(error: Floats, variance: Floats, moves: Bools) -> Floats:
+    """Return 1 - error / variance, 0 where the model does not move: (C,)."""
+    divisor = np.where(moves, variance, 1.0)
+    return np.where(moves, 1 - error / divisor, 0.0)
 
 
 def _accuracy(sample: Sample, held_out: Floats) -> tuple[Floats, Floats]:
-    """Return weighted R² (0 where the model does not move at all) and weighted RMSE in probability, on held-out samples."""
-    error = _mean((sample.probabilities - held_out) ** 2, sample)
+    """Return weighted R² and weighted RMSE in probability, on held-out samples: both (C,).
+
+    R² is 0 where the model does not move at all.
+    """
+    residuals = sample.probabilities - held_out
+    error = _mean(residuals**2, sample)
     variance = _variance(sample)
-    moves = variance > np.finfo(np.float32).eps ** 2
-    return np.where(moves, 1 - error / np.where(moves, variance, 1.0), 0.0), np.sqrt(error)
+    moves = variance > LEAST_STEP**2
+    return _share_explained(error, variance, moves), np.sqrt(error)
 
 
 def _limits(fit: Fit, sample: Sample) -> tuple[Floats, Floats]:
-    """Return the share of variance that this surrogate would explain with samples without end, and that a linear one with every segment would: both (C,)."""
+    """Return the share of variance explained with samples without end: both (C,).
+
+    The first is that of this surrogate, the second that of a linear one with every segment. Apart, they tell a model
+    that is not linear from a surrogate that leaves out too much.
+    """
     if fit.smoother is not None:
-        limit = _adjusted_r2(fit, sample, _mean(1 - np.minimum(fit.smoother.leverage, 1.0), sample))
+        # What a sample does to its own fitted value is what the fit used up of it.
+        used = np.minimum(fit.smoother.leverage, 1.0)
+        freedom = _mean(1 - used, sample)
+        limit = _adjusted_r2(fit, sample, freedom)
         return limit, limit
     kept = (fit.coefficients != 0).sum(axis=0)
+    # A selection is not linear in y and has no leverage: it is charged for the segments it kept, and the intercept.
+    freedom = 1 - (kept + 1) / intervals.effective(sample.weights)
     reference = ridge(sample.masks, sample.probabilities, sample.weights, alpha=REFERENCE_PENALTY)
-    return _adjusted_r2(fit, sample, 1 - (kept + 1) / intervals.effective(sample.weights)), _limits(reference, sample)[
-        1
-    ]
+    _, linear_limit = _limits(reference, sample)
+    return _adjusted_r2(fit, sample, freedom), linear_limit
 
 
 def _adjusted_r2(fit: Fit, sample: Sample, freedom: Floats) -> Floats:
-    """Return the adjusted R² (Ezekiel 1930): what the fit leaves over, corrected for the freedom that it used. NaN where no freedom is left to tell."""
+    """Return the adjusted R² (Ezekiel 1930): what the fit leaves over, corrected for the freedom that it used.
+
+    NaN where no freedom is left to tell.
+    """
     if np.min(freedom) < LEAST_FREEDOM:
-        return np.full(sample.probabilities.shape[1], np.nan)
+        n_classes = sample.probabilities.shape[1]
+        return np.full(n_classes, np.nan)
     effective = intervals.effective(sample.weights)
-    left_over = _mean((sample.probabilities - fit.predict(sample.masks)) ** 2, sample) / freedom
+    residuals = sample.probabilities - fit.predict(sample.masks)
+    left_over = _mean(residuals**2, sample) / freedom
+    # Both are corrected alike, the model's own variance for its mean.
     variance = _variance(sample) * effective / (effective - 1)
-    return np.where(variance > 0, 1 - left_over / np.where(variance > 0, variance, 1.0), 0.0)
+    return _share_explained(left_over, variance, variance > 0)
 
 
 def _imprecision(fit: Fit, found: Uncertainty, top: int) -> Floats:
     """Return the median half interval of the top segments, as a share of the strongest coefficient: (C,)."""
-    order = np.argsort(-np.abs(fit.coefficients), axis=0)[:top]
-    half = np.take_along_axis((found.interval[..., 1] - found.interval[..., 0]) / 2, order, axis=0)
-    largest = np.abs(fit.coefficients).max(axis=0)
+    sizes = np.abs(fit.coefficients)
+    order = np.argsort(-sizes, axis=0)[:top]
+    low = found.interval[..., 0]
+    high = found.interval[..., 1]
+    width = high - low
+    half = np.take_along_axis(width / 2, order, axis=0)
+    largest = sizes.max(axis=0)
+    # Divided by infinity where nothing speaks: a model that does not move is precise, not undefined.
     return np.median(half, axis=0) / np.where(largest > 0, largest, np.inf)
 
 
-def distinct(interval: Floats, top: int) -> NDArray[np.int64]:
-    """Return how many of the `top` strongest segments can be told from 0, at least one: only their order means anything. (C,) int.
+def distinct(interval: Floats, top: int) -> Integers:
+    """Return how many of the `top` strongest segments can be told from 0, at least one.
 
-    The intervals are widened so that all K together hold with 95 % (Bonferroni): among 60 segments that do nothing, 3 would pass one by one.
+    Only their order means anything.
 
     Parameters
     ----------
-    interval : (K, C, 2) array
+    interval : (K, C, 2) float64 array
+        95 % each, of K coefficients.
     top : int
+        How many segments to count at most.
+
+    Returns
+    -------
+    (C,) int64 array
+        From 1 to `top`, or K where that is less.
+
+    Notes
+    -----
+    The intervals are widened so that all K together hold with 95 % (Bonferroni). Among 60 segments that do nothing,
+    3 would pass one by one.
+
+    Examples
+    --------
+    >>> clear, faint = [0.2, 0.3], [-0.1, 0.2]
+    >>> distinct(np.array([[clear], [faint], [clear]]), 3).tolist()
+    [2]
     """
-    middle, half = interval.mean(axis=-1), (interval[..., 1] - interval[..., 0]) / 2
+    n_segments = len(interval)
+    low = interval[..., 0]
+    high = interval[..., 1]
+    middle = interval.mean(axis=-1)
+    half = (high - low) / 2
     normal = NormalDist()
-    together = normal.inv_cdf(1 - ERROR_SHARE / 2 / len(interval)) / normal.inv_cdf(1 - ERROR_SHARE / 2)
-    sure = (np.abs(middle) > together * half).sum(axis=0)
-    return np.asarray(np.clip(sure, 1, min(top, len(interval))))
+    of_all = normal.inv_cdf(1 - ERROR_SHARE / 2 / n_segments)
+    of_one = normal.inv_cdf(1 - ERROR_SHARE / 2)
+    together = of_all / of_one
+    sure = np.abs(middle) > together * half
+    n_sure = sure.sum(axis=0)
+    return np.asarray(np.clip(n_sure, 1, min(top, n_segments)))
 
 
-def _topk_repeat(fit: Fit, found: Uncertainty, tops: NDArray[np.int64], moves: NDArray[np.bool_]) -> Floats:
-    """Return the chance that another run's strongest segments would be the same set, per class; NaN where the model does not move, no segment has a coefficient, or no draws are there."""
+def _topk_repeat(fit: Fit, found: Uncertainty, tops: Integers, moves: Bools) -> Floats:
+    """Return the chance that another run's strongest segments would be the same set: (C,).
+
+    NaN where the model does not move, no segment has a coefficient, or no draws are there.
+    """
     repeated = np.full(len(tops), np.nan)
     if found.draws is None:
         return repeated
-    for c in np.flatnonzero(moves & fit.coefficients.any(axis=0)):
-        inside = np.zeros(len(fit.coefficients), np.bool_)
-        inside[np.argsort(-np.abs(fit.coefficients[:, c]), kind="stable")[: tops[c]]] = True
+    explained = moves & fit.coefficients.any(axis=0)
+    for c in np.flatnonzero(explained):
+        sizes = np.abs(fit.coefficients[:, c])
+        order = np.argsort(-sizes, kind="stable")
+        inside = np.zeros(len(sizes), np.bool_)
+        inside[order[: tops[c]]] = True
         drawn = np.abs(found.draws(int(c)))
-        repeated[c] = (drawn[:, inside].min(axis=1) >= drawn[:, ~inside].max(axis=1, initial=0.0)).mean()
+        # The set is the same when its weakest member beats the strongest of the others, in whatever order they are.
+        weakest_inside = drawn[:, inside].min(axis=1)
+        strongest_outside = drawn[:, ~inside].max(axis=1, initial=0.0)
+        repeated[c] = (weakest_inside >= strongest_outside).mean()
     return repeated

@@ -1,5 +1,6 @@
 """Which file endings are pictures, and which are label maps."""
 
+# Spelled out, not asked of Pillow: a folder must hold the same pictures whatever plugins an installation has.
 PICTURE_SUFFIXES = frozenset(
     {
         ".jpg",
@@ -24,4 +25,4 @@ DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 ARRAYS_SUFFIX = ".npz"
 NUMPY_SUFFIX = ".npy"
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", NUMPY_SUFFIX)
-"""Formats that keep whole numbers as they are."""
+"""Formats that keep whole numbers as they are. JPEG would mix neighbouring labels into new ones."""

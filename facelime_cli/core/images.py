@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Bytes = NDArray[np.uint8]
+
+GREY_AXES = 2
 COLOUR_AXES = 3
+SHOWABLE_AXES = (GREY_AXES, COLOUR_AXES)
 BEYOND_ANY_WINDOW = 1e9
+"""A grey value that every window shows as white, and its negative as black."""
 MULTI_PICTURE_PHOTO = "MPO"
 """A phone's JPEG whose further frames are previews of the first."""
 UNREADABLE = (
@@ -41,11 +46,43 @@ class UnreadableError(FacelimeError):
     """A picture file that cannot be decoded."""
 
 
-def decode(path: Path) -> NDArray[np.uint8]:
-    """Return a picture file as display space.
+def decode(path: Path) -> Bytes:
+    """Return a picture file as display space: what a person sees.
 
-    EXIF orientation is applied, transparency laid on white, grey repeated, a palette looked up, 16 bits reduced to 8 by the range of the type
-    (65535 becomes 255), so that equal files always look equal.
+    The EXIF orientation is applied, transparency laid on white, grey repeated, a palette looked up. 16 bits become 8
+    by the range of the type (65535 becomes 255), so that equal files always look equal.
+
+    Parameters
+    ----------
+    path : Path
+        Any format that Pillow reads, or DICOM.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        Red, green, blue.
+
+    Raises
+    ------
+    UnreadableError
+        When the file is damaged, holds several pictures, or has values of unknown meaning. The message says which.
+    """
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return _decode_dicom(path)
+    try:
+        with Image.open(path) as picture:
+            frames = getattr(picture, "n_frames", 1)
+            if frames > 1 and picture.format != MULTI_PICTURE_PHOTO:
+                raise UnreadableError(f"holds {frames} frames; save the one that is meant as a picture of its own")
+            # Before all else: a network that gets faces on their side answers, and nobody sees why it answers wrong.
+            upright = ImageOps.exif_transpose(picture)
+            return np.array(_to_rgb(upright), dtype=np.uint8)
+    except UNREADABLE as why:
+        raise UnreadableError(_reason(why)) from why
+
+
+def decode_mask(path: Path) -> Bytes:
+    """Return a mask file as ones and zeros.
 
     Parameters
     ----------
@@ -54,47 +91,45 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
     Returns
     -------
-    (H, W, 3) uint8 array
+    (H, W) uint8 array
+        1 where the file is neither black nor transparent, else 0.
 
     Raises
     ------
     UnreadableError
-        With the reason in words.
+        When the file is damaged.
     """
-    if path.suffix.lower() in DICOM_SUFFIXES:
-        return _decode_dicom(path)
     try:
         with Image.open(path) as picture:
-            if (frames := getattr(picture, "n_frames", 1)) > 1 and picture.format != MULTI_PICTURE_PHOTO:
-                raise UnreadableError(f"holds {frames} frames; save the one that is meant as a picture of its own")
             upright = ImageOps.exif_transpose(picture)
-            return np.array(_to_rgb(upright), dtype=np.uint8)
+            layered = np.asarray(upright.convert("RGBA"))
     except UNREADABLE as why:
         raise UnreadableError(_reason(why)) from why
-
-
-def decode_mask(path: Path) -> NDArray[np.uint8]:
-    """Return a mask file as (H, W) uint8, 1 where it is neither black nor transparent."""
-    try:
-        with Image.open(path) as picture:
-            layered = np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
-    except UNREADABLE as why:
-        raise UnreadableError(_reason(why)) from why
-    return np.asarray((layered[..., :3].max(axis=-1) > 0) & (layered[..., 3] > 0), dtype=np.uint8)
+    # Any colour counts: data sets mark a region with 1, 255 or a colour of a palette.
+    drawn = layered[..., :3].max(axis=-1) > 0
+    opaque = layered[..., 3] > 0
+    return np.asarray(drawn & opaque, dtype=np.uint8)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
+    # Pillow's own conversion cuts 16 bits off at 255: a radiograph would be white all over.
     if picture.mode in TRUE_GREYS:
         return _from_numbers(np.asarray(picture)).convert("RGB")
     if picture.mode == "F":
-        values = np.asarray(picture)
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-            raise UnreadableError("holds floating-point values outside 0…1, whose meaning is not known")
-        return Image.fromarray(np.round(values * 255).astype(np.uint8)).convert("RGB")
+        return _from_floats(np.asarray(picture)).convert("RGB")
     if picture.has_transparency_data:
         layered = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layered.size, PAPER), layered).convert("RGB")
+        paper = Image.new("RGBA", layered.size, PAPER)
+        return Image.alpha_composite(paper, layered).convert("RGB")
     return picture.convert("RGB")
+
+
+def _from_floats(values: NDArray[Any]) -> Image.Image:
+    # Other ranges are refused, not stretched: stretching each file by its own range makes bright pictures of dark ones.
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        raise UnreadableError("holds floating-point values outside 0…1, whose meaning is not known")
+    levels = np.round(values * 255)
+    return Image.fromarray(levels.astype(np.uint8))
 
 
 def _from_numbers(values: NDArray[Any]) -> Image.Image:
@@ -104,9 +139,10 @@ def _from_numbers(values: NDArray[Any]) -> Image.Image:
     return Image.fromarray(_reduced(wide))
 
 
-def _reduced(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return 16 bits as 8."""
-    return ((values.astype(np.int64) + UINT16_TO_UINT8 // 2) // UINT16_TO_UINT8).astype(np.uint8)
+def _reduced(values: NDArray[Any]) -> Bytes:
+    """Return 16 bits as 8, rounded: 65535 is 255 × 257."""
+    wide = values.astype(np.int64)
+    return ((wide + UINT16_TO_UINT8 // 2) // UINT16_TO_UINT8).astype(np.uint8)
 
 
 def _reason(why: Exception) -> str:
@@ -119,12 +155,13 @@ def _reason(why: Exception) -> str:
     return str(why).rstrip(".") or type(why).__name__
 
 
-def display(values: NDArray[Any]) -> NDArray[np.uint8]:
+def display(values: NDArray[Any]) -> Bytes:
     """Return an array from a file of arrays as display space.
 
     Parameters
     ----------
     values : (H, W) or (H, W, 1) or (H, W, 3) uint8 or uint16 array
+        Grey, or red, green and blue.
 
     Returns
     -------
@@ -134,23 +171,35 @@ def display(values: NDArray[Any]) -> NDArray[np.uint8]:
     ------
     UnreadableError
         For another shape or type, whose meaning is not known.
+
+    Examples
+    --------
+    >>> display(np.array([[65535]], np.uint16)).tolist()
+    [[[255, 255, 255]]]
     """
-    flat = values[..., 0] if values.ndim == COLOUR_AXES and values.shape[-1] == 1 else values
+    flat = values
+    if values.ndim == COLOUR_AXES and values.shape[-1] == 1:
+        flat = values[..., 0]
     if flat.dtype == np.uint16:
         flat = _reduced(flat)
-    if (
-        flat.dtype != np.uint8
-        or flat.ndim not in (2, COLOUR_AXES)
-        or (flat.ndim == COLOUR_AXES and flat.shape[-1] != COLOUR_AXES)
-    ):
+    of_three = flat.ndim != COLOUR_AXES or flat.shape[-1] == COLOUR_AXES
+    if flat.dtype != np.uint8 or flat.ndim not in SHOWABLE_AXES or not of_three:
         raise UnreadableError(
             f"is an array {values.shape} of {values.dtype}, not (H, W) or (H, W, 3) of uint8 or uint16"
         )
-    return np.repeat(flat[..., None], 3, axis=-1) if flat.ndim == 2 else flat  # noqa: PLR2004 - grey
+    return _repeated(flat) if flat.ndim == GREY_AXES else flat
 
 
-def _decode_dicom(path: Path) -> NDArray[np.uint8]:
-    """Return a DICOM picture as it is meant to be seen: rescaled, windowed, white on black. Nothing else of the file is kept."""
+def _repeated(grey: Bytes) -> Bytes:
+    """Return a grey picture (H, W) as red, green and blue of the same: (H, W, 3)."""
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def _decode_dicom(path: Path) -> Bytes:
+    """Return a DICOM picture as it is meant to be seen: rescaled, windowed, white on black.
+
+    Nothing else of the file is kept: its header names the patient.
+    """
     import pydicom
     from pydicom.errors import InvalidDicomError
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, convert_color_space
@@ -160,40 +209,67 @@ def _decode_dicom(path: Path) -> NDArray[np.uint8]:
         frames = int(data.get("NumberOfFrames", 1) or 1)
         if frames > 1:
             raise UnreadableError(f"holds {frames} frames; save the one that is meant as a file of its own")
-        kind, values = str(data.PhotometricInterpretation), data.pixel_array
+        kind = str(data.PhotometricInterpretation)
+        values = data.pixel_array
         if values.ndim == COLOUR_AXES:
             return display(values if kind == "RGB" else convert_color_space(values, kind, "RGB"))
+        # The order of the standard (PS3.3 C.11): stored values, then the modality's unit, then the window on it.
         rescaled = apply_modality_lut(values, data)
         seen = np.asarray(apply_voi_lut(rescaled, data), dtype=np.float64)
         least, most = _shown_range(seen, data)
     except (InvalidDicomError, *UNREADABLE, AttributeError, NotImplementedError, RuntimeError) as why:
         raise UnreadableError(_reason(why)) from why
-    shown = np.clip((seen - least) / max(most - least, np.finfo(float).tiny), 0, 1)
-    grey = (255 * (1 - shown if kind == "MONOCHROME1" else shown)).round().astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)
+    width = max(most - least, np.finfo(float).tiny)
+    shown = np.clip((seen - least) / width, 0, 1)
+    # MONOCHROME1 stores bone as black. Shown as it is stored, half of a mixed data set would be negatives.
+    if kind == "MONOCHROME1":
+        shown = 1 - shown
+    return _repeated((255 * shown).round().astype(np.uint8))
 
 
 def _shown_range(seen: NDArray[np.float64], data: Any) -> tuple[float, float]:
-    """Return which values are black and white: the whole output of the file's window or table where it has one, else the range of the picture."""
+    """Return which values are black and white.
+
+    The whole output of the file's window or table where it has one, else the range of the picture.
+    """
     from pydicom.pixels.processing import apply_voi_lut
 
+    # The window's range, not the picture's: one bright implant must not darken the lungs beside it.
     if data.get("VOILUTSequence"):
-        return 0.0, float(2 ** int(data.VOILUTSequence[0].LUTDescriptor[2]) - 1)
+        bits = int(data.VOILUTSequence[0].LUTDescriptor[2])
+        return 0.0, float(2**bits - 1)
     if "WindowCenter" in data:
-        least, most = apply_voi_lut(np.array([-BEYOND_ANY_WINDOW, BEYOND_ANY_WINDOW]), data)
+        extremes = np.array([-BEYOND_ANY_WINDOW, BEYOND_ANY_WINDOW])
+        least, most = apply_voi_lut(extremes, data)
         return float(least), float(most)
     return float(seen.min()), float(seen.max())
 
 
 def patient_of(path: Path) -> str | None:
-    """Return the patient id of a DICOM file, for its salted hash; None for every other file and where it is empty."""
+    """Return the patient id of a DICOM file, for its salted hash.
+
+    Parameters
+    ----------
+    path : Path
+        Any file.
+
+    Returns
+    -------
+    str or None
+        None where the id is empty, the file is damaged, or it is no DICOM file.
+    """
     if path.suffix.lower() not in DICOM_SUFFIXES:
         return None
     import pydicom
     from pydicom.errors import InvalidDicomError
 
     try:
-        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"]).get("PatientID")
+        # The one tag that is needed: names and dates are never read into memory.
+        data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"])
+        patient = data.get("PatientID")
     except (InvalidDicomError, OSError):
         return None
-    return str(found) or None if found is not None else None
+    # "None" is what an absent id looks like as text: it would make one patient of all that have none.
+    if patient is None:
+        return None
+    return str(patient) or None

@@ -1,4 +1,4 @@
-"""What a classifier could cheat with: pictures that are there twice, groups in two parts, and classes that trivial figures tell apart."""
+"""What a classifier could cheat with: duplicates, groups in two splits, and classes that trivial figures tell apart."""
 
 from __future__ import annotations
 
@@ -11,20 +11,42 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+    from PIL import Image as PillowImage
+
+    Grey = NDArray[np.float32]
+    Floats = NDArray[np.float64]
+    Integers = NDArray[Any]
+    Pairs = list[tuple[int, int]]
 
 HASH_SIDE = 16
+HASH_SIZE = (HASH_SIDE, HASH_SIDE)
 NEAR_BITS = 80
-"""Of 256 bits of the difference hash; only pairs that differ in no more are looked at. Flat regions make bits that noise decides, so it cannot be small."""
+"""Of 256 bits of the difference hash: only pairs that differ in no more are looked at.
+
+Noise decides the bits of flat regions, so it cannot be small.
+"""
 NEAR_LEVELS = 4.0
-"""Root mean square difference of two thumbnails, in grey levels, up to which pictures are taken for the same one, scaled, recompressed or slightly changed."""
+"""Root mean square difference of two thumbnails, in grey levels, up to which two pictures are near duplicates.
+
+Such pictures are one picture that was scaled, compressed again or slightly changed.
+"""
 HASH_ROWS = 128
+"""Pictures compared with all others at a time, so that the table of their differences stays small."""
 CORNER_SHARE = 0.12
+"""Of height and width: where hospitals burn in their markers."""
 BORDER_SHARE = 0.04
+"""Of height and width: where scanners leave their frames."""
+LEAST_SIDE = 3
+"""Of a picture whose sharpness is measured, in pixels: the Laplacian needs a neighbour on each side."""
 FOLDS = 5
+LEAST_CLASSES = 2
 NAMED_FIGURES = 3
 EXAMPLES = 5
 SEPARATES = 0.5
-"""Share of the way from chance to perfection at which a trivial rule tells the classes apart: 0.75 balanced accuracy for two classes."""
+"""Share of the way from chance to perfection from which a trivial rule tells the classes apart.
+
+For two classes that is a balanced accuracy of 0.75.
+"""
 FIGURES = (
     "width",
     "height",
@@ -49,13 +71,13 @@ class Traits:
     Attributes
     ----------
     figures : tuple of float
-        In the order of `FIGURES`; sizes in pixels, the others in 0…255.
+        In the order of `FIGURES`. Width and height in pixels, the others in grey levels, 0…255.
     file_format : str
         Ending of the file.
     exact : str
         SHA-256 of its decoded pixels.
     near : bytes
-        Difference hash, 256 bits (Krawetz 2013: whether each of 16×16 cells is darker than its right neighbour).
+        Difference hash of 256 bits: whether each of 16×16 cells is darker than its right neighbour (Krawetz 2013).
     thumbnail : bytes
         16×16 grey levels.
     """
@@ -67,88 +89,186 @@ class Traits:
     thumbnail: bytes
 
     def json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return it as JSON values.
+
+        Returns
+        -------
+        dict
+            Bytes are hexadecimal.
+        """
         return {**vars(self), "near": self.near.hex(), "thumbnail": self.thumbnail.hex()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Traits:
-        """Return what `json` gave."""
-        return cls(
-            tuple(value["figures"]),
-            value["file_format"],
-            value["exact"],
-            bytes.fromhex(value["near"]),
-            bytes.fromhex(value["thumbnail"]),
-        )
+        """Return what `json` gave.
+
+        Parameters
+        ----------
+        value : mapping
+            From `json`.
+
+        Returns
+        -------
+        Traits
+
+        Raises
+        ------
+        KeyError
+            When a value is missing.
+        """
+        figures = tuple(value["figures"])
+        near = bytes.fromhex(value["near"])
+        thumbnail = bytes.fromhex(value["thumbnail"])
+        return cls(figures, value["file_format"], value["exact"], near, thumbnail)
 
 
 def traits(image: NDArray[np.uint8], file_format: str) -> Traits:
-    """Measure one picture: (H, W, 3) uint8."""
+    """Measure one picture.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space, before any operation: these figures tell sources apart, and operations would hide them.
+    file_format : str
+        Ending of its file.
+
+    Returns
+    -------
+    Traits
+
+    References
+    ----------
+    Krawetz, "Kind of Like That", The Hacker Factor Blog 2013: the difference hash.
+    """
     import hashlib
 
     from PIL import Image
 
-    height, width = image.shape[:2]
     grey = image.astype(np.float32).mean(axis=-1)
-    down, right = max(1, round(height * CORNER_SHARE)), max(1, round(width * CORNER_SHARE))
-    corners = [grey[:down, :right], grey[:down, -right:], grey[-down:, :right], grey[-down:, -right:]]
-    edge_y, edge_x = max(1, round(height * BORDER_SHARE)), max(1, round(width * BORDER_SHARE))
-    border = np.concatenate(
-        [each.ravel() for each in (grey[:edge_y], grey[-edge_y:], grey[:, :edge_x], grey[:, -edge_x:])]
-    )
-    figures = (
-        width,
-        height,
-        grey.mean(),
-        grey.std(),
-        float((image.max(axis=-1) - image.min(axis=-1)).mean()),
-        _sharpness(grey),
-        border.mean(),
-        border.std(),
-        *(corner.mean() for corner in corners),
-        max(float(corner.std()) for corner in corners),
-    )
-    cells = np.asarray(
-        Image.fromarray(grey.astype(np.uint8)).resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
-    ).astype(np.int16)
-    near = np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes()
-    thumbnail = Image.fromarray(grey.astype(np.uint8)).resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX).tobytes()
-    return Traits(
-        tuple(float(each) for each in figures),
-        file_format,
-        hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest(),
-        near,
-        thumbnail,
-    )
+    picture = Image.fromarray(grey.astype(np.uint8))
+    figures = _figures(image, grey)
+    # The shape too: two black pictures of 2×8 and 4×4 pixels have the same bytes.
+    shape = repr(image.shape).encode()
+    content = hashlib.sha256(shape + image.tobytes())
+    near = _difference_hash(picture)
+    thumbnail = picture.resize(HASH_SIZE, Image.Resampling.BOX)
+    return Traits(figures, file_format, content.hexdigest(), near, thumbnail.tobytes())
 
 
-def _sharpness(grey: NDArray[np.float32]) -> float:
-    """Return the mean size of the discrete Laplacian."""
-    if min(grey.shape) < 3:  # noqa: PLR2004 - the Laplacian needs a neighbour on each side
+def _difference_hash(picture: PillowImage.Image) -> bytes:
+    """Return 256 bits of which few change when a picture is scaled, compressed or brightened."""
+    from PIL import Image
+
+    # One column more, since each cell is compared with its right neighbour.
+    small = picture.resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
+    cells = np.asarray(small).astype(np.int16)
+    darker = cells[:, 1:] > cells[:, :-1]
+    return np.packbits(darker).tobytes()
+
+
+def _figures(image: NDArray[np.uint8], grey: Grey) -> tuple[float, ...]:
+    """Return the figures in the order of `FIGURES`: all that a rule may see, and nothing of the content."""
+    height, width = grey.shape
+    # Size comes first of all: one hospital's device has one size, and one hospital often has one class.
+    figures = [width, height, grey.mean(), grey.std()]
+    saturation = image.max(axis=-1) - image.min(axis=-1)
+    figures += [saturation.mean(), _sharpness(grey)]
+    border = _border(grey)
+    figures += [border.mean(), border.std()]
+    corners = _corners(grey)
+    figures += [corner.mean() for corner in corners]
+    # The most uneven corner: a marker stands in one of them, not always in the same.
+    figures.append(max(corner.std() for corner in corners))
+    return tuple(float(each) for each in figures)
+
+
+def _corners(grey: Grey) -> list[Grey]:
+    """Return the four corners: upper left, upper right, lower left, lower right."""
+    height, width = grey.shape
+    down = max(1, round(height * CORNER_SHARE))
+    across = max(1, round(width * CORNER_SHARE))
+    upper_left = grey[:down, :across]
+    upper_right = grey[:down, -across:]
+    lower_left = grey[-down:, :across]
+    lower_right = grey[-down:, -across:]
+    return [upper_left, upper_right, lower_left, lower_right]
+
+
+def _border(grey: Grey) -> Grey:
+    """Return the pixels along the four sides, those of the corners twice: (n,)."""
+    height, width = grey.shape
+    down = max(1, round(height * BORDER_SHARE))
+    across = max(1, round(width * BORDER_SHARE))
+    top = grey[:down].ravel()
+    bottom = grey[-down:].ravel()
+    left = grey[:, :across].ravel()
+    right = grey[:, -across:].ravel()
+    return np.concatenate([top, bottom, left, right])
+
+
+def _sharpness(grey: Grey) -> float:
+    """Return the mean size of the discrete Laplacian, in grey levels."""
+    if min(grey.shape) < LEAST_SIDE:
         return 0.0
-    laplacian = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
+    middle = grey[1:-1, 1:-1]
+    above = grey[:-2, 1:-1]
+    below = grey[2:, 1:-1]
+    left = grey[1:-1, :-2]
+    right = grey[1:-1, 2:]
+    laplacian = 4 * middle - above - below - left - right
     return float(np.abs(laplacian).mean())
 
 
-def near_pairs(measured: Sequence[Traits]) -> list[tuple[int, int]]:
-    """Return the pairs of pictures that are nearly the same: alike by their difference hashes, and then by their thumbnails."""
-    words = np.frombuffer(b"".join(each.near for each in measured), dtype="<u8").reshape(len(measured), -1)
-    thumbnails = (
-        np.frombuffer(b"".join(each.thumbnail for each in measured), dtype=np.uint8)
-        .reshape(len(measured), -1)
-        .astype(np.float32)
-    )
-    pairs: list[tuple[int, int]] = []
-    for start in range(0, len(words), HASH_ROWS):
-        block = words[start : start + HASH_ROWS]
-        distance = np.bitwise_count(block[:, None] ^ words[None, start:]).sum(axis=-1, dtype=np.int32)
-        rows, others = np.nonzero(np.triu(distance <= NEAR_BITS, 1))
-        apart = np.sqrt(((thumbnails[start + rows] - thumbnails[start + others]) ** 2).mean(axis=-1))
-        pairs += [
-            (start + int(i), start + int(j))
-            for i, j in zip(rows[apart <= NEAR_LEVELS], others[apart <= NEAR_LEVELS], strict=True)
-        ]
+def near_pairs(measured: Sequence[Traits]) -> Pairs:
+    """Return the pairs of pictures that are nearly the same.
+
+    Parameters
+    ----------
+    measured : sequence of N Traits
+        Of all pictures.
+
+    Returns
+    -------
+    list of (int, int)
+        Numbers of pictures, the smaller first. They are alike by difference hash, and then by thumbnail.
+
+    Notes
+    -----
+    The hash finds candidates fast, the thumbnails decide. Flat regions, black as on a radiograph, make bits that noise
+    decides, so that the hash alone would miss pairs or name strangers.
+    """
+    hashes = _words(measured)
+    thumbnails = _thumbnails(measured)
+    pairs: Pairs = []
+    for start in range(0, len(measured), HASH_ROWS):
+        block = hashes[start : start + HASH_ROWS]
+        differing = block[:, None] ^ hashes[None, start:]
+        bits = np.bitwise_count(differing)
+        alike = bits.sum(axis=-1, dtype=np.int32) <= NEAR_BITS
+        # Above the diagonal: each pair once, and no picture with itself.
+        rows, columns = np.nonzero(np.triu(alike, 1))
+        first = start + rows
+        second = start + columns
+        change = thumbnails[first] - thumbnails[second]
+        apart = np.sqrt((change**2).mean(axis=-1))
+        near = apart <= NEAR_LEVELS
+        pairs += zip(first[near].tolist(), second[near].tolist(), strict=True)
     return pairs
+
+
+def _words(measured: Sequence[Traits]) -> NDArray[np.uint64]:
+    """Return the difference hashes as four numbers each: (N, 4). A processor counts 64 bits at a time."""
+    hashes = b"".join(each.near for each in measured)
+    words = np.frombuffer(hashes, dtype="<u8")
+    return words.reshape(len(measured), -1)
+
+
+def _thumbnails(measured: Sequence[Traits]) -> Grey:
+    """Return the thumbnails, in grey levels: (N, 256)."""
+    joined = b"".join(each.thumbnail for each in measured)
+    levels = np.frombuffer(joined, dtype=np.uint8)
+    # Floats, since differences of uint8 wrap around: 3 - 5 would be 254.
+    return levels.reshape(len(measured), -1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -158,7 +278,7 @@ class TrivialRule:
     Attributes
     ----------
     balanced_accuracy : float
-        Cross-validated, groups kept together.
+        Cross-validated, groups kept together, 0…1.
     chance : float
         One divided by the number of classes.
     strongest : list of (str, float)
@@ -172,44 +292,95 @@ class TrivialRule:
     @property
     def separates(self) -> bool:
         """Whether the rule gets half of the way from chance to perfection, or further."""
-        return (self.balanced_accuracy - self.chance) / (1 - self.chance) >= SEPARATES
+        way = (self.balanced_accuracy - self.chance) / (1 - self.chance)
+        return way >= SEPARATES
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON values.
+
+        Returns
+        -------
+        dict
+            `balanced_accuracy`, `chance`, `separates`, `strongest`.
+        """
+        accuracy = round(self.balanced_accuracy, 4)
+        chance = round(self.chance, 4)
+        return {
+            "balanced_accuracy": accuracy,
+            "chance": chance,
+            "separates": self.separates,
+            "strongest": self.strongest,
+        }
 
 
-def trivial_rule(measured: Sequence[Traits], labels: NDArray[Any], groups: Sequence[str]) -> TrivialRule | None:
+def trivial_rule(measured: Sequence[Traits], labels: Integers, groups: Sequence[str]) -> TrivialRule | None:
     """Judge how well trivial figures alone tell the classes apart.
 
     Parameters
     ----------
     measured : sequence of N Traits
+        Of all pictures with a class.
     labels : (N,) int array
+        Class of each.
     groups : sequence of N str
+        Patient or lesion of each.
 
     Returns
     -------
     TrivialRule or None
         None where there are fewer than two classes, or a class has fewer than `FOLDS` groups.
     """
-    classes = np.unique(labels)
     names = np.asarray(groups, dtype=str)
-    if len(classes) < 2 or min(len(np.unique(names[labels == c])) for c in classes) < FOLDS:  # noqa: PLR2004 - two classes to tell apart
+    if not _can_be_judged(labels, names):
         return None
-    figures = np.array([each.figures for each in measured])
-    formats = sorted({each.file_format for each in measured})
-    columns = {name: figures[:, [i]] for i, name in enumerate(FIGURES)}
-    columns["file_format"] = np.array([[each.file_format == one for one in formats] for each in measured], dtype=float)
-    telling = {name: values for name, values in columns.items() if np.ptp(values, axis=0).max() > 0}
+    chance = 1 / len(np.unique(labels))
+    columns = _columns(measured)
+    # A figure that is the same for all pictures says nothing, and its splines have no range.
+    telling = {name: values for name, values in columns.items() if _varies(values)}
     if not telling:
-        return TrivialRule(1 / len(classes), 1 / len(classes), [])
-    alone = {name: _cross_validated(values, labels, names) for name, values in telling.items()}
-    strongest = sorted(alone.items(), key=lambda item: -item[1])[:NAMED_FIGURES]
-    return TrivialRule(
-        _cross_validated(np.hstack(list(telling.values())), labels, names),
-        1 / len(classes),
-        [(name, round(value, 4)) for name, value in strongest],
-    )
+        return TrivialRule(chance, chance, [])
+    # Each figure for itself shows a person what to look at. Weights of correlated figures would name the wrong one.
+    alone = []
+    for name, values in telling.items():
+        accuracy = _cross_validated(values, labels, names)
+        alone.append((name, accuracy))
+    alone.sort(key=lambda item: -item[1])
+    strongest = [(name, round(accuracy, 4)) for name, accuracy in alone[:NAMED_FIGURES]]
+    together = np.hstack(list(telling.values()))
+    reached = _cross_validated(together, labels, names)
+    return TrivialRule(reached, chance, strongest)
 
 
-def _cross_validated(values: NDArray[np.float64], labels: NDArray[Any], groups: NDArray[Any]) -> float:
+def _varies(values: Floats) -> bool:
+    ranges = np.ptp(values, axis=0)
+    return bool(ranges.max() > 0)
+
+
+def _can_be_judged(labels: Integers, groups: NDArray[Any]) -> bool:
+    """Whether each fold can hold a group of each class."""
+    classes = np.unique(labels)
+    if len(classes) < LEAST_CLASSES:
+        return False
+    for c in classes:
+        own_groups = np.unique(groups[labels == c])
+        if len(own_groups) < FOLDS:
+            return False
+    return True
+
+
+def _columns(measured: Sequence[Traits]) -> dict[str, Floats]:
+    """Return what the rule may see, by name: (N, 1) for a figure, a column for each file format."""
+    figures = np.array([each.figures for each in measured])
+    columns = {}
+    for i, name in enumerate(FIGURES):
+        columns[name] = figures[:, [i]]
+    # Formats are names without an order: each gets a column of 0 and 1.
+    own = np.array([each.file_format for each in measured])
+    columns["file_format"] = (own[:, None] == np.unique(own)).astype(float)
+    return columns
+
+
+def _cross_validated(values: Floats, labels: Integers, groups: NDArray[Any]) -> float:
     """Return the balanced accuracy of a logistic regression on held-out groups."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score
@@ -218,105 +389,167 @@ def _cross_validated(values: NDArray[np.float64], labels: NDArray[Any], groups: 
     from sklearn.preprocessing import SplineTransformer, StandardScaler
 
     # Splines, so that a middle range ("neither dark nor bright") counts as a rule too.
-    rule = make_pipeline(
-        StandardScaler(),
-        SplineTransformer(n_knots=4, degree=2),
-        LogisticRegression(class_weight="balanced", max_iter=1000),
-    )
+    splines = SplineTransformer(n_knots=4, degree=2)
+    regression = LogisticRegression(class_weight="balanced", max_iter=1000)
+    rule = make_pipeline(StandardScaler(), splines, regression)
+    # Groups stay together: a rule that knows a patient's brightness would seem to know the disease.
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    return float(balanced_accuracy_score(labels, cross_val_predict(rule, values, labels, groups=groups, cv=folds)))
+    predicted = cross_val_predict(rule, values, labels, groups=groups, cv=folds)
+    # Balanced: with nine healthy pictures of ten, "always healthy" is right in 90 %.
+    return float(balanced_accuracy_score(labels, predicted))
 
 
 def report(
-    ids: Sequence[str], measured: Sequence[Traits], labels: NDArray[Any], split: NDArray[Any], groups: Sequence[str]
+    ids: Sequence[str], measured: Sequence[Traits], labels: Integers, split: Integers, groups: Sequence[str]
 ) -> dict[str, Any]:
     """Return what could leak, as figures, examples and sentences.
 
     Parameters
     ----------
     ids : sequence of N str
+        Names of the pictures.
     measured : sequence of N Traits
+        What `traits` measured of each.
     labels, split : (N,) int arrays
-        -1 where there is none.
+        Class, and split or fold, of each; -1 where there is none.
     groups : sequence of N str
+        Patient or lesion of each.
 
     Returns
     -------
     dict
-        `exact` and `near` (pairs, pairs across parts, pairs with different labels, examples), `groups_across_parts`, `trivial_rule`, `sentences` (one for each thing
-        found) and `marked` (whether there is one).
+        `exact` and `near` (pairs, pairs across splits, pairs with different labels, examples), `groups_across_parts`
+        (groups in two splits), `trivial_rule`, `sentences` (one for each thing found) and `marked` (whether there is
+        one).
     """
-    exact, near = _exact_pairs(measured), near_pairs(measured)
-    near = [(i, j) for i, j in near if measured[i].exact != measured[j].exact]
-    found: dict[str, Any] = {
-        "exact": _pairs(exact, ids, labels, split),
-        "near": _pairs(near, ids, labels, split),
-        "groups_across_parts": _groups_across(groups, split),
-    }
-    labelled = np.flatnonzero(labels >= 0)
-    rule = trivial_rule([measured[int(i)] for i in labelled], labels[labelled], [groups[int(i)] for i in labelled])
-    found["trivial_rule"] = (
-        None
-        if rule is None
-        else {
-            "balanced_accuracy": round(rule.balanced_accuracy, 4),
-            "chance": round(rule.chance, 4),
-            "separates": rule.separates,
-            "strongest": rule.strongest,
-        }
-    )
+    exact = _exact_pairs(measured)
+    # A duplicate is a near duplicate too, and is counted once.
+    near = [(i, j) for i, j in near_pairs(measured) if measured[i].exact != measured[j].exact]
+    rule = _rule_of_labelled(measured, labels, groups)
+    found: dict[str, Any] = {}
+    found["exact"] = _pairs(exact, ids, labels, split)
+    found["near"] = _pairs(near, ids, labels, split)
+    found["groups_across_parts"] = _groups_across(groups, split)
+    found["trivial_rule"] = None if rule is None else rule.json()
     sentences = _sentences(found, rule)
-    return found | {"sentences": sentences, "marked": bool(sentences)}
+    found["sentences"] = sentences
+    found["marked"] = bool(sentences)
+    return found
 
 
-def _exact_pairs(measured: Sequence[Traits]) -> list[tuple[int, int]]:
-    """Return each further copy of a picture with its first: whatever differs among the copies differs from the first in one of them."""
+def _rule_of_labelled(measured: Sequence[Traits], labels: Integers, groups: Sequence[str]) -> TrivialRule | None:
+    """Return the trivial rule of the pictures that have a class."""
+    labelled = np.flatnonzero(labels >= 0)
+    rows = labelled.tolist()
+    own_traits = [measured[i] for i in rows]
+    own_groups = [groups[i] for i in rows]
+    return trivial_rule(own_traits, labels[labelled], own_groups)
+
+
+def _exact_pairs(measured: Sequence[Traits]) -> Pairs:
+    """Return each further copy of a picture with its first.
+
+    Whatever differs among the copies differs from the first in one of them, so that ten copies make nine pairs.
+    """
     first: dict[str, int] = {}
-    return [(first[each.exact], i) for i, each in enumerate(measured) if first.setdefault(each.exact, i) != i]
+    pairs = []
+    for i, each in enumerate(measured):
+        original = first.setdefault(each.exact, i)
+        if original != i:
+            pairs.append((original, i))
+    return pairs
 
 
-def _pairs(
-    pairs: list[tuple[int, int]], ids: Sequence[str], labels: NDArray[Any], split: NDArray[Any]
-) -> dict[str, Any]:
-    across, different = (
-        [(i, j) for i, j in pairs if min(of[i], of[j]) >= 0 and of[i] != of[j]] for of in (split, labels)
-    )
-    examples = list(dict.fromkeys([*across, *different, *pairs]))[:EXAMPLES]
+def _pairs(pairs: Pairs, ids: Sequence[str], labels: Integers, split: Integers) -> dict[str, Any]:
+    across = _apart(pairs, split)
+    different = _apart(pairs, labels)
+    # The worst first, each pair once: a person looks at five.
+    ranked = [*across, *different, *pairs]
+    examples = list(dict.fromkeys(ranked))
+    named = [[ids[i], ids[j]] for i, j in examples[:EXAMPLES]]
     return {
         "pairs": len(pairs),
         "across_parts": len(across),
         "different_labels": len(different),
-        "examples": [[ids[i], ids[j]] for i, j in examples],
+        "examples": named,
     }
 
 
-def _groups_across(groups: Sequence[str], split: NDArray[Any]) -> list[str]:
-    parts: dict[str, set[int]] = {}
-    for group, part in zip(groups, split, strict=True):
-        if part >= 0:
-            parts.setdefault(group, set()).add(int(part))
-    return sorted(group for group, where in parts.items() if len(where) > 1)
+def _apart(pairs: Pairs, values: Integers) -> Pairs:
+    """Return the pairs whose values differ, both known."""
+    apart = []
+    for i, j in pairs:
+        one, other = values[i], values[j]
+        # -1 is no split and no class: a picture without one can leak nothing.
+        known = min(one, other) >= 0
+        if known and one != other:
+            apart.append((i, j))
+    return apart
+
+
+def _groups_across(groups: Sequence[str], split: Integers) -> list[str]:
+    """Return the groups that are in more than one split, by name."""
+    first: dict[str, int] = {}
+    across = set()
+    for group, own in zip(groups, split.tolist(), strict=True):
+        if own < 0:
+            continue
+        if first.setdefault(group, own) != own:
+            across.add(group)
+    return sorted(across)
 
 
 def _sentences(found: dict[str, Any], rule: TrivialRule | None) -> list[str]:
-    said = []
-    for name, words in (("exact", "the same picture twice"), ("near", "nearly the same picture twice")):
-        each = found[name]
-        if each["across_parts"]:
-            said.append(
-                f"{each['across_parts']} times {words} in different parts, such as {' and '.join(each['examples'][0])}: what is tested or validated was trained on."
-            )
-        if each["different_labels"]:
-            said.append(f"{each['different_labels']} times {words} with different labels: one of them is wrong.")
+    """Return a sentence for each thing that a person has to see to before training."""
+    sentences = _pair_sentences(found["exact"], "the same picture")
+    sentences += _pair_sentences(found["near"], "nearly the same picture")
     across = found["groups_across_parts"]
     if across:
-        said.append(
-            f"{len(across)} groups (patients or lesions) are in more than one part, such as {across[0]}: what is tested or validated was trained on."
+        number = _number(len(across), "group (patient or lesion) is", "groups (patients or lesions) are")
+        sentences.append(
+            f"{number} in more than one split, such as {across[0]}: "
+            "the model is tested or validated on patients that it was trained on."
         )
     if rule is not None and rule.separates:
-        by = ", ".join(f"{name.replace('_', ' ')} {100 * value:.0f} %" for name, value in rule.strongest)
-        said.append(
-            f"{100 * rule.balanced_accuracy:.0f} % balanced accuracy without looking at any content (chance {100 * rule.chance:.0f} %), from size, brightness, sharpness, borders and corners alone; "
-            f"each for itself: {by}. A network can use that instead of the disease."
+        sentences.append(_rule_sentence(rule))
+    return sentences
+
+
+def _pair_sentences(found: dict[str, Any], words: str) -> list[str]:
+    sentences = []
+    across, different = found["across_parts"], found["different_labels"]
+    if across:
+        pairs = _number(across, "pair shows", "pairs show")
+        first, second = found["examples"][0]
+        sentences.append(
+            f"{pairs} {words} in different splits, such as {first} and {second}: "
+            "the model is tested or validated on what it was trained on."
         )
-    return said
+    if different:
+        pairs = _number(different, "pair shows", "pairs show")
+        sentences.append(f"{pairs} {words} with different labels: one label of each pair is wrong.")
+    return sentences
+
+
+def _rule_sentence(rule: TrivialRule) -> str:
+    accuracy = _percent(rule.balanced_accuracy)
+    chance = _percent(rule.chance)
+    figures = []
+    for name, value in rule.strongest:
+        words = name.replace("_", " ")
+        figures.append(f"{words} {_percent(value)}")
+    alone = ", ".join(figures)
+    return (
+        f"A rule that sees no content reaches {accuracy} balanced accuracy (chance: {chance}). "
+        "It knows only size, brightness, contrast, saturation, sharpness, borders, corners and file format. "
+        f"The strongest figures alone reach: {alone}. "
+        "A network can use them instead of the disease."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _number(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
