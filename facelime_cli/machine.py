@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ PACKAGES = {
 
 def software() -> dict[str, str]:
     """Return the versions of Python, of facelime and of every package that this process has imported."""
+    import platform
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version(), "facelime": __version__}
@@ -44,6 +44,8 @@ def software() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """Return what the machine is: system, processor, cores that this process may use."""
+    import platform
+
     return {"system": platform.system(), "machine": platform.machine(), "processor": _processor(), "cores": cores()}
 
 
@@ -61,4 +63,6 @@ def _processor() -> str:
             named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
             return next(named, "")
     except OSError:
+        import platform
+
         return platform.processor()

@@ -8,7 +8,6 @@ thought dead sees that it was replaced. The first number is the time, so that no
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -35,6 +34,8 @@ START_FIELD = 19
 
 def this_host() -> str:
     """Return a name of the machine and its process namespace: process numbers mean something only within it."""
+    import socket
+
     parts = [socket.gethostname()]
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if boot.exists() and namespace.exists():
