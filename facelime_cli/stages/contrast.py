@@ -71,7 +71,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         params=params,
         resolved={"class": one, "versus": other, "stable_top": job.settings.top},
         name=f"{surrogates.name}-contrast",
-        prepare=job.layout,
+        prepare=job.prepare,
         work=job.work,
         inputs=inputs,
     )
@@ -97,7 +97,7 @@ class _Job:
     classes: tuple[int, int]
     context: Context
 
-    def layout(self) -> Layout:
+    def prepare(self) -> Layout:
         """Return one contrast for every picture."""
         from facelime_cli.reporting.explanations import method_of
 

@@ -146,7 +146,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         params=chosen,
         resolved={**settings.own, **share},
         name=f"{predictions.name}-{settings.surrogate}",
-        prepare=job.layout,
+        prepare=job.prepare,
         work=job.work,
         inputs=inputs,
     )
@@ -161,7 +161,7 @@ class _Job:
     predictions: Artifact
     context: Context
 
-    def layout(self) -> Layout:
+    def prepare(self) -> Layout:
         """Return coefficients and figures for every picture and class."""
         n, _, n_classes = self.predictions.shape("probabilities")
         segments = self.predictions.input("segments")

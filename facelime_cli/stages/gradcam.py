@@ -78,7 +78,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     return Plan(
         params=params,
         name=f"{segments.name}-{model.name}-{variant}",
-        prepare=job.layout,
+        prepare=job.prepare,
         work=job.work,
         inputs={"source": segments, "model": model},
     )
@@ -93,7 +93,7 @@ class _Job:
     model: Artifact
     context: Context
 
-    def layout(self) -> Layout:
+    def prepare(self) -> Layout:
         """Return a share for every segment and class, and the maps themselves."""
         network = runtimes.layered(self.model)
         layer, height, width = self._maps(network)

@@ -84,7 +84,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     return Plan(
         params=params,
         name=f"{masks.name}-{model.name}-occlusion",
-        prepare=job.layout,
+        prepare=job.prepare,
         work=job.work,
         inputs={"source": masks, "model": model},
     )
@@ -99,7 +99,7 @@ class _Job:
     model: Artifact
     context: Context
 
-    def layout(self) -> Layout:
+    def prepare(self) -> Layout:
         """Return a coefficient for every segment and class."""
         segments = self.masks.input("segments")
         facts = {"method": "Occlusion", "reads": READ_AS, "classes": self.model.facts["classes"]}

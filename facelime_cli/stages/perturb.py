@@ -168,7 +168,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         params=chosen,
         resolved=counts,
         name=segments.name,
-        prepare=job.layout,
+        prepare=job.prepare,
         work=job.work,
         inputs=inputs,
         sources={} if file is None else {"fill": digests.of_file(file)},
@@ -185,7 +185,7 @@ class _Job:
     stand_ins: StandIns
     context: Context
 
-    def layout(self) -> Layout:
+    def prepare(self) -> Layout:
         """Return what to lay out; a picture that the design or the fill cannot serve is named before."""
         import numpy as np
 

@@ -247,7 +247,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         params=job.params,
         resolved={**settings, "pictures": digests.of_value(ids)},
         name=f"{dataset.name}-{method}",
-        prepare=job.layout,
+        prepare=job.prepare,
         work=job.work,
         inputs=inputs,
         sources=sources,
@@ -267,7 +267,7 @@ class _Job:
     label_maps: Mapping[str, Path]
     context: Context
 
-    def layout(self) -> Layout:
+    def prepare(self) -> Layout:
         """Return what to lay out; a wrong label map is named before."""
         import numpy as np
 
