@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core.surrogate import WITHOUT_INTERVALS
+from facelime_cli.choices import SURROGATES
 from facelime_cli.errors import NotFoundError
 from facelime_cli.names import row_of
 from facelime_cli.store.pictures import Segmented
@@ -141,17 +141,13 @@ class Explained:
         """What a coefficient of exactly 0 means."""
         if self.surrogates.spec("coefficients").measure == "share":
             return "not in the map"
-        return (
-            "left out by this surrogate"
-            if self.fitted_as.parameters.get("surrogate") in WITHOUT_INTERVALS
-            else "no influence"
-        )
+        return "left out by this surrogate" if _without_intervals(self.fitted_as) else "no influence"
 
     @property
     def without_intervals(self) -> bool:
         """Whether the surrogate is one that only the bootstrap gives intervals, and it was not asked for."""
         made = self.fitted_as.parameters
-        return made.get("surrogate") in WITHOUT_INTERVALS and made["intervals"] != "bootstrap"
+        return _without_intervals(self.fitted_as) and made["intervals"] != "bootstrap"
 
     @cached_property
     def _labels(self) -> NDArray[np.int16]:
@@ -363,3 +359,9 @@ def _optional(artifact: Artifact, kind: str) -> Artifact | None:
         return artifact.input(kind)
     except NotFoundError:
         return None
+
+
+def _without_intervals(surrogates: Artifact) -> bool:
+    """Return whether the surrogate is one that knows no intervals of its own."""
+    surrogate = SURROGATES.get(surrogates.parameters.get("surrogate", ""))
+    return surrogate is not None and not surrogate.intervals

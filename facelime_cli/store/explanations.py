@@ -88,7 +88,7 @@ def unfitted_arrays(segments: Artifact, model: Artifact, measure: str) -> dict[s
     return {**known, "probabilities": answers}
 
 
-def empty_parts(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
+def empty_arrays(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
     """Return a unit's part of every array that units fill, with nothing in it yet.
 
     Parameters
