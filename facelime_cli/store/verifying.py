@@ -34,7 +34,7 @@ class Fault:
     unit: int | None
 
 
-def faults(artifact: Artifact) -> Iterator[Fault]:
+def faults(artifact: Artifact) -> list[Fault]:
     """Compute every digest of an artifact again.
 
     Parameters
@@ -42,16 +42,18 @@ def faults(artifact: Artifact) -> Iterator[Fault]:
     artifact : Artifact
         Complete or not; of an unfinished one, the finished units are checked.
 
-    Yields
-    ------
-    Fault
-        What differs.
-
-    Raises
-    ------
-    BrokenError
-        When the manifest or the layout cannot be read.
+    Returns
+    -------
+    list of Fault
+        What differs; a layout or a manifest that cannot be read is the only fault then.
     """
+    try:
+        return list(_faults(artifact))
+    except BrokenError as why:
+        return [Fault(artifact.reference, first_line(why), None)]
+
+
+def _faults(artifact: Artifact) -> Iterator[Fault]:
     manifest = artifact.manifest if artifact.complete else None
     for name, known in artifact.layout["arrays"].items():
         if "digest" in known:

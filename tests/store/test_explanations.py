@@ -4,7 +4,7 @@ import numpy as np
 
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.artifacts import Identity
-from facelime_cli.store.explanations import SCALARS, empty_parts, explanation_arrays, unfitted_arrays
+from facelime_cli.store.explanations import SCALARS, empty_arrays, explanation_arrays, unfitted_arrays
 
 
 def artifact_of(store, kind, layout):
@@ -30,7 +30,7 @@ def test_a_unit_begins_with_nothing_in_it(store):
     segments = artifact_of(store, "segments", Layout(3, {}, counts))
     arrays = explanation_arrays(segments, 2, "probability", SCALARS)
     explanation = artifact_of(store, "surrogates", Layout(3, arrays, counts))
-    parts = empty_parts(explanation, 2)
+    parts = empty_arrays(explanation, 2)
     assert list(parts) == list(arrays)
     assert parts["interval"].shape == (2, 2, 9, 2)
     assert (parts.pop("verdict") == "").all()
