@@ -55,6 +55,7 @@ def faults(artifact: Artifact) -> list[Fault]:
 
 def _faults(artifact: Artifact) -> Iterator[Fault]:
     manifest = artifact.manifest if artifact.complete else None
+    # Arrays that were known at layout belong to no unit, so they are compared as a whole.
     for name, known in artifact.layout["arrays"].items():
         if "digest" in known:
             yield from _compare(artifact, name, None, known["digest"])
@@ -92,6 +93,7 @@ def reopen(artifact: Artifact, broken: AbstractSet[int]) -> None:
         rows = artifact.rows(unit)
         pictures = {name: digests.of_pictures(artifact.read(name, rows)) for name in kept["digests"]}
         units.write_record(artifact, unit, kept["seconds"], pictures, kept["files"], kept["facts"])
+    # A kill before this line leaves a complete artifact, one after it leaves records of all units that are sound.
     artifact.unseal()
     for unit in broken:
         units.record_path(artifact.path, unit).unlink(missing_ok=True)
@@ -108,6 +110,7 @@ def _digests_of_record(artifact: Artifact, unit: int) -> dict[str, str]:
 def _compare(artifact: Artifact, name: str, unit: int | None, expected: str) -> Iterator[Fault]:
     where = f"array {name}" if unit is None else f"array {name}, unit {unit}"
     rows = None if unit is None else artifact.rows(unit)
+    # A checksum that zarr finds wrong is as much a fault as a digest.
     try:
         found = digests.of_array(artifact.read(name, rows))
     except BrokenError as why:
