@@ -12,7 +12,6 @@ from facelime_cli.console import Answer, size_text
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import FacelimeError
 from facelime_cli.options import Input
-from facelime_cli.stages.status import describe
 from facelime_cli.store.artifacts import KINDS
 
 
@@ -36,7 +35,7 @@ def run(params: Params, context: Context) -> Answer:
         raise FacelimeError(
             f"{artifact.kind}/{artifact.id} is what {', '.join(f'{each.kind}/{each.id}' for each in dependents)} was made from; remove that first."
         )
-    size = describe(artifact)["bytes"]
+    size = artifact.n_bytes
     if not params.yes and not _confirmed(f"Remove {artifact.kind}/{artifact.id} ({size_text(size)})?"):
         raise FacelimeError(f"{artifact.kind}/{artifact.id} was kept; answer y, or give --yes.")
     context.store.remove(artifact)

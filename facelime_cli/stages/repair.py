@@ -11,9 +11,8 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
-from facelime_cli.stages.verify import faults_of
 from facelime_cli.store.artifacts import KINDS
-from facelime_cli.store.verifying import reopen
+from facelime_cli.store.verifying import faults, reopen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +29,9 @@ class Params:
 def run(params: Params, context: Context) -> Answer:
     """Reopen the broken units."""
     artifact = context.store.resolve(params.reference)
-    faults = faults_of(artifact)
-    units = sorted({fault.unit for fault in faults if fault.unit is not None})
-    hopeless = [fault for fault in faults if fault.unit is None]
+    found = faults(artifact)
+    units = sorted({fault.unit for fault in found if fault.unit is not None})
+    hopeless = [fault for fault in found if fault.unit is None]
     if hopeless:
         raise BrokenError(
             f"{artifact.kind}/{artifact.id}: {hopeless[0].what}; that cannot be mended by unit. `facelime remove` the artifact and make it again."

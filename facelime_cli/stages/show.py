@@ -20,8 +20,7 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_indices, listed, row_of
 from facelime_cli.options import Choice, Input
 from facelime_cli.reporting.pages import signed
-from facelime_cli.stages.status import describe
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.artifacts import KINDS, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -263,7 +262,7 @@ def _array(spec: ArraySpec) -> dict[str, Any]:
 
 
 def _described(artifact: Artifact) -> Answer:
-    state = describe(artifact)
+    state = standing(artifact)
     arrays = {name: {**_array(artifact.spec(name)), **_summary(artifact, name)} for name in artifact.arrays}
     heading = [
         ("artifact", f"{artifact.kind}/{artifact.id}"),

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer, Table, size_text
 from facelime_cli.engine import Command, Context
-from facelime_cli.errors import BrokenError
-
-if TYPE_CHECKING:
-    from facelime_cli.store.artifacts import Artifact
+from facelime_cli.store.artifacts import standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +17,7 @@ class Params:
 def run(params: Params, context: Context) -> Answer:
     """Describe every artifact by kind and id."""
     del params
-    found = [describe(each) for each in context.store.artifacts()]
+    found = [standing(each) for each in context.store.artifacts()]
     rows = [
         (
             each["kind"],
@@ -39,23 +35,6 @@ def run(params: Params, context: Context) -> Answer:
         [] if rows else [f"nothing in {context.store.root} yet"],
         [table] if rows else [],
     )
-
-
-def describe(artifact: Artifact) -> dict[str, Any]:
-    """Return how one artifact stands; a broken one says so instead of hiding the others."""
-    size = sum(path.stat().st_size for path in artifact.path.rglob("*") if path.is_file())
-    known = {"kind": artifact.kind, "artifact": artifact.id, "names": artifact.names, "bytes": size}
-    try:
-        complete = artifact.complete and bool(artifact.require_complete())
-        return known | {
-            "complete": complete,
-            "state": "complete" if complete else artifact.progress,
-            "stage": artifact.stage,
-            "pictures": artifact.n,
-            "begun": artifact.begun,
-        }
-    except BrokenError as why:
-        return known | {"complete": False, "state": f"broken: {why}", "stage": "", "pictures": 0, "begun": ""}
 
 
 COMMAND = Command("status", Params, run, __doc__ or "")

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument
 
 from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
-from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.verifying import Fault, faults
-
-if TYPE_CHECKING:
-    from facelime_cli.store.artifacts import Artifact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +33,7 @@ def run(params: Params, context: Context) -> Answer:
     found: list[Fault] = []
     with context.console.progress("verify", len(chosen), unit="artifacts") as advance:
         for artifact in chosen:
-            found += faults_of(artifact)
+            found += faults(artifact)
             advance(1)
     for fault in found:
         context.console.error(f"{fault.artifact}: {fault.what}.")
@@ -51,14 +47,6 @@ def run(params: Params, context: Context) -> Answer:
     return Answer(
         {"verified": len(chosen), "faults": [asdict(fault) for fault in found]}, lines, code=1 if found else 0
     )
-
-
-def faults_of(artifact: Artifact) -> list[Fault]:
-    """Return what is wrong with an artifact; a broken manifest is a fault too."""
-    try:
-        return list(faults(artifact))
-    except BrokenError as why:
-        return [Fault(f"{artifact.kind}/{artifact.id}", str(why).rstrip("."), None)]
 
 
 COMMAND = Command("verify", Params, run, __doc__ or "")

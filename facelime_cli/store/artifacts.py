@@ -386,6 +386,11 @@ class Artifact:
 
     # Files
 
+    @property
+    def n_bytes(self) -> int:
+        """How much it takes on the disk, with all that is kept beside it."""
+        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+
     def file(self, name: str) -> Path:
         """Return the path of one of its files; the folders above it are made.
 
@@ -667,6 +672,33 @@ class Artifact:
         """Take the manifest away; what is finished then is what has a record."""
         (self.path / manifests.MANIFEST).unlink(missing_ok=True)
         self._manifest = None
+
+
+def standing(artifact: Artifact) -> dict[str, Any]:
+    """Return how an artifact stands; a broken one says so instead of hiding the others.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        Complete, unfinished or broken.
+
+    Returns
+    -------
+    dict
+        `kind`, `artifact`, `names`, `bytes`, `complete`, `state` in words, `stage`, `pictures` and `begun`.
+    """
+    known = {"kind": artifact.kind, "artifact": artifact.id, "names": artifact.names, "bytes": artifact.n_bytes}
+    try:
+        complete = artifact.complete and bool(artifact.require_complete())
+        return known | {
+            "complete": complete,
+            "state": "complete" if complete else artifact.progress,
+            "stage": artifact.stage,
+            "pictures": artifact.n,
+            "begun": artifact.begun,
+        }
+    except BrokenError as why:
+        return known | {"complete": False, "state": f"broken: {why}", "stage": "", "pictures": 0, "begun": ""}
 
 
 def lineage(artifact: Artifact) -> list[Artifact]:

@@ -123,6 +123,7 @@ class Claim:
                 _refuse_if_alive(held, unit, say, silence_seconds)
             number = time.time_ns() if held is None else _number(held) + 1
             path = folder / f"{unit:05d}.{number}"
+            # A process that loses the race for a number looks again who holds the unit.
             if _create(path):
                 _remove_older(path)
                 return cls(path)
@@ -139,6 +140,7 @@ class Claim:
     ) -> None:
         """Let the unit go."""
         self._stop.set()
+        # The heartbeat ends first, or it might write the file again.
         if self._beat is not None:
             self._beat.join()
         self.path.unlink(missing_ok=True)
@@ -214,6 +216,7 @@ def refusal(unit: int, holder: dict[str, Any]) -> BusyError:
 
 
 def _host(holder: dict[str, Any]) -> str:
+    # Behind the slash are the machine's start and the process namespace, which tell a person nothing.
     return str(holder["host"]).partition("/")[0]
 
 
@@ -231,6 +234,7 @@ def _create(path: Path) -> bool:
     """Create a claim file with its content in one step; False when another process has created it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     write_json(temporary, _identity(0), durable=False)
+    # A link appears with its content. A file that is opened and then written can be read while it is empty.
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -280,6 +284,7 @@ def _refuse_if_alive(held: Path, unit: int, say: Callable[[str], None], silence_
     while time.monotonic() < until:
         time.sleep(min(LOOK_SECONDS, silence_seconds / 4))
         now = _read(held)
+        # The holder has let go, or another process has replaced its claim: `take` looks again.
         if now is None:
             return
         if now["counter"] != holder["counter"]:

@@ -88,6 +88,7 @@ def of_file(path: Path) -> str:
     str
         64 hexadecimal digits.
     """
+    # Models and figures may be larger than the memory that is free.
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(READ_BYTES):
@@ -110,6 +111,7 @@ def of_pictures(array: NDArray[Any]) -> list[str]:
     """
     import numpy as np
 
+    # NumPy stores the same texts in several dtypes, so only the texts count.
     if array.dtype.kind in TEXT_KINDS:
         return [_sha256(f"string{np.shape(row)}", _text_bytes(row)) for row in array]
     # The same numbers have the same digest on a machine of the other byte order.
@@ -130,6 +132,7 @@ def combine(digests: Iterable[str]) -> str:
     str
         64 hexadecimal digits.
     """
+    # Bytes, not digits: half as long, and each digest has the same length.
     digest = hashlib.sha256()
     for each in digests:
         digest.update(bytes.fromhex(each))
@@ -161,4 +164,5 @@ def _text_bytes(row: Any) -> bytes:
 
 
 def _sha256(head: str, body: bytes) -> str:
+    # No head holds a zero byte, so head and body cannot run together.
     return hashlib.sha256(head.encode() + b"\0" + body).hexdigest()

@@ -31,6 +31,7 @@ def sync(path: Path) -> None:
     path : Path
         It must exist.
     """
+    # A folder can only be opened for reading, which is enough to flush either.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -41,6 +42,7 @@ def sync(path: Path) -> None:
 @contextmanager
 def _whole(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
     """Open a file that a reader sees either complete or not at all."""
+    # In the same folder, where a rename is one step; with a dot, so that no pattern takes it for a file of the store.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as stream:
@@ -106,6 +108,7 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     ValueError
         When a number is NaN or infinite.
     """
+    # Indented, since people look into these files; readable in every script.
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     write_whole(path, text.encode(), durable=durable)
 

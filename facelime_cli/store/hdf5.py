@@ -57,6 +57,7 @@ def _write_array(artifact: Artifact, name: str, out: Any) -> None:
     whole = _make_dataset(out, name, spec)
     for unit in range(artifact.n_units):
         rows = artifact.rows(unit)
+        # h5py takes texts as objects alone.
         part = artifact.read(name, rows)
         whole[rows] = part.astype(object) if spec.dtype == TEXT else part
     whole.attrs["unit"] = spec.measure

@@ -36,6 +36,8 @@ class Segmented:
 
     artifact: Artifact
 
+    # Each way through the inputs reads a few small files, so it is gone once.
+
     @cached_property
     def segmentation(self) -> Artifact:
         """The artifact of kind segments: the given one, or the one it was made from."""
@@ -143,6 +145,7 @@ def tested_fold(dataset: Artifact, fold: int | None) -> int | None:
         When the dataset has no such fold.
     """
     folds = dataset.parameters.get("folds")
+    # The default is decided here and not by the option: without folds there is nothing to test.
     if folds is None:
         if fold is None:
             return None
@@ -192,5 +195,6 @@ def reader(dataset: Artifact) -> Callable[[list[int]], NDArray[np.uint8]]:
     # One byte a value, so the number of values is the size.
     if math.prod(dataset.shape("images")) > MEMORY_BYTES:
         return lambda rows: dataset.read("images", rows)
+    # Training reads each picture many times.
     whole = dataset.read("images")
     return lambda rows: whole[rows]

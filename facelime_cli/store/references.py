@@ -169,6 +169,7 @@ class Store:
 
         An exact id or name there wins over the beginning of an id among the kinds that are read.
         """
+        # A person who gives a whole id or name means it; a prefix may be a chance.
         if self._exact(reference, kinds):
             return []
         others = [kind for kind in KINDS if kind not in kinds]
@@ -179,6 +180,7 @@ class Store:
 
     def _resolve_among(self, reference: str, kinds: Sequence[str], given: str) -> Artifact:
         """Return what a reference means among some kinds; `given` is what the person wrote."""
+        # A file of the working folder may have the name of an artifact, so a path must look like one.
         forced = reference.startswith(("./", "../", "/"))
         found = [] if forced else self._matches(reference, kinds)
         if len(found) == 1:
@@ -195,6 +197,7 @@ class Store:
         kind = path.absolute().parent.name
         if kind not in kinds:
             raise _wrong_kind(given, kind, kinds)
+        # The inputs of an artifact are looked up in the store that was opened, where these may be missing or others.
         if path.resolve().parent.parent != self.root.resolve():
             raise NotFoundError(f"{given} is in another store; name that store with --store {path.parent.parent}.")
         return Artifact(self, path.absolute())
@@ -221,6 +224,7 @@ class Store:
         ready = [each for each in named if each.complete]
         if not ready:
             return max(named, key=lambda each: (each.path / manifests.LAYOUT).stat().st_mtime)
+        # The manifest is written last, so its time is when the artifact was completed. The id decides between equals.
         newest = max(ready, key=lambda each: ((each.path / manifests.MANIFEST).stat().st_mtime, each.id))
         if len(ready) > 1:
             self._warn(
@@ -283,6 +287,7 @@ class Store:
         place = self.root / kind
         self._open_root(place)
         artifact_id = _agreed_id(place, identity.fingerprint, f"{name}-{identity.fingerprint[:SHORT]}")
+        # Beside its place: a rename is one step only within a file system.
         temporary = place / f".laying-{uuid.uuid4().hex}"
         _remove_abandoned(place)
         temporary.mkdir(mode=0o700)
@@ -325,6 +330,7 @@ class Store:
             When a live process of this host works on it.
         """
         artifact.refuse_if_busy()
+        # The same fingerprint may get another id next time.
         for agreed in (artifact.path.parent / IDS).glob(f"{artifact.id.rpartition('-')[2]}*"):
             agreed.unlink(missing_ok=True)
         # One step makes it invisible; deleting many files may be interrupted.
@@ -386,11 +392,13 @@ class Store:
         try:
             if not self.root.exists():
                 self.root.mkdir(mode=0o700, parents=True)
+            # A group may share a store on purpose, so its mode is not changed.
             elif self.root.stat().st_mode & OTHERS:
                 self._warn(f"others on this machine can read the store {self.root}; `chmod 700 {self.root}` closes it.")
             place.mkdir(mode=0o700, exist_ok=True)
         except OSError as why:
             raise self._unwritable(str(why.strerror)) from why
+        # Making a folder that is there already succeeds without the right to write into it.
         if not os.access(place, os.W_OK | os.X_OK):
             raise self._unwritable("no permission")
 
@@ -439,6 +447,7 @@ def name_from(text: str) -> str:
     str
         A name that `check_name` allows.
     """
+    # Cut first, matched last: what is left may be empty, or begin with what no name may begin with.
     cut = re.sub(r"[^\w.+-]+", "-", text).strip("-._+")[:LONGEST_NAME]
     return cut if NAME.fullmatch(cut) else "artifact"
 

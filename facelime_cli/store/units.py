@@ -85,6 +85,7 @@ class Unit:
         self._claim.check()
         folder = self.artifact.path
         pictures = arrays.write_parts(folder / arrays.FOLDER, self.index, self.rows, parts)
+        # What a record speaks of must be on the disk before it.
         for name in made:
             files.sync(folder / name)
         file_digests = {name: digests.of_file(folder / name) for name in made}

@@ -34,7 +34,7 @@ class Fault:
     unit: int | None
 
 
-def faults(artifact: Artifact) -> Iterator[Fault]:
+def faults(artifact: Artifact) -> list[Fault]:
     """Compute every digest of an artifact again.
 
     Parameters
@@ -42,17 +42,20 @@ def faults(artifact: Artifact) -> Iterator[Fault]:
     artifact : Artifact
         Complete or not; of an unfinished one, the finished units are checked.
 
-    Yields
-    ------
-    Fault
-        What differs.
-
-    Raises
-    ------
-    BrokenError
-        When the manifest or the layout cannot be read.
+    Returns
+    -------
+    list of Fault
+        What differs; a layout or a manifest that cannot be read is the only fault then.
     """
+    try:
+        return list(_faults(artifact))
+    except BrokenError as why:
+        return [Fault(artifact.reference, first_line(why), None)]
+
+
+def _faults(artifact: Artifact) -> Iterator[Fault]:
     manifest = artifact.manifest if artifact.complete else None
+    # Arrays that were known at layout belong to no unit, so they are compared as a whole.
     for name, known in artifact.layout["arrays"].items():
         if "digest" in known:
             yield from _compare(artifact, name, None, known["digest"])
@@ -90,6 +93,7 @@ def reopen(artifact: Artifact, broken: AbstractSet[int]) -> None:
         rows = artifact.rows(unit)
         pictures = {name: digests.of_pictures(artifact.read(name, rows)) for name in kept["digests"]}
         units.write_record(artifact, unit, kept["seconds"], pictures, kept["files"], kept["facts"])
+    # A kill before this line leaves a complete artifact, one after it leaves records of all units that are sound.
     artifact.unseal()
     for unit in broken:
         units.record_path(artifact.path, unit).unlink(missing_ok=True)
@@ -106,6 +110,7 @@ def _digests_of_record(artifact: Artifact, unit: int) -> dict[str, str]:
 def _compare(artifact: Artifact, name: str, unit: int | None, expected: str) -> Iterator[Fault]:
     where = f"array {name}" if unit is None else f"array {name}, unit {unit}"
     rows = None if unit is None else artifact.rows(unit)
+    # A checksum that zarr finds wrong is as much a fault as a digest.
     try:
         found = digests.of_array(artifact.read(name, rows))
     except BrokenError as why:

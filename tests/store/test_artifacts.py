@@ -3,7 +3,7 @@
 import pytest
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError
-from facelime_cli.store.artifacts import Identity, lineage
+from facelime_cli.store.artifacts import Identity, lineage, standing
 from tests.store.making import complete, create, fill
 
 
@@ -103,6 +103,25 @@ def test_it_answers_for_itself(store):
     assert not artifact.has("nothing")
     assert artifact.shape("values") == (70, 5, 2)
     assert artifact.unit_facts(0) == {}
+    before = artifact.n_bytes
+    artifact.file("notes/a.txt").write_text("seven b")
+    assert artifact.n_bytes == before + 7
     fill(artifact, [0])
     assert not artifact.untouched
     assert artifact.facts_of_units() == [{}]
+
+
+def test_how_it_stands_in_words(store):
+    artifact = create(store)
+    fill(artifact, [0])
+    assert standing(artifact)["state"] == "1 of 3 units done"
+    fill(artifact, [1, 2])
+    artifact.seal({})
+    told = standing(store.resolve("thing"))
+    assert told["state"] == "complete"
+    assert told["pictures"] == 70
+    assert told["bytes"] == artifact.n_bytes
+    (artifact.path / "manifest.json").write_text("{}")
+    told = standing(store.resolve("thing"))
+    assert told["state"].startswith("broken: ")
+    assert told["complete"] is False

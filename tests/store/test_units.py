@@ -46,7 +46,7 @@ def test_a_broken_record_is_work_to_do_again(store):
     assert artifact.done() == {1}
     fill(artifact, [0, 2])
     artifact.seal({})
-    assert list(faults(artifact)) == []
+    assert faults(artifact) == []
 
 
 @pytest.mark.parametrize(("n_units", "count"), [(0, 3), (2, 5), (10, 3), (10, 10)])

@@ -7,7 +7,7 @@ from tests.store.making import chunk, create, fill, flip_a_bit
 
 
 def test_sound(artifact):
-    assert list(faults(artifact)) == []
+    assert faults(artifact) == []
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "missing"])
@@ -19,7 +19,7 @@ def test_a_broken_chunk_is_named_and_mended_by_unit(artifact, harm):
         path.unlink()
     else:
         path.write_bytes({"flip": bytes(data), "cut": bytes(data[:-6]), "empty": b""}[harm])
-    found = list(faults(artifact))
+    found = faults(artifact)
     assert [(fault.unit, "values" in fault.what) for fault in found] == [(1, True)]
     before = artifact.content
     reopen(artifact, {1})
@@ -28,7 +28,7 @@ def test_a_broken_chunk_is_named_and_mended_by_unit(artifact, harm):
     fill(artifact, [1])
     artifact.seal({})
     assert artifact.content == before
-    assert list(faults(artifact)) == []
+    assert faults(artifact) == []
 
 
 def test_a_known_array_and_files_are_checked_too(store):
@@ -40,7 +40,7 @@ def test_a_known_array_and_files_are_checked_too(store):
     artifact.file("gone.txt").unlink()
     artifact.file("changed.txt").write_text("after")
     flip_a_bit(artifact.path / "arrays.zarr" / "id" / "c.0")
-    found = list(faults(artifact))
+    found = faults(artifact)
     assert [fault.unit for fault in found] == [None, None, None]
     assert [fault.what.split(" cannot")[0] for fault in found] == [
         "array id",
@@ -53,8 +53,16 @@ def test_a_known_array_and_files_are_checked_too(store):
 def test_finished_units_of_an_unfinished_artifact_are_checked(store):
     artifact = create(store)
     fill(artifact, [0, 1])
-    assert list(faults(artifact)) == []
+    assert faults(artifact) == []
     flip_a_bit(chunk(artifact, 0))
     assert [fault.unit for fault in faults(artifact)] == [0]
     reopen(artifact, {0})
     assert artifact.done() == {1}
+
+
+@pytest.mark.parametrize("name", ["layout.json", "manifest.json"])
+def test_a_file_that_cannot_be_read_is_a_fault_too(store, artifact, name):
+    (artifact.path / name).write_text("{")
+    found = faults(store.resolve("thing"))
+    assert [(fault.artifact, fault.unit) for fault in found] == [(artifact.reference, None)]
+    assert name.split(".")[0] in found[0].what
