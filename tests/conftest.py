@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from facelime_cli.store.references import Store
-from tests.support import SIZE, Chain, Facelime, breaking, write_faces
+from tests.support import ROUNDS, SIZE, Chain, Facelime, breaking, write_faces
 
 __all__ = ["Facelime", "breaking", "write_faces"]
 
@@ -70,7 +70,7 @@ def run_every_stage(run: Facelime, faces: Path) -> dict[str, str]:
 
     keep("preprocess", faces, "--name", "faces", "--size", SIZE)
     keep("finetune", "faces", "--backbone", "cnn-small", "--epochs", 2, "--name", "small")
-    keep("evaluate", "small")
+    keep("evaluate", "small", "--bootstrap", ROUNDS)
     keep("describe", "faces")
     segments = keep("segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12)
     masks = keep("perturb", segments, "--samples", 90)

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from facelime_cli.store.references import Store
 
 SIZE = 48
 FACES = 60
+ROUNDS = 200
+"""Bootstrap rounds of an evaluation; the default of a thousand costs seconds."""
 
 
 @contextmanager
@@ -99,6 +102,11 @@ class Chain:
     def reference(self, stage):
         return f"{self.artifacts[stage].kind}/{self.artifacts[stage].id}"
 
+    def copy(self, store: Path) -> Facelime:
+        """Return the command line on a copy of what was made at first, which a test may change."""
+        shutil.copytree(self.made_in, store)
+        return Facelime(store)
+
 
 def compared(chain):
     """Return what the chain's comparison compares."""
@@ -110,7 +118,7 @@ def words_of(stage, chain, faces):
     return {
         "preprocess": ["preprocess", faces, "--size", SIZE],
         "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", 2],
-        "evaluate": ["evaluate", "small"],
+        "evaluate": ["evaluate", "small", "--bootstrap", ROUNDS],
         "describe": ["describe", "faces"],
         "segment": ["segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12],
         "perturb": ["perturb", chain["segment"].id, "--samples", 90],

@@ -13,7 +13,7 @@ from facelime_cli.engine import Context, Stage, fingerprint
 from facelime_cli.options import Execution, Input, hints
 from facelime_cli.stages import COMMANDS
 from facelime_cli.store.references import Store
-from tests.support import compared, words_of
+from tests.support import ROUNDS, compared, words_of
 
 STAGES = {each.name: each for each in COMMANDS if isinstance(each, Stage)}
 CHAIN = [name for name in STAGES if name != "import-model"]
@@ -76,7 +76,7 @@ CHANGES = {
         "fold": 2,
         "seed": 1,
     },
-    "evaluate": {"split": "validation", "target_recall": ["rosacea=0.9"], "bootstrap": 200, "mistakes": 3, "seed": 1},
+    "evaluate": {"split": "validation", "target_recall": ["rosacea=0.9"], "bootstrap": 300, "mistakes": 3, "seed": 1},
     "describe": {"sheet": 2, "seed": 1},
     "segment": {
         "preset": "face",
@@ -193,7 +193,7 @@ def base_params(stage, chain, faces):
     inputs = {
         "preprocess": {"source": [Path(faces)], "size": 48},
         "finetune": {"dataset": "faces", "backbone": "cnn-small", "epochs": 2},
-        "evaluate": {"model": "small"},
+        "evaluate": {"model": "small", "bootstrap": ROUNDS},
         "describe": {"dataset": "faces"},
         "segment": {"dataset": "faces", "split": "test", "first": 3, "method": "slic", "segments": 12},
         "perturb": {"segmentation": chain["segment"].id, "samples": 90},
@@ -267,9 +267,11 @@ def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
         "fit-surrogate": ("--kernel-width", 3),
         "render": ("--top", 4),
         "gradcam": ("--variant", "gradcam++"),
-        "contrast": ("--class", "normal", "--versus", "rosacea"),
     }.get(stage)
-    if option is None:
+    if stage == "contrast":
+        other = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--kernel-width", 4)
+        words = [stage, other.id, "--class", "normal", "--versus", "rosacea"]
+    elif option is None:
         other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5, "--seed", 8)
         words = [stage, other.id, "--model", "small"]
     else:
