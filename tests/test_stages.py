@@ -10,12 +10,12 @@ import xarray
 
 from facelime_cli.console import Console
 from facelime_cli.engine import Context, Stage, fingerprint
-from facelime_cli.options import Execution, Input, hints
-from facelime_cli.stages import COMMANDS
+from facelime_cli.options import Execution, Input, Resolved, hints, marker
+from facelime_cli.stages import INDEX
 from facelime_cli.store.references import Store
 from tests.support import ROUNDS, compared, words_of
 
-STAGES = {each.name: each for each in COMMANDS if isinstance(each, Stage)}
+STAGES = {each.name: each for each in (listed.load() for listed in INDEX) if isinstance(each, Stage)}
 CHAIN = [name for name in STAGES if name != "import-model"]
 WITH_ARRAYS = [name for name in CHAIN if name not in {"describe", "finetune", "compare"}]
 SHARDED = [name for name in CHAIN if STAGES[name].sharded]
@@ -186,7 +186,7 @@ CHOOSES = {
     "explained",
     "versus",
 }
-"""Marked as execution, since not their words but what they choose is in the fingerprint."""
+"""Marked as resolved, since not their words but what they choose is in the fingerprint; tests of their own vary them."""
 
 
 def base_params(stage, chain, faces):
@@ -213,7 +213,7 @@ def context(chain):
     return Context(Store(chain.facelime.store), Console(quiet=True))
 
 
-@pytest.mark.parametrize("command", [each.name for each in COMMANDS])
+@pytest.mark.parametrize("command", [each.name for each in INDEX])
 def test_help_names_every_option(facelime, command):
     result = facelime(command, "--help")
     assert result.exit_code == 0
@@ -282,17 +282,17 @@ def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
 
 @pytest.mark.parametrize("stage", CHAIN)
 def test_every_parameter_is_known_to_this_suite(stage):
-    result = {
-        name
-        for name, (_, extras) in hints(STAGES[stage].params).items()
-        if not any(isinstance(e, (Execution, Input)) for e in extras)
-    }
-    neutral = {
-        name
-        for name, (_, extras) in hints(STAGES[stage].params).items()
-        if any(isinstance(e, Execution) for e in extras)
-    }
-    assert result - set(CHANGES[stage]) == set()
+    markers = {name: extras for name, (_, extras) in hints(STAGES[stage].params).items()}
+    counts, chooses, neutral = set(), set(), set()
+    for name, extras in markers.items():
+        if marker(extras, Execution):
+            neutral.add(name)
+        elif marker(extras, Resolved):
+            chooses.add(name)
+        elif not marker(extras, Input):
+            counts.add(name)
+    assert counts - set(CHANGES[stage]) == set()
+    assert chooses - set(CHANGES[stage]) - CHOOSES == set()
     assert neutral - set(NEUTRAL[stage]) - CHOOSES == set()
 
 
@@ -336,14 +336,14 @@ def test_what_changes_nothing_does_not_change_the_fingerprint(stage, name, chain
     assert (
         fingerprint(STAGES[stage], changed, context)
         == fingerprint(STAGES[stage], base, context)
-        == chain[stage].layout["fingerprint"]
+        == chain[stage].fingerprint
     )
 
 
 def test_two_ways_to_choose_the_same_pictures_are_one_artifact(chain, context):
     ids = chain["segment"].texts("id")
     base = STAGES["segment"].params(dataset="faces", images=",".join(reversed(ids)), method="slic", segments=12)
-    assert fingerprint(STAGES["segment"], base, context) == chain["segment"].layout["fingerprint"]
+    assert fingerprint(STAGES["segment"], base, context) == chain["segment"].fingerprint
 
 
 @pytest.mark.parametrize("stage", CHAIN)
