@@ -211,7 +211,7 @@ def slow(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_stop_is_obeyed_in_the_middle_of_a_long_call(slow, command, how):
     process = popen(command, slow.store, "predict", "masks", "--model", "slow", "--batch-size", 64)
     wait_for(lambda: list((slow.store / "predictions").glob("*/claims/0*")))
