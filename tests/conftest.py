@@ -87,7 +87,7 @@ def run_every_stage(run: Facelime, faces: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory, shared, faces):
-    """Every stage run once on drawn faces: this process's copy, to which a test may add, but not change what is there."""
+    """Every stage run once on drawn faces: this process's copy. A test may add to it, but changes nothing in it."""
     place = shared / "every-stage"
     with alone(place):
         if not (place / MADE).exists():
