@@ -1,4 +1,4 @@
-"""What tests share beside fixtures: drawn faces, the command line in this process, a chain of artifacts, a break-down."""
+"""What tests share beside fixtures: drawn faces, the command line in this process, a chain of artifacts."""
 
 import gc
 import json
@@ -12,13 +12,17 @@ from typer.testing import CliRunner
 
 from facelime_cli.cli import app
 from facelime_cli.core.faces import draw
+from facelime_cli.engine import Stage
 from facelime_cli.models import running
-from facelime_cli.stages import predict
+from facelime_cli.stages import INDEX, predict
 from facelime_cli.store.artifacts import Artifact
 from facelime_cli.store.references import Store
 
 SIZE = 48
 FACES = 60
+STAGES = {each.name: each for each in (listed.load() for listed in INDEX) if isinstance(each, Stage)}
+CHAIN = [name for name in STAGES if name != "import-model"]
+SHARDED = [name for name in CHAIN if STAGES[name].sharded]
 ROUNDS = 200
 """Bootstrap rounds of an evaluation; the default of a thousand costs seconds."""
 

@@ -19,7 +19,8 @@ def test_stages_chain_in_a_shell(chain, faces, tmp_path, command):
     {facelime} preprocess {faces} --name faces --size 48 --quiet
     {facelime} finetune faces --backbone cnn-small --epochs 2 --name m --quiet
     {facelime} segment faces --split test --first 2 --method slic | {facelime} perturb - --samples 40 \\
-      | {facelime} predict - --model m --json | {facelime} fit-surrogate - --surrogate linear | {facelime} render - --json"""
+      | {facelime} predict - --model m --json \\
+      | {facelime} fit-surrogate - --surrogate linear | {facelime} render - --json"""
     done = subprocess.run(
         ["/bin/bash", "-c", script],
         env={**os.environ, "FACELIME_STORE": str(store)},
