@@ -20,7 +20,7 @@ demo: $(STAMP) ## install, draw faces, train, explain; ends with a report to ope
 	$(BIN)/facelime demo
 
 test: $(STAMP) ## install, then the tests that take minutes in all
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-all: $(STAMP) ## every test, the long ones too
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from facelime_cli.store.references import Store
-from tests.support import SIZE, Chain, Facelime, breaking, write_faces
+from tests.support import ROUNDS, SIZE, Chain, Facelime, breaking, write_faces
 
 __all__ = ["Facelime", "breaking", "write_faces"]
 
 MADE = "made.json"
 """Written last into a folder that one process of a run makes for all of them."""
+LONGEST = {"test_end_to_end.py", "test_training.py", "test_evaluate.py", "test_predict.py"}
+"""Files that take longest. A run begins with them, so that no process is left alone with one of them at the end."""
 
 
 def pytest_configure():
@@ -30,6 +32,11 @@ def pytest_configure():
     share = sorted(os.sched_getaffinity(0))[number::count]
     if share:
         os.sched_setaffinity(0, share)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the tests of the longest files first; each file keeps the order of its tests."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @contextmanager
@@ -70,7 +77,7 @@ def run_every_stage(run: Facelime, faces: Path) -> dict[str, str]:
 
     keep("preprocess", faces, "--name", "faces", "--size", SIZE)
     keep("finetune", "faces", "--backbone", "cnn-small", "--epochs", 2, "--name", "small")
-    keep("evaluate", "small")
+    keep("evaluate", "small", "--bootstrap", ROUNDS)
     keep("describe", "faces")
     segments = keep("segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12)
     masks = keep("perturb", segments, "--samples", 90)
@@ -87,7 +94,7 @@ def run_every_stage(run: Facelime, faces: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory, shared, faces):
-    """Every stage run once on drawn faces: this process's copy, to which a test may add, but not change what is there."""
+    """Every stage run once on drawn faces: this process's copy. A test may add to it, but changes nothing in it."""
     place = shared / "every-stage"
     with alone(place):
         if not (place / MADE).exists():

@@ -1,7 +1,8 @@
-"""What tests share beside fixtures: drawn faces, the command line in this process, a chain of artifacts, a break-down."""
+"""What tests share beside fixtures: drawn faces, the command line in this process, a chain of artifacts."""
 
 import gc
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,19 @@ from typer.testing import CliRunner
 
 from facelime_cli.cli import app
 from facelime_cli.core.faces import draw
+from facelime_cli.engine import Stage
 from facelime_cli.models import running
-from facelime_cli.stages import predict
+from facelime_cli.stages import INDEX, predict
 from facelime_cli.store.artifacts import Artifact
 from facelime_cli.store.references import Store
 
 SIZE = 48
 FACES = 60
+STAGES = {each.name: each for each in (listed.load() for listed in INDEX) if isinstance(each, Stage)}
+CHAIN = [name for name in STAGES if name != "import-model"]
+SHARDED = [name for name in CHAIN if STAGES[name].sharded]
+ROUNDS = 200
+"""Bootstrap rounds of an evaluation; the default of a thousand costs seconds."""
 
 
 @contextmanager
@@ -99,6 +106,11 @@ class Chain:
     def reference(self, stage):
         return f"{self.artifacts[stage].kind}/{self.artifacts[stage].id}"
 
+    def copy(self, store: Path) -> Facelime:
+        """Return the command line on a copy of what was made at first, which a test may change."""
+        shutil.copytree(self.made_in, store)
+        return Facelime(store)
+
 
 def compared(chain):
     """Return what the chain's comparison compares."""
@@ -110,7 +122,7 @@ def words_of(stage, chain, faces):
     return {
         "preprocess": ["preprocess", faces, "--size", SIZE],
         "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", 2],
-        "evaluate": ["evaluate", "small"],
+        "evaluate": ["evaluate", "small", "--bootstrap", ROUNDS],
         "describe": ["describe", "faces"],
         "segment": ["segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12],
         "perturb": ["perturb", chain["segment"].id, "--samples", 90],

@@ -59,7 +59,7 @@ class TestErrors:
     def test_a_picture_of_another_part(self, chain):
         data = chain["preprocess"]
         other = next(each for each, part in zip(data.texts("id"), data.read("split"), strict=True) if part == 0)
-        assert "not in the test part" in chain.facelime.fails("segment", "faces", "--split", "test", "--images", other)
+        assert "not in the test split" in chain.facelime.fails("segment", "faces", "--split", "test", "--images", other)
 
     def test_an_unknown_class(self, chain):
         assert "no class 'measles'" in chain.facelime.fails("render", chain["fit-surrogate"].id, "--classes", "measles")

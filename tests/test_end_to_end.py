@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 
 from facelime_cli.store.references import Store
+from tests.support import Facelime
 
 
-def test_stages_chain_in_a_shell(faces, tmp_path, command):
-    facelime = " ".join(command)
+def test_stages_chain_in_a_shell(chain, faces, tmp_path, command):
+    """The dataset and the network are found, the rest is made."""
+    facelime, store = " ".join(command), chain.copy(tmp_path / "s").store
     script = f"""set -euo pipefail
     {facelime} preprocess {faces} --name faces --size 48 --quiet
-    {facelime} finetune faces --backbone cnn-small --epochs 1 --name m --quiet
+    {facelime} finetune faces --backbone cnn-small --epochs 2 --name m --quiet
     {facelime} segment faces --split test --first 2 --method slic | {facelime} perturb - --samples 40 \\
-      | {facelime} predict - --model m --json | {facelime} fit-surrogate - --surrogate linear | {facelime} render - --json"""
+      | {facelime} predict - --model m --json \\
+      | {facelime} fit-surrogate - --surrogate linear | {facelime} render - --json"""
     done = subprocess.run(
         ["/bin/bash", "-c", script],
-        env={**os.environ, "FACELIME_STORE": str(tmp_path / "s")},
+        env={**os.environ, "FACELIME_STORE": str(store)},
         capture_output=True,
         text=True,
         check=False,
@@ -41,9 +44,9 @@ def test_the_demo_marks_the_flush(start, tmp_path):
     assert answer["truth"]["on_truth"] > 4 * answer["truth"]["by_chance"]
     assert answer["truth"]["pointing"] > 0.6
     assert Path(answer["report"]).is_file()
-    again = start("demo", "--json", store=tmp_path / "s")
-    assert json.loads(again.stdout)["artifact"] == answer["artifact"]
-    assert json.loads(again.stdout)["reused"] is True
+    again = Facelime(tmp_path / "s").json("demo")
+    assert again["artifact"] == answer["artifact"]
+    assert again["reused"] is True
 
 
 def test_the_demo_draws_its_faces_for_a_pipeline(facelime, tmp_path):
@@ -98,7 +101,7 @@ def test_real_xrays_end_to_end(start, tmp_path, data):
     )
 
 
-def test_a_real_network_answers_as_published(start, tmp_path, data):
+def test_a_real_network_answers_as_published(facelime, start, tmp_path, data):
     weights, labels = (
         data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5",
         data / "weights" / "imagenet_labels.txt",
@@ -115,7 +118,7 @@ def test_a_real_network_answers_as_published(start, tmp_path, data):
         "--name",
         "imagenet",
     ]
-    assert start(*words, store=tmp_path / "s").returncode == 0
+    facelime.json(*words)
     import skimage.data
     import skimage.io
 
@@ -130,10 +133,10 @@ def test_a_real_network_answers_as_published(start, tmp_path, data):
         "--samples",
         64,
         "--json",
-        store=tmp_path / "s",
+        store=facelime.store,
     )
     assert done.returncode == 0, done.stderr
-    store = Store(tmp_path / "s")
+    store = Store(facelime.store)
     predictions = store.artifacts(("predictions",))[0]
     full = predictions.read("probabilities")[0, 0]
     assert full.sum() == pytest.approx(1, abs=1e-3)

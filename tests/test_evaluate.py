@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 from facelime_cli.core import metrics
 from facelime_cli.core.faces import draw
 from facelime_cli.stages.evaluate import explain_command
+from tests.support import ROUNDS, Facelime
 
 SIZE = 24
 
@@ -38,12 +39,18 @@ def tabled(tmp_path_factory):
     return folder
 
 
+class FewRounds(Facelime):
+    """Evaluates with few rounds of the bootstrap; the default of a thousand costs seconds each time."""
+
+    def __call__(self, *words, stdin=None):
+        rounds = ("--bootstrap", ROUNDS) if words[0] in {"evaluate", "compare-models"} else ()
+        return super().__call__(*words, *rounds, stdin=stdin)
+
+
 @pytest.fixture(scope="module")
 def run(tabled, tmp_path_factory):
     """A store with that dataset and a network that has hardly learned anything."""
-    from .conftest import Facelime
-
-    found = Facelime(tmp_path_factory.mktemp("evaluated") / "store")
+    found = FewRounds(tmp_path_factory.mktemp("evaluated") / "store")
     words = [
         "--table",
         tabled / "table.csv",

@@ -16,7 +16,8 @@ from facelime_cli.core.masks import unpack
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import backend, running, wrapping
 from facelime_cli.predicting.device import Device
-from facelime_cli.stages.predict import COMMIT_SECONDS, span
+from facelime_cli.stages.predict import COMMIT_SECONDS
+from facelime_cli.stopping import span
 from facelime_cli.store.arrays import PART_BYTES
 from facelime_cli.store.references import Store
 from tests.conftest import Facelime, breaking, write_faces
@@ -178,7 +179,7 @@ def test_a_time_budget_stops_with_75_and_the_same_command_goes_on(many, start):
     for budget in ("12s", "25s", "50s"):  # the first may be over before a slow machine has loaded the network
         done = start(*words, "--time-budget", budget, store=many.store)
         assert (done.returncode, done.stdout) == (75, ""), done.stderr
-        assert "the same command goes on" in done.stderr
+        assert "the same command resumes" in done.stderr
         artifact = predictions(many, "budget-small")
         if any(True for _ in artifact.committed(0)) or artifact.done():
             return
@@ -211,7 +212,7 @@ def slow(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_stop_is_obeyed_in_the_middle_of_a_long_call(slow, command, how):
     process = popen(command, slow.store, "predict", "masks", "--model", "slow", "--batch-size", 64)
     wait_for(lambda: list((slow.store / "predictions").glob("*/claims/0*")))

@@ -193,11 +193,13 @@ class TestBesideLime:
     """The lime package on the same picture, segments and masks, with the same trained network."""
 
     @pytest.fixture(scope="class")
-    def masks(self, chain):
+    @classmethod
+    def masks(cls, chain):
         return chain.facelime.artifact("perturb", chain["segment"].id, "--preset", "lime-defaults", "--samples", 90)
 
     @pytest.fixture(scope="class")
-    def beside(self, chain, masks):
+    @classmethod
+    def beside(cls, chain, masks):
         """Return a function that gives lime's coefficients, intercept and local prediction of a picture and class."""
         net = wrapping.load(chain["finetune"].file("model.keras"))
         images = chain["preprocess"].read("images")

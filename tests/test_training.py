@@ -14,19 +14,22 @@ from facelime_cli.models.recipes import RECIPES, SCHEDULES, augmentation
 from facelime_cli.models.running import Part
 from facelime_cli.models.training import Checkpoints, Phase, Training
 from facelime_cli.store.references import Store
-
-from .conftest import write_faces
+from tests.support import ROUNDS, write_faces
 
 SIZE = 24
 
 
-@pytest.fixture
-def part(rng):
+def noise(rng):
     """Pictures of noise, 30 of a class that is mostly dark, 10 of one that is mostly bright."""
     labels = np.array([0] * 30 + [1] * 10)
     brightness = (60 + 30 * labels + rng.normal(0, 30, 40)).clip(0, 150)
     pictures = (rng.integers(0, 100, (40, SIZE, SIZE, 3)) + brightness[:, None, None, None]).astype(np.uint8)
     return Part(lambda rows: pictures[rows], np.arange(40), labels)
+
+
+@pytest.fixture
+def part(rng):
+    return noise(rng)
 
 
 def fit(part, folder, how=None, epochs=3, rate=1e-3, phases=1):
@@ -90,8 +93,23 @@ class Stopped(training.StopRequested):
     pass
 
 
+def two_phases(part, folder, advance):
+    """Train through two phases of 3 epochs of 5 steps; return the network and its history."""
+    built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
+    phases = [Phase(built.whole, part, part, 3, 1e-3), Phase(built.whole, part, part, 3, 1e-4)]
+    return built.whole, training.train(
+        built.whole, phases, Training(8, 0), Checkpoints(folder), lambda _: None, advance
+    )
+
+
+@pytest.fixture(scope="module")
+def without_a_stop(tmp_path_factory):
+    """The network and the history of a training that nothing stops."""
+    return two_phases(noise(np.random.default_rng(7)), tmp_path_factory.mktemp("whole"), lambda _: None)
+
+
 @pytest.mark.parametrize("stop", [5, 24, 30])
-def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop):
+def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop, without_a_stop):
     """Two phases of 3 epochs of 5 steps: what is done is not done again, and the optimiser goes on as it was."""
     steps = []
 
@@ -103,37 +121,20 @@ def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop):
 
         return advance
 
-    def run(advance):
-        built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
-        phases = [Phase(built.whole, part, part, 3, 1e-3), Phase(built.whole, part, part, 3, 1e-4)]
-        history = training.train(built.whole, phases, Training(8, 0), Checkpoints(tmp_path), lambda _: None, advance)
-        return built.whole, history
-
     with pytest.raises(Stopped):
-        run(until(stop))
+        two_phases(part, tmp_path, until(stop))
     progress, values = Checkpoints(tmp_path).load()
     assert progress.phase * 15 + progress.epoch * 5 + progress.step == stop
     assert progress.running["loss"] > 0
     assert values
-    net, history = run(until(-1))
+    net, history = two_phases(part, tmp_path, until(-1))
     assert len(steps) == 30
     assert [(row["phase"], row["epoch"]) for row in history] == [
         (phase, epoch) for phase in (1, 2) for epoch in (1, 2, 3)
     ]
-    (tmp_path / "whole").mkdir()
-    straight, wanted, _ = fit_two(part, tmp_path / "whole")
+    straight, wanted = without_a_stop
     assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in wanted], rel=1e-3)
     assert all(a == pytest.approx(b, abs=1e-3) for a, b in zip(net.get_weights(), straight.get_weights(), strict=True))
-
-
-def fit_two(part, folder):
-    built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
-    phases = [Phase(built.whole, part, part, 3, 1e-3), Phase(built.whole, part, part, 3, 1e-4)]
-    return (
-        built.whole,
-        training.train(built.whole, phases, Training(8, 0), Checkpoints(folder), lambda _: None, lambda _: None),
-        phases,
-    )
 
 
 def test_a_stop_after_the_last_epoch_does_not_lose_the_training(part, tmp_path):
@@ -331,7 +332,7 @@ class TestCommand:
         assert third.facts["test"]["n"] == (fold == 2).sum()
         assert third.facts["validation"]["n"] == (fold == 0).sum()
         assert "--fold 3" in chain.facelime.fails("finetune", data.id, "--backbone", "cnn-small", "--fold", 3)
-        evaluated = chain.facelime.artifact("evaluate", f"models/{third.id}")
+        evaluated = chain.facelime.artifact("evaluate", f"models/{third.id}", "--bootstrap", ROUNDS)
         assert sorted(evaluated.read("row")) == sorted(np.flatnonzero(fold == 2))
         assert evaluated.facts["accuracy"] == pytest.approx(third.facts["test"]["accuracy"])
 
@@ -387,7 +388,7 @@ def test_features_are_computed_once_and_kept(chain, monkeypatch, tmp_path):
 
 
 def test_training_goes_on_after_a_stop(facelime, command, tmp_path):
-    folder = write_faces(tmp_path / "some", 400, 48)
+    folder = write_faces(tmp_path / "some", 240, 48)
     facelime.json("preprocess", folder, "--size", 48, "--name", "some")
     words = [
         "finetune",

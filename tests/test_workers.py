@@ -9,7 +9,7 @@ from tests.support import write_faces
 
 
 def test_a_killed_worker_is_a_sentence(facelime, command, tmp_path):
-    folder = write_faces(tmp_path / "some", 60, 400)
+    folder = write_faces(tmp_path / "some", 12, 400)
     words = ["preprocess", str(folder), "--size", "1600", "--workers", "2", "--store", str(facelime.store)]
     process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")

@@ -92,7 +92,8 @@ def test_zones_as_segments_have_the_zones_numbers(kind):
 
 class TestOverlap:
     @pytest.fixture(scope="class")
-    def found(self):
+    @classmethod
+    def found(cls):
         face = faces.draw(0, 1, SIZE, flushed=True).image
         labels = superpixels.segment(face, "slic", {"segments": 50, "compactness": 20.0, "sigma": 1.0})
         return labels, zones.find(face, "face").zones

@@ -88,8 +88,8 @@ def test_many_pictures_go_through_worker_processes_with_the_same_bits(facelime, 
 
 
 def test_a_kill_leaves_what_is_done(facelime, command, tmp_path):
-    folder = write_faces(tmp_path / "some", 200, 40)
-    words = ["preprocess", str(folder), "--size", "900", "--workers", "1", "--store", str(facelime.store)]
+    folder = write_faces(tmp_path / "some", 128, 40)
+    words = ["preprocess", str(folder), "--size", "700", "--workers", "1", "--store", str(facelime.store)]
     process = subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not list(facelime.store.glob("datasets/some-*/units/0*.json")) and time.monotonic() < until:

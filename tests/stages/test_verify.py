@@ -7,8 +7,7 @@ def test_verify_everything(chain):
     assert answer["verified"] >= 7
 
 
-def test_verify_notices_a_changed_file(facelime, faces):
-    data = facelime.artifact("preprocess", faces, "--size", 24)
-    model = facelime.artifact("finetune", data.id, "--backbone", "cnn-small", "--epochs", 1)
-    (model.path / "history.csv").write_text("epoch\n")
-    assert "history.csv differs" in facelime("verify", model.id).stderr
+def test_verify_notices_a_changed_file(chain, tmp_path):
+    run, model = chain.copy(tmp_path / "store"), chain["finetune"].id
+    (run.store / "models" / model / "history.csv").write_text("epoch\n")
+    assert "history.csv differs" in run("verify", model).stderr

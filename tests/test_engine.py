@@ -1,0 +1,330 @@
+"""The one way from parameters to an artifact, for every stage: references, shards and fingerprints."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from facelime_cli.console import Console
+from facelime_cli.engine import Context, fingerprint
+from facelime_cli.options import Execution, Input, Resolved, hints, marker
+from facelime_cli.store.references import Store
+from tests.support import CHAIN, ROUNDS, SHARDED, STAGES, compared, words_of
+
+BEFORE = {
+    "segment": "preprocess",
+    "perturb": "segment",
+    "predict": "perturb",
+    "fit-surrogate": "predict",
+    "render": "fit-surrogate",
+    "gradcam": "segment",
+    "occlusion": "perturb",
+    "contrast": "fit-surrogate",
+}
+"""What each stage that has parts reads first."""
+
+CHANGES = {
+    "preprocess": {
+        "size": 32,
+        "split": "60:20:20",
+        "folds": 4,
+        "group_pattern": r"(\d)",
+        "label_pattern": r"face-\d\d(\d)",
+        "fit": "pad",
+        "crop": "face",
+        "crop_border": 5.0,
+        "white_balance": "shades-of-gray",
+        "equalize": True,
+        "contrast": 1.5,
+        "seed": 5,
+    },
+    "finetune": {
+        "backbone": "mobilenetv2",
+        "recipe": "pneumonia",
+        "weights": "none",
+        "freeze": "1",
+        "pooling": "average",
+        "head": "8",
+        "dropout": "0.5",
+        "l2": 0.1,
+        "output": "sigmoid",
+        "epochs": 3,
+        "steps_per_epoch": 2,
+        "patience": 1,
+        "batch_size": 8,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "schedule": "cosine",
+        "class_weights": "balanced",
+        "oversample": True,
+        "augment": "flip=both",
+        "fine_tune_epochs": 1,
+        "fine_tune_layers": "2",
+        "fine_tune_rate": 0.1,
+        "precision": "mixed",
+        "fold": 2,
+        "seed": 1,
+    },
+    "evaluate": {"split": "validation", "target_recall": ["rosacea=0.9"], "bootstrap": 300, "mistakes": 3, "seed": 1},
+    "describe": {"sheet": 2, "seed": 1},
+    "segment": {
+        "preset": "face",
+        "method": "quickshift",
+        "segments": 20,
+        "kernel_size": 3.0,
+        "max_dist": 9.0,
+        "ratio": 0.5,
+        "scale": 90.0,
+        "compactness": 1.0,
+        "sigma": 1.0,
+        "cell": "hexagon",
+        "min_size": 9,
+        "connectivity": "4",
+        "zones": "lungs",
+        "split": "train",
+        "images": "face-001",
+        "first": 2,
+    },
+    "perturb": {
+        "preset": "rosacea",
+        "samples": 91,
+        "confidence": 0.8,
+        "design": "paired",
+        "probability": 0.6,
+        "fill": "black",
+        "fill_sigma": 3.0,
+        "seed": 1,
+    },
+    "predict": {"runtime": "openvino", "precision": "bfloat16"},
+    "fit-surrogate": {
+        "preset": "rosacea",
+        "surrogate": "linear",
+        "alpha": 2.0,
+        "features": 4,
+        "proximity": "l2",
+        "kernel_width": 0.5,
+        "intervals": "bootstrap",
+        "stable_top": 3,
+        "part": "1/2",
+    },
+    "render": {
+        "preset": "rosacea",
+        "top": 3,
+        "classes": "rosacea",
+        "by_zone": "face",
+        "single_file": True,
+        "figures": "png",
+        "style": "lime",
+    },
+    "compare": {"top": 3, "explained": "rosacea"},
+    "gradcam": {"layer": "cnn_small/conv2d", "variant": "eigencam"},
+    "occlusion": {},
+    "contrast": {},
+    "import-model": {
+        "classes": "b,a",
+        "scaling": "0..1",
+        "backbone": "mobilenetv2",
+        "size": 96,
+        "activation": "softmax",
+        "multi_label": True,
+        "model_version": "2",
+    },
+}
+"""For each stage, another value of every parameter that changes the result."""
+
+METHOD_OF = {
+    "kernel_size": "quickshift",
+    "max_dist": "quickshift",
+    "ratio": "quickshift",
+    "scale": "felzenszwalb",
+    "cell": "grid",
+}
+
+NEUTRAL = {
+    "preprocess": {"strict": True, "workers": 1},
+    "finetune": {"checkpoint_minutes": 1.0},
+    "evaluate": {"batch_size": 7},
+    "describe": {},
+    "segment": {"workers": 1, "first": 3},
+    "perturb": {"workers": 1},
+    "predict": {"batch_size": "7", "time_budget": "5m", "tolerance": 0.5},
+    "fit-surrogate": {"workers": 1},
+    "render": {"workers": 1},
+    "compare": {},
+    "gradcam": {"batch_size": 2},
+    "occlusion": {"batch_size": 5},
+    "contrast": {},
+}
+"""For each stage, another value of every parameter that does not."""
+
+CHOOSES = {
+    "source",
+    "preset",
+    "surrogates",
+    "beside",
+    "resize",
+    "truth",
+    "labels",
+    "split",
+    "images",
+    "first",
+    "table",
+    "id_column",
+    "label_column",
+    "group_column",
+    "one_per_group",
+    "class_names",
+    "fill",
+    "explained",
+    "versus",
+}
+"""Marked as resolved: not their words but what they choose is in the fingerprint. Tests of their own vary them."""
+
+
+def base_params(stage, chain, faces):
+    inputs = {
+        "preprocess": {"source": [Path(faces)], "size": 48},
+        "finetune": {"dataset": "faces", "backbone": "cnn-small", "epochs": 2},
+        "evaluate": {"model": "small", "bootstrap": ROUNDS},
+        "describe": {"dataset": "faces"},
+        "segment": {"dataset": "faces", "split": "test", "first": 3, "method": "slic", "segments": 12},
+        "perturb": {"segmentation": chain["segment"].id, "samples": 90},
+        "predict": {"masks": chain["perturb"].id, "model": "small"},
+        "fit-surrogate": {"predictions": chain["predict"].id},
+        "render": {"surrogates": chain["fit-surrogate"].id},
+        "compare": {"surrogates": compared(chain)},
+        "gradcam": {"source": chain["segment"].id, "model": "small"},
+        "occlusion": {"source": chain["perturb"].id, "model": "small"},
+        "contrast": {"surrogates": chain["fit-surrogate"].id, "explained": "rosacea", "versus": "normal"},
+    }
+    return STAGES[stage].params(**inputs[stage])
+
+
+@pytest.fixture
+def context(chain):
+    return Context(Store(chain.facelime.store), Console(quiet=True))
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+def test_reads_a_reference_or_json_from_standard_input(stage, chain, faces):
+    words = words_of(stage, chain, faces)
+    before = chain.reference(BEFORE[stage])
+    words[1] = "-"
+    for text in (f"noise\n{before}\n\n", f"noise\n{json.dumps({'artifact': before.partition('/')[2]})}\n"):
+        assert chain.facelime.json(*words, stdin=text)["artifact"] == chain[stage].id
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+def test_empty_standard_input_is_an_error(stage, chain, faces):
+    words = words_of(stage, chain, faces)
+    words[1] = "-"
+    assert "standard input" in chain.facelime.fails(*words, stdin="\n")
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+def test_missing_names_no_shard_of_a_finished_artifact(stage, chain, faces):
+    assert chain.facelime.json(*words_of(stage, chain, faces), "--missing", 4)["missing"] == []
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
+    option = {
+        "segment": ("--compactness", 3),
+        "perturb": ("--seed", 77),
+        "fit-surrogate": ("--kernel-width", 3),
+        "render": ("--top", 4),
+        "gradcam": ("--variant", "gradcam++"),
+    }.get(stage)
+    if stage == "contrast":
+        other = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--kernel-width", 4)
+        words = [stage, other.id, "--class", "normal", "--versus", "rosacea"]
+    elif option is None:
+        other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5, "--seed", 8)
+        words = [stage, other.id, "--model", "small"]
+    else:
+        words = [*words_of(stage, chain, faces), *option]
+    result = chain.facelime(*words, "--missing", 3)
+    assert (result.exit_code, result.stdout) == (0, "1,2,3\n")
+
+
+@pytest.mark.parametrize("stage", CHAIN)
+def test_every_parameter_is_known_to_this_suite(stage):
+    markers = {name: extras for name, (_, extras) in hints(STAGES[stage].params).items()}
+    counts, chooses, neutral = set(), set(), set()
+    for name, extras in markers.items():
+        if marker(extras, Execution):
+            neutral.add(name)
+        elif marker(extras, Resolved):
+            chooses.add(name)
+        elif not marker(extras, Input):
+            counts.add(name)
+    assert counts - set(CHANGES[stage]) == set()
+    assert chooses - set(CHANGES[stage]) - CHOOSES == set()
+    assert neutral - set(NEUTRAL[stage]) - CHOOSES == set()
+
+
+GOES_WITH = {
+    "features": {"surrogate": "forward"},
+    "fill_sigma": {"fill": "blur"},
+    "fine_tune_layers": {"fine_tune_epochs": 2},
+    "fine_tune_rate": {"fine_tune_epochs": 2},
+    "images": {"split": None},
+    "l2": {"head": "8"},
+    "probability": {"design": "bernoulli"},
+    "recipe": {"backbone": "cnn-deep"},
+    "style": {"figures": "png"},
+    "weights": {"backbone": "mobilenetv2"},
+}
+"""What else must be so for a parameter to mean something."""
+
+
+@pytest.mark.parametrize(("stage", "name"), [(stage, name) for stage in CHAIN for name in CHANGES[stage]])
+def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, faces, context):
+    base = base_params(stage, chain, faces)
+    changes = {name: CHANGES[stage][name]}
+    if stage == "segment" and name in METHOD_OF:
+        base = dataclasses.replace(base, method=METHOD_OF[name], segments=None)
+    if name == "confidence":
+        base = dataclasses.replace(base, after=chain["fit-surrogate"].id)
+    if name == "fold":
+        base = dataclasses.replace(
+            base, dataset=chain.facelime.artifact("preprocess", faces, "--size", 16, "--folds", 3).id
+        )
+    base = dataclasses.replace(base, **GOES_WITH.get(name, {}))
+    assert fingerprint(STAGES[stage], dataclasses.replace(base, **changes), context) != fingerprint(
+        STAGES[stage], base, context
+    )
+
+
+@pytest.mark.parametrize(("stage", "name"), [(stage, name) for stage in CHAIN for name in NEUTRAL[stage]])
+def test_what_changes_nothing_does_not_change_the_fingerprint(stage, name, chain, faces, context):
+    base = base_params(stage, chain, faces)
+    changed = dataclasses.replace(base, **{name: NEUTRAL[stage][name]})
+    assert (
+        fingerprint(STAGES[stage], changed, context)
+        == fingerprint(STAGES[stage], base, context)
+        == chain[stage].fingerprint
+    )
+
+
+def test_two_ways_to_choose_the_same_pictures_are_one_artifact(chain, context):
+    ids = chain["segment"].texts("id")
+    base = STAGES["segment"].params(dataset="faces", images=",".join(reversed(ids)), method="slic", segments=12)
+    assert fingerprint(STAGES["segment"], base, context) == chain["segment"].fingerprint
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+@pytest.mark.parametrize("reference", ["nothing-like-this", "small"])
+def test_a_wrong_reference_is_one_sentence(stage, reference, chain, faces):
+    words = words_of(stage, chain, faces)
+    words[1] = reference
+    said = chain.facelime.fails(*words)
+    assert reference in said
+    assert ("reads" in said) == (reference == "small")
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b"])
+def test_a_wrong_shard_is_a_wrong_command_line(stage, shard, chain, faces):
+    assert "--shard" in chain.facelime.fails(*words_of(stage, chain, faces), "--shard", shard, code=2)
