@@ -12,7 +12,7 @@ from PIL import Image
 from facelime_cli.core.agreement import Attribution, agreement
 from facelime_cli.core.faces import draw
 from facelime_cli.names import class_indices
-from facelime_cli.stages.render import same_classes
+from facelime_cli.reporting.voices import same_classes
 from tests.browser import Browser, needs_chromium
 
 

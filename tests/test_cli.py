@@ -494,7 +494,7 @@ class TestReport:
         assert page.count('-photo"/>') == 3 * (1 + 2)
 
     def test_many_pictures_have_a_page_each(self, chain, monkeypatch):
-        monkeypatch.setattr("facelime_cli.stages.render.MOST_ON_A_PAGE", 2)
+        monkeypatch.setattr("facelime_cli.reporting.report.MOST_ON_A_PAGE", 2)
         report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--top", 7)
         index = (report.path / "index.html").read_text(encoding="utf-8")
         assert index.count("<tr data-id=") == 3

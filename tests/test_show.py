@@ -112,7 +112,7 @@ def test_the_scatter_of_a_contrast_and_of_a_part(chain, tmp_path, monkeypatch):
     from facelime_cli.reporting import previews
 
     seen = []
-    monkeypatch.setattr(previews.looks, "fitted", lambda *values: seen.append(values[5:]) or fitted(*values))
+    monkeypatch.setattr(previews.sheets, "fitted", lambda *values: seen.append(values[5:]) or fitted(*values))
     part = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--part", "1/2")
     for reference in (chain.reference("contrast"), f"surrogates/{part.id}"):
         pictured(chain.facelime, tmp_path, reference)

@@ -12,7 +12,7 @@ from facelime_cli.core.masks import unpack
 from facelime_cli.drawing import charts, curves, sheets
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models import runtimes
-from facelime_cli.reporting.explanations import PERCENT, Explained, explained_by
+from facelime_cli.reporting.explanations import PERCENT, Explanations, surrogates_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,7 +93,7 @@ def _report(report: Artifact, rows: Sequence[int], c: int | None) -> Figure | Im
 
     if report.stage != "render":
         return _made_before(report, rows, c)
-    explained = Explained(explained_by(report))
+    explained = Explanations(surrogates_of(report))
     row, c = _explanation(explained, rows, report.parameters["classes"] if c is None else [c])
     drawn = report.path / "figures" / f"{row:05d}-class{c}.png"
     return Image.open(drawn) if drawn.exists() else _fitted(explained, row, c)
@@ -144,11 +144,11 @@ def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[Any, Any]:
 
 
 def _surrogates(surrogates: Artifact, rows: Sequence[int], c: int | None) -> Figure:
-    explained = Explained(surrogates)
+    explained = Explanations(surrogates)
     return _fitted(explained, *_explanation(explained, rows, None if c is None else [c]))
 
 
-def _explanation(explained: Explained, rows: Sequence[int], classes: Sequence[int] | None) -> tuple[int, int]:
+def _explanation(explained: Explanations, rows: Sequence[int], classes: Sequence[int] | None) -> tuple[int, int]:
     """Return the picture and the class of the first explanation that there is of these."""
     found = next(
         ((row, shown[0]) for row in rows or range(len(explained)) if (shown := explained.shown(row, classes))), None
@@ -161,7 +161,7 @@ def _explanation(explained: Explained, rows: Sequence[int], classes: Sequence[in
     return found
 
 
-def _fitted(explained: Explained, row: int, c: int) -> Figure:
+def _fitted(explained: Explanations, row: int, c: int) -> Figure:
     """Draw an explanation, and how well the surrogate fits where one was fitted."""
     one, surrogates, coefficients, fit = slice(row, row + 1), explained.surrogates, explained.coefficients(row, c), None
     if explained.fitted and explained.masks is not None and explained.predictions is not None:

@@ -91,9 +91,9 @@ class _Comparison:
 
     def __init__(self, compared: Sequence[Artifact], top: int, chosen: int | None) -> None:
         self.compared, self.top, self._chosen = compared, top, chosen
-        from facelime_cli.reporting.explanations import Explained, labels
+        from facelime_cli.reporting.explanations import Explanations, labels_of
 
-        self._everyone = [Explained(each) for each in compared]
+        self._everyone = [Explanations(each) for each in compared]
         self._first = first = self._everyone[0]
         self.dataset, self.names = first.dataset, first.names
         other = next(
@@ -114,7 +114,7 @@ class _Comparison:
             raise FacelimeError(
                 f"surrogates/{compared[0].id} has no picture in common with the others; compare explanations of the same pictures."
             )
-        self.labels = labels(self._everyone)
+        self.labels = labels_of(self._everyone)
 
     @cached_property
     def ids(self) -> list[str]:

@@ -60,19 +60,19 @@ def run(params: Params, context: Context) -> Answer:
 def _csv(artifact: Artifact, path: Path) -> None:
     import csv
 
-    from facelime_cli.reporting.explanations import COLUMNS, Explained
+    from facelime_cli.reporting.explanations import COLUMNS, Explanations
 
     if artifact.kind != "surrogates":
         raise FacelimeError(
             f"{artifact.kind}/{artifact.id} is no table; only surrogates become .csv, everything else .h5."
         )
-    explained = Explained(artifact)
+    explanations = Explanations(artifact)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for row in range(len(explained)):
-            for c in explained.shown(row, range(len(explained.names))):
-                writer.writerows(explained.rows(row, c))
+        for row in range(len(explanations)):
+            for c in explanations.shown(row, range(len(explanations.names))):
+                writer.writerows(explanations.rows(row, c))
 
 
 FORMATS: dict[str, Callable[[Artifact, Path], None]] = {".h5": write_hdf5, ".csv": _csv}

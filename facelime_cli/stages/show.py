@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facelime_cli.reporting.explanations import Explained, Strength
+    from facelime_cli.reporting.explanations import Explanations, Strength
     from facelime_cli.store.arrays import ArraySpec
     from facelime_cli.store.artifacts import Artifact
 
@@ -139,15 +139,15 @@ def _chosen(artifact: Artifact, params: Params, most: int, *, by_class: bool) ->
 
 def _explanations(artifact: Artifact, params: Params) -> Answer:
     """Give explanations in one of the formats."""
-    from facelime_cli.reporting.explanations import Explained, explained_by
+    from facelime_cli.reporting.explanations import Explanations, surrogates_of
 
     artifact.require_complete()
-    surrogates = explained_by(artifact)
+    surrogates = surrogates_of(artifact)
     if surrogates.kind != "surrogates":
         raise FacelimeError(
             f"{artifact.kind}/{artifact.id} holds no explanations; --format is for surrogates and for reports of one of them."
         )
-    explained = Explained(surrogates)
+    explained = Explanations(surrogates)
     chosen = None if params.classes is None else class_indices(params.classes, explained.names)
     rows = (
         list(range(len(explained)))
@@ -159,7 +159,7 @@ def _explanations(artifact: Artifact, params: Params) -> Answer:
     )
 
 
-def _text(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+def _text(explained: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
     from facelime_cli.drawing import thumbnails
 
     shown: list[Table | Drawing] = []
@@ -211,19 +211,19 @@ def _doubt(each: Strength, zero: str) -> str:
     return zero if each.value == 0 else "may be nothing" if each.unsure else ""
 
 
-def _json(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+def _json(explained: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
     import json
 
     value = _value(explained, rows, chosen)
     return Answer(value, [json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)])
 
 
-def _value(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> dict[str, Any]:
+def _value(explained: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> dict[str, Any]:
     pictures = [
         {
             "id": explained.ids[row],
             "label": explained.label(row),
-            "explanations": [explained.told(row, c) for c in explained.shown(row, chosen)],
+            "explanations": [explained.as_json(row, c) for c in explained.shown(row, chosen)],
         }
         for row in rows
     ]
@@ -235,7 +235,7 @@ def _value(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | No
     }
 
 
-def _csv(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+def _csv(explained: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
     from facelime_cli.reporting.explanations import COLUMNS
 
     stream = io.StringIO()
@@ -245,7 +245,7 @@ def _csv(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | None
     return Answer(_value(explained, rows, chosen), [stream.getvalue().rstrip("\n")])
 
 
-FORMATTERS: dict[str, Callable[[Explained, Sequence[int], Sequence[int] | None], Answer]] = {
+FORMATTERS: dict[str, Callable[[Explanations, Sequence[int], Sequence[int] | None], Answer]] = {
     "text": _text,
     "json": _json,
     "csv": _csv,

@@ -1,0 +1,344 @@
+"""The pages of a report: what the templates `report.html` and `picture.html` show of each picture and explanation."""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facelime_cli.core.agreement import Attribution, agreement
+from facelime_cli.core.fidelity import distinct
+from facelime_cli.drawing import outlines
+from facelime_cli.drawing.overlay import colour
+from facelime_cli.reporting import pages
+from facelime_cli.reporting.explanations import PERCENT
+from facelime_cli.reporting.report import page_name, picture_name, thumbnail_name
+from facelime_cli.reporting.report_records import Answer, ClassShown, OverviewRow, PictureShown, Region, Side, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facelime_cli.reporting.explanations import Explanations, Strength
+    from facelime_cli.reporting.regions import Drawn
+    from facelime_cli.reporting.report import Report
+    from facelime_cli.reporting.voices import Voice
+    from facelime_cli.store.artifacts import Artifact
+
+NOT_EXPLAINED = "not explained for these classes"
+
+
+class ReportPages:
+    """Makes the pages of a report.
+
+    Parameters
+    ----------
+    report : Report
+    artifact : Artifact
+        The report that is being made.
+    """
+
+    def __init__(self, report: Report, artifact: Artifact) -> None:
+        self._report, self._artifact = report, artifact
+        self._explanations = report.explanations
+
+    def index(self, drawn: Sequence[Drawn]) -> str:
+        """Return the report's page.
+
+        Parameters
+        ----------
+        drawn : sequence of Drawn
+            Every picture's outlines; none where each picture has a page of its own.
+        """
+        overview = [self._overview(row) for row in range(len(self._explanations))]
+        return pages.render(
+            "report.html",
+            **self._common(self._artifact.name),
+            n=len(overview),
+            voices=[voice.label for voice in self._report.voices],
+            readings=self._readings(),
+            measured=self._measured(),
+            pictures=[self._picture(row, each, "") for row, each in enumerate(drawn)],
+            overview=overview,
+            said_classes=sorted({row.said for row in overview}),
+            verdicts=sorted({row.verdict_kind for row in overview}),
+            labelled=any(row.label is not None for row in overview),
+            truth=self._report.truth_summary(),
+            zones=self._zone_means(),
+        )
+
+    def picture(self, row: int, drawn: Drawn) -> str:
+        """Return a picture's own page.
+
+        Parameters
+        ----------
+        row : int
+        drawn : Drawn
+        """
+        last = len(self._explanations) - 1
+        return pages.render(
+            "picture.html",
+            **self._common(self._explanations.ids[row]),
+            before=_file_of_page(row - 1) if row > 0 else None,
+            after=_file_of_page(row + 1) if row < last else None,
+            picture=self._picture(row, drawn, "../"),
+        )
+
+    # The report as a whole
+
+    def _common(self, title: str) -> dict[str, Any]:
+        """Return what both templates show."""
+        report, dataset = self._report, self._explanations.dataset
+        widest = [max(voice.explanations.counts) for voice in report.voices]
+        leakage = dataset.facts.get("leakage", {})
+        return {
+            "title": title,
+            "reference": f"{self._artifact.kind}/{self._artifact.id}",
+            "scales": self._scales(),
+            "several": len(report.voices) > 1,
+            "top": report.request.top,
+            "size": int(dataset.facts["size"]),
+            "most_regions": max(widest),
+            "most_classes": max(map(len, report.shown)),
+            "leakage": leakage.get("sentences", []),
+            "lineage": self._lineage,
+            "software": self._explanations.surrogates.software,
+        }
+
+    def _scales(self) -> list[tuple[float, Any]]:
+        """Return the end of each colour scale, and what it is of."""
+        quantities: dict[str, Any] = {}
+        for voice in self._report.voices:
+            quantity = voice.explanations.quantity
+            quantities.setdefault(quantity.name, quantity)
+        return [(scale, quantities[unit]) for unit, scale in self._report.scales.items()]
+
+    def _readings(self) -> list[tuple[str, str, list[str]]]:
+        """Return how the numbers read: each unit and sentence once, with the explanations that are read so."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for voice in self._report.voices:
+            quantity = voice.explanations.quantity
+            found.setdefault((quantity.short, quantity.reads), []).append(voice.label)
+        return [(short, reads, whose) for (short, reads), whose in found.items()]
+
+    def _measured(self) -> bool:
+        """Return whether any picture's first class has figures of fidelity."""
+        for row, classes in enumerate(self._report.shown):
+            if classes and not math.isnan(self._explanations.figures(row, classes[0])["r2"]):
+                return True
+        return False
+
+    def _zone_means(self) -> list[tuple[str, ...]]:
+        """Return a table of each zone's mean coefficient for each class, as it is shown."""
+        if not self._report.request.by_zone:
+            return []
+        found: dict[str, dict[str, list[float]]] = {}
+        for _, name, zone, value in self._report.zone_rows(self._artifact):
+            by_class = found.setdefault(zone, {})
+            by_class.setdefault(name, []).append(PERCENT * value)
+        names = list(dict.fromkeys(name for by_class in found.values() for name in by_class))
+        table: list[tuple[str, ...]] = [("zone", *names)]
+        for zone, by_class in found.items():
+            means = [_mean(by_class.get(name, [])) for name in names]
+            table.append((zone, *means))
+        return table
+
+    @cached_property
+    def _lineage(self) -> list[dict[str, Any]]:
+        origins: dict[str, Artifact] = {}
+        for voice in self._report.voices:
+            origins |= {each.id: each for each in voice.explanations.origins}
+        # The report itself is not sealed yet, so that it has no content digest to show.
+        itself = {
+            "kind": self._artifact.kind,
+            "id": self._artifact.id,
+            "stage": "render",
+            "parameters": self._artifact.parameters,
+            "content": "",
+            "command": pages.command(self._artifact),
+        }
+        return [*pages.origins(list(origins.values())), itself]
+
+    def _overview(self, row: int) -> OverviewRow:
+        """Return a picture's row of the overview."""
+        explanations, classes = self._explanations, self._report.shown[row]
+        answer = explanations.answers[row]
+        said = int(answer.argmax())
+        said_name = explanations.answer_names[said]
+        label = explanations.label(row)
+        anchor = _anchor(row)
+        found = OverviewRow(
+            id=explanations.ids[row],
+            anchor=anchor,
+            href=f"#{anchor}" if self._report.one_page else page_name(row),
+            thumbnail=self._source(thumbnail_name(row), ""),
+            said=said_name,
+            points=round(100 * float(answer[said]), 2),
+            label=label,
+            right=_right(said_name, label, explanations.answer_names),
+            whole_verdict=NOT_EXPLAINED,
+        )
+        return self._with_class(found, row, classes[0]) if classes else found
+
+    def _with_class(self, found: OverviewRow, row: int, c: int) -> OverviewRow:
+        """Return a row of the overview with what is said of a class."""
+        verdict = self._explanations.verdict(row, c)
+        r2 = self._explanations.figures(row, c)["r2"]
+        strongest = self._explanations.strengths(row, c)[0]
+        strong = round(strongest.value, 2)
+        return replace(found, whole_verdict=verdict, r2=None if math.isnan(r2) else r2, strong=strong)
+
+    # One picture
+
+    def _picture(self, row: int, drawn: Drawn, above: str) -> PictureShown:
+        """Return what a page shows of a picture; `above` leads from the page to the report's folder."""
+        explanations = self._explanations
+        return PictureShown(
+            id=explanations.ids[row],
+            anchor=_anchor(row),
+            image=self._source(picture_name(row), above),
+            inside=self._report.request.single_file,
+            size=int(explanations.dataset.facts["size"]),
+            answers=self._answers(row),
+            label=explanations.label(row),
+            unchanged=explanations.unchanged(row),
+            outlines=[(_prefix(row, place), paths) for place, paths in enumerate(drawn.paths)],
+            truth=self._truth_path(row),
+            classes=[self._class(row, c, drawn) for c in self._report.shown[row]],
+        )
+
+    def _answers(self, row: int) -> list[Answer]:
+        """Return the model's answer to a picture, the most probable class first."""
+        explanations = self._explanations
+        probabilities = explanations.answers[row]
+        said, label = int(probabilities.argmax()), explanations.label(row)
+        found = []
+        for c in probabilities.argsort(kind="stable")[::-1]:
+            name = explanations.answer_names[c]
+            points = 100 * float(probabilities[c])
+            found.append(Answer(name, points, said=int(c) == said, label=name == label))
+        return found
+
+    def _source(self, name: str, above: str) -> str:
+        """Return where a page finds a picture: beside it, or inside itself."""
+        if not self._report.request.single_file:
+            return above + name
+        encoded = b64encode(self._artifact.file(name).read_bytes())
+        return f"data:image/jpeg;base64,{encoded.decode()}"
+
+    def _truth_path(self, row: int) -> str | None:
+        """Return the outline of the known region; a region without an edge in the picture has none."""
+        truth = self._explanations.truth(row)
+        if truth is None or not truth.any() or truth.all():
+            return None
+        inside = (truth > 0).astype("uint16")
+        return outlines.paths(inside)[1]
+
+    def _class(self, row: int, c: int, drawn: Drawn) -> ClassShown:
+        """Return what everyone says of one class of a picture; who says nothing has a sentence for it."""
+        name, picture = self._explanations.names[c], self._explanations.ids[row]
+        explaining = {each[0].label: each for each in self._report.explaining(row, c)}
+        first = next(iter(explaining.values()))
+        voices: list[Side | Silent] = []
+        for voice in self._report.voices:
+            if voice.label in explaining:
+                its = explaining[voice.label]
+                alike = None if voice is first[0] else self._agreement(first, its)
+                voices.append(self._side(its, drawn, _prefix(row, voice.segmentation), alike))
+            else:
+                missing = f"{name} of this picture" if picture in voice.places else "this picture"
+                voices.append(Silent(voice.label, f"{voice.label} does not explain {missing}."))
+        probability = float(self._explanations.full[row][c])
+        return ClassShown(name, probability, voices)
+
+    def _other_answer(self, voice: Voice, row: int, c: int) -> tuple[str, float] | None:
+        """Return another model's name and its probability of a class.
+
+        None where it is the report's own model, whose answer stands above, or where no probability is explained.
+        """
+        its = voice.explanations
+        if its.model.id == self._explanations.model.id or its.names != its.answer_names:
+            return None
+        return its.model.name, float(its.full[row][c])
+
+    def _agreement(self, first: tuple[Voice, int, int], other: tuple[Voice, int, int]) -> dict[str, Any] | None:
+        """Return how far another explanation agrees with the first, or None where neither says anything."""
+        one, two = _attribution(*first), _attribution(*other)
+        if not one.coefficients.any() and not two.coefficients.any():
+            return None
+        found = vars(agreement(one, two, self._report.request.top))
+        by_region = np.array_equal(one.segments, two.segments)
+        return {"first": first[0].label, "by_region": by_region, **found}
+
+    def _side(self, its: tuple[Voice, int, int], drawn: Drawn, prefix: str, alike: dict[str, Any] | None) -> Side:
+        """Return what a page shows of one explanation: a voice, with its own picture and class."""
+        voice, row, c = its
+        explanations = voice.explanations
+        strengths = explanations.strengths(row, c)
+        scale = self._report.scale(explanations)
+        zones = self._report.zones_of(voice, row, c, drawn)
+        return Side(
+            label=voice.label,
+            prefix=prefix,
+            segmentation=voice.segmentation,
+            quantity=explanations.quantity,
+            scale=scale,
+            verdict=explanations.verdict(row, c),
+            figures=explanations.figures(row, c),
+            probability=float(explanations.full[row][c]),
+            distinct=_n_distinct(explanations, row, c),
+            regions=[_region(each, len(strengths), scale) for each in strengths],
+            samples=explanations.samples(row),
+            zero=explanations.zero,
+            without_intervals=explanations.without_intervals,
+            overlap=explanations.overlap(row, c),
+            zones=[(name, PERCENT * value) for name, value in zones],
+            agreement=alike,
+            answer=self._other_answer(voice, row, c),
+        )
+
+
+def _n_distinct(explanations: Explanations, row: int, c: int) -> int:
+    """Return how many of the strongest segments the chance of the same set is about."""
+    interval, _ = explanations.interval(row, c)
+    stable_top = int(explanations.surrogates.parameters.get("stable_top", 1))
+    found = distinct(interval[:, None], stable_top)
+    return int(found[0])
+
+
+def _region(each: Strength, of: int, scale: float) -> Region:
+    red, green, blue = colour(each.value, scale)
+    return Region(**vars(each), of=of, colour=f"#{red:02x}{green:02x}{blue:02x}")
+
+
+def _attribution(voice: Voice, row: int, c: int) -> Attribution:
+    return Attribution(voice.explanations.segments(row), voice.explanations.coefficients(row, c))
+
+
+def _right(said: str, label: str | None, names: Sequence[str]) -> str:
+    """Return whether an answer is right, in a word; none where the label is no class of the model."""
+    if label not in names:
+        return ""
+    return "right" if said == label else "wrong"
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Return the mean as it is typeset, nothing where there is none."""
+    return pages.signed(sum(values) / len(values)) if values else ""
+
+
+def _anchor(row: int) -> str:
+    return f"p{row:05d}"
+
+
+def _prefix(row: int, segmentation: int) -> str:
+    """Return what the names of a picture's outlines begin with."""
+    return _anchor(row) if segmentation == 0 else f"{_anchor(row)}-{segmentation}"
+
+
+def _file_of_page(row: int) -> str:
+    """Return a page's file as another picture's page links to it."""
+    return page_name(row).rpartition("/")[2]
