@@ -152,14 +152,7 @@ class ReportPages:
         for voice in self._report.voices:
             origins |= {each.id: each for each in voice.explanations.origins}
         # The report itself is not sealed yet, so that it has no content digest to show.
-        itself = {
-            "kind": self._artifact.kind,
-            "id": self._artifact.id,
-            "stage": "render",
-            "parameters": self._artifact.parameters,
-            "content": "",
-            "command": pages.command(self._artifact),
-        }
+        itself = pages.origin(self._artifact)
         return [*pages.origins(list(origins.values())), itself]
 
     def _overview(self, row: int) -> OverviewRow:
