@@ -14,9 +14,8 @@ from PIL import Image
 
 from facelime_cli.core import summaries
 from facelime_cli.drawing import charts, figures
-from facelime_cli.reporting import columns
+from facelime_cli.reporting import columns, description
 from facelime_cli.sources import PARTS
-from facelime_cli.stages import describe
 from facelime_cli.store.artifacts import Artifact
 from tests.conftest import Facelime, write_faces
 
@@ -267,7 +266,7 @@ class TestColumns:
         assert {type(value) for value in each.facts().values()} <= {str, int, float, type(None)}
 
     def test_files_of_columns_have_safe_names_of_their_own(self):
-        stems = describe._stems(["age", "Age", "../a b", "a-b", "größe", "图", "<>", "a-b-2"])
+        stems = description.stems(["age", "Age", "../a b", "a-b", "größe", "图", "<>", "a-b-2"])
         assert stems == [
             "column-age",
             "column-Age-2",
@@ -283,7 +282,7 @@ class TestColumns:
 class TestSheet:
     def test_it_shows_pictures_of_each_class_under_their_ids(self, described):
         data = described.data
-        drawn = describe._Description(data, describe.Params(dataset="planted", sheet=4))._sheet()
+        drawn = description.Description(data, 4, 0, 120).sheet()
         images, ids, labels = data.read("images"), data.texts("id"), data.read("labels")
         shown = []
         for axes in drawn.axes:
@@ -299,17 +298,16 @@ class TestSheet:
         data = described.data
 
         def sample(sheet, seed):
-            return describe._Description(data, describe.Params(dataset="planted", sheet=sheet, seed=seed)).sample
+            return description.Description(data, sheet, seed, 120).sample
 
         assert sample(3, 0) == sample(3, 0)
         assert sample(3, 0) != sample(3, 1)
         assert set(sample(2, 0)) < set(sample(3, 0))
         assert len(sample(100, 0)) == PICTURES
 
-    def test_a_sheet_has_an_end(self, described, monkeypatch):
+    def test_a_sheet_has_an_end(self, described):
         data = described.data
-        monkeypatch.setattr(describe, "MOST_ON_SHEET", 5)
-        sample = describe._Description(data, describe.Params(dataset="planted", sheet=4)).sample
+        sample = description.Description(data, 4, 0, 5).sample
         assert Counter(data.read("labels")[sample].tolist()) == {0: 3, 1: 2}
 
     @pytest.mark.parametrize(("n", "height", "width"), [(1, 8, 8), (7, 20, 60), (13, 60, 20)])

@@ -1,4 +1,4 @@
-"""Write an artifact into one file to hand over: HDF5 with named dimensions and its whole lineage, or CSV for surrogates."""
+"""Write an artifact into one file to hand over: HDF5 with dimensions and lineage, or CSV for surrogates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Params:
         Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False),
         Input(KINDS),
     ]
-    to: Annotated[Path, Option(metavar="FILE", help="A .h5 file, or for surrogates a .csv file.", show_default=False)]
+    to: Annotated[
+        Path, Option(metavar="FILE", help="Write this file: .h5, or for surrogates .csv.", show_default=False)
+    ]
     force: Annotated[bool, Option("--force", help="Replace the file if it exists.")] = False
 
 
@@ -51,30 +53,16 @@ def run(params: Params, context: Context) -> Answer:
         temporary.replace(params.to)
     finally:
         temporary.unlink(missing_ok=True)
-    return Answer(
-        {"artifact": artifact.id, "file": str(params.to.absolute()), "bytes": params.to.stat().st_size},
-        [str(params.to)],
-    )
+    value = {"artifact": artifact.id, "file": str(params.to.absolute()), "bytes": params.to.stat().st_size}
+    return Answer(value, [str(params.to)])
 
 
-def _csv(artifact: Artifact, path: Path) -> None:
-    import csv
+def _write_table(artifact: Artifact, path: Path) -> None:
+    from facelime_cli.reporting import formats
 
-    from facelime_cli.reporting.explanations import COLUMNS, Explanations
-
-    if artifact.kind != "surrogates":
-        raise FacelimeError(
-            f"{artifact.kind}/{artifact.id} is no table; only surrogates become .csv, everything else .h5."
-        )
-    explanations = Explanations(artifact)
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in range(len(explanations)):
-            for c in explanations.shown(row, range(len(explanations.names))):
-                writer.writerows(explanations.rows(row, c))
+    formats.write_table(artifact, path)
 
 
-FORMATS: dict[str, Callable[[Artifact, Path], None]] = {".h5": write_hdf5, ".csv": _csv}
+FORMATS: dict[str, Callable[[Artifact, Path], None]] = {".h5": write_hdf5, ".csv": _write_table}
 
 COMMAND = Command("export", Params, run, __doc__ or "")

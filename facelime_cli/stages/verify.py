@@ -1,4 +1,7 @@
-"""Recompute every digest, of one artifact or of all, and name what differs; exit code 1 when something does."""
+"""Recompute every digest of one artifact, or of all, and name what differs.
+
+The exit code is 1 when something differs.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from typer import Argument
 
 from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
-from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
-from facelime_cli.store.artifacts import KINDS, Fault
+from facelime_cli.reporting.states import faults_of
+from facelime_cli.store.artifacts import KINDS
 
 if TYPE_CHECKING:
-    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.artifacts import Fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class Params:
 
 
 def run(params: Params, context: Context) -> Answer:
-    """Check the artifacts one after the other."""
+    """Check artifacts one after the other."""
     chosen = context.store.artifacts() if params.reference is None else [context.store.resolve(params.reference)]
     faults: list[Fault] = []
     with context.console.progress("verify", len(chosen), unit="artifacts") as advance:
@@ -41,23 +44,12 @@ def run(params: Params, context: Context) -> Answer:
     for fault in faults:
         context.console.error(f"{fault.artifact}: {fault.what}.")
     if faults:
-        context.console.note(
-            "`facelime repair REF` makes room for what is broken; then repeat the command that made the artifact."
-        )
-    lines = (
-        [f"{len(chosen)} artifact{'' if len(chosen) == 1 else 's'} verified, every digest holds."] if not faults else []
-    )
-    return Answer(
-        {"verified": len(chosen), "faults": [asdict(fault) for fault in faults]}, lines, code=1 if faults else 0
-    )
-
-
-def faults_of(artifact: Artifact) -> list[Fault]:
-    """Return what is wrong with an artifact; a broken manifest is a fault too."""
-    try:
-        return list(artifact.faults())
-    except BrokenError as why:
-        return [Fault(f"{artifact.kind}/{artifact.id}", str(why).rstrip("."), None)]
+        context.console.note("run `facelime repair REF`, then repeat the command that made the artifact.")
+    value = {"verified": len(chosen), "faults": [asdict(fault) for fault in faults]}
+    if faults:
+        return Answer(value, code=1)
+    artifacts = "1 artifact" if len(chosen) == 1 else f"{len(chosen)} artifacts"
+    return Answer(value, [f"{artifacts} verified, every digest holds."])
 
 
 COMMAND = Command("verify", Params, run, __doc__ or "")
