@@ -127,7 +127,7 @@ def test_another_model_says_its_own_answer(chain, voices):
     probability = other.read("probabilities")[0, 1]
     page = page_of(report)
     assert f"second says {100 * probability:.1f} %" in page
-    assert len(re.findall(r"«\+12 points» of [^»]*? reads: (keeping|switching) this region", page)) == 2
+    assert len(re.findall(r"“\+12 points” of [^”]*? means: (keeping|switching) this region", page)) == 2
     assert "All pictures share one colour scale" in page
 
 

@@ -130,7 +130,7 @@ class TestCounts:
         assert len(rows) == 6
         assert report.facts["counts"]["mel"] == {part: found["mel", part] for part in PARTS}
         assert report.facts["unlabelled"] == 0
-        table = cells(page_of(report), "Classes and parts")
+        table = cells(page_of(report), "Classes and splits")
         assert table[0] == ["class", *PARTS, "all"]
         assert table[2] == ["mel", *(str(found["mel", part]) for part in PARTS), "10"]
         assert table[3][-1] == str(PICTURES)
@@ -157,7 +157,7 @@ class TestCounts:
             "2": "train",
             "3": "train",
         }
-        assert cells(page_of(report), "Classes and parts")[0][1:5] == [
+        assert cells(page_of(report), "Classes and splits")[0][1:5] == [
             "fold 0 (test)",
             "fold 1 (validation)",
             "fold 2 (train)",
@@ -340,7 +340,7 @@ class TestWhatADatasetMayLack:
         assert report.facts["unlabelled"] == 7
         page = page_of(report)
         assert "no labels" in page
-        assert "Not divided into parts" in page
+        assert "Not divided into splits" in page
         assert "had no table" in page
         rows = read_csv(report, "counts.csv")
         assert [(row["class"], row["part"], row["pictures"]) for row in rows if row["pictures"] != "0"] == [
@@ -362,7 +362,12 @@ class TestWhatADatasetMayLack:
         report = facelime.artifact("describe", "some")
         assert report.facts["unlabelled"] == 2
         assert sum(report.facts["counts"]["normal"].values()) == 8
-        assert [row[0] for row in cells(page_of(report), "Classes and parts")] == ["class", "normal", "no label", "all"]
+        assert [row[0] for row in cells(page_of(report), "Classes and splits")] == [
+            "class",
+            "normal",
+            "no label",
+            "all",
+        ]
 
     def test_what_could_not_be_read_is_named_and_makes_another_report(self, facelime, tmp_path):
         folder = noise(tmp_path / "some" / "normal", 6).parent
@@ -391,9 +396,9 @@ class TestLeakage:
         for sentence in leaks["sentences"]:
             assert f'<p class="verdict">{sentence}</p>' in page
         table = {row[0]: row for row in cells(page, 'id="leakage"')}
-        assert table["the same picture twice"][1].startswith("1 pair: ")
-        assert "with different labels" in table["the same picture twice"][1]
-        assert "<code>normal/copy</code> and <code>rosacea/face-001</code>" in table["the same picture twice"][2]
+        assert table["duplicates"][1].startswith("1 pair: ")
+        assert "with different labels" in table["duplicates"][1]
+        assert "<code>normal/copy</code> and <code>rosacea/face-001</code>" in table["duplicates"][2]
         trivial = leaks["trivial_rule"]
         assert (
             f"{100 * trivial['balanced_accuracy']:.0f} % balanced accuracy"

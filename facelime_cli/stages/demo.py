@@ -140,8 +140,8 @@ def _answer(value: dict[str, Any], report: Artifact, model: Artifact) -> Answer:
     evenly = f"{100 * truth['by_chance']:.0f} % if it were spread evenly"
     lines = [
         f"The network is right on {right}.",
-        f"{100 * truth['on_truth']:.0f} % of what speaks for rosacea lies on the true flush ({evenly}).",
-        f"So does {100 * truth['pointing']:.0f} % of the strongest region, on average over {truth['explanations']} faces.",
+        f"{100 * truth['on_truth']:.0f} % of what speaks for rosacea lies on the true flush of {truth['explanations']} faces ({evenly}).",
+        f"So does {100 * truth['pointing']:.0f} % of the strongest region, on average.",
         f"Open {page}",
     ]
     return Answer({**value, "report": page, "accuracy": test["accuracy"], "truth": truth}, lines)
