@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.console import Advance
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
 
 FIGURES = ("jaccard", "rank_correlation", "sign_flips")
 FIGURE_WORDS = ("same strongest", "rank correlation", "signs that differ")

@@ -128,7 +128,7 @@ def _array(artifact: Artifact, name: str) -> dict[str, Any]:
         "dtype": spec.dtype,
         "shape": list(spec.shape),
         "dimensions": list(spec.dimensions),
-        "unit": spec.unit,
+        "unit": spec.measure,
         **summary.as_json(complete=artifact.complete),
     }
 

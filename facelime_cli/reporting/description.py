@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.console import Advance
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
 
 TABLE = "table/"
 """What the names of the arrays begin with that hold columns of the dataset's table."""

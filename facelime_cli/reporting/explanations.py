@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core.surrogate import WITHOUT_INTERVALS
+from facelime_cli.choices import SURROGATES
 from facelime_cli.errors import NotFoundError
 from facelime_cli.names import row_of
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,7 +134,8 @@ class Explanations:
         self.surrogates = surrogates
         self.segmentation = surrogates.input("segments")
         self.model = surrogates.input("models")
-        self.dataset = self.segmentation.input("datasets")
+        self._pictures = Segmented(surrogates)
+        self.dataset = self._pictures.dataset
         self.masks = _optional(surrogates, "masks")
         self.predictions = predictions_of(surrogates)
         self.fitted_as = _input(surrogates, "surrogates") or surrogates
@@ -141,7 +143,7 @@ class Explanations:
         answering = self.predictions or surrogates
         self.answer_names: list[str] = answering.facts["classes"]
         self.ids = surrogates.texts("id")
-        quantity = QUANTITIES[surrogates.spec("coefficients").unit]
+        quantity = QUANTITIES[surrogates.spec("coefficients").measure]
         self.quantity = replace(quantity, reads=surrogates.facts.get("reads", quantity.reads))
         # The last unit of each array that was read: readers go from picture to picture.
         self._units: dict[tuple[str, str], tuple[int, NDArray[Any]]] = {}
@@ -159,10 +161,6 @@ class Explanations:
             values = artifact.read(name, rows)
             self._units[artifact.id, name] = (unit, values)
         return values[row - rows.start]
-
-    @cached_property
-    def _rows(self) -> list[int]:
-        return [int(row) for row in self.surrogates.read("row")]
 
     @cached_property
     def counts(self) -> list[int]:
@@ -194,16 +192,15 @@ class Explanations:
     @property
     def zero(self) -> str:
         """What a coefficient of exactly 0 means."""
-        if self.surrogates.spec("coefficients").unit == "share":
+        if self.surrogates.spec("coefficients").measure == "share":
             return "not in the map"
-        surrogate = self.fitted_as.parameters.get("surrogate")
-        return "left out by this surrogate" if surrogate in WITHOUT_INTERVALS else "no influence"
+        return "left out by this surrogate" if _without_intervals(self.fitted_as) else "no influence"
 
     @property
     def without_intervals(self) -> bool:
         """Whether only the bootstrap gives this surrogate intervals, and it was not asked for."""
         made = self.fitted_as.parameters
-        return made.get("surrogate") in WITHOUT_INTERVALS and made["intervals"] != "bootstrap"
+        return _without_intervals(self.fitted_as) and made["intervals"] != "bootstrap"
 
     @cached_property
     def _labels(self) -> NDArray[np.int16]:
@@ -238,7 +235,7 @@ class Explanations:
         -------
         (H, W, 3) uint8 array
         """
-        return np.asarray(self.dataset.read("images", [self._rows[row]])[0])
+        return np.asarray(self._pictures.images([row])[0])
 
     def segments(self, row: int) -> NDArray[np.uint16]:
         """Return a picture's segments.
@@ -269,7 +266,8 @@ class Explanations:
         """
         if not self.dataset.has("truth"):
             return None
-        return np.asarray(self.dataset.read("truth", [self._rows[row]])[0])
+        dataset_row = int(self._pictures.dataset_rows[row])
+        return np.asarray(self.dataset.read("truth", [dataset_row])[0])
 
     def label(self, row: int) -> str | None:
         """Return a picture's true class.
@@ -284,7 +282,7 @@ class Explanations:
         str or None
             None when the dataset does not say.
         """
-        label = int(self._labels[self._rows[row]])
+        label = int(self._labels[self._pictures.dataset_rows[row]])
         return self.dataset.facts["classes"][label] if label >= 0 else None
 
     def coefficients(self, row: int, c: int) -> NDArray[np.float64]:
@@ -653,3 +651,9 @@ def _optional(artifact: Artifact, kind: str) -> Artifact | None:
         return artifact.input(kind)
     except NotFoundError:
         return None
+
+
+def _without_intervals(surrogates: Artifact) -> bool:
+    """Return whether the surrogate is one that knows no intervals of its own."""
+    surrogate = SURROGATES.get(surrogates.parameters.get("surrogate", ""))
+    return surrogate is not None and not surrogate.intervals

@@ -147,7 +147,7 @@ def _value(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int
     return {
         "artifact": explanations.surrogates.id,
         "method": explanations.method,
-        "unit": explanations.surrogates.spec("coefficients").unit,
+        "unit": explanations.surrogates.spec("coefficients").measure,
         "pictures": pictures,
     }
 

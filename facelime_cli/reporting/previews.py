@@ -13,6 +13,7 @@ from facelime_cli.drawing import charts, curves, sheets
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models import runtimes
 from facelime_cli.reporting.explanations import PERCENT, Explanations, surrogates_of
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -121,13 +122,10 @@ def _report(report: Artifact, rows: Sequence[int], c: int | None) -> Figure | Im
 def _segments(segments: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
     row, one = _one(rows)
-    count = int(segments.read("n_segments", one)[0])
+    pictures = Segmented(segments)
     name = charts.drawable(segments.texts("id")[row], sheets.LONGEST_LINE)
-    return sheets.numbered(
-        _image(segments.input("datasets"), segments, one),
-        segments.read("segments", one)[0],
-        f"{name}: {count} segments",
-    )
+    title = f"{name}: {int(pictures.counts(one)[0])} segments"
+    return sheets.numbered(pictures.images(one)[0], pictures.segments(one)[0], title)
 
 
 def _masks(masks: Artifact, rows: Sequence[int], c: int | None) -> Figure:
@@ -151,18 +149,11 @@ def _predictions(predictions: Artifact, rows: Sequence[int], c: int | None) -> F
 def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return the first perturbed pictures of a picture, and all its masks as (S, K) bool."""
     _, one = _one(rows)
-    segments = masks.input("segments")
-    n_samples, n_segments = int(masks.read("n_samples", one)[0]), int(segments.read("n_segments", one)[0])
+    pictures = Segmented(masks)
+    n_samples, n_segments = int(masks.read("n_samples", one)[0]), int(pictures.counts(one)[0])
     kept = unpack(masks.read("masks", one)[0, :n_samples], n_segments)
-    image = _image(segments.input("datasets"), masks, one)
-    fill = masks.read("fill", one)[0]
-    return sheets.composed(image, fill, segments.read("segments", one)[0], kept[:SAMPLES]), kept
-
-
-def _image(dataset: Artifact, made: Artifact, one: slice) -> NDArray[np.uint8]:
-    """Return the picture in a dataset that one row of another artifact was made from."""
-    row = int(made.read("row", one)[0])
-    return np.asarray(dataset.read("images", [row])[0])
+    image, fill, segments = pictures.images(one)[0], pictures.fill(one)[0], pictures.segments(one)[0]
+    return sheets.composed(image, fill, segments, kept[:SAMPLES]), kept
 
 
 def _surrogates(surrogates: Artifact, rows: Sequence[int], c: int | None) -> Figure:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from facelime_cli.console import Advance
     from facelime_cli.reporting.regions import Drawn
     from facelime_cli.reporting.report import Report
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
     from facelime_cli.workers import Workers
 
 INDEX = "index.html"

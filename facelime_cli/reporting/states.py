@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import BrokenError
-from facelime_cli.store.artifacts import Fault
+from facelime_cli.store.verifying import Fault, faults
 
 if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
@@ -59,6 +59,6 @@ def faults_of(artifact: Artifact) -> list[Fault]:
     artifact : Artifact
     """
     try:
-        return list(artifact.faults())
+        return list(faults(artifact))
     except BrokenError as why:
         return [Fault(f"{artifact.kind}/{artifact.id}", str(why).rstrip("."), None)]

@@ -1,7 +1,7 @@
-"""Compare explanations of the same pictures: how far strongest segments, ranks and signs agree, and what holds in all.
+"""Compare explanations of the same pictures: how far their strongest segments, ranks and signs agree.
 
-They may differ in anything: seed, segments, fill, design, surrogate, samples or model. Explanations over the same
-segments are compared segment by segment, others pixel by pixel.
+The explanations may differ in anything: seed, segments, fill, design, surrogate, samples or model. Explanations over
+the same segments are compared segment by segment, others pixel by pixel. The report shows what holds in all of them.
 """
 
 from __future__ import annotations

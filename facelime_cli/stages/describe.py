@@ -1,4 +1,4 @@
-"""Describe a dataset: counts, its table's columns against the class, a sheet of sample pictures, and what could leak.
+"""Describe a dataset: its classes, the columns of its table, sample pictures, and what could leak.
 
 The result is one page that opens from disk. Its charts are there as PNG and SVG, the numbers behind them as CSV.
 """

@@ -1,4 +1,7 @@
-"""Write an artifact into one file to hand over: HDF5 with dimensions and lineage, or CSV for surrogates."""
+"""Write an artifact into one file to hand over: HDF5, or CSV for surrogates.
+
+The HDF5 file has named dimensions and the whole lineage. The CSV file has a row for each picture, class and segment.
+"""
 
 from __future__ import annotations
 

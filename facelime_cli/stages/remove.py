@@ -1,4 +1,7 @@
-"""Delete an artifact, after a question. An artifact that another one was made from is kept."""
+"""Delete an artifact, after a question.
+
+An artifact that another one was made from is kept.
+"""
 
 from __future__ import annotations
 

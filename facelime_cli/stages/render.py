@@ -1,4 +1,4 @@
-"""Write the report: one page that opens from disk, with the figures of every region, and the coefficients as a table.
+"""Write a report: one page that opens from disk, with the figures of every region and the coefficients as a table.
 
 Vermilion regions speak for a class, blue ones against it, hatched ones may be nothing. The whole report has one colour
 scale, so that pictures can be compared. Up to 48 pictures stand on one page; more get a page each, beside an overview.

@@ -16,6 +16,7 @@ from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
 from facelime_cli.reporting.states import faults_of
 from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.verifying import reopen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ def run(params: Params, context: Context) -> Answer:
     value = {"artifact": artifact.id, "reopened": units}
     if not units:
         return Answer(value, ["nothing is broken."])
-    artifact.reopen(set(units))
+    reopen(artifact, set(units))
     reopened = f"units {', '.join(map(str, units))} of {artifact.kind}/{artifact.id}"
     return Answer(value, [f"{reopened} are open again; repeat the `{artifact.stage}` command."])
 

@@ -1,4 +1,4 @@
-"""Show one artifact: what made it, from what, and what its arrays hold; --png draws it, --format explains it.
+"""Show one artifact: what made it, from what, and what its arrays hold; or draw it.
 
 --png writes a picture of any artifact: sample pictures, segments with their numbers, or how a training went. Perturbed
 pictures are drawn as the model saw them, with its answers; surrogates with their fit to these answers.

@@ -1,4 +1,4 @@
-"""List the artifacts in the store: how far they are, their size, and when they were begun."""
+"""List the artifacts in the store: how far they are, how large, and when they were begun."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from facelime_cli.reporting.states import faults_of
 from facelime_cli.store.artifacts import KINDS
 
 if TYPE_CHECKING:
-    from facelime_cli.store.artifacts import Fault
+    from facelime_cli.store.verifying import Fault
 
 
 @dataclass(frozen=True, kw_only=True)
