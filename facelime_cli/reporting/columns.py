@@ -68,6 +68,7 @@ class Classes:
         unlabelled = labels < 0
         every = [*names, ""] if unlabelled.any() else list(names)
         index = np.where(unlabelled, len(names), labels).astype(np.int64)
+        # A chart of a thousand classes is black: the smallest stand together.
         kept, rows = folded(index, len(every), MOST_CLASSES)
         shown = [every[k] or NO_LABEL for k in kept]
         if len(kept) < len(every):
@@ -137,6 +138,7 @@ class Texts:
         no_numbers = [""] * len(OF_NUMBERS)
         for k, name in enumerate(self.classes.every):
             within = [value for value, index in zip(self.values, self.classes.index, strict=True) if index == k]
+            # Empty values count here: a class of which half has no value should show that.
             for value, count in by_frequency(within):
                 share = count / len(within)
                 yield (self.name, name, "text", value, count, "", share, *no_numbers)

@@ -103,6 +103,7 @@ class Comparison:
         """
         if self._chosen is not None:
             return self._chosen
+        # The first decides for all, so that everyone is asked about the same class.
         row = self._places[0][picture]
         return int(self._first.full[row].argmax())
 
@@ -169,6 +170,7 @@ class Comparison:
         labelled = list(zip(self.labels, attributions, strict=True))
         for (first, one), (second, other) in itertools.combinations(labelled, 2):
             found = vars(agreement(one, other, self.top))
+            # JSON knows no NaN: a figure that there is none of is null.
             figures = {name: value if math.isfinite(value) else None for name, value in found.items()}
             yield {"id": picture, "class": self.class_name(picture), "first": first, "second": second, **figures}
 
@@ -187,6 +189,7 @@ class Comparison:
         tuple
             As `SEGMENT_COLUMNS`.
         """
+        # Segment 3 of another segmentation is another place: nothing to average.
         shared = attributions[0].segments
         if not all(np.array_equal(each.segments, shared) for each in attributions):
             return

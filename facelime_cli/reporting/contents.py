@@ -57,6 +57,7 @@ class Summary:
             wanted = TEXTS - len(self.texts)
             self.texts += [str(each) for each in values.ravel()[:wanted]]
             return
+        # One infinite value would hide the range of all others.
         known = values[np.isfinite(values)]
         self.missing += values.size - known.size
         if known.size:
@@ -122,6 +123,7 @@ def _array(artifact: Artifact, name: str) -> dict[str, Any]:
     """Return how an array is stored and what is in it, as JSON values."""
     spec = artifact.spec(name)
     summary = Summary(total=0, missing=0, least=None, most=None, texts=[])
+    # Unit by unit, since an array may be larger than memory.
     for unit in range(artifact.n_units):
         summary.add(artifact.read(name, artifact.rows(unit)))
     return {

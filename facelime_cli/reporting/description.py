@@ -101,6 +101,7 @@ class Description:
 
         Where the sheet has no room for all, every class gives its first, then its second, and so on.
         """
+        # A picture's key does not depend on the others, so that a larger sheet extends a smaller one.
         order = sorted(range(len(self.ids)), key=lambda row: key_of(seed, self.ids[row], "sheet"))
         seen: Counter[int] = Counter()
         ranked = []
@@ -148,6 +149,7 @@ class Description:
         counts = {}
         for k, name in enumerate(self.classes.every):
             within = index == k
+            # Pictures without a label are no class; they are counted apart.
             if name:
                 counts[name] = {part: int(((split == p) & within).sum()) for p, part in enumerate(PARTS)}
         return {
@@ -279,6 +281,7 @@ def stems(names: Sequence[str]) -> list[str]:
     """
     taken: dict[str, str] = {}
     for name in names:
+        # Letters that some system refuses in a name, or that an address must escape, become hyphens.
         plain = re.sub("[^A-Za-z0-9]+", "-", name).strip("-")
         stem = free = f"column-{plain[:LONGEST_FILE_NAME] or 'unnamed'}"
         number = 1

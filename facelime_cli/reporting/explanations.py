@@ -172,6 +172,7 @@ class Explanations:
         """Whether a surrogate was fitted to predictions, rather than a map of gradients pooled."""
         if self.predictions is None:
             return False
+        # An intercept is what a fit leaves behind; methods that fit nothing keep it NaN.
         intercepts = self.surrogates.read("intercept", slice(0, 1))
         return bool(np.isfinite(intercepts).all())
 
@@ -209,6 +210,7 @@ class Explanations:
     @cached_property
     def full(self) -> NDArray[np.float32]:
         """What is explained of each unchanged picture, mostly the model's probabilities: (N, C)."""
+        # A contrast keeps what it explains, a difference of probabilities, beside its coefficients.
         return self.surrogates.read("probabilities") if self.surrogates.has("probabilities") else self.answers
 
     @cached_property
@@ -381,6 +383,7 @@ class Explanations:
         """
         from facelime_cli.core.fills import unchanged
 
+        # Methods that follow gradients replace nothing by a fill.
         if self.masks is None:
             return 0
         fill = self._of(self.masks, "fill", row)
@@ -465,6 +468,7 @@ class Explanations:
         interval, p_sign = self.interval(row, c)
         for each in self.strengths(row, c):
             k = each.segment
+            # Unlike what is shown, the table is for computing on: no rounding, no times 100.
             bounds = (*interval[k], p_sign[k])
             known = ["" if math.isnan(value) else float(value) for value in bounds]
             yield self.ids[row], self.names[c], each.rank, k, float(coefficients[k]), *known, each.pixels
@@ -517,6 +521,7 @@ class Explanations:
             In the array's own unit; None where there is no figure.
         """
         figures = {name: None if math.isnan(value) else value for name, value in self.figures(row, c).items()}
+        # JSON knows neither NaN nor empty numbers.
         names = COLUMNS[N_NAMING_COLUMNS:]
         regions = []
         for each in self.rows(row, c):
@@ -536,6 +541,7 @@ class Explanations:
         """What the explanations were made from, in order, themselves the last."""
         about = (self.dataset, self.model, self.segmentation)
         made = (*about, self.masks, self.predictions, self.fitted_as, self.surrogates)
+        # Most surrogates are what they were fitted as: they are named once.
         return list({each.id: each for each in made if each is not None}.values())
 
 
@@ -552,6 +558,7 @@ def surrogates_of(artifact: Artifact) -> Artifact:
     Artifact
         Any artifact but such a report is returned itself.
     """
+    # A comparison has several surrogates, none of which is the one.
     found = _input(artifact, "surrogates") if artifact.stage == "render" else None
     return found or artifact
 
@@ -611,6 +618,7 @@ def labels_of(compared: Sequence[Explanations]) -> list[str]:
 
 def _differ(values: Sequence[Any]) -> bool:
     """Return whether all have a value, and not all the same."""
+    # As text: some parameters are lists, which a set cannot hold.
     known = {str(value) for value in values}
     return all(value is not None for value in values) and len(known) > 1
 
@@ -631,6 +639,7 @@ def _settings(explanations: Explanations) -> dict[str, Any]:
     for made in explanations.origins:
         if made.kind not in EXPLAINING_KINDS:
             continue
+        # Occlusion takes only the fill of its masks: how their samples were drawn did not matter.
         unfitted_masks = made.kind == "masks" and explanations.predictions is None
         counted = FILL if unfitted_masks else ""
         for name, value in made.parameters.items():

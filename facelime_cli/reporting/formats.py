@@ -80,6 +80,7 @@ def write_table(surrogates: Artifact, path: Path) -> None:
             f"{surrogates.kind}/{surrogates.id} is no table; only surrogates become .csv, everything else .h5."
         )
     explanations = Explanations(surrogates)
+    # A file that is handed over holds every class, also those that a report does not show.
     every_class = range(len(explanations.names))
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -155,6 +156,7 @@ def _value(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int
 def _csv(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(table(explanations, rows, chosen))
+    # The console ends the last line.
     return Answer(_value(explanations, rows, chosen), [stream.getvalue().rstrip("\n")])
 
 

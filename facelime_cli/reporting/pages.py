@@ -42,6 +42,7 @@ def _templates() -> Environment:
     """Return the templates, each of which is compiled once in a process."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    # Names of files, pictures and classes come from outside: everything is escaped.
     found = Environment(
         loader=PackageLoader("facelime_cli.reporting"),
         autoescape=True,

@@ -66,6 +66,7 @@ def _dataset(dataset: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
     rows = list(rows) or list(range(min(SHEET, dataset.n)))
     classes, ids = dataset.facts["classes"], dataset.texts("id")
+    # The folder is left out of the title: it is the class, as a rule.
     labels = dataset.read("labels")
     titles = []
     for row in rows:
@@ -101,6 +102,7 @@ def _made_before(artifact: Artifact, rows: Sequence[int], c: int | None) -> Imag
     from PIL import Image
 
     del rows, c
+    # Sorted, since a folder lists its files in any order.
     drawn = sorted((artifact.path / "figures").glob("*.png"))
     if not drawn:
         raise FacelimeError(f"{artifact.kind}/{artifact.id} has no picture of its own; open its index.html.")
@@ -141,6 +143,7 @@ def _predictions(predictions: Artifact, rows: Sequence[int], c: int | None) -> F
     probabilities = predictions.read("probabilities", one)[0, : len(kept)]
     chosen = int(probabilities[0].argmax()) if c is None else c
     shown = probabilities[:, chosen].astype(np.float64)
+    # All samples are in the histogram, only the first have a picture.
     titles = [f"{PERCENT * value:.1f} %" for value in shown[: len(images)]]
     name = predictions.facts["classes"][chosen]
     return sheets.perturbed(images, titles, shown, f"probability of {name}, {predictions.texts('id')[row]}")
@@ -199,6 +202,7 @@ def _fit(explanations: Explanations, row: int, c: int) -> tuple[NDArray[np.float
     coefficients = explanations.coefficients(row, c)
     kept = unpack(masks.read("masks", one)[0, : explanations.samples(row)], len(coefficients))
     intercept = explanations.surrogates.read("intercept", one)[0, c]
+    # The surrogate at a mask: the intercept and the coefficients of the segments that it keeps.
     by_surrogate = intercept + kept @ coefficients
     by_model = predictions.read("probabilities", one)[0, : len(kept)].astype(np.float64)
     if explanations.contrast is None:

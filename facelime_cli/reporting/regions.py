@@ -79,6 +79,7 @@ def draw(task: ToDraw) -> Drawn:
     ----------
     task : ToDraw
     """
+    # Colour in full resolution: lesions and flushes are told by it.
     Image.fromarray(task.image).save(task.picture, quality=JPEG_QUALITY, subsampling=0)
     marked = towards_against(task.image, task.segments[0], task.coefficients, task.top)
     small = Image.fromarray(marked)
@@ -94,6 +95,7 @@ def outline(task: ToDraw) -> Drawn:
     ----------
     task : ToDraw
     """
+    # A segmentation without this picture keeps its place, so that numbers of segmentations hold for all pictures.
     paths = [outlines.paths(segments) if segments.size else [] for segments in task.segments]
     return Drawn(paths, _shares(task) if task.zones else [])
 

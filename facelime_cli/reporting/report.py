@@ -89,6 +89,7 @@ class Report:
         self.explanations: Explanations = self.voices[0].explanations
         pictures = range(len(self.explanations))
         self.shown = [self.explanations.shown(row, request.classes) for row in pictures]
+        # A single file has no pages beside it, however many pictures it has.
         self.one_page = request.single_file or len(pictures) <= MOST_ON_A_PAGE
         if not any(self.shown):
             raise NotFoundError(
@@ -149,6 +150,7 @@ class Report:
     @cached_property
     def scales(self) -> dict[str, float]:
         """The end of each unit's colour scale: the least round number that no shown coefficient exceeds."""
+        # What stands beside counts too: colours must be comparable from voice to voice.
         largest = {voice.explanations.quantity.name: 0.0 for voice in self.voices}
         for _, voice, its_row, its_class in self.everything_shown():
             unit = voice.explanations.quantity.name
@@ -188,6 +190,7 @@ class Report:
         row : int
         """
         explanations = self.explanations
+        # The thumbnail shows one class, the first.
         classes = self.shown[row]
         unmarked = np.zeros(explanations.counts[row])
         return ToDraw(
@@ -257,6 +260,7 @@ class Report:
         list of str
             The names of the files.
         """
+        # Rows are written as they are read, so that memory does not grow with the number of pictures.
         tables = {"coefficients.csv": self._coefficient_rows(), "predictions.csv": self._prediction_rows()}
         if self.request.by_zone:
             tables["zones.csv"] = self._zone_table(artifact)
@@ -266,6 +270,7 @@ class Report:
 
     def _coefficient_rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield everyone's coefficients below a heading; where there are several, the last column says whose."""
+        # Alone it is the very table that `show --format csv` prints.
         several = len(self.voices) > 1
         yield (*COLUMNS, "explanation") if several else COLUMNS
         for _, voice, its_row, its_class in self.everything_shown():
@@ -294,6 +299,7 @@ class Report:
         list of [int, int, list of float]
             Picture, class and coefficients; nothing where zones were not asked for.
         """
+        # Only of the report's own explanations: the table of zones has no column for others.
         if not drawn.shares:
             return []
         found: list[list[Any]] = []
@@ -366,12 +372,14 @@ class Report:
         found = []
         for row, classes in enumerate(self.shown):
             label = explanations.label(row)
+            # Nobody knows where an explanation of another class should point.
             true = [c for c in classes if explanations.names[c] == label]
             found += [explanations.overlap(row, c) for c in true]
         return [each for each in found if each is not None]
 
 
 def _round_up(value: float) -> float:
+    # Beyond the last round number the scale ends at the largest coefficient itself.
     enough = (nice for nice in NICE_SCALES if nice >= value)
     return float(next(enough, value))
 

@@ -51,6 +51,7 @@ class ReportFiles:
         """
         rows = range(unit.rows.start, unit.rows.stop)
         made, zones = [], []
+        # One picture after the other is read here and drawn there, so that processes share no store.
         tasks = [self._report.to_draw(self._artifact, row) for row in rows]
         for row, drawn in zip(rows, workers.map(regions.draw, tasks), strict=True):
             made += self._report.files(row)

@@ -78,6 +78,7 @@ class ReportPages:
         row : int
         drawn : Drawn
         """
+        # All pages lie in one folder, so that a file's name is the whole link.
         last = len(self._explanations) - 1
         return pages.render(
             "picture.html",
@@ -120,6 +121,7 @@ class ReportPages:
         """Return how the numbers read: each unit and sentence once, with the explanations that are read so."""
         found: dict[tuple[str, str], list[str]] = {}
         for voice in self._report.voices:
+            # Voices whose numbers read alike share a sentence.
             quantity = voice.explanations.quantity
             found.setdefault((quantity.short, quantity.reads), []).append(voice.label)
         return [(short, reads, whose) for (short, reads), whose in found.items()]
@@ -157,6 +159,7 @@ class ReportPages:
 
     def _overview(self, row: int) -> OverviewRow:
         """Return a picture's row of the overview."""
+        # A row tells the class that is shown first: the most probable one, or the first that was asked for.
         explanations, classes = self._explanations, self._report.shown[row]
         answer = explanations.answers[row]
         said = int(answer.argmax())
@@ -219,6 +222,7 @@ class ReportPages:
         """Return where a page finds a picture: beside it, or inside itself."""
         if not self._report.request.single_file:
             return above + name
+        # As a data address: the page is then the one file to hand over.
         encoded = b64encode(self._artifact.file(name).read_bytes())
         return f"data:image/jpeg;base64,{encoded.decode()}"
 
@@ -233,6 +237,7 @@ class ReportPages:
     def _class(self, row: int, c: int, drawn: Drawn) -> ClassShown:
         """Return what everyone says of one class of a picture; who says nothing has a sentence for it."""
         name, picture = self._explanations.names[c], self._explanations.ids[row]
+        # The report's own explanation is always there: only classes that it explains are shown.
         explaining = {each[0].label: each for each in self._report.explaining(row, c)}
         first = next(iter(explaining.values()))
         voices: list[Side | Silent] = []
@@ -260,6 +265,7 @@ class ReportPages:
     def _agreement(self, first: tuple[Voice, int, int], other: tuple[Voice, int, int]) -> dict[str, Any] | None:
         """Return how far another explanation agrees with the first, or None where neither says anything."""
         one, two = _attribution(*first), _attribution(*other)
+        # Two that say nothing agree, but that is worth no sentence.
         if not one.coefficients.any() and not two.coefficients.any():
             return None
         found = vars(agreement(one, two, self._report.request.top))
@@ -297,6 +303,7 @@ class ReportPages:
 def _n_distinct(explanations: Explanations, row: int, c: int) -> int:
     """Return how many of the strongest segments the chance of the same set is about."""
     interval, _ = explanations.interval(row, c)
+    # What was not fitted has no such parameter, and its strongest segment alone is told.
     stable_top = int(explanations.surrogates.parameters.get("stable_top", 1))
     found = distinct(interval[:, None], stable_top)
     return int(found[0])
@@ -313,6 +320,7 @@ def _attribution(voice: Voice, row: int, c: int) -> Attribution:
 
 def _right(said: str, label: str | None, names: Sequence[str]) -> str:
     """Return whether an answer is right, in a word; none where the label is no class of the model."""
+    # A model may know other classes than the dataset.
     if label not in names:
         return ""
     return "right" if said == label else "wrong"

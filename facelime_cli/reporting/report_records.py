@@ -247,6 +247,7 @@ class PictureShown:
         """The classes that are listed at first: all where they are few, else the most probable and the true one."""
         if len(self.answers) <= LISTED_CLASSES:
             return self.answers
+        # The true class is always listed, however improbable the model finds it.
         probable, others = self.answers[:MOST_PROBABLE_LISTED], self.answers[MOST_PROBABLE_LISTED:]
         return [*probable, *(each for each in others if each.label)]
 

@@ -40,6 +40,7 @@ def state_of(artifact: Artifact) -> dict[str, Any]:
 
 def _state(artifact: Artifact) -> dict[str, Any]:
     complete = artifact.complete
+    # A manifest that was changed afterwards differs from its own digest.
     if complete:
         artifact.require_complete()
     return {

@@ -84,6 +84,7 @@ def check_beside(surrogates: Artifact, beside: Sequence[Artifact]) -> None:
     """
     pictures = surrogates.input("segments").input("datasets")
     seen = {surrogates.id}
+    # By content: the same pictures under another name are the same.
     for each in beside:
         its_pictures = each.input("segments").input("datasets")
         if its_pictures.content != pictures.content:
@@ -112,6 +113,7 @@ def voices_of(surrogates: Sequence[Artifact]) -> list[Voice]:
     voices = []
     for each, label in zip(everyone, labels, strict=True):
         segmentation = segmentations.index(each.segmentation.id)
+        # Another run may have other pictures of the dataset, in another order.
         places = {picture: row for row, picture in enumerate(each.ids)}
         voices.append(Voice(each, label, segmentation, places, same_classes(first.names, each.names)))
     return voices

@@ -67,6 +67,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         return artifact.facts_of_units()[0], []
 
+    # Their order counts: the first decides which pictures and classes are compared.
     inputs = {f"surrogates_{place}": each for place, each in enumerate(compared)}
     parameters = {"top": params.top, "class": chosen}
     return Plan(parameters, f"{compared[0].name}-compared", lambda: Layout(1), work, inputs, finish=finish)
@@ -84,6 +85,7 @@ def answer(result: Result) -> Answer:
     )
     page = result.artifact.path.absolute() / "index.html"
     value = {**result.json(), **facts, "page": str(page)}
+    # They stand one by one in the answer already.
     value.pop("facts")
     return Answer(value, [result.artifact.id], notes=[table], said=[f"page: {page}"])
 

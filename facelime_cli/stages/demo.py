@@ -69,6 +69,7 @@ def run(params: Params, context: Context) -> Answer:
 
 def _dataset(params: Params, context: Context) -> Artifact:
     """Draw the faces and bring them into the store."""
+    # The store keeps what was made of the faces; the files are not needed again.
     with tempfile.TemporaryDirectory(prefix="facelime-") as folder:
         pictures, truth = Path(folder) / "faces", Path(folder) / "truth"
         context.console.note(f"drawing {params.faces} faces of {SIZE}×{SIZE} pixels, half of them flushed")
@@ -124,6 +125,7 @@ def _reference(artifact: Artifact) -> str:
 def _choose(dataset: Artifact) -> list[str]:
     """Return the ids of the test pictures to explain: the first few of each class."""
     ids, labels, split = dataset.texts("id"), dataset.read("labels"), dataset.read("split")
+    # Pictures that were trained on would show what the network has learned by heart.
     tested = split == PARTS.index("test")
     chosen = []
     for name, count in EXPLAINED.items():

@@ -50,6 +50,7 @@ def run(params: Params, context: Context) -> Answer:
         raise FacelimeError(f"{params.to} exists already; choose another --to, or --force to replace it.")
     if not params.to.absolute().parent.is_dir():
         raise FacelimeError(f"there is no folder {params.to.absolute().parent}; make it, or choose another --to.")
+    # What is stopped halfway leaves no file, and an existing one as it was.
     temporary = params.to.with_name(f".{params.to.name}.part")
     try:
         writer(artifact, temporary)

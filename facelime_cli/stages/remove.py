@@ -47,6 +47,7 @@ def run(params: Params, context: Context) -> Answer:
 
 
 def _confirmed(question: str) -> bool:
+    # Without a terminal nobody can answer: what is not confirmed is kept.
     return sys.stdin.isatty() and confirm(question, err=True)
 
 

@@ -146,6 +146,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         scale = report().scale(report().explanations)
         return {"scale_probability_points": scale, **report().truth_summary()}, made
 
+    # What stands beside is shown, so that it is an input like the surrogates themselves.
     inputs = {**inputs, **{f"beside_{place}": each for place, each in enumerate(beside)}}
     parameters = {
         "top": params.top,

@@ -35,6 +35,7 @@ def run(params: Params, context: Context) -> Answer:
     artifact = context.store.resolve(params.reference)
     faults = faults_of(artifact)
     units = sorted({fault.unit for fault in faults if fault.unit is not None})
+    # A fault outside the units is in the manifest or the layout, which no command makes again.
     hopeless = [fault for fault in faults if fault.unit is None]
     if hopeless:
         raise BrokenError(

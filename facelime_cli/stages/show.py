@@ -96,6 +96,7 @@ def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
     has_pictures = artifact.has("id")
     rows = _rows(artifact, params.images, most if has_pictures else 0)
     c = _class(artifact, params.classes, by_class=by_class and has_pictures)
+    # A picture that cannot be drawn leaves no file. The format follows from the ending, which therefore stays.
     temporary = file.with_name(f".{file.name}.part.png")
     try:
         previews.draw(artifact, rows, c, temporary)

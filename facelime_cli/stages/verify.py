@@ -41,6 +41,7 @@ def run(params: Params, context: Context) -> Answer:
         for artifact in chosen:
             faults += faults_of(artifact)
             advance(1)
+    # Every fault is named before the command fails, so that one run tells all there is to mend.
     for fault in faults:
         context.console.error(f"{fault.artifact}: {fault.what}.")
     if faults:
