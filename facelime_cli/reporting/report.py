@@ -348,7 +348,11 @@ class Report:
         yield "id", "class", "zone", "coefficient"
         yield from self.zone_rows(artifact)
 
-    # Known regions
+    # Facts
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the manifest says of the report."""
+        return {"scale_probability_points": self.scale(self.explanations), **self.truth_summary()}
 
     def truth_summary(self) -> dict[str, Any]:
         """Return how much of the attribution lies on the known regions.

@@ -8,16 +8,16 @@ from facelime_cli.reporting import regions
 from facelime_cli.reporting.report import page_name
 from facelime_cli.reporting.report_pages import ReportPages
 from facelime_cli.store.files import write_whole
+from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from facelime_cli.console import Advance
     from facelime_cli.reporting.regions import Drawn
     from facelime_cli.reporting.report import Report
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
-    from facelime_cli.workers import Workers
 
 INDEX = "index.html"
 
@@ -38,17 +38,23 @@ class ReportFiles:
         self._report, self._artifact, self._formats = report, artifact, formats
         self._pages = ReportPages(report, artifact)
 
-    def write_unit(self, unit: Unit, workers: Workers, advance: Advance) -> None:
-        """Draw the pictures of a unit, their pages and their figures.
+    def write_units(self, units: Iterable[Unit], processes: int | None, advance: Advance) -> None:
+        """Draw the pictures of some units, their pages and their figures.
 
         Parameters
         ----------
-        unit : Unit
-            A claimed unit; it is finished afterwards.
-        workers : Workers
+        units : iterable of Unit
+            Claimed units; they are finished afterwards.
+        processes : int or None
+            How many draw in parallel; None is one per core.
         advance : Advance
             Counts pictures.
         """
+        with Workers(processes) as workers:
+            for unit in units:
+                self._write_unit(unit, workers, advance)
+
+    def _write_unit(self, unit: Unit, workers: Workers, advance: Advance) -> None:
         rows = range(unit.rows.start, unit.rows.stop)
         made, zones = [], []
         # One picture after the other is read here and drawn there, so that processes share no store.
@@ -79,12 +85,13 @@ class ReportFiles:
             done = pictures
         return [f"figures/{file.name}" for panel in panels for file in panel.files]
 
-    def write_index(self, workers: Workers) -> list[str]:
+    def write_index(self, processes: int | None) -> list[str]:
         """Write the tables and the page that opens first; every unit is done.
 
         Parameters
         ----------
-        workers : Workers
+        processes : int or None
+            How many draw in parallel; None is one per core.
 
         Returns
         -------
@@ -95,6 +102,8 @@ class ReportFiles:
         # Many pictures have pages of their own already; few stand on this one.
         rows = range(len(self._report.explanations)) if self._report.one_page else range(0)
         tasks = [self._report.to_draw(self._artifact, row) for row in rows]
-        page = self._pages.index(list(workers.map(regions.outline, tasks)))
+        with Workers(processes) as workers:
+            drawn = list(workers.map(regions.outline, tasks))
+        page = self._pages.index(drawn)
         write_whole(self._artifact.file(INDEX), page.encode())
         return [*made, INDEX]

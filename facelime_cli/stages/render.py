@@ -8,7 +8,7 @@ scale, so that pictures can be compared. Up to 48 pictures stand on one page; mo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -19,7 +19,6 @@ from facelime_cli.errors import CommandLineError
 from facelime_cli.names import class_indices
 from facelime_cli.options import Choice, Execution, Input
 from facelime_cli.store.arrays import Layout
-from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,9 +122,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     surrogates = inputs["surrogates"]
     beside = [context.store.resolve(reference, ("surrogates",)) for reference in params.beside or ()]
     check_beside(surrogates, beside)
-    names: list[str] = surrogates.facts["classes"]
     params = presets.filled(params, DEFAULTS)
-    chosen = None if params.classes is None else class_indices(params.classes, names)
+    chosen = None if params.classes is None else class_indices(params.classes, surrogates.facts["classes"])
     formats = _formats(params)
 
     # Planning makes no report: reading what it shows takes a while, and `--missing` asks for nothing of it.
@@ -134,17 +132,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return _report([surrogates, *beside], chosen, params)
 
     def work(artifact: Artifact, units: Pending) -> None:
-        files = ReportFiles(report(), artifact, formats)
-        with Workers(params.workers) as workers, context.console.progress("render", units.pictures) as advance:
-            for unit in units:
-                files.write_unit(unit, workers, advance)
+        with context.console.progress("render", units.pictures) as advance:
+            ReportFiles(report(), artifact, formats).write_units(units, params.workers, advance)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        with Workers(params.workers) as workers:
-            made = ReportFiles(report(), artifact, formats).write_index(workers)
+        made = ReportFiles(report(), artifact, formats).write_index(params.workers)
         context.console.note(f"page: {artifact.path / 'index.html'}")
-        scale = report().scale(report().explanations)
-        return {"scale_probability_points": scale, **report().truth_summary()}, made
+        return report().facts(), made
 
     # What stands beside is shown, so that it is an input like the surrogates themselves.
     inputs = {**inputs, **{f"beside_{place}": each for place, each in enumerate(beside)}}
@@ -156,14 +150,14 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         "figures": formats or None,
         "style": params.style,
     }
-    return Plan(
-        parameters,
-        surrogates.name,
-        lambda: Layout(surrogates.n, constants=surrogates.carried(), facts={"classes": names}),
-        work,
-        inputs,
-        finish=finish,
-    )
+    layout = partial(_layout, surrogates)
+    return Plan(parameters, surrogates.name, layout, work, inputs, finish=finish)
+
+
+def _layout(surrogates: Artifact) -> Layout:
+    """Return a layout without arrays of its own: a report has files."""
+    facts = {"classes": surrogates.facts["classes"]}
+    return Layout(surrogates.n, constants=surrogates.carried(), facts=facts)
 
 
 def _formats(params: Params) -> list[str]:
