@@ -37,7 +37,7 @@ class Params:
     ]
     png: Annotated[
         Path | None,
-        Option("--png", metavar="FILE", show_default=False, help="Write a picture of it to this file, which is new."),
+        Option("--png", metavar="FILE", show_default=False, help="Write a picture of it to this new file."),
     ] = None
     format: Annotated[
         str | None,
