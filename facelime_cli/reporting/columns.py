@@ -119,6 +119,7 @@ class Texts:
 
     def facts(self) -> dict[str, Any]:
         """Return what a manifest says of it."""
+        # Only the most frequent are facts: a column of free text has as many values as pictures.
         known = self._known()
         missing = sum(not value for value in self.values)
         return {

@@ -214,6 +214,7 @@ class Comparison:
         advance : Advance
             Counts pictures.
         """
+        # One figure for each picture; the tables and the facts hold all of them.
         pairs: list[dict[str, Any]] = []
         rows: list[tuple[Any, ...]] = []
         made = []

@@ -92,6 +92,7 @@ def answer(artifact: Artifact) -> Answer:
         It may be unfinished.
     """
     state = state_of(artifact)
+    # Also of an unfinished artifact: the values of the units that are done.
     arrays = {name: _array(artifact, name) for name in artifact.arrays}
     value = {**state, "path": str(artifact.path.absolute()), "manifest": artifact.made, "arrays": arrays}
     tables = [Table(("what", "value"), _heading(artifact, state))]

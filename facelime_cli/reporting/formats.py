@@ -39,6 +39,7 @@ def answer(explanations: Explanations, form: str, rows: Sequence[int], chosen: S
     chosen : sequence of int or None
         Classes; None stands for each picture's most probable ones, and its true one.
     """
+    # A terminal shows one picture at a time; a program that reads the figures wants them all.
     every = range(len(explanations))
     unnamed = every[:1] if form == "text" else every
     return FORMATTERS[form](explanations, rows or unnamed, chosen)
@@ -112,7 +113,7 @@ def _drawing(explanations: Explanations, row: int, c: int) -> Drawing:
 
 def _strongest(explanations: Explanations, row: int, c: int) -> Table:
     """Return the strongest segments as a table, below the verdict."""
-    heading = ("rank", "region", "speaks", explanations.quantity.short, "95 % interval", "")
+    heading = ("rank", "segment", "speaks", explanations.quantity.short, "95 % interval", "")
     rows = []
     for each in explanations.strengths(row, c)[:TOP]:
         interval = f"{signed(each.low)} to {signed(each.high)}" if each.known else ""

@@ -33,6 +33,7 @@ def render(template: str, **values: Any) -> str:
     **values
         What the template shows. Text is escaped; a value that is missing is an error, not an empty space.
     """
+    # Style and script lie inside: a page opens from disk, wherever it is copied to.
     style = package_files("facelime_cli.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
     return _templates().get_template(template).render(style=style, **values)
 

@@ -74,6 +74,7 @@ class OverviewRow:
     points: float
     label: str | None
     right: str
+    # What follows is unknown where no class of the picture is shown.
     whole_verdict: str
     r2: float | None = None
     strong: float | None = None
@@ -162,6 +163,7 @@ class Side:
     zones: list[tuple[str, float]]
     agreement: dict[str, Any] | None
     answer: tuple[str, float] | None
+    # Templates ask every voice whether it is silent.
     silent: None = None
 
     @property
@@ -258,7 +260,8 @@ class PictureShown:
 
     @property
     def rest(self) -> Sequence[Answer]:
-        """The other classes that the page names: a thousand would be more than anyone reads."""
+        """The other classes that the page names."""
+        # A thousand classes would be more than anyone reads; predictions.csv has them.
         return self.others if len(self.others) <= MOST_LISTED else []
 
     @property

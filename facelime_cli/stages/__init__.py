@@ -59,7 +59,7 @@ INDEX = (
         predict="Ask the model about every perturbed picture.",
         fit_surrogate="Fit a linear surrogate to the predictions: one coefficient per segment and class, "
         "with its interval.",
-        render="Write a report: one page that opens from disk, with the figures of every region and the coefficients as a table.",
+        render="Write a report: one page that opens from disk, with the figures of every segment and a table of coefficients.",
     ),
     *_listed(
         "Other explanations",

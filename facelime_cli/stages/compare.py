@@ -31,6 +31,7 @@ FEWEST = 2
 class Params:
     """Parameters of `compare`."""
 
+    # Not these words but the surrogates that they name are in the fingerprint, as inputs.
     surrogates: Annotated[
         list[str],
         Argument(metavar="SURROGATES…", help="Two surrogates or more, of pictures of one dataset.", show_default=False),

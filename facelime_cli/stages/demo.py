@@ -56,6 +56,7 @@ def run(params: Params, context: Context) -> Answer:
     model = _model(dataset, context)
     samples = f"{SAMPLES} samples each"
     context.console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {samples}")
+    # Fewer samples and segments than usual: six pictures take seconds.
     chosen = explain.Params(
         source=_reference(dataset),
         model=_reference(model),
@@ -143,7 +144,7 @@ def _answer(value: dict[str, Any], report: Artifact, model: Artifact) -> Answer:
     lines = [
         f"The network is right on {right}.",
         f"{on_truth:.0f} % of what speaks for rosacea lies on the true flush ({by_chance:.0f} % if spread evenly).",
-        f"So does {pointing:.0f} % of the strongest region, on average over {truth['explanations']} faces.",
+        f"So does {pointing:.0f} % of the strongest segment, on average over {truth['explanations']} faces.",
         f"Open {page}",
     ]
     return Answer({**value, "report": page, "accuracy": test["accuracy"], "truth": truth}, lines)

@@ -62,6 +62,7 @@ def run(params: Params, context: Context) -> Answer:
 
 
 def _write_table(artifact: Artifact, path: Path) -> None:
+    # Loaded only now, since it takes numpy and `--help` does without.
     from facelime_cli.reporting import formats
 
     formats.write_table(artifact, path)

@@ -1,6 +1,6 @@
-"""Write a report: one page that opens from disk, with the figures of every region and the coefficients as a table.
+"""Write a report: one page that opens from disk, with the figures of every segment and a table of coefficients.
 
-Vermilion regions speak for a class, blue ones against it, hatched ones may be nothing. The whole report has one colour
+Vermilion segments speak for a class, blue ones against it, hatched ones may be nothing. The whole report has one colour
 scale, so that pictures can be compared. Up to 48 pictures stand on one page; more get a page each, beside an overview.
 --beside shows what other models or methods say of the same pictures. --figures adds pictures for print.
 """
@@ -45,6 +45,7 @@ class Params:
         Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False),
         Input(("surrogates",)),
     ]
+    # Not these words but the surrogates that they name are in the fingerprint, as inputs.
     beside: Annotated[
         list[str] | None,
         Option(
@@ -55,10 +56,13 @@ class Params:
         ),
         Execution(),
     ] = None
+    # What a preset sets is in the fingerprint by the option that it sets.
     preset: Annotated[
         str | None,
         Choice(tuple(presets.SYSTEMS)),
-        Option(show_default=False, help=f"Mark as many regions as another system. {presets.help_of(presets.SYSTEMS)}."),
+        Option(
+            show_default=False, help=f"Mark as many segments as another system. {presets.help_of(presets.SYSTEMS)}."
+        ),
         Execution(),
     ] = None
     top: Annotated[
@@ -66,7 +70,7 @@ class Params:
         Option(
             min=1,
             show_default=False,
-            help="Colour and list at first this many of the strongest regions. "
+            help="Colour and list at first this many of the strongest segments. "
             f"{presets.default_words('top', DEFAULTS['top'])}",
         ),
     ] = None

@@ -80,6 +80,7 @@ def run(params: Params, context: Context) -> Answer:
         return _explanations(artifact, params, params.format)
     if params.images is not None or params.classes is not None:
         raise CommandLineError("--images and --classes are about pictures; ask for them with --png or --format.")
+    # The plain answer reads every array once, unit by unit; a drawing reads only what it draws.
     from facelime_cli.reporting import contents
 
     return contents.answer(artifact)

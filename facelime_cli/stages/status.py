@@ -19,6 +19,7 @@ class Params:
 def run(params: Params, context: Context) -> Answer:
     """Say of every artifact how it stands."""
     del params
+    # Broken artifacts are listed like all others: here is where one looks for them.
     found = [state_of(each) for each in context.store.artifacts()]
     value = {"store": str(context.store.root), "artifacts": found}
     if not found:
