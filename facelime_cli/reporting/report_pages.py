@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.core.agreement import Attribution, agreement
-from facelime_cli.core.fidelity import distinct
-from facelime_cli.drawing import outlines
-from facelime_cli.drawing.overlay import colour
 from facelime_cli.reporting import pages
 from facelime_cli.reporting.explanations import PERCENT
 from facelime_cli.reporting.report import page_name, picture_name, thumbnail_name
-from facelime_cli.reporting.report_records import Answer, ClassShown, OverviewRow, PictureShown, Region, Side, Silent
+from facelime_cli.reporting.report_records import ClassShown, OverviewRow, PictureShown, Side, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facelime_cli.reporting.explanations import Explanations, Strength
     from facelime_cli.reporting.regions import Drawn
     from facelime_cli.reporting.report import Report
     from facelime_cli.reporting.voices import Voice
@@ -191,32 +187,15 @@ class ReportPages:
 
     def _picture(self, row: int, drawn: Drawn, above: str) -> PictureShown:
         """Return what a page shows of a picture; `above` leads from the page to the report's folder."""
-        explanations = self._explanations
         return PictureShown(
-            id=explanations.ids[row],
+            explanations=self._explanations,
+            row=row,
             anchor=_anchor(row),
             image=self._source(picture_name(row), above),
             inside=self._report.request.single_file,
-            size=int(explanations.dataset.facts["size"]),
-            answers=self._answers(row),
-            label=explanations.label(row),
-            unchanged=explanations.unchanged(row),
             outlines=[(_prefix(row, place), paths) for place, paths in enumerate(drawn.paths)],
-            truth=self._truth_path(row),
             classes=[self._class(row, c, drawn) for c in self._report.shown[row]],
         )
-
-    def _answers(self, row: int) -> list[Answer]:
-        """Return the model's answer to a picture, the most probable class first."""
-        explanations = self._explanations
-        probabilities = explanations.answers[row]
-        said, label = int(probabilities.argmax()), explanations.label(row)
-        found = []
-        for c in probabilities.argsort(kind="stable")[::-1]:
-            name = explanations.answer_names[c]
-            points = 100 * float(probabilities[c])
-            found.append(Answer(name, points, said=int(c) == said, label=name == label))
-        return found
 
     def _source(self, name: str, above: str) -> str:
         """Return where a page finds a picture: beside it, or inside itself."""
@@ -225,14 +204,6 @@ class ReportPages:
         # As a data address: the page is then the one file to hand over.
         encoded = b64encode(self._artifact.file(name).read_bytes())
         return f"data:image/jpeg;base64,{encoded.decode()}"
-
-    def _truth_path(self, row: int) -> str | None:
-        """Return the outline of the known region; a region without an edge in the picture has none."""
-        truth = self._explanations.truth(row)
-        if truth is None or not truth.any() or truth.all():
-            return None
-        inside = (truth > 0).astype("uint16")
-        return outlines.paths(inside)[1]
 
     def _class(self, row: int, c: int, drawn: Drawn) -> ClassShown:
         """Return what everyone says of one class of a picture; who says nothing has a sentence for it."""
@@ -275,43 +246,17 @@ class ReportPages:
     def _side(self, its: tuple[Voice, int, int], drawn: Drawn, prefix: str, alike: dict[str, Any] | None) -> Side:
         """Return what a page shows of one explanation: a voice, with its own picture and class."""
         voice, row, c = its
-        explanations = voice.explanations
-        strengths = explanations.strengths(row, c)
-        scale = self._report.scale(explanations)
         zones = self._report.zones_of(voice, row, c, drawn)
         return Side(
-            label=voice.label,
+            voice=voice,
+            row=row,
+            c=c,
             prefix=prefix,
-            segmentation=voice.segmentation,
-            quantity=explanations.quantity,
-            scale=scale,
-            verdict=explanations.verdict(row, c),
-            figures=explanations.figures(row, c),
-            probability=float(explanations.full[row][c]),
-            distinct=_n_distinct(explanations, row, c),
-            regions=[_region(each, len(strengths), scale) for each in strengths],
-            samples=explanations.samples(row),
-            zero=explanations.zero,
-            without_intervals=explanations.without_intervals,
-            overlap=explanations.overlap(row, c),
+            scale=self._report.scale(voice.explanations),
             zones=[(name, PERCENT * value) for name, value in zones],
             agreement=alike,
             answer=self._other_answer(voice, row, c),
         )
-
-
-def _n_distinct(explanations: Explanations, row: int, c: int) -> int:
-    """Return how many of the strongest segments the chance of the same set is about."""
-    interval, _ = explanations.interval(row, c)
-    # What was not fitted has no such parameter, and its strongest segment alone is told.
-    stable_top = int(explanations.surrogates.parameters.get("stable_top", 1))
-    found = distinct(interval[:, None], stable_top)
-    return int(found[0])
-
-
-def _region(each: Strength, of: int, scale: float) -> Region:
-    red, green, blue = colour(each.value, scale)
-    return Region(**vars(each), of=of, colour=f"#{red:02x}{green:02x}{blue:02x}")
 
 
 def _attribution(voice: Voice, row: int, c: int) -> Attribution:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.core.fidelity import distinct
+from facelime_cli.drawing.outlines import paths as outlines_of
+from facelime_cli.drawing.overlay import colour
 from facelime_cli.reporting.explanations import Strength
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facelime_cli.reporting.explanations import Quantity
+    from facelime_cli.reporting.explanations import Explanations, Quantity
+    from facelime_cli.reporting.voices import Voice
 
 TRUSTWORTHY = "trustworthy"
 LISTED_CLASSES = 8
@@ -115,29 +120,14 @@ class Side:
 
     Attributes
     ----------
-    label, prefix : str
-        Whose it is, and what the names of its outlines begin with.
-    segmentation : int
-        Which of the report's segmentations it is of.
-    quantity : Quantity
+    voice : Voice
+        Whose it is.
+    row, c : int
+        The picture and the class, as the voice numbers them.
+    prefix : str
+        What the names of its outlines begin with.
     scale : float
         End of its colour scale.
-    verdict : str
-    figures : mapping of str to float
-        Figures of fidelity, NaN where there are none.
-    probability : float
-        Of the class, 0…1.
-    distinct : int
-        How many of the strongest segments the chance of the same set is about.
-    regions : list of Region
-        Strongest first.
-    samples : int or None
-    zero : str
-        What a coefficient of 0 means.
-    without_intervals : bool
-        Whether only the bootstrap would give intervals.
-    overlap : core.attribution.Overlap or None
-        With the known region.
     zones : list of (str, float)
         Each zone's coefficient, times 100.
     agreement : dict or None
@@ -146,25 +136,41 @@ class Side:
         Another model's name and probability.
     """
 
-    label: str
+    voice: Voice
+    row: int
+    c: int
     prefix: str
-    segmentation: int
-    quantity: Quantity
     scale: float
-    verdict: str
-    figures: dict[str, float]
-    probability: float
-    distinct: int
-    regions: list[Region]
-    samples: int | None
-    zero: str
-    without_intervals: bool
-    overlap: Any
     zones: list[tuple[str, float]]
     agreement: dict[str, Any] | None
     answer: tuple[str, float] | None
     # Templates ask every voice whether it is silent.
     silent: None = None
+
+    @property
+    def label(self) -> str:
+        """Whose it is."""
+        return self.voice.label
+
+    @property
+    def segmentation(self) -> int:
+        """Which of the report's segmentations it is of."""
+        return self.voice.segmentation
+
+    @property
+    def quantity(self) -> Quantity:
+        """What its coefficients are."""
+        return self.voice.explanations.quantity
+
+    @property
+    def verdict(self) -> str:
+        """What its figures mean, in words."""
+        return self.voice.explanations.verdict(self.row, self.c)
+
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        """Figures of fidelity, NaN where there are none."""
+        return self.voice.explanations.figures(self.row, self.c)
 
     @property
     def measured(self) -> bool:
@@ -177,9 +183,54 @@ class Side:
         return not math.isnan(self.figures["topk_repeat"])
 
     @property
+    def probability(self) -> float:
+        """What is explained: mostly the probability of the class, 0…1."""
+        return float(self.voice.explanations.full[self.row][self.c])
+
+    @property
+    def distinct(self) -> int:
+        """How many of the strongest regions the chance of the same set is about."""
+        explanations = self.voice.explanations
+        interval, _ = explanations.interval(self.row, self.c)
+        # What was not fitted has no such parameter, and its strongest segment alone is told.
+        stable_top = int(explanations.surrogates.parameters.get("stable_top", 1))
+        found = distinct(interval[:, None], stable_top)
+        return int(found[0])
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """Every region, strongest first."""
+        strengths = self.voice.explanations.strengths(self.row, self.c)
+        return [self._region(each, len(strengths)) for each in strengths]
+
+    def _region(self, each: Strength, of: int) -> Region:
+        red, green, blue = colour(each.value, self.scale)
+        return Region(**vars(each), of=of, colour=f"#{red:02x}{green:02x}{blue:02x}")
+
+    @property
     def intervals(self) -> bool:
         """Whether there are intervals: all regions have one, or none has."""
         return self.regions[0].known
+
+    @property
+    def without_intervals(self) -> bool:
+        """Whether only the bootstrap would give intervals."""
+        return self.voice.explanations.without_intervals
+
+    @property
+    def samples(self) -> int | None:
+        """How many samples it comes from."""
+        return self.voice.explanations.samples(self.row)
+
+    @property
+    def zero(self) -> str:
+        """What a coefficient of 0 means."""
+        return self.voice.explanations.zero
+
+    @cached_property
+    def overlap(self) -> Any:
+        """How much of it lies on the known region, or None where there is none."""
+        return self.voice.explanations.overlap(self.row, self.c)
 
 
 @dataclass(frozen=True)
@@ -213,38 +264,69 @@ class PictureShown:
 
     Attributes
     ----------
-    id, anchor, image : str
-        The picture, its place on the page, and where its copy is.
+    explanations : Explanations
+        The report's own.
+    row : int
+        The picture, as the report numbers it.
+    anchor, image : str
+        Its place on the page, and where its copy is.
     inside : bool
         Whether the copy lies inside the page.
-    size : int
-        Its side in pixels.
-    answers : list of Answer
-        The most probable class first.
-    label : str or None
-        The true class, None when the dataset does not say.
-    unchanged : int
-        On how many regions the fill changes nothing.
     outlines : list of (str, list of str)
         For each segmentation what the names of its outlines begin with, and the outlines.
-    truth : str or None
-        The outline of the known region.
     classes : list of ClassShown
     """
 
-    id: str
+    explanations: Explanations
+    row: int
     anchor: str
     image: str
     inside: bool
-    size: int
-    answers: list[Answer]
-    label: str | None
-    unchanged: int
     outlines: list[tuple[str, list[str]]]
-    truth: str | None
     classes: list[ClassShown]
 
     @property
+    def id(self) -> str:
+        """The picture's id."""
+        return self.explanations.ids[self.row]
+
+    @property
+    def size(self) -> int:
+        """Its side in pixels."""
+        return int(self.explanations.dataset.facts["size"])
+
+    @property
+    def label(self) -> str | None:
+        """The true class, or None when the dataset does not say."""
+        return self.explanations.label(self.row)
+
+    @cached_property
+    def unchanged(self) -> int:
+        """On how many regions the fill changes nothing."""
+        return self.explanations.unchanged(self.row)
+
+    @cached_property
+    def truth(self) -> str | None:
+        """The outline of the known region; one without an edge in the picture has none."""
+        truth = self.explanations.truth(self.row)
+        if truth is None or not truth.any() or truth.all():
+            return None
+        inside = (truth > 0).astype("uint16")
+        return outlines_of(inside)[1]
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """The model's answer, the most probable class first."""
+        probabilities = self.explanations.answers[self.row]
+        said, label = int(probabilities.argmax()), self.label
+        found = []
+        for c in probabilities.argsort(kind="stable")[::-1]:
+            name = self.explanations.answer_names[c]
+            points = 100 * float(probabilities[c])
+            found.append(Answer(name, points, said=int(c) == said, label=name == label))
+        return found
+
+    @cached_property
     def answer(self) -> Sequence[Answer]:
         """The classes that are listed at first: all where they are few, else the most probable and the true one."""
         if len(self.answers) <= LISTED_CLASSES:
@@ -253,7 +335,7 @@ class PictureShown:
         probable, others = self.answers[:MOST_PROBABLE_LISTED], self.answers[MOST_PROBABLE_LISTED:]
         return [*probable, *(each for each in others if each.label)]
 
-    @property
+    @cached_property
     def others(self) -> Sequence[Answer]:
         """The classes that are not listed at first."""
         return [each for each in self.answers if each not in self.answer]
