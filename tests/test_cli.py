@@ -1,11 +1,8 @@
 """The command line itself: errors, streams, exit codes, the commands beside the stages."""
 
-import csv
-import html
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelime_cli.core import zones
-from facelime_cli.drawing import overlay
-from facelime_cli.reporting import pages
 from tests.support import words_of
 
 
@@ -187,23 +181,6 @@ def test_a_number_out_of_range_is_a_wrong_command_line(chain, faces, stage, opti
 
 
 class TestCommands:
-    @pytest.mark.parametrize(
-        "stage", ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "render"]
-    )
-    def test_show(self, chain, stage):
-        shown = chain.facelime.json("show", chain.reference(stage))
-        assert shown["manifest"]["stage"] == stage
-        assert set(shown["arrays"]) == set(chain[stage].layout["arrays"])
-        text = chain.facelime("show", chain.reference(stage)).stdout
-        assert chain[stage].manifest["fingerprint"] in text
-
-    def test_show_summarises(self, chain):
-        arrays = chain.facelime.json("show", chain.reference("predict"))["arrays"]
-        values = chain["predict"].read("probabilities")
-        assert arrays["probabilities"]["least"] == pytest.approx(values.min())
-        assert arrays["probabilities"]["most"] == pytest.approx(values.max())
-        assert arrays["probabilities"]["nan"] == 0
-
     def test_version(self, start, tmp_path):
         done = start("--version", store=tmp_path)
         assert re.fullmatch(r"facelime \d+\.\d+\.\d+\n", done.stdout)
@@ -234,111 +211,3 @@ class TestStreams:
     def test_quiet_says_nothing_but_the_result(self, start, faces, tmp_path):
         done = start("preprocess", faces / "normal", "--size", 16, "--quiet", store=tmp_path / "s")
         assert done.stderr == ""
-
-
-class TestReport:
-    def test_the_page_asks_nothing_of_outside_and_shows_its_pictures(self, chain):
-        page = (chain["render"].path / "index.html").read_text(encoding="utf-8")
-        assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
-        for name in re.findall(r'(?:src|href)="([^"#][^"]*)"', page):
-            assert name.startswith("data:") or (chain["render"].path / name).is_file()
-        for picture_id in chain["render"].store.stored("segments", chain["segment"].id).texts("id"):
-            assert picture_id in page
-        assert page.count('class="fidelity"') == 6
-        assert f"facelime fit-surrogate predictions/{chain['predict'].id}" in page
-
-    def test_the_commands_at_its_foot_make_the_same_again(self, chain):
-        page = (chain["render"].path / "index.html").read_text(encoding="utf-8")
-        commands = [shlex.split(html.unescape(line)) for line in page.splitlines() if line.startswith("facelime ")]
-        assert [words[1] for words in commands] == [
-            "preprocess",
-            "finetune",
-            "segment",
-            "perturb",
-            "predict",
-            "fit-surrogate",
-            "render",
-        ]
-        for words in commands[1:]:
-            assert chain.facelime.json(*words[1:])["artifact"] == chain[words[1]].id
-
-    def test_a_page_holds_every_coefficient_with_its_colour(self, chain):
-        page = (chain["render"].path / "index.html").read_text(encoding="utf-8")
-        full, coefficients = (
-            chain["predict"].read("probabilities")[0, 0],
-            chain["fit-surrogate"].read("coefficients")[0],
-        )
-        c, scale = int(full.argmax()), chain["render"].facts["scale_probability_points"]
-        drawing = page.partition('class="drawn"')[2].partition("</figure>")[0]
-        for k, value in enumerate(coefficients[c, : chain["segment"].read("n_segments")[0]]):
-            region = re.search(rf'<use href="#p00000-{k}" class="r ([^"]*)"[^>]*>.*?</use>', drawing)
-            assert pages.signed(100 * value) in region[0]
-            assert ("t" if value > 0 else "a") in region[1].split()
-            assert ("u" in region[1].split()) == ("may be nothing" in region[0])
-            red, green, blue = overlay.colour(100 * value, scale)
-            assert "u" in region[1].split() or f'fill="#{red:02x}{green:02x}{blue:02x}"' in region[0]
-
-    def test_a_single_file_needs_none_beside_it(self, chain):
-        report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--single-file")
-        page = (report.path / "index.html").read_text(encoding="utf-8")
-        assert {name.partition(",")[0] for name in re.findall(r'(?:src|<image [^>]*href)="([^"]+)"', page)} == {
-            "data:image/jpeg;base64"
-        }
-        assert page.count("data:image/jpeg") == 3 + 3  # each picture once, and its small copy in the overview
-        assert page.count('-photo"/>') == 3 * (1 + 2)
-
-    def test_many_pictures_have_a_page_each(self, chain, monkeypatch):
-        monkeypatch.setattr("facelime_cli.stages.render.MOST_ON_A_PAGE", 2)
-        report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--top", 7)
-        index = (report.path / "index.html").read_text(encoding="utf-8")
-        assert index.count("<tr data-id=") == 3
-        assert 'class="picture"' not in index
-        for row in range(3):
-            assert f'href="pages/{row:05d}.html"' in index
-            page = (report.path / "pages" / f"{row:05d}.html").read_text(encoding="utf-8")
-            for name in re.findall(r'(?:src|href)="([^"#:]+)"', page):
-                assert (report.path / "pages" / name).is_file(), name
-
-    def test_coefficients_by_zone(self, chain):
-        report = chain.facelime.artifact(
-            "render", chain["fit-surrogate"].id, "--by-zone", "lungs", "--classes", "rosacea"
-        )
-        rows = list(csv.DictReader((report.path / "zones.csv").open()))
-        coefficients, segments = chain["fit-surrogate"].read("coefficients")[0, 1], chain["segment"].read("segments")[0]
-        expected = zones.attribution_by_zone(
-            coefficients[: segments.max() + 1],
-            zones.overlap(segments, zones.lungs(chain["preprocess"].read("images")[0]).zones, 6),
-        )
-        assert [row["zone"] for row in rows[:6]] == list(zones.LUNGS)
-        assert [float(row["coefficient"]) for row in rows[:6]] == pytest.approx(expected.tolist())
-
-    @pytest.mark.parametrize(("option", "value"), [("--figures", "gif"), ("--style", "lime")])
-    def test_what_is_no_figure(self, chain, option, value):
-        assert "--figures" in chain.facelime.fails("render", chain["fit-surrogate"].id, option, value, code=2)
-
-    def test_names_that_are_markup_stay_text(self, facelime, tmp_path):
-        folder = tmp_path / "odd"
-        for label in ("<script>alert(1)</script>", 'رمادي & "grey"'):
-            for number in range(10):
-                name = label.replace("/", "⁄")  # a slash cannot be in a file's name
-                (folder / name).mkdir(parents=True, exist_ok=True)
-                Image.effect_noise((32, 32), 40 + number).convert("RGB").save(folder / name / f"图片 '{number}'.png")
-        facelime.json("preprocess", folder, "--size", 32, "--name", "odd")
-        facelime.json("finetune", "odd", "--backbone", "cnn-small", "--epochs", 1, "--name", "m")
-        report = facelime.json(
-            "explain", "odd", "--model", "m", "--first", 2, "--method", "slic", "--samples", 20, "--segments", 4
-        )
-        page = Path(report["report"]).read_text(encoding="utf-8")
-        assert "<script>alert" not in page
-        assert page.count("<script") == 1
-        assert "&lt;script&gt;alert(1)" in page
-        assert "图片" in page
-
-    def test_every_shown_class_has_its_figures_and_rows(self, chain):
-        both = chain.facelime.artifact(
-            "render", chain["fit-surrogate"].id, "--classes", "1,normal", "--top", 2, "--figures", "png"
-        )
-        assert len(list((both.path / "figures").glob("*.png"))) == 6
-        rows = list(csv.DictReader((both.path / "coefficients.csv").open()))
-        assert {row["class"] for row in rows} == {"normal", "rosacea"}
-        assert len(rows) == 2 * int(chain["segment"].read("n_segments").sum())

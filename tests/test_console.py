@@ -1,11 +1,11 @@
-"""Progress where there is no terminal."""
+"""What the console writes: progress where there is no terminal, drawings with and without colours."""
 
 import re
 
 import pytest
 
 from facelime_cli import console
-from facelime_cli.console import Console
+from facelime_cli.console import Console, Drawing
 
 
 @pytest.fixture
@@ -34,3 +34,17 @@ def test_a_line_now_and_then_where_there_is_no_terminal(capsys, monkeypatch):
         advance(4)
     said = capsys.readouterr().err
     assert re.match(r"work: 4 of 10 pictures, [\d.]+ pictures/s, about \d+ s left\n", said)
+
+
+def test_colours_only_where_the_terminal_has_them(monkeypatch, capsys):
+    drawing = Drawing([[(255, 0, 0)], [(0, 0, 255)]], ["+"], "a [bold]title")
+    Console()._print_drawing(drawing)
+    assert capsys.readouterr().out == "a [bold]title\n+\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    Console()._print_drawing(drawing)
+    told = capsys.readouterr().out
+    assert "a [bold]title" in told
+    assert "\x1b[38;2;255;0;0;48;2;0;0;255m▀" in told

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from facelime_cli.core import cams
 from facelime_cli.errors import NotFoundError
 from facelime_cli.models import running
-from facelime_cli.reporting.explanations import Explained, labels
+from facelime_cli.reporting.explanations import Explanations, labels_of
 
 SIZE, FILTERS, HIDDEN = 12, 3, 4
 
@@ -290,7 +290,7 @@ class TestCommands:
         run = chain.facelime
         masks = run.artifact("perturb", chain["segment"].id, "--samples", 120, "--after", chain["fit-surrogate"].id)
         later = run.artifact("occlusion", masks.id, "--model", "small")
-        found = Explained(later)
+        found = Explanations(later)
         assert (found.predictions, found.samples(0), found.fitted) == (None, None, False)
         assert found.answers == pytest.approx(later.read("probabilities"))
         assert [each.kind for each in found.origins] == ["datasets", "models", "segments", "masks", "surrogates"]
@@ -305,7 +305,7 @@ class TestCommands:
             "--model",
             "small",
         )
-        assert labels([Explained(black), Explained(blurred)]) == ["fill black", "fill blur"]
+        assert labels_of([Explanations(black), Explanations(blurred)]) == ["fill black", "fill blur"]
         told = json.loads(run("show", f"surrogates/{black.id}", "--format", "json").stdout)
         assert {each["samples"] for picture in told["pictures"] for each in picture["explanations"]} == {None}
 

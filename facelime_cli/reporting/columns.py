@@ -1,4 +1,4 @@
-"""A column of a dataset's table against the class: as figures, as rows of a CSV file, as a table of a page and as a chart."""
+"""A column of a dataset's table against the class: as figures, as rows of a CSV file, on a page and as a chart."""
 
 from __future__ import annotations
 
@@ -19,23 +19,17 @@ if TYPE_CHECKING:
 MOST_CLASSES = 40
 MOST_VALUES = 12
 NO_LABEL, NO_VALUE = "no label", "no value"
-HEADING = (
-    "column",
-    "class",
-    "kind",
-    "value",
-    "pictures",
-    "missing",
-    "share",
-    "mean",
-    "sd",
-    "minimum",
-    "q1",
-    "median",
-    "q3",
-    "maximum",
-)
-"""Of the CSV file. A column of numbers has a row for each class; one of text has a row for each class and value, with an empty value for pictures that have none."""
+OF_BOTH = ("column", "class", "kind", "value", "pictures", "missing")
+OF_TEXT = ("share",)
+OF_NUMBERS = ("mean", "sd", "minimum", "q1", "median", "q3", "maximum")
+HEADING = (*OF_BOTH, *OF_TEXT, *OF_NUMBERS)
+"""Of the CSV file.
+
+A column of numbers has a row for each class. A column of text has a row for each class and value, with an empty value
+for pictures that have none.
+"""
+NUMBERS_ON_A_PAGE = ("mean", "sd", "minimum", "lower quarter", "median", "upper quarter", "maximum")
+NONE_ON_A_PAGE = "–"
 DIGITS = 5
 """Significant digits on a page."""
 
@@ -63,12 +57,23 @@ class Classes:
 
     @classmethod
     def of(cls, labels: NDArray[Any], names: Sequence[str]) -> Classes:
-        """Return the rows of (N,) labels, -1 for a picture without one."""
-        every = [*names, *([""] if (labels < 0).any() else [])]
-        index = np.where(labels < 0, len(names), labels).astype(np.int64)
+        """Return the rows of some labels.
+
+        Parameters
+        ----------
+        labels : (N,) integer array
+            Index into `names`, -1 for a picture without a label.
+        names : sequence of str
+        """
+        unlabelled = labels < 0
+        every = [*names, ""] if unlabelled.any() else list(names)
+        index = np.where(unlabelled, len(names), labels).astype(np.int64)
+        # A chart of a thousand classes is black: the smallest stand together.
         kept, rows = folded(index, len(every), MOST_CLASSES)
-        others = [f"{len(every) - len(kept)} other classes"] if len(kept) < len(every) else []
-        return cls(every, index, [every[k] or NO_LABEL for k in kept] + others, rows)
+        shown = [every[k] or NO_LABEL for k in kept]
+        if len(kept) < len(every):
+            shown.append(f"{len(every) - len(kept)} other classes")
+        return cls(every, index, shown, rows)
 
 
 @dataclass(frozen=True)
@@ -86,51 +91,18 @@ class Numbers:
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield its rows of the CSV file."""
         for k, name in enumerate(self.classes.every):
-            found = spread(self.values[self.classes.index == k])
-            yield (
-                self.name,
-                name,
-                "number",
-                "",
-                found.n,
-                found.missing,
-                "",
-                found.mean,
-                found.sd,
-                found.minimum,
-                found.q1,
-                found.median,
-                found.q3,
-                found.maximum,
-            )
+            found = asdict(spread(self.values[self.classes.index == k]))
+            counts = (found.pop("n"), found.pop("missing"))
+            yield (self.name, name, "number", "", *counts, "", *(found[figure] for figure in OF_NUMBERS))
 
     def table(self) -> list[list[str]]:
         """Return its table on a page, the heading first."""
-        body = []
+        table = [["class", "pictures", NO_VALUE, *NUMBERS_ON_A_PAGE]]
         for row, name in enumerate(self.classes.shown):
             found = asdict(spread(self.values[self.classes.rows == row]))
-            body.append(
-                [
-                    name,
-                    *(f"{found.pop(count):,}" for count in ("n", "missing")),
-                    *("–" if figure is None else f"{figure:.{DIGITS}g}" for figure in found.values()),
-                ]
-            )
-        return [
-            [
-                "class",
-                "pictures",
-                NO_VALUE,
-                "mean",
-                "sd",
-                "minimum",
-                "lower quarter",
-                "median",
-                "upper quarter",
-                "maximum",
-            ],
-            *body,
-        ]
+            counts = [f"{found.pop(count):,}" for count in ("n", "missing")]
+            table.append([name, *counts, *(_typeset(found[figure]) for figure in OF_NUMBERS)])
+        return table
 
     def chart(self) -> Figure:
         """Draw it."""
@@ -147,7 +119,8 @@ class Texts:
 
     def facts(self) -> dict[str, Any]:
         """Return what a manifest says of it."""
-        known = by_frequency(value for value in self.values if value)
+        # Only the most frequent are facts: a column of free text has as many values as pictures.
+        known = self._known()
         missing = sum(not value for value in self.values)
         return {
             "kind": "text",
@@ -157,23 +130,27 @@ class Texts:
             "most_frequent": [list(each) for each in known[:MOST_VALUES]],
         }
 
+    def _known(self) -> list[tuple[str, int]]:
+        """Return the values and their counts, the most frequent first."""
+        return by_frequency(value for value in self.values if value)
+
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield its rows of the CSV file."""
+        no_numbers = [""] * len(OF_NUMBERS)
         for k, name in enumerate(self.classes.every):
             within = [value for value, index in zip(self.values, self.classes.index, strict=True) if index == k]
+            # Empty values count here: a class of which half has no value should show that.
             for value, count in by_frequency(within):
-                yield (self.name, name, "text", value, count, "", count / len(within), *[""] * 7)
+                share = count / len(within)
+                yield (self.name, name, "text", value, count, "", share, *no_numbers)
 
     def table(self) -> list[list[str]]:
         """Return its table on a page, the heading first."""
         counts, values, _ = self._counts()
-        return [
-            ["class", *values],
-            *(
-                [name, *(f"{count:,}" for count in row)]
-                for name, row in zip(self.classes.shown, counts.tolist(), strict=True)
-            ),
-        ]
+        table = [["class", *values]]
+        for name, row in zip(self.classes.shown, counts.tolist(), strict=True):
+            table.append([name, *(f"{count:,}" for count in row)])
+        return table
 
     def chart(self) -> Figure:
         """Draw it."""
@@ -181,25 +158,47 @@ class Texts:
         return charts.shares_by_class(counts, self.classes.shown, values, self.name, neutral)
 
     def _counts(self) -> tuple[NDArray[np.int64], list[str], int]:
-        """Return the pictures by shown class and shown value, the values, and how many of the last stand for others or for none."""
-        known = [value for value, _ in by_frequency(value for value in self.values if value)]
+        """Count pictures by shown class and shown value.
+
+        Returns
+        -------
+        (C, V) int64 array
+        list of V str
+            The values.
+        int
+            How many of the last values stand for all others, or for none.
+        """
+        known = [value for value, _ in self._known()]
         shown = known[: most_shown(len(known), MOST_VALUES)]
-        neutral = ([f"{len(known) - len(shown)} other values"] if len(shown) < len(known) else []) + (
-            [NO_VALUE] if not all(self.values) else []
-        )
-        place = {value: min(index, len(shown)) for index, value in enumerate(known)} | {
-            "": len(shown) + len(neutral) - 1
-        }
+        neutral = []
+        if len(shown) < len(known):
+            neutral.append(f"{len(known) - len(shown)} other values")
+        if not all(self.values):
+            neutral.append(NO_VALUE)
+        # Values that are not shown stand at the first place behind those that are, an empty one at the last.
+        place = {value: min(index, len(shown)) for index, value in enumerate(known)}
+        place[""] = len(shown) + len(neutral) - 1
         codes = np.array([place[value] for value in self.values])
-        return (
-            crosstab(self.classes.rows, codes, (len(self.classes.shown), len(shown) + len(neutral))),
-            [*shown, *neutral],
-            len(neutral),
-        )
+        values = [*shown, *neutral]
+        counts = crosstab(self.classes.rows, codes, (len(self.classes.shown), len(values)))
+        return counts, values, len(neutral)
 
 
 def column(name: str, values: NDArray[Any], classes: Classes) -> Numbers | Texts:
-    """Return a column of a dataset's table: (N,) numbers or strings."""
+    """Return a column of a dataset's table.
+
+    Parameters
+    ----------
+    name : str
+    values : (N,) array
+        Numbers or strings.
+    classes : Classes
+        Of the same N pictures.
+    """
     if values.dtype.kind in "OTU":
         return Texts(name, [str(value) for value in values], classes)
     return Numbers(name, values.astype(np.float64), classes)
+
+
+def _typeset(figure: float | None) -> str:
+    return NONE_ON_A_PAGE if figure is None else f"{figure:.{DIGITS}g}"

@@ -1,4 +1,4 @@
-"""Explanations as a reader asks for them: everything that some surrogates say and are about, picture by picture."""
+"""Explanations as a reader asks for them: what some surrogates say, and what they are about, picture by picture."""
 
 from __future__ import annotations
 
@@ -23,20 +23,35 @@ if TYPE_CHECKING:
 
 PERCENT = 100
 COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "p_sign", "pixels")
+"""Heading of the table of coefficients."""
+N_NAMING_COLUMNS = 2
+"""The first columns of the table say of which picture and class a row is; the others are of its segment."""
 FIGURES = ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")
 METHOD = "how"
-"""Key of the method's name among what is told of an explanation."""
-UNTOLD = frozenset({"pictures", "classes"})
+"""Key of the method's name among the settings of an explanation."""
+NO_SETTINGS = frozenset({"pictures", "classes"})
 """Parameters that say nothing of how an explanation was made."""
+EXPLAINING_KINDS = frozenset({"segments", "masks", "predictions", "surrogates"})
+"""Kinds whose parameters are settings of an explanation."""
 FILL = "fill"
-"""What the parameters of masks begin with that count where nothing was fitted to samples."""
+"""Where nothing was fitted to samples, only the parameters of masks that begin so are settings."""
 MOST_PROBABLE = 2
 """How many of a picture's most probable classes are explained where none is asked for; its true one as well."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What the coefficients of some surrogates are: the unit beside a number, its whole name, and how a number reads in a sentence."""
+    """What the coefficients of some surrogates are.
+
+    Attributes
+    ----------
+    short : str
+        The unit beside a number.
+    name : str
+        The unit's whole name.
+    reads : str
+        How a number reads in a sentence.
+    """
 
     short: str
     name: str
@@ -58,9 +73,18 @@ QUANTITIES = {
 
 @dataclass(frozen=True)
 class Strength:
-    """One region's coefficient, as it is shown: times 100.
+    """One segment's coefficient as it is shown.
 
-    `sure` is the chance of its sign in percent. Where there is no interval, `low`, `high` and `sure` are NaN.
+    Attributes
+    ----------
+    segment, rank : int
+        The segment's number, and its place from the strongest, counted from 1.
+    value, low, high : float
+        The coefficient and its 95 % interval, times 100; the interval is NaN where there is none.
+    sure : float
+        The chance of the sign in percent, NaN where there is no interval.
+    pixels : int
+        The segment's size.
     """
 
     segment: int
@@ -82,24 +106,46 @@ class Strength:
         return self.known and self.low <= 0 <= self.high
 
 
-class Explained:
-    """Some surrogates, of whatever stage, with their pictures, segments, model and, where they have them, predictions and masks.
+class Explanations:
+    """What some surrogates, of whatever stage, say of their pictures.
 
-    `fitted_as` are the surrogates whose parameters say how these were fitted: themselves, or those that a contrast was made from.
+    Parameters
+    ----------
+    surrogates : Artifact
+        Of kind `surrogates`.
+
+    Attributes
+    ----------
+    segmentation, model, dataset : Artifact
+        What the explanations are about.
+    masks, predictions : Artifact or None
+        What they come from, where they come from samples.
+    fitted_as : Artifact
+        The surrogates whose parameters say how these were fitted: themselves, or those that a contrast was made from.
+    names : list of str
+        The classes that are explained.
+    answer_names : list of str
+        The classes of the model's answers. A contrast explains differences of these.
+    ids : list of str
+        Of the pictures.
     """
 
     def __init__(self, surrogates: Artifact) -> None:
         self.surrogates = surrogates
-        self.segmentation, self.model = surrogates.input("segments"), surrogates.input("models")
+        self.segmentation = surrogates.input("segments")
+        self.model = surrogates.input("models")
         self._pictures = Segmented(surrogates)
         self.dataset = self._pictures.dataset
-        self.masks, self.predictions = _optional(surrogates, "masks"), predictions_of(surrogates)
+        self.masks = _optional(surrogates, "masks")
+        self.predictions = predictions_of(surrogates)
         self.fitted_as = _input(surrogates, "surrogates") or surrogates
         self.names: list[str] = surrogates.facts["classes"]
-        self.answer_names: list[str] = (self.predictions or surrogates).facts["classes"]
+        answering = self.predictions or surrogates
+        self.answer_names: list[str] = answering.facts["classes"]
         self.ids = surrogates.texts("id")
         quantity = QUANTITIES[surrogates.spec("coefficients").measure]
         self.quantity = replace(quantity, reads=surrogates.facts.get("reads", quantity.reads))
+        # The last unit of each array that was read: readers go from picture to picture.
         self._units: dict[tuple[str, str], tuple[int, NDArray[Any]]] = {}
 
     def __len__(self) -> int:
@@ -107,13 +153,14 @@ class Explained:
         return len(self.ids)
 
     def _of(self, artifact: Artifact, name: str, row: int) -> Any:
-        """Return one picture's part of an array; arrays are read unit by unit."""
+        """Return one picture's part of an array."""
         unit = row // artifact.unit_pictures
+        rows = artifact.rows(unit)
         known, values = self._units.get((artifact.id, name), (-1, None))
         if known != unit or values is None:
-            values = artifact.read(name, artifact.rows(unit))
+            values = artifact.read(name, rows)
             self._units[artifact.id, name] = (unit, values)
-        return values[row - artifact.rows(unit).start]
+        return values[row - rows.start]
 
     @cached_property
     def counts(self) -> list[int]:
@@ -123,7 +170,11 @@ class Explained:
     @property
     def fitted(self) -> bool:
         """Whether a surrogate was fitted to predictions, rather than a map of gradients pooled."""
-        return self.predictions is not None and bool(np.isfinite(self.surrogates.read("intercept", slice(0, 1))).all())
+        if self.predictions is None:
+            return False
+        # An intercept is what a fit leaves behind; methods that fit nothing keep it NaN.
+        intercepts = self.surrogates.read("intercept", slice(0, 1))
+        return bool(np.isfinite(intercepts).all())
 
     @property
     def method(self) -> str:
@@ -132,7 +183,10 @@ class Explained:
 
     @property
     def contrast(self) -> tuple[int, int] | None:
-        """The classes, among `answer_names`, whose probabilities' difference is explained, or None where it is one class's probability."""
+        """The two classes, among `answer_names`, whose difference of probabilities is explained.
+
+        None where the probability of one class is explained.
+        """
         made = self.surrogates.parameters
         return (made["class"], made["versus"]) if "versus" in made else None
 
@@ -145,7 +199,7 @@ class Explained:
 
     @property
     def without_intervals(self) -> bool:
-        """Whether the surrogate is one that only the bootstrap gives intervals, and it was not asked for."""
+        """Whether only the bootstrap gives this surrogate intervals, and it was not asked for."""
         made = self.fitted_as.parameters
         return _without_intervals(self.fitted_as) and made["intervals"] != "bootstrap"
 
@@ -156,120 +210,323 @@ class Explained:
     @cached_property
     def full(self) -> NDArray[np.float32]:
         """What is explained of each unchanged picture, mostly the model's probabilities: (N, C)."""
+        # A contrast keeps what it explains, a difference of probabilities, beside its coefficients.
         return self.surrogates.read("probabilities") if self.surrogates.has("probabilities") else self.answers
 
     @cached_property
     def answers(self) -> NDArray[np.float32]:
-        """The model's probabilities for each unchanged picture, of the classes `answer_names`: (N, C)."""
+        """The model's probabilities of the classes `answer_names` for each unchanged picture: (N, C)."""
         if self.predictions is None:
             return self.surrogates.read("probabilities")
-        return np.concatenate(
-            [
-                self.predictions.read("probabilities", self.predictions.rows(unit))[:, 0].copy()
-                for unit in range(self.predictions.n_units)
-            ]
-        )
+        unchanged = []
+        for unit in range(self.predictions.n_units):
+            probabilities = self.predictions.read("probabilities", self.predictions.rows(unit))
+            # Mask 0 keeps every segment. The copy lets go of the other samples, which may be large.
+            unchanged.append(probabilities[:, 0].copy())
+        return np.concatenate(unchanged)
 
     def image(self, row: int) -> NDArray[np.uint8]:
-        """Return a picture: (H, W, 3) uint8."""
+        """Return a picture.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        (H, W, 3) uint8 array
+        """
         return np.asarray(self._pictures.images([row])[0])
 
     def segments(self, row: int) -> NDArray[np.uint16]:
-        """Return a picture's segments: (H, W) uint16."""
+        """Return a picture's segments.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        (H, W) uint16 array
+        """
         return np.asarray(self._of(self.segmentation, "segments", row))
 
     def truth(self, row: int) -> NDArray[np.uint8] | None:
-        """Return where an explanation should point, (H, W) uint8, or None when the dataset does not say."""
+        """Return where an explanation should point.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        (H, W) uint8 array or None
+            None when the dataset does not say.
+        """
         if not self.dataset.has("truth"):
             return None
-        return np.asarray(self.dataset.read("truth", [int(self._pictures.dataset_rows[row])])[0])
+        dataset_row = int(self._pictures.dataset_rows[row])
+        return np.asarray(self.dataset.read("truth", [dataset_row])[0])
 
     def label(self, row: int) -> str | None:
-        """Return a picture's true class, or None when the dataset does not say."""
+        """Return a picture's true class.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        str or None
+            None when the dataset does not say.
+        """
         label = int(self._labels[self._pictures.dataset_rows[row]])
         return self.dataset.facts["classes"][label] if label >= 0 else None
 
     def coefficients(self, row: int, c: int) -> NDArray[np.float64]:
-        """Return the coefficients of a picture's segments for a class: (K,) float64."""
-        return np.asarray(self._of(self.surrogates, "coefficients", row)[c, : self.counts[row]])
+        """Return the coefficients of a picture's segments.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        (K,) float64 array
+            NaN where the class was not explained.
+        """
+        coefficients = self._of(self.surrogates, "coefficients", row)
+        return np.asarray(coefficients[c, : self.counts[row]])
 
     def figures(self, row: int, c: int) -> dict[str, float]:
-        """Return the figures of fidelity by name, NaN where the surrogates have none."""
+        """Return the figures of fidelity.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        dict
+            By name, `FIGURES`; NaN where the surrogates have none.
+        """
         return {name: float(self._of(self.surrogates, name, row)[c]) for name in FIGURES}
 
     def verdict(self, row: int, c: int) -> str:
-        """Return what the figures mean, in words."""
+        """Return what the figures mean, in words.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+        """
         return str(self._of(self.surrogates, "verdict", row)[c])
 
     def interval(self, row: int, c: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the 95 % intervals (K, 2) and the chances of the signs (K,), NaN where there are none."""
+        """Return the intervals of a picture's coefficients.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        (K, 2) float64 array
+            The 95 % intervals, NaN where there are none.
+        (K,) float64 array
+            The chances of the signs, 0…1, NaN where there is no interval.
+        """
         count = self.counts[row]
-        return np.asarray(self._of(self.surrogates, "interval", row)[c, :count]), np.asarray(
-            self._of(self.surrogates, "p_sign", row)[c, :count]
-        )
+        interval = self._of(self.surrogates, "interval", row)[c, :count]
+        p_sign = self._of(self.surrogates, "p_sign", row)[c, :count]
+        return np.asarray(interval), np.asarray(p_sign)
 
     def samples(self, row: int) -> int | None:
-        """Return how many perturbed pictures an explanation comes from, or None when it comes from none: of masks, occlusion takes the fill alone."""
-        return None if self.masks is None or self.predictions is None else int(self._of(self.masks, "n_samples", row))
+        """Return how many samples an explanation comes from.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        int or None
+            None when it comes from none: of masks, occlusion takes the fill alone.
+        """
+        if self.masks is None or self.predictions is None:
+            return None
+        return int(self._of(self.masks, "n_samples", row))
 
     def unchanged(self, row: int) -> int:
-        """Return on how many segments the fill changes nothing, so that they must look unimportant."""
+        """Return on how many segments the fill changes nothing, so that they must look unimportant.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        """
         from facelime_cli.core.fills import unchanged
 
-        return (
-            0
-            if self.masks is None
-            else int(unchanged(self.image(row), self._of(self.masks, "fill", row), self.segments(row)).sum())
-        )
+        # Methods that follow gradients replace nothing by a fill.
+        if self.masks is None:
+            return 0
+        fill = self._of(self.masks, "fill", row)
+        return int(unchanged(self.image(row), fill, self.segments(row)).sum())
 
     def shown(self, row: int, chosen: Sequence[int] | None) -> list[int]:
-        """Return the classes to show of a picture: the chosen, else its most probable and its true one; only those that were explained."""
-        wanted = (
-            list(chosen)
-            if chosen is not None
-            else [int(c) for c in self.full[row].argsort(kind="stable")[::-1][:MOST_PROBABLE]]
-        )
-        label = self.label(row)
-        if chosen is None and self.names.count(label or "") == 1 and self.names.index(str(label)) not in wanted:
-            wanted.append(self.names.index(str(label)))
+        """Return the classes to show of a picture.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        chosen : sequence of int or None
+            Classes among `names`. None shows the picture's most probable ones, and its true one.
+
+        Returns
+        -------
+        list of int
+            Only classes that were explained.
+        """
+        wanted = self._default_classes(row) if chosen is None else chosen
         return [c for c in wanted if not np.isnan(self.coefficients(row, c)).any()]
 
+    def _default_classes(self, row: int) -> list[int]:
+        """Return a picture's most probable classes and its true one."""
+        by_probability = self.full[row].argsort(kind="stable")[::-1]
+        wanted = [int(c) for c in by_probability[:MOST_PROBABLE]]
+        label = self.label(row)
+        # A name that two classes have says of neither that it is the true one.
+        if label is not None and self.names.count(label) == 1:
+            true = self.names.index(label)
+            if true not in wanted:
+                wanted.append(true)
+        return wanted
+
     def strengths(self, row: int, c: int) -> list[Strength]:
-        """Return every region's coefficient, strongest first, as it is shown."""
-        coefficients, (interval, p_sign) = self.coefficients(row, c), self.interval(row, c)
+        """Return every segment's coefficient as it is shown, strongest first.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+        """
+        coefficients = self.coefficients(row, c)
+        interval, p_sign = self.interval(row, c)
         pixels = np.bincount(self.segments(row).ravel(), minlength=len(coefficients))
+        # A stable order: of equal coefficients the segment with the lower number is first, on every machine.
+        order = (-np.abs(coefficients)).argsort(kind="stable")
         found = []
-        for rank, k in enumerate((-np.abs(coefficients)).argsort(kind="stable").tolist(), start=1):
-            low, high, sure = (PERCENT * float(value) for value in (*interval[k], p_sign[k]))
-            found.append(Strength(k, rank, PERCENT * float(coefficients[k]), low, high, sure, int(pixels[k])))
+        for rank, k in enumerate(order.tolist(), start=1):
+            low, high = interval[k]
+            each = Strength(
+                segment=k,
+                rank=rank,
+                value=PERCENT * float(coefficients[k]),
+                low=PERCENT * float(low),
+                high=PERCENT * float(high),
+                sure=PERCENT * float(p_sign[k]),
+                pixels=int(pixels[k]),
+            )
+            found.append(each)
         return found
 
     def rows(self, row: int, c: int) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of the table of coefficients (`COLUMNS`) for one picture and class, strongest first; in the array's own unit, nothing where there is no interval."""
-        coefficients, (interval, p_sign) = self.coefficients(row, c), self.interval(row, c)
+        """Yield the rows of the table of coefficients for one picture and class, strongest first.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Yields
+        ------
+        tuple
+            As `COLUMNS`: in the array's own unit, empty text where there is no interval.
+        """
+        coefficients = self.coefficients(row, c)
+        interval, p_sign = self.interval(row, c)
         for each in self.strengths(row, c):
             k = each.segment
-            known = ["" if math.isnan(value) else float(value) for value in (*interval[k], p_sign[k])]
+            # Unlike what is shown, the table is for computing on: no rounding, no times 100.
+            bounds = (*interval[k], p_sign[k])
+            known = ["" if math.isnan(value) else float(value) for value in bounds]
             yield self.ids[row], self.names[c], each.rank, k, float(coefficients[k]), *known, each.pixels
 
     def overlap(self, row: int, c: int) -> Any:
-        """Return how much of an explanation lies on the known region, or None when there is none."""
+        """Return how much of an explanation lies where it should point.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        core.attribution.Overlap or None
+            None when the dataset does not say where that is.
+        """
         from facelime_cli.core.attribution import overlap
 
         truth = self.truth(row)
-        return None if truth is None else overlap(self.coefficients(row, c), self.segments(row), truth)
+        if truth is None:
+            return None
+        return overlap(self.coefficients(row, c), self.segments(row), truth)
 
     def row(self, name: str) -> int:
-        """Return the place of a picture by its id, or by the id's last part where that is enough."""
+        """Return the place of a picture.
+
+        Parameters
+        ----------
+        name : str
+            The picture's id, or the id's last part where that is enough.
+        """
         return row_of(name, self.ids)
 
-    def told(self, row: int, c: int) -> dict[str, Any]:
-        """Return everything that is known of one explanation as JSON values, in the array's own unit; None where there is no figure."""
+    def as_json(self, row: int, c: int) -> dict[str, Any]:
+        """Return everything that is known of one explanation as JSON values.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        dict
+            In the array's own unit; None where there is no figure.
+        """
         figures = {name: None if math.isnan(value) else value for name, value in self.figures(row, c).items()}
-        regions = [
-            dict(zip(COLUMNS[2:], (None if value == "" else value for value in each[2:]), strict=True))
-            for each in self.rows(row, c)
-        ]
+        # JSON knows neither NaN nor empty numbers.
+        names = COLUMNS[N_NAMING_COLUMNS:]
+        regions = []
+        for each in self.rows(row, c):
+            values = [None if value == "" else value for value in each[N_NAMING_COLUMNS:]]
+            regions.append(dict(zip(names, values, strict=True)))
         return {
             "class": self.names[c],
             "probability": float(self.full[row][c]),
@@ -282,70 +539,113 @@ class Explained:
     @property
     def origins(self) -> list[Artifact]:
         """What the explanations were made from, in order, themselves the last."""
-        made = (
-            self.dataset,
-            self.model,
-            self.segmentation,
-            self.masks,
-            self.predictions,
-            self.fitted_as,
-            self.surrogates,
-        )
+        about = (self.dataset, self.model, self.segmentation)
+        made = (*about, self.masks, self.predictions, self.fitted_as, self.surrogates)
+        # Most surrogates are what they were fitted as: they are named once.
         return list({each.id: each for each in made if each is not None}.values())
 
 
-def explained_by(artifact: Artifact) -> Artifact:
-    """Return the surrogates that a report of `render` is of, whatever stands beside them; of any other artifact, itself."""
-    return (_input(artifact, "surrogates") if artifact.stage == "render" else None) or artifact
+def surrogates_of(artifact: Artifact) -> Artifact:
+    """Return the surrogates that a report of `render` explains, whatever stands beside them.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        Of any kind.
+
+    Returns
+    -------
+    Artifact
+        Any artifact but such a report is returned itself.
+    """
+    # A comparison has several surrogates, none of which is the one.
+    found = _input(artifact, "surrogates") if artifact.stage == "render" else None
+    return found or artifact
 
 
 def method_of(surrogates: Artifact) -> str:
-    """Return what the explanations of some surrogates are called."""
-    return str(
-        surrogates.facts.get("method")
-        or ("KernelSHAP" if surrogates.parameters.get("surrogate") == "shapley" else "LIME")
-    )
+    """Return what the explanations of some surrogates are called.
+
+    Parameters
+    ----------
+    surrogates : Artifact
+    """
+    named = surrogates.facts.get("method")
+    if named:
+        return str(named)
+    return "KernelSHAP" if surrogates.parameters.get("surrogate") == "shapley" else "LIME"
 
 
 def predictions_of(surrogates: Artifact) -> Artifact | None:
-    """Return what some surrogates, or those that they contrast, were fitted to, or None; masks of a later round come from predictions too, which are another explanation's."""
+    """Return what some surrogates, or those that they contrast, were fitted to.
+
+    Only direct inputs count: masks of a later round come from predictions too, which are another explanation's.
+
+    Parameters
+    ----------
+    surrogates : Artifact
+
+    Returns
+    -------
+    Artifact or None
+        None where nothing was fitted.
+    """
     made_from = _input(surrogates, "surrogates") or surrogates
     return _input(made_from, "predictions")
 
 
-def labels(compared: Sequence[Explained]) -> list[str]:
-    """Return a label for each: those parameters that all have, and in whose values they differ."""
-    told = [_told(each) for each in compared]
-    names = [
-        name
-        for name in told[0]
-        if all(each.get(name) is not None for each in told) and len({str(each[name]) for each in told}) > 1
-    ]
-    labels = [
-        ", ".join(
-            str(each[name]) if name == METHOD else f"{name.rpartition(' ')[2].replace('_', ' ')} {each[name]}"
-            for name in names
-        )
-        for each in told
-    ]
-    return [
-        label if label and labels.count(label) == 1 else f"{label or 'surrogates'} ({each.surrogates.id})"
-        for label, each in zip(labels, compared, strict=True)
-    ]
+def labels_of(compared: Sequence[Explanations]) -> list[str]:
+    """Return a label for each of several explanations: the settings that all have, and in whose values they differ.
+
+    Parameters
+    ----------
+    compared : sequence of Explanations
+
+    Returns
+    -------
+    list of str
+        Each its own: where settings do not tell two apart, their ids do.
+    """
+    settings = [_settings(each) for each in compared]
+    differing = [name for name in settings[0] if _differ([each.get(name) for each in settings])]
+    labels = [_label(each, differing) for each in settings]
+    found = []
+    for label, each in zip(labels, compared, strict=True):
+        alone = bool(label) and labels.count(label) == 1
+        found.append(label if alone else f"{label or 'surrogates'} ({each.surrogates.id})")
+    return found
 
 
-def _told(explained: Explained) -> dict[str, Any]:
+def _differ(values: Sequence[Any]) -> bool:
+    """Return whether all have a value, and not all the same."""
+    # As text: some parameters are lists, which a set cannot hold.
+    known = {str(value) for value in values}
+    return all(value is not None for value in values) and len(known) > 1
+
+
+def _label(settings: dict[str, Any], names: Sequence[str]) -> str:
+    words = []
+    for name in names:
+        value = str(settings[name])
+        setting = name.rpartition(" ")[2].replace("_", " ")
+        # The method is a name of its own: "Grad-CAM" says more than "how Grad-CAM".
+        words.append(value if name == METHOD else f"{setting} {value}")
+    return ", ".join(words)
+
+
+def _settings(explanations: Explanations) -> dict[str, Any]:
     """Return every parameter on the way to some explanations, and their model."""
-    told = {"model": explained.model.name, METHOD: explained.method}
-    for made in explained.origins:
-        if made.kind in {"segments", "masks", "predictions", "surrogates"}:
-            counts = "" if made.kind != "masks" or explained.predictions is not None else FILL
-            told |= {
-                f"{made.kind} {name}": value
-                for name, value in made.parameters.items()
-                if name not in UNTOLD and name.startswith(counts)
-            }
-    return told
+    found = {"model": explanations.model.name, METHOD: explanations.method}
+    for made in explanations.origins:
+        if made.kind not in EXPLAINING_KINDS:
+            continue
+        # Occlusion takes only the fill of its masks: how their samples were drawn did not matter.
+        unfitted_masks = made.kind == "masks" and explanations.predictions is None
+        counted = FILL if unfitted_masks else ""
+        for name, value in made.parameters.items():
+            if name not in NO_SETTINGS and name.startswith(counted):
+                found[f"{made.kind} {name}"] = value
+    return found
 
 
 def _input(artifact: Artifact, name: str) -> Artifact | None:
@@ -355,6 +655,7 @@ def _input(artifact: Artifact, name: str) -> Artifact | None:
 
 
 def _optional(artifact: Artifact, kind: str) -> Artifact | None:
+    """Return the nearest artifact of a kind among what another was made from, or None."""
     try:
         return artifact.input(kind)
     except NotFoundError:

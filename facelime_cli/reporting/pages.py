@@ -24,7 +24,16 @@ MOST_IDS = 12
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a page made from a template of the package; a value that the template asks for and does not get is an error."""
+    """Return a page.
+
+    Parameters
+    ----------
+    template : str
+        A file in `templates/`.
+    **values
+        What the template shows. Text is escaped; a value that is missing is an error, not an empty space.
+    """
+    # Style and script lie inside: a page opens from disk, wherever it is copied to.
     style = package_files("facelime_cli.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
     return _templates().get_template(template).render(style=style, **values)
 
@@ -34,6 +43,7 @@ def _templates() -> Environment:
     """Return the templates, each of which is compiled once in a process."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    # Names of files, pictures and classes come from outside: everything is escaped.
     found = Environment(
         loader=PackageLoader("facelime_cli.reporting"),
         autoescape=True,
@@ -48,34 +58,68 @@ def _templates() -> Environment:
 def signed(value: float, digits: int = 1) -> str:
     """Return a number with its sign, as it is typeset.
 
+    Parameters
+    ----------
+    value : float
+    digits : int
+        Digits behind the point.
+
     Examples
     --------
     >>> signed(12.345), signed(-0.5, 2), signed(0)
     ('+12.3', '−0.50', '0.0')
     """
     text = f"{value:+.{digits}f}"
+    # What rounds to zero has no sign.
     return text.replace("-", "−") if float(text) else text[1:]
 
 
 def origins(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
-    """Return what the foot of a page says of each artifact that it was made from: the `lineage` of `templates/base.html`."""
-    return [
-        {
-            "kind": each.kind,
-            "id": each.id,
-            "stage": each.stage,
-            "parameters": each.parameters,
-            "content": each.content[:CONTENT_DIGITS],
-            "command": command(each),
-        }
-        for each in artifacts
-    ]
+    """Return what the foot of a page says of the artifacts that it was made from.
+
+    Parameters
+    ----------
+    artifacts : sequence of Artifact
+        Complete ones, in the order in which they were made.
+
+    Returns
+    -------
+    list of dict
+        The `lineage` of `templates/base.html`.
+    """
+    return [{**origin(each), "content": each.content[:CONTENT_DIGITS]} for each in artifacts]
+
+
+def origin(artifact: Artifact) -> dict[str, Any]:
+    """Return what the foot of a page says of an artifact that may not be complete yet, so that it has no content.
+
+    Parameters
+    ----------
+    artifact : Artifact
+
+    Returns
+    -------
+    dict
+        One of `origins`.
+    """
+    return {
+        "kind": artifact.kind,
+        "id": artifact.id,
+        "stage": artifact.stage,
+        "parameters": artifact.parameters,
+        "content": "",
+        "command": command(artifact),
+    }
 
 
 def command(artifact: Artifact) -> str:
-    """Return the command that makes an artifact again: its stage, what it reads, and every option that is not at its default.
+    """Return the command that makes an artifact again: its stage, what it reads, and options that are not at a default.
 
     Files are no part of an artifact, so they stand as placeholders in capitals.
+
+    Parameters
+    ----------
+    artifact : Artifact
     """
     from dataclasses import fields
 

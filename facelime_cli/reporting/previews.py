@@ -1,4 +1,4 @@
-"""A quick picture of any artifact, for `show --png`: what a look at it should tell."""
+"""A quick picture of any artifact, for `show --png`: what a glance at it should tell."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ from facelime_cli.core.masks import unpack
 from facelime_cli.drawing import charts, curves, sheets
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models import runtimes
-from facelime_cli.reporting.explanations import PERCENT, Explained, explained_by
+from facelime_cli.reporting.explanations import PERCENT, Explanations, surrogates_of
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
     from PIL import Image
 
     from facelime_cli.store.artifacts import Artifact
 
 SHEET = 24
+"""How many pictures of a dataset are drawn."""
 SAMPLES = 18
 """How many perturbed pictures a sheet has, the unchanged one among them."""
 TOP = 10
+"""How many of the strongest segments are coloured."""
+LONGEST_NAME = 40
+"""Letters of a picture's or a class's name in a title."""
 PICTURES = {"datasets": SHEET, "segments": 1, "masks": 1, "predictions": 1, "surrogates": 1, "reports": 1}
 """For each kind that is drawn picture by picture, how many at once."""
 BY_CLASS = frozenset({"predictions", "surrogates", "reports"})
@@ -35,10 +40,22 @@ BY_CLASS = frozenset({"predictions", "surrogates", "reports"})
 
 
 def draw(artifact: Artifact, rows: Sequence[int], c: int | None, file: Path) -> None:
-    """Write a picture of an artifact: of these of its pictures, where there are none of the first, or of the whole; for class `c`, or the one that counts most."""
+    """Write a picture of an artifact.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        A complete one.
+    rows : sequence of int
+        Which of its pictures to draw; none draws the first ones, or the whole.
+    c : int or None
+        For which class; None is the one that counts most.
+    file : Path
+        A PNG file to write.
+    """
     from facelime_cli.drawing import figures
 
-    found = LOOKS[artifact.kind](artifact, rows, c)
+    found = PREVIEWS[artifact.kind](artifact, rows, c)
     if hasattr(found, "savefig"):
         figures.write(found, [file])
     else:
@@ -49,10 +66,13 @@ def _dataset(dataset: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
     rows = list(rows) or list(range(min(SHEET, dataset.n)))
     classes, ids = dataset.facts["classes"], dataset.texts("id")
+    # The folder is left out of the title: it is the class, as a rule.
     labels = dataset.read("labels")
-    titles = [
-        f"{ids[each].rpartition('/')[2]}\n{classes[labels[each]] if labels[each] >= 0 else 'no label'}" for each in rows
-    ]
+    titles = []
+    for row in rows:
+        name = ids[row].rpartition("/")[2]
+        label = classes[labels[row]] if labels[row] >= 0 else "no label"
+        titles.append(f"{name}\n{label}")
     return charts.sheet(dataset.read("images", rows), titles)
 
 
@@ -62,19 +82,19 @@ def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     if history := model.facts.get("history"):
         return curves.history(history)
     runtimes.check_layers(model)
+    # The file's own list is read: building the network would run what it contains, and take TensorFlow.
     with zipfile.ZipFile(model.file("model.keras")) as file:
-        layers = [*_layers(json.loads(file.read("config.json")), "")]
+        config = json.loads(file.read("config.json"))
+    layers = list(_layers(config, ""))
     return sheets.listing(layers, f"{model.kind}/{model.id}: {len(layers)} layers")
 
 
-def _layers(config: Any, indent: str) -> list[str]:
-    found = []
+def _layers(config: Any, indent: str) -> Iterator[str]:
+    """Yield a line for each layer, those inside another layer indented."""
     for each in config.get("config", {}).get("layers", []):
-        found += [
-            f"{indent}{each.get('class_name')}  {each.get('config', {}).get('name', '')}",
-            *_layers(each, indent + "  "),
-        ]
-    return found
+        name = each.get("config", {}).get("name", "")
+        yield f"{indent}{each.get('class_name')}  {name}"
+        yield from _layers(each, indent + "  ")
 
 
 def _made_before(artifact: Artifact, rows: Sequence[int], c: int | None) -> Image.Image:
@@ -82,6 +102,7 @@ def _made_before(artifact: Artifact, rows: Sequence[int], c: int | None) -> Imag
     from PIL import Image
 
     del rows, c
+    # Sorted, since a folder lists its files in any order.
     drawn = sorted((artifact.path / "figures").glob("*.png"))
     if not drawn:
         raise FacelimeError(f"{artifact.kind}/{artifact.id} has no picture of its own; open its index.html.")
@@ -89,15 +110,15 @@ def _made_before(artifact: Artifact, rows: Sequence[int], c: int | None) -> Imag
 
 
 def _report(report: Artifact, rows: Sequence[int], c: int | None) -> Figure | Image.Image:
-    """Return the figure of an explanation that `render` has drawn, or draw the explanation; of other reports a figure that there is."""
+    """Return a figure that the report has, or draw the explanation where `render` was not asked for figures."""
     from PIL import Image
 
     if report.stage != "render":
         return _made_before(report, rows, c)
-    explained = Explained(explained_by(report))
-    row, c = _explanation(explained, rows, report.parameters["classes"] if c is None else [c])
+    explanations = Explanations(surrogates_of(report))
+    row, c = _first_shown(explanations, rows, report.parameters["classes"] if c is None else [c])
     drawn = report.path / "figures" / f"{row:05d}-class{c}.png"
-    return Image.open(drawn) if drawn.exists() else _fitted(explained, row, c)
+    return Image.open(drawn) if drawn.exists() else _fitted(explanations, row, c)
 
 
 def _segments(segments: Artifact, rows: Sequence[int], c: int | None) -> Figure:
@@ -112,73 +133,90 @@ def _segments(segments: Artifact, rows: Sequence[int], c: int | None) -> Figure:
 def _masks(masks: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
     images, kept = _perturbed(masks, rows)
-    return sheets.perturbed(
-        images, [f"{int(each.sum())} of {len(each)} kept" for each in kept[: len(images)]], None, ""
-    )
+    titles = [f"{int(each.sum())} of {len(each)} kept" for each in kept[: len(images)]]
+    return sheets.perturbed(images, titles, None, "")
 
 
 def _predictions(predictions: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     row, one = _one(rows)
     images, kept = _perturbed(predictions.input("masks"), rows)
     probabilities = predictions.read("probabilities", one)[0, : len(kept)]
-    c = int(probabilities[0].argmax()) if c is None else c
-    name, shown = predictions.facts["classes"][c], probabilities[:, c].astype(np.float64)
-    return sheets.perturbed(
-        images,
-        [f"{PERCENT * value:.1f} %" for value in shown[: len(images)]],
-        shown,
-        f"probability of {name}, {predictions.texts('id')[row]}",
-    )
+    chosen = int(probabilities[0].argmax()) if c is None else c
+    shown = probabilities[:, chosen].astype(np.float64)
+    # All samples are in the histogram, only the first have a picture.
+    titles = [f"{PERCENT * value:.1f} %" for value in shown[: len(images)]]
+    name = predictions.facts["classes"][chosen]
+    return sheets.perturbed(images, titles, shown, f"probability of {name}, {predictions.texts('id')[row]}")
 
 
-def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[Any, Any]:
+def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return the first perturbed pictures of a picture, and all its masks as (S, K) bool."""
     _, one = _one(rows)
     pictures = Segmented(masks)
-    n_samples = int(masks.read("n_samples", one)[0])
-    kept = unpack(masks.read("masks", one)[0, :n_samples], int(pictures.counts(one)[0]))
+    n_samples, n_segments = int(masks.read("n_samples", one)[0]), int(pictures.counts(one)[0])
+    kept = unpack(masks.read("masks", one)[0, :n_samples], n_segments)
     image, fill, segments = pictures.images(one)[0], pictures.fill(one)[0], pictures.segments(one)[0]
     return sheets.composed(image, fill, segments, kept[:SAMPLES]), kept
 
 
 def _surrogates(surrogates: Artifact, rows: Sequence[int], c: int | None) -> Figure:
-    explained = Explained(surrogates)
-    return _fitted(explained, *_explanation(explained, rows, None if c is None else [c]))
+    explanations = Explanations(surrogates)
+    row, chosen = _first_shown(explanations, rows, None if c is None else [c])
+    return _fitted(explanations, row, chosen)
 
 
-def _explanation(explained: Explained, rows: Sequence[int], classes: Sequence[int] | None) -> tuple[int, int]:
+def _first_shown(explanations: Explanations, rows: Sequence[int], classes: Sequence[int] | None) -> tuple[int, int]:
     """Return the picture and the class of the first explanation that there is of these."""
-    found = next(
-        ((row, shown[0]) for row in rows or range(len(explained)) if (shown := explained.shown(row, classes))), None
+    for row in rows or range(len(explanations)):
+        shown = explanations.shown(row, classes)
+        if shown:
+            return row, shown[0]
+    which = f"{explanations.ids[rows[0]]} is" if rows else "the pictures are"
+    raise NotFoundError(
+        f"{which} not explained for this class in surrogates/{explanations.surrogates.id}; "
+        "choose another with --classes."
     )
-    if found is None:
-        which = f"{explained.ids[rows[0]]} is" if rows else "the pictures are"
-        raise NotFoundError(
-            f"{which} not explained for this class in surrogates/{explained.surrogates.id}; choose another with --classes."
-        )
-    return found
 
 
-def _fitted(explained: Explained, row: int, c: int) -> Figure:
+def _fitted(explanations: Explanations, row: int, c: int) -> Figure:
     """Draw an explanation, and how well the surrogate fits where one was fitted."""
-    one, surrogates, coefficients, fit = slice(row, row + 1), explained.surrogates, explained.coefficients(row, c), None
-    if explained.fitted and explained.masks is not None and explained.predictions is not None:
-        kept = unpack(explained.masks.read("masks", one)[0, : explained.samples(row)], len(coefficients))
-        said = surrogates.read("intercept", one)[0, c] + kept @ coefficients
-        answered = explained.predictions.read("probabilities", one)[0, : len(kept)].astype(np.float64)
-        fit = (
-            answered[:, c]
-            if explained.contrast is None
-            else answered[:, explained.contrast[0]] - answered[:, explained.contrast[1]],
-            said,
-        )
-    title = f"{charts.drawable(explained.ids[row], 40)}: for and against {charts.drawable(explained.names[c], 40)}"
-    part = explained.fitted_as.parameters.get("part")
-    words = (
-        "probability by the model" if explained.contrast is None else "difference of probabilities by the model",
-        f"fitted to {f'part {part} of ' if part else ''}these samples",
+    picture = charts.drawable(explanations.ids[row], LONGEST_NAME)
+    name = charts.drawable(explanations.names[c], LONGEST_NAME)
+    return sheets.fitted(
+        explanations.image(row),
+        explanations.segments(row),
+        explanations.coefficients(row, c),
+        TOP,
+        f"{picture}: for and against {name}",
+        _fit(explanations, row, c),
+        _words_of_fit(explanations),
     )
-    return sheets.fitted(explained.image(row), explained.segments(row), coefficients, TOP, title, fit, words)
+
+
+def _fit(explanations: Explanations, row: int, c: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return what the model and what the surrogate say of each sample, (S,) each; None where nothing was fitted."""
+    masks, predictions = explanations.masks, explanations.predictions
+    if not explanations.fitted or masks is None or predictions is None:
+        return None
+    one = slice(row, row + 1)
+    coefficients = explanations.coefficients(row, c)
+    kept = unpack(masks.read("masks", one)[0, : explanations.samples(row)], len(coefficients))
+    intercept = explanations.surrogates.read("intercept", one)[0, c]
+    # The surrogate at a mask: the intercept and the coefficients of the segments that it keeps.
+    by_surrogate = intercept + kept @ coefficients
+    by_model = predictions.read("probabilities", one)[0, : len(kept)].astype(np.float64)
+    if explanations.contrast is None:
+        return by_model[:, c], by_surrogate
+    first, second = explanations.contrast
+    return by_model[:, first] - by_model[:, second], by_surrogate
+
+
+def _words_of_fit(explanations: Explanations) -> tuple[str, str]:
+    """Return what it is that model and surrogate say, and to which samples the surrogate was fitted."""
+    part = explanations.fitted_as.parameters.get("part")
+    which = f"part {part} of these samples" if part else "these samples"
+    what = "probability" if explanations.contrast is None else "difference of probabilities"
+    return f"{what} by the model", f"fitted to {which}"
 
 
 def _one(rows: Sequence[int]) -> tuple[int, slice]:
@@ -187,7 +225,7 @@ def _one(rows: Sequence[int]) -> tuple[int, slice]:
     return row, slice(row, row + 1)
 
 
-LOOKS: dict[str, Callable[[Artifact, Sequence[int], int | None], Any]] = {
+PREVIEWS: dict[str, Callable[[Artifact, Sequence[int], int | None], Any]] = {
     "datasets": _dataset,
     "models": _model,
     "evaluations": _made_before,
@@ -197,4 +235,4 @@ LOOKS: dict[str, Callable[[Artifact, Sequence[int], int | None], Any]] = {
     "surrogates": _surrogates,
     "reports": _report,
 }
-"""For each kind, the picture of one artifact; of which of its pictures, and for which class."""
+"""For each kind what draws an artifact: of which of its pictures, and for which class."""

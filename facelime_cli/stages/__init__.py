@@ -36,13 +36,13 @@ def _listed(heading: str, **summaries: str) -> list[Listed]:
 INDEX = (
     *_listed(
         "First steps",
-        demo="Run everything on drawn faces: a first report in a few minutes, without a download.",
+        demo="Run everything on drawn faces: a first report in half a minute, without data or a download.",
         explain="Explain pictures in one go: segment, perturb, predict, fit-surrogate and render.",
     ),
     *_listed(
         "Data",
         preprocess="Read pictures into a dataset: upright RGB at one size, with labels, patients and parts.",
-        describe="Describe a dataset: counts, its table's columns against the class, a sheet of sample pictures, and what could leak.",
+        describe="Describe a dataset: its classes, the columns of its table, sample pictures, and what could leak.",
     ),
     *_listed(
         "Network",
@@ -59,7 +59,7 @@ INDEX = (
         predict="Ask the model about every perturbed picture.",
         fit_surrogate="Fit a linear surrogate to the predictions: one coefficient per segment and class, "
         "with its interval.",
-        render="Write the report: one page that opens from disk, with every region's figures, and the coefficients as a table.",
+        render="Write a report: one page that opens from disk, with the figures of every segment and a table of coefficients.",
     ),
     *_listed(
         "Other explanations",
@@ -69,18 +69,18 @@ INDEX = (
     ),
     *_listed(
         "Comparing explanations",
-        compare="Compare explanations of the same pictures: how far their strongest segments, ranks and signs agree, and what holds in all of them.",
+        compare="Compare explanations of the same pictures: how far their strongest segments, ranks and signs agree.",
         stability="Explain the same pictures again with other seeds, and say how far the explanations agree.",
         sensitivity="Explain the same pictures with other segments and fills, and say what holds whatever you choose.",
     ),
     *_listed(
         "Store",
-        status="List what is in the store: complete, or how far; its size; when it was made.",
-        show="Show one artifact: what made it, from what, and what is in its arrays; --png draws it, --format gives its explanations.",
-        export="Write an artifact into one file to hand over: HDF5 with named dimensions and its whole lineage, or CSV for surrogates.",
-        verify="Recompute every digest, of one artifact or of all, and name what differs; exit code 1 when something does.",
-        repair="Make room for the units of an artifact that `verify` finds broken, so that its own command makes just these again.",
-        remove="Delete an artifact. It asks first, and refuses while another artifact was made from this one.",
+        status="List the artifacts in the store: how far they are, how large, and when they were begun.",
+        show="Show one artifact: what made it, from what, and what its arrays hold; or draw it.",
+        export="Write an artifact into one file to hand over: HDF5, or CSV for surrogates.",
+        verify="Recompute every digest of one artifact, or of all, and name what differs.",
+        repair="Reopen the units of an artifact that `verify` finds broken.",
+        remove="Delete an artifact, after a question.",
     ),
 )
 """Every subcommand, in the order and under the headings of `facelime --help`."""

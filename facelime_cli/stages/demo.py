@@ -1,7 +1,7 @@
-"""Show everything on drawn faces: no data, no download, about half a minute on two cores.
+"""Run everything on drawn faces: a first report in half a minute, without data or a download.
 
-Half of the faces have a rosacea-like flush whose place is known. A small network learns to tell them apart, six test pictures are explained, and the report
-says how much of the attribution lies on the true flush.
+Half of the faces have a flush like rosacea, whose place is known. A small network learns to tell them apart, and six
+test pictures are explained. The report says how much of the attribution lies on the true flush.
 """
 
 from __future__ import annotations
@@ -36,65 +36,77 @@ SEGMENTS = 60
 class Params:
     """Parameters of `demo`."""
 
-    faces: Annotated[int, Option(min=100, help="How many faces are drawn.")] = 600
-    seed: Annotated[int, Option(min=0, help="Seed of the faces.")] = 0
+    faces: Annotated[int, Option(min=100, help="Draw this many faces.")] = 600
+    seed: Annotated[int, Option(min=0, help="Draw other faces with another seed.")] = 0
     draw: Annotated[
         Path | None,
         Option(
             metavar="DIR",
             show_default=False,
-            help="Only draw: write the faces to DIR/pictures, where they are flushed to DIR/truth, and stop.",
+            help="Draw only: write the faces to DIR/pictures, and masks of their flush to DIR/truth.",
         ),
     ] = None
 
 
 def run(params: Params, context: Context) -> Answer:
     """Draw, train and explain."""
-    console = context.console
     if params.draw is not None:
         return _drawn(params, params.draw)
-    with tempfile.TemporaryDirectory(prefix="facelime-") as folder:
-        pictures, truth = Path(folder) / "faces", Path(folder) / "truth"
-        console.note(f"drawing {params.faces} faces of {SIZE}×{SIZE} pixels, half of them flushed")
-        draw_faces(pictures, truth, params.faces, params.seed)
-        dataset = execute(
-            preprocess.STAGE,
-            preprocess.Params(source=[pictures], size=SIZE, truth=truth),
-            replace(context, name="demo-faces"),
-        ).artifact
-    console.note("training a small network")
-    model = execute(
-        finetune.STAGE,
-        finetune.Params(dataset=_reference(dataset), backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE),
-        replace(context, name="demo-cnn"),
-    ).artifact
-    console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {SAMPLES} samples each")
-    chosen = _choose(dataset)
-    result = explain.explain(
-        explain.Params(
-            source=_reference(dataset),
-            model=_reference(model),
-            segments=SEGMENTS,
-            images=listing(chosen),
-            samples=SAMPLES,
-        ),
-        context,
+    dataset = _dataset(params, context)
+    model = _model(dataset, context)
+    samples = f"{SAMPLES} samples each"
+    context.console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {samples}")
+    # Fewer samples and segments than usual: six pictures take seconds.
+    chosen = explain.Params(
+        source=_reference(dataset),
+        model=_reference(model),
+        segments=SEGMENTS,
+        images=listing(_choose(dataset)),
+        samples=SAMPLES,
     )
+    result = explain.explain(chosen, context)
     return _answer(result.json(), result.artifact, model)
 
 
-def _drawn(params: Params, place: Path) -> Answer:
-    """Draw into a folder of the user's, which must be new or empty."""
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise FacelimeError(f"{place} is there already; name a folder that is new or empty with --draw.")
-    draw_faces(place / "pictures", place / "truth", params.faces, params.seed)
-    return Answer(
-        {"pictures": str(place / "pictures"), "truth": str(place / "truth"), "faces": params.faces}, [str(place)]
+def _dataset(params: Params, context: Context) -> Artifact:
+    """Draw the faces and bring them into the store."""
+    # The store keeps what was made of the faces; the files are not needed again.
+    with tempfile.TemporaryDirectory(prefix="facelime-") as folder:
+        pictures, truth = Path(folder) / "faces", Path(folder) / "truth"
+        context.console.note(f"drawing {params.faces} faces of {SIZE}×{SIZE} pixels, half of them flushed")
+        draw_faces(pictures, truth, params.faces, params.seed)
+        chosen = preprocess.Params(source=[pictures], size=SIZE, truth=truth)
+        return execute(preprocess.STAGE, chosen, replace(context, name="demo-faces")).artifact
+
+
+def _model(dataset: Artifact, context: Context) -> Artifact:
+    context.console.note("training a small network")
+    chosen = finetune.Params(
+        dataset=_reference(dataset), backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE
     )
+    return execute(finetune.STAGE, chosen, replace(context, name="demo-cnn")).artifact
+
+
+def _drawn(params: Params, place: Path) -> Answer:
+    """Draw into a folder of the user's, which is new or empty."""
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise FacelimeError(f"{place} exists already; give --draw a folder that is new or empty.")
+    pictures, truth = place / "pictures", place / "truth"
+    draw_faces(pictures, truth, params.faces, params.seed)
+    return Answer({"pictures": str(pictures), "truth": str(truth), "faces": params.faces}, [str(place)])
 
 
 def draw_faces(pictures: Path, truth: Path, count: int, seed: int) -> None:
-    """Write `count` drawn faces as PNG files into a folder per class, and where they are flushed into another."""
+    """Write drawn faces as PNG files, one folder for each class.
+
+    Parameters
+    ----------
+    pictures, truth : Path
+        Folders for the faces, and for masks of their flush.
+    count : int
+        How many faces.
+    seed : int
+    """
     from PIL import Image
 
     from facelime_cli.core.faces import draw
@@ -114,24 +126,25 @@ def _reference(artifact: Artifact) -> str:
 def _choose(dataset: Artifact) -> list[str]:
     """Return the ids of the test pictures to explain: the first few of each class."""
     ids, labels, split = dataset.texts("id"), dataset.read("labels"), dataset.read("split")
+    # Pictures that were trained on would show what the network has learned by heart.
+    tested = split == PARTS.index("test")
     chosen = []
     for name, count in EXPLAINED.items():
         label = dataset.facts["classes"].index(name)
-        chosen += [
-            each
-            for each, of, part in zip(ids, labels, split, strict=True)
-            if of == label and part == PARTS.index("test")
-        ][:count]
+        rows = (tested & (labels == label)).nonzero()[0]
+        chosen += [ids[row] for row in rows[:count]]
     return chosen
 
 
 def _answer(value: dict[str, Any], report: Artifact, model: Artifact) -> Answer:
     page = str(report.path.absolute() / "index.html")
     test, truth = model.facts["test"], report.facts["truth"]
+    right = f"{100 * test['accuracy']:.1f} % of {test['n']} test faces"
+    on_truth, by_chance, pointing = (100 * truth[name] for name in ("on_truth", "by_chance", "pointing"))
     lines = [
-        f"The network is right on {100 * test['accuracy']:.1f} % of {test['n']} test faces.",
-        f"{100 * truth['on_truth']:.0f} % of what speaks for rosacea lies on the true flush ({100 * truth['by_chance']:.0f} % if it were spread evenly).",
-        f"{100 * truth['pointing']:.0f} % of the strongest region does, on average over {truth['explanations']} faces.",
+        f"The network is right on {right}.",
+        f"{on_truth:.0f} % of what speaks for rosacea lies on the true flush ({by_chance:.0f} % if spread evenly).",
+        f"So does {pointing:.0f} % of the strongest segment, on average over {truth['explanations']} faces.",
         f"Open {page}",
     ]
     return Answer({**value, "report": page, "accuracy": test["accuracy"], "truth": truth}, lines)

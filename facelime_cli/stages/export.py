@@ -1,4 +1,7 @@
-"""Write an artifact into one file to hand over: HDF5 with named dimensions and its whole lineage, or CSV for surrogates."""
+"""Write an artifact into one file to hand over: HDF5, or CSV for surrogates.
+
+The HDF5 file has named dimensions and the whole lineage. The CSV file has a row for each picture, class and segment.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class Params:
         Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False),
         Input(KINDS),
     ]
-    to: Annotated[Path, Option(metavar="FILE", help="A .h5 file, or for surrogates a .csv file.", show_default=False)]
+    to: Annotated[
+        Path, Option(metavar="FILE", help="Write this file: .h5, or for surrogates .csv.", show_default=False)
+    ]
     force: Annotated[bool, Option("--force", help="Replace the file if it exists.")] = False
 
 
@@ -45,36 +50,24 @@ def run(params: Params, context: Context) -> Answer:
         raise FacelimeError(f"{params.to} exists already; choose another --to, or --force to replace it.")
     if not params.to.absolute().parent.is_dir():
         raise FacelimeError(f"there is no folder {params.to.absolute().parent}; make it, or choose another --to.")
+    # What is stopped halfway leaves no file, and an existing one as it was.
     temporary = params.to.with_name(f".{params.to.name}.part")
     try:
         writer(artifact, temporary)
         temporary.replace(params.to)
     finally:
         temporary.unlink(missing_ok=True)
-    return Answer(
-        {"artifact": artifact.id, "file": str(params.to.absolute()), "bytes": params.to.stat().st_size},
-        [str(params.to)],
-    )
+    value = {"artifact": artifact.id, "file": str(params.to.absolute()), "bytes": params.to.stat().st_size}
+    return Answer(value, [str(params.to)])
 
 
-def _csv(artifact: Artifact, path: Path) -> None:
-    import csv
+def _write_table(artifact: Artifact, path: Path) -> None:
+    # Loaded only now, since it takes numpy and `--help` does without.
+    from facelime_cli.reporting import formats
 
-    from facelime_cli.reporting.explanations import COLUMNS, Explained
-
-    if artifact.kind != "surrogates":
-        raise FacelimeError(
-            f"{artifact.kind}/{artifact.id} is no table; only surrogates become .csv, everything else .h5."
-        )
-    explained = Explained(artifact)
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in range(len(explained)):
-            for c in explained.shown(row, range(len(explained.names))):
-                writer.writerows(explained.rows(row, c))
+    formats.write_table(artifact, path)
 
 
-FORMATS: dict[str, Callable[[Artifact, Path], None]] = {".h5": write_hdf5, ".csv": _csv}
+FORMATS: dict[str, Callable[[Artifact, Path], None]] = {".h5": write_hdf5, ".csv": _write_table}
 
 COMMAND = Command("export", Params, run, __doc__ or "")

@@ -1,4 +1,7 @@
-"""Delete an artifact. It asks first, and refuses while another artifact was made from this one."""
+"""Delete an artifact, after a question.
+
+An artifact that another one was made from is kept.
+"""
 
 from __future__ import annotations
 
@@ -24,27 +27,26 @@ class Params:
         Argument(metavar="REF", help="Artifact, or - to read it from standard input.", show_default=False),
         Input(KINDS),
     ]
-    yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False
+    yes: Annotated[bool, Option("--yes", help="Delete without a question.")] = False
 
 
 def run(params: Params, context: Context) -> Answer:
     """Delete one artifact."""
     artifact = context.store.resolve(params.reference)
+    reference = f"{artifact.kind}/{artifact.id}"
     dependents = context.store.dependents(artifact)
     if dependents:
-        raise FacelimeError(
-            f"{artifact.kind}/{artifact.id} is what {', '.join(f'{each.kind}/{each.id}' for each in dependents)} was made from; remove that first."
-        )
+        made = ", ".join(f"{each.kind}/{each.id}" for each in dependents)
+        raise FacelimeError(f"{made} was made from {reference}; remove that first.")
     size = artifact.n_bytes
-    if not params.yes and not _confirmed(f"Remove {artifact.kind}/{artifact.id} ({size_text(size)})?"):
-        raise FacelimeError(f"{artifact.kind}/{artifact.id} was kept; answer y, or give --yes.")
+    if not params.yes and not _confirmed(f"Remove {reference} ({size_text(size)})?"):
+        raise FacelimeError(f"{reference} was kept; answer y, or give --yes.")
     context.store.remove(artifact)
-    return Answer(
-        {"removed": artifact.id, "kind": artifact.kind, "bytes": size}, [f"removed {artifact.kind}/{artifact.id}"]
-    )
+    return Answer({"removed": artifact.id, "kind": artifact.kind, "bytes": size}, [f"removed {reference}"])
 
 
 def _confirmed(question: str) -> bool:
+    # Without a terminal nobody can answer: what is not confirmed is kept.
     return sys.stdin.isatty() and confirm(question, err=True)
 
 

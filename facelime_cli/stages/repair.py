@@ -1,4 +1,7 @@
-"""Make room for the units of an artifact that `verify` finds broken, so that its own command makes just these again."""
+"""Reopen the units of an artifact that `verify` finds broken.
+
+The command that made the artifact then makes these units again, and no others.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +34,19 @@ def run(params: Params, context: Context) -> Answer:
     artifact = context.store.resolve(params.reference)
     found = faults(artifact)
     units = sorted({fault.unit for fault in found if fault.unit is not None})
+    # A fault outside the units is in the manifest or the layout, which no command makes again.
     hopeless = [fault for fault in found if fault.unit is None]
     if hopeless:
         raise BrokenError(
-            f"{artifact.kind}/{artifact.id}: {hopeless[0].what}; that cannot be mended by unit. `facelime remove` the artifact and make it again."
+            f"{artifact.kind}/{artifact.id}: {hopeless[0].what}; no unit can mend that. "
+            "`facelime remove` the artifact and make it again."
         )
-    if units:
-        reopen(artifact, set(units))
-    said = (
-        f"units {', '.join(map(str, units))} of {artifact.kind}/{artifact.id} are open again; repeat the `{artifact.stage}` command."
-        if units
-        else "nothing is broken."
-    )
-    return Answer({"artifact": artifact.id, "reopened": units}, [said])
+    value = {"artifact": artifact.id, "reopened": units}
+    if not units:
+        return Answer(value, ["nothing is broken."])
+    reopen(artifact, set(units))
+    reopened = f"units {', '.join(map(str, units))} of {artifact.kind}/{artifact.id}"
+    return Answer(value, [f"{reopened} are open again; repeat the `{artifact.stage}` command."])
 
 
 COMMAND = Command("repair", Params, run, __doc__ or "")

@@ -1,4 +1,4 @@
-"""List what is in the store: complete, or how far; its size; when it was made."""
+"""List the artifacts in the store: how far they are, how large, and when they were begun."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from facelime_cli.console import Answer, Table, size_text
 from facelime_cli.engine import Command, Context
 from facelime_cli.store.artifacts import standing
 
+COLUMNS = ("kind", "artifact", "names", "state", "size", "begun")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
@@ -15,26 +17,18 @@ class Params:
 
 
 def run(params: Params, context: Context) -> Answer:
-    """Describe every artifact by kind and id."""
+    """Say of every artifact how it stands."""
     del params
+    # Broken artifacts are listed like all others: here is where one looks for them.
     found = [standing(each) for each in context.store.artifacts()]
-    rows = [
-        (
-            each["kind"],
-            each["artifact"],
-            ", ".join(each["names"]),
-            each["state"],
-            size_text(each["bytes"]),
-            each["begun"],
-        )
-        for each in found
-    ]
-    table = Table(("kind", "artifact", "names", "state", "size", "begun"), rows)
-    return Answer(
-        {"store": str(context.store.root), "artifacts": found},
-        [] if rows else [f"nothing in {context.store.root} yet"],
-        [table] if rows else [],
-    )
+    value = {"store": str(context.store.root), "artifacts": found}
+    if not found:
+        return Answer(value, [f"nothing in {context.store.root} yet"])
+    rows = []
+    for each in found:
+        names, size = ", ".join(each["names"]), size_text(each["bytes"])
+        rows.append((each["kind"], each["artifact"], names, each["state"], size, each["begun"]))
+    return Answer(value, tables=[Table(COLUMNS, rows)])
 
 
 COMMAND = Command("status", Params, run, __doc__ or "")

@@ -1,9 +1,12 @@
-"""Recompute every digest, of one artifact or of all, and name what differs; exit code 1 when something does."""
+"""Recompute every digest of one artifact, or of all, and name what differs.
+
+The exit code is 1 when something differs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
@@ -11,7 +14,10 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.options import Input
 from facelime_cli.store.artifacts import KINDS
-from facelime_cli.store.verifying import Fault, faults
+from facelime_cli.store.verifying import faults
+
+if TYPE_CHECKING:
+    from facelime_cli.store.verifying import Fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,25 +34,23 @@ class Params:
 
 
 def run(params: Params, context: Context) -> Answer:
-    """Check the artifacts one after the other."""
+    """Check artifacts one after the other."""
     chosen = context.store.artifacts() if params.reference is None else [context.store.resolve(params.reference)]
     found: list[Fault] = []
     with context.console.progress("verify", len(chosen), unit="artifacts") as advance:
         for artifact in chosen:
             found += faults(artifact)
             advance(1)
+    # Every fault is named before the command fails, so that one run tells all there is to mend.
     for fault in found:
         context.console.error(f"{fault.artifact}: {fault.what}.")
     if found:
-        context.console.note(
-            "`facelime repair REF` makes room for what is broken; then repeat the command that made the artifact."
-        )
-    lines = (
-        [f"{len(chosen)} artifact{'' if len(chosen) == 1 else 's'} verified, every digest holds."] if not found else []
-    )
-    return Answer(
-        {"verified": len(chosen), "faults": [asdict(fault) for fault in found]}, lines, code=1 if found else 0
-    )
+        context.console.note("run `facelime repair REF`, then repeat the command that made the artifact.")
+    value = {"verified": len(chosen), "faults": [asdict(fault) for fault in found]}
+    if found:
+        return Answer(value, code=1)
+    artifacts = "1 artifact" if len(chosen) == 1 else f"{len(chosen)} artifacts"
+    return Answer(value, [f"{artifacts} verified, every digest holds."])
 
 
 COMMAND = Command("verify", Params, run, __doc__ or "")

@@ -1,4 +1,4 @@
-"""The report in a real browser: Debian's chromium, headless. Where there is none these tests are skipped, and say so."""
+"""The report in a real browser, headless chromium. Where there is none, these tests are skipped and say so."""
 
 import csv
 import shutil
@@ -75,7 +75,9 @@ def test_pointing_at_a_region_shows_its_figures(browser, report):
     drawing = f"document.querySelector('{FIRST} .r[data-k=\"{strongest['segment']}\"]')"
     browser.middle(f"{FIRST} .drawn svg")
     spot = browser.ask(
-        f"(() => {{ const r = {drawing}.getBoundingClientRect(); for (let i = 1; i < 40; i++) for (let j = 1; j < 40; j++) {{ const x = r.x + r.width * i / 40, y = r.y + r.height * j / 40;"
+        f"(() => {{ const r = {drawing}.getBoundingClientRect();"
+        " for (let i = 1; i < 40; i++) for (let j = 1; j < 40; j++) {"
+        " const x = r.x + r.width * i / 40, y = r.y + r.height * j / 40;"
         f" if (document.elementFromPoint(x, y) === {drawing}) return [x, y]; }} }})()"
     )
     browser.move(*spot)
@@ -101,7 +103,10 @@ def test_arrow_keys_go_from_the_strongest_on(browser, report):
 
 
 SHOWN = "[...document.querySelectorAll('{} .side')].filter(e => e.getClientRects().length).map(e => e.dataset.class)"
-COLOURS = "[...document.querySelectorAll('{} .side')].filter(e => e.getClientRects().length)[0].querySelectorAll('.r:not(.weak)')"
+COLOURS = (
+    "[...document.querySelectorAll('{} .side')].filter(e => e.getClientRects().length)[0]"
+    ".querySelectorAll('.r:not(.weak)')"
+)
 
 
 def test_another_class_another_overlay(browser):
@@ -127,7 +132,8 @@ def test_how_many_and_how_strong(browser):
     )
     assert browser.ask("document.getElementById('top').nextElementSibling.value") == "all"
     browser.ask(
-        "(() => { const e = document.getElementById('strength'); e.value = 20; e.dispatchEvent(new Event('input')); })()"
+        "(() => { const e = document.getElementById('strength'); e.value = 20;"
+        " e.dispatchEvent(new Event('input')); })()"
     )
     assert browser.ask(f"getComputedStyle({COLOURS.format(FIRST)}[0]).getPropertyValue('--strength')") == "0.2"
 
@@ -144,7 +150,8 @@ def test_the_overview_sorts_and_filters(browser):
     assert browser.ask(f"{ROWS}.map(e => Number(e.dataset.r2))") == values[::-1]
     name = browser.ask(f"{ROWS}[3].dataset.id")
     browser.ask(
-        f"(() => {{ const e = document.getElementById('filter-text'); e.value = '{name}'; e.dispatchEvent(new Event('input')); }})()"
+        f"(() => {{ const e = document.getElementById('filter-text'); e.value = '{name}';"
+        " e.dispatchEvent(new Event('input')); })()"
     )
     assert browser.ask(f"{ROWS}.map(e => e.dataset.id)") == [name]
     assert browser.ask("[...document.querySelectorAll('.picture')].filter(e => !e.hidden).length") == 1
@@ -179,7 +186,8 @@ def test_it_fits_and_is_readable(browser, width, scheme, tmp_path):
     axe = pytest.importorskip("axe_core_python", reason="no axe-core here: pip install axe-core-python")
     browser.ask((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8") + "; 0")
     found = browser.ask(
-        "axe.run({resultTypes: ['violations']}).then(r => r.violations.map(v => [v.id, v.impact, v.nodes[0].html.slice(0, 200), v.nodes[0].any.map(a => a.message).join()]))"
+        "axe.run({resultTypes: ['violations']}).then(r => r.violations.map(v =>"
+        " [v.id, v.impact, v.nodes[0].html.slice(0, 200), v.nodes[0].any.map(a => a.message).join()]))"
     )
     assert [each for each in found if each[1] in {"serious", "critical"}] == []
 

@@ -7,12 +7,9 @@ from html import unescape
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from facelime_cli.core.agreement import Attribution, agreement
-from facelime_cli.core.faces import draw
-from facelime_cli.names import class_indices
-from facelime_cli.stages.render import same_classes
+from facelime_cli.reporting.voices import same_classes
 from tests.browser import Browser, needs_chromium
 
 
@@ -104,7 +101,9 @@ def test_agreement_with_the_first_is_told(report, voices):
     )
     article = page_of(report).split('<article class="picture"')[1]
     told = re.findall(
-        r"(\d+) % (are in|is marked alike in) both(?:, and (\d+) % (?:of what is marked in both has|have) another sign)?(?:; rank correlation ([+−]?\d\.\d+))?",
+        r"(\d+) % (are in|is marked alike in) both"
+        r"(?:, and (\d+) % (?:of what is marked in both has|have) another sign)?"
+        r"(?:; rank correlation ([+−]?\d\.\d+))?",
         article,
     )
     for (share, words, flips, rank), each, alike in zip(
@@ -127,7 +126,7 @@ def test_another_model_says_its_own_answer(chain, voices):
     probability = other.read("probabilities")[0, 1]
     page = page_of(report)
     assert f"second says {100 * probability:.1f} %" in page
-    assert len(re.findall(r"«\+12 points» of [^»]*? reads: (keeping|switching) this region", page)) == 2
+    assert len(re.findall(r"“\+12 points” of [^”]*? means: (keeping|switching) this region", page)) == 2
     assert "All pictures share one colour scale" in page
 
 
@@ -168,12 +167,6 @@ def test_classes_of_two_lists():
     assert same_classes(["crane", "cat", "crane", "dog"], ["dog", "crane", "cat", "cat"]) == {3: 0}
 
 
-def test_classes_as_they_are_named():
-    names = ["cat", "dog", "crane, small"]
-    assert class_indices('1,cat, "crane, small", cat', names) == [1, 0, 2]
-    assert class_indices("crane, small", names) == [2]
-
-
 def test_two_classes_with_one_name(chain, tmp_path):
     """As in the list of a thousand classes, which has two cranes."""
     from facelime_cli.models.backend import keras
@@ -202,24 +195,6 @@ def test_two_classes_with_one_name(chain, tmp_path):
     ]
     count = first.input("segments").read("n_segments")[2]
     assert sorted(last[count:]) == pytest.approx(sorted(other.read("coefficients")[2, 2, :count]))
-
-
-def test_who_says_nothing_at_all_is_refused(chain):
-    before = len(chain.facelime.json("status")["artifacts"])
-    said = chain.facelime.fails("render", chain["fit-surrogate"].id, "--beside", chain["contrast"].id)
-    assert f"surrogates/{chain['contrast'].id} explains none" in said
-    assert len(chain.facelime.json("status")["artifacts"]) == before
-
-
-def test_the_same_twice_and_other_pictures_are_refused(chain, voices, tmp_path):
-    first = voices[0]
-    assert "name each explanation once" in chain.facelime.fails("render", first.id, "--beside", first.id, code=2)
-    for number in range(6):
-        Image.fromarray(draw(number, number, 48, flushed=number % 2 == 0).image).save(tmp_path / f"{number}.png")
-    run = chain.facelime
-    segments = run.artifact("segment", run.artifact("preprocess", tmp_path, "--size", 48).id, "--method", "grid")
-    strange = run.artifact("occlusion", segments.id, "--model", "small")
-    assert "another dataset" in chain.facelime.fails("render", first.id, "--beside", strange.id)
 
 
 @needs_chromium

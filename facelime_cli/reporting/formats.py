@@ -1,0 +1,169 @@
+"""Explanations in a form of one's own choice: drawn in the terminal, as JSON, or as a CSV table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.console import Answer, Drawing, Table
+from facelime_cli.drawing import thumbnails
+from facelime_cli.errors import FacelimeError
+from facelime_cli.reporting.explanations import COLUMNS, PERCENT, Explanations
+from facelime_cli.reporting.pages import signed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from facelime_cli.reporting.explanations import Strength
+    from facelime_cli.store.artifacts import Artifact
+
+TOP = 10
+"""How many of the strongest segments are drawn and listed in the terminal."""
+DRAWN_COLUMNS = 48
+"""Letters across a drawing: two drawings fit beside each other in a wide terminal."""
+
+
+def answer(explanations: Explanations, form: str, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+    """Return explanations in one of the forms.
+
+    Parameters
+    ----------
+    explanations : Explanations
+    form : str
+        A key of `FORMATTERS`.
+    rows : sequence of int
+        Places of the pictures; none stands for all, in the terminal for the first.
+    chosen : sequence of int or None
+        Classes; None stands for each picture's most probable ones, and its true one.
+    """
+    # A terminal shows one picture at a time; a program that reads the figures wants them all.
+    every = range(len(explanations))
+    unnamed = every[:1] if form == "text" else every
+    return FORMATTERS[form](explanations, rows or unnamed, chosen)
+
+
+def table(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Iterator[tuple[Any, ...]]:
+    """Yield the table of coefficients, the heading first.
+
+    Parameters
+    ----------
+    explanations : Explanations
+    rows : sequence of int
+        Places of the pictures.
+    chosen : sequence of int or None
+        Classes; None stands for each picture's most probable ones, and its true one.
+    """
+    yield COLUMNS
+    for row in rows:
+        for c in explanations.shown(row, chosen):
+            yield from explanations.rows(row, c)
+
+
+def write_table(surrogates: Artifact, path: Path) -> None:
+    """Write the coefficients of every picture and class as CSV.
+
+    Parameters
+    ----------
+    surrogates : Artifact
+    path : Path
+        A file to write.
+
+    Raises
+    ------
+    FacelimeError
+        When the artifact is of another kind.
+    """
+    if surrogates.kind != "surrogates":
+        raise FacelimeError(
+            f"{surrogates.kind}/{surrogates.id} is no table; only surrogates become .csv, everything else .h5."
+        )
+    explanations = Explanations(surrogates)
+    # A file that is handed over holds every class, also those that a report does not show.
+    every_class = range(len(explanations.names))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerows(table(explanations, range(len(explanations)), every_class))
+
+
+def _text(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+    shown: list[Table | Drawing] = []
+    for row in rows:
+        for c in explanations.shown(row, chosen):
+            shown += [_drawing(explanations, row, c), _strongest(explanations, row, c)]
+    left = len(explanations) - len(rows)
+    said = [f"{left} more pictures; --images names them."] if left else []
+    return Answer(_value(explanations, rows, chosen), tables=shown, said=said)
+
+
+def _drawing(explanations: Explanations, row: int, c: int) -> Drawing:
+    arrays = (explanations.image(row), explanations.segments(row), explanations.coefficients(row, c))
+    probability = PERCENT * explanations.full[row][c]
+    title = f"{explanations.ids[row]}: {explanations.names[c]} {probability:.1f} %"
+    label = explanations.label(row)
+    if label is not None:
+        title += f", the label is {label}"
+    # A terminal without colours gets letters in place of pixels.
+    pixels = thumbnails.coloured(*arrays, TOP, DRAWN_COLUMNS)
+    letters = thumbnails.lettered(*arrays, TOP, DRAWN_COLUMNS)
+    return Drawing(pixels, letters, title)
+
+
+def _strongest(explanations: Explanations, row: int, c: int) -> Table:
+    """Return the strongest segments as a table, below the verdict."""
+    heading = ("rank", "segment", "speaks", explanations.quantity.short, "95 % interval", "")
+    rows = []
+    for each in explanations.strengths(row, c)[:TOP]:
+        interval = f"{signed(each.low)} to {signed(each.high)}" if each.known else ""
+        doubt = _doubt(each, explanations.zero)
+        rows.append((str(each.rank), str(each.segment), _side(each), signed(each.value), interval, doubt))
+    return Table(heading, rows, explanations.verdict(row, c))
+
+
+def _side(each: Strength) -> str:
+    if each.value == 0:
+        return ""
+    return "for" if each.value > 0 else "against"
+
+
+def _doubt(each: Strength, zero: str) -> str:
+    """Return why a coefficient may mean nothing, or what it means to be 0."""
+    if each.value == 0:
+        return zero
+    return "may be nothing" if each.unsure else ""
+
+
+def _json(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+    value = _value(explanations, rows, chosen)
+    return Answer(value, [json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)])
+
+
+def _value(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> dict[str, Any]:
+    """Return everything that is known of some explanations as JSON values."""
+    pictures = []
+    for row in rows:
+        its = [explanations.as_json(row, c) for c in explanations.shown(row, chosen)]
+        pictures.append({"id": explanations.ids[row], "label": explanations.label(row), "explanations": its})
+    return {
+        "artifact": explanations.surrogates.id,
+        "method": explanations.method,
+        "unit": explanations.surrogates.spec("coefficients").measure,
+        "pictures": pictures,
+    }
+
+
+def _csv(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(table(explanations, rows, chosen))
+    # The console ends the last line.
+    return Answer(_value(explanations, rows, chosen), [stream.getvalue().rstrip("\n")])
+
+
+FORMATTERS: dict[str, Callable[[Explanations, Sequence[int], Sequence[int] | None], Answer]] = {
+    "text": _text,
+    "json": _json,
+    "csv": _csv,
+}
+"""By what `show --format` is called with."""

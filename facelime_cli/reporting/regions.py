@@ -1,0 +1,124 @@
+"""The regions of one picture as a page draws them: copies of the picture, outlines, and which zones they lie in.
+
+Worker processes do this work, so that what goes in and what comes out are plain records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from facelime_cli.core import zones
+from facelime_cli.drawing import outlines
+from facelime_cli.drawing.overlay import towards_against
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facelime_cli.drawing.figures import Panel
+
+JPEG_QUALITY = 92
+THUMBNAIL_PIXELS = 144
+"""Twice the 72 pixels at which the overview shows it, for fine screens."""
+THUMBNAIL_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class ToDraw:
+    """What to draw of one picture.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : list of (H, W) uint16 array
+        One for each of the report's segmentations, empty where the picture is in none of that segmentation's.
+    coefficients : (K,) float64 array
+        Of the first segmentation, for the thumbnail.
+    top : int
+        How many of the strongest segments the thumbnail marks.
+    picture, thumbnail : Path
+        Files to write.
+    zones : str or None
+        The zones to divide the segments among, a key of `core.zones.NAMES`.
+    """
+
+    image: NDArray[np.uint8]
+    segments: list[NDArray[np.uint16]]
+    coefficients: NDArray[np.float64]
+    top: int
+    picture: Path
+    thumbnail: Path
+    zones: str | None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn of one picture, for each of the report's segmentations.
+
+    Attributes
+    ----------
+    paths : list of list of str
+        The outline of each segment, as an SVG path.
+    shares : list of (K, Z) float64 array
+        The share of each segment in each zone; an empty list where zones were not asked for.
+    """
+
+    paths: list[list[str]]
+    shares: list[NDArray[np.float64]]
+
+
+def draw(task: ToDraw) -> Drawn:
+    """Write the copies of a picture, and outline its segments.
+
+    Parameters
+    ----------
+    task : ToDraw
+    """
+    # Colour in full resolution: lesions and flushes are told by it.
+    Image.fromarray(task.image).save(task.picture, quality=JPEG_QUALITY, subsampling=0)
+    marked = towards_against(task.image, task.segments[0], task.coefficients, task.top)
+    small = Image.fromarray(marked)
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    small.save(task.thumbnail, quality=THUMBNAIL_QUALITY)
+    return outline(task)
+
+
+def outline(task: ToDraw) -> Drawn:
+    """Outline a picture's segments, and divide them among zones; no file is written.
+
+    Parameters
+    ----------
+    task : ToDraw
+    """
+    # A segmentation without this picture keeps its place, so that numbers of segmentations hold for all pictures.
+    paths = [outlines.paths(segments) if segments.size else [] for segments in task.segments]
+    return Drawn(paths, _shares(task) if task.zones else [])
+
+
+def _shares(task: ToDraw) -> list[NDArray[np.float64]]:
+    kind = str(task.zones)
+    found = zones.find(task.image, kind).zones
+    n_zones = len(zones.NAMES[kind])
+    shares = []
+    for segments in task.segments:
+        none = np.empty((0, 0))
+        shares.append(zones.overlap(segments, found, n_zones) if segments.size else none)
+    return shares
+
+
+def figure(panel: Panel) -> None:
+    """Draw a figure for print.
+
+    Parameters
+    ----------
+    panel : Panel
+    """
+    # matplotlib takes half a second to import, and most reports have no figures.
+    from facelime_cli.drawing import figures
+
+    figures.draw(panel)

@@ -1,0 +1,418 @@
+"""A report of explanations: whose they are, which classes are shown, the colour scale, tables and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facelime_cli.core.zones import NAMES as ZONE_NAMES
+from facelime_cli.core.zones import attribution_by_zone
+from facelime_cli.errors import NotFoundError
+from facelime_cli.reporting.explanations import COLUMNS, PERCENT
+from facelime_cli.reporting.regions import ToDraw
+from facelime_cli.reporting.voices import voices_of
+from facelime_cli.store.files import write_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from facelime_cli.drawing.figures import Panel
+    from facelime_cli.reporting.explanations import Explanations
+    from facelime_cli.reporting.regions import Drawn
+    from facelime_cli.reporting.voices import Voice
+    from facelime_cli.store.artifacts import Artifact
+
+NICE_SCALES = (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500)
+"""Ends of the colour scale, in probability points."""
+MOST_ON_A_PAGE = 48
+"""Pictures up to which the report is one page; at about 100 kB each it opens at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for of a report.
+
+    Attributes
+    ----------
+    classes : list of int or None
+        Classes to show; None shows each picture's most probable ones, and its true one.
+    top : int
+        How many of the strongest segments are marked and listed at first.
+    by_zone : str or None
+        A key of `core.zones.NAMES`.
+    single_file : bool
+        Whether pictures lie inside the page.
+    style : str
+        Of the figures, a key of `drawing.figures.STYLES`.
+    """
+
+    classes: list[int] | None
+    top: int
+    by_zone: str | None
+    single_file: bool
+    style: str
+
+
+class Report:
+    """Everything that the pages, the tables and the figures of one report are made from.
+
+    Parameters
+    ----------
+    surrogates : sequence of Artifact
+        The report's own surrogates, and those beside them.
+    request : Request
+
+    Attributes
+    ----------
+    voices : list of Voice
+    explanations : Explanations
+        Of the first voice: its pictures and classes are the report's.
+    shown : list of list of int
+        For each picture the classes that are shown.
+    one_page : bool
+        Whether all pictures stand on one page.
+
+    Raises
+    ------
+    NotFoundError
+        When there is nothing to show, or one of the voices has nothing to say.
+    """
+
+    def __init__(self, surrogates: Sequence[Artifact], request: Request) -> None:
+        self.request = request
+        self.voices = voices_of(surrogates)
+        self.explanations: Explanations = self.voices[0].explanations
+        pictures = range(len(self.explanations))
+        self.shown = [self.explanations.shown(row, request.classes) for row in pictures]
+        # A single file has no pages beside it, however many pictures it has.
+        self.one_page = request.single_file or len(pictures) <= MOST_ON_A_PAGE
+        if not any(self.shown):
+            raise NotFoundError(
+                f"surrogates/{self.explanations.surrogates.id} explains none of these classes; "
+                "choose others with --classes."
+            )
+        for voice in self.voices[1:]:
+            self._check_says_something(voice)
+
+    def _check_says_something(self, voice: Voice) -> None:
+        for row, picture in enumerate(self.explanations.ids):
+            if any(voice.explains(picture, c) for c in self.shown[row]):
+                return
+        raise NotFoundError(
+            f"surrogates/{voice.explanations.surrogates.id} explains none of this report's pictures for a class "
+            "that is shown; give --beside explanations of the same pictures and classes, or choose other --classes."
+        )
+
+    def explaining(self, row: int, c: int) -> Iterator[tuple[Voice, int, int]]:
+        """Yield who explains a picture's class, the report's own surrogates first.
+
+        Parameters
+        ----------
+        row, c : int
+            The picture and the class, as the report numbers them.
+
+        Yields
+        ------
+        voice : Voice
+        its_row, its_class : int
+            The picture and the class, as the voice numbers them.
+        """
+        picture = self.explanations.ids[row]
+        for voice in self.voices:
+            found = voice.explains(picture, c)
+            if found:
+                its_row, its_class = found
+                yield voice, its_row, its_class
+
+    def everything_shown(self) -> Iterator[tuple[int, Voice, int, int]]:
+        """Yield every explanation of the report.
+
+        Yields
+        ------
+        row : int
+            The picture, as the report numbers it.
+        voice : Voice
+        its_row, its_class : int
+            The picture and the class, as the voice numbers them.
+        """
+        for row, classes in enumerate(self.shown):
+            for c in classes:
+                for voice, its_row, its_class in self.explaining(row, c):
+                    yield row, voice, its_row, its_class
+
+    # The colour scale
+
+    @cached_property
+    def scales(self) -> dict[str, float]:
+        """The end of each unit's colour scale: the least round number that no shown coefficient exceeds."""
+        # What stands beside counts too: colours must be comparable from voice to voice.
+        largest = {voice.explanations.quantity.name: 0.0 for voice in self.voices}
+        for _, voice, its_row, its_class in self.everything_shown():
+            unit = voice.explanations.quantity.name
+            coefficients = voice.explanations.coefficients(its_row, its_class)
+            strongest = PERCENT * float(np.abs(coefficients).max())
+            largest[unit] = max(largest[unit], strongest)
+        return {unit: _round_up(value) for unit, value in largest.items()}
+
+    def scale(self, explanations: Explanations) -> float:
+        """Return the end of the colour scale of some explanations: that of all in the report with the same unit.
+
+        Parameters
+        ----------
+        explanations : Explanations
+        """
+        return self.scales[explanations.quantity.name]
+
+    # Pictures
+
+    def files(self, row: int) -> list[str]:
+        """Return the names of the files that a picture has.
+
+        Parameters
+        ----------
+        row : int
+        """
+        found = [picture_name(row), thumbnail_name(row)]
+        return found if self.one_page else [*found, page_name(row)]
+
+    def to_draw(self, artifact: Artifact, row: int) -> ToDraw:
+        """Return what to draw of a picture for its page.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The report that is being made.
+        row : int
+        """
+        explanations = self.explanations
+        # The thumbnail shows one class, the first.
+        classes = self.shown[row]
+        unmarked = np.zeros(explanations.counts[row])
+        return ToDraw(
+            image=explanations.image(row),
+            segments=self._segments(row),
+            coefficients=explanations.coefficients(row, classes[0]) if classes else unmarked,
+            top=self.request.top,
+            picture=artifact.file(picture_name(row)),
+            thumbnail=artifact.file(thumbnail_name(row)),
+            zones=self.request.by_zone,
+        )
+
+    def _segments(self, row: int) -> list[NDArray[np.uint16]]:
+        """Return a picture's segments by segmentation; empty where a segmentation does not have the picture."""
+        n_segmentations = len({voice.segmentation for voice in self.voices})
+        found = [np.zeros((0, 0), np.uint16) for _ in range(n_segmentations)]
+        for voice in self.voices:
+            its_row = voice.places.get(self.explanations.ids[row])
+            if its_row is not None:
+                found[voice.segmentation] = voice.explanations.segments(its_row)
+        return found
+
+    def panels(self, artifact: Artifact, row: int, formats: Sequence[str]) -> Iterator[Panel]:
+        """Yield what to draw as figures of a picture, one for each class.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The report that is being made.
+        row : int
+        formats : sequence of str
+            Endings of the files; none where no figures were asked for.
+        """
+        if not formats:
+            return
+        from facelime_cli.drawing.figures import Panel
+
+        explanations = self.explanations
+        for c in self.shown[row]:
+            names = [f"figures/{row:05d}-class{c}.{ending}" for ending in formats]
+            interval, _ = explanations.interval(row, c)
+            yield Panel(
+                image=explanations.image(row),
+                segments=explanations.segments(row),
+                coefficients=explanations.coefficients(row, c),
+                interval=interval,
+                truth=explanations.truth(row),
+                top=self.request.top,
+                scale=self.scale(explanations),
+                style=self.request.style,
+                words=(explanations.names[c], explanations.quantity.name),
+                files=tuple(artifact.file(name) for name in names),
+            )
+
+    # Tables
+
+    def write_tables(self, artifact: Artifact) -> list[str]:
+        """Write the tables.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The report that is being made; all its pictures are drawn.
+
+        Returns
+        -------
+        list of str
+            The names of the files.
+        """
+        # Rows are written as they are read, so that memory does not grow with the number of pictures.
+        tables = {"coefficients.csv": self._coefficient_rows(), "predictions.csv": self._prediction_rows()}
+        if self.request.by_zone:
+            tables["zones.csv"] = self._zone_table(artifact)
+        for name, rows in tables.items():
+            write_csv(artifact.file(name), rows)
+        return list(tables)
+
+    def _coefficient_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield everyone's coefficients below a heading; where there are several, the last column says whose."""
+        # Alone it is the very table that `show --format csv` prints.
+        several = len(self.voices) > 1
+        yield (*COLUMNS, "explanation") if several else COLUMNS
+        for _, voice, its_row, its_class in self.everything_shown():
+            for values in voice.explanations.rows(its_row, its_class):
+                yield (*values, voice.label) if several else values
+
+    def _prediction_rows(self) -> Iterator[tuple[Any, ...]]:
+        explanations = self.explanations
+        yield "id", "label", *explanations.answer_names
+        for row, picture in enumerate(explanations.ids):
+            probabilities = map(float, explanations.answers[row])
+            yield picture, explanations.label(row) or "", *probabilities
+
+    # Zones
+
+    def zones(self, row: int, drawn: Drawn) -> list[list[Any]]:
+        """Return the coefficients of a picture's zones, as a unit's record keeps them.
+
+        Parameters
+        ----------
+        row : int
+        drawn : Drawn
+
+        Returns
+        -------
+        list of [int, int, list of float]
+            Picture, class and coefficients; nothing where zones were not asked for.
+        """
+        # Only of the report's own explanations: the table of zones has no column for others.
+        if not drawn.shares:
+            return []
+        found: list[list[Any]] = []
+        for c in self.shown[row]:
+            values = [value for _, value in self.zones_of(self.voices[0], row, c, drawn)]
+            found.append([row, c, values])
+        return found
+
+    def zones_of(self, voice: Voice, row: int, c: int, drawn: Drawn) -> list[tuple[str, float]]:
+        """Return what an explanation says by zone.
+
+        Parameters
+        ----------
+        voice : Voice
+        row, c : int
+            The picture and the class, as the voice numbers them.
+        drawn : Drawn
+
+        Returns
+        -------
+        list of (str, float)
+            Each zone and its coefficient; nothing where zones were not asked for.
+        """
+        if not drawn.shares:
+            return []
+        names = ZONE_NAMES[str(self.request.by_zone)]
+        coefficients = voice.explanations.coefficients(row, c)
+        values = attribution_by_zone(coefficients, drawn.shares[voice.segmentation])
+        return [(name, float(value)) for name, value in zip(names, values, strict=True)]
+
+    def zone_rows(self, artifact: Artifact) -> Iterator[tuple[str, str, str, float]]:
+        """Yield picture, class, zone and coefficient, from the records of the units that are done.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The report that is being made.
+        """
+        names = ZONE_NAMES[str(self.request.by_zone)]
+        for facts in artifact.facts_of_units():
+            for row, c, values in facts["zones"]:
+                for zone, value in zip(names, values, strict=True):
+                    yield self.explanations.ids[row], self.explanations.names[c], zone, value
+
+    def _zone_table(self, artifact: Artifact) -> Iterator[tuple[Any, ...]]:
+        yield "id", "class", "zone", "coefficient"
+        yield from self.zone_rows(artifact)
+
+    # Facts
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the manifest says of the report."""
+        return {"scale_probability_points": self.scale(self.explanations), **self.truth_summary()}
+
+    def truth_summary(self) -> dict[str, Any]:
+        """Return how much of the attribution lies on the known regions.
+
+        Returns
+        -------
+        dict
+            Means over the pictures that have a known region and are explained for their own class; empty without any.
+        """
+        overlaps = self._overlaps_of_true_classes()
+        if not overlaps:
+            return {}
+        summary: dict[str, Any] = {"explanations": len(overlaps)}
+        for name in ("on_truth", "by_chance", "pointing"):
+            values = [getattr(each, name) for each in overlaps]
+            summary[name] = round(float(np.mean(values)), 4)
+        return {"truth": summary}
+
+    def _overlaps_of_true_classes(self) -> list[Any]:
+        explanations = self.explanations
+        found = []
+        for row, classes in enumerate(self.shown):
+            label = explanations.label(row)
+            # Nobody knows where an explanation of another class should point.
+            true = [c for c in classes if explanations.names[c] == label]
+            found += [explanations.overlap(row, c) for c in true]
+        return [each for each in found if each is not None]
+
+
+def _round_up(value: float) -> float:
+    # Beyond the last round number the scale ends at the largest coefficient itself.
+    enough = (nice for nice in NICE_SCALES if nice >= value)
+    return float(next(enough, value))
+
+
+def picture_name(row: int) -> str:
+    """Return the file of a picture's copy.
+
+    Parameters
+    ----------
+    row : int
+    """
+    return f"pictures/{row:05d}.jpg"
+
+
+def thumbnail_name(row: int) -> str:
+    """Return the file of a picture's small copy in the overview.
+
+    Parameters
+    ----------
+    row : int
+    """
+    return f"thumbnails/{row:05d}.jpg"
+
+
+def page_name(row: int) -> str:
+    """Return the file of a picture's own page.
+
+    Parameters
+    ----------
+    row : int
+    """
+    return f"pages/{row:05d}.html"

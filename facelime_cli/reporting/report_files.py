@@ -1,0 +1,109 @@
+"""The files of a report: pictures, pages and figures unit by unit; last the tables and the page that opens first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from facelime_cli.reporting import regions
+from facelime_cli.reporting.report import page_name
+from facelime_cli.reporting.report_pages import ReportPages
+from facelime_cli.store.files import write_whole
+from facelime_cli.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from facelime_cli.console import Advance
+    from facelime_cli.reporting.regions import Drawn
+    from facelime_cli.reporting.report import Report
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
+
+INDEX = "index.html"
+
+
+class ReportFiles:
+    """Writes the files of a report.
+
+    Parameters
+    ----------
+    report : Report
+    artifact : Artifact
+        The report that is being made.
+    formats : sequence of str
+        Endings of the figures; none where no figures were asked for.
+    """
+
+    def __init__(self, report: Report, artifact: Artifact, formats: Sequence[str]) -> None:
+        self._report, self._artifact, self._formats = report, artifact, formats
+        self._pages = ReportPages(report, artifact)
+
+    def write_units(self, units: Iterable[Unit], processes: int | None, advance: Advance) -> None:
+        """Draw the pictures of some units, their pages and their figures.
+
+        Parameters
+        ----------
+        units : iterable of Unit
+            Claimed units; they are finished afterwards.
+        processes : int or None
+            How many draw in parallel; None is one per core.
+        advance : Advance
+            Counts pictures.
+        """
+        with Workers(processes) as workers:
+            for unit in units:
+                self._write_unit(unit, workers, advance)
+
+    def _write_unit(self, unit: Unit, workers: Workers, advance: Advance) -> None:
+        rows = range(unit.rows.start, unit.rows.stop)
+        made, zones = [], []
+        # One picture after the other is read here and drawn there, so that processes share no store.
+        tasks = [self._report.to_draw(self._artifact, row) for row in rows]
+        for row, drawn in zip(rows, workers.map(regions.draw, tasks), strict=True):
+            made += self._report.files(row)
+            zones += self._report.zones(row, drawn)
+            if not self._report.one_page:
+                self._write_page(row, drawn)
+            # Figures take nearly all of the time: where there are any, progress counts those.
+            advance(0 if self._formats else 1)
+        made += self._write_figures(rows, workers, advance)
+        unit.finish({}, made=made, facts={"zones": zones} if self._report.request.by_zone else {})
+
+    def _write_page(self, row: int, drawn: Drawn) -> None:
+        page = self._pages.picture(row, drawn)
+        # Finishing the unit waits for the disk once, for all of its files.
+        write_whole(self._artifact.file(page_name(row)), page.encode(), durable=False)
+
+    def _write_figures(self, rows: range, workers: Workers, advance: Advance) -> list[str]:
+        """Draw the figures of some pictures and return their names."""
+        panels = [panel for row in rows for panel in self._report.panels(self._artifact, row, self._formats)]
+        done = 0
+        for n_figures, _ in enumerate(workers.map(regions.figure, panels), start=1):
+            # Progress counts whole pictures, of which each may have several figures.
+            pictures = n_figures * len(rows) // len(panels)
+            advance(pictures - done)
+            done = pictures
+        return [f"figures/{file.name}" for panel in panels for file in panel.files]
+
+    def write_index(self, processes: int | None) -> list[str]:
+        """Write the tables and the page that opens first; every unit is done.
+
+        Parameters
+        ----------
+        processes : int or None
+            How many draw in parallel; None is one per core.
+
+        Returns
+        -------
+        list of str
+            The names of the files.
+        """
+        made = self._report.write_tables(self._artifact)
+        # Many pictures have pages of their own already; few stand on this one.
+        rows = range(len(self._report.explanations)) if self._report.one_page else range(0)
+        tasks = [self._report.to_draw(self._artifact, row) for row in rows]
+        with Workers(processes) as workers:
+            drawn = list(workers.map(regions.outline, tasks))
+        page = self._pages.index(drawn)
+        write_whole(self._artifact.file(INDEX), page.encode())
+        return [*made, INDEX]

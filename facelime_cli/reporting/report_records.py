@@ -1,0 +1,357 @@
+"""What the templates of a report show: one record for each thing on a page, with the names that the templates use."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.core.fidelity import distinct
+from facelime_cli.drawing.outlines import paths as outlines_of
+from facelime_cli.drawing.overlay import colour
+from facelime_cli.reporting.explanations import Strength
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facelime_cli.reporting.explanations import Explanations, Quantity
+    from facelime_cli.reporting.voices import Voice
+
+TRUSTWORTHY = "trustworthy"
+LISTED_CLASSES = 8
+"""Classes up to which all are listed beside a picture, else the most probable."""
+MOST_PROBABLE_LISTED = 5
+"""How many of the most probable classes are listed where there are too many for all."""
+MOST_LISTED = 100
+"""Further classes up to which a picture's page names them all."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's probability of one class of a picture.
+
+    Attributes
+    ----------
+    name : str
+        The class.
+    points : float
+        The probability in percent.
+    said : bool
+        Whether it is the most probable class.
+    label : bool
+        Whether it is the true class.
+    """
+
+    name: str
+    points: float
+    said: bool
+    label: bool
+
+
+@dataclass(frozen=True)
+class OverviewRow:
+    """A picture's row of the overview.
+
+    Attributes
+    ----------
+    id, anchor, href, thumbnail : str
+        The picture, its place on the page, where its row leads, and its small copy.
+    said : str
+        The most probable class.
+    points : float
+        Its probability in percent.
+    label : str or None
+        The true class.
+    right : str
+        `right` or `wrong`; empty where the label is unknown or no class of the model.
+    whole_verdict : str
+    r2 : float or None
+    strong : float or None
+        The strongest coefficient as it is shown; None where no class is shown.
+    """
+
+    id: str
+    anchor: str
+    href: str
+    thumbnail: str
+    said: str
+    points: float
+    label: str | None
+    right: str
+    # What follows is unknown where no class of the picture is shown.
+    whole_verdict: str
+    r2: float | None = None
+    strong: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The verdict as it is shown."""
+        # The template marks the one word `trustworthy`, so that it stays as it is.
+        if self.whole_verdict == TRUSTWORTHY:
+            return self.whole_verdict
+        return self.whole_verdict[:1].upper() + self.whole_verdict[1:]
+
+    @property
+    def verdict_kind(self) -> str:
+        """The verdict without the details after its colon, to filter by."""
+        return self.whole_verdict.partition(":")[0]
+
+
+@dataclass(frozen=True)
+class Region(Strength):
+    """A region as it is drawn.
+
+    Attributes
+    ----------
+    of : int
+        How many regions the picture has.
+    colour : str
+        As `#rrggbb`.
+    """
+
+    of: int
+    colour: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One explanation of one class of a picture.
+
+    Attributes
+    ----------
+    voice : Voice
+        Whose it is.
+    row, c : int
+        The picture and the class, as the voice numbers them.
+    prefix : str
+        What the names of its outlines begin with.
+    scale : float
+        End of its colour scale.
+    zones : list of (str, float)
+        Each zone's coefficient, times 100.
+    agreement : dict or None
+        With the report's own explanation.
+    answer : (str, float) or None
+        Another model's name and probability.
+    """
+
+    voice: Voice
+    row: int
+    c: int
+    prefix: str
+    scale: float
+    zones: list[tuple[str, float]]
+    agreement: dict[str, Any] | None
+    answer: tuple[str, float] | None
+    # Templates ask every voice whether it is silent.
+    silent: None = None
+
+    @property
+    def label(self) -> str:
+        """Whose it is."""
+        return self.voice.label
+
+    @property
+    def segmentation(self) -> int:
+        """Which of the report's segmentations it is of."""
+        return self.voice.segmentation
+
+    @property
+    def quantity(self) -> Quantity:
+        """What its coefficients are."""
+        return self.voice.explanations.quantity
+
+    @property
+    def verdict(self) -> str:
+        """What its figures mean, in words."""
+        return self.voice.explanations.verdict(self.row, self.c)
+
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        """Figures of fidelity, NaN where there are none."""
+        return self.voice.explanations.figures(self.row, self.c)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are figures of fidelity."""
+        return not math.isnan(self.figures["r2"])
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the chance of the same strongest regions is known."""
+        return not math.isnan(self.figures["topk_repeat"])
+
+    @property
+    def probability(self) -> float:
+        """What is explained: mostly the probability of the class, 0…1."""
+        return float(self.voice.explanations.full[self.row][self.c])
+
+    @property
+    def distinct(self) -> int:
+        """How many of the strongest regions the chance of the same set is about."""
+        explanations = self.voice.explanations
+        interval, _ = explanations.interval(self.row, self.c)
+        # What was not fitted has no such parameter, and its strongest segment alone is told.
+        stable_top = int(explanations.surrogates.parameters.get("stable_top", 1))
+        found = distinct(interval[:, None], stable_top)
+        return int(found[0])
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """Every region, strongest first."""
+        strengths = self.voice.explanations.strengths(self.row, self.c)
+        return [self._region(each, len(strengths)) for each in strengths]
+
+    def _region(self, each: Strength, of: int) -> Region:
+        red, green, blue = colour(each.value, self.scale)
+        return Region(**vars(each), of=of, colour=f"#{red:02x}{green:02x}{blue:02x}")
+
+    @property
+    def intervals(self) -> bool:
+        """Whether there are intervals: all regions have one, or none has."""
+        return self.regions[0].known
+
+    @property
+    def without_intervals(self) -> bool:
+        """Whether only the bootstrap would give intervals."""
+        return self.voice.explanations.without_intervals
+
+    @property
+    def samples(self) -> int | None:
+        """How many samples it comes from."""
+        return self.voice.explanations.samples(self.row)
+
+    @property
+    def zero(self) -> str:
+        """What a coefficient of 0 means."""
+        return self.voice.explanations.zero
+
+    @cached_property
+    def overlap(self) -> Any:
+        """How much of it lies on the known region, or None where there is none."""
+        return self.voice.explanations.overlap(self.row, self.c)
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Stands for a voice that does not explain a class of a picture.
+
+    Attributes
+    ----------
+    label : str
+        Whose voice it is.
+    silent : str
+        The sentence that says so.
+    """
+
+    label: str
+    silent: str
+
+
+@dataclass(frozen=True)
+class ClassShown:
+    """One class of a picture: what everyone says of it."""
+
+    name: str
+    probability: float
+    voices: list[Side | Silent]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureShown:
+    """A picture and its explanations.
+
+    Attributes
+    ----------
+    explanations : Explanations
+        The report's own.
+    row : int
+        The picture, as the report numbers it.
+    anchor, image : str
+        Its place on the page, and where its copy is.
+    inside : bool
+        Whether the copy lies inside the page.
+    outlines : list of (str, list of str)
+        For each segmentation what the names of its outlines begin with, and the outlines.
+    classes : list of ClassShown
+    """
+
+    explanations: Explanations
+    row: int
+    anchor: str
+    image: str
+    inside: bool
+    outlines: list[tuple[str, list[str]]]
+    classes: list[ClassShown]
+
+    @property
+    def id(self) -> str:
+        """The picture's id."""
+        return self.explanations.ids[self.row]
+
+    @property
+    def size(self) -> int:
+        """Its side in pixels."""
+        return int(self.explanations.dataset.facts["size"])
+
+    @property
+    def label(self) -> str | None:
+        """The true class, or None when the dataset does not say."""
+        return self.explanations.label(self.row)
+
+    @cached_property
+    def unchanged(self) -> int:
+        """On how many regions the fill changes nothing."""
+        return self.explanations.unchanged(self.row)
+
+    @cached_property
+    def truth(self) -> str | None:
+        """The outline of the known region; one without an edge in the picture has none."""
+        truth = self.explanations.truth(self.row)
+        if truth is None or not truth.any() or truth.all():
+            return None
+        inside = (truth > 0).astype("uint16")
+        return outlines_of(inside)[1]
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """The model's answer, the most probable class first."""
+        probabilities = self.explanations.answers[self.row]
+        said, label = int(probabilities.argmax()), self.label
+        found = []
+        for c in probabilities.argsort(kind="stable")[::-1]:
+            name = self.explanations.answer_names[c]
+            points = 100 * float(probabilities[c])
+            found.append(Answer(name, points, said=int(c) == said, label=name == label))
+        return found
+
+    @cached_property
+    def answer(self) -> Sequence[Answer]:
+        """The classes that are listed at first: all where they are few, else the most probable and the true one."""
+        if len(self.answers) <= LISTED_CLASSES:
+            return self.answers
+        # The true class is always listed, however improbable the model finds it.
+        probable, others = self.answers[:MOST_PROBABLE_LISTED], self.answers[MOST_PROBABLE_LISTED:]
+        return [*probable, *(each for each in others if each.label)]
+
+    @cached_property
+    def others(self) -> Sequence[Answer]:
+        """The classes that are not listed at first."""
+        return [each for each in self.answers if each not in self.answer]
+
+    @property
+    def rest(self) -> Sequence[Answer]:
+        """The other classes that the page names."""
+        # A thousand classes would be more than anyone reads; predictions.csv has them.
+        return self.others if len(self.others) <= MOST_LISTED else []
+
+    @property
+    def others_points(self) -> float:
+        """The probability of all other classes together, in percent."""
+        return sum(each.points for each in self.others)
+
+    @property
+    def label_listed(self) -> bool:
+        """Whether the true class is among those that are listed at first."""
+        return any(each.label for each in self.answer)
