@@ -11,8 +11,6 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Maps = NDArray[np.float32]
@@ -112,13 +110,6 @@ def eigencam(maps: Maps, gradients: Maps) -> Floats:  # noqa: ARG001 - one signa
     if not component.sum() > 0:
         component = -component
     return np.asarray(np.maximum(component, 0))
-
-
-VARIANTS: dict[str, Callable[[Maps, Maps], Floats]] = {
-    "gradcam": gradcam,
-    "gradcam++": gradcam_plus_plus,
-    "eigencam": eigencam,
-}
 
 
 def enlarged(cam: Floats, size: tuple[int, int]) -> Floats:

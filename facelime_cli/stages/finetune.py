@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
     from facelime_cli.engine import Context, Pending
     from facelime_cli.models import building, running, training
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
 
 PRETRAINED = "imagenet"
 FEWEST_CLASSES = 2
