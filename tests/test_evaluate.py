@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from facelime_cli.core import metrics
 from facelime_cli.core.faces import draw
-from facelime_cli.stages.evaluate import explain_command
+from facelime_cli.reporting.evaluation_report import explain_command
 
 SIZE = 24
 

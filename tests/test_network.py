@@ -6,7 +6,7 @@ import skimage.color
 
 from facelime_cli.core.masks import pack
 from facelime_cli.errors import FacelimeError
-from facelime_cli.models import backend, building, running, wrapping
+from facelime_cli.models import augmenting, backend, building, running, wrapping
 from facelime_cli.models.backbones import BACKBONES
 from facelime_cli.models.building import Architecture
 from facelime_cli.models.recipes import AUGMENTATIONS, RECIPES
@@ -303,7 +303,7 @@ class TestBuild:
     @pytest.mark.parametrize("name", list(AUGMENTATIONS))
     def test_every_augmentation_changes_pictures_in_training_only(self, keras, name, rng):
         inputs = keras.Input((SIZE, SIZE, 3))
-        net = building.augmented(
+        net = augmenting.augmented(
             keras.Model(inputs, keras.layers.Identity()(inputs)),
             {name: "both" if name == "flip" else 30.0 if name == "rotation" else 0.2},
             3,
@@ -321,7 +321,7 @@ class TestBuild:
 
         def changed(**amounts):
             return np.asarray(
-                building.augmented(keras.Model(inputs, keras.layers.Identity()(inputs)), amounts, 3)(
+                augmenting.augmented(keras.Model(inputs, keras.layers.Identity()(inputs)), amounts, 3)(
                     picture, training=True
                 )
             )
@@ -368,7 +368,9 @@ class TestBuild:
         net = wrapping.load(chain["finetune"].file("model.keras"))
         images = chain["preprocess"].read("images")
         few, many = (
-            running.probabilities(net, running.Part(lambda rows: images[rows], np.arange(n), np.zeros(n, np.int64)), 8)
+            running.probabilities(
+                net, running.Labelled(lambda rows: images[rows], np.arange(n), np.zeros(n, np.int64)), 8
+            )
             for n in (11, 16)
         )
         assert few.shape == (11, 2)

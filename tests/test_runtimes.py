@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from facelime_cli.models import backend, runtimes, wrapping
+from facelime_cli.models import backend, loading, runtimes, wrapping
 from facelime_cli.predicting.run import listed
 from facelime_cli.store.references import Store
 from tests.conftest import Facelime
@@ -156,7 +156,7 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(chain, monkeypa
 
 def test_openvino_tells_nobody_that_it_was_used():
     needs("openvino")
-    code = "from facelime_cli import outside; outside.silence_openvino(); import openvino.tools.ovc.telemetry_utils as t; print(t.tm.__name__)"
+    code = "from facelime_cli.models import outside; outside.silence_openvino(); import openvino.tools.ovc.telemetry_utils as t; print(t.tm.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
 
@@ -211,7 +211,7 @@ def test_what_cannot_be_converted_is_a_sentence(chain, monkeypatch):
 
     monkeypatch.setattr(backend.keras().Model, "export", fails)
     monkeypatch.setattr(
-        runtimes,
+        loading,
         "_file_for",
         lambda model, form, *_: wrapping.export(wrapping.load(model.file("model.keras")), model.path, form),
     )

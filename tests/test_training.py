@@ -2,18 +2,18 @@
 
 import subprocess
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
 from facelime_cli.console import Console
-from facelime_cli.engine import Context
-from facelime_cli.models import backend, building, running, training, wrapping
+from facelime_cli.models import augmenting, backend, building, finetuning, running, training, wrapping
 from facelime_cli.models.building import Architecture
-from facelime_cli.models.recipes import RECIPES, SCHEDULES, augmentation
-from facelime_cli.models.running import Part
+from facelime_cli.models.recipes import DEFAULTS, RECIPES, SCHEDULES
+from facelime_cli.models.settings import augmentation
+from facelime_cli.models.running import Labelled
 from facelime_cli.models.training import Checkpoints, Phase, Training
-from facelime_cli.store.references import Store
 
 from .conftest import write_faces
 
@@ -26,7 +26,7 @@ def part(rng):
     labels = np.array([0] * 30 + [1] * 10)
     brightness = (60 + 30 * labels + rng.normal(0, 30, 40)).clip(0, 150)
     pictures = (rng.integers(0, 100, (40, SIZE, SIZE, 3)) + brightness[:, None, None, None]).astype(np.uint8)
-    return Part(lambda rows: pictures[rows], np.arange(40), labels)
+    return Labelled(lambda rows: pictures[rows], np.arange(40), labels)
 
 
 def fit(part, folder, how=None, epochs=3, rate=1e-3, phases=1):
@@ -167,7 +167,7 @@ def test_a_stop_while_an_epoch_is_kept_loses_nothing(part, tmp_path, monkeypatch
 def test_float16_scales_its_loss(part, tmp_path, monkeypatch):
     monkeypatch.setattr(backend, "on_accelerator", lambda: True)
     built = building.build(Architecture("ann", SIZE, 2, pooling="flatten", head=(10,)), "mixed")
-    augmented = building.augmented(built.whole, {"flip": "both"}, 0)
+    augmented = augmenting.augmented(built.whole, {"flip": "both"}, 0)
     for place, model in enumerate((built.whole, augmented, built.head)):
         assert building.computes_in_float16(model)
         run = training._Run(
@@ -222,11 +222,11 @@ class TestOrder:
 
 
 def test_plateau_lowers_the_rate_when_the_loss_stays():
-    plateau = training.SCHEDULES["plateau"]
+    entry = SCHEDULES["plateau"]
+    plateau = partial(entry.load(), **entry.settings)
     assert plateau(1.0, 5, 9, [3, 2, 1, 0.5]) == 1.0
     assert plateau(1.0, 5, 9, [1, 1, 1, 1]) == pytest.approx(0.3)
     assert plateau(1.0, 9, 9, [1, 1, 1, 1, 1, 1, 1]) == pytest.approx(0.09)
-    assert set(SCHEDULES) == set(training.SCHEDULES)
 
 
 class TestCommand:
@@ -356,29 +356,22 @@ def test_none_overrides_a_recipe(chain):
 
 def test_features_are_computed_once_and_kept(chain, monkeypatch, tmp_path):
     """What a stop leaves of them is read, not computed again."""
-    from facelime_cli.stages import finetune
-
     data = chain["preprocess"]
-    job = finetune._Job(
-        finetune.Params(dataset="faces"),
-        finetune.DEFAULTS,
-        data,
-        None,
-        Context(Store(chain.facelime.store), Console(quiet=True)),
-    )
-    part, read = job._parts()["train"], []
-    monkeypatch.setattr(finetune, "FEATURE_PICTURES", 10)
+    what = Architecture("cnn-small", 48, 2, pooling="max")
+    job = finetuning.Job(DEFAULTS, what, data, None, Console(quiet=True))
+    part, read = finetuning.splits_of(data, None).train, []
+    monkeypatch.setattr(finetuning, "FEATURE_PICTURES", 10)
 
     class Unit:
         def scratch(self, name):
             return tmp_path / name
 
-    built = building.build(Architecture("cnn-small", 48, 2, pooling="max"))
-    counted = Part(lambda rows: (read.extend(rows), part.read(rows))[1], part.rows, part.labels)
-    first = job._features("train", built.bare, counted, Unit())
+    built = building.build(what)
+    counted = Labelled(lambda rows: (read.extend(rows), part.read(rows))[1], part.rows, part.labels)
+    first = job.features("train", built.bare, counted, Unit())
     assert sorted(read) == sorted(part.rows)
     (tmp_path / "features-train-00000010.npy").unlink()
-    again = job._features("train", built.bare, counted, Unit())
+    again = job.features("train", built.bare, counted, Unit())
     assert read[len(part.rows) :] == list(part.rows[10:20])
     assert np.array_equal(first.read(list(first.rows)), again.read(list(again.rows)))
     assert first.read(list(first.rows)) == pytest.approx(

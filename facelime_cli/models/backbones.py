@@ -1,4 +1,4 @@
-"""The networks that can be trained, and the input scalings: one table for each choice, one light record for each entry."""
+"""The networks that can be trained, and the input scalings: one table for each choice, one record for each entry."""
 
 from __future__ import annotations
 

@@ -104,8 +104,7 @@ def last_maps(network: Any) -> str:
             found = name
     if not found:
         raise NotFoundError(
-            "the network has no convolution, so it has no maps of places; "
-            "explain it with LIME or `facelime occlusion`."
+            "the network has no convolution, so it has no maps of places; explain it with LIME or `facelime occlusion`."
         )
     return found
 

@@ -268,9 +268,8 @@ def _loaded(source: Source) -> Any:
     """Return the network in a Keras file."""
     if source.backbone is None:
         if source.path.name.endswith(".weights.h5"):
-            raise FacelimeError(
-                f"{source.path} holds weights alone; name their network with --backbone {'|'.join(published(BACKBONES))}."
-            )
+            names = "|".join(published(BACKBONES))
+            raise FacelimeError(f"{source.path} holds weights alone; name their network with --backbone {names}.")
         return wrapping.load(source.path, trust=source.trust)
     size = source.file_size
     assert size is not None
@@ -380,8 +379,7 @@ def from_function(source: Source) -> Checked:
     }
     module = reference.partition(":")[0]
     not_covered = (
-        f"what {module} imports and loads: packages, other modules, files of weights; "
-        "--model-version stands for them"
+        f"what {module} imports and loads: packages, other modules, files of weights; --model-version stands for them"
     )
     return Checked({"model": digests.of_value(facts), **facts, "not_covered": not_covered})
 
@@ -426,9 +424,7 @@ def _around(source: Source, scaling: str, channels: int, *, channels_first: bool
     )
 
 
-def _tried(
-    source: Source, around: outside.Around, run: Callable[..., Any], form: str, size: int
-) -> dict[str, Any]:
+def _tried(source: Source, around: outside.Around, run: Callable[..., Any], form: str, size: int) -> dict[str, Any]:
     """Run pictures through a classifier that Keras does not run, and return its facts."""
     classifier = around.outputs(run, str(source.path))
     answers = classifier(running.trial_pictures(size))

@@ -215,8 +215,8 @@ def onnx_session(path: Path) -> Any:
     options.intra_op_num_threads = machine.cores()
     options.log_severity_level = 3
     available = onnxruntime.get_available_providers()
-    wanted = (("CUDAExecutionProvider", {"use_tf32": "0"}), ("CPUExecutionProvider", {}))
-    providers = [each for each in wanted if each[0] in available]
+    wanted: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}, "CPUExecutionProvider": {}}
+    providers = [(name, its) for name, its in wanted.items() if name in available]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as why:  # its exceptions have no common kind

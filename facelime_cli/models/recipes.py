@@ -44,7 +44,9 @@ SCHEDULES = table(
 CLASS_WEIGHTS = table(
     Entry(name=NONE, words="every picture counts alike", function="facelime_cli.models.training:no_class_weights"),
     Entry(
-        name="balanced", words="every class counts alike", function="facelime_cli.models.training:balanced_class_weights"
+        name="balanced",
+        words="every class counts alike",
+        function="facelime_cli.models.training:balanced_class_weights",
     ),
 )
 """What a class counts in the loss."""

@@ -1,4 +1,4 @@
-"""How the learning rate changes: from the epochs so far to an epoch's rate, without a state that a restart could lose."""
+"""How the learning rate changes: from the losses so far to an epoch's rate, without a state that a stop could lose."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def cosine(rate: float, epoch: int, epochs: int, losses: Sequence[float]) -> flo
     return rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
 
-def plateau(
-    rate: float, epoch: int, epochs: int, losses: Sequence[float], *, patience: int, factor: float
-) -> float:
+def plateau(rate: float, epoch: int, epochs: int, losses: Sequence[float], *, patience: int, factor: float) -> float:
     """Return a rate that is lowered each time the loss has not fallen for some epochs.
 
     Parameters
