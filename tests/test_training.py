@@ -11,8 +11,8 @@ from facelime_cli.console import Console
 from facelime_cli.models import augmenting, backend, building, finetuning, running, training, wrapping
 from facelime_cli.models.building import Architecture
 from facelime_cli.models.recipes import DEFAULTS, RECIPES, SCHEDULES
-from facelime_cli.models.settings import augmentation
 from facelime_cli.models.running import Labelled
+from facelime_cli.models.settings import augmentation
 from facelime_cli.models.training import Checkpoints, Phase, Training
 
 from .conftest import write_faces
