@@ -1,5 +1,6 @@
 """Shared by all tests: a small finished store, the command line in this process, and the real one in another."""
 
+import csv
 import gc
 import json
 import os
@@ -23,6 +24,7 @@ from facelime_cli.store.references import Store
 
 SIZE = 48
 FACES = 60
+SMALL_SIDE = 24
 
 
 @contextmanager
@@ -170,3 +172,49 @@ def data():
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def tabled(tmp_path_factory):
+    """A folder of drawn faces and a table: three pictures a patient, an age with gaps, a sex."""
+    folder = tmp_path_factory.mktemp("tabled")
+    rows = [("image_id", "dx", "patient", "age", "sex")]
+    for number in range(90):
+        flushed = number // 3 % 2 == 1
+        Image.fromarray(draw(0, number, SMALL_SIDE, flushed=flushed).image).save(folder / f"p{number:03d}.png")
+        rows.append(
+            (
+                f"p{number:03d}",
+                "rosacea" if flushed else "normal",
+                f"patient{number // 3}",
+                "" if number % 10 == 0 else 20 + number % 50,
+                ("f", "m", "")[number % 3],
+            )
+        )
+    with (folder / "table.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def evaluated(tabled, tmp_path_factory):
+    """A store with that dataset and a network that has hardly learned anything."""
+    found = Facelime(tmp_path_factory.mktemp("evaluated") / "store")
+    words = [
+        "--table",
+        tabled / "table.csv",
+        "--label-column",
+        "dx",
+        "--group-column",
+        "patient",
+        "--size",
+        SMALL_SIDE,
+        "--split",
+        "40:30:30",
+    ]
+    found.json("preprocess", tabled, *words, "--name", "people")
+    found.json("finetune", "people", "--backbone", "cnn-small", "--epochs", 5, "--name", "weak")
+    found.json(
+        "finetune", "people", "--backbone", "cnn-small", "--epochs", 1, "--output", "sigmoid", "--name", "weaker"
+    )
+    return found

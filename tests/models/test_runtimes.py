@@ -218,3 +218,14 @@ def test_what_cannot_be_converted_is_a_sentence(chain, monkeypatch):
     other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 6, "--seed", 25)
     said = chain.facelime.fails("predict", other.id, "--model", "small", "--runtime", "openvino")
     assert "cannot be converted for --runtime openvino (no such layer)" in said
+
+
+def test_a_model_of_another_size_is_refused(chain, facelime, faces):
+    del facelime
+    run = chain.facelime
+    other = run.artifact("preprocess", faces, "--size", 40, "--name", "other-size")
+    masks = run.artifact(
+        "perturb", run.artifact("segment", other.id, "--first", 1, "--method", "slic").id, "--samples", 4
+    )
+    assert "--size 48" in run.fails("predict", masks.id, "--model", "small")
+    assert Store(run.store).find("predictions", "0" * 64) is None
