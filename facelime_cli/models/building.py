@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CHANNELS = 3
 SQUARE_IS_MEANT = ".*input_shape.*is undefined or non-square"
 """Keras warns of any size that is not the published one; ours is meant."""
+NOTHING_OF_A_CONTAINER = "Skipping nested container"
+"""Keras warns of its own lists of layers, which no file holds, before it says that a file does not fit."""
 
 
 @dataclass(frozen=True)
@@ -211,11 +213,11 @@ def _application(entry: Backbone, size: int, weights: str) -> Any:
 def _load_base(base: Any, build_it: Callable[..., Any], file: str) -> None:
     """Load a weights file that was saved with or without the top."""
     try:
-        base.load_weights(file)
+        _load(base, file)
     except UNLOADABLE as without:
         whole = build_it(weights=None)
         try:
-            whole.load_weights(file)
+            _load(whole, file)
         except UNLOADABLE as why:
             raise FacelimeError(
                 f"{file} does not hold weights of {base.name} ({first_line(why)}); "
@@ -224,6 +226,13 @@ def _load_base(base: Any, build_it: Callable[..., Any], file: str) -> None:
         # The weights of the top come last.
         values = whole.get_weights()
         base.set_weights(values[: len(base.get_weights())])
+
+
+def _load(network: Any, file: str | Path) -> None:
+    """Load a file of weights; one that does not fit raises, whatever Keras has warned of before."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=NOTHING_OF_A_CONTAINER)
+        network.load_weights(file)
 
 
 def application_with_weights(backbone: str, file: Path, n_classes: int, size: int) -> Any:
@@ -263,7 +272,7 @@ def application_with_weights(backbone: str, file: Path, n_classes: int, size: in
             f"{backbone} cannot be built for {size} pixels ({first_line(why)}); choose another --size."
         ) from why
     try:
-        network.load_weights(file)
+        _load(network, file)
     except UNLOADABLE as why:
         raise FacelimeError(
             f"{file} does not fit {backbone} with {n_classes} classes ({first_line(why)}); "

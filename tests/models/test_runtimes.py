@@ -173,7 +173,8 @@ def test_bfloat16_keeps_what_answers_in_32_bits(chain):
 
 class TestResize:
     @pytest.fixture(scope="class")
-    def large(self, chain, faces):
+    @classmethod
+    def large(cls, chain, faces):
         run = chain.facelime
         data = run.artifact("preprocess", faces, "--size", 64, "--name", "large")
         return run.artifact(
