@@ -32,13 +32,14 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from facelime_cli import machine
+from facelime_cli import choices, machine
+from facelime_cli.choices import SEGMENTERS
 from facelime_cli.core import faces, fills, masks, superpixels
+from facelime_cli.core.linear import ridge
 from facelime_cli.core.neighbours import nearest_unlike, thumbnails
-from facelime_cli.core.surrogate import cosine_weights, ridge
+from facelime_cli.core.surrogate import cosine_weights
 from facelime_cli.models import backend, building, running, wrapping
 from facelime_cli.sources import PARTS
-from facelime_cli.stages.segment import METHODS
 from facelime_cli.store.artifacts import Artifact
 from facelime_cli.store.references import Store
 
@@ -60,7 +61,7 @@ LIME = "lime_image"
 FACES = "flush"
 N_FACES = 300
 
-SEGMENTERS: dict[str, tuple[str, dict[str, Any]]] = {
+SEGMENTATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "quickshift": ("quickshift", {}),
     "quickshift-50": ("quickshift", {"segments": 50}),
     "slic": ("slic", {}),
@@ -71,7 +72,7 @@ SEGMENTERS: dict[str, tuple[str, dict[str, Any]]] = {
     "hexagons": ("grid", {"cell": "hexagon"}),
 }
 """`segment`'s own defaults of each method; quickshift's are lime's, which make as many as they make."""
-FILLS = tuple(fills.FILLS)
+FILLS = tuple(choices.FILLS)
 DESIGNS: dict[str, tuple[str, float]] = {
     "bernoulli .5": ("bernoulli", 0.5),
     "bernoulli .8": ("bernoulli", 0.8),
@@ -331,14 +332,14 @@ class Bench:
                     for fill, design in itertools.product(self.options.fills, self.options.designs)
                 ):
                     continue
-                method, own = SEGMENTERS[segmenter]
+                method, own = SEGMENTATIONS[segmenter]
                 segments = superpixels.segment(
                     case.image,
                     method,
                     {
                         **{
                             name: value
-                            for name, value in METHODS[method].items()
+                            for name, value in SEGMENTERS[method].settings.items()
                             if value is not None or name == "connectivity"
                         },
                         **own,
@@ -358,7 +359,7 @@ class Bench:
                 continue
             filled = self._filled(case, segments, fill) if filled is None else filled
             name, probability = DESIGNS[design]
-            kept = masks.DESIGNS[name](
+            kept = choices.DESIGNS[name].load()(
                 masks.key_of(0, case.name, "mask"), max(self.options.evaluations), n_segments, probability
             )
             values = self.model.evaluate(case.image, filled, segments, kept)
@@ -377,7 +378,7 @@ class Bench:
             own[fill] = {"picture": self._other(case)}
         if fill == "nearest-unlike":
             own[fill] = {"picture": self._nearest_unlike(case)}
-        return fills.FILLS[fill](case.image, segments, **own.get(fill, {}))
+        return choices.FILLS[fill].load()(case.image, segments, **own.get(fill, {}))
 
     def _other(self, case: Case) -> Pixels:
         """Return a picture of the other class, without a tag."""
@@ -458,7 +459,11 @@ def _coefficients(design: str, kept: NDArray[np.bool_], values: NDArray[np.float
     if design == "shapley":
         from facelime_cli.core import shapley
 
-        return np.asarray(shapley.shapley(z, values[:, None], shapley.WEIGHTS["shapley"](kept)).coefficients[:, 0])
+        return np.asarray(
+            shapley.shapley(z, values[:, None], choices.loaded(choices.DESIGNS["shapley"].weights)(kept)).coefficients[
+                :, 0
+            ]
+        )
     return np.asarray(ridge(z, values[:, None], cosine_weights(kept, 0.25), alpha=1.0).coefficients[:, 0])
 
 
@@ -541,7 +546,7 @@ def main() -> None:
         help="folder with xray/ and weights/ [default: FACELIME_DATA]",
     )
     parser.add_argument("--evaluations", nargs="+", type=int, default=[50, 150])
-    parser.add_argument("--segmenters", nargs="+", default=list(SEGMENTERS), choices=list(SEGMENTERS))
+    parser.add_argument("--segmenters", nargs="+", default=list(SEGMENTATIONS), choices=list(SEGMENTATIONS))
     parser.add_argument("--fills", nargs="+", default=list(FILLS), choices=FILLS)
     parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
     parser.add_argument("--kinds", nargs="+", default=[*KINDS, FACES], choices=[*KINDS, FACES])

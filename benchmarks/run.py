@@ -31,7 +31,7 @@ from environments import Environments, cache_folder
 from facelime_cli import machine
 from facelime_cli.models import building, wrapping
 from facelime_cli.models.backbones import BACKBONES
-from facelime_cli.stages import COMMANDS
+from facelime_cli.stages import INDEX
 from facelime_cli.store.references import Store
 
 HERE = Path(__file__).parent
@@ -266,7 +266,7 @@ def startup() -> str:
     """Return how long the commands take to answer, and stages on one picture against the libraries that they import."""
     help_seconds = {
         each.name: [timed([sys.executable, "-m", "facelime_cli", each.name, "--help"], {}) for _ in range(HELP_ROUNDS)]
-        for each in COMMANDS
+        for each in INDEX
     }
     middle = {name: statistics.median(each) for name, each in help_seconds.items()}
     slowest = max(middle, key=lambda name: middle[name])

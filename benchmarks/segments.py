@@ -27,12 +27,12 @@ from PIL import Image
 from skimage.segmentation import quickshift
 
 from facelime_cli import machine
+from facelime_cli.choices import SEGMENTERS
 from facelime_cli.core.images import decode
-from facelime_cli.stages.segment import METHODS
 
 SOURCES = ("astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry", "retina")
 """Photographs that scikit-image brings along; the pictures are parts of them."""
-OWN = {name: METHODS["quickshift"][name] for name in ("kernel_size", "max_dist", "ratio", "sigma")}
+OWN = {name: SEGMENTERS["quickshift"].settings[name] for name in ("kernel_size", "max_dist", "ratio", "sigma")}
 
 
 def write_pictures(folder: Path, count: int, size: int) -> None:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
-from facelime_cli import machine
-from facelime_cli.core import fidelity, shapley, surrogate
-from facelime_cli.core.masks import DESIGNS, blocks, key_of
-from facelime_cli.stages.fit_surrogate import NEAR, PROXIMITIES, SURROGATES
+from facelime_cli import choices, machine
+from facelime_cli.choices import NEAR, PROXIMITIES, SURROGATES
+from facelime_cli.core import fidelity, surrogate
+from facelime_cli.core.masks import blocks, key_of
 
 SAMPLES, SEGMENTS, CLASSES = 1000, 60, 7
 TOP = 5
@@ -43,11 +43,11 @@ def pictures(name: str, count: int) -> tuple[list[Picture], NDArray[np.int32]]:
     design = "shapley" if name == "shapley" else "bernoulli"
     rng, made = np.random.default_rng(0), []
     for number in range(count):
-        masks = DESIGNS[design](key_of(number, "bench", "mask"), SAMPLES, SEGMENTS, 0.5)
+        masks = choices.DESIGNS[design].load()(key_of(number, "bench", "mask"), SAMPLES, SEGMENTS, 0.5)
         curve = (masks - 0.5) @ rng.normal(size=(SEGMENTS, CLASSES)) / 2
         answers = 1 / (1 + np.exp(-curve)) + rng.normal(size=curve.shape) * NOISE
         weights = (
-            shapley.WEIGHTS[design](masks)
+            choices.loaded(choices.DESIGNS[design].weights)(masks)
             if name == "shapley"
             else surrogate.cosine_weights(masks, PROXIMITIES["cosine"])
         )
@@ -86,7 +86,7 @@ def scikit_learn(made: list[Picture]) -> float:
 
 def fitter(name: str) -> surrogate.Fitter:
     """Return a surrogate with its defaults."""
-    return surrogate.fitter(name, {key: value for key, value in SURROGATES[name].items() if key not in NEAR})
+    return surrogate.fitter(name, {key: value for key, value in SURROGATES[name].settings.items() if key not in NEAR})
 
 
 def main() -> None:

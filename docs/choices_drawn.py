@@ -12,12 +12,11 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw
 
+from facelime_cli import choices
+from facelime_cli.choices import NEAR, SEGMENTERS, SURROGATES
 from facelime_cli.core import faces, fills, masks, superpixels
 from facelime_cli.core.neighbours import nearest_unlike, thumbnails
-from facelime_cli.core.shapley import WEIGHTS
 from facelime_cli.core.surrogate import cosine_weights, fitter
-from facelime_cli.stages.fit_surrogate import NEAR, SURROGATES
-from facelime_cli.stages.segment import METHODS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +32,7 @@ EFFECTS = np.array([0.3, 0.2, -0.15, 0.1, 0.05, -0.03, 0.0, 0.0, 0.0, 0.0, 0.0, 
 def draw_fills() -> Image.Image:
     """Return one flushed face with the same half of its segments off, under each fill."""
     face = faces.draw(0, 1, SIDE, flushed=True).image
-    segments = superpixels.segment(face, "slic", METHODS["slic"])
+    segments = superpixels.segment(face, "slic", SEGMENTERS["slic"].settings)
     others = np.stack([faces.draw(0, number, SIDE, flushed=False).image for number in range(2, 2 + OTHERS)])
     every = np.concatenate([face[None], others])
     n = np.arange(len(every))
@@ -49,8 +48,8 @@ def draw_fills() -> Image.Image:
     panels = [
         _panel("the picture", face),
         *(
-            _panel(name, np.where(kept[..., None], face, fill(face, segments, **own.get(name, {}))))
-            for name, fill in fills.FILLS.items()
+            _panel(name, np.where(kept[..., None], face, fill.load()(face, segments, **own.get(name, {}))))
+            for name, fill in choices.FILLS.items()
         ),
     ]
     half = len(panels) // 2
@@ -73,20 +72,23 @@ def draw_designs_and_surrogates(path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(2, 8, figsize=(14, 6), layout="constrained")
-    for axis, (name, design) in zip(axes[0], masks.DESIGNS.items(), strict=False):
-        axis.imshow(design(KEY, ROWS, SEGMENTS, 0.5), cmap="gray", aspect="auto", interpolation="nearest")
+    for axis, (name, design) in zip(axes[0], choices.DESIGNS.items(), strict=False):
+        axis.imshow(design.load()(KEY, ROWS, SEGMENTS, 0.5), cmap="gray", aspect="auto", interpolation="nearest")
         axis.set(title=name, xlabel="segment", ylabel="sample" if name == "bernoulli" else "")
-    for axis in axes[0, len(masks.DESIGNS) :]:
+    for axis in axes[0, len(choices.DESIGNS) :]:
         axis.axis("off")
     for axis, (name, defaults) in zip(axes[1], SURROGATES.items(), strict=True):
         design = "shapley" if name == "shapley" else "balanced"
-        kept = masks.DESIGNS[design](KEY, SAMPLES, len(EFFECTS), 0.5)
+        kept = choices.DESIGNS[design].load()(KEY, SAMPLES, len(EFFECTS), 0.5)
         z = kept.astype(np.float64)
         answers = 0.3 + z @ EFFECTS + 0.15 * z[:, 0] * z[:, 1]
         fit = fitter(
-            name, {key: 4 if key == "features" else value for key, value in defaults.items() if key not in NEAR}
+            name,
+            {key: 4 if key == "features" else value for key, value in defaults.settings.items() if key not in NEAR},
         )
-        weights = WEIGHTS[design](kept) if name == "shapley" else cosine_weights(kept, 0.25)
+        weights = (
+            choices.loaded(choices.DESIGNS[design].weights)(kept) if name == "shapley" else cosine_weights(kept, 0.25)
+        )
         values = 100 * fit(z, answers[:, None], weights).coefficients[:, 0]
         axis.barh(np.arange(len(values)), values, color=np.where(values > 0, "#d55e00", "#0072b2"))
         axis.set(title=name, xlabel="points", ylabel="segment" if name == "ridge" else "", xlim=(-20, 45))

@@ -1,52 +1,113 @@
-"""Write the README's command reference from `--help`, between its two marks.
+"""Write what is made from the program itself: the command reference, and the tables of choices.
 
-python docs/reference.py          # write it
-python docs/reference.py --check  # exit 1 when it is out of date
+python docs/reference.py          # write them
+python docs/reference.py --check  # exit 1 when one is out of date
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from typer.testing import CliRunner
 
-from facelime_cli.cli import app
-from facelime_cli.stages import COMMANDS
+from facelime_cli import choices
+from facelime_cli.cli import EVERYWHERE, app
+from facelime_cli.stages import INDEX
 
-README = Path(__file__).parent.parent / "README.md"
-BEGIN = "<!-- commands: made by `make docs` from --help -->"
-END = "<!-- end of commands -->"
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DOCS = Path(__file__).parent
 COLUMNS = "100"
+INTRODUCTION = """# Commands
+
+This page is made from `--help` by `make docs`. `facelime COMMAND --help` shows the same text.
+
+Every command takes the options that stand first. Then each command follows, with its own.
+"""
+TABLES: dict[str, Mapping[str, choices.Entry]] = {
+    "--method": choices.SEGMENTERS,
+    "--fill": choices.FILLS,
+    "--design": choices.DESIGNS,
+    "--surrogate": choices.SURROGATES,
+    "--variant": choices.ATTRIBUTIONS,
+}
+"""The tables of choices, by the option that chooses."""
+BLOCK = re.compile(r"<!-- table of (\S+): made by `make docs` -->\n.*?<!-- end of table -->", re.DOTALL)
+
+
+def help_of(*words: str) -> str:
+    """Return what `facelime` prints for some words and `--help`, without spaces at the ends of lines."""
+    runner = CliRunner(env={"COLUMNS": COLUMNS, "TERMINAL_WIDTH": COLUMNS, "NO_COLOR": "1", "FACELIME_STORE": ""})
+    shown = runner.invoke(app, [*words, "--help"], prog_name="facelime").stdout.rstrip()
+    return "\n".join(line.rstrip() for line in shown.splitlines())
+
+
+def block(text: str) -> str:
+    """Return a text as it is, in Markdown."""
+    return f"```text\n{text}\n```\n"
 
 
 def reference() -> str:
-    """Return the help of every command as Markdown."""
-    runner = CliRunner(env={"COLUMNS": COLUMNS, "TERMINAL_WIDTH": COLUMNS, "NO_COLOR": "1", "FACELIME_STORE": ""})
-    parts = []
-    for command in COMMANDS:
-        shown = runner.invoke(app, [command.name, "--help"], prog_name="facelime").stdout.rstrip()
-        lines = "\n".join(line.rstrip() for line in shown.splitlines())
-        parts.append(
-            f"<details><summary><code>facelime {command.name}</code>: {command.help.strip().splitlines()[0]}</summary>\n\n```text\n{lines}\n```\n\n</details>"
-        )
-    return "\n".join(parts)
+    """Return the command reference as Markdown: the options of every command once, then each command."""
+    found = [INTRODUCTION]
+    heading = ""
+    for command in INDEX:
+        own, _, shared = help_of(command.name).partition(f"\n\n{EVERYWHERE}:\n")
+        if not heading:
+            found.append(f"## {EVERYWHERE}\n\n{block(shared)}")
+        if command.heading != heading:
+            heading = command.heading
+            found.append(f"## {heading}\n")
+        found.append(f"### facelime {command.name}\n\n{block(own)}")
+    return "\n".join(found)
 
 
-def current(text: str) -> str:
-    """Return the README with a fresh reference between the marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{reference()}\n\n{END}{after}"
+def table(option: str) -> str:
+    """Return a table of choices as Markdown: what each does, and its own settings with their defaults."""
+    rows = [f"| {option} | what it does | settings |", "| --- | --- | --- |"]
+    for name, entry in TABLES[option].items():
+        settings = [f"`--{key.replace('_', '-')}` {_default(value)}" for key, value in entry.settings.items()]
+        rows.append(f"| `{name}` | {entry.words} | {', '.join(settings) or '–'} |")
+    return "\n".join(rows)
+
+
+def _default(value: object) -> str:
+    return "unset" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def with_tables(text: str) -> str:
+    """Return a document with fresh tables between their marks."""
+
+    def fresh(match: re.Match[str]) -> str:
+        option = match[1]
+        return f"<!-- table of {option}: made by `make docs` -->\n\n{table(option)}\n\n<!-- end of table -->"
+
+    return BLOCK.sub(fresh, text)
+
+
+def made(docs: Path) -> dict[Path, str]:
+    """Return every document that is made, wholly or in part, with its fresh text."""
+    found = {docs / "commands.md": reference()}
+    for page in sorted(docs.glob("*.md")):
+        if page.name != "commands.md":
+            text = page.read_text(encoding="utf-8")
+            if BLOCK.search(text):
+                found[page] = with_tables(text)
+    return found
 
 
 def main() -> None:
-    """Write the reference, or say that it is out of date."""
-    text = README.read_text(encoding="utf-8")
-    fresh = current(text)
+    """Write what is made, or say what is out of date."""
+    documents = made(DOCS)
     if "--check" in sys.argv:
-        sys.exit(None if fresh == text else "the README's command reference is out of date: run `make docs`")
-    README.write_text(fresh, encoding="utf-8")
+        stale = [page.name for page, text in documents.items() if page.read_text(encoding="utf-8") != text]
+        sys.exit(f"{', '.join(stale)} out of date: run `make docs`" if stale else None)
+    for page, text in documents.items():
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

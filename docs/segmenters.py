@@ -13,8 +13,8 @@ import skimage.data
 from PIL import Image, ImageDraw
 from skimage.segmentation import mark_boundaries
 
+from facelime_cli.choices import SEGMENTERS
 from facelime_cli.core import superpixels
-from facelime_cli.stages.segment import METHODS
 
 SIDE = 224
 SHOWN = 200
@@ -42,7 +42,7 @@ def pictures() -> list[np.ndarray]:
 def panel(image: np.ndarray, title: str) -> np.ndarray:
     """Return a picture with the borders of its segments, below a line of text."""
     method, own = PANELS[title]
-    labels = superpixels.segment(image, method, {**METHODS[method], **own})
+    labels = superpixels.segment(image, method, {**SEGMENTERS[method].settings, **own})
     drawn = Image.fromarray((mark_boundaries(image, labels, color=BORDER, mode="inner") * 255).astype(np.uint8)).resize(
         (SHOWN, SHOWN), Image.Resampling.LANCZOS
     )

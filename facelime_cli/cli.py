@@ -9,26 +9,35 @@ import os
 import re
 import sys
 import traceback
+from copy import copy
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 from typer.models import ParameterInfo
 
 from facelime_cli import __version__
 from facelime_cli.console import Answer, Console
-from facelime_cli.engine import Command, Context, Shard, Stage, execute, find, reference_from
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested
-from facelime_cli.options import Choice, hints, inputs_of
-from facelime_cli.stages import COMMANDS
-from facelime_cli.store.references import Store
+from facelime_cli.stages import INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from facelime_cli.engine import Command, Context, Shard, Stage
+
 DEFAULT_STORE = "artifacts"
 SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
+ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of every command"
+"""Headings of a subcommand's help, where an option names none."""
+LAST = (RUN, EVERYWHERE)
+"""Headings that stand at the end, in this order."""
+METAVARS = {int: "N", float: "X"}
+"""How a number is written in help, where the option does not say it."""
+RANGE = re.compile(r"(?:(?P<low>[\d.e+-]+)<=)?x(?:(?P<sign>[<>])=(?P<bound>[\d.e+-]+))?")
+"""How click writes the bounds of a number."""
 COMMON = {
     "store": (
         Annotated[
@@ -37,14 +46,15 @@ COMMON = {
                 "--store",
                 metavar="DIR",
                 envvar="FACELIME_STORE",
+                show_envvar=False,
                 show_default=False,
-                help="Artifact store. [default: ./artifacts]",
+                help="Use this artifact store. [default: $FACELIME_STORE, else ./artifacts]",
             ),
         ],
         None,
     ),
     "as_json": (Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")], False),
-    "quiet": (Annotated[bool, typer.Option("--quiet", help="No progress, notes or warnings.")], False),
+    "quiet": (Annotated[bool, typer.Option("--quiet", help="Print no progress, notes or warnings.")], False),
     "debug": (
         Annotated[bool, typer.Option("--debug", help="Show a traceback with an error, and what libraries say.")],
         False,
@@ -57,7 +67,7 @@ NAMED = {
             typer.Option(
                 "--name",
                 metavar="NAME",
-                help="Name of the artifact; the default is made from its inputs.",
+                help="Give the artifact this name. [default: made from its inputs]",
                 show_default=False,
             ),
         ],
@@ -71,7 +81,7 @@ SHARDED = {
             typer.Option(
                 "--shard",
                 metavar="I/N",
-                help="Do part I of N (counted from 1), for job arrays. [default: all]",
+                help="Do only shard I of N, counted from 1, for job arrays. [default: everything]",
                 show_default=False,
             ),
         ],
@@ -97,17 +107,89 @@ FORECAST = {
             bool,
             typer.Option(
                 "--dry-run",
-                help="Run a few batches, and say how long all would take (with --shard I/N, each part) and how much the store would grow.",
+                help="Run a few batches and write nothing. Say how long all would take, by shard with --shard I/N, "
+                "and how much the store would grow.",
             ),
         ],
         False,
     )
 }
 
+
+def bounds_in_words(text: str) -> str:
+    """Return a help text in which the bounds of numbers are words, not click's `x>=1`.
+
+    Examples
+    --------
+    >>> bounds_in_words("[default: 4; 1<=x<=100]"), bounds_in_words("[x>=1]")
+    ('[default: 4; 1 to 100]', '[1 or more]')
+    """
+
+    def words(match: re.Match[str]) -> str:
+        low, sign, bound = match["low"], match["sign"], match["bound"]
+        if low and bound:
+            return f"{float(low):.10g} to {float(bound):.10g}"
+        if bound:
+            number = f"{float(bound):.10g}"
+            return f"{number} or more" if sign == ">" else f"at most {number}"
+        return match[0]
+
+    return re.sub(r"\[[^\]]*\]", lambda brackets: RANGE.sub(words, brackets[0]), text)
+
+
+class Subcommand(TyperCommand):
+    """A subcommand whose options stand under headings, and whose help is plain text."""
+
+    headings: dict[str, str]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options under their headings, those of every command last."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            argument = parameter.param_type_name == "argument"
+            heading = self.headings.get(parameter.name or "", ARGUMENTS if argument else EVERYWHERE)
+            names, text = record
+            rows.setdefault(heading, []).append((names, bounds_in_words(text)))
+        for heading in LAST:
+            if heading in rows:
+                rows[heading] = rows.pop(heading)
+        for heading, entries in rows.items():
+            with formatter.section(heading):
+                formatter.write_dl(entries)
+
+
+class Group(TyperGroup):
+    """`facelime` itself: it lists subcommands from the index, and loads the module of the one that is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all subcommands."""
+        del ctx
+        return [each.name for each in INDEX]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """Return a subcommand, made from its module."""
+        del ctx
+        listed = next((each for each in INDEX if each.name == cmd_name), None)
+        return None if listed is None else _subcommand(listed.load())
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the subcommands under their headings; no module is loaded."""
+        del ctx
+        widest = max(len(each.name) for each in INDEX)
+        for heading in dict.fromkeys(each.heading for each in INDEX):
+            rows = [(each.name.ljust(widest), each.summary) for each in INDEX if each.heading == heading]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="facelime",
+    cls=Group,
     help="What a medical image classifier looks at, and whether that answer can be trusted.\n\n"
-    "The stages: preprocess, finetune; segment, perturb, predict, fit-surrogate, render. `explain` runs the last five in one go, `demo` shows everything.",
+    "`facelime demo` shows everything on drawn faces. `facelime explain` runs the LIME stages in one go.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -140,7 +222,7 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
         console.answer(answer)
         sys.stdout.flush()
     except StopRequested as why:
-        console.note(f"stopped ({why}); everything done so far is kept, the same command goes on.")
+        console.note(f"stopped ({why}); everything done so far is kept, the same command resumes.")
         if why.device_busy:
             _leave_now(EX_TEMPFAIL)
         raise typer.Exit(EX_TEMPFAIL) from None
@@ -156,12 +238,18 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
 
 
 def _sentence(why: Exception) -> str:
+    """Return what went wrong and what to do next, in one sentence."""
     if isinstance(why, FacelimeError):
         return str(why)
     if isinstance(why, OSError) and why.errno == errno.ENOSPC:
-        return f"the disk is full ({why.filename or 'while writing the store'}); make room and repeat the command, what is done is kept."
+        place = why.filename or "while writing the store"
+        return f"the disk is full ({place}); make room and repeat the command, what is done is kept."
     if isinstance(why, OSError) and why.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        return f"{why.filename} cannot be written or read ({(why.strerror or 'no permission').lower()}); change its permissions, or choose another store with --store."
+        reason = (why.strerror or "no permission").lower()
+        return (
+            f"{why.filename} cannot be written or read ({reason}); "
+            "change its permissions, or choose another store with --store."
+        )
     if isinstance(why, OSError) and why.strerror:
         return f"{why.strerror.lower()}: {why.filename}; check the path and its permissions."
     return f"unexpected {type(why).__name__}: {why}; --debug shows where. Please report it."
@@ -177,18 +265,47 @@ def _leave_now(code: int) -> None:
 
 
 def _context(values: dict[str, Any], console: Console) -> Context:
+    # Imported here: `facelime --help` needs neither the store nor a stage.
+    from facelime_cli.engine import Context
+    from facelime_cli.store.references import Store
+
     root = values["store"] or Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE)
     return Context(Store(root, console.warn), console, values.get("name"), _shard(values.get("shard") or "1/1"))
 
 
 def _shard(text: str) -> Shard:
+    from facelime_cli.engine import Shard
+
     match = SHARD.fullmatch(text)
     if not match or int(match[1]) > int(match[2]):
         raise CommandLineError(f"--shard {text!r} should be I/N with 1 <= I <= N, such as 3/8.")
     return Shard(int(match[1]), int(match[2]))
 
 
-def _stage_command(stage: Stage) -> Callable[..., None]:
+def _subcommand(command: Stage | Command) -> TyperCommand:
+    """Return what Typer makes of a stage or of a command beside the stages."""
+    from facelime_cli.engine import Stage
+
+    extra: dict[str, Any]
+    if isinstance(command, Stage):
+        run = _stage_function(command)
+        extra = {**NAMED, **(SHARDED if command.sharded else {}), **(FORECAST if command.forecast else {})}
+    else:
+        run = _command_function(command)
+        extra = NAMED if command.named else {}
+    _sign(run, command.params, extra)
+    run.__name__, run.__doc__ = command.name.replace("-", "_"), command.help
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(command.name, cls=Subcommand, context_settings={"help_option_names": ["-h", "--help"]})(run)
+    made = typer.main.get_command(alone)
+    assert isinstance(made, Subcommand)
+    made.headings = _headings(command.params, extra)
+    return made
+
+
+def _stage_function(stage: Stage) -> Callable[..., None]:
+    from facelime_cli.engine import execute
+
     def run(**values: Any) -> None:
         def work(context: Context) -> Answer:
             params = _params(stage.params, values)
@@ -200,61 +317,75 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
 
         _bounded(work, values)
 
-    extra = {**NAMED, **(SHARDED if stage.sharded else {}), **(FORECAST if stage.forecast else {})}
-    return _with_options(run, stage.name, stage.help, stage.params, extra)
+    return run
 
 
-def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
-    _, artifact = find(stage, params, context)
-    shards = list(range(1, count + 1)) if artifact is None else artifact.missing_shards(count)
-    return Answer({"missing": shards, "artifact": artifact.id if artifact else None}, [",".join(map(str, shards))])
-
-
-def _plain_command(command: Command) -> Callable[..., None]:
+def _command_function(command: Command) -> Callable[..., None]:
     def run(**values: Any) -> None:
         _bounded(lambda context: command.run(_params(command.params, values), context), values)
 
-    return _with_options(run, command.name, command.help, command.params, NAMED if command.named else {})
+    return run
+
+
+def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
+    from facelime_cli.engine import find
+
+    artifact = find(stage, params, context).artifact
+    shards = list(range(1, count + 1)) if artifact is None else artifact.missing_shards(count)
+    value = {"missing": shards, "artifact": artifact.id if artifact else None}
+    return Answer(value, [",".join(map(str, shards))])
 
 
 def _params(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Return a command's parameters from what Typer has read."""
+    from facelime_cli.engine import reference_from
+    from facelime_cli.options import inputs_of, option_of
+
     given = {each.name: values[each.name] for each in fields(kind)}
     for name in (*inputs_of(kind), "source"):
         if given.get(name) == "-":
             given[name] = reference_from(sys.stdin.read())
     for name, value in given.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise CommandLineError(f"--{name.replace('_', '-')} {value} should be a finite number.")
+            raise CommandLineError(f"{option_of(name)} {value} should be a finite number.")
     return kind(**given)
 
 
-def _with_options(
-    run: Callable[..., None], name: str, text: str, params: type[Any], extra: dict[str, Any]
-) -> Callable[..., None]:
+def _sign(run: Callable[..., None], params: type[Any], extra: dict[str, Any]) -> None:
     """Give a function the signature that Typer reads: the parameters, then the options of every command."""
+    from facelime_cli.options import Choice, hints, marker
+
     parameters, annotations = [], hints(params)
     for each in fields(params):
         kind, extras = annotations[each.name]
-        declared = next(extra for extra in extras if isinstance(extra, ParameterInfo))
-        for choice in (extra for extra in extras if isinstance(extra, Choice)):
+        declared = copy(marker(extras, ParameterInfo))
+        choice = marker(extras, Choice)
+        number = next((name for name in METAVARS if kind in {name, name | None}), None)
+        if number is not None and declared.metavar is None:
+            declared.metavar = METAVARS[number]
+        if choice is not None:
             kind = Literal[choice.values] | None if each.default is None else Literal[choice.values]
         default = inspect.Parameter.empty if each.default is MISSING else each.default
-        parameters.append(
-            inspect.Parameter(
-                each.name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, declared], default=default
-            )
-        )
+        parameters.append(_keyword(each.name, Annotated[kind, declared], default))
     for option, (annotation, default) in {**extra, **COMMON}.items():
-        parameters.append(
-            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-        )
+        parameters.append(_keyword(option, annotation, default))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
-    run.__name__, run.__doc__ = name.replace("-", "_"), text
-    return run
 
 
-for _each in COMMANDS:
-    app.command(_each.name, short_help=_each.help.strip().split("\n")[0])(
-        _stage_command(_each) if isinstance(_each, Stage) else _plain_command(_each)
-    )
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _headings(params: type[Any], extra: dict[str, Any]) -> dict[str, str]:
+    """Return the heading of every option that is not one of every command."""
+    from facelime_cli.options import Heading, hints, marker
+
+    found = {}
+    for name, (_, extras) in hints(params).items():
+        if type(marker(extras, ParameterInfo)).__name__ == "ArgumentInfo":
+            continue
+        heading = marker(extras, Heading)
+        found[name] = OPTIONS if heading is None else heading.text
+    run = RUN if RUN in found.values() else OPTIONS
+    return found | dict.fromkeys(extra, run)

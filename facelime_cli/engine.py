@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer
-from facelime_cli.errors import BusyError, FacelimeError
-from facelime_cli.options import inputs_of
+from facelime_cli.errors import BusyError, FacelimeError, IncompleteError
+from facelime_cli.options import hints, inputs_of, recorded
 from facelime_cli.store.artifacts import Identity
 from facelime_cli.store.references import check_name, name_from
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from facelime_cli.console import Console
     from facelime_cli.store.arrays import Layout
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.references import Store
+    from facelime_cli.store.units import Unit
 
 
 BULKY_FACTS = frozenset({"classes", "history"})
@@ -74,26 +76,98 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What one invocation of a stage means.
+class Needed:
+    """An artifact that a stage reads and that may not be there yet. A plan only looks for it; a run makes it.
 
-    `parameters` and the content digests of `inputs` (and of `sources`, which are no artifacts) make the fingerprint. `prepare` says what
-    to lay out and is only asked when nothing was laid out yet; `work` receives claimed units until none is left; `finish` runs before sealing
-    and returns facts for the manifest and the files it made.
+    Attributes
+    ----------
+    stage : str
+        Name of the stage that makes it.
+    params : dataclass
+        That stage's parameters. Those that `inputs` name are filled in when these are there.
+    inputs : mapping
+        What must be there before that, by parameter.
     """
 
-    parameters: Mapping[str, Any]
+    stage: str
+    params: Any
+    inputs: Mapping[str, Needed] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one invocation of a stage means. Making a plan computes nothing and writes nothing.
+
+    Attributes
+    ----------
+    params : dataclass
+        The stage's parameters, presets and defaults filled in.
+    resolved : mapping
+        What the options marked `Resolved` came to mean.
+    name : str
+        The artifact's name, unless the user gives another.
+    prepare : callable
+        Says what to lay out. It is only asked when nothing was laid out yet.
+    work : callable
+        Receives claimed units until none is left.
+    inputs : mapping
+        The artifacts that it reads.
+    sources : mapping
+        Content digests of what it reads and is no artifact.
+    finish : callable
+        Runs before sealing. It returns facts for the manifest and the files that it made.
+    """
+
+    params: Any
     name: str
     prepare: Callable[[], Layout]
     work: Callable[[Artifact, Pending], None]
     inputs: Mapping[str, Artifact] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     finish: Callable[[Artifact], tuple[dict[str, Any], list[str]]] = lambda _: ({}, [])
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that count for the result."""
+        if isinstance(self.params, dict):  # TEMPORARY
+            return dict(self.params)
+        return recorded(self.params, self.resolved)
+
+
+def needs_nothing(_params: Any, _inputs: Mapping[str, Artifact], _context: Context) -> Mapping[str, Needed]:
+    """Return what most stages need beside their inputs: nothing."""
+    return {}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A subcommand that reads artifacts and writes one artifact; `forecast` answers --dry-run."""
+    """A subcommand that reads artifacts and writes one artifact.
+
+    Attributes
+    ----------
+    name : str
+    writes : str
+        The kind of its artifact.
+    version : int
+        Rises when the same parameters and inputs give another result.
+    params : type
+        A frozen dataclass of its parameters.
+    plan : callable
+        From parameters and inputs to a `Plan`.
+    help : str
+        Its help text, the docstring of its module.
+    sharded : bool
+        Whether `--shard` and `--missing` are offered.
+    needs : callable
+        What must be there before the plan can be made, by the input's name; it replaces the input of that name.
+    forecast : callable, optional
+        Answers `--dry-run`.
+    answer : callable
+        What the command answers with.
+    restored : callable
+        The options that an artifact's own parameters do not hold as they were typed.
+    """
 
     name: str
     writes: str
@@ -102,16 +176,50 @@ class Stage:
     plan: Callable[[Any, Mapping[str, Artifact], Context], Plan]
     help: str
     sharded: bool = False
+    needs: Callable[[Any, Mapping[str, Artifact], Context], Mapping[str, Needed]] = needs_nothing
     forecast: Callable[[Any, Context], Answer] | None = None
     answer: Callable[[Result], Answer] = lambda result: Answer(result.json(), [result.artifact.id])
+    restored: Callable[[Artifact], Mapping[str, Any]] = lambda _: {}
 
     def __post_init__(self) -> None:
         """Make the stage known by its name."""
         STAGES[self.name] = self
 
+    def params_of(self, artifact: Artifact) -> Any:
+        """Return the parameters that make an artifact again.
+
+        A file is no part of the store, so it stands as a placeholder: the option's name in capitals.
+        """
+        known, inputs = artifact.parameters, references_of(artifact)
+        given: dict[str, Any] = {}
+        for name in hints(self.params):
+            several = [each for key, each in inputs.items() if key.startswith(f"{name}_")]
+            if several:
+                given[name] = several
+            elif name in inputs:
+                given[name] = inputs[name]
+            elif name in known:
+                given[name] = known[name]
+        return self.params(**{**given, **self.restored(artifact)})
+
 
 STAGES: dict[str, Stage] = {}
-"""Every stage there is, by its name: what an artifact's manifest says that made it."""
+"""Every stage that is loaded, by its name: what an artifact's manifest says that made it."""
+
+
+def stage_called(name: str) -> Stage:
+    """Return a stage by its name; its module is loaded when it has not been."""
+    if name not in STAGES:
+        import_module(f"facelime_cli.stages.{name.replace('-', '_')}")
+    return STAGES[name]
+
+
+def references_of(artifact: Artifact) -> dict[str, str]:
+    """Return what an artifact was made from: references to artifacts, and placeholders for files."""
+    found = {}
+    for name, given in artifact.inputs.items():
+        found[name] = f"{given['kind']}/{given['id']}" if "id" in given else name.upper()
+    return found
 
 
 @dataclass(frozen=True)
@@ -172,23 +280,40 @@ def resolve_inputs(params: Any, store: Store) -> dict[str, Artifact]:
 def execute(stage: Stage, params: Any, context: Context) -> Result:
     """Run a stage, or find that it has been run: the one way from parameters to an artifact."""
     begun = time.monotonic()
-    plan, artifact = find(stage, params, context)
+    inputs = resolve_inputs(params, context.store)
+    inputs |= {name: _made(needed, context) for name, needed in stage.needs(params, inputs, context).items()}
+    plan = stage.plan(params, inputs, context)
+    artifact = context.store.find(stage.writes, _identity(stage, plan).fingerprint)
     if artifact is not None and artifact.complete:
-        artifact.require_complete()
-        if context.name:
-            context.store.name(artifact, check_name(context.name))
+        _give_name(artifact.require_complete(), context)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
     fresh = artifact is None
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact
+    _give_name(artifact, context)
+    _do_shard(artifact, plan, context, fresh=fresh)
+    if not artifact.complete:
+        context.console.note(f"{artifact.kind}/{artifact.id}: {artifact.progress}; other shards are not done yet.")
+    return Result(artifact, reused=False, seconds=time.monotonic() - begun)
+
+
+def _give_name(artifact: Artifact, context: Context) -> None:
     if context.name:
         context.store.name(artifact, check_name(context.name))
-    pending = [unit for unit in artifact.shard(context.shard.index, context.shard.count) if unit not in artifact.done()]
+
+
+def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) -> None:
+    """Do the pending units of this process's shard, and seal the artifact when no unit is left."""
+    shard = context.shard
+    mine = artifact.shard(shard.index, shard.count)
+    done = artifact.done()
+    pending = [unit for unit in mine if unit not in done]
     artifact.refuse_if_busy(pending)
-    if not artifact.shard(context.shard.index, context.shard.count):
+    if not mine:
         context.console.note(
-            f"shard {context.shard.index} of {context.shard.count} has nothing to do: there are {artifact.n_units} units of up to {artifact.unit_pictures} pictures."
+            f"shard {shard.index} of {shard.count} has nothing to do: "
+            f"there are {artifact.n_units} units of up to {artifact.unit_pictures} pictures."
         )
-    log = Log(artifact, context.shard)
+    log = Log(artifact, shard)
     log.write("begin", units=pending)
     worked = 0
     try:
@@ -199,19 +324,13 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
             _seal(artifact, plan, context)
     except BaseException as why:
         log.write("end", error=type(why).__name__)
-        if (
-            fresh
-            and isinstance(why, FacelimeError)
-            and not isinstance(why, BusyError)
-            and artifact.untouched
-            and context.shard.count == 1
-        ):
+        # Nothing is lost with an artifact that this process alone has begun and that holds nothing: bad input leaves
+        # no trace. A busy one belongs to another process.
+        explained = isinstance(why, FacelimeError) and not isinstance(why, BusyError)
+        if fresh and explained and artifact.untouched and shard.count == 1:
             context.store.remove(artifact)
         raise
     log.write("end", units=worked, complete=artifact.complete)
-    if not artifact.complete:
-        context.console.note(f"{artifact.kind}/{artifact.id}: {artifact.progress}; other shards are not done yet.")
-    return Result(artifact, reused=False, seconds=time.monotonic() - begun)
 
 
 def _seal(artifact: Artifact, plan: Plan, context: Context) -> None:
@@ -225,15 +344,83 @@ def _seal(artifact: Artifact, plan: Plan, context: Context) -> None:
         context.console.note(f"another process is sealing {artifact.kind}/{artifact.id}.")
 
 
-def find(stage: Stage, params: Any, context: Context) -> tuple[Plan, Artifact | None]:
-    """Return what an invocation means, and the artifact that it already has (complete or not)."""
-    plan = stage.plan(params, resolve_inputs(params, context.store), context)
-    return plan, context.store.find(stage.writes, _identity(stage, plan).fingerprint)
+@dataclass(frozen=True)
+class Found:
+    """What a plan finds in the store, without making anything.
+
+    Attributes
+    ----------
+    plan : Plan, optional
+        None where something that the stage needs is not there yet, so that its plan cannot be made.
+    artifact : Artifact, optional
+        What the invocation has made already, complete or not.
+    """
+
+    plan: Plan | None = None
+    artifact: Artifact | None = None
+
+
+def find(stage: Stage, params: Any, context: Context) -> Found:
+    """Return what an invocation means, and the artifact that it already has. Nothing is made."""
+    inputs = resolve_inputs(params, context.store)
+    for name, needed in stage.needs(params, inputs, context).items():
+        artifact = _there(needed, context)
+        if artifact is None:
+            return Found()
+        inputs[name] = artifact
+    plan = stage.plan(params, inputs, context)
+    return Found(plan, context.store.find(stage.writes, _identity(stage, plan).fingerprint))
+
+
+def _there(needed: Needed, context: Context) -> Artifact | None:
+    """Return what is needed where it is complete, else None."""
+    params = needed.params
+    for name, before in needed.inputs.items():
+        artifact = _there(before, context)
+        if artifact is None:
+            return None
+        params = replace(params, **{name: f"{artifact.kind}/{artifact.id}"})
+    found = find(stage_called(needed.stage), params, replace(context, name=None)).artifact
+    return found if found is not None and found.complete else None
+
+
+def _made(needed: Needed, context: Context) -> Artifact:
+    """Return what is needed; it is made where it is not there.
+
+    Raises
+    ------
+    IncompleteError
+        When this process has one shard of several to do: each of them would make the same.
+    """
+    found = _there(needed, context)
+    if found is not None:
+        return found
+    if context.shard.count > 1:
+        raise IncompleteError(
+            f"--shard {context.shard.index}/{context.shard.count} reads what `facelime {needed.stage}` makes, and that is "
+            f"not there; run `facelime {needed.stage}` first, or this command once without --shard."
+        )
+    params = needed.params
+    for name, before in needed.inputs.items():
+        artifact = _made(before, context)
+        params = replace(params, **{name: f"{artifact.kind}/{artifact.id}"})
+    return execute(stage_called(needed.stage), params, replace(context, name=None)).artifact
 
 
 def fingerprint(stage: Stage, params: Any, context: Context) -> str:
-    """Return the fingerprint of the artifact that an invocation makes, without making it."""
-    return _identity(stage, stage.plan(params, resolve_inputs(params, context.store), context)).fingerprint
+    """Return the fingerprint of the artifact that an invocation makes, without making it.
+
+    Raises
+    ------
+    IncompleteError
+        When something that it needs is not there yet.
+    """
+    plan = find(stage, params, context).plan
+    if plan is None:
+        raise IncompleteError(
+            f"what `facelime {stage.name}` needs is not there yet; run the command without --missing."
+        )
+    return _identity(stage, plan).fingerprint
 
 
 def _identity(stage: Stage, plan: Plan) -> Identity:

@@ -1,11 +1,17 @@
-"""What can go wrong in a way that a sentence explains, and the wish to stop."""
+"""Errors that a sentence explains, and the request to stop."""
 
 EX_TEMPFAIL = 75
 """Exit code of a command that stopped on request and kept its work (sysexits.h)."""
 
 
 class FacelimeError(Exception):
-    """What the command points to is wrong: the text says what, the value, and what to do next."""
+    """What the command points to is wrong: the text says what, the value, and what to do next.
+
+    Attributes
+    ----------
+    exit_code : int
+        What the process answers with.
+    """
 
     exit_code = 1
 
@@ -43,12 +49,28 @@ class BusyError(FacelimeError):
 class StopRequested(KeyboardInterrupt):
     """SIGTERM, SIGINT or a time budget: keep what is done, then exit 75.
 
-    `device_busy` says that a call on the device still runs, which nothing can interrupt: then the process must leave without waiting for it.
+    Attributes
+    ----------
+    device_busy : bool
+        Whether a call on the device still runs. Nothing can interrupt it, so the process leaves without waiting.
     """
 
+    # A KeyboardInterrupt, so that `except Exception` in any library lets it pass.
     device_busy = False
 
 
 def first_line(why: BaseException | None) -> str:
-    """Return the first line of what an exception says, or its type's name."""
-    return (str(why).strip() or type(why).__name__).splitlines()[0].rstrip(".")
+    """Return the first line of what an exception says.
+
+    Parameters
+    ----------
+    why : BaseException or None
+        The exception.
+
+    Returns
+    -------
+    str
+        Without a full stop, to stand inside a sentence; the type's name when it says nothing.
+    """
+    text = str(why).strip() or type(why).__name__
+    return text.splitlines()[0].rstrip(".")

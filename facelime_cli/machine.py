@@ -24,6 +24,7 @@ PACKAGES = {
     "openvino": "openvino",
     "matplotlib": "matplotlib",
 }
+"""Packages that can change a result: the module's name, and the name that it is installed under."""
 
 
 def software() -> dict[str, str]:
@@ -32,6 +33,7 @@ def software() -> dict[str, str]:
 
     found = {"python": platform.python_version(), "facelime": __version__}
     for module, package in PACKAGES.items():
+        # A package that was not imported had no part in the result, and importing it takes seconds.
         if module in sys.modules:
             try:
                 found[package] = version(package)
@@ -47,12 +49,16 @@ def hardware() -> dict[str, Any]:
 
 def cores() -> int:
     """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # A cluster gives a job some of a machine's cores; only Linux tells which.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-            return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+            named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+            return next(named, "")
     except OSError:
         return platform.processor()

@@ -1,4 +1,4 @@
-"""What a parameter is: markers, hints, and what of it counts for the result."""
+"""What a parameter of a command is: markers, what Typer reads of it, and what of it counts for the result."""
 
 from __future__ import annotations
 
@@ -10,17 +10,33 @@ from facelime_cli.errors import CommandLineError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from facelime_cli.choices import Entry
+
 
 @dataclass(frozen=True)
 class Input:
-    """Marks a parameter that is a reference to an artifact of one of these kinds."""
+    """Marks a reference to an artifact of one of these kinds. Its content digest counts for the result."""
 
     kinds: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """Marks a parameter that changes how the work is done but not what comes out: no part of the fingerprint."""
+    """Marks how the work is done, such as the number of processes. The result is the same, so it never counts."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Marks an option that counts by what it comes to mean, not as it was typed.
+
+    Attributes
+    ----------
+    into : tuple of str, optional
+        The names under which it stands among an artifact's parameters. Without it, the option's own name. Empty when
+        its meaning is in other options, such as a preset's, or in the digest of a file.
+    """
+
+    into: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -30,8 +46,26 @@ class Choice:
     values: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Heading:
+    """Marks under which heading of a long help text an option stands."""
+
+    text: str
+
+
 def hints(params: type[Any]) -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """Return type and annotations (`Input`, `Execution`, option) of every parameter."""
+    """Return the type and the annotations of every parameter.
+
+    Parameters
+    ----------
+    params : type
+        A dataclass whose fields are `Annotated`.
+
+    Returns
+    -------
+    dict
+        From names to the type, and to markers and Typer's option or argument.
+    """
     resolved = get_type_hints(params, include_extras=True)
     found = {}
     for each in fields(params):
@@ -40,41 +74,116 @@ def hints(params: type[Any]) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     return found
 
 
+def marker(extras: tuple[Any, ...], kind: type[Any]) -> Any:
+    """Return a parameter's marker of some kind, or None."""
+    return next((extra for extra in extras if isinstance(extra, kind)), None)
+
+
 def inputs_of(params: type[Any]) -> dict[str, tuple[str, ...]]:
     """Return the kinds that each reference parameter may point to."""
-    return {
-        name: extra.kinds for name, (_, extras) in hints(params).items() for extra in extras if isinstance(extra, Input)
-    }
+    found = {}
+    for name, (_, extras) in hints(params).items():
+        declared = marker(extras, Input)
+        if declared is not None:
+            found[name] = declared.kinds
+    return found
+
+
+def recorded(params: Any, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that can change the result: the fingerprint's part, derived from the markers.
+
+    Parameters
+    ----------
+    params : dataclass
+        A stage's parameters, presets and defaults filled in.
+    resolved : mapping
+        What the options marked `Resolved` came to mean.
+
+    Returns
+    -------
+    dict
+        JSON values by name.
+
+    Raises
+    ------
+    TypeError
+        When something is resolved that no option declares: a mistake of the stage.
+    """
+    values: dict[str, Any] = {}
+    declared: set[str] = set()
+    for name, (_, extras) in hints(type(params)).items():
+        if marker(extras, Input) or marker(extras, Execution):
+            continue
+        option = marker(extras, Resolved)
+        if option is None:
+            values[name] = getattr(params, name)
+        else:
+            declared.update((name,) if option.into is None else option.into)
+    undeclared = set(resolved) - declared
+    if undeclared:
+        raise TypeError(f"{type(params).__qualname__} declares no option that resolves into {sorted(undeclared)}")
+    return values | dict(resolved)
+
+
+def settings_of(params: Any, option: str, table: Mapping[str, Entry]) -> dict[str, Any]:
+    """Return the settings of the chosen entry of a table, its defaults filled in.
+
+    Parameters
+    ----------
+    params : dataclass
+    option : str
+        The parameter that chooses the entry.
+    table : mapping
+        From names to entries, see `choices`.
+
+    Raises
+    ------
+    CommandLineError
+        When a setting is given that belongs to other entries only.
+    """
+    chosen = getattr(params, option)
+    given = given_settings(params, table)
+    for name in given:
+        if name not in table[chosen].settings:
+            raise CommandLineError(
+                f"{option_of(name)} belongs to --{option} {owners_of(name, table)}, not to {chosen}; "
+                f"leave it out or change the {option}."
+            )
+    return {**table[chosen].settings, **given}
+
+
+def given_settings(params: Any, table: Mapping[str, Entry]) -> dict[str, Any]:
+    """Return the settings, of whatever entry, that were given on the command line."""
+    every = {name for entry in table.values() for name in entry.settings}
+    return {name: getattr(params, name) for name in sorted(every) if getattr(params, name) is not None}
+
+
+def owners_of(setting: str, table: Mapping[str, Entry]) -> str:
+    """Return the names of the entries that have a setting, with commas between them."""
+    return ", ".join(name for name, entry in table.items() if setting in entry.settings)
+
+
+def option_of(name: str) -> str:
+    """Return a parameter as it is typed.
+
+    Examples
+    --------
+    >>> option_of("kernel_size")
+    '--kernel-size'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def default_of(setting: str, table: Mapping[str, Entry]) -> str:
+    """Return the words of a help text that give a setting's default for each entry of a table."""
+    owners: dict[float, list[str]] = {}
+    for name, entry in table.items():
+        if setting in entry.settings:
+            owners.setdefault(entry.settings[setting], []).append(name)
+    words = [f"{value:g} for {', '.join(names)}" for value, names in owners.items()]
+    return f"[default: {'; '.join(words)}]"
 
 
 def results_of(params: Any) -> dict[str, Any]:
-    """Return the parameters that can change the result, as JSON values: the fingerprint's part."""
-    values = {}
-    for name, (_, extras) in hints(type(params)).items():
-        if not any(isinstance(extra, (Input, Execution)) for extra in extras):
-            values[name] = getattr(params, name)
-    return values
-
-
-def own_parameters(params: Any, option: str, table: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the parameters of the chosen entry of a table, defaults filled in; one that belongs to other entries only is an error."""
-    chosen = getattr(params, option)
-    every = {name for each in table.values() for name in each}
-    given = {name: getattr(params, name) for name in sorted(every) if getattr(params, name) is not None}
-    for name in given:
-        if name not in table[chosen]:
-            owners = ", ".join(entry for entry, each in table.items() if name in each)
-            raise CommandLineError(
-                f"--{name.replace('_', '-')} belongs to --{option} {owners}, not to {chosen}; leave it out or change the {option}."
-            )
-    return {**table[chosen], **given}
-
-
-def default_of(parameter: str, table: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the words of a help text that give a parameter's default for each entry of a table."""
-    defaults: dict[float, list[str]] = {}
-    for entry, each in table.items():
-        if parameter in each:
-            defaults.setdefault(each[parameter], []).append(entry)
-    words = [f"{value:g} for {', '.join(entries)}" for value, entries in defaults.items()]
-    return f"[default: {'; '.join(words)}]"
+    """TEMPORARY."""
+    return recorded(params, {})

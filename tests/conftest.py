@@ -1,144 +1,113 @@
-"""Shared by all tests: a small finished store, the command line in this process, and the real one in another."""
+"""Fixtures of all tests: drawn faces, a small finished store, the command line in this process and in another."""
 
 import csv
-import gc
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from facelime_cli.cli import app
 from facelime_cli.core.faces import draw
-from facelime_cli.models import running
-from facelime_cli.stages import predict
-from facelime_cli.store.artifacts import Artifact
 from facelime_cli.store.references import Store
+from tests.support import SIZE, Chain, Facelime, breaking, write_faces
 
-SIZE = 48
-FACES = 60
+__all__ = ["Facelime", "breaking", "write_faces"]
+
 SMALL_SIDE = 24
+MADE = "made.json"
+"""Written last into a folder that one process of a run makes for all of them."""
+
+
+def pytest_configure():
+    """Give each process of a run its own share of the cores, as the processes of a cluster have."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None or not hasattr(os, "sched_setaffinity"):
+        return
+    number, count = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    share = sorted(os.sched_getaffinity(0))[number::count]
+    if share:
+        os.sched_setaffinity(0, share)
 
 
 @contextmanager
-def breaking(monkeypatch, calls, error):
-    """Let every network break down after some calls, each of which is committed."""
-    compiled, left = running.compiled, iter(range(calls))
-
-    def broken(net):
-        call = compiled(net)
-
-        def run_or_break(*arrays):
-            if next(left, None) is None:
-                raise error
-            return call(*arrays)
-
-        return run_or_break
-
-    with monkeypatch.context() as patch:
-        patch.setattr(running, "compiled", broken)
-        patch.setattr(predict, "COMMIT_SECONDS", 0.0)
+def alone(place: Path):
+    """Hold the lock of a folder, so that one process of a run makes what stands there and the others wait for it."""
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield
-    error.__traceback__ = None
-    gc.collect()  # the claim ends with its process, or with the traceback that holds it
-
-
-@dataclass
-class Facelime:
-    """Runs commands on one store, in this process."""
-
-    store: Path
-
-    def __call__(self, *words, stdin=None):
-        return CliRunner().invoke(app, [*map(str, words), "--store", str(self.store)], input=stdin)
-
-    def json(self, *words, stdin=None):
-        result = self(*words, "--json", stdin=stdin)
-        assert result.exit_code == 0, result.stderr
-        return json.loads(result.stdout)
-
-    def artifact(self, *words, stdin=None) -> Artifact:
-        answer = self.json(*words, stdin=stdin)
-        return Store(self.store).stored(answer["kind"], answer["artifact"])
-
-    def fails(self, *words, code=1, stdin=None):
-        """Run a command that must fail in one sentence: nothing on stdout, no traceback."""
-        result = self(*words, stdin=stdin)
-        assert result.exit_code == code, (result.stdout, result.stderr)
-        assert result.stdout == ""
-        assert "Traceback" not in result.stderr
-        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-        assert len(errors) == 1, result.stderr
-        assert "unexpected" not in errors[0]
-        return errors[0]
-
-
-def write_faces(folder: Path, count: int = FACES, size: int = SIZE, truth: Path | None = None) -> Path:
-    for number in range(count):
-        label = ("normal", "rosacea")[number % 2]
-        face = draw(0, number, size, flushed=label == "rosacea")
-        for place, array in ((folder, face.image), (truth, face.truth * 255)):
-            if place is not None:
-                (place / label).mkdir(parents=True, exist_ok=True)
-                Image.fromarray(array).save(place / label / f"face-{number:03d}.png")
-    return folder
 
 
 @pytest.fixture(scope="session")
-def faces(tmp_path_factory):
-    """A folder of drawn faces, one sub-folder per class."""
-    return write_faces(tmp_path_factory.mktemp("faces"))
+def shared(tmp_path_factory):
+    """A folder that all processes of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def faces(shared):
+    """A folder of drawn faces, one sub-folder per class; read it, do not change it."""
+    place = shared / "drawn"
+    with alone(place):
+        if not (place / MADE).exists():
+            write_faces(place / "pictures")
+            (place / MADE).write_text("{}")
+    return place / "pictures"
+
+
+def run_every_stage(run: Facelime, faces: Path) -> dict[str, str]:
+    """Run every stage once, and return the reference of each stage's artifact."""
+    made = {}
+
+    def keep(*words, stage=None):
+        artifact = run.artifact(*words)
+        made[stage or words[0]] = f"{artifact.kind}/{artifact.id}"
+        return artifact.id
+
+    keep("preprocess", faces, "--name", "faces", "--size", SIZE)
+    keep("finetune", "faces", "--backbone", "cnn-small", "--epochs", 2, "--name", "small")
+    keep("evaluate", "small")
+    keep("describe", "faces")
+    segments = keep("segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12)
+    masks = keep("perturb", segments, "--samples", 90)
+    predictions = keep("predict", masks, "--model", "small", "--batch-size", 16)
+    surrogates = keep("fit-surrogate", predictions)
+    keep("render", surrogates)
+    keep("gradcam", segments, "--model", "small")
+    keep("occlusion", masks, "--model", "small")
+    keep("contrast", surrogates, "--class", "rosacea", "--versus", "normal")
+    linear = run.artifact("fit-surrogate", predictions, "--surrogate", "linear")
+    keep("compare", surrogates, linear.id)
+    return made
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory, shared, faces):
+    """Every stage run once on drawn faces: this process's copy, to which a test may add, but not change what is there."""
+    place = shared / "every-stage"
+    with alone(place):
+        if not (place / MADE).exists():
+            made = run_every_stage(Facelime(place / "store"), faces)
+            (place / MADE).write_text(json.dumps(made))
+    made = json.loads((place / MADE).read_text())
+    copy = tmp_path_factory.mktemp("chain") / "store"
+    shutil.copytree(place / "store", copy)
+    artifacts = {stage: Store(copy).stored(*reference.split("/")) for stage, reference in made.items()}
+    return Chain(Facelime(copy), artifacts, place / "store")
 
 
 @pytest.fixture
 def facelime(tmp_path):
     """The command line on an empty store."""
     return Facelime(tmp_path / "store")
-
-
-@dataclass
-class Chain:
-    """One artifact of each stage, by the stage's name, in one store."""
-
-    facelime: Facelime
-    artifacts: dict[str, Artifact]
-
-    def __getitem__(self, stage):
-        return self.artifacts[stage]
-
-    def reference(self, stage):
-        return f"{self.artifacts[stage].kind}/{self.artifacts[stage].id}"
-
-
-@pytest.fixture(scope="session")
-def chain(tmp_path_factory, faces):
-    """Every stage run once on drawn faces; read it, do not change it."""
-    run = Facelime(tmp_path_factory.mktemp("chain") / "store")
-    made = {}
-    made["preprocess"] = run.artifact("preprocess", faces, "--name", "faces", "--size", SIZE)
-    made["finetune"] = run.artifact("finetune", "faces", "--backbone", "cnn-small", "--epochs", 2, "--name", "small")
-    made["evaluate"] = run.artifact("evaluate", "small")
-    made["describe"] = run.artifact("describe", "faces")
-    made["segment"] = run.artifact(
-        "segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12
-    )
-    made["perturb"] = run.artifact("perturb", made["segment"].id, "--samples", 90)
-    made["predict"] = run.artifact("predict", made["perturb"].id, "--model", "small", "--batch-size", 16)
-    made["fit-surrogate"] = run.artifact("fit-surrogate", made["predict"].id)
-    made["render"] = run.artifact("render", made["fit-surrogate"].id)
-    made["gradcam"] = run.artifact("gradcam", made["segment"].id, "--model", "small")
-    made["occlusion"] = run.artifact("occlusion", made["perturb"].id, "--model", "small")
-    made["contrast"] = run.artifact("contrast", made["fit-surrogate"].id, "--class", "rosacea", "--versus", "normal")
-    other = run.artifact("fit-surrogate", made["predict"].id, "--surrogate", "linear")
-    made["compare"] = run.artifact("compare", made["fit-surrogate"].id, other.id)
-    return Chain(run, made)
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@
 `--write` keeps what it finds there. `--integers` makes only what is the same on every machine: datasets, segments
 and masks.
 
-The table holds three things of each artifact. Its kind, stage, version and parameters are the same everywhere. Ids,
-contents and arrays of datasets, segments and masks are whole numbers, or come from the same few operations, and are
-the same everywhere too. All that a network has answered depends on the processor: it is kept per machine.
+Kind, stage, version and parameters of an artifact are the same everywhere. So are ids, contents, arrays and figures
+of datasets, segments and masks. What depends on a network's answers also depends on the processor: the table keeps it
+per machine.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import re
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +35,8 @@ from facelime_cli.cli import app
 TABLE = Path(__file__).with_name("digests.json")
 SIDE = 56
 PATIENTS = 12
+MODELS = {"net": (2, "softmax"), "other": (2, "softmax"), "single": (1, "sigmoid"), "logits": (2, "linear")}
+"""Outputs of each model, and what they go through."""
 INTEGER_KINDS = ("datasets", "segments", "masks")
 INTEGER_STAGES = ("describe", "finetune")
 """Stages whose ids are the same everywhere when their input is, though what they write is not."""
@@ -125,12 +128,11 @@ def write_models(folder: Path) -> None:
     import keras
 
     keras.utils.clear_session()
-    for name, outputs, seed in (("net", 2, 1), ("other", 2, 2), ("single", 1, 3)):
+    for seed, (name, (outputs, last)) in enumerate(MODELS.items(), start=1):
         inputs = keras.Input((SIDE, SIDE, 3), name="pictures")
         maps = keras.layers.Conv2D(4, 5, strides=2, activation="relu", name="first")(inputs)
         maps = keras.layers.Conv2D(6, 3, strides=2, activation="relu", name="second")(maps)
         features = keras.layers.GlobalAveragePooling2D(name="mean")(maps)
-        last = "softmax" if outputs > 1 else "sigmoid"
         answers = keras.layers.Dense(outputs, activation=last, name="answers")(features)
         model = keras.Model(inputs, answers, name=name)
         rng = np.random.default_rng(seed)
@@ -241,6 +243,10 @@ trained: finetune drawn --backbone cnn-small --epochs 1 --name trained
 trained by fold: finetune folds --backbone ann --fold 1 --epochs 1 --batch-size 8 --output sigmoid --l2 0.01 --seed 4
 trained otherwise: finetune arrays --backbone cnn-small --epochs 1 --optimizer sgd --schedule cosine --oversample \
   --class-weights balanced --augment flip=horizontal,rotation=10 --head 8 --dropout 0.1 --learning-rate 0.01
+trained as published: finetune drawn --recipe pneumonia --backbone ann --epochs 1 --steps-per-epoch 1
+trained for skin: finetune drawn --recipe skin --backbone cnn-skin --epochs 1 --steps-per-epoch 1
+logits: import-model logits.keras --classes plain,spotted --scaling caffe --activation softmax --name logits
+many labels: import-model logits.keras --classes plain,spotted --scaling 0..255 --activation sigmoid --multi-label --name labels
 evaluation: evaluate net --dataset drawn --split test --bootstrap 100
 evaluation of all: evaluate single --dataset drawn --split all --bootstrap 100 --seed 2 --mistakes 3
 evaluation at a recall: evaluate other --dataset drawn --target-recall spotted=0.9 --bootstrap 100
@@ -255,6 +261,7 @@ predictions, other: predict masks --model other --batch-size 8 --name prediction
 predictions, single: predict balanced --model single --name predictions-single
 predictions, shapley: predict shapley --model net --name predictions-shapley
 predictions, exact: predict exact --model net --name predictions-exact
+predictions, logits: predict exact --model logits
 ridge: fit-surrogate predictions --name ridge
 ridge, again: fit-surrogate predictions-7 --name ridge-7
 ridge, other: fit-surrogate predictions-other --name ridge-other
@@ -368,6 +375,8 @@ class Maker:
         if kind != "reports" and manifest["stage"] not in UNREPEATABLE_STAGES:
             values["content"] = manifest["content"]
             values["arrays"] = {name: array["digest"] for name, array in manifest["arrays"].items()}
+        if manifest["stage"] not in UNREPEATABLE_STAGES:
+            values["figures"] = figures(manifest["facts"])
         self.found[label] = {
             "kind": kind,
             "stage": manifest["stage"],
@@ -378,6 +387,28 @@ class Maker:
             "exact": exact or (exact_inputs and manifest["stage"] in INTEGER_STAGES),
             "values": values,
         }
+
+
+def figures(facts: dict) -> dict[str, str]:
+    """Return a digest of the numbers in each fact that has any; its words may change, its figures may not."""
+    found = {}
+    for name, value in facts.items():
+        leaves = list(numbers(name, value))
+        if leaves:
+            found[name] = hashlib.sha256("\n".join(sorted(leaves)).encode()).hexdigest()[:16]
+    return found
+
+
+def numbers(place: str, value: object) -> Iterator[str]:
+    """Yield each number of a JSON value with its place."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from numbers(f"{place}.{name}", each)
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from numbers(f"{place}.{index}", each)
+    elif isinstance(value, (bool, int, float)):
+        yield f"{place}={value!r}"
 
 
 def reference(manifest: Path) -> str:

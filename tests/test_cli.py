@@ -8,20 +8,16 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from facelime_cli.console import Console
 from facelime_cli.core import zones
 from facelime_cli.drawing import overlay
 from facelime_cli.reporting import pages
-from facelime_cli.store.references import Store
-from tests.conftest import write_faces
-from tests.test_stages import words_of
+from tests.support import words_of
 
 
 class TestErrors:
@@ -190,120 +186,7 @@ def test_a_number_out_of_range_is_a_wrong_command_line(chain, faces, stage, opti
     assert "Traceback" not in result.stderr
 
 
-class TestPreprocess:
-    def test_unreadable_files_are_named_and_counted(self, facelime, tmp_path):
-        folder = write_faces(tmp_path / "some", 12, 24)
-        (folder / "normal" / "broken.png").write_bytes(b"\x89PNG")
-        result = facelime("preprocess", folder, "--size", 24)
-        assert result.exit_code == 0
-        assert "1 of 13 files" in result.stderr
-        assert "normal/broken.png" in result.stderr
-        data = Store(facelime.store).resolve(result.stdout.strip())
-        assert data.n == 12
-        assert data.facts["unreadable"][0]["file"] == "normal/broken.png"
-        assert "--strict" in facelime.fails("preprocess", folder, "--size", 20, "--strict")
-
-    def test_labels_parts_and_groups(self, facelime, tmp_path):
-        folder = write_faces(tmp_path / "some", 60, 24)
-        data = facelime.artifact("preprocess", folder, "--size", 24, "--group-pattern", r"face-(\d\d)")
-        assert data.facts["classes"] == ["normal", "rosacea"]
-        assert [each.split("/")[0] for each in data.texts("id")] == [
-            data.facts["classes"][label] for label in data.read("labels")
-        ]
-        groups, split = data.texts("group"), data.read("split")
-        assert all(len({int(split[i]) for i, g in enumerate(groups) if g == group}) == 1 for group in set(groups))
-        assert set(split.tolist()) == {0, 1, 2}
-
-    def test_a_flat_folder_has_no_labels_and_no_parts(self, facelime, faces):
-        data = facelime.artifact("preprocess", faces / "normal", "--size", 24)
-        assert set(data.read("labels").tolist()) == {-1}
-        assert set(data.read("split").tolist()) == {-1}
-
-    def test_train_and_test_folders_are_kept(self, facelime, tmp_path):
-        for part, count in (("train", 8), ("test", 4)):
-            write_faces(tmp_path / "some" / part, count, 24)
-        data = facelime.artifact("preprocess", tmp_path / "some", "--size", 24)
-        assert data.facts["classes"] == ["normal", "rosacea"]
-        assert np.bincount(data.read("split"), minlength=3).tolist() == [8, 0, 4]
-        assert "already is divided" in facelime.fails("preprocess", tmp_path / "some", "--size", 24, "--split", "1:1:1")
-
-    def test_loose_pictures_and_equal_stems(self, facelime, tmp_path):
-        folder = write_faces(tmp_path / "some", 6, 24)
-        face = Image.open(folder / "normal" / "face-000.png")
-        face.save(folder / "loose.png")
-        face.convert("RGB").save(folder / "normal" / "face-000.jpg")
-        result = facelime("preprocess", folder, "--size", 24, "--name", "x")
-        assert "1 pictures have no class" in result.stderr
-        data = Store(facelime.store).resolve("x")
-        assert {"loose", "normal/face-000.png", "normal/face-000.jpg", "normal/face-002"} < set(data.texts("id"))
-
-    def test_what_changes_in_the_source_changes_the_artifact(self, facelime, tmp_path):
-        folder = write_faces(tmp_path / "some", 6, 24)
-        first = facelime.artifact("preprocess", folder, "--size", 24)
-        (tmp_path / "some").rename(tmp_path / "moved")
-        assert facelime.artifact("preprocess", tmp_path / "moved", "--size", 24).id == first.id
-        (tmp_path / "moved" / "normal" / "face-000.png").unlink()
-        assert facelime.artifact("preprocess", tmp_path / "moved", "--size", 24).id != first.id
-
-    def test_truth_masks(self, facelime, tmp_path):
-        folder = write_faces(tmp_path / "some", 6, 24, tmp_path / "truth")
-        data = facelime.artifact("preprocess", folder, "--truth", tmp_path / "truth", "--size", 24)
-        flushed = data.read("truth").reshape(6, -1).any(axis=1)
-        assert flushed.tolist() == [each.startswith("rosacea") for each in data.texts("id")]
-        assert set(np.unique(data.read("truth")).tolist()) == {0, 1}
-
-    def test_many_pictures_go_through_worker_processes_with_the_same_bits(self, facelime, tmp_path, faces):
-        one = facelime.artifact("preprocess", faces, "--size", 24, "--workers", 1)
-        store = facelime.store
-        facelime.store = tmp_path / "other"
-        two = facelime.artifact("preprocess", faces, "--size", 24, "--workers", 2)
-        assert store != facelime.store
-        assert one.content == two.content
-
-    def test_a_kill_leaves_what_is_done(self, facelime, command, tmp_path):
-        folder = write_faces(tmp_path / "some", 200, 40)
-        words = ["preprocess", str(folder), "--size", "900", "--workers", "1", "--store", str(facelime.store)]
-        process = subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 60
-        while not list(facelime.store.glob("datasets/some-*/units/0*.json")) and time.monotonic() < until:
-            time.sleep(0.02)
-        process.kill()
-        process.wait()
-        artifact = Store(facelime.store).resolve("some", ("datasets",))
-        done = artifact.done()
-        assert 0 < len(done) < artifact.n_units
-        before = {
-            unit: (artifact.path / "arrays.zarr" / "images" / f"c.{unit}.0.0.0").stat().st_mtime_ns for unit in done
-        }
-        again = facelime.artifact(*words[:-2])
-        assert again.id == artifact.id
-        assert all(
-            (artifact.path / "arrays.zarr" / "images" / f"c.{unit}.0.0.0").stat().st_mtime_ns == before[unit]
-            for unit in done
-        )
-
-
 class TestCommands:
-    def test_status_tells_how_far(self, chain):
-        shown = chain.facelime.json("status")["artifacts"]
-        assert {each["kind"] for each in shown} >= {
-            "datasets",
-            "models",
-            "segments",
-            "masks",
-            "predictions",
-            "surrogates",
-            "reports",
-        }
-        one = next(each for each in shown if each["artifact"] == chain["predict"].id)
-        assert (one["complete"], one["state"]) == (True, "complete")
-        assert one["bytes"] > 1000
-        assert chain["predict"].id in chain.facelime("status").stdout
-
-    def test_status_of_an_empty_store(self, facelime):
-        assert "nothing in" in facelime("status").stdout
-        assert facelime.json("status")["artifacts"] == []
-
     @pytest.mark.parametrize(
         "stage", ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "render"]
     )
@@ -320,53 +203,6 @@ class TestCommands:
         assert arrays["probabilities"]["least"] == pytest.approx(values.min())
         assert arrays["probabilities"]["most"] == pytest.approx(values.max())
         assert arrays["probabilities"]["nan"] == 0
-
-    def test_csv_of_surrogates(self, chain, tmp_path):
-        chain.facelime.json("export", chain.reference("fit-surrogate"), "--to", tmp_path / "out.csv")
-        rows = list(csv.DictReader((tmp_path / "out.csv").open()))
-        coefficients, counts = chain["fit-surrogate"].read("coefficients"), chain["segment"].read("n_segments")
-        assert len(rows) == int(counts.sum()) * 2
-        classes, ids = chain["fit-surrogate"].facts["classes"], chain["fit-surrogate"].texts("id")
-        for row in rows:
-            assert (
-                float(row["coefficient"])
-                == coefficients[ids.index(row["id"]), classes.index(row["class"]), int(row["segment"])]
-            )
-
-    def test_export_refuses_what_it_cannot_do(self, chain, tmp_path):
-        (tmp_path / "there.h5").write_text("mine")
-        assert "exists already" in chain.facelime.fails(
-            "export", chain.reference("predict"), "--to", tmp_path / "there.h5"
-        )
-        assert (tmp_path / "there.h5").read_text() == "mine"
-        chain.facelime.fails("export", chain.reference("predict"), "--to", tmp_path / "x.mat", code=2)
-        assert "only surrogates" in chain.facelime.fails(
-            "export", chain.reference("predict"), "--to", tmp_path / "x.csv"
-        )
-        assert "no folder" in chain.facelime.fails(
-            "export", chain.reference("predict"), "--to", tmp_path / "none" / "x.h5"
-        )
-        assert [path.name for path in tmp_path.iterdir()] == ["there.h5"]
-
-    def test_remove_asks_and_keeps_what_others_need(self, facelime, faces):
-        data = facelime.artifact("preprocess", faces / "normal", "--size", 24)
-        segments = facelime.artifact("segment", data.id, "--method", "slic", "--first", 1)
-        assert segments.id in facelime.fails("remove", data.id, "--yes")
-        assert "kept" in facelime.fails("remove", segments.id, stdin="y\n")
-        assert facelime.json("remove", segments.id, "--yes")["removed"] == segments.id
-        assert not segments.path.exists()
-        assert facelime.json("remove", data.id, "--yes")["removed"] == data.id
-
-    def test_verify_everything(self, chain):
-        answer = chain.facelime.json("verify")
-        assert answer["faults"] == []
-        assert answer["verified"] >= 7
-
-    def test_verify_notices_a_changed_file(self, facelime, faces):
-        data = facelime.artifact("preprocess", faces, "--size", 24)
-        model = facelime.artifact("finetune", data.id, "--backbone", "cnn-small", "--epochs", 1)
-        (model.path / "history.csv").write_text("epoch\n")
-        assert "history.csv differs" in facelime("verify", model.id).stderr
 
     def test_version(self, start, tmp_path):
         done = start("--version", store=tmp_path)
@@ -398,48 +234,6 @@ class TestStreams:
     def test_quiet_says_nothing_but_the_result(self, start, faces, tmp_path):
         done = start("preprocess", faces / "normal", "--size", 16, "--quiet", store=tmp_path / "s")
         assert done.stderr == ""
-
-    def test_a_line_now_and_then_where_there_is_no_terminal(self, capsys, monkeypatch):
-        monkeypatch.setattr("facelime_cli.console.PLAIN_SECONDS", 0.0)
-        with Console().progress("work", 10) as advance:
-            advance(4)
-        said = capsys.readouterr().err
-        assert re.match(r"work: 4 of 10 pictures, [\d.]+ pictures/s, about \d+ s left\n", said)
-
-
-def test_a_report_shows_the_pictures_that_were_explained(chain, tmp_path):
-    """Not those that the network was trained on: the dataset is that of the segments."""
-    run = chain.facelime
-    rng = np.random.default_rng(3)
-    (tmp_path / "noise").mkdir()
-    Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).resize((12, 12)).resize((48, 48)).save(
-        tmp_path / "noise" / "other.png"
-    )
-    report = run.artifact(
-        "explain", tmp_path / "noise", "--model", "small", "--method", "slic", "--samples", 30, "--segments", 9
-    )
-    page = (report.path / "index.html").read_text(encoding="utf-8")
-    assert "The label is" not in page
-    copy = np.asarray(Image.open(next((report.path / "pictures").glob("*.jpg"))).convert("RGB")).astype(int)
-    wanted = np.asarray(Image.open(tmp_path / "noise" / "other.png").convert("RGB")).astype(int)
-    assert np.abs(copy - wanted).mean() < 5
-
-
-def test_a_killed_worker_is_a_sentence(facelime, command, tmp_path):
-    folder = write_faces(tmp_path / "some", 60, 400)
-    words = ["preprocess", str(folder), "--size", "1600", "--workers", "2", "--store", str(facelime.store)]
-    process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    until, spawned = time.monotonic() + 60, []
-    while not spawned and time.monotonic() < until:
-        time.sleep(0.1)
-        spawned = [
-            pid for pid in children.read_text().split() if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
-        ]
-    os.kill(int(spawned[-1]), 9)
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (1, ""), stderr
-    assert "a worker process was killed" in stderr
 
 
 class TestReport:
@@ -548,20 +342,3 @@ class TestReport:
         rows = list(csv.DictReader((both.path / "coefficients.csv").open()))
         assert {row["class"] for row in rows} == {"normal", "rosacea"}
         assert len(rows) == 2 * int(chain["segment"].read("n_segments").sum())
-
-
-def test_explain_is_the_chain_to_the_bit(chain, tmp_path, faces):
-    run = chain.facelime
-    words = ["--split", "test", "--first", 3, "--method", "slic", "--segments", 12, "--samples", 90, "--batch-size", 16]
-    answer = run.json("explain", "faces", "--model", "small", *words)
-    assert answer["artifact"] == chain["render"].id
-    assert answer["reused"] is True
-    picture = next((faces / "rosacea").iterdir())
-    alone = run.json("explain", picture, "--model", "small", "--method", "slic", "--samples", 40, "--name", "alone")
-    assert alone["reused"] is False
-    assert run.json("show", "alone")["names"] == ["alone"]
-    data = run.artifact("preprocess", picture, "--size", 48)
-    segments = run.artifact("segment", data.id, "--method", "slic")
-    predictions = run.artifact("predict", run.artifact("perturb", segments.id, "--samples", 40).id, "--model", "small")
-    assert run.json("render", run.artifact("fit-surrogate", predictions.id).id)["artifact"] == alone["artifact"]
-    assert "neither" in run.fails("explain", tmp_path / "none.png", "--model", "small")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from facelime_cli.core.agreement import Attribution, agreement, held
+from facelime_cli.core.linear import ridge
 from facelime_cli.core.masks import unpack
-from facelime_cli.core.surrogate import cosine_weights, ridge
+from facelime_cli.core.surrogate import cosine_weights
 
 QUARTERS = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]], np.uint16)
 HALVES = np.array([[0, 0, 1, 1]] * 4, np.uint16)

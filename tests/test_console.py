@@ -1,5 +1,7 @@
 """Progress where there is no terminal."""
 
+import re
+
 import pytest
 
 from facelime_cli import console
@@ -24,3 +26,11 @@ def test_what_came_for_free_says_nothing_of_the_rate(lines, monkeypatch):
     assert lines[0] == "predict: 900 of 1000 evaluations"
     assert lines[1].startswith("predict: 910 of 1000 evaluations, 0.")
     assert "left" in lines[1]
+
+
+def test_a_line_now_and_then_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("facelime_cli.console.PLAIN_SECONDS", 0.0)
+    with Console().progress("work", 10) as advance:
+        advance(4)
+    said = capsys.readouterr().err
+    assert re.match(r"work: 4 of 10 pictures, [\d.]+ pictures/s, about \d+ s left\n", said)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from facelime_cli.stages import COMMANDS
+from facelime_cli.stages import INDEX
 
 HEAVY = {"numpy", "zarr", "tensorflow", "keras", "skimage", "sklearn", "h5py", "matplotlib", "PIL", "scipy"}
 NETWORKS = {"tensorflow", "keras", "jax", "torch"}
@@ -20,7 +20,7 @@ def imported(words, store=None):
     return {line.split("|")[-1].strip().split(".")[0] for line in lines}, done
 
 
-@pytest.mark.parametrize("command", [None, *(each.name for each in COMMANDS)])
+@pytest.mark.parametrize("command", [None, *(each.name for each in INDEX)])
 def test_help_imports_nothing_heavy(command):
     words = [sys.executable, "-X", "importtime", "-m", "facelime_cli", *([command] if command else []), "--help"]
     packages, done = imported(words)

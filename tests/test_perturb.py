@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelime_cli.core import fills, masks
-from facelime_cli.stages.perturb import DESIGNS, FILLS, FROM_FILE
+from facelime_cli import choices
+from facelime_cli.choices import DESIGNS, FILLS
+from facelime_cli.core import masks
 from facelime_cli.store.references import Store
 
 
@@ -35,7 +36,7 @@ def test_the_stored_masks_are_those_of_the_design(chain, few, design):
     made = chain.facelime.artifact("perturb", few.id, "--samples", 600, "--design", design, "--seed", 3)
     used, counts = made.read("n_samples"), few.read("n_segments")
     for row, picture_id in enumerate(made.texts("id")):
-        wanted = masks.DESIGNS[design](
+        wanted = choices.DESIGNS[design].load()(
             masks.key_of(3, picture_id, "mask"), int(used[row]), int(counts[row]), 0.8 if design == "bernoulli" else 0.5
         )
         found = made.read("masks")[row]
@@ -69,7 +70,7 @@ def test_exact_refuses_what_is_too_much_and_lays_nothing_out(chain, few):
     assert len(chain.facelime.json("status")["artifacts"]) == before
 
 
-@pytest.mark.parametrize("fill", [each for each in FILLS if each != FROM_FILE])
+@pytest.mark.parametrize("fill", [name for name, each in FILLS.items() if not each.from_file])
 def test_the_stored_fill_is_that_of_the_function(chain, few, fill):
     made = chain.facelime.artifact("perturb", few.id, "--samples", 4, "--fill", fill, "--seed", 2)
     dataset = chain["preprocess"]
@@ -79,8 +80,10 @@ def test_the_stored_fill_is_that_of_the_function(chain, few, fill):
         image, labels = dataset.read("images", [int(few.read("row")[row])])[0], few.read("segments")[row]
         if fill == "nearest-unlike":
             known["picture"] = dataset.read("images", [int(made.read("fill_row")[row])])[0]
-        settings = {name: {**known, "key": masks.key_of(2, picture_id, "fill")}[name] for name in [FILLS[fill]] if name}
-        assert np.array_equal(made.read("fill")[row], fills.FILLS[fill](image, labels, **settings))
+        settings = {
+            name: {**known, "key": masks.key_of(2, picture_id, "fill")}[name] for name in [FILLS[fill].needs] if name
+        }
+        assert np.array_equal(made.read("fill")[row], choices.FILLS[fill].load()(image, labels, **settings))
     assert made.parameters["fill_sigma"] == (4.8 if fill == "blur" else None)
 
 

@@ -9,10 +9,10 @@ from lime.lime_image import LimeImageExplainer
 from facelime_cli.engine import Stage
 from facelime_cli.options import hints
 from facelime_cli.presets import PRESETS, SYSTEMS
-from facelime_cli.stages import COMMANDS, perturb
+from facelime_cli.stages import INDEX, perturb
 
 OPTIONS = {name: dict(preset.options) for name, preset in SYSTEMS.items()}
-STAGES = {each.name: each for each in COMMANDS if isinstance(each, Stage)}
+STAGES = {each.name: each for each in (listed.load() for listed in INDEX) if isinstance(each, Stage)}
 CHAIN = ("segment", "perturb", "fit-surrogate", "render")
 
 

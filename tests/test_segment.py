@@ -5,6 +5,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from facelime_cli import choices
 from facelime_cli.console import Console
 from facelime_cli.core import regions, superpixels, zones
 from facelime_cli.engine import Context, fingerprint
@@ -53,7 +54,7 @@ class TestPresets:
         meant = {
             name: value
             for name, value in PRESETS[preset].options.items()
-            if name in {"method", *segment.METHODS[PRESETS[preset].options["method"]]}
+            if name in {"method", *choices.SEGMENTERS[PRESETS[preset].options["method"]].settings}
         }
         assert fingerprint_of(preset=preset) == fingerprint_of(**meant)
 
@@ -71,14 +72,17 @@ class TestPresets:
     def test_every_parameter_counts_more_than_the_preset(self, name, value):
         _, own = segment.resolved(segment.Params(dataset="three", preset="face", **{name: value}))
         assert own[name] == int(value) if name == "connectivity" else value
-        rest = {name: PRESETS["face"].options.get(name, default) for name, default in segment.METHODS["slic"].items()}
+        rest = {
+            name: PRESETS["face"].options.get(name, default)
+            for name, default in choices.SEGMENTERS["slic"].settings.items()
+        }
         assert {other: found for other, found in own.items() if other != name} == {
             other: found for other, found in rest.items() if other != name
         }
 
     def test_another_method_keeps_what_means_the_same(self):
         method, own = segment.resolved(segment.Params(dataset="three", preset="histology", method="watershed"))
-        assert (method, own) == ("watershed", {**segment.METHODS["watershed"], "segments": 80})
+        assert (method, own) == ("watershed", {**choices.SEGMENTERS["watershed"].settings, "segments": 80})
         _, own = segment.resolved(segment.Params(dataset="three", preset="histology", method="quickshift"))
         assert own == {
             "segments": 80,
@@ -115,7 +119,9 @@ class TestPresets:
 
 
 class TestNumber:
-    @pytest.mark.parametrize("method", [method for method, own in segment.METHODS.items() if "segments" in own])
+    @pytest.mark.parametrize(
+        "method", [method for method, entry in choices.SEGMENTERS.items() if "segments" in entry.settings]
+    )
     def test_every_method_takes_one(self, run, method):
         result = run("segment", "three", "--method", method, "--segments", 16, "--min-size", 4)
         assert result.exit_code == 0, result.stderr
@@ -126,7 +132,7 @@ class TestNumber:
         number = made.facts["segments_per_picture"]
         assert number == {"asked": 16, "median": np.median(counts), "least": counts.min(), "most": counts.max()}
         assert f"median {np.median(counts):g}, {counts.min()} to {counts.max()}; asked for 16" in result.stderr
-        assert np.isnan(made.read("scale")).all() == (method not in segment.SCALES)
+        assert np.isnan(made.read("scale")).all() == (choices.SEGMENTERS[method].scale is None)
 
     def test_the_scale_that_was_found_makes_the_same_segments(self, run):
         made = run.artifact("segment", "three", "--method", "quickshift", "--segments", 16)
@@ -345,7 +351,7 @@ class TestErrors:
     def test_values_that_there_are_not(self, run, words):
         assert run("segment", "three", *words).exit_code == 2
 
-    @pytest.mark.parametrize("method", [method for method in segment.METHODS if method != "file"])
+    @pytest.mark.parametrize("method", [method for method in choices.SEGMENTERS if method != "file"])
     def test_one_region(self, run, method):
         said = run.fails(
             "segment",
@@ -367,6 +373,8 @@ def test_what_follows_on_a_method(run):
     assert (made.parameters["connectivity"], made.parameters["min_size"]) == (4, 60)
     for image, labels in zip(made.input("datasets").read("images"), made.read("segments"), strict=True):
         assert np.bincount(labels.ravel()).min() >= 60
-        alone = superpixels.segment(image, "quickshift", {**segment.METHODS["quickshift"], "kernel_size": 2.0})
+        alone = superpixels.segment(
+            image, "quickshift", {**choices.SEGMENTERS["quickshift"].settings, "kernel_size": 2.0}
+        )
         merged = regions.merged(image, regions.numbered(regions.connected(alone, 4)), 60)
         assert np.array_equal(labels, regions.numbered(merged))

@@ -10,38 +10,15 @@ import xarray
 
 from facelime_cli.console import Console
 from facelime_cli.engine import Context, Stage, fingerprint
-from facelime_cli.options import Execution, Input, hints
-from facelime_cli.stages import COMMANDS
+from facelime_cli.options import Execution, Input, Resolved, hints, marker
+from facelime_cli.stages import INDEX
 from facelime_cli.store.references import Store
+from tests.support import compared, words_of
 
-STAGES = {each.name: each for each in COMMANDS if isinstance(each, Stage)}
+STAGES = {each.name: each for each in (listed.load() for listed in INDEX) if isinstance(each, Stage)}
 CHAIN = [name for name in STAGES if name != "import-model"]
 WITH_ARRAYS = [name for name in CHAIN if name not in {"describe", "finetune", "compare"}]
 SHARDED = [name for name in CHAIN if STAGES[name].sharded]
-
-
-def compared(chain):
-    """Return what the chain's comparison compares."""
-    return [each["id"] for each in chain["compare"].inputs.values()]
-
-
-def words_of(stage, chain, faces):
-    """Return the words that made the chain's artifact of a stage."""
-    return {
-        "preprocess": ["preprocess", faces, "--size", 48],
-        "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", 2],
-        "evaluate": ["evaluate", "small"],
-        "describe": ["describe", "faces"],
-        "segment": ["segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12],
-        "perturb": ["perturb", chain["segment"].id, "--samples", 90],
-        "predict": ["predict", chain["perturb"].id, "--model", "small"],
-        "fit-surrogate": ["fit-surrogate", chain["predict"].id],
-        "render": ["render", chain["fit-surrogate"].id],
-        "compare": ["compare", *compared(chain)],
-        "gradcam": ["gradcam", chain["segment"].id, "--model", "small"],
-        "occlusion": ["occlusion", chain["perturb"].id, "--model", "small"],
-        "contrast": ["contrast", chain["fit-surrogate"].id, "--class", "rosacea", "--versus", "normal"],
-    }[stage]
 
 
 BEFORE = {
@@ -209,7 +186,7 @@ CHOOSES = {
     "explained",
     "versus",
 }
-"""Marked as execution, since not their words but what they choose is in the fingerprint."""
+"""Marked as resolved, since not their words but what they choose is in the fingerprint; tests of their own vary them."""
 
 
 def base_params(stage, chain, faces):
@@ -236,7 +213,7 @@ def context(chain):
     return Context(Store(chain.facelime.store), Console(quiet=True))
 
 
-@pytest.mark.parametrize("command", [each.name for each in COMMANDS])
+@pytest.mark.parametrize("command", [each.name for each in INDEX])
 def test_help_names_every_option(facelime, command):
     result = facelime(command, "--help")
     assert result.exit_code == 0
@@ -290,9 +267,11 @@ def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
         "fit-surrogate": ("--kernel-width", 3),
         "render": ("--top", 4),
         "gradcam": ("--variant", "gradcam++"),
-        "contrast": ("--class", "normal", "--versus", "rosacea"),
     }.get(stage)
-    if option is None:
+    if stage == "contrast":
+        other = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--kernel-width", 4)
+        words = [stage, other.id, "--class", "normal", "--versus", "rosacea"]
+    elif option is None:
         other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5, "--seed", 8)
         words = [stage, other.id, "--model", "small"]
     else:
@@ -303,17 +282,17 @@ def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
 
 @pytest.mark.parametrize("stage", CHAIN)
 def test_every_parameter_is_known_to_this_suite(stage):
-    result = {
-        name
-        for name, (_, extras) in hints(STAGES[stage].params).items()
-        if not any(isinstance(e, (Execution, Input)) for e in extras)
-    }
-    neutral = {
-        name
-        for name, (_, extras) in hints(STAGES[stage].params).items()
-        if any(isinstance(e, Execution) for e in extras)
-    }
-    assert result - set(CHANGES[stage]) == set()
+    markers = {name: extras for name, (_, extras) in hints(STAGES[stage].params).items()}
+    counts, chooses, neutral = set(), set(), set()
+    for name, extras in markers.items():
+        if marker(extras, Execution):
+            neutral.add(name)
+        elif marker(extras, Resolved):
+            chooses.add(name)
+        elif not marker(extras, Input):
+            counts.add(name)
+    assert counts - set(CHANGES[stage]) == set()
+    assert chooses - set(CHANGES[stage]) - CHOOSES == set()
     assert neutral - set(NEUTRAL[stage]) - CHOOSES == set()
 
 
@@ -357,14 +336,14 @@ def test_what_changes_nothing_does_not_change_the_fingerprint(stage, name, chain
     assert (
         fingerprint(STAGES[stage], changed, context)
         == fingerprint(STAGES[stage], base, context)
-        == chain[stage].layout["fingerprint"]
+        == chain[stage].fingerprint
     )
 
 
 def test_two_ways_to_choose_the_same_pictures_are_one_artifact(chain, context):
     ids = chain["segment"].texts("id")
     base = STAGES["segment"].params(dataset="faces", images=",".join(reversed(ids)), method="slic", segments=12)
-    assert fingerprint(STAGES["segment"], base, context) == chain["segment"].layout["fingerprint"]
+    assert fingerprint(STAGES["segment"], base, context) == chain["segment"].fingerprint
 
 
 @pytest.mark.parametrize("stage", CHAIN)
@@ -438,4 +417,4 @@ def test_no_path_of_this_machine_is_in_an_artifact(stage, chain, faces):
         if path.suffix in {".json", ".jsonl", ".html", ".csv", ".svg"}:
             text = path.read_text(encoding="utf-8")
             assert str(faces) not in text
-            assert str(chain.facelime.store) not in text
+            assert str(chain.made_in) not in text

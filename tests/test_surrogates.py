@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from lime.lime_image import LimeImageExplainer
 
-from facelime_cli.core import shapley
+from facelime_cli.choices import DESIGNS, SURROGATES
 from facelime_cli.core.masks import unpack
 from facelime_cli.models import wrapping
-from facelime_cli.stages.fit_surrogate import SHAPLEY_DESIGNS, SURROGATES
 from tests.core.test_shapley import by_definition
 from tests.core.test_surrogate import SELECTIONS
 
@@ -162,7 +161,7 @@ class TestRefusals:
         predictions = run.artifact("predict", masks.id, "--model", "small")
         said = run.fails("fit-surrogate", predictions.id, "--surrogate", "shapley")
         assert f"--design {design}" in said
-        assert " or ".join(SHAPLEY_DESIGNS) in said
+        assert " or ".join(name for name, design in DESIGNS.items() if design.weights) in said
 
     def test_explain_refuses_before_anything_is_computed(self, chain):
         before = chain.facelime.json("status")["artifacts"]
@@ -188,10 +187,6 @@ class TestRefusals:
         said = chain.facelime.fails("fit-surrogate", chain["predict"].id, "--surrogate", surrogate, *option, code=2)
         assert option[0] in said
         assert f"not to {surrogate}" in said
-
-
-def test_all_shapley_designs_have_weights():
-    assert set(shapley.WEIGHTS) == set(SHAPLEY_DESIGNS)
 
 
 class TestBesideLime:

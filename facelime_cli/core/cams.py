@@ -8,8 +8,6 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Maps = NDArray[np.float32]
@@ -54,13 +52,6 @@ def eigencam(maps: Maps, gradients: Maps) -> NDArray[np.float64]:  # noqa: ARG00
     _, _, directions = np.linalg.svd(flat, full_matrices=False)
     found = (flat @ directions[0]).reshape(maps.shape[:2])
     return np.asarray(np.maximum(found if found.sum() > 0 else -found, 0))
-
-
-VARIANTS: dict[str, Callable[[Maps, Maps], NDArray[np.float64]]] = {
-    "gradcam": gradcam,
-    "gradcam++": gradcam_plus_plus,
-    "eigencam": eigencam,
-}
 
 
 def enlarged(cam: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:

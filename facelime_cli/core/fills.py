@@ -12,8 +12,6 @@ import numpy as np
 from facelime_cli.core.masks import random_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
@@ -151,19 +149,6 @@ def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixe
         Of the same size.
     """
     return picture
-
-
-FILLS: dict[str, Callable[..., Pixels]] = {
-    "mean": mean,
-    "black": black,
-    "grey": grey,
-    "dataset-mean": dataset_mean,
-    "blur": blur,
-    "inpaint": inpaint,
-    "noise": noise,
-    "image": other_picture,
-    "nearest-unlike": other_picture,
-}
 
 
 def _rounded(values: NDArray[np.float64]) -> Pixels:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facelime_cli.choices import DESIGNS, loaded
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -160,15 +161,6 @@ def exact(key: int, n_samples: int, n_segments: int, probability: float) -> Mask
     return np.asarray(numbers[:, None] >> np.arange(n_segments) & 1, dtype=np.bool_)
 
 
-DESIGNS: dict[str, Callable[[int, int, int, float], Masks]] = {
-    "bernoulli": bernoulli,
-    "paired": paired,
-    "balanced": balanced,
-    "shapley": shapley,
-    "exact": exact,
-}
-
-
 def rows_in_use(design: str, n_samples: int, n_segments: int) -> int:
     """Return how many masks of a design a picture needs: all that were asked for, but never more than an exact one has.
 
@@ -182,7 +174,7 @@ def rows_in_use(design: str, n_samples: int, n_segments: int) -> int:
     >>> rows_in_use("balanced", 1000, 6), rows_in_use("exact", 1000, 6)
     (1000, 64)
     """
-    if design != "exact":
+    if not DESIGNS[design].all_masks:
         return n_samples
     if 1 << n_segments > n_samples:
         raise FacelimeError(
@@ -197,7 +189,7 @@ def blocks(design: str, n_samples: int, n_segments: int) -> NDArray[np.int32]:
     Parameters
     ----------
     design : str
-        A key of `DESIGNS`.
+        A key of `choices.DESIGNS`.
     n_samples, n_segments : int
 
     Returns
@@ -210,19 +202,32 @@ def blocks(design: str, n_samples: int, n_segments: int) -> NDArray[np.int32]:
     >>> blocks("paired", 6, 9).tolist(), blocks("shapley", 6, 9).tolist(), blocks("balanced", 6, 2).tolist()
     ([0, 1, 1, 2, 2, 3], [0, 1, 2, 2, 3, 3], [0, 1, 1, 1, 1, 2])
     """
-    return _BLOCKS[design](np.arange(n_samples, dtype=np.int32), n_segments)
+    rows = np.arange(n_samples, dtype=np.int32)
+    found: NDArray[np.int32] = loaded(DESIGNS[design].blocks)(rows, n_segments)
+    return found
 
 
-_BLOCKS: dict[str, Callable[[NDArray[np.int32], int], NDArray[np.int32]]] = {
-    "bernoulli": lambda rows, _: rows,
-    "paired": lambda rows, _: (rows + 1) // 2,
-    "balanced": lambda rows, n_segments: (rows - ALL_KEPT) // (2 * _order(n_segments)) + 1,
-    "shapley": lambda rows, _: rows // 2 + np.minimum(rows, 1),
-    "exact": lambda rows, _: rows,
-}
+def alone(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:  # noqa: ARG001 - one signature for every design's blocks
+    """Return blocks of one row each."""
+    return rows
 
 
-def part_of(
+def in_pairs(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:  # noqa: ARG001 - as above
+    """Return blocks of a mask and its complement; the full picture in front is alone."""
+    return (rows + 1) // 2
+
+
+def in_pairs_after_two(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:  # noqa: ARG001 - as above
+    """Return blocks of a mask and its complement; the full and the empty picture in front are alone."""
+    return rows // 2 + np.minimum(rows, 1)
+
+
+def in_orders(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:
+    """Return blocks of one whole folded matrix; the full picture in front is alone."""
+    return (rows - ALL_KEPT) // (2 * _order(n_segments)) + 1
+
+
+def samples_of_part(
     blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the rows of part I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
@@ -234,7 +239,7 @@ def part_of(
     blocks : (S,) int32 array
         From `blocks`.
     design : str
-        A key of `DESIGNS`.
+        A key of `choices.DESIGNS`.
     part : (int, int), optional
         I and N, counted from 1. Without it, all rows.
 
@@ -245,14 +250,18 @@ def part_of(
 
     Examples
     --------
-    >>> part_of(blocks("paired", 9, 9), "paired", (2, 2))
+    >>> samples_of_part(blocks("paired", 9, 9), "paired", (2, 2))
     (array([0, 3, 4, 7, 8]), array([0, 1, 1, 2, 2], dtype=int32))
     """
     if part is None:
         return np.arange(len(blocks)), blocks
     i, n = part
-    shared = 2 if design == "shapley" else 1
-    units = _BLOCKS["paired"](np.arange(len(blocks), dtype=np.int32), 0) if design == "balanced" else blocks
+    chosen_design = DESIGNS[design]
+    shared = chosen_design.shared
+    units = blocks
+    if chosen_design.samples:
+        # A folded matrix is too large a share: its pairs are independent enough, and there are more of them.
+        units = loaded(chosen_design.samples)(np.arange(len(blocks), dtype=np.int32), 0)
     there = int(units[-1]) + 1 - shared
     if there < n:
         raise FacelimeError(

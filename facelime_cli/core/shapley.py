@@ -58,10 +58,6 @@ def drawn(masks: NDArray[np.bool_]) -> Floats:
     return np.asarray((kept > 0) & (kept < masks.shape[1]), dtype=np.float64)
 
 
-WEIGHTS = {"exact": kernel, "shapley": drawn}
-"""How each design's masks are weighted. Other designs have next to no masks of the sizes that the kernel weights most: those of few segments, and of nearly all."""
-
-
 def shapley(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:
     """Fit Shapley values: weighted least squares under the condition that the coefficients add up to f(all) - f(none).
 
@@ -74,7 +70,7 @@ def shapley(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:
         One row keeps all.
     probabilities : (S, C) float64 array
     weights : (S,) float64 array
-        From `WEIGHTS`: 0 for the rows that keep all or none.
+        From the design's `weights`: 0 for the rows that keep all or none.
     """
     n = masks.shape[1]
     kept = masks.sum(axis=1)

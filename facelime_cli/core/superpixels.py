@@ -1,6 +1,6 @@
 """Segmentations of a picture into regions that a surrogate switches on and off.
 
-A method is a function of this module and an entry of `METHODS`. `segmented` calls it, searches for the number of segments that is asked for where the method takes none,
+A method is a function of this module and an entry of `choices.SEGMENTERS`. `segmented` calls it, searches for the number of segments that is asked for where the method takes none,
 and brings what comes out into one form.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.choices import SEGMENTERS
 from facelime_cli.core import label_files, lattices, regions
 from facelime_cli.core import zones as named
 from facelime_cli.errors import FacelimeError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from facelime_cli.choices import Scale
 
     Pixels = NDArray[np.uint8]
     Labels = NDArray[Any]
@@ -52,29 +55,6 @@ class Segmented:
     scale: float
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What decides how many segments a method makes that takes no number of them: the larger, the fewer.
-
-    Attributes
-    ----------
-    parameter : str
-        The method's parameter.
-    least, most : float
-        Between which it is searched.
-    start : callable
-        Where the search begins, from the mean number of pixels that a segment should have.
-    power : float
-        The number of segments falls about with this power of the scale; says where to look until it lies between two scales.
-    """
-
-    parameter: str
-    least: float
-    most: float
-    start: Callable[[float], float]
-    power: float
-
-
 def segment(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArray[np.uint16]:
     """Return a picture's segments alone, see `segmented`.
 
@@ -97,9 +77,9 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     image : (H, W, 3) uint8 array
         Display space.
     method : str
-        A key of `METHODS`.
+        A key of `choices.SEGMENTERS`.
     parameters : mapping
-        The method's keyword arguments; where it is one of `SCALES`, `segments` may stand for its scale, which then is searched. For every method `connectivity`
+        The method's keyword arguments; where it has a scale, `segments` may stand for that, which then is searched. For every method `connectivity`
         (4 or 8 neighbours: what does not hang together becomes segments of its own; None: nothing is changed) and `min_size` (in pixels: smaller ones are merged).
 
     Returns
@@ -111,7 +91,7 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     FacelimeError
         When there is one region only, or more than `MOST_SEGMENTS`.
     """
-    scale, wanted = SCALES.get(method), parameters.get("segments")
+    scale, wanted = SEGMENTERS[method].scale, parameters.get("segments")
     own = {name: value for name, value in parameters.items() if scale is None or name != "segments"}
     if scale is None or wanted is None:
         labels, chosen = _labels(image, method, own), math.nan
@@ -130,7 +110,7 @@ def _labels(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArra
     """Return what a method makes, taken apart and merged as `connectivity` and `min_size` say, and numbered."""
     own = dict(parameters)
     connectivity, min_size = own.pop("connectivity", None), own.pop("min_size", 0)
-    found = METHODS[method](image, **own)
+    found = SEGMENTERS[method].load()(image, **own)
     found = regions.numbered(found if connectivity is None else regions.connected(found, connectivity))
     return regions.numbered(regions.merged(image, found, min_size)) if min_size > 1 else found
 
@@ -204,7 +184,7 @@ def _count(labels: NDArray[np.int64]) -> int:
 
 
 def _refuse_useless(count: int, method: str) -> None:
-    finer, coarser = REMEDIES[method]
+    finer, coarser = SEGMENTERS[method].remedies
     if count == 1:
         raise FacelimeError(f"only one region, so there is nothing to compare; {finer}")
     if count > MOST_SEGMENTS:
@@ -282,39 +262,3 @@ def file(image: Pixels, *, labels: Path) -> Labels:
 def zones(image: Pixels, *, zones: str) -> Labels:
     """Named regions of a kind of picture, and the rest, see `core.zones`."""
     return named.find(image, zones).zones
-
-
-METHODS: dict[str, Callable[..., Labels]] = {
-    "quickshift": quickshift,
-    "slic": slic,
-    "felzenszwalb": felzenszwalb,
-    "watershed": watershed,
-    "grid": grid,
-    "file": file,
-    "zones": zones,
-}
-SCALES = {
-    "quickshift": Scale("kernel_size", 1.0, 64.0, lambda pixels: math.sqrt(pixels) / 9.4, 2.0),
-    "felzenszwalb": Scale("scale", 0.1, 1e5, lambda _: 100.0, 1.0),
-}
-REMEDIES = {
-    "quickshift": (
-        "ask for more segments (--segments), or a smaller --kernel-size or --max-dist",
-        "ask for fewer segments (--segments), or a larger --kernel-size or --max-dist",
-    ),
-    "felzenszwalb": (
-        "ask for more segments (--segments), a smaller --scale or --min-size, or another --method, such as grid",
-        "ask for fewer segments (--segments), or a larger --scale",
-    ),
-    "slic": (
-        "ask for more segments (--segments), a larger --compactness or a smaller --min-size",
-        "ask for fewer segments (--segments)",
-    ),
-    **dict.fromkeys(
-        ("watershed", "grid"),
-        ("ask for more segments (--segments) or a smaller --min-size", "ask for fewer segments (--segments)"),
-    ),
-    "file": ("give a label map that tells regions apart", "give a label map with fewer regions"),
-    "zones": ("choose a smaller --min-size", "choose another --method"),
-}
-"""What to do about too few and about too many regions."""

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core.linear import Fit, linear, moments, ridge
-from facelime_cli.core.selection import forward, highest, lars, lasso
-from facelime_cli.core.shapley import shapley
+from facelime_cli.choices import SURROGATES
+from facelime_cli.core.linear import Fit, moments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -47,23 +46,9 @@ def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit
     return Fit(coefficients, moments(masks, probabilities, weights).intercept(coefficients), covariance=covariance)
 
 
-SURROGATES: dict[str, Callable[..., Fit]] = {
-    "ridge": ridge,
-    "linear": linear,
-    "lasso": lasso,
-    "highest": highest,
-    "forward": forward,
-    "lars": lars,
-    "bayesian-ridge": bayesian_ridge,
-    "shapley": shapley,
-}
-WITHOUT_INTERVALS = ("lasso", "highest", "forward", "lars")
-"""Only the bootstrap says how sure they are."""
-
-
 def fitter(name: str, parameters: Mapping[str, Any]) -> Fitter:
     """Return a surrogate as a function of masks, probabilities and weights alone."""
-    return partial(SURROGATES[name], **parameters)
+    return partial(SURROGATES[name].load(), **parameters)
 
 
 def cosine_weights(masks: NDArray[np.bool_], width: float) -> Floats:

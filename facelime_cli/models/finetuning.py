@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from facelime_cli.console import Console
     from facelime_cli.models.building import Architecture, Trainable
     from facelime_cli.models.recipes import Settings
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
 
 FEATURE_PICTURES = 256
 """Pictures whose features are kept in one file until training is done: what a kill repeats at most."""

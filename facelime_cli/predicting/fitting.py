@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.choices import NEAR
+from facelime_cli import options
+from facelime_cli.choices import DESIGNS, NEAR, PROXIMITIES, SURROGATES, loaded
+from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.store.explanations import SCALARS
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +20,12 @@ if TYPE_CHECKING:
 
     from facelime_cli.core.fidelity import Explanation
     from facelime_cli.store.artifacts import Artifact
+
+
+INTERVALS = ("analytic", "bootstrap")
+"""How intervals are made; the function of the same name is in `core.intervals`."""
+BOOTSTRAP = INTERVALS[1]
+SHARE = re.compile(r"(\d+)/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -42,29 +52,86 @@ class Settings:
     part: tuple[int, int] | None
 
 
+def settings_of(params: Any, masks: Artifact) -> Settings:
+    """Return how pictures are explained.
+
+    Parameters
+    ----------
+    params : dataclass
+        Those of `fit-surrogate`, presets and defaults filled in.
+    masks : Artifact
+        Their design decides which surrogates can use them.
+
+    Raises
+    ------
+    CommandLineError
+        When a setting belongs to another surrogate, or `--part` has another form.
+    FacelimeError
+        When the surrogate cannot use masks of this design.
+    """
+    design = str(masks.parameters.get("design", "bernoulli"))
+    own = own_settings(params, design)
+    return Settings(
+        surrogate=params.surrogate,
+        own=own,
+        intervals=params.intervals,
+        top=params.stable_top,
+        design=design,
+        seed=int(masks.parameters["seed"]),
+        part=_share(params.part, design),
+    )
+
+
+def own_settings(params: Any, design: str) -> dict[str, Any]:
+    """Return the chosen surrogate's own settings, defaults filled in; see `settings_of` for the errors."""
+    own = options.settings_of(params, "surrogate", SURROGATES)
+    weighted = [name for name, each in DESIGNS.items() if each.weights is not None]
+    if "proximity" not in own and design not in weighted:
+        raise FacelimeError(
+            f"--surrogate {params.surrogate} needs masks of few segments and of nearly all, "
+            f"which --design {design} does not draw; "
+            f"perturb again with --design {' or '.join(weighted)}, or choose another surrogate."
+        )
+    if "proximity" in own:
+        own["kernel_width"] = own["kernel_width"] or PROXIMITIES[own["proximity"]]
+    return own
+
+
+def _share(text: str | None, design: str) -> tuple[int, int] | None:
+    """Return which share of how many a text means."""
+    if text is None:
+        return None
+    match = SHARE.fullmatch(text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise CommandLineError(f"--part {text!r} should be I/N with 1 <= I <= N, such as 1/2.")
+    if DESIGNS[design].all_masks:
+        raise FacelimeError(
+            f"--part {text} would leave masks out of --design {design}, which needs all of them; "
+            "perturb again with another --design."
+        )
+    return int(match[1]), int(match[2])
+
+
 def pictures_of(settings: Settings, predictions: Artifact, rows: slice) -> Iterator[Picture]:
     """Yield what is fitted for each picture of a unit."""
-    masks, segments = predictions.input("masks"), predictions.input("segments")
+    masks, pictures = predictions.input("masks"), Segmented(predictions)
     ids, counts, samples = (
         predictions.texts("id")[rows],
-        segments.read("n_segments", rows),
+        pictures.counts(rows),
         masks.read("n_samples", rows),
     )
     packed, probabilities = masks.read("masks", rows), predictions.read("probabilities", rows)
-    changes = _changes(masks, segments, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
+    changes = _changes(pictures, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
     for place, (picture_id, n_segments, n, change) in enumerate(zip(ids, counts, samples, changes, strict=True)):
         yield Picture(picture_id, packed[place, :n], probabilities[place, :n], int(n_segments), change)
 
 
-def _changes(masks: Artifact, segments: Artifact, rows: slice) -> list[NDArray[Any]]:
+def _changes(pictures: Segmented, rows: slice) -> list[NDArray[Any]]:
     """Return what switching each segment off changes in the pixels, for each picture of a unit."""
     from facelime_cli.core.surrogate import pixel_change
 
-    images = segments.input("datasets").read("images", [int(row) for row in segments.read("row", rows)])
-    return [
-        pixel_change(*each)
-        for each in zip(images, masks.read("fill", rows), segments.read("segments", rows), strict=True)
-    ]
+    joined = zip(pictures.images(rows), pictures.fill(rows), pictures.segments(rows), strict=True)
+    return [pixel_change(image, fill, segments) for image, fill, segments in joined]
 
 
 def explain_pictures(task: tuple[Settings, list[Picture]]) -> list[Explanation]:
@@ -85,7 +152,9 @@ def _explain_one(settings: Settings, picture: Picture) -> Explanation:
     method = fidelity.Method(
         surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed
     )
-    rows, blocks = mask_design.part_of(mask_design.blocks(settings.design, *kept.shape), settings.design, settings.part)
+    rows, blocks = mask_design.samples_of_part(
+        mask_design.blocks(settings.design, *kept.shape), settings.design, settings.part
+    )
     kept = kept[rows]
     return fidelity.explain(
         kept, picture.probabilities[rows], _weights(settings, kept, picture.change), blocks, method, picture.id
@@ -94,15 +163,20 @@ def _explain_one(settings: Settings, picture: Picture) -> Explanation:
 
 def _weights(settings: Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:
     """Return the weight of each sample."""
-    from facelime_cli.core import shapley, surrogate
+    import numpy as np
+
+    from facelime_cli.core import surrogate
 
     if "proximity" not in settings.own:
-        return shapley.WEIGHTS[settings.design](kept)
+        # `check_design` has made sure that the design is one that the Shapley kernel weights.
+        weigh = DESIGNS[settings.design].weights
+        assert weigh is not None
+        return np.asarray(loaded(weigh)(kept))
     width = float(settings.own["kernel_width"])
     return surrogate.cosine_weights(kept, width) if change is None else surrogate.pixel_weights(kept, change, width)
 
 
-def parts_of(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
+def arrays_of(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
     """Return a unit's part of every array, with room for `widest` segments."""
     import numpy as np
 

@@ -11,7 +11,7 @@ from facelime_cli.predicting.reuse import Donors
 from facelime_cli.predicting.run import listed
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import unit_pictures
-from facelime_cli.store.artifacts import shard_of
+from facelime_cli.store.units import shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

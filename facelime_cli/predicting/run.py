@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import runtimes
 from facelime_cli.store.files import read_json, write_json
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,9 +88,9 @@ class Run:
     context: Context
 
     @cached_property
-    def dataset(self) -> Artifact:
-        """Whose pictures are perturbed."""
-        return self.masks.input("datasets")
+    def pictures(self) -> Segmented:
+        """The pictures that are perturbed, with their segments and fills."""
+        return Segmented(self.masks)
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -158,7 +159,7 @@ class Run:
             "measured": "batch size",
             "runtime": self.how.runtime,
             "precision": self.how.precision,
-            "size": self.dataset.facts["size"],
+            "size": self.pictures.dataset.facts["size"],
             **self.classifier.engine,
         }
         return int(read_json(self.model.kept(key, measure) / "batch-size.json")["batch_size"])
@@ -205,9 +206,8 @@ class Run:
         """Return fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32 of some pictures, padded to `pictures`, so that one compiled call serves all."""
         import numpy as np
 
-        fill = self.masks.read("fill", rows)
-        images = self.dataset.read("images", [int(row) for row in self.masks.read("row", rows)])
-        segments = self.masks.input("segments").read("segments", rows).astype(np.int32)
+        fill, images = self.pictures.fill(rows), self.pictures.images(rows)
+        segments = self.pictures.segments(rows).astype(np.int32)
         spare = pictures - len(fill)
         both = np.stack([fill, images], axis=1).reshape(len(fill), 2, -1, 3)
         return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core.surrogate import WITHOUT_INTERVALS
+from facelime_cli.choices import SURROGATES
 from facelime_cli.errors import NotFoundError
 from facelime_cli.names import row_of
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,13 +91,14 @@ class Explained:
     def __init__(self, surrogates: Artifact) -> None:
         self.surrogates = surrogates
         self.segmentation, self.model = surrogates.input("segments"), surrogates.input("models")
-        self.dataset = self.segmentation.input("datasets")
+        self._pictures = Segmented(surrogates)
+        self.dataset = self._pictures.dataset
         self.masks, self.predictions = _optional(surrogates, "masks"), predictions_of(surrogates)
         self.fitted_as = _input(surrogates, "surrogates") or surrogates
         self.names: list[str] = surrogates.facts["classes"]
         self.answer_names: list[str] = (self.predictions or surrogates).facts["classes"]
         self.ids = surrogates.texts("id")
-        quantity = QUANTITIES[surrogates.spec("coefficients").unit]
+        quantity = QUANTITIES[surrogates.spec("coefficients").measure]
         self.quantity = replace(quantity, reads=surrogates.facts.get("reads", quantity.reads))
         self._units: dict[tuple[str, str], tuple[int, NDArray[Any]]] = {}
 
@@ -112,10 +114,6 @@ class Explained:
             values = artifact.read(name, artifact.rows(unit))
             self._units[artifact.id, name] = (unit, values)
         return values[row - artifact.rows(unit).start]
-
-    @cached_property
-    def _rows(self) -> list[int]:
-        return [int(row) for row in self.surrogates.read("row")]
 
     @cached_property
     def counts(self) -> list[int]:
@@ -141,19 +139,15 @@ class Explained:
     @property
     def zero(self) -> str:
         """What a coefficient of exactly 0 means."""
-        if self.surrogates.spec("coefficients").unit == "share":
+        if self.surrogates.spec("coefficients").measure == "share":
             return "not in the map"
-        return (
-            "left out by this surrogate"
-            if self.fitted_as.parameters.get("surrogate") in WITHOUT_INTERVALS
-            else "no influence"
-        )
+        return "left out by this surrogate" if _without_intervals(self.fitted_as) else "no influence"
 
     @property
     def without_intervals(self) -> bool:
         """Whether the surrogate is one that only the bootstrap gives intervals, and it was not asked for."""
         made = self.fitted_as.parameters
-        return made.get("surrogate") in WITHOUT_INTERVALS and made["intervals"] != "bootstrap"
+        return _without_intervals(self.fitted_as) and made["intervals"] != "bootstrap"
 
     @cached_property
     def _labels(self) -> NDArray[np.int16]:
@@ -178,7 +172,7 @@ class Explained:
 
     def image(self, row: int) -> NDArray[np.uint8]:
         """Return a picture: (H, W, 3) uint8."""
-        return np.asarray(self.dataset.read("images", [self._rows[row]])[0])
+        return np.asarray(self._pictures.images([row])[0])
 
     def segments(self, row: int) -> NDArray[np.uint16]:
         """Return a picture's segments: (H, W) uint16."""
@@ -186,11 +180,13 @@ class Explained:
 
     def truth(self, row: int) -> NDArray[np.uint8] | None:
         """Return where an explanation should point, (H, W) uint8, or None when the dataset does not say."""
-        return np.asarray(self.dataset.read("truth", [self._rows[row]])[0]) if self.dataset.has("truth") else None
+        if not self.dataset.has("truth"):
+            return None
+        return np.asarray(self.dataset.read("truth", [int(self._pictures.dataset_rows[row])])[0])
 
     def label(self, row: int) -> str | None:
         """Return a picture's true class, or None when the dataset does not say."""
-        label = int(self._labels[self._rows[row]])
+        label = int(self._labels[self._pictures.dataset_rows[row]])
         return self.dataset.facts["classes"][label] if label >= 0 else None
 
     def coefficients(self, row: int, c: int) -> NDArray[np.float64]:
@@ -363,3 +359,9 @@ def _optional(artifact: Artifact, kind: str) -> Artifact | None:
         return artifact.input(kind)
     except NotFoundError:
         return None
+
+
+def _without_intervals(surrogates: Artifact) -> bool:
+    """Return whether the surrogate is one that knows no intervals of its own."""
+    surrogate = SURROGATES.get(surrogates.parameters.get("surrogate", ""))
+    return surrogate is not None and not surrogate.intervals

@@ -13,6 +13,7 @@ from facelime_cli.drawing import charts, curves, sheets
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models import runtimes
 from facelime_cli.reporting.explanations import PERCENT, Explained, explained_by
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,12 +103,10 @@ def _report(report: Artifact, rows: Sequence[int], c: int | None) -> Figure | Im
 def _segments(segments: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
     row, one = _one(rows)
-    image = segments.input("datasets").read("images", [int(segments.read("row", one)[0])])[0]
-    return sheets.numbered(
-        image,
-        segments.read("segments", one)[0],
-        f"{charts.drawable(segments.texts('id')[row], sheets.LONGEST_LINE)}: {int(segments.read('n_segments', one)[0])} segments",
-    )
+    pictures = Segmented(segments)
+    name = charts.drawable(segments.texts("id")[row], sheets.LONGEST_LINE)
+    title = f"{name}: {int(pictures.counts(one)[0])} segments"
+    return sheets.numbered(pictures.images(one)[0], pictures.segments(one)[0], title)
 
 
 def _masks(masks: Artifact, rows: Sequence[int], c: int | None) -> Figure:
@@ -135,12 +134,11 @@ def _predictions(predictions: Artifact, rows: Sequence[int], c: int | None) -> F
 def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[Any, Any]:
     """Return the first perturbed pictures of a picture, and all its masks as (S, K) bool."""
     _, one = _one(rows)
-    segments = masks.input("segments")
-    image = segments.input("datasets").read("images", [int(masks.read("row", one)[0])])[0]
-    kept = unpack(
-        masks.read("masks", one)[0, : int(masks.read("n_samples", one)[0])], int(segments.read("n_segments", one)[0])
-    )
-    return sheets.composed(image, masks.read("fill", one)[0], segments.read("segments", one)[0], kept[:SAMPLES]), kept
+    pictures = Segmented(masks)
+    n_samples = int(masks.read("n_samples", one)[0])
+    kept = unpack(masks.read("masks", one)[0, :n_samples], int(pictures.counts(one)[0]))
+    image, fill, segments = pictures.images(one)[0], pictures.fill(one)[0], pictures.segments(one)[0]
+    return sheets.composed(image, fill, segments, kept[:SAMPLES]), kept
 
 
 def _surrogates(surrogates: Artifact, rows: Sequence[int], c: int | None) -> Figure:

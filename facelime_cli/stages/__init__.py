@@ -1,59 +1,86 @@
-"""Every subcommand, in the order of `facelime --help`. Modules here stay light: heavy imports happen inside functions."""
+"""Every subcommand: one module each, and a light index of them for `facelime --help`.
 
-from facelime_cli.stages import (
-    activations,
-    compare,
-    compare_models,
-    contrast,
-    demo,
-    describe,
-    evaluate,
-    explain,
-    export,
-    finetune,
-    fit_surrogate,
-    gradcam,
-    import_model,
-    occlusion,
-    perturb,
-    predict,
-    preprocess,
-    remove,
-    render,
-    repair,
-    segment,
-    sensitivity,
-    show,
-    stability,
-    status,
-    verify,
-)
+The index repeats the first line of each module's docstring, so that the list needs none of these modules. A test
+compares the two.
+"""
 
-COMMANDS = (
-    preprocess.STAGE,
-    describe.STAGE,
-    finetune.STAGE,
-    import_model.STAGE,
-    evaluate.STAGE,
-    compare_models.COMMAND,
-    segment.STAGE,
-    perturb.STAGE,
-    predict.STAGE,
-    fit_surrogate.STAGE,
-    gradcam.STAGE,
-    occlusion.STAGE,
-    contrast.STAGE,
-    activations.COMMAND,
-    render.STAGE,
-    explain.COMMAND,
-    compare.STAGE,
-    stability.COMMAND,
-    sensitivity.COMMAND,
-    demo.COMMAND,
-    status.COMMAND,
-    show.COMMAND,
-    verify.COMMAND,
-    repair.COMMAND,
-    export.COMMAND,
-    remove.COMMAND,
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from facelime_cli.engine import Command, Stage
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A subcommand as `facelime --help` lists it."""
+
+    name: str
+    heading: str
+    summary: str
+
+    def load(self) -> Stage | Command:
+        """Return the subcommand; its module is imported now."""
+        module = import_module(f"{__name__}.{self.name.replace('-', '_')}")
+        found: Stage | Command = module.STAGE if hasattr(module, "STAGE") else module.COMMAND
+        return found
+
+
+def _listed(heading: str, **summaries: str) -> list[Listed]:
+    return [Listed(name.replace("_", "-"), heading, summary) for name, summary in summaries.items()]
+
+
+INDEX = (
+    *_listed(
+        "First steps",
+        demo="Run everything on drawn faces: a first report in a few minutes, without a download.",
+        explain="Explain pictures in one go: segment, perturb, predict, fit-surrogate and render.",
+    ),
+    *_listed(
+        "Data",
+        preprocess="Read pictures into a dataset: upright RGB at one size, with labels, patients and parts.",
+        describe="Describe a dataset: counts, its table's columns against the class, a sheet of sample pictures, and what could leak.",
+    ),
+    *_listed(
+        "Network",
+        finetune="Train a network on a dataset: a pretrained one with a new head, or one from nothing.",
+        import_model="Bring a model from outside into the store, with its input scaling and its class names.",
+        evaluate="Measure a model on labelled pictures: figures with intervals, curves, calibration, subgroups and its most confident mistakes.",
+        compare_models="Compare models on the same pictures: differences with intervals, and the pictures that only one of two gets right.",
+        activations="Show what a network's layers answer to a picture: their feature maps, tiled, one PNG file a layer.",
+    ),
+    *_listed(
+        "LIME, stage by stage",
+        segment="Divide each picture into segments.",
+        perturb="Decide which segments each perturbed picture keeps, and what stands where one is switched off.",
+        predict="Ask the model about every perturbed picture.",
+        fit_surrogate="Fit a linear surrogate to the predictions: one coefficient per segment and class, "
+        "with its interval.",
+        render="Write the report: one page that opens from disk, with every region's figures, and the coefficients as a table.",
+    ),
+    *_listed(
+        "Other explanations",
+        gradcam="Explain by gradients (Grad-CAM): where a convolution's maps speak for a class, pooled on segments.",
+        occlusion="Explain by switching off one segment at a time: how far the model's probability falls.",
+        contrast="Explain why one class rather than another, from the same stored predictions.",
+    ),
+    *_listed(
+        "Comparing explanations",
+        compare="Compare explanations of the same pictures: how far their strongest segments, ranks and signs agree, and what holds in all of them.",
+        stability="Explain the same pictures again with other seeds, and say how far the explanations agree.",
+        sensitivity="Explain the same pictures with other segments and fills, and say what holds whatever you choose.",
+    ),
+    *_listed(
+        "Store",
+        status="List what is in the store: complete, or how far; its size; when it was made.",
+        show="Show one artifact: what made it, from what, and what is in its arrays; --png draws it, --format gives its explanations.",
+        export="Write an artifact into one file to hand over: HDF5 with named dimensions and its whole lineage, or CSV for surrogates.",
+        verify="Recompute every digest, of one artifact or of all, and name what differs; exit code 1 when something does.",
+        repair="Make room for the units of an artifact that `verify` finds broken, so that its own command makes just these again.",
+        remove="Delete an artifact. It asks first, and refuses while another artifact was made from this one.",
+    ),
 )
+"""Every subcommand, in the order and under the headings of `facelime --help`."""

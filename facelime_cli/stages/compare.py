@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from facelime_cli.core.agreement import Attribution
     from facelime_cli.engine import Context, Pending, Result
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
 
 FEWEST = 2
 FIGURES = ("jaccard", "rank_correlation", "sign_flips")

@@ -1,6 +1,7 @@
-"""Explain why one class rather than another: the surrogate is fitted again, to the difference of their probabilities, from the same stored predictions.
+"""Explain why one class rather than another, from the same stored predictions.
 
-A region speaks for the first class rather than the second when keeping it raises the first's probability more. The result is read like any explanation: render, show, compare.
+The surrogate is fitted again, to the difference of the two probabilities. A region speaks for the first class rather than
+the second when keeping it raises the first's probability more. The result is read like any explanation.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.engine import Plan, Stage
+from facelime_cli.engine import Plan, Stage, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_index
-from facelime_cli.options import Execution, Input
+from facelime_cli.options import Input, Resolved
 from facelime_cli.predicting import fitting
-from facelime_cli.stages import fit_surrogate
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.explanations import SCALARS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from facelime_cli.engine import Context, Pending
     from facelime_cli.store.artifacts import Artifact
@@ -39,17 +41,19 @@ class Params:
     ]
     explained: Annotated[
         str,
-        Option("--class", metavar="A", show_default=False, help="Class to explain, by name or by number from 0."),
-        Execution(),
+        Option(
+            "--class", metavar="A", show_default=False, help="Explain this class, given by name or by number from 0."
+        ),
+        Resolved(("class", "stable_top")),
     ]
     versus: Annotated[
-        str, Option("--versus", metavar="B", show_default=False, help="Class that it is told apart from."), Execution()
+        str, Option("--versus", metavar="B", show_default=False, help="Tell it apart from this class."), Resolved()
     ]
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
-    """Find the predictions, and lay out one contrast for every picture."""
-    from facelime_cli.reporting.explanations import method_of, predictions_of
+    """Find the predictions, and how the surrogates were fitted."""
+    from facelime_cli.reporting.explanations import predictions_of
 
     surrogates = inputs["surrogates"]
     names: list[str] = surrogates.facts["classes"]
@@ -59,70 +63,78 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     predictions = predictions_of(surrogates)
     if predictions is None:
         raise FacelimeError(
-            f"surrogates/{surrogates.id} were not fitted to predictions; give surrogates that `fit-surrogate` or `explain` made."
+            f"surrogates/{surrogates.id} were not fitted to predictions; "
+            "give surrogates that `fit-surrogate` or `explain` made."
         )
-    settings = _settings(surrogates, predictions.input("masks"))
-
-    def prepare() -> Layout:
-        arrays = {name: _one_column(surrogates.spec(name)) for name in ONE_COLUMN}
-        arrays["probabilities"] = ArraySpec(
-            "float32", (surrogates.n, 1), ("picture", "class"), float("nan"), "probability"
-        )
-        contrasted = f"{names[one]} rather than {names[other]}"
-        words = {
-            "classes": [contrasted],
-            "method": f"{method_of(surrogates)}, contrasted",
-            "reads": f"keeping this region raises the model's probability of {names[one]} over that of {names[other]} by 12 points, on average",
-        }
-        return Layout(surrogates.n, arrays, surrogates.carried(), words)
-
-    def work(artifact: Artifact, units: Pending) -> None:
-        import numpy as np
-
-        with context.console.progress("contrast", units.pictures) as advance:
-            for unit in units:
-                pictures = [
-                    replace(each, probabilities=_contrast(each.probabilities, one, other))
-                    for each in fitting.pictures_of(settings, predictions, unit.rows)
-                ]
-                parts = fitting.parts_of(
-                    fitting.explain_pictures((settings, pictures)),
-                    artifact.shape("coefficients")[2],
-                )
-                unit.finish(
-                    {
-                        **parts,
-                        "probabilities": np.stack([each.probabilities[0] for each in pictures]).astype(np.float32),
-                    }
-                )
-                advance(unit.n)
-
+    job = _Job(surrogates, predictions, _settings(surrogates, predictions), (one, other), context)
     return Plan(
-        {"class": one, "versus": other, "stable_top": settings.top},
-        f"{surrogates.name}-contrast",
-        prepare,
-        work,
-        inputs,
+        params=params,
+        resolved={"class": one, "versus": other, "stable_top": job.settings.top},
+        name=f"{surrogates.name}-contrast",
+        prepare=job.layout,
+        work=job.work,
+        inputs=inputs,
     )
 
 
-def _settings(surrogates: Artifact, masks: Artifact) -> fitting.Settings:
+def _settings(surrogates: Artifact, predictions: Artifact) -> fitting.Settings:
     """Return how some surrogates were fitted."""
-    made = surrogates.parameters
-    if "surrogate" not in made:
+    fit_surrogate = stage_called("fit-surrogate")
+    if surrogates.stage != fit_surrogate.name:
         raise FacelimeError(
             f"surrogates/{surrogates.id} are a contrast already; give the surrogates that it was made from."
         )
-    own = {name: made[name] for name in fit_surrogate.SURROGATES[made["surrogate"]]}
-    design = str(masks.parameters.get("design", "bernoulli"))
-    part = fit_surrogate.part_of(made.get("part"), design)
-    return fitting.Settings(
-        made["surrogate"], own, made["intervals"], made["stable_top"], design, int(masks.parameters["seed"]), part
-    )
+    return fitting.settings_of(fit_surrogate.params_of(surrogates), predictions.input("masks"))
 
 
-def _contrast(probabilities: Any, one: int, other: int) -> Any:
-    return probabilities[:, [one]] - probabilities[:, [other]]
+@dataclass(frozen=True)
+class _Job:
+    """Fitting surrogates to the difference of two classes' probabilities."""
+
+    surrogates: Artifact
+    predictions: Artifact
+    settings: fitting.Settings
+    classes: tuple[int, int]
+    context: Context
+
+    def layout(self) -> Layout:
+        """Return one contrast for every picture."""
+        from facelime_cli.reporting.explanations import method_of
+
+        names = self.surrogates.facts["classes"]
+        one, other = (names[c] for c in self.classes)
+        n = self.surrogates.n
+        arrays = {name: _one_column(self.surrogates.spec(name)) for name in ONE_COLUMN}
+        arrays["probabilities"] = ArraySpec("float32", (n, 1), ("picture", "class"), float("nan"), "probability")
+        facts = {
+            "classes": [f"{one} rather than {other}"],
+            "method": f"{method_of(self.surrogates)}, contrasted",
+            "reads": f"keeping this region raises the model's probability of {one} over that of {other} "
+            "by 12 points, on average",
+        }
+        return Layout(n, arrays, self.surrogates.carried(), facts)
+
+    def work(self, artifact: Artifact, units: Pending) -> None:
+        """Fit every pending unit."""
+        import numpy as np
+
+        widest = artifact.shape("coefficients")[2]
+        with self.context.console.progress("contrast", units.pictures) as advance:
+            for unit in units:
+                pictures = [
+                    replace(each, probabilities=self._difference(each.probabilities))
+                    for each in fitting.pictures_of(self.settings, self.predictions, unit.rows)
+                ]
+                fitted = fitting.explain_pictures((self.settings, pictures))
+                full = np.stack([each.probabilities[0] for each in pictures])
+                unit.finish({**fitting.arrays_of(fitted, widest), "probabilities": full.astype(np.float32)})
+                advance(unit.n)
+
+    def _difference(self, probabilities: NDArray[Any]) -> NDArray[Any]:
+        """Return what one class has more than the other: (S, 1)."""
+        one, other = self.classes
+        difference: NDArray[Any] = probabilities[:, [one]] - probabilities[:, [other]]
+        return difference
 
 
 def _one_column(spec: ArraySpec) -> ArraySpec:
@@ -131,4 +143,18 @@ def _one_column(spec: ArraySpec) -> ArraySpec:
     return replace(spec, shape=(n, 1, *rest))
 
 
-STAGE = Stage(name="contrast", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True)
+def restored(contrast: Artifact) -> dict[str, Any]:
+    """Return the options that a contrast's parameters hold as numbers of classes."""
+    return {"explained": str(contrast.parameters["class"]), "versus": str(contrast.parameters["versus"])}
+
+
+STAGE = Stage(
+    name="contrast",
+    writes="surrogates",
+    version=2,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    sharded=True,
+    restored=restored,
+)

@@ -1,6 +1,7 @@
-"""Explain pictures in one go: segment, perturb, predict, fit-surrogate and render, through the same artifacts as the stages alone.
+"""Explain pictures in one go: segment, perturb, predict, fit-surrogate and render.
 
-SOURCE is a dataset of the store, or a picture or folder, which is first preprocessed at the model's input size. Stopped or killed, the same command goes on.
+SOURCE is a dataset of the store, or a picture or folder, which is first preprocessed at the model's input size. The
+artifacts are the same as those of the stages alone. Stopped or killed, the same command resumes.
 """
 
 from __future__ import annotations
@@ -13,63 +14,79 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli import presets, stopping
+from facelime_cli.choices import SURROGATES
 from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context, Result, Stage, execute
 from facelime_cli.errors import CommandLineError, NotFoundError, WrongKindError
 from facelime_cli.models import runtimes
-from facelime_cli.options import Execution, Input, hints, inputs_of
+from facelime_cli.options import Execution, Heading, Input, hints, inputs_of
+from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
+from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
+from facelime_cli.predicting.stand_ins import usual_design
 from facelime_cli.stages import fit_surrogate, perturb, predict, preprocess, render, segment
 
 if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
 MOST_SAMPLES = 4000
-STAGES = (segment.STAGE, perturb.STAGE, predict.STAGE, fit_surrogate.STAGE, render.STAGE)
+STAGES = {
+    "Segments": segment.STAGE,
+    "Perturbation": perturb.STAGE,
+    "Prediction": predict.STAGE,
+    "Surrogate": fit_surrogate.STAGE,
+    "Report": render.STAGE,
+}
+"""The stages that are run, by the heading under which their options stand."""
+PICTURES, RUN = Heading("Pictures"), Heading("Run")
+HEADINGS = {
+    **dict.fromkeys(("split", "images", "first", "preset"), PICTURES),
+    **dict.fromkeys(("workers", "time_budget"), RUN),
+}
+"""Options that stand elsewhere than their stage's others."""
 
 
 def _params() -> type[Any]:
     """Return the parameters of `explain`: the source, the model, and every option of its stages."""
-    options: dict[str, tuple[Any, Any]] = {}
-    for stage in STAGES:
-        references, annotations = inputs_of(stage.params), hints(stage.params)
-        for each in (each for each in dataclasses.fields(stage.params) if each.name not in references):
-            kind, extras = annotations[each.name]
-            options.setdefault(each.name, (Annotated[(kind, *extras)], each.default))
-    options["until_stable"] = (
-        Annotated[
-            bool,
-            Option(
-                "--until-stable",
-                help="Double a picture's samples, from --samples on, until the strongest segments of its most probable class and their signs will not change.",
-            ),
-        ],
-        False,
-    )
-    options["max_samples"] = (
-        Annotated[
-            int | None,
-            Option(
-                min=2,
-                max=1_000_000,
-                show_default=False,
-                help=f"With --until-stable: end there all the same. [default: {MOST_SAMPLES}]",
-            ),
-        ],
-        None,
-    )
     source = Annotated[
         str, Argument(metavar="SOURCE", help="Dataset, picture or folder of pictures.", show_default=False), Execution()
     ]
     model = Annotated[
         str,
-        Option(metavar="MODEL", help="Model, from `finetune` or `import-model`.", show_default=False),
+        Option(metavar="MODEL", help="Explain this model, from `finetune` or `import-model`.", show_default=False),
         Input(("models",)),
+        PICTURES,
     ]
-    every: list[Any] = [
-        ("source", source),
-        ("model", model),
-        *((name, hint, default) for name, (hint, default) in options.items()),
+    every: list[Any] = [("source", source), ("model", model)]
+    known = {"source", "model"}
+    for heading, stage in STAGES.items():
+        references, annotations = inputs_of(stage.params), hints(stage.params)
+        for each in dataclasses.fields(stage.params):
+            if each.name in references or each.name in known:
+                continue
+            known.add(each.name)
+            kind, extras = annotations[each.name]
+            place = HEADINGS.get(each.name, Heading(heading))
+            every.append((each.name, Annotated[(kind, *extras, place)], each.default))
+    until_stable = Annotated[
+        bool,
+        Option(
+            "--until-stable",
+            help="Double a picture's samples, from --samples on, until the strongest segments of its most probable "
+            "class and their signs will not change.",
+        ),
+        Heading("Perturbation"),
     ]
+    max_samples = Annotated[
+        int | None,
+        Option(
+            min=2,
+            max=1_000_000,
+            show_default=False,
+            help=f"With --until-stable, stop at so many samples. [default: {MOST_SAMPLES}]",
+        ),
+        Heading("Perturbation"),
+    ]
+    every += [("until_stable", until_stable, False), ("max_samples", max_samples, None)]
     return dataclasses.make_dataclass("Params", every, frozen=True, kw_only=True)
 
 
@@ -79,37 +96,25 @@ Params = _params()
 def run(params: Any, context: Context) -> Answer:
     """Run the stages and answer with the report's result."""
     result = explain(params, context)
-    return Answer(
-        {**result.json(), "report": str(result.artifact.path.absolute() / "index.html")}, [result.artifact.id]
-    )
+    page = result.artifact.path.absolute() / "index.html"
+    return Answer({**result.json(), "report": str(page)}, [result.artifact.id])
 
 
 def explain(params: Any, context: Context) -> Result:
     """Run the five stages, each on what the one before made; the result is the report's."""
-    from facelime_cli.core.surrogate import WITHOUT_INTERVALS
-
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS})
-    fit_surrogate.settings_of(params, params.design or perturb.usual_design(params.fill))
-    _check_rounds(params)
-    if params.until_stable and params.surrogate in WITHOUT_INTERVALS and params.intervals != "bootstrap":
-        raise CommandLineError(
-            f"--until-stable judges by intervals, and --surrogate {params.surrogate} has none without --intervals bootstrap; add it, or choose another surrogate."
-        )
-    model = context.store.resolve(params.model, ("models",))
-    model.require_complete()
+    _check(params)
+    model = context.store.resolve(params.model, ("models",)).require_complete()
     for reference in params.beside or ():
         context.store.resolve(reference, ("surrogates",)).require_complete()
-    unnamed, until = dataclasses.replace(context, name=None), stopping.deadline(params.time_budget)
-    artifact = _dataset(params, model, unnamed)
+    rounds = _Rounds(params, model, stopping.deadline(params.time_budget), dataclasses.replace(context, name=None))
+    dataset = rounds.dataset()
     if not params.resize:
-        runtimes.check_size(model, artifact)
-    results = [execute(segment.STAGE, _params_of(segment.STAGE, params, dataset=artifact), unnamed)]
-    results += (
-        _rounds(params, results[0].artifact, model, until, unnamed)
-        if params.until_stable
-        else _round(params, results[0].artifact, model, until, unnamed)
-    )
-    results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=results[-1].artifact), context))
+        runtimes.check_size(model, dataset)
+    results = [rounds.execute(segment.STAGE, dataset=dataset)]
+    results += rounds.fitted(results[0].artifact)
+    surrogates = results[-1].artifact
+    results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=surrogates), context))
     return Result(
         results[-1].artifact,
         reused=all(result.reused for result in results),
@@ -117,89 +122,96 @@ def explain(params: Any, context: Context) -> Result:
     )
 
 
-def _check_rounds(params: Any) -> None:
+def _check(params: Any) -> None:
+    """Refuse what cannot work before anything is made."""
+    own_settings(params, params.design or usual_design(params.fill))
     if not params.until_stable and (params.max_samples is not None or params.confidence is not None):
         raise CommandLineError(
             "--max-samples and --confidence are about more rounds of samples; ask for them with --until-stable."
         )
     if params.max_samples is not None and params.max_samples < params.samples:
         raise CommandLineError(
-            f"--max-samples {params.max_samples} is less than the --samples {params.samples} of the first round; raise it, or begin with fewer."
+            f"--max-samples {params.max_samples} is less than the --samples {params.samples} of the first round; "
+            "raise it, or begin with fewer."
+        )
+    if params.until_stable and not SURROGATES[params.surrogate].intervals and params.intervals != BOOTSTRAP:
+        raise CommandLineError(
+            f"--until-stable judges by intervals, and --surrogate {params.surrogate} has none without "
+            f"--intervals {BOOTSTRAP}; add it, or choose another surrogate."
         )
 
 
-def _round(
-    params: Any, segments: Artifact, model: Artifact, until: float | None, context: Context, **changes: Any
-) -> list[Result]:
-    """Perturb, predict and fit once; what the stages before have taken of the time budget is gone."""
-    masks = execute(
-        perturb.STAGE, dataclasses.replace(_params_of(perturb.STAGE, params, segmentation=segments), **changes), context
-    )
-    left = None if until is None else f"{max(0.0, until - time.monotonic()):.3f}s"
-    predictions = execute(
-        predict.STAGE,
-        dataclasses.replace(_params_of(predict.STAGE, params, masks=masks.artifact, model=model), time_budget=left),
-        context,
-    )
-    return [
-        masks,
-        predictions,
-        execute(
-            fit_surrogate.STAGE, _params_of(fit_surrogate.STAGE, params, predictions=predictions.artifact), context
-        ),
-    ]
+@dataclasses.dataclass(frozen=True)
+class _Rounds:
+    """Runs of the stages between segments and surrogates, within one time budget."""
 
+    params: Any
+    model: Artifact
+    deadline: float | None
+    context: Context
 
-def _rounds(params: Any, segments: Artifact, model: Artifact, until: float | None, context: Context) -> list[Result]:
-    """Double the samples of those pictures whose explanation may still change; what was predicted before is taken over."""
-    samples = params.samples
-    first = dataclasses.replace(params, confidence=None)
-    results, confidence, most = (
-        _round(first, segments, model, until, context),
-        params.confidence or perturb.CONFIDENCE,
-        params.max_samples or MOST_SAMPLES,
-    )
-    while True:
-        surrogates = results[-1].artifact
-        stable = perturb.stable_pictures(surrogates, confidence)
-        context.console.note(
-            f"{int(stable.sum())} of {len(stable)} explanations are stable with up to {samples} samples"
-        )
-        if stable.all() or samples >= most:
-            return results
-        samples = min(2 * samples, most)
-        results += _round(
-            params,
-            segments,
-            model,
-            until,
-            context,
-            samples=samples,
-            after=f"surrogates/{surrogates.id}",
-            confidence=confidence,
-        )
+    def dataset(self) -> Artifact:
+        """Return the dataset to explain; a picture or folder is preprocessed first."""
+        source = self.params.source
+        try:
+            return self.context.store.resolve(source, ("datasets",))
+        except (NotFoundError, WrongKindError):
+            if not Path(source).exists():
+                raise NotFoundError(
+                    f"{source!r} is neither a dataset in {self.context.store.root} nor a picture or folder; "
+                    "`facelime status` lists what is there."
+                ) from None
+        size = int(self.model.facts["size"])
+        return execute(preprocess.STAGE, preprocess.Params(source=[Path(source)], size=size), self.context).artifact
 
+    def execute(self, stage: Stage, changes: dict[str, Any] | None = None, **inputs: Artifact) -> Result:
+        """Run one stage on its inputs, with what it shares of the options of `explain`."""
+        params = _params_of(stage, self.params, **inputs)
+        return execute(stage, dataclasses.replace(params, **changes or {}), self.context)
 
-def _dataset(params: Any, model: Artifact, context: Context) -> Artifact:
-    try:
-        return context.store.resolve(params.source, ("datasets",))
-    except (NotFoundError, WrongKindError):
-        if not Path(params.source).exists():
-            raise NotFoundError(
-                f"{params.source!r} is neither a dataset in {context.store.root} nor a picture or folder; `facelime status` lists what is there."
-            ) from None
-    size = int(model.facts["size"])
-    return execute(preprocess.STAGE, preprocess.Params(source=[Path(params.source)], size=size), context).artifact
+    def fitted(self, segments: Artifact) -> list[Result]:
+        """Perturb, predict and fit, once or until nothing changes any more; the last result is of the surrogates."""
+        if not self.params.until_stable:
+            return self._round(segments, {})
+        return self._until_stable(segments)
+
+    def _until_stable(self, segments: Artifact) -> list[Result]:
+        """Double the samples of those pictures whose explanation may still change; their predictions are reused."""
+        samples = self.params.samples
+        most = self.params.max_samples or MOST_SAMPLES
+        confidence = self.params.confidence or CONFIDENCE
+        results = self._round(segments, {"confidence": None})
+        while True:
+            surrogates = results[-1].artifact
+            stable = stable_pictures(surrogates, confidence)
+            self.context.console.note(
+                f"{int(stable.sum())} of {len(stable)} explanations are stable with up to {samples} samples"
+            )
+            if stable.all() or samples >= most:
+                return results
+            samples = min(2 * samples, most)
+            more = {"samples": samples, "after": f"surrogates/{surrogates.id}", "confidence": confidence}
+            results += self._round(segments, more)
+
+    def _round(self, segments: Artifact, changes: dict[str, Any]) -> list[Result]:
+        """Perturb, predict and fit once. What earlier stages have taken of the time budget is gone."""
+        masks = self.execute(perturb.STAGE, changes, segmentation=segments)
+        left = None
+        if self.deadline is not None:
+            left = f"{max(0.0, self.deadline - time.monotonic()):.3f}s"
+        predictions = self.execute(predict.STAGE, {"time_budget": left}, masks=masks.artifact, model=self.model)
+        surrogates = self.execute(fit_surrogate.STAGE, predictions=predictions.artifact)
+        return [masks, predictions, surrogates]
 
 
 def _params_of(stage: Stage, params: Any, **inputs: Artifact) -> Any:
     """Return one stage's parameters: its inputs, and the options it shares with `explain`."""
-    given = {
-        each.name: getattr(params, each.name)
-        for each in dataclasses.fields(stage.params)
-        if hasattr(params, each.name) and each.name not in inputs
-    }
-    return stage.params(**given, **{name: f"{each.kind}/{each.id}" for name, each in inputs.items()})
+    given = {}
+    for each in dataclasses.fields(stage.params):
+        if each.name not in inputs and hasattr(params, each.name):
+            given[each.name] = getattr(params, each.name)
+    references = {name: f"{artifact.kind}/{artifact.id}" for name, artifact in inputs.items()}
+    return stage.params(**given, **references)
 
 
 COMMAND = Command("explain", Params, run, __doc__ or "", named=True)

@@ -1,22 +1,22 @@
 """Fit a linear surrogate to the predictions: one coefficient per segment and class, with its interval.
 
-Coefficients use every sample; fidelity (R², RMSE) comes from samples that were not fitted, and a verdict in words says what it means.
+Coefficients use every sample. Fidelity (R², RMSE) comes from samples that were not fitted. A verdict says in words what
+it means.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from facelime_cli import presets
-from facelime_cli.choices import NEAR
+from facelime_cli.choices import NEAR, PROXIMITIES, SURROGATES, words_of
 from facelime_cli.engine import Plan, Stage
-from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.options import Choice, Execution, Input, default_of, own_parameters
+from facelime_cli.options import Choice, Execution, Input, Resolved, default_of
 from facelime_cli.predicting import fitting
+from facelime_cli.predicting.fitting import BOOTSTRAP, INTERVALS
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.explanations import SCALARS, explanation_arrays
 from facelime_cli.workers import Workers
@@ -28,40 +28,11 @@ if TYPE_CHECKING:
     from facelime_cli.engine import Context, Pending
     from facelime_cli.store.artifacts import Artifact
 
-PROXIMITIES = {"cosine": 0.25, "l2": 45.0}
-"""The kernel width of each distance: lime's and Xplique's."""
-SELECTING = {"features": 10, "alpha": 1.0, **NEAR}
-SURROGATES: dict[str, dict[str, Any]] = {
-    "ridge": {"alpha": 1.0, **NEAR},
-    "linear": NEAR,
-    "lasso": {"alpha": 0.01, **NEAR},
-    "highest": SELECTING,
-    "forward": SELECTING,
-    "lars": SELECTING,
-    "bayesian-ridge": NEAR,
-    "shapley": {},
-}
-"""Each surrogate's own parameters and their defaults: penalties are lime's, and Captum's for the lasso. The function of the same name is in `core.surrogate`."""
 DEFAULTS: dict[str, Any] = {"surrogate": "ridge"}
 """Where neither the command line nor a preset says anything."""
-ABOUT = {
-    "ridge": "lime's own",
-    "linear": "no penalty, for more samples than segments",
-    "lasso": "weak segments become 0",
-    "highest": "lime's strongest segments, refitted",
-    "forward": "the same, chosen one by one",
-    "lars": "the same, along the lasso's path",
-    "bayesian-ridge": "the penalty follows from the samples",
-    "shapley": "KernelSHAP, for --design shapley or exact",
-}
-SHAPLEY_DESIGNS = ("shapley", "exact")
-"""Designs whose masks have the sizes that the Shapley kernel weights; how is in `core.shapley`."""
-PART = re.compile(r"(\d+)/(\d+)")
-INTERVALS = ("analytic", "bootstrap")
-"""The function of the same name is in `core.intervals`."""
-SLOW = ("lars", "bayesian-ridge")
-"""Worth a process of their own for each picture, as the bootstrap is."""
-NAN = float("nan")
+WITHOUT_INTERVALS = [name for name, surrogate in SURROGATES.items() if not surrogate.intervals]
+SLOW = [name for name, surrogate in SURROGATES.items() if surrogate.slow]
+WIDTHS = ", ".join(f"{name} {width:g}" for name, width in PROXIMITIES.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +49,17 @@ class Params:
         Choice(tuple(presets.SYSTEMS)),
         Option(
             show_default=False,
-            help=f"The surrogate of another system; other options change it. {presets.help_of(presets.SYSTEMS)}.",
+            help=f"Take the surrogate of another system. Other options change it. {presets.help_of(presets.SYSTEMS)}.",
         ),
-        Execution(),
+        Resolved(()),
     ] = None
     surrogate: Annotated[
         str | None,
         Choice(tuple(SURROGATES)),
         Option(
             show_default=False,
-            help="; ".join(f"{name}: {what}" for name, what in ABOUT.items())
-            + f". {presets.default_words('surrogate', DEFAULTS['surrogate'])}",
+            help=f"Choose what is fitted. {words_of(SURROGATES)}. "
+            + presets.default_words("surrogate", DEFAULTS["surrogate"]),
         ),
     ] = None
     alpha: Annotated[
@@ -96,45 +67,51 @@ class Params:
         Option(
             min=1e-6,
             show_default=False,
-            help=f"Penalty; larger draws coefficients to 0. {default_of('alpha', SURROGATES)}",
+            help=f"Set the penalty. Larger draws coefficients to 0. {default_of('alpha', SURROGATES)}",
         ),
+        Resolved(),
     ] = None
     features: Annotated[
         int | None,
         Option(
             min=1,
             show_default=False,
-            help=f"How many segments keep a coefficient; all others get 0. {default_of('features', SURROGATES)}",
+            help="Keep a coefficient for so many segments; all others get 0. " + default_of("features", SURROGATES),
         ),
+        Resolved(),
     ] = None
     proximity: Annotated[
         str | None,
         Choice(tuple(PROXIMITIES)),
         Option(
             show_default=False,
-            help=f"Distance from the full picture that makes a sample count less: cosine of the masks (lime's), l2 of the pixels (Xplique's). [default: {NEAR['proximity']}]",
+            help="Choose the distance from the full picture that makes a sample count less: cosine of the masks "
+            f"(lime's), or l2 of the pixels (Xplique's). [default: {NEAR['proximity']}]",
         ),
+        Resolved(),
     ] = None
     kernel_width: Annotated[
         float | None,
         Option(
             min=0.02,
             show_default=False,
-            help=f"How fast a sample's weight falls with its distance; larger counts distant samples more. [default: {', '.join(f'{name} {width:g}' for name, width in PROXIMITIES.items())}]",
+            help=f"Set how far samples count. Larger counts distant samples more. [default: {WIDTHS}]",
         ),
+        Resolved(),
     ] = None
     intervals: Annotated[
         str,
         Choice(INTERVALS),
         Option(
-            help="analytic: at once, none for lasso, highest, forward and lars; bootstrap: 200 refits, for every surrogate."
+            help="Choose how intervals are made: analytic: at once, none for "
+            f"{', '.join(WITHOUT_INTERVALS)}; bootstrap: 200 refits, for every surrogate."
         ),
-    ] = "analytic"
+    ] = INTERVALS[0]
     stable_top: Annotated[
         int,
         Option(
             min=1,
-            help="How many of the strongest segments must stay the same for `topk_repeat`, as far as their intervals exclude 0.",
+            help="Look at so many of the strongest segments for `topk_repeat`, as far as their intervals exclude 0.",
         ),
     ] = 5
     part: Annotated[
@@ -142,97 +119,70 @@ class Params:
         Option(
             metavar="I/N",
             show_default=False,
-            help="Fit part I of N of the samples alone; parts share no sample but the full picture. [default: all samples]",
+            help="Fit only the I-th of N equal shares of the samples. Shares have nothing in common but the full "
+            "picture. [default: all samples]",
         ),
+        Resolved(),
     ] = None
     workers: Annotated[
         int | None,
         Option(
             min=1,
             show_default=False,
-            help=f"Parallel processes, for {', '.join(SLOW)} and the bootstrap. [default: one per core]",
+            help=f"Run so many processes in parallel, for {', '.join(SLOW)} and the bootstrap. [default: one per core]",
         ),
         Execution(),
     ] = None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
-    """Lay out coefficients and figures for every picture and class."""
+    """Resolve the surrogate's settings."""
     chosen = presets.filled(params, DEFAULTS)
     predictions = inputs["predictions"]
-    masks, segments = predictions.input("masks"), predictions.input("segments")
-    design = str(masks.parameters.get("design", "bernoulli"))
-    own = settings_of(chosen, design)
-    settings = fitting.Settings(
-        chosen.surrogate,
-        own,
-        params.intervals,
-        params.stable_top,
-        design,
-        int(masks.parameters["seed"]),
-        part_of(params.part, design),
+    settings = fitting.settings_of(chosen, predictions.input("masks"))
+    job = _Job(chosen, settings, predictions, context)
+    share = {} if params.part is None else {"part": params.part}
+    return Plan(
+        params=chosen,
+        resolved={**settings.own, **share},
+        name=f"{predictions.name}-{settings.surrogate}",
+        prepare=job.layout,
+        work=job.work,
+        inputs=inputs,
     )
 
-    def prepare() -> Layout:
-        n, _, n_classes = predictions.shape("probabilities")
-        return Layout(
-            n,
-            explanation_arrays(segments, n_classes, "probability", SCALARS),
-            predictions.carried(),
-            {"classes": predictions.facts["classes"]},
-        )
 
-    def work(artifact: Artifact, units: Pending) -> None:
-        slow = chosen.surrogate in SLOW or params.intervals == "bootstrap"
-        with (
-            Workers(params.workers if slow else 1) as workers,
-            context.console.progress("fit-surrogate", units.pictures) as advance,
-        ):
+@dataclass(frozen=True)
+class _Job:
+    """Fitting surrogates to some predictions."""
+
+    params: Params
+    settings: fitting.Settings
+    predictions: Artifact
+    context: Context
+
+    def layout(self) -> Layout:
+        """Return coefficients and figures for every picture and class."""
+        n, _, n_classes = self.predictions.shape("probabilities")
+        segments = self.predictions.input("segments")
+        arrays = explanation_arrays(segments, n_classes, "probability", SCALARS)
+        return Layout(n, arrays, self.predictions.carried(), {"classes": self.predictions.facts["classes"]})
+
+    def work(self, artifact: Artifact, units: Pending) -> None:
+        """Fit every pending unit; slow surrogates have a process for each picture."""
+        slow = SURROGATES[self.settings.surrogate].slow or self.settings.intervals == BOOTSTRAP
+        widest = artifact.shape("coefficients")[2]
+        progress = self.context.console.progress("fit-surrogate", units.pictures)
+        with Workers(self.params.workers if slow else 1) as workers, progress as advance:
             for unit in units:
-                pictures = list(fitting.pictures_of(settings, predictions, unit.rows))
+                pictures = list(fitting.pictures_of(self.settings, self.predictions, unit.rows))
+                shares = [[one] for one in pictures] if slow else [pictures]
+                tasks = [(self.settings, share) for share in shares]
                 fitted: list[Explanation] = []
-                for part in workers.map(
-                    fitting.explain_pictures,
-                    [(settings, each) for each in ([[one] for one in pictures] if slow else [pictures])],
-                ):
-                    fitted += part
-                    advance(len(part))
-                unit.finish(fitting.parts_of(fitted, artifact.shape("coefficients")[2]))
-
-    parameters = {
-        "surrogate": chosen.surrogate,
-        **own,
-        "intervals": params.intervals,
-        "stable_top": params.stable_top,
-    } | ({"part": params.part} if params.part else {})
-    return Plan(parameters, f"{predictions.name}-{chosen.surrogate}", prepare, work, inputs)
-
-
-def settings_of(params: Any, design: str) -> dict[str, Any]:
-    """Return the chosen surrogate's own parameters, defaults filled in; raise when one belongs to another, or when the surrogate cannot use masks of this design."""
-    own = own_parameters(params, "surrogate", SURROGATES)
-    if "proximity" not in own and design not in SHAPLEY_DESIGNS:
-        raise FacelimeError(
-            f"--surrogate {params.surrogate} needs masks of few segments and of nearly all, which --design {design} does not draw; "
-            f"perturb again with --design {' or '.join(SHAPLEY_DESIGNS)}, or choose another surrogate."
-        )
-    if "proximity" in own:
-        own["kernel_width"] = own["kernel_width"] or PROXIMITIES[own["proximity"]]
-    return own
-
-
-def part_of(text: str | None, design: str) -> tuple[int, int] | None:
-    """Return which part of how many a text means; raise when it means none, or when masks cannot be divided."""
-    if text is None:
-        return None
-    match = PART.fullmatch(text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise CommandLineError(f"--part {text!r} should be I/N with 1 <= I <= N, such as 1/2.")
-    if design == "exact":
-        raise FacelimeError(
-            f"--part {text} would leave masks out of --design exact, which needs all of them; perturb again with another --design."
-        )
-    return int(match[1]), int(match[2])
+                for some in workers.map(fitting.explain_pictures, tasks):
+                    fitted += some
+                    advance(len(some))
+                unit.finish(fitting.arrays_of(fitted, widest))
 
 
 STAGE = Stage(

@@ -1,7 +1,8 @@
-"""Explain by gradients: where a convolution's maps speak for a class (Grad-CAM), pooled on segments, so that it can be compared with LIME.
+"""Explain by gradients (Grad-CAM): where a convolution's maps speak for a class, pooled on segments.
 
-SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments and model are explained. `facelime compare` says how far the two agree,
-`facelime render` makes the same report. A coefficient is the share of the map that lies on a segment.
+SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments and model are
+explained. A coefficient is the share of the map that lies on a segment. `facelime compare` says how far Grad-CAM and LIME
+agree. `facelime render` makes the same report.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Option
 
-from facelime_cli.engine import Plan, Stage, execute
-from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.choices import ATTRIBUTIONS, words_of
+from facelime_cli.engine import Plan, Stage
+from facelime_cli.errors import FacelimeError
+from facelime_cli.explaining import Chosen, model_of, needed_segments
 from facelime_cli.models import runtimes
-from facelime_cli.options import Choice, Execution, Input
-from facelime_cli.sources import PARTS
-from facelime_cli.stages import segment
+from facelime_cli.options import Choice, Execution
 from facelime_cli.store.arrays import ArraySpec, Layout
-from facelime_cli.store.explanations import empty_parts, unfitted_arrays
+from facelime_cli.store.explanations import empty_arrays, unfitted_arrays
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,66 +28,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.engine import Context, Pending
+    from facelime_cli.engine import Context, Needed, Pending
     from facelime_cli.store.artifacts import Artifact
 
-READS = ("datasets", "segments", "masks", "predictions", "surrogates")
-VARIANTS = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "eigencam": "Eigen-CAM"}
-"""The function of the same name is in `core.cams`."""
-READ_AS = {
-    "eigencam": "12 % of the main component of the network's maps, which is the same for every class, lies on this region"
-}
-"""How a share reads, where it is not what the map holds for a class."""
 MOST_CLASSES = 10
-"""Each class takes a pass back through the network; with more classes, each picture's most probable ones are explained."""
+"""Each class takes a pass back through the network. With more classes, each picture's most probable ones are explained."""
 NAN = float("nan")
 COARSE = "not checked against the model: a map of {} cells, drawn on the regions"
 NOWHERE = "nothing to explain: nowhere do the maps speak for this class"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """Parameters of every stage that explains without masks: which pictures, and which model."""
-
-    source: Annotated[
-        str,
-        Argument(
-            metavar="SOURCE",
-            help="Dataset, segments or surrogates, or - to read them from standard input.",
-            show_default=False,
-        ),
-        Input(READS),
-    ]
-    model: Annotated[
-        str | None,
-        Option(
-            metavar="MODEL",
-            show_default=False,
-            help="Model, from `finetune` or `import-model`. [default: that of the surrogates]",
-        ),
-        Input(("models",)),
-    ] = None
-    split: Annotated[
-        str | None,
-        Choice(PARTS),
-        Option(help="Of a dataset, only the pictures of this part. [default: all]", show_default=False),
-        Execution(),
-    ] = None
-    images: Annotated[
-        str | None,
-        Option(metavar="ID,…", help="Of a dataset, only these pictures. [default: all]", show_default=False),
-        Execution(),
-    ] = None
-    first: Annotated[
-        int | None,
-        Option(
-            min=1,
-            metavar="N",
-            help="Of a dataset, only the first N, after the other filters. [default: all]",
-            show_default=False,
-        ),
-        Execution(),
-    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,144 +47,154 @@ class Params(Chosen):
         Option(
             metavar="NAME",
             show_default=False,
-            help="Layer whose maps are used; `activations` lists them. [default: what the last convolution hands on]",
+            help="Use the maps of this layer; `activations` lists them. [default: the output of the last convolution]",
         ),
     ] = None
     variant: Annotated[
         str,
-        Choice(tuple(VARIANTS)),
-        Option(
-            help="gradcam: mean gradients; gradcam++: rare places count more; eigencam: the maps' main component, without gradients or classes."
-        ),
-    ] = "gradcam"
-    batch_size: Annotated[int, Option(min=1, max=1024, help="Pictures per call."), Execution()] = 16
+        Choice(tuple(ATTRIBUTIONS)),
+        Option(help=f"Choose how maps are weighted. {words_of(ATTRIBUTIONS)}."),
+    ] = next(iter(ATTRIBUTIONS))
+    batch_size: Annotated[
+        int,
+        Option(min=1, max=1024, help="Explain so many pictures per call. Lower it when memory is short."),
+        Execution(),
+    ] = 16
+
+
+def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> Mapping[str, Needed]:
+    """Name the segments of a dataset: its pictures are explained segment by segment."""
+    model = model_of(inputs)
+    runtimes.check_layers(model)
+    return needed_segments(params, inputs["source"], model)
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
-    """Find segments and model, and lay out a share for every segment and class."""
-    model = model_of(inputs)
-    runtimes.check_layers(model)
-    segments = segments_of(inputs["source"], model, params, context)
+    """Find segments and model."""
+    source, model = inputs["source"], model_of(inputs)
+    segments = source if source.kind == "segments" else source.input("segments")
+    job = _Job(params, segments, model, context)
+    variant = params.variant.replace("+", "p")
+    return Plan(
+        params=params,
+        name=f"{segments.name}-{model.name}-{variant}",
+        prepare=job.layout,
+        work=job.work,
+        inputs={"source": segments, "model": model},
+    )
 
-    def prepare() -> Layout:
+
+@dataclass(frozen=True)
+class _Job:
+    """Explaining segmented pictures by the maps of one layer."""
+
+    params: Params
+    segments: Artifact
+    model: Artifact
+    context: Context
+
+    def layout(self) -> Layout:
+        """Return a share for every segment and class, and the maps themselves."""
+        network = runtimes.layered(self.model)
+        layer, height, width = self._maps(network)
+        classes = self.model.facts["classes"]
+        shape = (self.segments.n, len(classes), height, width)
+        dimensions = ("picture", "class", "map_y", "map_x")
+        arrays = unfitted_arrays(self.segments, self.model, "share")
+        arrays["maps"] = ArraySpec("float32", shape, dimensions, NAN)
+        attribution = ATTRIBUTIONS[self.params.variant]
+        facts = {"method": attribution.title, "layer": layer, "classes": classes}
+        if attribution.reads is not None:
+            facts["reads"] = attribution.reads
+        return Layout(self.segments.n, arrays, self.segments.carried(), facts)
+
+    def _maps(self, network: Any) -> tuple[str, int, int]:
+        """Return the layer that is used, and the height and width of its maps."""
+        import numpy as np
+
         from facelime_cli.models import gradients
 
-        net = runtimes.layered(model)
-        layer = params.layer or gradients.last_maps(net)
-        size = int(model.facts["size"])
-        shape = next(gradients.activations(net, _black(size), [layer]))[1].shape
-        if len(shape) != gradients.IMAGE_AXES:
+        layer = self.params.layer or gradients.last_maps(network)
+        size = int(self.model.facts["size"])
+        black = np.zeros((1, size, size, 3), np.uint8)
+        _, values = next(gradients.activations(network, black, [layer]))
+        if len(values.shape) != gradients.IMAGE_AXES:
             raise FacelimeError(
-                f"--layer {layer} answers {shape[1:]}, not maps of places; `facelime activations models/{model.id} PICTURE` lists the layers and their shapes."
+                f"--layer {layer} answers {values.shape[1:]}, not maps of places; "
+                f"`facelime activations models/{self.model.id} PICTURE` lists the layers and their shapes."
             )
-        arrays = {
-            "maps": ArraySpec(
-                "float32",
-                (segments.n, len(model.facts["classes"]), *shape[1:3]),
-                ("picture", "class", "map_y", "map_x"),
-                NAN,
-            )
-        }
-        words = {"method": VARIANTS[params.variant], "layer": layer, "classes": model.facts["classes"]}
-        words |= {"reads": READ_AS[params.variant]} if params.variant in READ_AS else {}
-        return Layout(segments.n, {**unfitted_arrays(segments, model, "share"), **arrays}, segments.carried(), words)
+        return layer, int(values.shape[1]), int(values.shape[2])
 
-    def work(artifact: Artifact, units: Pending) -> None:
-        net = runtimes.layered(model)
-        with context.console.progress("gradcam", units.pictures) as advance:
+    def work(self, artifact: Artifact, units: Pending) -> None:
+        """Explain every pending unit."""
+        network = runtimes.layered(self.model)
+        with self.context.console.progress("gradcam", units.pictures) as advance:
             for unit in units:
-                unit.finish(
-                    _explained(net, artifact, segments, unit.rows, (params.variant, params.batch_size), advance)
-                )
+                unit.finish(self._explained(network, artifact, unit.rows, advance))
 
-    return Plan(
-        {"layer": params.layer, "variant": params.variant},
-        f"{segments.name}-{model.name}-{params.variant.replace('+', 'p')}",
-        prepare,
-        work,
-        {"source": segments, "model": model},
-    )
+    def _explained(
+        self, network: Any, artifact: Artifact, rows: slice, advance: Callable[[int], None]
+    ) -> dict[str, NDArray[Any]]:
+        """Return a unit's part of every array."""
+        import numpy as np
 
+        from facelime_cli.models import gradients, running
 
-def segments_of(source: Artifact, model: Artifact, params: Any, context: Context) -> Artifact:
-    """Return the segments that a source means, whose pictures the model must be able to read; a dataset is segmented first, since they decide the fingerprint."""
-    filters = {name: getattr(params, name) for name in ("split", "images", "first")}
-    if source.kind == "datasets":
-        runtimes.check_size(model, source, besides="")
-        chosen = segment.Params(dataset=f"datasets/{source.id}", **filters)
-        return execute(segment.STAGE, chosen, type(context)(context.store, context.console)).artifact
-    given = next((name for name, value in filters.items() if value is not None), None)
-    if given is not None:
-        raise CommandLineError(
-            f"--{given} chooses among the pictures of a dataset, but {source.kind}/{source.id} has its own; leave it out."
-        )
-    segments = source if source.kind == "segments" else source.input("segments")
-    runtimes.check_size(model, segments.input("datasets"), besides="")
-    return segments
+        batch = self.params.batch_size
+        pictures = Segmented(self.segments)
+        every = range(rows.start, rows.stop)
+        regions = _Regions(pictures.segments(rows), pictures.counts(rows).tolist())
+        parts = empty_arrays(artifact, len(every))
+        call = running.forward(network)
+        for start in range(0, len(every), batch):
+            places = range(start, min(start + batch, len(every)))
+            images = pictures.images(every[start : start + batch])
+            spare = batch - len(images)
+            # One shape for every call, so that the last batch is not compiled anew.
+            answers = call(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))[: len(images)]
+            parts["probabilities"][places] = answers
+            order = np.argsort(-parts["probabilities"][places], axis=1, kind="stable")[:, :MOST_CLASSES]
+            for rank in range(order.shape[1]):
+                classes = order[:, rank]
+                maps, slopes = gradients.maps_and_gradients(network, artifact.facts["layer"], images, classes)
+                for place, c, one_map, slope in zip(places, classes.tolist(), maps, slopes, strict=True):
+                    self._pool(parts, (place, c), (one_map, slope), regions)
+            advance(len(images))
+        return parts
 
+    def _pool(
+        self,
+        parts: Mapping[str, NDArray[Any]],
+        at: tuple[int, int],
+        made: tuple[NDArray[np.float32], NDArray[np.float32]],
+        regions: _Regions,
+    ) -> None:
+        """Put one picture's map for one class into its places."""
+        from facelime_cli.core import cams
 
-def model_of(inputs: Mapping[str, Artifact]) -> Artifact:
-    """Return the model that is asked for, or the source's own."""
-    source = inputs["source"]
-    if "model" in inputs:
-        return inputs["model"]
-    if source.kind in {"predictions", "surrogates"}:
-        return source.input("models")
-    raise NotFoundError(f"{source.kind}/{source.id} does not say which model to explain; name it with --model.")
-
-
-def _black(size: int) -> NDArray[np.uint8]:
-    import numpy as np
-
-    return np.zeros((1, size, size, 3), np.uint8)
-
-
-def _explained(
-    net: Any, artifact: Artifact, segments: Artifact, rows: slice, how: tuple[str, int], advance: Callable[[int], None]
-) -> dict[str, NDArray[Any]]:
-    """Explain the pictures of a unit."""
-    import numpy as np
-
-    from facelime_cli.models import gradients, running
-
-    variant, batch = how
-    every, labels, counts = (
-        segments.read("row", rows),
-        segments.read("segments", rows),
-        segments.read("n_segments", rows),
-    )
-    parts = empty_parts(artifact, len(every))
-    call, dataset = running.forward(net), segments.input("datasets")
-    for start in range(0, len(every), batch):
-        places = range(start, min(start + batch, len(every)))
-        images = dataset.read("images", [int(row) for row in every[start : start + batch]])
-        parts["probabilities"][places] = call(np.pad(images, ((0, batch - len(images)), (0, 0), (0, 0), (0, 0))))[
-            : len(images)
-        ]
-        order = np.argsort(-parts["probabilities"][places], axis=1, kind="stable")[:, :MOST_CLASSES]
-        for rank in range(order.shape[1]):
-            maps, slopes = gradients.maps_and_gradients(net, artifact.facts["layer"], images, order[:, rank])
-            for place, c, a, g in zip(places, order[:, rank].tolist(), maps, slopes, strict=True):
-                _pool(parts, (place, c), (variant, a, g), labels[place], int(counts[place]))
-        advance(len(images))
-    return parts
+        place, _ = at
+        cam = ATTRIBUTIONS[self.params.variant].load()(*made)
+        cells = "×".join(map(str, cam.shape))
+        parts["maps"][at] = cam
+        parts["coefficients"][at][: regions.counts[place]] = cams.pooled(cam, regions.labels[place])
+        parts["verdict"][at] = COARSE.format(cells) if cam.any() else NOWHERE
 
 
-def _pool(
-    parts: Mapping[str, NDArray[Any]],
-    at: tuple[int, int],
-    made: tuple[str, NDArray[np.float32], NDArray[np.float32]],
-    labels: NDArray[np.uint16],
-    count: int,
-) -> None:
-    """Put one picture's map for one class into its places."""
-    from facelime_cli.core import cams
+@dataclass(frozen=True)
+class _Regions:
+    """The segments of a unit's pictures, (n, H, W), and how many each has."""
 
-    variant, maps, slopes = made
-    cam = cams.VARIANTS[variant](maps, slopes)
-    parts["maps"][at] = cam
-    parts["coefficients"][at][:count] = cams.pooled(cam, labels)
-    parts["verdict"][at] = COARSE.format("×".join(map(str, cam.shape))) if cam.any() else NOWHERE
+    labels: NDArray[np.uint16]
+    counts: list[int]
 
 
-STAGE = Stage(name="gradcam", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(
+    name="gradcam",
+    writes="surrogates",
+    version=2,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    sharded=True,
+    needs=needs,
+)

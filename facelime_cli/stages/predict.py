@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from facelime_cli.console import Advance, Answer
     from facelime_cli.engine import Context, Pending
     from facelime_cli.predicting.run import Listed
-    from facelime_cli.store.artifacts import Artifact, Unit
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
 
 TOLERANCE = 0.01
 COMMIT_SECONDS = 5.0
@@ -409,7 +410,9 @@ def _by_picture(stream: _Stream, shape: tuple[int, ...]) -> NDArray[np.float32]:
 def forecast_of(params: Params, context: Context) -> Answer:
     """Say how long everything would take."""
     inputs = resolve_inputs(params, context.store)
-    meant, artifact = find(STAGE, params, context)
+    found = find(STAGE, params, context)
+    meant, artifact = found.plan, found.artifact
+    assert meant is not None  # predict needs nothing that its plan could miss
     run = _run(params, inputs, context)
     made = (STAGE.name, STAGE.version, dict(meant.parameters), run.model.content)
     return forecast.forecast(run, _layout(run, {}), _wanted_batch(params.batch_size), made, artifact)

@@ -13,6 +13,7 @@ from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
 from facelime_cli.stages.verify import faults_of
 from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.verifying import reopen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ def run(params: Params, context: Context) -> Answer:
             f"{artifact.kind}/{artifact.id}: {hopeless[0].what}; that cannot be mended by unit. `facelime remove` the artifact and make it again."
         )
     if units:
-        artifact.reopen(set(units))
+        reopen(artifact, set(units))
     said = (
         f"units {', '.join(map(str, units))} of {artifact.kind}/{artifact.id} are open again; repeat the `{artifact.stage}` command."
         if units

@@ -1,24 +1,25 @@
-"""Divide each picture into segments, the regions that are switched on and off.
+"""Divide each picture into segments.
 
-Quickshift and Felzenszwalb's method follow colours; SLIC and watershed make segments of similar size; a grid looks at nothing; files hold label maps of one's own. --segments asks
-any other of them for a number. Named zones of a face or of the lungs can be kept beside the segments, or be the segments.
+Regions are switched on and off in the next stages. --method chooses how they are made, --segments how many.
+Named zones of a face or of the lungs can stand beside the segments, or be the segments.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from facelime_cli import presets
+from facelime_cli.choices import COMMON, SEGMENTERS, words_of
 from facelime_cli.core.formats import LABEL_SUFFIXES
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.names import listed, row_of
-from facelime_cli.options import Choice, Execution, Input
+from facelime_cli.names import listed, listing, row_of
+from facelime_cli.options import Choice, Execution, Input, Resolved, given_settings, option_of, owners_of
 from facelime_cli.sources import PARTS
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
@@ -30,28 +31,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.choices import Segmenter
     from facelime_cli.core.superpixels import Segmented, Statistics
     from facelime_cli.core.zones import Found
     from facelime_cli.engine import Context, Pending
     from facelime_cli.store.artifacts import Artifact
 
 DEFAULT_METHOD = "slic"
-COMMON: dict[str, Any] = {"min_size": 0, "connectivity": None}
-"""What follows on every method."""
-METHODS: dict[str, dict[str, Any]] = {
-    "quickshift": {"segments": None, "kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2, "sigma": 0.0, **COMMON},
-    "slic": {"segments": 40, "compactness": 30.0, "sigma": 0.0, **COMMON},
-    "felzenszwalb": {"segments": 50, "scale": None, "sigma": 0.8, **COMMON, "min_size": 100},
-    "watershed": {"segments": 50, "compactness": 0.001, "sigma": 2.0, **COMMON},
-    "grid": {"segments": 49, "cell": "square", **COMMON},
-    "file": {"labels": None, **COMMON},
-    "zones": {**COMMON},
-}
-"""Each method's own parameters and their defaults; quickshift's are those of the `lime` package. The function of the same name is in `core.superpixels`."""
-SCALES = {"quickshift": "kernel_size", "felzenszwalb": "scale"}
-"""What decides the number of segments where it is no parameter; `--segments` has it searched for each picture."""
-NEEDS = {"file": ("labels", "the folder that holds the label maps"), "zones": ("zones", "face or lungs")}
-"""The option that a method cannot do without, and what it says."""
 CELLS = ("square", "hexagon")
 CONNECTIVITIES = ("4", "8")
 ZONES = ("face", "lungs")
@@ -64,14 +50,25 @@ SHARED = ("segments", *COMMON)
 """What counts of a preset beside another --method, whose other parameters mean something else."""
 
 
-def _default(parameter: str) -> str:
-    usual = COMMON.get(parameter)
-    given = [
-        f"{method} {defaults[parameter]:g}"
-        for method, defaults in METHODS.items()
-        if defaults.get(parameter) not in (None, usual)
-    ]
-    return f"[default: {', '.join(given if usual is None else [f'{usual:g}', *given])}]"
+SEARCHED = " and ".join(name for name, entry in SEGMENTERS.items() if entry.scale is not None)
+"""The methods whose scale is searched for a number of segments."""
+
+
+def _default(setting: str) -> str:
+    """Return the words of a help text that give a setting's default by method; what all share stands alone."""
+    usual = COMMON.get(setting)
+    given = []
+    for name, entry in SEGMENTERS.items():
+        value = entry.settings.get(setting)
+        if value is not None and value != usual:
+            given.append(f"{name} {value:g}")
+    words = given if usual is None else [f"{usual:g}", *given]
+    return f"[default: {', '.join(words)}]"
+
+
+def _setting(words: str, **bounds: Any) -> Any:
+    """Return the option of a setting; its default follows from the method."""
+    return Option(show_default=False, help=words, **bounds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,130 +83,128 @@ class Params:
     split: Annotated[
         str | None,
         Choice(PARTS),
-        Option(help="Only the pictures of this part. [default: all]", show_default=False),
-        Execution(),
+        _setting("Segment only the pictures of this split. [default: all]"),
+        Resolved(("pictures",)),
     ] = None
     images: Annotated[
         str | None,
-        Option(
+        _setting(
+            "Segment only these pictures, by id or its last part. Put an id with a comma in double quotes. "
+            "[default: all]",
             metavar="ID,…",
-            help="Only these pictures, by id or its last part; one with a comma in double quotes. [default: all]",
-            show_default=False,
         ),
-        Execution(),
+        Resolved(("pictures",)),
     ] = None
     first: Annotated[
         int | None,
-        Option(
-            min=1, metavar="N", help="Only the first N, after the other filters. [default: all]", show_default=False
-        ),
-        Execution(),
+        _setting("Segment only the first N, after the other filters. [default: all]", min=1, metavar="N"),
+        Resolved(("pictures",)),
     ] = None
     preset: Annotated[
         str | None,
         Choice(tuple(presets.PRESETS)),
-        Option(
-            show_default=False,
-            help=f"Method and parameters for one kind of picture, or of another system; other options change them. {presets.help_of(presets.PRESETS)}.",
+        _setting(
+            "Take method and settings for one kind of picture, or those of another system. "
+            f"Other options change them. {presets.help_of(presets.PRESETS)}."
         ),
+        Resolved(()),
     ] = None
     method: Annotated[
         str | None,
-        Choice(tuple(METHODS)),
-        Option(show_default=False, help=f"How to segment. [default: the preset's, else {DEFAULT_METHOD}]"),
+        Choice(tuple(SEGMENTERS)),
+        _setting(
+            f"Choose how to segment. {words_of(SEGMENTERS)}. [default: that of the preset, else {DEFAULT_METHOD}]"
+        ),
     ] = None
     segments: Annotated[
         int | None,
-        Option(
+        _setting(
+            f"Ask for about so many segments. {SEARCHED} search each picture's scale for it. {_default('segments')}",
             min=2,
             max=4096,
-            show_default=False,
-            help=f"About how many segments; {' and '.join(SCALES)} search each picture's scale for it. {_default('segments')}",
         ),
+        Resolved(),
     ] = None
     kernel_size: Annotated[
         float | None,
-        Option(
-            min=1.0,
-            show_default=False,
-            help=f"Pixels over which colours are averaged; larger makes fewer segments. {_default('kernel_size')}",
+        _setting(
+            f"Average colours over so many pixels. Larger makes fewer segments. {_default('kernel_size')}", min=1.0
         ),
+        Resolved(),
     ] = None
     max_dist: Annotated[
         float | None,
-        Option(
-            min=0.1,
-            show_default=False,
-            help=f"Farthest step between modes; larger makes fewer segments. {_default('max_dist')}",
-        ),
+        _setting(f"Limit the step between modes. Larger makes fewer segments. {_default('max_dist')}", min=0.1),
+        Resolved(),
     ] = None
     ratio: Annotated[
         float | None,
-        Option(
-            min=0.0, max=1.0, show_default=False, help=f"Weight of colour against place, 0 to 1. {_default('ratio')}"
-        ),
+        _setting(f"Weigh colour against place, from 0 to 1. {_default('ratio')}", min=0.0, max=1.0),
+        Resolved(),
     ] = None
     scale: Annotated[
         float | None,
-        Option(
-            min=0.1,
-            show_default=False,
-            help="Felzenszwalb's preference for large segments, in place of --segments. [default: searched]",
+        _setting(
+            "Set Felzenszwalb's preference for large segments, in place of --segments. [default: searched]", min=0.1
         ),
+        Resolved(),
     ] = None
     compactness: Annotated[
         float | None,
-        Option(
+        _setting(
+            "Weigh place against colour, or against the gradient for watershed. Larger makes squarer segments. "
+            f"{_default('compactness')}",
             min=1e-6,
-            show_default=False,
-            help=f"Weight of place against colour or, for watershed, gradient; larger makes squarer segments. {_default('compactness')}",
         ),
+        Resolved(),
     ] = None
     sigma: Annotated[
         float | None,
-        Option(min=0.0, show_default=False, help=f"Gaussian smoothing before, in pixels. {_default('sigma')}"),
+        _setting(f"Smooth by a Gaussian of so many pixels first. {_default('sigma')}", min=0.0),
+        Resolved(),
     ] = None
     cell: Annotated[
         str | None,
         Choice(CELLS),
-        Option(show_default=False, help=f"Shape of the grid's cells. [default: {METHODS['grid']['cell']}]"),
+        _setting(f"Choose the shape of the grid's cells. [default: {SEGMENTERS['grid'].settings['cell']}]"),
+        Resolved(),
     ] = None
     min_size: Annotated[
         int | None,
-        Option(
+        _setting(
+            "Merge smaller segments into the neighbour of the most similar mean colour. " + _default("min_size"),
             min=0,
             metavar="PIXELS",
-            show_default=False,
-            help=f"Smaller segments are merged into the neighbour of the most similar mean colour. {_default('min_size')}",
         ),
+        Resolved(),
     ] = None
     connectivity: Annotated[
         str | None,
         Choice(CONNECTIVITIES),
-        Option(
-            show_default=False,
-            help="What does not hang together, by 4 or by 8 neighbours of a pixel, becomes segments of its own. [default: left as the method makes it]",
+        _setting(
+            "Split disconnected pieces into separate segments, by 4 or 8 neighbours of a pixel. "
+            "[default: as the method makes them]"
         ),
+        Resolved(),
     ] = None
     labels: Annotated[
         Path | None,
-        Option(
+        _setting(
+            "Read label maps (.png, .tif, .npy) from this folder, for --method file. They are found by the pictures' ids.",
             metavar="DIR",
-            show_default=False,
-            help="For --method file: folder of label maps (.png, .tif, .npy), found by the pictures' ids.",
         ),
-        Execution(),
+        Resolved(()),
     ] = None
     zones: Annotated[
         str | None,
         Choice(ZONES),
-        Option(
-            show_default=False,
-            help="Keep these named regions too, or with --method zones as the segments; left and right are the person's. [default: none]",
+        _setting(
+            "Keep these named regions beside the segments, or with --method zones as the segments. "
+            "Left and right are the person's. [default: none]"
         ),
     ] = None
     workers: Annotated[
-        int | None, Option(min=1, show_default=False, help="Parallel processes. [default: one per core]"), Execution()
+        int | None, _setting("Run so many processes in parallel. [default: one per core]", min=1), Execution()
     ] = None
 
 
@@ -228,113 +223,154 @@ class _Task:
 class _Done:
     """What became of one picture."""
 
+    picture_id: str
     segmented: Segmented
     statistics: Statistics
     zones: Found | None
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
-    """Choose the pictures and resolve the method's parameters."""
-    dataset, size = inputs["dataset"], int(inputs["dataset"].facts["size"])
-    method, own = resolved(params)
+    """Choose the pictures and resolve the method's settings."""
+    dataset = inputs["dataset"]
+    method, settings = resolved(params)
     rows = _selection(params, dataset)
     every = dataset.texts("id")
     ids = [every[row] for row in rows]
-    folder = own.pop("labels", None)
-    files = {} if folder is None else _label_files(folder, ids)
+    folder = settings.pop("labels", None)
+    label_maps = {} if folder is None else _label_files(folder, ids)
+    job = _Job(replace(params, method=method), settings, dataset, rows, ids, label_maps, context)
+    sources = {}
+    if label_maps:
+        files = [[name, digests.of_file(path)] for name, path in label_maps.items()]
+        sources = {"labels": digests.of_value(files)}
+    return Plan(
+        params=job.params,
+        resolved={**settings, "pictures": digests.of_value(ids)},
+        name=f"{dataset.name}-{method}",
+        prepare=job.layout,
+        work=job.work,
+        inputs=inputs,
+        sources=sources,
+        finish=job.finish,
+    )
 
-    def prepare() -> Layout:
+
+@dataclass(frozen=True)
+class _Job:
+    """Segmenting some pictures of a dataset."""
+
+    params: Params
+    settings: dict[str, Any]
+    dataset: Artifact
+    rows: list[int]
+    ids: list[str]
+    label_maps: Mapping[str, Path]
+    context: Context
+
+    def layout(self) -> Layout:
+        """Return what to lay out; a wrong label map is named before."""
         import numpy as np
 
-        _check_labels(files, size)
+        size = int(self.dataset.facts["size"])
+        _check_labels(self.label_maps, size)
         constants = {
-            "id": (np.array(ids, dtype=object), ("picture",)),
-            "row": (np.array(rows, dtype=np.int32), ("picture",)),
+            "id": (np.array(self.ids, dtype=object), ("picture",)),
+            "row": (np.array(self.rows, dtype=np.int32), ("picture",)),
         }
-        return Layout(len(rows), _arrays(len(rows), size, params.zones), constants, _facts(params))
+        n = len(self.rows)
+        return Layout(n, _arrays(n, size, self.params.zones), constants, _facts(self.params))
 
-    def task(picture_id: str, image: NDArray[np.uint8]) -> _Task:
-        sources: dict[str, dict[str, Any]] = {
-            "file": {"labels": files.get(picture_id)},
-            "zones": {"zones": params.zones},
-        }
-        return _Task(picture_id, image, method, {**own, **sources.get(method, {})}, params.zones)
-
-    def work(_: Artifact, units: Pending) -> None:
-        with Workers(params.workers) as workers, context.console.progress("segment", units.pictures) as advance:
+    def work(self, _: Artifact, units: Pending) -> None:
+        """Segment every pending unit, picture by picture in parallel processes."""
+        progress = self.context.console.progress("segment", units.pictures)
+        with Workers(self.params.workers) as workers, progress as advance:
             for unit in units:
-                tasks = [
-                    task(*each) for each in zip(ids[unit.rows], dataset.read("images", rows[unit.rows]), strict=True)
-                ]
+                tasks = self._tasks(unit.rows)
                 done = []
                 for each in workers.map(_segment_picture, tasks):
                     done.append(each)
                     advance(1)
-                unit.finish(
-                    _stacked(done),
-                    facts={
-                        "faces_not_found": [
-                            task.picture_id
-                            for task, each in zip(tasks, done, strict=True)
-                            if each.zones is not None and not each.zones.sure
-                        ]
-                    },
-                )
+                unsure = [each.picture_id for each in done if each.zones is not None and not each.zones.sure]
+                unit.finish(_stacked(done), facts={"faces_not_found": unsure})
 
-    parameters = {"method": method, **own, "zones": params.zones, "pictures": digests.of_value(ids)}
-    sources = (
-        {"labels": digests.of_value([[name, digests.of_file(path)] for name, path in files.items()])} if files else {}
-    )
-    return Plan(
-        parameters,
-        f"{dataset.name}-{method}",
-        prepare,
-        work,
-        inputs,
-        sources,
-        lambda artifact: (_summary(artifact, own.get("segments"), context), []),
-    )
+    def _tasks(self, places: slice) -> list[_Task]:
+        """Return the work of a unit's pictures."""
+        images = self.dataset.read("images", self.rows[places])
+        return [self._task(name, image) for name, image in zip(self.ids[places], images, strict=True)]
+
+    def _task(self, picture_id: str, image: NDArray[np.uint8]) -> _Task:
+        given = {"labels": self.label_maps.get(picture_id), "zones": self.params.zones}
+        method = str(self.params.method)
+        needs = SEGMENTERS[method].needs
+        own = {} if needs is None else {needs[0]: given[needs[0]]}
+        return _Task(picture_id, image, method, {**self.settings, **own}, self.params.zones)
+
+    def finish(self, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        """Say how many segments there are."""
+        return _summary(artifact, self.settings.get("segments"), self.context), []
+
+
+def restored(segments: Artifact) -> dict[str, Any]:
+    """Return the options that some segments' parameters hold otherwise: which pictures, and a number as text."""
+    connectivity = segments.parameters.get("connectivity")
+    chosen = {"images": listing(segments.texts("id"))}
+    return chosen if connectivity is None else chosen | {"connectivity": str(connectivity)}
 
 
 def resolved(params: Any) -> tuple[str, dict[str, Any]]:
-    """Return the method and its parameters: what is given counts before the preset, the preset before the defaults. Of a number and a scale, one stays."""
+    """Return the method and its settings.
+
+    What is given counts before the preset, the preset before the defaults. Of a number of segments and a scale, one
+    stays.
+
+    Parameters
+    ----------
+    params : dataclass
+        Those of `segment`, or of a command that has its options.
+
+    Raises
+    ------
+    CommandLineError
+        When options belong to another method, contradict each other, or one is missing that the method needs.
+    """
     preset = {"method": DEFAULT_METHOD, **presets.options_of(params)}
     method = params.method or preset["method"]
-    every = {name for each in METHODS.values() for name in each}
-    given = {name: getattr(params, name) for name in sorted(every) if getattr(params, name) is not None}
-    _check_options(params, method, given)
+    segmenter = SEGMENTERS[method]
+    given = given_settings(params, SEGMENTERS)
+    _check_options(params, segmenter, given)
+    same_method = method == preset["method"]
     kept = {
-        name: value
-        for name, value in preset.items()
-        if name in METHODS[method] and (method == preset["method"] or name in SHARED)
+        name: value for name, value in preset.items() if name in segmenter.settings and (same_method or name in SHARED)
     }
-    values = {**METHODS[method], **kept, **given}
+    values = {**segmenter.settings, **kept, **given}
     if values["connectivity"] is not None:
         values["connectivity"] = int(values["connectivity"])
-    scale = SCALES.get(method)
-    if scale is not None:
-        del values["segments" if scale in given or values["segments"] is None else scale]
+    if segmenter.scale is not None:
+        scale = segmenter.scale.parameter
+        unused = "segments" if scale in given or values["segments"] is None else scale
+        del values[unused]
     return method, values
 
 
-def _check_options(params: Any, method: str, given: Mapping[str, Any]) -> None:
+def _check_options(params: Any, segmenter: Segmenter, given: Mapping[str, Any]) -> None:
     """Refuse options of another method, two that contradict each other, and the lack of one that the method needs."""
+    method = segmenter.name
     for name in given:
-        if name not in METHODS[method]:
-            owners = ", ".join(each for each, own in METHODS.items() if name in own)
+        if name not in segmenter.settings:
             raise CommandLineError(
-                f"{_option(name)} belongs to {owners}, not to --method {method}; leave it out or change the method."
+                f"{option_of(name)} belongs to {owners_of(name, SEGMENTERS)}, not to --method {method}; "
+                "leave it out or change the method."
             )
-    if method in NEEDS and getattr(params, NEEDS[method][0]) is None:
-        raise CommandLineError(f"--method {method} needs {_option(NEEDS[method][0])}: {NEEDS[method][1]}.")
-    if {"segments", SCALES.get(method)} <= set(given):
+    if segmenter.needs is not None:
+        name, words = segmenter.needs
+        if getattr(params, name) is None:
+            raise CommandLineError(f"--method {method} needs {option_of(name)}: {words}.")
+    scale = None if segmenter.scale is None else segmenter.scale.parameter
+    if scale is not None and scale in given and "segments" in given:
         raise CommandLineError(
-            f"--segments {given['segments']} and {_option(SCALES[method])} {given[SCALES[method]]:g} both decide how many segments there are; give one of them."
+            f"--segments {given['segments']} and {option_of(scale)} {given[scale]:g} both decide how many segments "
+            "there are; give one of them."
         )
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _facts(params: Params) -> dict[str, Any]:
@@ -368,7 +404,7 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         rows = [row for row in rows if split[row] == PARTS.index(params.split)]
         if not rows:
             raise FacelimeError(
-                f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} part; leave --split out, or preprocess with another --split."
+                f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} split; leave --split out, or preprocess with another --split."
             )
     if params.images is not None:
         wanted = [row_of(name.strip(), ids) for name in listed(params.images) if name.strip()]
@@ -377,7 +413,7 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         left = set(rows)
         gone = [ids[row] for row in wanted if row not in left]
         if gone:
-            raise FacelimeError(f"{gone[0]} is not in the {params.split or ''} part; leave --split out.")
+            raise FacelimeError(f"{gone[0]} is not in the {params.split} split; leave --split out.")
         rows = sorted(set(wanted))
     return rows[: params.first]
 
@@ -429,11 +465,9 @@ def _segment_picture(task: _Task) -> _Done:
         segmented = superpixels.segmented(task.image, task.method, task.parameters)
     except FacelimeError as why:
         raise _about(task.picture_id, why) from why
-    return _Done(
-        segmented,
-        superpixels.statistics(task.image, segmented.labels, task.method),
-        None if task.zones is None else zones.find(task.image, task.zones),
-    )
+    statistics = superpixels.statistics(task.image, segmented.labels, task.method)
+    found = None if task.zones is None else zones.find(task.image, task.zones)
+    return _Done(task.picture_id, segmented, statistics, found)
 
 
 def _stacked(done: Sequence[_Done]) -> dict[str, NDArray[Any]]:
@@ -474,4 +508,13 @@ def _summary(artifact: Artifact, asked: int | None, context: Context) -> dict[st
     return {"segments_per_picture": number} | ({"faces_not_found": lost} if lost else {})
 
 
-STAGE = Stage(name="segment", writes="segments", version=2, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(
+    name="segment",
+    writes="segments",
+    version=2,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    sharded=True,
+    restored=restored,
+)

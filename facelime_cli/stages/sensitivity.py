@@ -1,6 +1,7 @@
 """Explain the same pictures with other segments and fills, and say what holds whatever you choose.
 
-Every combination of --methods and --fills is run, each method with its own defaults (the first run's method keeps its parameters). What shows in all of them does not depend on the choice.
+Every combination of --methods and --fills is run. Each method has its own defaults; the first run's method keeps its
+settings. What shows in all of them does not depend on the choice.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from facelime_cli.choices import FILLS, SEGMENTERS
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError
 from facelime_cli.options import Input
-from facelime_cli.stages import compare, perturb, segment
-from facelime_cli.stages.variations import again, refuse_others
+from facelime_cli.stages import compare
+from facelime_cli.variations import again, refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +39,7 @@ class Params:
         Option(
             metavar="A,B,…",
             show_default=False,
-            help="Ways to segment, such as slic,quickshift. [default: the first run's]",
+            help="Segment in these ways, such as slic,quickshift. [default: as the first run]",
         ),
     ] = None
     fills: Annotated[
@@ -45,36 +47,31 @@ class Params:
         Option(
             metavar="A,B,…",
             show_default=False,
-            help="What stands where a segment is switched off, such as mean,blur,black. [default: the first run's]",
+            help="Let these stand where a segment is switched off, such as mean,blur,black. [default: as the first run]",
         ),
     ] = None
-    top: Annotated[int, Option(min=1, help="How many of the strongest segments are compared.")] = 5
+    top: Annotated[int, Option(min=1, help="Compare so many of the strongest segments.")] = 5
 
 
 def run(params: Params, context: Context) -> Answer:
     """Run every combination, then compare."""
     first = context.store.resolve(params.surrogates, ("surrogates",))
     refuse_others(first)
-    own_method, own_fill = (
-        str(first.input("segments").parameters["method"]),
-        str(first.input("masks").parameters["fill"]),
-    )
-    methods = _words(
-        "--methods", params.methods, [name for name in segment.METHODS if name not in segment.NEEDS], own_method
-    )
-    fills = _words("--fills", params.fills, [name for name in perturb.FILLS if name != perturb.FROM_FILE], own_fill)
-    combinations = [each for each in itertools.product(methods, fills) if each != (own_method, own_fill)]
-    if not combinations:
+    own_method = str(first.input("segments").parameters["method"])
+    own_fill = str(first.input("masks").parameters["fill"])
+    known_methods = [name for name, segmenter in SEGMENTERS.items() if segmenter.needs is None]
+    known_fills = [name for name, fill in FILLS.items() if not fill.from_file]
+    methods = _words("--methods", params.methods, known_methods, own_method)
+    fills = _words("--fills", params.fills, known_fills, own_fill)
+    runs = [first]
+    for method, fill in itertools.product(methods, fills):
+        if (method, fill) != (own_method, own_fill):
+            segments = {} if method == own_method else {"method": method}
+            runs.append(again(first, context, segment=segments, perturb={"fill": fill}))
+    if len(runs) == 1:
         raise CommandLineError(
             "there is nothing to vary; name other ways to segment with --methods, or other fills with --fills."
         )
-    runs = [
-        first,
-        *(
-            again(first, context, segment={} if method == own_method else {"method": method}, perturb={"fill": fill})
-            for method, fill in combinations
-        ),
-    ]
     return compare.of(runs, params.top, context)
 
 

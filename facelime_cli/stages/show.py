@@ -230,7 +230,7 @@ def _value(explained: Explained, rows: Sequence[int], chosen: Sequence[int] | No
     return {
         "artifact": explained.surrogates.id,
         "method": explained.method,
-        "unit": explained.surrogates.spec("coefficients").unit,
+        "unit": explained.surrogates.spec("coefficients").measure,
         "pictures": pictures,
     }
 
@@ -258,7 +258,7 @@ def _array(spec: ArraySpec) -> dict[str, Any]:
         "dtype": spec.dtype,
         "shape": list(spec.shape),
         "dimensions": list(spec.dimensions),
-        "unit": spec.unit,
+        "unit": spec.measure,
     }
 
 

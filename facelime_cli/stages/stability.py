@@ -1,7 +1,8 @@
 """Explain the same pictures again with other seeds, and say how far the explanations agree.
 
-Only the seed of the masks changes. What differs between such runs is chance: segments that come and go among the strongest mean nothing. --stored asks the model nothing: parts of the samples
-that are there are fitted alone. Each has fewer of them, so that parts differ more than whole runs would.
+Only the seed of the masks changes. What differs between such runs is chance: segments that come and go among the
+strongest mean nothing. --stored asks the model nothing: it fits shares of the stored samples alone. A share has fewer
+samples, so shares differ more than whole runs would.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from facelime_cli.choices import DESIGNS
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import FacelimeError
 from facelime_cli.options import Input
 from facelime_cli.stages import compare
-from facelime_cli.stages.variations import again, refuse_others
+from facelime_cli.variations import again, refuse_others
 
 if TYPE_CHECKING:
     from facelime_cli.console import Answer
@@ -35,7 +37,7 @@ class Params:
         Option(
             min=1,
             max=100,
-            help="How many more runs, each with a seed of its own; each costs as many evaluations as the first.",
+            help="Make so many more runs, each with a seed of its own. Each costs as many evaluations as the first.",
         ),
     ] = 4
     stored: Annotated[
@@ -43,30 +45,29 @@ class Params:
         Option(
             min=2,
             max=100,
-            metavar="PARTS",
+            metavar="N",
             show_default=False,
-            help="Compare so many parts of the stored samples instead. [default: new runs]",
+            help="Compare so many shares of the stored samples instead. [default: new runs]",
         ),
     ] = None
-    top: Annotated[int, Option(min=1, help="How many of the strongest segments are compared.")] = 5
+    top: Annotated[int, Option(min=1, help="Compare so many of the strongest segments.")] = 5
 
 
 def run(params: Params, context: Context) -> Answer:
     """Repeat, then compare."""
     first = context.store.resolve(params.surrogates, ("surrogates",))
     refuse_others(first)
-    if first.input("masks").parameters["design"] == "exact":
+    if DESIGNS[first.input("masks").parameters["design"]].all_masks:
         raise FacelimeError(
-            f"surrogates/{first.id} were fitted to every mask there is (--design exact): nothing is left to chance, and other seeds would find the same."
+            f"surrogates/{first.id} were fitted to every mask there is. Nothing is left to chance: other seeds would find the same."
         )
     if params.stored is not None:
-        parts = [
-            again(first, context, fit_surrogate={"part": f"{number}/{params.stored}"})
-            for number in range(1, params.stored + 1)
-        ]
-        return compare.of(parts, params.top, context)
+        shares = [f"{number}/{params.stored}" for number in range(1, params.stored + 1)]
+        runs = [again(first, context, fit_surrogate={"part": share}) for share in shares]
+        return compare.of(runs, params.top, context)
     seed = int(first.input("masks").parameters["seed"])
-    runs = [first, *(again(first, context, perturb={"seed": seed + number}) for number in range(1, params.repeats + 1))]
+    seeds = range(seed + 1, seed + params.repeats + 1)
+    runs = [first, *(again(first, context, perturb={"seed": other}) for other in seeds)]
     return compare.of(runs, params.top, context)
 
 

@@ -11,7 +11,8 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
-from facelime_cli.store.artifacts import KINDS, Fault
+from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.verifying import Fault, faults
 
 if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
@@ -33,29 +34,29 @@ class Params:
 def run(params: Params, context: Context) -> Answer:
     """Check the artifacts one after the other."""
     chosen = context.store.artifacts() if params.reference is None else [context.store.resolve(params.reference)]
-    faults: list[Fault] = []
+    found: list[Fault] = []
     with context.console.progress("verify", len(chosen), unit="artifacts") as advance:
         for artifact in chosen:
-            faults += faults_of(artifact)
+            found += faults_of(artifact)
             advance(1)
-    for fault in faults:
+    for fault in found:
         context.console.error(f"{fault.artifact}: {fault.what}.")
-    if faults:
+    if found:
         context.console.note(
             "`facelime repair REF` makes room for what is broken; then repeat the command that made the artifact."
         )
     lines = (
-        [f"{len(chosen)} artifact{'' if len(chosen) == 1 else 's'} verified, every digest holds."] if not faults else []
+        [f"{len(chosen)} artifact{'' if len(chosen) == 1 else 's'} verified, every digest holds."] if not found else []
     )
     return Answer(
-        {"verified": len(chosen), "faults": [asdict(fault) for fault in faults]}, lines, code=1 if faults else 0
+        {"verified": len(chosen), "faults": [asdict(fault) for fault in found]}, lines, code=1 if found else 0
     )
 
 
 def faults_of(artifact: Artifact) -> list[Fault]:
     """Return what is wrong with an artifact; a broken manifest is a fault too."""
     try:
-        return list(artifact.faults())
+        return list(faults(artifact))
     except BrokenError as why:
         return [Fault(f"{artifact.kind}/{artifact.id}", str(why).rstrip("."), None)]
 

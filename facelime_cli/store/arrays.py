@@ -1,8 +1,9 @@
-"""Arrays of an artifact: layout, how they are made, written and read."""
+"""Arrays of an artifact: how they are laid out, written and read. Only this module imports zarr."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import itertools
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.store import digests, files
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+FOLDER = "arrays.zarr"
+"""Folder of an artifact that holds its arrays."""
 UNIT_PICTURES = 32
 PART_BYTES = 64 << 20
+"""The largest part of an array that a unit may have."""
 PICTURE_SHARD_BYTES = 16 << 10
 """From this size on, a picture is a chunk of its own inside the unit's file, so that one can be read alone."""
 TEXT_BYTES = 64
+"""How long a text is taken to be where the size of a picture is estimated."""
+TEXT = "string"
+"""The dtype of texts; numbers have NumPy's name of theirs."""
 
 
 ZARR_ERRORS = (ValueError, TypeError, KeyError, RuntimeError, OSError)
@@ -28,29 +35,60 @@ ZARR_ERRORS = (ValueError, TypeError, KeyError, RuntimeError, OSError)
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of an artifact: NumPy dtype name or `string`, shape, dimension names, and what stands where nothing was written."""
+    """How one array of an artifact is laid out.
+
+    Attributes
+    ----------
+    dtype : str
+        NumPy's name of a dtype, or `string`.
+    shape : tuple of int
+        The first axis is the picture.
+    dimensions : tuple of str
+        A name for each axis.
+    fill : float, int or str
+        What stands where nothing was written.
+    measure : str
+        The physical unit of the values, such as `probability` or `pixels`; empty for a plain number.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     dimensions: tuple[str, ...]
     fill: float | int | str = 0
-    unit: str = ""
+    measure: str = ""
 
     @property
     def picture_bytes(self) -> int:
         """Bytes of one entry along the first axis."""
-        size = TEXT_BYTES if self.dtype == "string" else _itemsize(self.dtype)
+        size = TEXT_BYTES if self.dtype == TEXT else _itemsize(self.dtype)
         for length in self.shape[1:]:
             size *= length
         return max(size, 1)
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """The entry of `layout.json`; `fill` is left out, since JSON has no NaN."""
+        return {"dtype": self.dtype, "shape": self.shape, "dimensions": self.dimensions, "unit": self.measure}
+
 
 @dataclass(frozen=True)
 class Layout:
-    """What an artifact holds before any work is done: arrays that are known (`constants`) and arrays to be filled.
+    """What an artifact holds before any work is done.
 
-    `facts` go into the manifest as they are; `execution` is how the work was begun (a batch size), which later processes keep to. `n` is the number of pictures; an
-    artifact of files alone has one.
+    Attributes
+    ----------
+    n : int
+        Number of pictures; an artifact of files alone has one.
+    arrays : mapping of str to ArraySpec
+        Arrays that units fill.
+    constants : mapping of str to (array, dimensions)
+        Arrays that are known already, with the names of their axes.
+    facts : mapping
+        What goes into the manifest as it is.
+    unit_pictures : int
+        The most pictures that a unit may have.
+    execution : mapping
+        How the work is begun, such as a batch size; later processes keep to it.
     """
 
     n: int
@@ -61,52 +99,79 @@ class Layout:
     execution: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _itemsize(dtype: str) -> int:
-    import numpy as np
-
-    return int(np.dtype(dtype).itemsize)
-
-
-def as_numpy(values: Any) -> NDArray[Any]:
-    """Return what zarr read as a NumPy array."""
-    import numpy as np
-
-    return np.asarray(values)
-
-
-def scattered(array: Any, rows: Sequence[int]) -> NDArray[Any]:
-    """Return chosen pictures, read by runs of neighbours: zarr's own selection of them takes 20 to 150 times as long where a picture is large."""
-    import numpy as np
-
-    chosen = np.asarray(rows, dtype=np.int64)
-    runs = [run for run in np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1) if run.size]
-    return np.concatenate([as_numpy(array[0:0]), *(as_numpy(array[int(run[0]) : int(run[-1]) + 1]) for run in runs)])
+# Laying out
 
 
 def unit_pictures(layout: Layout) -> int:
-    """Return how many pictures a unit has."""
+    """Return how many pictures a unit has.
+
+    Parameters
+    ----------
+    layout : Layout
+        Its arrays limit the number, so that no part is larger than `PART_BYTES`.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     largest = max((spec.picture_bytes for spec in layout.arrays.values()), default=1)
     return max(1, min(layout.unit_pictures, PART_BYTES // largest))
 
 
-def make_arrays(path: Path, layout: Layout, unit_pictures: int) -> dict[str, Any]:
-    """Make every array of a layout, write those that are known, and return their descriptions for `layout.json`."""
-    import zarr
+def make_arrays(folder: Path, layout: Layout, unit_pictures: int) -> dict[str, Any]:
+    """Make every array of a layout, and write those that are known.
 
-    zarr.config.set({"array.write_empty_chunks": True})
-    group = zarr.open_group(str(path), mode="w")
-    described = {}
+    Parameters
+    ----------
+    folder : Path
+        Where the arrays go; it must not exist yet.
+    layout : Layout
+        The arrays.
+    unit_pictures : int
+        How many pictures a unit has: a file holds the part of one unit.
+
+    Returns
+    -------
+    dict
+        The entry of `layout.json` for each array; a known array has its digest there.
+    """
+    group = open_group(folder, "w")
+    described: dict[str, Any] = {}
+    # A known array is one file; one that units fill has a file for each of them.
     for name, (values, dimensions) in layout.constants.items():
-        dtype = "string" if values.dtype.kind in "OTU" else values.dtype.name
-        spec = ArraySpec(dtype, values.shape, dimensions, "" if dtype == "string" else 0)
+        text = values.dtype.kind in digests.TEXT_KINDS
+        spec = ArraySpec(TEXT if text else values.dtype.name, values.shape, dimensions, "" if text else 0)
         _make_array(group, name, spec, len(values))[:] = values
-        described[name] = {**asdict(spec), "digest": digests.of_array(values)}
+        described[name] = {**spec.described, "digest": digests.of_array(values)}
     for name, spec in layout.arrays.items():
         _make_array(group, name, spec, unit_pictures)
-        described[name] = {k: v for k, v in asdict(spec).items() if k != "fill"}
-    for written in sorted(path.rglob("*")):
+        described[name] = spec.described
+    for written in sorted(folder.rglob("*")):
         files.sync(written)
-    return {name: {k: v for k, v in each.items() if k != "fill"} for name, each in described.items()}
+    return described
+
+
+def open_group(folder: Path, mode: str) -> Any:
+    """Open the group of an artifact's arrays.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder `arrays.zarr` of an artifact.
+    mode : str
+        `r` to read, `r+` to write, `w` to make the group.
+
+    Returns
+    -------
+    zarr.Group
+        The group; `group[name]` is an array.
+    """
+    import zarr
+
+    # By default zarr writes no chunk that equals the fill value. Then a missing file could not be told from a lost one.
+    zarr.config.set({"array.write_empty_chunks": True})
+    return zarr.open_group(str(folder), mode=mode)  # type: ignore[arg-type]
 
 
 def _make_array(group: zarr.Group, name: str, spec: ArraySpec, pictures: int) -> zarr.Array[Any]:
@@ -114,17 +179,146 @@ def _make_array(group: zarr.Group, name: str, spec: ArraySpec, pictures: int) ->
 
     part = (max(1, min(pictures, spec.shape[0])), *spec.shape[1:])
     if pictures == 1 and spec.picture_bytes > PART_BYTES:
-        part = (1, max(1, PART_BYTES * spec.shape[1] // spec.picture_bytes), *spec.shape[2:])
-    large = spec.dtype != "string" and len(part) > 1 and spec.picture_bytes >= PICTURE_SHARD_BYTES
+        # One picture alone is too large: its samples, the second axis, are divided.
+        samples = PART_BYTES * spec.shape[1] // spec.picture_bytes
+        part = (1, max(1, samples), *spec.shape[2:])
+    large = spec.dtype != TEXT and len(part) > 1 and spec.picture_bytes >= PICTURE_SHARD_BYTES
     return group.create_array(
         name,
         shape=spec.shape,
-        dtype=str if spec.dtype == "string" else spec.dtype,
+        dtype=str if spec.dtype == TEXT else spec.dtype,
         chunks=(1, *part[1:]) if large else part,
         shards=part if large else None,
         fill_value=spec.fill,
+        # The checksum comes after compression: that of a zarr shard covers its index alone.
         compressors=[ZstdCodec(level=3), Crc32cCodec()],
         dimension_names=spec.dimensions,
         chunk_key_encoding={"name": "default", "separator": "."},
-        attributes={"unit": spec.unit} if spec.unit else {},
+        attributes={"unit": spec.measure} if spec.measure else {},
     )
+
+
+def _itemsize(dtype: str) -> int:
+    import numpy as np
+
+    return int(np.dtype(dtype).itemsize)
+
+
+# Writing
+
+
+def write_parts(folder: Path, unit: int, rows: slice, parts: Mapping[str, NDArray[Any]]) -> dict[str, list[str]]:
+    """Write a unit's part of some arrays, and wait for the disk.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder `arrays.zarr` of an artifact.
+    unit : int
+        Number of the unit, from 0.
+    rows : slice
+        The unit's pictures.
+    parts : mapping of str to (n, ...) array
+        One part for each array.
+
+    Returns
+    -------
+    dict of str to list of str
+        The digest of each picture, by array.
+    """
+    if not parts:
+        return {}
+    group = open_group(folder, "r+")
+    pictures = {}
+    for name, part in parts.items():
+        group[name][rows] = part
+        _sync_unit(folder / name, unit)
+        pictures[name] = digests.of_pictures(part)
+    return pictures
+
+
+def _sync_unit(folder: Path, unit: int) -> None:
+    """Flush a unit's files of one array: those whose first index is the unit's, such as `c.3.0.0` of unit 3."""
+    for path in folder.glob(f"c.{unit}*"):
+        if path.name.split(".")[1] == str(unit):
+            files.sync(path)
+    files.sync(folder)
+
+
+# Reading
+
+
+def read_array(
+    folder: Path, name: str, rows: slice | Sequence[int] | None, written: Sequence[slice] | None
+) -> NDArray[Any]:
+    """Return an array, or some of its pictures.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder `arrays.zarr` of an artifact.
+    name : str
+        Name of the array.
+    rows : slice, sequence of int, or None
+        The pictures to read, in this order; None reads all.
+    written : sequence of slice, or None
+        The pictures that units have written already; None when all must be there.
+
+    Returns
+    -------
+    (n, ...) array
+        Pictures that are not written yet have the fill value.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, RuntimeError, OSError
+        See `ZARR_ERRORS`: when a file is missing, or its bytes cannot be read.
+    """
+    array = open_group(folder, "r")[name]
+    _check_files(folder / name, array, rows, written)
+    if rows is None:
+        return _as_numpy(array[:])
+    return _as_numpy(array[rows]) if isinstance(rows, slice) else _scattered(array, rows)
+
+
+def _check_files(folder: Path, array: Any, rows: slice | Sequence[int] | None, written: Sequence[slice] | None) -> None:
+    """Raise when a file that must be there is not: zarr would silently give the fill value."""
+    everything = range(array.shape[0])
+    wanted: Sequence[int] = everything
+    if rows is not None:
+        wanted = everything[rows] if isinstance(rows, slice) else rows
+    there = [everything]
+    if written is not None:
+        there = [everything[part] for part in written]
+    needed = set(wanted).intersection(itertools.chain.from_iterable(there))
+    # A zarr shard is a file that holds several chunks.
+    part = array.shards or array.chunks
+    # Along every axis but the first, a reader needs all files.
+    counts = [-(-length // step) for length, step in zip(array.shape[1:], part[1:], strict=True)]
+    for chunk in {row // part[0] for row in needed}:
+        for rest in itertools.product(*map(range, counts)):
+            numbers = ".".join(map(str, (chunk, *rest)))
+            path = folder / f"c.{numbers}"
+            if not path.exists():
+                raise ValueError(f"{path.name} is missing")
+
+
+def _scattered(array: Any, rows: Sequence[int]) -> NDArray[Any]:
+    """Return chosen pictures, read by runs of neighbours.
+
+    zarr's own selection takes 20 to 150 times as long where a picture is large.
+    """
+    import numpy as np
+
+    chosen = np.asarray(rows, dtype=np.int64)
+    borders = np.flatnonzero(np.diff(chosen) != 1) + 1
+    runs = [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(chosen, borders) if run.size]
+    # The empty part keeps dtype and shape when no picture is chosen.
+    parts = [array[0:0], *(array[run] for run in runs)]
+    return np.concatenate([_as_numpy(part) for part in parts])
+
+
+def _as_numpy(values: Any) -> NDArray[Any]:
+    import numpy as np
+
+    return np.asarray(values)

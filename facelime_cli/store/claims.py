@@ -1,7 +1,8 @@
 """A claim says which live process works on a unit.
 
-The files of one unit are `00003.N`: the highest number N holds. Taking over means creating the next number, which only one process can do, so two that
-find the same dead claim cannot both win, and a process that was thought dead sees that it was replaced. The first number is the time, so that none is used again.
+The files of one unit are `00003.N`: the highest number N holds. To take a unit over, a process creates the file with
+the next number, which only one process can do. So of two that find the same dead claim one wins, and a process that was
+thought dead sees that it was replaced. The first number is the time, so that none is used again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ HEARTBEAT_SECONDS = 10.0
 SILENCE_SECONDS = 120.0
 """How long another host's claim may stand still before it counts as dead."""
 LOOK_SECONDS = 1.0
+"""How often a waiting process looks at another host's claim."""
+BOOT_DIGITS = 8
+START_FIELD = 19
+"""Place of a process's start among what follows its name in `/proc/PID/stat`; the state is the first (proc(5))."""
 
 
 def this_host() -> str:
@@ -33,29 +38,52 @@ def this_host() -> str:
     parts = [socket.gethostname()]
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if boot.exists() and namespace.exists():
-        parts += [boot.read_text().strip()[:8], namespace.readlink().name.strip("pid:[]")]
+        # Containers on one machine may share a host name, and a restart begins the process numbers anew.
+        parts.append(boot.read_text().strip()[:BOOT_DIGITS])
+        parts.append(namespace.readlink().name.strip("pid:[]"))
     return "/".join(parts)
 
 
 def process_start(pid: int) -> str | None:
-    """Return when a process of this host started, in a form to compare, or None when it is not alive."""
+    """Return when a process of this host started.
+
+    A process number is used again after its process; with its start, it names one process alone.
+
+    Parameters
+    ----------
+    pid : int
+        Number of the process.
+
+    Returns
+    -------
+    str or None
+        A text to compare; None when the process is not alive.
+    """
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:
+            # A name in parentheses may hold spaces and parentheses itself, so the last one counts.
             after_name = stat.read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        state, start = after_name[0], after_name[19]
+        state, start = after_name[0], after_name[START_FIELD]
         return None if state in "ZX" else start
     import subprocess
 
-    listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S607 - POSIX
+    words = ["ps", "-o", "lstart=", "-p", str(pid)]
+    listed = subprocess.run(words, capture_output=True, text=True, check=False)
     return listed.stdout.strip() or None
 
 
 @dataclass
 class Claim:
-    """The hold of this process on one unit; a context manager that lets go at the end."""
+    """The hold of this process on one unit; a context manager that lets go at the end.
+
+    Attributes
+    ----------
+    path : Path
+        File of the claim, `UNIT.N`.
+    """
 
     path: Path
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -65,20 +93,42 @@ class Claim:
     def take(
         cls, folder: Path, unit: int, say: Callable[[str], None], *, silence_seconds: float = SILENCE_SECONDS
     ) -> Claim:
-        """Hold a unit, taking it over from a dead process, or raise `BusyError` naming the live one."""
+        """Hold a unit; a dead process's claim is replaced.
+
+        Parameters
+        ----------
+        folder : Path
+            Folder of the artifact's claims.
+        unit : int
+            Number of the unit.
+        say : callable
+            Is told why this waits.
+        silence_seconds : float
+            How long another host's claim may stand still before it counts as dead.
+
+        Returns
+        -------
+        Claim
+            Its heartbeat starts when it is entered.
+
+        Raises
+        ------
+        BusyError
+            When a live process holds the unit.
+        """
         while True:
             held = _newest(folder, unit)
             if held is not None:
                 _refuse_if_alive(held, unit, say, silence_seconds)
-            path = folder / f"{unit:05d}.{time.time_ns() if held is None else int(held.suffix[1:]) + 1}"
+            number = time.time_ns() if held is None else _number(held) + 1
+            path = folder / f"{unit:05d}.{number}"
             if _create(path):
-                for older in folder.glob(f"{unit:05d}.*"):
-                    if int(older.suffix[1:]) < int(path.suffix[1:]):
-                        older.unlink(missing_ok=True)
+                _remove_older(path)
                 return cls(path)
 
     def __enter__(self) -> Self:
         """Start the heartbeat."""
+        # A daemon, so that a process which is about to end does not wait for it.
         self._beat = threading.Thread(target=self._count, daemon=True)
         self._beat.start()
         return self
@@ -93,46 +143,91 @@ class Claim:
         self.path.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raise `BusyError` when another process has taken this unit over."""
-        newest = _newest(self.path.parent, int(self.path.stem))
-        if newest != self.path:
+        """Raise when another process has taken this unit over.
+
+        Raises
+        ------
+        BusyError
+            What this process has not written yet would collide with the other's work.
+        """
+        unit = int(self.path.stem)
+        if _newest(self.path.parent, unit) != self.path:
             raise BusyError(
-                f"unit {int(self.path.stem)} was taken over by another process while this one stood still; nothing is lost, start it again."
+                f"another process took over unit {unit} while this one stood still;"
+                " nothing is lost, repeat the command."
             )
 
     def _count(self) -> None:
+        """Count up until the claim ends, which tells other hosts that this process is alive."""
         counter = 0
         while not self._stop.wait(HEARTBEAT_SECONDS):
             counter += 1
             if not self.path.exists():
                 return
-            with suppress(OSError):  # a full disk ends the work where it writes; a missed beat is made up by the next
+            # A full disk ends the work where it writes. A missed beat is made up by the next.
+            with suppress(OSError):
                 write_json(self.path, _identity(counter), durable=False)
 
 
 def live_holder(folder: Path, unit: int) -> dict[str, Any] | None:
-    """Return who holds a unit, when that is a live process of this host other than this one; costs no waiting."""
+    """Return who holds a unit, when that is a live process of this host; it does not wait for other hosts.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the artifact's claims.
+    unit : int
+        Number of the unit.
+
+    Returns
+    -------
+    dict or None
+        With `host`, `pid` and `start`.
+    """
     held = _newest(folder, unit)
     holder = None if held is None else _read(held)
     if holder is None or holder["host"] != this_host():
         return None
-    return holder if process_start(holder["pid"]) == holder["start"] else None
+    return holder if _alive(holder) else None
 
 
 def refusal(unit: int, holder: dict[str, Any]) -> BusyError:
-    """Return the sentence that names the process which holds a unit."""
-    host = str(holder["host"]).split("/")[0]
+    """Return the error that names the process which holds a unit.
+
+    Parameters
+    ----------
+    unit : int
+        Number of the unit.
+    holder : dict
+        With `host` and `pid`.
+
+    Returns
+    -------
+    BusyError
+        To raise.
+    """
     return BusyError(
-        f"unit {unit} is being worked on by process {holder['pid']} on {host}; wait for it, or give each process its own part with --shard I/N."
+        f"process {holder['pid']} on {_host(holder)} works on unit {unit};"
+        " wait for it, or give each process its own shard with --shard I/N."
     )
 
 
+def _host(holder: dict[str, Any]) -> str:
+    return str(holder["host"]).partition("/")[0]
+
+
+def _alive(holder: dict[str, Any]) -> bool:
+    start = process_start(holder["pid"])
+    return start is not None and start == holder["start"]
+
+
 def _identity(counter: int) -> dict[str, Any]:
-    return {"host": this_host(), "pid": os.getpid(), "start": process_start(os.getpid()), "counter": counter}
+    pid = os.getpid()
+    return {"host": this_host(), "pid": pid, "start": process_start(pid), "counter": counter}
 
 
 def _create(path: Path) -> bool:
-    """Create a claim file with its content in one step; False when somebody else has."""
+    """Create a claim file with its content in one step; False when another process has created it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     write_json(temporary, _identity(0), durable=False)
     try:
@@ -144,8 +239,19 @@ def _create(path: Path) -> bool:
     return True
 
 
+def _number(path: Path) -> int:
+    return int(path.suffix[1:])
+
+
 def _newest(folder: Path, unit: int) -> Path | None:
-    return max(folder.glob(f"{unit:05d}.*"), key=lambda path: int(path.suffix[1:]), default=None)
+    return max(folder.glob(f"{unit:05d}.*"), key=_number, default=None)
+
+
+def _remove_older(path: Path) -> None:
+    """Delete the claims that one has replaced."""
+    for older in path.parent.glob(f"{path.stem}.*"):
+        if _number(older) < _number(path):
+            older.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -161,11 +267,13 @@ def _refuse_if_alive(held: Path, unit: int, say: Callable[[str], None], silence_
     if holder is None:
         return
     if holder["host"] == this_host():
-        if process_start(holder["pid"]) == holder["start"]:
+        if _alive(holder):
             raise refusal(unit, holder)
         return
+    # Another host's process numbers say nothing here, so only its counter tells.
     say(
-        f"unit {unit} was claimed on {str(holder['host']).split('/')[0]}: listening up to {silence_seconds:.0f} s for a sign of life."
+        f"unit {unit} is claimed by a process on {_host(holder)}:"
+        f" waiting up to {silence_seconds:.0f} s for a sign of life."
     )
     until = time.monotonic() + silence_seconds
     while time.monotonic() < until:

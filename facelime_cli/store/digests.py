@@ -1,7 +1,7 @@
 """Digests of values: canonical JSON, files and arrays.
 
-A digest is over decoded values, never over stored bytes, so that it depends neither on the codec nor on how an
-array is cut into chunks.
+A digest is over decoded values, never over stored bytes. So it depends neither on the codec nor on how an array is cut
+into chunks.
 """
 
 from __future__ import annotations
@@ -17,25 +17,77 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 READ_BYTES = 1 << 20
+TEXT_KINDS = "OTU"
+"""NumPy's kinds of dtypes that hold texts: objects, variable-width strings, fixed-width strings."""
 
 
 def canonical(value: Any) -> bytes:
-    """Return the one JSON text of a value: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """Return the one JSON text of a value: sorted keys, no spaces, UTF-8.
+
+    Parameters
+    ----------
+    value : JSON value
+        Dictionaries with texts as keys, lists, tuples, texts, numbers, true, false and None.
+
+    Returns
+    -------
+    bytes
+        Equal values give equal bytes.
+
+    Raises
+    ------
+    ValueError
+        When a number is NaN or infinite: JSON has no word for these.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
 
 
 def of_value(value: Any) -> str:
-    """Return the SHA-256 of a JSON value, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a JSON value.
+
+    Parameters
+    ----------
+    value : JSON value
+        See `canonical`.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     return of_bytes(canonical(value))
 
 
 def of_bytes(content: bytes) -> str:
-    """Return the digest of some bytes."""
+    """Return the SHA-256 of some bytes.
+
+    Parameters
+    ----------
+    content : bytes
+        Any.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     return hashlib.sha256(content).hexdigest()
 
 
 def of_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it is read piece by piece.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(READ_BYTES):
@@ -50,17 +102,34 @@ def of_pictures(array: NDArray[Any]) -> list[str]:
     ----------
     array : (N, ...) array of numbers or of strings
         Numbers count as little-endian bytes, strings as their UTF-8 text, each with its length in front.
+
+    Returns
+    -------
+    list of str
+        N times 64 hexadecimal digits.
     """
     import numpy as np
 
-    if array.dtype.kind in "OTU":
+    if array.dtype.kind in TEXT_KINDS:
         return [_sha256(f"string{np.shape(row)}", _text_bytes(row)) for row in array]
+    # The same numbers have the same digest on a machine of the other byte order.
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return [_sha256(f"{array.dtype.name}{row.shape}", row.tobytes()) for row in little]
 
 
 def combine(digests: Iterable[str]) -> str:
-    """Return the SHA-256 over a run of digests: that of a part, or of a whole array."""
+    """Return the SHA-256 over a run of digests: that of a part, or of a whole array.
+
+    Parameters
+    ----------
+    digests : iterable of str
+        Each of 64 hexadecimal digits.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for each in digests:
         digest.update(bytes.fromhex(each))
@@ -68,11 +137,23 @@ def combine(digests: Iterable[str]) -> str:
 
 
 def of_array(array: NDArray[Any]) -> str:
-    """Return the digest of a whole array: SHA-256 over the digests of its pictures."""
+    """Return the digest of a whole array: SHA-256 over the digests of its pictures.
+
+    Parameters
+    ----------
+    array : (N, ...) array of numbers or of strings
+        See `of_pictures`.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     return combine(of_pictures(array))
 
 
 def _text_bytes(row: Any) -> bytes:
+    """Return some texts as bytes; the length in front keeps `ab` `c` apart from `a` `bc`."""
     import numpy as np
 
     texts = [str(text).encode() for text in np.ravel(row)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.store.arrays import ArraySpec
+from facelime_cli.store.arrays import TEXT, ArraySpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,42 +22,95 @@ SCALARS = {
     "effective_samples": "",
     "topk_repeat": "probability",
 }
+"""The figures of fidelity, and what each is measured in."""
+PER_CLASS = ("picture", "class")
 
 
 def explanation_arrays(
-    segments: Artifact, n_classes: int, unit: str, scalars: Mapping[str, str]
+    segments: Artifact, n_classes: int, measure: str, scalars: Mapping[str, str]
 ) -> dict[str, ArraySpec]:
-    """Return the arrays that every explanation has, of whatever method: `unit` is that of a coefficient, `scalars` are the units of the figures of fidelity."""
-    widest, shape = int(segments.read("n_segments").max()), (segments.n, n_classes)
-    per_class = ("picture", "class")
+    """Return the arrays that every explanation has, of whatever method.
+
+    Parameters
+    ----------
+    segments : Artifact
+        The segments that are explained; the widest picture sets the length of the segment axis.
+    n_classes : int
+        Number of classes, C.
+    measure : str
+        What a coefficient is measured in.
+    scalars : mapping of str to str
+        What each figure of fidelity is measured in.
+
+    Returns
+    -------
+    dict of str to ArraySpec
+        With N pictures, C classes and K segments: `coefficients` and `p_sign` (N, C, K) float64, `interval`
+        (N, C, K, 2) float64, each figure (N, C) float64, `verdict` (N, C) string.
+    """
+    shape = (segments.n, n_classes)
+    # Pictures differ in their number of segments, arrays do not: what is beyond a picture's own stays NaN.
+    widest = int(segments.read("n_segments").max())
+    per_segment = (*shape, widest)
+    axes = (*PER_CLASS, "segment")
+    figures = {name: ArraySpec("float64", shape, PER_CLASS, NAN, its) for name, its in scalars.items()}
     return {
-        "coefficients": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, unit),
-        "interval": ArraySpec("float64", (*shape, widest, 2), (*per_class, "segment", "bound"), NAN, unit),
-        "p_sign": ArraySpec("float64", (*shape, widest), (*per_class, "segment"), NAN, "probability"),
-        **{name: ArraySpec("float64", shape, per_class, NAN, its) for name, its in scalars.items()},
-        "verdict": ArraySpec("string", shape, per_class, ""),
+        "coefficients": ArraySpec("float64", per_segment, axes, NAN, measure),
+        "interval": ArraySpec("float64", (*per_segment, 2), (*axes, "bound"), NAN, measure),
+        "p_sign": ArraySpec("float64", per_segment, axes, NAN, "probability"),
+        **figures,
+        "verdict": ArraySpec(TEXT, shape, PER_CLASS, ""),
     }
 
 
-def unfitted_arrays(segments: Artifact, model: Artifact, unit: str) -> dict[str, ArraySpec]:
-    """Return the arrays of an explanation to which nothing was fitted, so that its figures of fidelity stay NaN; the model's answers are beside them."""
+def unfitted_arrays(segments: Artifact, model: Artifact, measure: str) -> dict[str, ArraySpec]:
+    """Return the arrays of an explanation to which no surrogate was fitted.
+
+    Parameters
+    ----------
+    segments : Artifact
+        The segments that are explained.
+    model : Artifact
+        The model that is explained.
+    measure : str
+        What a coefficient is measured in.
+
+    Returns
+    -------
+    dict of str to ArraySpec
+        Those of `explanation_arrays`, whose figures of fidelity stay NaN, and `probabilities` (N, C) float32: the
+        model's answers for the unchanged pictures.
+    """
     n_classes = len(model.facts["classes"])
-    arrays = explanation_arrays(segments, n_classes, unit, dict.fromkeys(SCALARS, ""))
-    return {
-        **arrays,
-        "probabilities": ArraySpec("float32", (segments.n, n_classes), ("picture", "class"), NAN, "probability"),
-    }
+    known = explanation_arrays(segments, n_classes, measure, dict.fromkeys(SCALARS, ""))
+    answers = ArraySpec("float32", (segments.n, n_classes), PER_CLASS, NAN, "probability")
+    # No predictions lie between an explanation like this and its model, so it keeps the answers itself.
+    return {**known, "probabilities": answers}
 
 
-def empty_parts(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
-    """Return a unit's part of `unfitted_arrays`, with nothing in it yet."""
+def empty_arrays(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
+    """Return a unit's part of every array that units fill, with nothing in it yet.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        An explanation.
+    n : int
+        Number of pictures in the unit.
+
+    Returns
+    -------
+    dict of str to (n, ...) array
+        NaN everywhere, or empty texts.
+    """
     import numpy as np
 
     found: dict[str, NDArray[Any]] = {}
     for name in artifact.filled_by_units():
         spec = artifact.spec(name)
         shape = (n, *spec.shape[1:])
-        found[name] = (
-            np.full(shape, "", dtype=object) if spec.dtype == "string" else np.full(shape, np.nan, dtype=spec.dtype)
-        )
+        if spec.dtype == TEXT:
+            found[name] = np.full(shape, "", dtype=object)
+        else:
+            found[name] = np.full(shape, np.nan, dtype=spec.dtype)
     return found

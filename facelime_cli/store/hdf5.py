@@ -1,22 +1,39 @@
-"""Handing an artifact over as one self-describing HDF5 file."""
+"""Handing an artifact over as one self-describing HDF5 file. Only this module imports h5py."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.store import digests
+from facelime_cli.store.arrays import TEXT
 from facelime_cli.store.artifacts import lineage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from facelime_cli.store.arrays import ArraySpec
     from facelime_cli.store.artifacts import Artifact
 
 
 def write_hdf5(artifact: Artifact, path: Path) -> None:
-    """Write a complete artifact as one self-describing HDF5 file: arrays with dimension scales, units, manifest, and the manifests it was made from.
+    """Write a complete artifact as one self-describing HDF5 file.
 
-    Files of an artifact (a model, figures) are kept as bytes in the group `files`.
+    The file holds the arrays with dimension scales and units, the manifest, and the manifests of all that the artifact
+    was made from. Files of the artifact (a model, figures) are kept as bytes in the group `files`.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        A complete one.
+    path : Path
+        The file to write; an existing one is replaced.
+
+    Raises
+    ------
+    IncompleteError
+        When the artifact, or one that it was made from, is not complete.
+    BrokenError
+        When an array cannot be read.
     """
     import h5py
     import numpy as np
@@ -24,35 +41,43 @@ def write_hdf5(artifact: Artifact, path: Path) -> None:
     with h5py.File(path, "w") as out:
         # Datasets, not attributes: HDF5 allows an attribute 64 KiB, and a thousand class names are more.
         out["manifest"] = digests.canonical(artifact.manifest).decode()
-        out["lineage"] = digests.canonical([each.manifest for each in lineage(artifact)]).decode()
+        origins = [each.manifest for each in lineage(artifact)]
+        out["lineage"] = digests.canonical(origins).decode()
         out.attrs["kind"], out.attrs["id"] = artifact.kind, artifact.id
-        for name, spec in artifact.layout["arrays"].items():
-            dtype = h5py.string_dtype() if spec["dtype"] == "string" else np.dtype(spec["dtype"])
-            filters = (
-                {"compression": "gzip", "fletcher32": True}
-                if len(spec["shape"]) > 1 and spec["dtype"] != "string"
-                else {}
-            )
-            whole = out.create_dataset(
-                name,
-                shape=tuple(spec["shape"]),
-                dtype=dtype,
-                chunks=(1, *spec["shape"][1:]) if filters else None,
-                **filters,
-            )
-            for unit in range(artifact.n_units):
-                rows = artifact.rows(unit)
-                part = artifact.read(name, rows)
-                whole[rows] = part.astype(object) if spec["dtype"] == "string" else part
-            whole.attrs["unit"] = spec["unit"]
-            for axis, dimension in enumerate(spec["dimensions"]):
-                _attach_scale(out, whole, axis, dimension)
+        for name in artifact.arrays:
+            _write_array(artifact, name, out)
         for name in artifact.manifest["files"]:
-            out.create_dataset(f"files/{name}", data=np.frombuffer((artifact.path / name).read_bytes(), dtype=np.uint8))
+            content = (artifact.path / name).read_bytes()
+            out.create_dataset(f"files/{name}", data=np.frombuffer(content, dtype=np.uint8))
+
+
+def _write_array(artifact: Artifact, name: str, out: Any) -> None:
+    """Write one array unit by unit, so that memory does not grow with the number of pictures."""
+    spec = artifact.spec(name)
+    whole = _make_dataset(out, name, spec)
+    for unit in range(artifact.n_units):
+        rows = artifact.rows(unit)
+        part = artifact.read(name, rows)
+        whole[rows] = part.astype(object) if spec.dtype == TEXT else part
+    whole.attrs["unit"] = spec.measure
+    for axis, dimension in enumerate(spec.dimensions):
+        _attach_scale(out, whole, axis, dimension)
+
+
+def _make_dataset(out: Any, name: str, spec: ArraySpec) -> Any:
+    import h5py
+    import numpy as np
+
+    dtype = h5py.string_dtype() if spec.dtype == TEXT else np.dtype(spec.dtype)
+    if spec.dtype == TEXT or len(spec.shape) == 1:
+        return out.create_dataset(name, shape=spec.shape, dtype=dtype)
+    # A picture is a chunk, so that a reader gets one without decompressing others.
+    chunks = (1, *spec.shape[1:])
+    return out.create_dataset(name, shape=spec.shape, dtype=dtype, chunks=chunks, compression="gzip", fletcher32=True)
 
 
 def _attach_scale(out: Any, whole: Any, axis: int, dimension: str) -> None:
-    """Label an axis with its dimension's scale, 0, 1, 2, …; made once per name and length."""
+    """Label an axis with its dimension's scale: 0, 1, 2, … It is made once for each name."""
     import numpy as np
 
     name = f"dimensions/{dimension}"

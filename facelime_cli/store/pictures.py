@@ -1,14 +1,16 @@
-"""Pictures of a dataset: splits when a fold is tested, reading many of them."""
+"""Pictures: beside their segments and fills, their splits when a fold is tested, and reading many of them."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -19,32 +21,176 @@ MEMORY_BYTES = 1 << 30
 """Pictures up to this size are read once; more are read batch by batch."""
 
 
+@dataclass(frozen=True)
+class Segmented:
+    """Pictures of a run beside their segments and fills.
+
+    The arrays lie in three artifacts: images in the dataset, segments in the segmentation, fills in the masks.
+    Every artifact from segments on has the same pictures in the same order, so one row means the same picture in all.
+
+    Attributes
+    ----------
+    artifact : Artifact
+        Any artifact from segments on: segments, masks, predictions or surrogates.
+    """
+
+    artifact: Artifact
+
+    @cached_property
+    def segmentation(self) -> Artifact:
+        """The artifact of kind segments: the given one, or the one it was made from."""
+        return self.artifact if self.artifact.kind == "segments" else self.artifact.input("segments")
+
+    @cached_property
+    def dataset(self) -> Artifact:
+        """The dataset of the pictures; a model has another, which is why the way leads through the segments."""
+        return self.segmentation.input("datasets")
+
+    @cached_property
+    def masks(self) -> Artifact:
+        """The artifact of kind masks: the given one, or the one it was made from."""
+        return self.artifact if self.artifact.kind == "masks" else self.artifact.input("masks")
+
+    @cached_property
+    def dataset_rows(self) -> NDArray[np.int32]:
+        """The row of each picture in the dataset: (N,) int32."""
+        return self.segmentation.read("row")
+
+    def images(self, rows: slice | Sequence[int]) -> NDArray[np.uint8]:
+        """Return the pictures of n rows.
+
+        Parameters
+        ----------
+        rows : slice or sequence of int
+            Rows of the artifact, not of the dataset.
+
+        Returns
+        -------
+        (n, H, W, 3) uint8
+            RGB, as a person sees them.
+        """
+        return self.dataset.read("images", self.dataset_rows[rows].tolist())
+
+    def segments(self, rows: slice | Sequence[int]) -> NDArray[np.uint16]:
+        """Return the segments of n rows.
+
+        Parameters
+        ----------
+        rows : slice or sequence of int
+            Rows of the artifact.
+
+        Returns
+        -------
+        (n, H, W) uint16
+            The segment of each pixel: 0 to K - 1, without gaps.
+        """
+        return self.segmentation.read("segments", rows)
+
+    def counts(self, rows: slice | Sequence[int]) -> NDArray[np.int32]:
+        """Return how many segments each of n pictures has.
+
+        Parameters
+        ----------
+        rows : slice or sequence of int
+            Rows of the artifact.
+
+        Returns
+        -------
+        (n,) int32
+            The number of segments, K.
+        """
+        return self.segmentation.read("n_segments", rows)
+
+    def fill(self, rows: slice | Sequence[int]) -> NDArray[np.uint8]:
+        """Return what stands where a segment is switched off.
+
+        Parameters
+        ----------
+        rows : slice or sequence of int
+            Rows of the artifact.
+
+        Returns
+        -------
+        (n, H, W, 3) uint8
+            RGB, one picture for each row.
+
+        Raises
+        ------
+        NotFoundError
+            When the artifact was made without masks, such as a map of gradients.
+        """
+        return self.masks.read("fill", rows)
+
+
 def tested_fold(dataset: Artifact, fold: int | None) -> int | None:
-    """Return the fold to test: the first, 0, unless another is given; None for a dataset without folds."""
+    """Return the fold to test.
+
+    Parameters
+    ----------
+    dataset : Artifact
+        With folds or without.
+    fold : int or None
+        As a person gives it, from 0; None for the first.
+
+    Returns
+    -------
+    int or None
+        None for a dataset without folds.
+
+    Raises
+    ------
+    FacelimeError
+        When the dataset has no such fold.
+    """
     folds = dataset.parameters.get("folds")
-    if folds is None and fold is not None:
+    if folds is None:
+        if fold is None:
+            return None
+        raise FacelimeError(f"{dataset.reference} has no folds; omit --fold, or preprocess its source with --folds K.")
+    if fold is not None and fold >= folds:
         raise FacelimeError(
-            f"datasets/{dataset.id} has no folds; leave --fold out, or preprocess its source with --folds K."
+            f"--fold {fold}: {dataset.reference} has {folds} folds; use a number from 0 to {folds - 1}."
         )
-    if folds is not None and fold is not None and fold >= folds:
-        raise FacelimeError(
-            f"--fold {fold} is none of the {folds} folds of datasets/{dataset.id}; use 0 to {folds - 1}."
-        )
-    return None if folds is None else fold or 0
+    return fold or 0
 
 
 def splits_of(dataset: Artifact, fold: int | None) -> NDArray[np.int8]:
-    """Return the part of every picture, (N,), when a fold is tested; None is the dataset's own division."""
+    """Return the split of every picture when a fold is tested.
+
+    Parameters
+    ----------
+    dataset : Artifact
+        The dataset.
+    fold : int or None
+        The fold to test, from 0; None for the dataset's own splits.
+
+    Returns
+    -------
+    (N,) int8
+        -1 none, 0 train, 1 validation, 2 test.
+    """
     from facelime_cli.core.splits import part_of_folds
 
-    return (
-        dataset.read("split")
-        if fold is None
-        else part_of_folds(dataset.read("fold"), fold, dataset.parameters["folds"])
-    )
+    if fold is None:
+        return dataset.read("split")
+    return part_of_folds(dataset.read("fold"), fold, dataset.parameters["folds"])
 
 
 def reader(dataset: Artifact) -> Callable[[list[int]], NDArray[np.uint8]]:
-    """Return what reads the pictures of some rows: from memory when they all fit, else batch by batch."""
-    whole = dataset.read("images") if math.prod(dataset.shape("images")) <= MEMORY_BYTES else None
-    return lambda rows: dataset.read("images", rows) if whole is None else whole[rows]
+    """Return a function that reads the pictures of some rows.
+
+    Parameters
+    ----------
+    dataset : Artifact
+        Up to `MEMORY_BYTES` of pictures are read at once and stay in memory.
+
+    Returns
+    -------
+    callable
+        Takes n rows, gives (n, H, W, 3) uint8.
+    """
+    # One byte a value, so the number of values is the size.
+    if math.prod(dataset.shape("images")) > MEMORY_BYTES:
+        return lambda rows: dataset.read("images", rows)
+    whole = dataset.read("images")
+    return lambda rows: whole[rows]

@@ -6,15 +6,14 @@ import os
 import re
 import shutil
 import stat
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import AmbiguousError, FacelimeError, NotFoundError, WrongKindError
-from facelime_cli.store import files
-from facelime_cli.store.arrays import make_arrays, unit_pictures
-from facelime_cli.store.artifacts import KINDS, SCHEMA, SHORT, Artifact, remove_old
+from facelime_cli.store import files, manifests
+from facelime_cli.store.artifacts import CLAIMS, KINDS, SHORT, Artifact
+from facelime_cli.store.units import BEGUN, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,13 +25,30 @@ if TYPE_CHECKING:
 IDS = ".ids"
 """Folder of a kind that holds, by fingerprint, the id that was agreed on."""
 NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
-
-
+"""What may be a name: part of an id, and so of a folder."""
+LONGEST_NAME = 100
+FOLDERS = ("names", "logs", RECORDS, CLAIMS, BEGUN)
+"""Folders that every artifact begins with."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+"""Rights of everybody but the owner."""
+SALT_BYTES = 32
 
 
 class Store:
-    """A folder of artifacts, one sub-folder for each kind."""
+    """A folder of artifacts, one sub-folder for each kind.
+
+    Parameters
+    ----------
+    root : Path
+        The folder; it is made with the first artifact.
+    warn : callable
+        Is told what a person should know, such as that others can read the store.
+
+    Attributes
+    ----------
+    root : Path
+        As given.
+    """
 
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda _: None) -> None:
         self.root, self._warn = root, warn
@@ -40,84 +56,154 @@ class Store:
     # Finding
 
     def artifacts(self, kinds: Iterable[str] = KINDS) -> list[Artifact]:
-        """Return every artifact of some kinds, complete or not, by kind and id."""
-        return [
-            Artifact(self, path)
-            for kind in kinds
-            for path in sorted((self.root / kind).glob("*"))
-            if path.is_dir() and not path.name.startswith(".")
-        ]
+        """Return every artifact of some kinds, complete or not.
+
+        Parameters
+        ----------
+        kinds : iterable of str
+            Some of `KINDS`; by default all.
+
+        Returns
+        -------
+        list of Artifact
+            By kind and id.
+        """
+        found = []
+        for kind in kinds:
+            paths = sorted((self.root / kind).glob("*"))
+            # A dot begins what is no artifact: agreed ids, and folders of unfinished work.
+            found += [Artifact(self, path) for path in paths if path.is_dir() and not path.name.startswith(".")]
+        return found
 
     def stored(self, kind: str, artifact_id: str) -> Artifact:
-        """Return the artifact of an exact kind and id: one that another's lineage names."""
+        """Return the artifact of an exact kind and id: one that another's lineage names.
+
+        Parameters
+        ----------
+        kind : str
+            One of `KINDS`.
+        artifact_id : str
+            Its id.
+
+        Returns
+        -------
+        Artifact
+            Complete or not.
+
+        Raises
+        ------
+        NotFoundError
+            When it is gone.
+        """
         path = self.root / kind / artifact_id
         if not path.is_dir():
             raise NotFoundError(
-                f"{kind}/{artifact_id} is gone from {self.root}; make it again with the commands that `facelime show` gives."
+                f"{kind}/{artifact_id} is gone from {self.root};"
+                " make it again with the commands that `facelime show` gives."
             )
         return Artifact(self, path)
 
     def find(self, kind: str, fingerprint: str) -> Artifact | None:
-        """Return the artifact that a fingerprint names, if it is there."""
-        agreed = self.root / kind / IDS / fingerprint
+        """Return the artifact that a fingerprint names.
+
+        Parameters
+        ----------
+        kind : str
+            One of `KINDS`.
+        fingerprint : str
+            64 hexadecimal digits, see `Identity`.
+
+        Returns
+        -------
+        Artifact or None
+            None when nothing was laid out yet.
+        """
+        place = self.root / kind
+        agreed = place / IDS / fingerprint
         if agreed.exists():
-            path = self.root / kind / agreed.read_text(encoding="utf-8")
+            path = place / agreed.read_text(encoding="utf-8")
             return Artifact(self, path) if path.is_dir() else None
-        for path in sorted((self.root / kind).glob(f"*-{fingerprint[:SHORT]}")):
+        # Without an agreed id, such as in a copied store, the digits at the end of an id lead to it.
+        for path in sorted(place.glob(f"*-{fingerprint[:SHORT]}")):
             artifact = Artifact(self, path)
-            if artifact.layout["fingerprint"] == fingerprint:
+            if artifact.fingerprint == fingerprint:
                 return artifact
         return None
 
     def resolve(self, reference: str, kinds: Sequence[str] = KINDS) -> Artifact:
-        """Return what a reference means: exact id, exact name, unique prefix of an id, or path, in this order."""
+        """Return what a reference means: exact id, exact name, unique prefix of an id, or path, in this order.
+
+        Parameters
+        ----------
+        reference : str
+            As a person gives it; a kind and `/` in front narrow it, `./` in front forces a path.
+        kinds : sequence of str
+            The kinds that a command reads.
+
+        Returns
+        -------
+        Artifact
+            Of these kinds, complete or not.
+
+        Raises
+        ------
+        WrongKindError
+            When it means an artifact of another kind.
+        AmbiguousError
+            When it is the beginning of several ids.
+        NotFoundError
+            When it means nothing.
+        """
         explicit, _, rest = reference.partition("/")
         if explicit in KINDS and rest:
             if explicit not in kinds:
-                raise WrongKindError(f"{reference} is one of {explicit}, but this command reads {' or '.join(kinds)}.")
+                raise _wrong_kind(reference, explicit, kinds)
             return self._resolve_among(rest, (explicit,), reference)
-        if others := self._elsewhere(reference, kinds):
-            raise WrongKindError(
-                f"{reference} is one of {others[0].kind}, but this command reads {' or '.join(kinds)}."
-            )
+        others = self._elsewhere(reference, kinds)
+        if others:
+            raise _wrong_kind(reference, others[0].kind, kinds)
         return self._resolve_among(reference, kinds, reference)
 
     def _elsewhere(self, reference: str, kinds: Sequence[str]) -> list[Artifact]:
-        """Return what a reference names exactly among other kinds, or begins with when it names nothing among these."""
+        """Return what a reference means among other kinds.
+
+        An exact id or name there wins over the beginning of an id among the kinds that are read.
+        """
         if self._exact(reference, kinds):
             return []
         others = [kind for kind in KINDS if kind not in kinds]
-        return self._exact(reference, others) or (
-            [] if self._matches(reference, kinds) else self._matches(reference, others)
-        )
+        exact = self._exact(reference, others)
+        if exact or self._matches(reference, kinds):
+            return exact
+        return self._matches(reference, others)
 
-    def _resolve_among(self, reference: str, kinds: Sequence[str], said: str) -> Artifact:
-        found = [] if reference.startswith(("./", "../", "/")) else self._matches(reference, kinds)
+    def _resolve_among(self, reference: str, kinds: Sequence[str], given: str) -> Artifact:
+        """Return what a reference means among some kinds; `given` is what the person wrote."""
+        forced = reference.startswith(("./", "../", "/"))
+        found = [] if forced else self._matches(reference, kinds)
         if len(found) == 1:
             return found[0]
         if found:
-            raise AmbiguousError(
-                f"{said} could be {', '.join(f'{each.kind}/{each.id}' for each in found)}; give more of the id."
-            )
+            candidates = ", ".join(each.reference for each in found)
+            raise AmbiguousError(f"{given} could be {candidates}; give more of the id.")
         path = Path(reference)
-        if (path / "layout.json").is_file() and path.absolute().parent.name in kinds:
-            if path.resolve().parent.parent != self.root.resolve():
-                raise NotFoundError(f"{said} lies in another store; name that with --store {path.parent.parent}.")
-            return Artifact(self, path.absolute())
-        if (path / "layout.json").is_file():
-            raise WrongKindError(
-                f"{said} is one of {path.absolute().parent.name}, but this command reads {' or '.join(kinds)}."
+        if not (path / manifests.LAYOUT).is_file():
+            raise NotFoundError(
+                f"nothing called {given!r} among the {' or '.join(kinds)} of {self.root};"
+                " `facelime status` lists what is there."
             )
-        raise NotFoundError(
-            f"nothing called {said!r} among the {' or '.join(kinds)} of {self.root}; `facelime status` lists what is there."
-        )
+        kind = path.absolute().parent.name
+        if kind not in kinds:
+            raise _wrong_kind(given, kind, kinds)
+        if path.resolve().parent.parent != self.root.resolve():
+            raise NotFoundError(f"{given} is in another store; name that store with --store {path.parent.parent}.")
+        return Artifact(self, path.absolute())
 
     def _matches(self, reference: str, kinds: Sequence[str]) -> list[Artifact]:
         if not NAME.fullmatch(reference):
             return []
-        return self._exact(reference, kinds) or [
-            each for each in self.artifacts(kinds) if each.id.startswith(reference)
-        ]
+        exact = self._exact(reference, kinds)
+        return exact or [each for each in self.artifacts(kinds) if each.id.startswith(reference)]
 
     def _exact(self, reference: str, kinds: Sequence[str]) -> list[Artifact]:
         """Return the artifact with this id, or the newest with this name."""
@@ -125,32 +211,75 @@ class Store:
             return []
         everything = self.artifacts(kinds)
         found = [each for each in everything if each.id == reference]
+        if found:
+            return found
         named = [each for each in everything if (each.path / "names" / reference).exists()]
-        return found or ([self._newest(named, reference)] if named else [])
+        return [self._newest(named, reference)] if named else []
 
     def _newest(self, named: list[Artifact], name: str) -> Artifact:
+        """Return the newest complete artifact of a name, or the newest of all when none is complete."""
         ready = [each for each in named if each.complete]
         if not ready:
-            return max(named, key=lambda each: (each.path / "layout.json").stat().st_mtime)
-        newest = max(ready, key=lambda each: ((each.path / "manifest.json").stat().st_mtime, each.id))
+            return max(named, key=lambda each: (each.path / manifests.LAYOUT).stat().st_mtime)
+        newest = max(ready, key=lambda each: ((each.path / manifests.MANIFEST).stat().st_mtime, each.id))
         if len(ready) > 1:
             self._warn(
-                f"{len(ready)} complete artifacts are called {name}; taking the newest, {newest.kind}/{newest.id}."
+                f"{len(ready)} complete artifacts are called {name}; this uses the newest, {newest.reference}."
+                " To use another, give its id."
             )
         return newest
 
     def dependents(self, artifact: Artifact) -> list[Artifact]:
-        """Return the artifacts that were made directly from one."""
-        return [
-            each
-            for each in self.artifacts()
-            if any(i.get("kind") == artifact.kind and i.get("id") == artifact.id for i in each.inputs.values())
-        ]
+        """Return the artifacts that were made directly from one.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The input.
+
+        Returns
+        -------
+        list of Artifact
+            By kind and id.
+        """
+        wanted = (artifact.kind, artifact.id)
+        found = []
+        for each in self.artifacts():
+            origins = {(origin.get("kind"), origin.get("id")) for origin in each.inputs.values()}
+            if wanted in origins:
+                found.append(each)
+        return found
 
     # Making
 
     def create(self, kind: str, name: str, identity: Identity, inputs: Mapping[str, Any], layout: Layout) -> Artifact:
-        """Lay an artifact out in a temporary folder and rename it into place; who loses that race uses the winner's."""
+        """Lay an artifact out in a temporary folder, and rename it into place.
+
+        Of several processes that do this at once, all get the artifact of the first.
+
+        Parameters
+        ----------
+        kind : str
+            One of `KINDS`.
+        name : str
+            A name that `check_name` allows.
+        identity : Identity
+            What makes it.
+        inputs : mapping of str to mapping
+            Kind, id and digest of each input.
+        layout : Layout
+            What it holds.
+
+        Returns
+        -------
+        Artifact
+            Laid out, with no unit done; or as far as another process is.
+
+        Raises
+        ------
+        FacelimeError
+            When the store cannot be written.
+        """
         place = self.root / kind
         self._open_root(place)
         artifact_id = _agreed_id(place, identity.fingerprint, f"{name}-{identity.fingerprint[:SHORT]}")
@@ -158,93 +287,175 @@ class Store:
         _remove_abandoned(place)
         temporary.mkdir(mode=0o700)
         try:
-            for folder in ("names", "logs", "units", "claims", "begun"):
+            for folder in FOLDERS:
                 (temporary / folder).mkdir(mode=0o700)
             (temporary / "names" / name).touch()
-            files.write_json(
-                temporary / "layout.json", _layout_json(artifact_id, name, identity, inputs, layout, temporary)
-            )
-            try:
-                temporary.rename(place / artifact_id)
-            except OSError:
-                if not (place / artifact_id).is_dir():
-                    raise
+            manifests.write_layout(temporary, artifact_id, name, identity, inputs, layout)
+            _rename_or_lose(temporary, place / artifact_id)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         files.sync(place)
         return Artifact(self, place / artifact_id)
 
     def name(self, artifact: Artifact, name: str) -> None:
-        """Give an artifact one more name."""
+        """Give an artifact one more name.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            Which.
+        name : str
+            A name that `check_name` allows; one that it has already changes nothing.
+        """
         path = artifact.path / "names" / name
         if not path.exists():
             path.touch()
 
     def remove(self, artifact: Artifact) -> None:
-        """Delete an artifact; one step makes it invisible, the rest may take its time."""
+        """Delete an artifact.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            Which; that nothing was made from it is for the caller to see, with `dependents`.
+
+        Raises
+        ------
+        BusyError
+            When a live process of this host works on it.
+        """
         artifact.refuse_if_busy()
         for agreed in (artifact.path.parent / IDS).glob(f"{artifact.id.rpartition('-')[2]}*"):
             agreed.unlink(missing_ok=True)
+        # One step makes it invisible; deleting many files may be interrupted.
         gone = artifact.path.with_name(f".laying-{uuid.uuid4().hex}")
         artifact.path.rename(gone)
         shutil.rmtree(gone)
 
     def scratch(self, kind: str, key: str) -> Path:
-        """Return a folder for what must be known before an artifact can be laid out, and should survive a kill; `clear` it once the artifact is there."""
+        """Return a folder for what must be known before an artifact can be laid out, and should survive a kill.
+
+        Parameters
+        ----------
+        kind : str
+            One of `KINDS`.
+        key : str
+            What tells it from others, such as a digest.
+
+        Returns
+        -------
+        Path
+            The folder; `clear` it once the artifact is there.
+
+        Raises
+        ------
+        FacelimeError
+            When the store cannot be written.
+        """
         place = self.root / kind
         self._open_root(place)
-        folder = place / f".before-{key}"
+        folder = _scratch(place, key)
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
     def clear(self, kind: str, key: str) -> None:
-        """Remove such a folder, if it is there."""
-        shutil.rmtree(self.root / kind / f".before-{key}", ignore_errors=True)
+        """Remove a folder of `scratch`, if it is there.
+
+        Parameters
+        ----------
+        kind : str
+            As given to `scratch`.
+        key : str
+            As given to `scratch`.
+        """
+        shutil.rmtree(_scratch(self.root / kind, key), ignore_errors=True)
 
     def salt(self) -> bytes:
-        """Return this store's secret, made once: what a patient's number is hashed with, so that nobody without the store can try all numbers."""
+        """Return this store's secret, made once.
+
+        A patient's number is hashed with it, so that nobody without the store can try all numbers.
+        """
         path = self.root / ".salt"
         if not path.exists():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_whole(path, os.urandom(32))
+            files.write_whole(path, os.urandom(SALT_BYTES))
         return path.read_bytes()
 
     def _open_root(self, place: Path) -> None:
+        """Make the folder of a kind; an existing root keeps its mode, with a warning where others can read it."""
         try:
             if not self.root.exists():
                 self.root.mkdir(mode=0o700, parents=True)
             elif self.root.stat().st_mode & OTHERS:
-                self._warn(
-                    f"others on this machine can look into the store {self.root}; `chmod 700 {self.root}` closes it."
-                )
+                self._warn(f"others on this machine can read the store {self.root}; `chmod 700 {self.root}` closes it.")
             place.mkdir(mode=0o700, exist_ok=True)
         except OSError as why:
-            raise FacelimeError(
-                f"the store {self.root} cannot be written ({why.strerror}); choose another with --store or FACELIME_STORE."
-            ) from why
+            raise self._unwritable(str(why.strerror)) from why
         if not os.access(place, os.W_OK | os.X_OK):
-            raise FacelimeError(
-                f"the store {self.root} cannot be written (no permission); choose another with --store or FACELIME_STORE."
-            )
+            raise self._unwritable("no permission")
+
+    def _unwritable(self, reason: str) -> FacelimeError:
+        return FacelimeError(
+            f"the store {self.root} cannot be written ({reason}); choose another with --store or FACELIME_STORE."
+        )
 
 
 def check_name(name: str) -> str:
-    """Return a name that can be part of an id and of a folder, or say what is wrong with it."""
+    """Return a name when it can be part of an id and of a folder.
+
+    Parameters
+    ----------
+    name : str
+        As a person gives it.
+
+    Returns
+    -------
+    str
+        The same.
+
+    Raises
+    ------
+    FacelimeError
+        When it cannot.
+    """
     if not NAME.fullmatch(name):
         raise FacelimeError(
-            f"{name!r} cannot be a name: use letters, digits, '.', '-', '_' and '+', a letter or digit first, at most 100; change --name."
+            f"{name!r} cannot be a name; change --name. A name begins with a letter or digit and has at most"
+            f" {LONGEST_NAME} letters, digits, '.', '-', '_' and '+'."
         )
     return name
 
 
 def name_from(text: str) -> str:
-    """Return a name made from any text, such as a file name."""
-    cut = re.sub(r"[^\w.+-]+", "-", text).strip("-._+")[:100]
+    """Return a name made from any text.
+
+    Parameters
+    ----------
+    text : str
+        Such as the name of a file.
+
+    Returns
+    -------
+    str
+        A name that `check_name` allows.
+    """
+    cut = re.sub(r"[^\w.+-]+", "-", text).strip("-._+")[:LONGEST_NAME]
     return cut if NAME.fullmatch(cut) else "artifact"
 
 
+def _wrong_kind(reference: str, kind: str, kinds: Sequence[str]) -> WrongKindError:
+    return WrongKindError(
+        f"{reference} is of kind {kind}, but this command reads {' or '.join(kinds)};"
+        " `facelime status` lists what is there."
+    )
+
+
 def _agreed_id(place: Path, fingerprint: str, proposed: str) -> str:
-    """Return the id under which a fingerprint is laid out: whoever proposes first decides, also for those who call it otherwise."""
+    """Return the id under which a fingerprint is laid out.
+
+    Whoever proposes first decides, also for those who call it otherwise. A hard link is made by one process alone, and
+    its content is whole from the first moment.
+    """
     (place / IDS).mkdir(mode=0o700, exist_ok=True)
     temporary = place / IDS / f".{uuid.uuid4().hex}"
     files.write_whole(temporary, proposed.encode())
@@ -257,29 +468,19 @@ def _agreed_id(place: Path, fingerprint: str, proposed: str) -> str:
     return proposed
 
 
+def _rename_or_lose(temporary: Path, path: Path) -> None:
+    """Rename a folder into place, unless another process has put its own there."""
+    try:
+        temporary.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+
+
+def _scratch(place: Path, key: str) -> Path:
+    return place / f".before-{key}"
+
+
 def _remove_abandoned(place: Path) -> None:
     """Delete temporary folders whose process must be long gone."""
-    remove_old([*place.glob(".laying-*"), *place.glob(".before-*")])
-
-
-def _layout_json(
-    artifact_id: str, name: str, identity: Identity, inputs: Mapping[str, Any], layout: Layout, folder: Path
-) -> dict[str, Any]:
-    pictures = unit_pictures(layout)
-    arrays = make_arrays(folder / "arrays.zarr", layout, pictures) if layout.arrays or layout.constants else {}
-    return {
-        "schema": SCHEMA,
-        "stage": identity.stage,
-        "stage_version": identity.version,
-        "id": artifact_id,
-        "name": name,
-        "fingerprint": identity.fingerprint,
-        "parameters": dict(identity.parameters),
-        "inputs": dict(inputs),
-        "n": layout.n,
-        "unit_pictures": pictures,
-        "arrays": arrays,
-        "facts": dict(layout.facts),
-        "execution": dict(layout.execution),
-        "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    files.remove_old([*place.glob(".laying-*"), *place.glob(".before-*")])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from facelime_cli import choices
 from facelime_cli.core import masks
 from facelime_cli.errors import FacelimeError
-from facelime_cli.stages import perturb
 
 KEY = masks.key_of(3, "golden", "mask")
 FEW = 9
@@ -25,26 +25,21 @@ BITS = {
 
 
 def draw(design, n_samples, n_segments, key=KEY):
-    return masks.DESIGNS[design](key, n_samples, n_segments, 0.5)
+    return choices.DESIGNS[design].load()(key, n_samples, n_segments, 0.5)
 
 
 def n_segments_of(design):
     return FEW if design == "exact" else 37
 
 
-def test_the_table_of_the_command_is_that_of_the_functions():
-    assert tuple(perturb.DESIGNS) == tuple(masks.DESIGNS)
-    assert set(perturb.KEPT) < set(masks.DESIGNS)
-
-
-@pytest.mark.parametrize("design", masks.DESIGNS)
+@pytest.mark.parametrize("design", choices.DESIGNS)
 def test_the_same_bits_always(design):
     packed = masks.pack(draw(design, 500, n_segments_of(design)), 5)
     assert hashlib.sha256(packed.tobytes()).hexdigest()[:16] == BITS[design]
 
 
 @pytest.mark.parametrize("n_samples", [2, 3, 4, 7, 128, 129, 130, 333, 500])
-@pytest.mark.parametrize("design", masks.DESIGNS)
+@pytest.mark.parametrize("design", choices.DESIGNS)
 def test_a_run_is_extended_not_changed(design, n_samples):
     few, more = draw(design, n_samples, n_segments_of(design)), draw(design, 512, n_segments_of(design))
     assert few.shape == (n_samples, n_segments_of(design))
@@ -55,7 +50,7 @@ def test_a_run_is_extended_not_changed(design, n_samples):
     assert np.array_equal(masks.blocks(design, n_samples, n_segments_of(design)), blocks[:n_samples])
 
 
-@pytest.mark.parametrize("design", masks.DESIGNS)
+@pytest.mark.parametrize("design", choices.DESIGNS)
 def test_blocks_count_on_from_the_full_picture(design):
     blocks = masks.blocks(design, 512, n_segments_of(design))
     assert blocks.dtype == np.int32
@@ -169,6 +164,6 @@ class TestExact:
         with pytest.raises(FacelimeError, match=r"11 segments have 2\^11 = 2,048 masks, more than --samples 1024"):
             masks.rows_in_use("exact", 1024, 11)
 
-    @pytest.mark.parametrize("design", [each for each in masks.DESIGNS if each != "exact"])
+    @pytest.mark.parametrize("design", [each for each in choices.DESIGNS if each != "exact"])
     def test_the_others_need_what_is_asked_for(self, design):
         assert masks.rows_in_use(design, 1024, 3) == 1024

@@ -5,11 +5,12 @@ import pytest
 import sklearn.linear_model
 import sklearn.metrics
 
-from facelime_cli.core import fidelity, shapley, surrogate, verdict
+from facelime_cli import choices
+from facelime_cli.choices import SURROGATES
+from facelime_cli.core import fidelity, surrogate, verdict
 from facelime_cli.core.folds import FOLDS, folds_of
 from facelime_cli.core.intervals import units_of
-from facelime_cli.core.masks import DESIGNS, bernoulli, blocks, key_of
-from facelime_cli.stages.fit_surrogate import SURROGATES
+from facelime_cli.core.masks import bernoulli, blocks, key_of
 from tests.core.test_intervals import fitter_of
 
 SIMULATIONS = 200
@@ -18,13 +19,17 @@ SPARSE = ("lasso", "highest", "forward", "lars")
 
 def explain(z, y, name="ridge", *, design="bernoulli", intervals="analytic", top=5, seed=0, weights=None, **parameters):
     if weights is None:
-        weights = shapley.WEIGHTS[design](z) if name == "shapley" else surrogate.cosine_weights(z, 0.25)
+        weights = (
+            choices.loaded(choices.DESIGNS[design].weights)(z)
+            if name == "shapley"
+            else surrogate.cosine_weights(z, 0.25)
+        )
     method = fidelity.Method(fitter_of(name, **parameters), intervals, top, seed)
     return fidelity.explain(z, y.astype(np.float32), weights, blocks(design, *z.shape), method, "p")
 
 
 def masks_of(design, seed, n_samples, n_segments):
-    return DESIGNS[design](key_of(seed, "f", "mask"), n_samples, n_segments, 0.5)
+    return choices.DESIGNS[design].load()(key_of(seed, "f", "mask"), n_samples, n_segments, 0.5)
 
 
 def design_for(name):
@@ -248,7 +253,7 @@ class TestFolds:
         units = units_of(z, of)
         assert all(len(set(folds[units == unit].tolist())) == 1 for unit in np.unique(units))
 
-    @pytest.mark.parametrize("design", DESIGNS)
+    @pytest.mark.parametrize("design", choices.DESIGNS)
     def test_folds_are_about_equal_and_depend_on_seed_and_picture(self, design):
         z = masks_of(design, 0, 1000, 12)
         of = blocks(design, 1000, 12)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from facelime_cli import choices
 from facelime_cli.core import faces, fills, superpixels
 from facelime_cli.core.masks import key_of
-from facelime_cli.stages import perturb
 
 HEIGHT, WIDTH = 6, 10
 
@@ -27,16 +27,11 @@ def face():
     return drawn, superpixels.segment(drawn, "slic", {"segments": 20, "compactness": 10.0, "sigma": 0.0})
 
 
-def test_the_table_of_the_command_is_that_of_the_functions():
-    assert tuple(perturb.FILLS) == tuple(fills.FILLS)
-    assert set(perturb.SLOW_FILLS) | {perturb.FROM_FILE} < set(fills.FILLS)
-
-
-@pytest.mark.parametrize("name", fills.FILLS)
+@pytest.mark.parametrize("name", choices.FILLS)
 def test_a_fill_is_a_picture_of_the_same_size_and_leaves_the_picture_alone(name, image, halves):
     settings = {"colour": (1, 2, 3), "sigma": 2.0, "key": 5, "picture": image[::-1]}
-    before, need = image.copy(), perturb.FILLS[name]
-    found = fills.FILLS[name](image, halves, **({need: settings[need]} if need else {}))
+    before, need = image.copy(), choices.FILLS[name].needs
+    found = choices.FILLS[name].load()(image, halves, **({need: settings[need]} if need else {}))
     assert (found.dtype, found.shape) == (np.uint8, image.shape)
     assert np.array_equal(image, before)
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from facelime_cli import choices
+from facelime_cli.choices import NEAR, SURROGATES
 from facelime_cli.core import intervals, shapley, surrogate
-from facelime_cli.core.masks import DESIGNS, blocks, key_of
-from facelime_cli.stages.fit_surrogate import NEAR, SURROGATES
+from facelime_cli.core.masks import blocks, key_of
 from tests.core.test_surrogate import fit as fitted
 
 ENDLESS = 100_000
@@ -16,7 +17,7 @@ DRAWN = [MOSTLY, "bernoulli", "paired", "balanced"]
 
 def fitter_of(name, **parameters):
     return surrogate.fitter(
-        name, {**{key: value for key, value in SURROGATES[name].items() if key not in NEAR}, **parameters}
+        name, {**{key: value for key, value in SURROGATES[name].settings.items() if key not in NEAR}, **parameters}
     )
 
 
@@ -45,7 +46,7 @@ def near(z):
 
 def one_run(design, n_samples, n_segments, function, seed, weigh=near):
     name, probability = ("bernoulli", 0.8) if design == MOSTLY else (design, 0.5)
-    z = DESIGNS[name](key_of(seed, "c", "mask"), n_samples, n_segments, probability)
+    z = choices.DESIGNS[name].load()(key_of(seed, "c", "mask"), n_samples, n_segments, probability)
     return intervals.Sample(
         z.astype(float), function(z)[:, None], weigh(z), intervals.units_of(z, blocks(name, n_samples, n_segments))
     )
@@ -96,7 +97,7 @@ def test_a_penalty_is_not_taken_for_the_truth(monkeypatch):
 
 @pytest.mark.parametrize("name", ["ridge", "lasso", "forward", "highest"])
 def test_the_bootstrap_holds_about_as_often(name):
-    fitter = fitter_of(name, **({"features": 6} if "features" in SURROGATES[name] else {}))
+    fitter = fitter_of(name, **({"features": 6} if "features" in SURROGATES[name].settings else {}))
     assert 0.88 < coverage(fitter, "bernoulli", 150, 12, curve, runs=12, kind="bootstrap") <= 1
 
 
@@ -137,7 +138,7 @@ class TestUnits:
     def test_of_each_design(self):
         n, k = 200, 9
         for design, pairs in (("bernoulli", 0), ("paired", 99), ("balanced", 99), ("shapley", 99), ("exact", 0)):
-            z = DESIGNS[design](key_of(0, "u", "mask"), n, k, 0.5)
+            z = choices.DESIGNS[design].load()(key_of(0, "u", "mask"), n, k, 0.5)
             found = intervals.units_of(z, blocks(design, n, k))
             twos = [np.flatnonzero(found == unit) for unit in np.flatnonzero(np.bincount(found) == 2)]
             assert (np.bincount(found) <= 2).all()
@@ -145,7 +146,7 @@ class TestUnits:
             assert all((z[a] ^ z[b]).all() for a, b in twos)
 
     def test_complements_by_chance_are_no_pair(self):
-        z = DESIGNS["bernoulli"](key_of(0, "u", "mask"), 100, 2, 0.5)
+        z = choices.DESIGNS["bernoulli"].load()(key_of(0, "u", "mask"), 100, 2, 0.5)
         assert np.array_equal(intervals.units_of(z, blocks("bernoulli", 100, 2)), np.arange(100))
 
 
@@ -208,7 +209,7 @@ def test_draws_spread_as_the_intervals_say(name):
 
 def test_shapley_values_have_intervals_that_hold():
     held = []
-    z = DESIGNS["exact"](0, 1 << 12, 12, 0.5)
+    z = choices.DESIGNS["exact"].load()(0, 1 << 12, 12, 0.5)
     truth = shapley.shapley(z.astype(float), curve(z)[:, None], shapley.kernel(z)).coefficients[:, 0]
     for seed in range(200):
         sample = one_run("shapley", 200, 12, curve, seed, shapley.drawn)
@@ -222,7 +223,7 @@ def test_shapley_values_have_intervals_that_hold():
 
 
 def test_all_masks_leave_nothing_to_chance():
-    z = DESIGNS["exact"](0, 64, 6, 0.5)
+    z = choices.DESIGNS["exact"].load()(0, 64, 6, 0.5)
     found = fitted("ridge", z, z @ np.ones((6, 1)), np.ones(64))
     known = intervals.certain(found)
     assert np.array_equal(known.interval[..., 0], found.coefficients)

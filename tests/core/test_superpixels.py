@@ -9,6 +9,7 @@ from PIL import Image
 from skimage.measure import label
 from skimage.segmentation import slic
 
+from facelime_cli import choices
 from facelime_cli.core import fills, lattices, regions, superpixels, zones
 from facelime_cli.errors import FacelimeError
 from facelime_cli.stages import segment as stage
@@ -34,7 +35,7 @@ def pictures():
 def parameters(tmp_path):
     """Each method's defaults, with what the stage adds for one picture."""
     np.save(tmp_path / "labels.npy", np.arange(SIDE * SIDE, dtype=np.int32).reshape(SIDE, SIDE) // 1000 * 7)
-    own = {method: dict(defaults) for method, defaults in stage.METHODS.items()}
+    own = {method: dict(entry.settings) for method, entry in choices.SEGMENTERS.items()}
     return {
         **own,
         "file": {**own["file"], "labels": tmp_path / "labels.npy"},
@@ -42,7 +43,7 @@ def parameters(tmp_path):
     }
 
 
-@pytest.mark.parametrize("method", stage.METHODS)
+@pytest.mark.parametrize("method", choices.SEGMENTERS)
 @pytest.mark.parametrize("name", PICTURES)
 def test_segments_are_numbered_without_gaps_by_their_first_pixel_and_the_same_each_time(
     method, name, pictures, parameters
@@ -66,12 +67,11 @@ def test_defaults_make_a_number_that_can_be_explained(name, parameters):
 
 
 def test_the_tables_of_stage_and_core_agree():
-    assert set(stage.METHODS) == set(superpixels.METHODS) == set(superpixels.REMEDIES)
-    for method, own in stage.METHODS.items():
-        takes = set(inspect.signature(superpixels.METHODS[method]).parameters) - {"image"}
-        searched = {"segments"} if method in superpixels.SCALES else set()
-        assert set(own) - set(stage.COMMON) - searched == takes - ({"zones"} if method == "zones" else set()), method
-    assert {method: scale.parameter for method, scale in superpixels.SCALES.items()} == stage.SCALES
+    for method, entry in choices.SEGMENTERS.items():
+        takes = set(inspect.signature(entry.load()).parameters) - {"image"}
+        searched = {"segments"} if entry.scale is not None else set()
+        needs = {entry.needs[0]} if entry.needs is not None else set()
+        assert (set(entry.settings) - set(choices.COMMON) - searched) | needs == takes, method
     assert set(stage.CELLS) == set(lattices.CELLS)
     assert set(stage.ZONES) == set(zones.NAMES) == set(zones.FINDERS)
     assert [int(each) for each in stage.CONNECTIVITIES] == list(regions.NEIGHBOURHOODS)
@@ -88,10 +88,10 @@ class TestNumberAskedFor:
     @pytest.mark.parametrize("name", PICTURES)
     def test_is_searched(self, method, wanted, name, parameters):
         picture = photograph(name, 224)
-        asked = {**parameters[method], "segments": wanted, stage.SCALES[method]: None}
+        asked = {**parameters[method], "segments": wanted, choices.SEGMENTERS[method].scale.parameter: None}
         found = superpixels.segmented(picture, method, asked)
         assert abs(count(found.labels) - wanted) <= 0.1 * wanted
-        spelled = {**asked, "segments": None, stage.SCALES[method]: found.scale}
+        spelled = {**asked, "segments": None, choices.SEGMENTERS[method].scale.parameter: found.scale}
         assert np.array_equal(superpixels.segment(picture, method, spelled), found.labels)
 
     @pytest.mark.parametrize("method", ["watershed", "grid"])
@@ -133,7 +133,7 @@ class TestNumberAskedFor:
             tried.append(value)
             return np.arange(max(1, int(3000 * value**-power)))[None]
 
-        scale = superpixels.Scale("s", 1.0, 64.0, lambda _: 4.0, 2.0)
+        scale = choices.Scale(parameter="s", least=1.0, most=64.0, start=lambda _: 4.0, power=2.0)
         labels, chosen = superpixels._searched(made, scale, wanted, 1000)
         assert len(tried) <= superpixels.MOST_STEPS
         assert len(tried) == len(set(tried))
@@ -148,12 +148,14 @@ class TestNumberAskedFor:
     @pytest.mark.parametrize("side", [16, 24, 48])
     def test_is_never_missed_by_a_single_region(self, method, side, rng):
         noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        found = superpixels.segment(noise, method, {**stage.METHODS[method], "segments": 2, "min_size": 0})
+        found = superpixels.segment(
+            noise, method, {**choices.SEGMENTERS[method].settings, "segments": 2, "min_size": 0}
+        )
         assert 2 <= count(found) <= 4
 
 
 class TestWhatFollows:
-    @pytest.mark.parametrize("method", stage.METHODS)
+    @pytest.mark.parametrize("method", choices.SEGMENTERS)
     def test_smaller_segments_are_merged(self, method, pictures, parameters):
         found = superpixels.segment(pictures["coffee"], method, {**parameters[method], "min_size": 150})
         assert np.bincount(found.ravel()).min() >= 150
@@ -241,7 +243,7 @@ class TestLattices:
 
 
 class TestErrors:
-    @pytest.mark.parametrize("method", stage.METHODS)
+    @pytest.mark.parametrize("method", choices.SEGMENTERS)
     def test_one_region_names_a_remedy(self, method, pictures, parameters):
         with pytest.raises(FacelimeError, match=r"only one region, so there is nothing to compare; [a-z]+ "):
             superpixels.segment(pictures["coffee"], method, {**parameters[method], "min_size": SIDE * SIDE + 1})

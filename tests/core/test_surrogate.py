@@ -6,16 +6,17 @@ import sklearn.linear_model
 from lime.lime_base import LimeBase
 from sklearn.metrics import pairwise_distances
 
+from facelime_cli import choices
+from facelime_cli.choices import NEAR, SURROGATES
 from facelime_cli.core import linear, surrogate
-from facelime_cli.core.masks import DESIGNS, bernoulli, key_of
-from facelime_cli.stages.fit_surrogate import NEAR, SURROGATES
+from facelime_cli.core.masks import bernoulli, key_of
 
 S, K, C = 400, 30, 3
 SELECTIONS = {"highest": "highest_weights", "forward": "forward_selection", "lars": "lasso_path"}
 
 
 def fit(name, z, y, weights, **parameters):
-    defaults = {key: value for key, value in SURROGATES[name].items() if key not in NEAR}
+    defaults = {key: value for key, value in SURROGATES[name].settings.items() if key not in NEAR}
     return surrogate.fitter(name, {**defaults, **parameters})(z.astype(float), y, weights)
 
 
@@ -42,7 +43,7 @@ def distances_of(z):
 
 
 def test_every_surrogate_of_the_command_line_is_there():
-    assert set(surrogate.SURROGATES) == set(SURROGATES)
+    assert all(callable(entry.load()) for entry in SURROGATES.values())
 
 
 def test_weights_are_limes(data):
@@ -154,9 +155,9 @@ def test_a_segment_that_is_always_kept_is_never_chosen_before_one_that_matters(s
 
 
 @pytest.mark.parametrize("name", ["ridge", "linear", "shapley"])
-@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("design", choices.DESIGNS)
 def test_a_linear_model_gets_its_own_coefficients_back(name, design, rng):
-    z = DESIGNS[design](key_of(0, "p", "mask"), 512, 9, 0.5)
+    z = choices.DESIGNS[design].load()(key_of(0, "p", "mask"), 512, 9, 0.5)
     truth = rng.normal(size=(9, C)) * 0.02
     inside = (z.any(axis=1) & ~z.all(axis=1)).astype(float)
     ours = fit(

@@ -132,7 +132,10 @@ class TestBuild:
         built.whole.compile("sgd", "sparse_categorical_crossentropy")
         weights = built.whole.get_weights()
         built.whole.fit(rng.integers(0, 256, (8, 96, 96, 3)).astype(np.float32), np.zeros(8), verbose=0)
-        assert all(np.array_equal(np.asarray(layer.moving_mean).copy(), mean) for layer, mean in zip(norms, before, strict=True))
+        assert all(
+            np.array_equal(np.asarray(layer.moving_mean).copy(), mean)
+            for layer, mean in zip(norms, before, strict=True)
+        )
         assert not all(np.array_equal(a, b) for a, b in zip(weights, built.whole.get_weights(), strict=True))
 
     def test_mixed_precision_computes_with_sixteen_bits_and_answers_with_32(self, keras):

@@ -1,0 +1,230 @@
+"""What stands in for a switched-off segment: the fill of a run, as it is typed and as it is made for each picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.choices import FILLS, UNLIKE, USUAL_DESIGNS, WITHOUT_CLASSES
+from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.sources import PARTS
+from facelime_cli.store.pictures import Segmented
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facelime_cli.choices import Fill
+    from facelime_cli.console import Console
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.workers import Workers
+
+    Settings = dict[str, Any]
+
+FILL_NAMES = "|".join(f"{name}:FILE" if fill.from_file else name for name, fill in FILLS.items())
+"""Every fill as it is typed, for help."""
+
+
+def fill_of(text: str) -> tuple[Fill, Path | None]:
+    """Return a fill, and the file that it is read from.
+
+    Parameters
+    ----------
+    text : str
+        As it is typed: a name, or a name, a colon and a file.
+
+    Raises
+    ------
+    CommandLineError
+        When it does not have this form.
+    NotFoundError
+        When there is no such file.
+    """
+    name, colon, file = text.partition(":")
+    fill = FILLS.get(name)
+    if fill is None or bool(colon) != fill.from_file or bool(file) != fill.from_file:
+        plain = ", ".join(each.name for each in FILLS.values() if not each.from_file)
+        with_file = ", ".join(f"{each.name}:FILE" for each in FILLS.values() if each.from_file)
+        raise CommandLineError(f"--fill {text!r} should be one of {plain}, or {with_file} with a picture's path.")
+    if not file:
+        return fill, None
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise NotFoundError(f"there is no picture {path} to fill with; give --fill {name}:FILE with a picture's path.")
+    return fill, path
+
+
+def usual_design(fill: str | None) -> str:
+    """Return the default design of a fill as it is typed, or of the default fill."""
+    if fill is None:
+        return USUAL_DESIGNS[True]
+    known = FILLS.get(fill.partition(":")[0])
+    return USUAL_DESIGNS[known is not None and known.real]
+
+
+def usual_fill(segments: Artifact) -> str:
+    """Return the default fill for some segments: a real picture, where each has one of another class and patient."""
+    import numpy as np
+
+    dataset, rows = segments.input("datasets"), segments.read("row")
+    labels, groups = dataset.read("labels"), _groups(dataset)
+    pool = _pool(dataset)
+    pool = pool[labels[pool] >= 0]
+    kinds = np.unique(np.stack([labels[rows], groups[rows]]), axis=1).T
+    for label, group in kinds:
+        others = (labels[pool] != label) & (groups[pool] != group)
+        if label < 0 or not others.any():
+            return WITHOUT_CLASSES
+    return UNLIKE
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """The fill of one run.
+
+    Attributes
+    ----------
+    fill : Fill
+    segments : Artifact
+    seed : int
+        Of noise.
+    sigma : float, optional
+        Standard deviation of the blur, in pixels.
+    file : Path, optional
+        The picture that stands in, for fills that are read from a file.
+    """
+
+    fill: Fill
+    segments: Artifact
+    seed: int
+    sigma: float | None = None
+    file: Path | None = None
+
+    @property
+    def dataset(self) -> Artifact:
+        """The dataset of the segments."""
+        return self.segments.input("datasets")
+
+    @cached_property
+    def picture(self) -> NDArray[np.uint8] | None:
+        """The picture from the file, stretched to the dataset's size, or None."""
+        if self.file is None:
+            return None
+        from facelime_cli.core.images import UnreadableError, decode
+        from facelime_cli.core.operations import Operations, prepare
+
+        size = int(self.dataset.facts["size"])
+        try:
+            return prepare(decode(self.file), Operations(size)).image
+        except UnreadableError as why:
+            raise FacelimeError(f"--fill {self.fill.name}: {self.file} {why}; give another picture.") from why
+
+    def constants(self, console: Console) -> dict[str, tuple[NDArray[Any], tuple[str, ...]]]:
+        """Return the arrays that are known when masks are laid out: the row of each picture's stand-in, if it has one."""
+        _ = self.picture  # a file that is no picture is named before anything is laid out
+        if self.fill.name != UNLIKE:
+            return {}
+        return {"fill_row": (_nearest_unlike(self.segments, console), ("picture",))}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known of the whole dataset: its mean colour, where the fill needs it."""
+        return {"colour": _mean_colour(self.dataset)} if self.fill.needs == "colour" else {}
+
+    def made(self, masks: Artifact, rows: slice, workers: Workers, advance: Callable[[int], None]) -> NDArray[np.uint8]:
+        """Return the fills of some pictures: (n, H, W, 3) uint8."""
+        import numpy as np
+
+        pictures = Segmented(self.segments)
+        images, labels = pictures.images(rows), pictures.segments(rows)
+        tasks = [
+            (self.fill, image, regions, settings)
+            for image, regions, settings in zip(images, labels, self._settings(masks, rows), strict=True)
+        ]
+        filled = []
+        for each in workers.map(_fill_picture, tasks):
+            filled.append(each)
+            advance(1)
+        return np.stack(filled)
+
+    def _settings(self, masks: Artifact, rows: slice) -> list[Settings]:
+        """Return what the fill's function needs beside picture and segments, for each picture."""
+        from facelime_cli.core.masks import key_of
+
+        if self.fill.name == UNLIKE:
+            others = self.dataset.read("images", masks.read("fill_row", rows).tolist())
+            return [{"picture": each} for each in others]
+        known = {"sigma": self.sigma, "picture": self.picture, "colour": masks.facts.get("colour")}
+        found = []
+        for picture_id in self.segments.texts("id")[rows]:
+            own = known | {"key": key_of(self.seed, picture_id, "fill")}
+            needs = self.fill.needs
+            found.append({} if needs is None else {needs: own[needs]})
+        return found
+
+
+def _fill_picture(task: tuple[Fill, NDArray[np.uint8], NDArray[np.uint16], Settings]) -> NDArray[np.uint8]:
+    fill, image, labels, settings = task
+    made: NDArray[np.uint8] = fill.load()(image, labels, **settings)
+    return made
+
+
+def _pool(dataset: Artifact) -> NDArray[np.int64]:
+    """Return the rows of a dataset's training split, or of all its pictures when it has none."""
+    import numpy as np
+
+    training = dataset.read("split") == PARTS.index("train")
+    return np.flatnonzero(training) if training.any() else np.arange(dataset.n)
+
+
+def _groups(dataset: Artifact) -> NDArray[np.int64]:
+    """Return a number for each picture, the same for pictures of one patient."""
+    import numpy as np
+
+    names = np.array(dataset.texts("group"), dtype=str)
+    return np.asarray(np.unique(names, return_inverse=True)[1])
+
+
+def _nearest_unlike(segments: Artifact, console: Console) -> NDArray[np.int32]:
+    """Return for each segmented picture the row of the most similar one of another class and patient."""
+    import numpy as np
+
+    from facelime_cli.core.neighbours import FEATURES, nearest_unlike, thumbnails
+
+    dataset = segments.input("datasets")
+    rows = segments.read("row").astype(np.int64)
+    pool = _pool(dataset)
+    console.note(f"looking for the most similar picture of another class among {len(pool):,}")
+    wanted = np.union1d(rows, pool)
+    thumbs = np.zeros((dataset.n, FEATURES), np.int64)
+    for unit in range(dataset.n_units):
+        some = np.intersect1d(wanted, np.arange(dataset.n)[dataset.rows(unit)])
+        if len(some):
+            thumbs[some] = thumbnails(dataset.read("images", some.tolist()))
+    found = nearest_unlike(thumbs, dataset.read("labels"), _groups(dataset), rows, pool)
+    lost = np.flatnonzero(found < 0)
+    if len(lost):
+        picture_id = segments.texts("id")[int(lost[0])]
+        raise FacelimeError(
+            f"{picture_id}: --fill {UNLIKE} needs a picture of another class and another patient, and there is none; "
+            f"give another --fill, such as {WITHOUT_CLASSES}."
+        )
+    return found.astype(np.int32)
+
+
+def _mean_colour(dataset: Artifact) -> list[int]:
+    """Return the mean red, green and blue of a dataset's training split, or of all its pictures when it has none."""
+    import numpy as np
+
+    pool = _pool(dataset)
+    total = np.zeros(3, np.int64)
+    for unit in range(dataset.n_units):
+        some = np.intersect1d(pool, np.arange(dataset.n)[dataset.rows(unit)])
+        if len(some):
+            images = dataset.read("images", some.tolist())
+            total += images.sum(axis=(0, 1, 2), dtype=np.int64)
+    pixels = len(pool) * int(dataset.facts["size"]) ** 2
+    return [round(float(each)) for each in total / pixels]

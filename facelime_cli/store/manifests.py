@@ -1,0 +1,244 @@
+"""What is written of an artifact: `layout.json` when it is laid out, `manifest.json` when it is complete."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli import machine
+from facelime_cli.errors import BrokenError
+from facelime_cli.store import arrays, digests, files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from facelime_cli.store.arrays import Layout
+    from facelime_cli.store.artifacts import Identity
+
+LAYOUT, MANIFEST = "layout.json", "manifest.json"
+SCHEMA = 1
+"""Version of both files' form."""
+IN_BOTH = (
+    "schema",
+    "stage",
+    "stage_version",
+    "id",
+    "name",
+    "fingerprint",
+    "parameters",
+    "inputs",
+    "n",
+    "unit_pictures",
+)
+"""What the manifest repeats of the layout, word by word."""
+LAYOUT_KEYS = frozenset({*IN_BOTH, "arrays", "facts", "execution", "begun"})
+OF_ARRAYS = ("dtype", "shape", "dimensions", "unit")
+IN_CONTENT = ("model", "classes", "size")
+"""Facts that a later stage depends on, so that they are part of the content digest."""
+
+
+def now() -> str:
+    """Return the time in UTC, to the second (ISO 8601)."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def write_layout(
+    folder: Path, artifact_id: str, name: str, identity: Identity, inputs: Mapping[str, Any], layout: Layout
+) -> None:
+    """Make the arrays of an artifact and write its `layout.json`.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the artifact.
+    artifact_id : str
+        Its id.
+    name : str
+        The name it is laid out under.
+    identity : Identity
+        What makes it.
+    inputs : mapping of str to mapping
+        Kind, id and digest of each input; an input from outside the store has a digest alone.
+    layout : Layout
+        What it holds.
+    """
+    # Facts are noted at the end as well; parameters and inputs are final, since they make the fingerprint.
+    pictures = arrays.unit_pictures(layout)
+    described = {}
+    if layout.arrays or layout.constants:
+        described = arrays.make_arrays(folder / arrays.FOLDER, layout, pictures)
+    written = {
+        "schema": SCHEMA,
+        "stage": identity.stage,
+        "stage_version": identity.version,
+        "id": artifact_id,
+        "name": name,
+        "fingerprint": identity.fingerprint,
+        "parameters": dict(identity.parameters),
+        "inputs": dict(inputs),
+        "n": layout.n,
+        "unit_pictures": pictures,
+        "arrays": described,
+        "facts": dict(layout.facts),
+        "execution": dict(layout.execution),
+        "begun": now(),
+    }
+    files.write_json(folder / LAYOUT, written)
+
+
+def read_layout(folder: Path) -> dict[str, Any]:
+    """Return the layout of an artifact.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the artifact.
+
+    Returns
+    -------
+    dict
+        With at least `LAYOUT_KEYS`.
+
+    Raises
+    ------
+    BrokenError
+        When the file is missing or cannot be read, or when the manifest knows another layout.
+    """
+    reference = f"{folder.parent.name}/{folder.name}"
+    remedy = f"remove it (`facelime remove {reference}`) and make it again"
+    try:
+        layout = files.read_json(folder / LAYOUT)
+    except FileNotFoundError as why:
+        raise BrokenError(f"{reference} has no {LAYOUT}; {remedy}.") from why
+    except BrokenError as why:
+        raise BrokenError(f"the {LAYOUT} of {reference} cannot be read; {remedy}.") from why
+    missing = LAYOUT_KEYS - set(layout)
+    if missing:
+        raise BrokenError(f"the {LAYOUT} of {reference} lacks {', '.join(sorted(missing))}; {remedy}.")
+    # Its own digest stands in the manifest, so that a changed layout is noticed as a changed array is.
+    sealed = files.read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
+    if "layout" in sealed and digests.of_value(layout) != sealed["layout"]:
+        raise BrokenError(f"the {LAYOUT} of {reference} is not the one it was sealed with; {remedy}.")
+    return layout
+
+
+def write_manifest(
+    folder: Path,
+    layout: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    made: Iterable[str],
+) -> None:
+    """Gather the records of all units into the manifest, and write it.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the artifact.
+    layout : mapping
+        Its layout.
+    records : sequence of mapping
+        The record of every unit, in their order.
+    facts : mapping
+        What the stage notes at the end; a fact of the layout with the same name is replaced.
+    made : iterable of str
+        Names of files that belong to no unit.
+    """
+    manifest = _manifest_of(folder, layout, records, facts, made)
+    manifest["digest"] = digests.of_value(manifest)
+    files.write_json(folder / MANIFEST, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a complete artifact.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the artifact.
+
+    Returns
+    -------
+    dict
+        The manifest.
+
+    Raises
+    ------
+    BrokenError
+        When it cannot be read, or does not match its own digest.
+    """
+    manifest = files.read_json(folder / MANIFEST)
+    told = {name: value for name, value in manifest.items() if name != "digest"}
+    if digests.of_value(told) != manifest.get("digest"):
+        reference = f"{folder.parent.name}/{folder.name}"
+        raise BrokenError(
+            f"the manifest of {reference} does not match its own digest;"
+            f" remove it (`facelime remove {reference}`) and make it again."
+        )
+    return manifest
+
+
+def _manifest_of(
+    folder: Path,
+    layout: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    made: Iterable[str],
+) -> dict[str, Any]:
+    described = {name: _array_of(name, known, records) for name, known in layout["arrays"].items()}
+    file_digests: dict[str, str] = {}
+    for record in records:
+        file_digests |= record["files"]
+    for name in made:
+        file_digests[name] = digests.of_file(folder / name)
+    facts = {**layout["facts"], **facts}
+    seconds = sum(record["seconds"] for record in records)
+    manifest = {name: layout[name] for name in IN_BOTH}
+    manifest["seed"] = layout["parameters"].get("seed")
+    manifest["layout"] = digests.of_value(layout)
+    manifest["content"] = _content_of(described, layout["inputs"], facts)
+    manifest["arrays"] = described
+    manifest["files"] = file_digests
+    manifest["units"] = [_unit_of(record) for record in records]
+    manifest["facts"] = facts
+    # Versions, hardware and times are told, but no part of the content: the same values made elsewhere count as equal.
+    manifest["software"] = machine.software()
+    manifest["hardware"] = machine.hardware()
+    manifest["seconds"] = round(seconds, 3)
+    manifest["finished"] = now()
+    return manifest
+
+
+def _array_of(name: str, known: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the entry of an array, with the digest over all of its pictures."""
+    entry = {key: known[key] for key in OF_ARRAYS}
+    digest = known.get("digest")
+    if not digest:
+        # Over pictures, not over units: the digest must not depend on how the work was divided.
+        digest = digests.combine(each for record in records for each in record["pictures"][name])
+    entry["digest"] = digest
+    return entry
+
+
+def _content_of(described: Mapping[str, Mapping[str, Any]], inputs: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Return the content digest.
+
+    Files are no part of it: a `.keras` file saved twice differs in its date, so a model's digest is a fact.
+    """
+    content: dict[str, Any] = {name: facts[name] for name in IN_CONTENT if name in facts}
+    content["arrays"] = {name: array["digest"] for name, array in described.items()}
+    content["inputs"] = {name: each["digest"] for name, each in inputs.items() if "id" in each}
+    return digests.of_value(content)
+
+
+def _unit_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of a unit: one digest for each of its array parts, in place of one for each picture."""
+    parts = {name: digests.combine(each) for name, each in record["pictures"].items()}
+    return {
+        "rows": record["rows"],
+        "seconds": record["seconds"],
+        "digests": parts,
+        "files": record["files"],
+        "facts": record["facts"],
+    }

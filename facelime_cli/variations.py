@@ -1,0 +1,88 @@
+"""Explanations like one that is there, but for some parameters: the same pictures, model and everything else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.choices import FILLS
+from facelime_cli.engine import execute, stage_called
+from facelime_cli.errors import FacelimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from facelime_cli.engine import Context
+    from facelime_cli.store.artifacts import Artifact
+
+
+def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Artifact:
+    """Return surrogates made as others were, but for some parameters. What is in the store already is not made again.
+
+    Parameters
+    ----------
+    first : Artifact
+        Surrogates of `fit-surrogate`.
+    context : Context
+    **changes : mapping
+        New values by parameter, for `segment`, `perturb` or `fit_surrogate`.
+
+    Returns
+    -------
+    Artifact
+
+    Raises
+    ------
+    FacelimeError
+        When the masks of `first` cannot be drawn again.
+    """
+    refuse_others(first)
+    unnamed = replace(context, name=None)
+    segments, masks, predictions = (first.input(kind) for kind in ("segments", "masks", "predictions"))
+    if changes.get("segment"):
+        # The new method keeps the pictures alone: the settings of the first one mean something else to it.
+        stage = stage_called("segment")
+        pictures = stage.params_of(segments).images
+        params = stage.params(dataset=_reference(segments.input("datasets")), images=pictures, **changes["segment"])
+        segments = execute(stage, params, unnamed).artifact
+    if changes.get("segment") or changes.get("perturb"):
+        params = _of_masks(masks, changes.get("perturb", {}))
+        params = replace(params, segmentation=_reference(segments))
+        masks = execute(stage_called("perturb"), params, unnamed).artifact
+        params = stage_called("predict").params_of(predictions)
+        batch_size = str(predictions.execution["batch_size"])
+        params = replace(params, masks=_reference(masks), batch_size=batch_size)
+        predictions = execute(stage_called("predict"), params, unnamed).artifact
+    fit = stage_called("fit-surrogate")
+    fitted = replace(fit.params_of(first), predictions=_reference(predictions), **changes.get("fit_surrogate", {}))
+    return execute(fit, fitted, unnamed).artifact
+
+
+def refuse_others(surrogates: Artifact) -> None:
+    """Raise for attributions that no masks were drawn for."""
+    fit = stage_called("fit-surrogate")
+    if surrogates.stage != fit.name:
+        raise FacelimeError(
+            f"surrogates/{surrogates.id} were made by `{surrogates.stage}`, which draws no masks that could be drawn "
+            f"again; give those of `{fit.name}`."
+        )
+
+
+def _of_masks(masks: Artifact, changed: Mapping[str, Any]) -> Any:
+    """Return the parameters of `perturb` for masks like these.
+
+    Masks of several rounds get as many samples as the last round, and another fill has its own blur.
+    """
+    found = replace(stage_called("perturb").params_of(masks), after=None, confidence=None, **changed)
+    if found.fill != masks.parameters["fill"]:
+        return replace(found, fill_sigma=None)
+    if FILLS[found.fill].from_file:
+        raise FacelimeError(
+            f"masks/{masks.id} have --fill {found.fill}, a file that the store does not keep; vary --fills, "
+            "compare shares of the samples with `facelime stability --stored`, or run the stages again."
+        )
+    return found
+
+
+def _reference(artifact: Artifact) -> str:
+    return f"{artifact.kind}/{artifact.id}"

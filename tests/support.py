@@ -1,0 +1,124 @@
+"""What tests share beside fixtures: drawn faces, the command line in this process, a chain of artifacts, a break-down."""
+
+import gc
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from typer.testing import CliRunner
+
+from facelime_cli.cli import app
+from facelime_cli.core.faces import draw
+from facelime_cli.models import running
+from facelime_cli.stages import predict
+from facelime_cli.store.artifacts import Artifact
+from facelime_cli.store.references import Store
+
+SIZE = 48
+FACES = 60
+
+
+@contextmanager
+def breaking(monkeypatch, calls, error):
+    """Let every network break down after some calls, each of which is committed."""
+    compiled, left = running.compiled, iter(range(calls))
+
+    def broken(net):
+        call = compiled(net)
+
+        def run_or_break(*arrays):
+            if next(left, None) is None:
+                raise error
+            return call(*arrays)
+
+        return run_or_break
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "compiled", broken)
+        patch.setattr(predict, "COMMIT_SECONDS", 0.0)
+        yield
+    error.__traceback__ = None
+    gc.collect()  # the claim ends with its process, or with the traceback that holds it
+
+
+@dataclass
+class Facelime:
+    """Runs commands on one store, in this process."""
+
+    store: Path
+
+    def __call__(self, *words, stdin=None):
+        return CliRunner().invoke(app, [*map(str, words), "--store", str(self.store)], input=stdin)
+
+    def json(self, *words, stdin=None):
+        result = self(*words, "--json", stdin=stdin)
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def artifact(self, *words, stdin=None) -> Artifact:
+        answer = self.json(*words, stdin=stdin)
+        return Store(self.store).stored(answer["kind"], answer["artifact"])
+
+    def fails(self, *words, code=1, stdin=None):
+        """Run a command that must fail in one sentence: nothing on stdout, no traceback."""
+        result = self(*words, stdin=stdin)
+        assert result.exit_code == code, (result.stdout, result.stderr)
+        assert result.stdout == ""
+        assert "Traceback" not in result.stderr
+        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, result.stderr
+        assert "unexpected" not in errors[0]
+        return errors[0]
+
+
+def write_faces(folder: Path, count: int = FACES, size: int = SIZE, truth: Path | None = None) -> Path:
+    for number in range(count):
+        label = ("normal", "rosacea")[number % 2]
+        face = draw(0, number, size, flushed=label == "rosacea")
+        for place, array in ((folder, face.image), (truth, face.truth * 255)):
+            if place is not None:
+                (place / label).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(array).save(place / label / f"face-{number:03d}.png")
+    return folder
+
+
+@dataclass
+class Chain:
+    """One artifact of each stage, by the stage's name, in one store."""
+
+    facelime: Facelime
+    artifacts: dict[str, Artifact]
+    made_in: Path
+    """The store in which the artifacts were made; this one is a copy of it."""
+
+    def __getitem__(self, stage):
+        return self.artifacts[stage]
+
+    def reference(self, stage):
+        return f"{self.artifacts[stage].kind}/{self.artifacts[stage].id}"
+
+
+def compared(chain):
+    """Return what the chain's comparison compares."""
+    return [each["id"] for each in chain["compare"].inputs.values()]
+
+
+def words_of(stage, chain, faces):
+    """Return the words that made the chain's artifact of a stage."""
+    return {
+        "preprocess": ["preprocess", faces, "--size", SIZE],
+        "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", 2],
+        "evaluate": ["evaluate", "small"],
+        "describe": ["describe", "faces"],
+        "segment": ["segment", "faces", "--split", "test", "--first", 3, "--method", "slic", "--segments", 12],
+        "perturb": ["perturb", chain["segment"].id, "--samples", 90],
+        "predict": ["predict", chain["perturb"].id, "--model", "small"],
+        "fit-surrogate": ["fit-surrogate", chain["predict"].id],
+        "render": ["render", chain["fit-surrogate"].id],
+        "compare": ["compare", *compared(chain)],
+        "gradcam": ["gradcam", chain["segment"].id, "--model", "small"],
+        "occlusion": ["occlusion", chain["perturb"].id, "--model", "small"],
+        "contrast": ["contrast", chain["fit-surrogate"].id, "--class", "rosacea", "--versus", "normal"],
+    }[stage]
