@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,11 +17,11 @@ from facelime_cli.store import pictures
 from facelime_cli.store.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
-    from facelime_cli.console import Console
     from facelime_cli.models.building import Architecture, Trainable
     from facelime_cli.models.recipes import Settings
     from facelime_cli.store.artifacts import Artifact
@@ -29,6 +29,21 @@ if TYPE_CHECKING:
 
 FEATURE_PICTURES = 256
 """Pictures whose features are kept in one file until training is done: what a kill repeats at most."""
+
+
+class Listener(Protocol):
+    """Who is told of progress: the terminal, or nobody."""
+
+    def note(self, text: str) -> None:
+        """Take a sentence about what has been reached."""
+
+    def warn(self, text: str) -> None:
+        """Take a sentence about what the reader should know."""
+
+    def progress(
+        self, task: str, total: int, done: int = 0, unit: str = "pictures"
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Return what counts the work that is done."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,7 @@ class Job:
         Its pictures, with labels and splits.
     fold : int, optional
         The fold to test.
-    console : Console
+    console : Listener
         Told of progress.
     precision : str
         One of `recipes.PRECISIONS`.
@@ -146,7 +161,7 @@ class Job:
     what: Architecture
     dataset: Artifact
     fold: int | None
-    console: Console
+    console: Listener
     precision: str = FLOAT32
     oversample: bool = False
     checkpoint_seconds: float = 600.0
