@@ -1,5 +1,6 @@
 """Fixtures of all tests: drawn faces, a small finished store, the command line in this process and in another."""
 
+import csv
 import fcntl
 import json
 import os
@@ -11,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from facelime_cli.core.faces import draw
 from facelime_cli.store.references import Store
 from tests.support import ROUNDS, SIZE, Chain, Facelime, breaking, write_faces
 
 __all__ = ["Facelime", "breaking", "write_faces"]
 
+SMALL_SIDE = 24
 MADE = "made.json"
 """Written last into a folder that one process of a run makes for all of them."""
 LONGEST = {"test_end_to_end.py", "test_training.py", "test_evaluate.py", "test_predict.py"}
@@ -144,3 +148,49 @@ def data():
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def tabled(tmp_path_factory):
+    """A folder of drawn faces and a table: three pictures a patient, an age with gaps, a sex."""
+    folder = tmp_path_factory.mktemp("tabled")
+    rows = [("image_id", "dx", "patient", "age", "sex")]
+    for number in range(90):
+        flushed = number // 3 % 2 == 1
+        Image.fromarray(draw(0, number, SMALL_SIDE, flushed=flushed).image).save(folder / f"p{number:03d}.png")
+        rows.append(
+            (
+                f"p{number:03d}",
+                "rosacea" if flushed else "normal",
+                f"patient{number // 3}",
+                "" if number % 10 == 0 else 20 + number % 50,
+                ("f", "m", "")[number % 3],
+            )
+        )
+    with (folder / "table.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def evaluated(tabled, tmp_path_factory):
+    """A store with that dataset and a network that has hardly learned anything."""
+    found = Facelime(tmp_path_factory.mktemp("evaluated") / "store")
+    words = [
+        "--table",
+        tabled / "table.csv",
+        "--label-column",
+        "dx",
+        "--group-column",
+        "patient",
+        "--size",
+        SMALL_SIDE,
+        "--split",
+        "40:30:30",
+    ]
+    found.json("preprocess", tabled, *words, "--name", "people")
+    found.json("finetune", "people", "--backbone", "cnn-small", "--epochs", 5, "--name", "weak")
+    found.json(
+        "finetune", "people", "--backbone", "cnn-small", "--epochs", 1, "--output", "sigmoid", "--name", "weaker"
+    )
+    return found

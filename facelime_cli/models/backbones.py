@@ -1,54 +1,89 @@
-"""The networks that can be fine-tuned and the input scalings there are: light tables, one entry each."""
+"""The networks that can be trained, and the input scalings: one table for each choice, one record for each entry."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from facelime_cli.choices import Entry, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping
 
 CAFFE_MEANS = (103.939, 116.779, 123.68)
+"""Of ImageNet's pictures in the order blue, green, red, as Caffe's networks subtract them."""
 IMAGENET_MEANS = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)
 HAM10000_MEANS = (0.771, 0.558, 0.583)
 """Of the skin system's training pictures."""
 HAM10000_DEVIATIONS = (0.127, 0.142, 0.152)
+WHITE = 255
+"""The largest value of a channel in display space."""
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """What a network's first own layer expects: display space × scale + offset, channels perhaps in the order blue, green, red."""
+@dataclass(frozen=True, kw_only=True)
+class Scaling(Entry):
+    """What a network's first own layer expects: display space × scale + offset.
 
+    Attributes
+    ----------
+    scale, offset : tuple of float
+        One number, or one for each channel.
+    reverse : bool
+        Whether the channels stand in the order blue, green, red.
+    """
+
+    function: str = "facelime_cli.models.wrapping:scaled"
     scale: tuple[float, ...]
     offset: tuple[float, ...]
     reverse: bool = False
 
 
-def _standardised(means: tuple[float, ...], deviations: tuple[float, ...]) -> Scaling:
+def _standardised(
+    name: str, words: str, means: tuple[float, float, float], deviations: tuple[float, float, float]
+) -> Scaling:
     """Return the scaling to mean 0 and deviation 1 of channels in 0…1."""
-    return Scaling(
-        tuple(1 / 255 / deviation for deviation in deviations),
-        tuple(-mean / deviation for mean, deviation in zip(means, deviations, strict=True)),
-    )
+    scale = tuple(1 / WHITE / deviation for deviation in deviations)
+    offset = tuple(-mean / deviation for mean, deviation in zip(means, deviations, strict=True))
+    return Scaling(name=name, words=words, scale=scale, offset=offset)
 
 
-SCALINGS = {
-    "0..1": Scaling((1 / 255,), (0.0,)),
-    "-1..1": Scaling((1 / 127.5,), (-1.0,)),
-    "0..255": Scaling((1.0,), (0.0,)),
-    "caffe": Scaling((1.0,), tuple(-mean for mean in CAFFE_MEANS), reverse=True),
-    "imagenet": _standardised(IMAGENET_MEANS, IMAGENET_DEVIATIONS),
-    "ham10000": _standardised(HAM10000_MEANS, HAM10000_DEVIATIONS),
-}
+SCALINGS = table(
+    Scaling(name="0..1", words="divide by 255", scale=(1 / WHITE,), offset=(0.0,)),
+    Scaling(name="-1..1", words="divide by 127.5 and subtract 1", scale=(1 / 127.5,), offset=(-1.0,)),
+    Scaling(name="0..255", words="leave as it is", scale=(1.0,), offset=(0.0,)),
+    Scaling(
+        name="caffe",
+        words="blue, green, red, with their ImageNet means subtracted",
+        scale=(1.0,),
+        offset=tuple(-mean for mean in CAFFE_MEANS),
+        reverse=True,
+    ),
+    _standardised("imagenet", "ImageNet's mean and deviation", IMAGENET_MEANS, IMAGENET_DEVIATIONS),
+    _standardised("ham10000", "HAM10000's mean and deviation", HAM10000_MEANS, HAM10000_DEVIATIONS),
+)
 
-POOLINGS = {"average": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D", "flatten": "Flatten"}
-"""How a network's last maps become features: name on the command line, and in `keras.layers`."""
+POOLINGS = table(
+    Entry(name="average", words="the mean of each map", function="keras.layers:GlobalAveragePooling2D"),
+    Entry(name="max", words="the largest value of each map", function="keras.layers:GlobalMaxPooling2D"),
+    Entry(name="flatten", words="every value of every map", function="keras.layers:Flatten"),
+)
+"""How a network's last maps become features."""
+
+SOFTMAX, SIGMOID = "softmax", "sigmoid"
+ACTIVATIONS = table(
+    Entry(name=SOFTMAX, words="one unit for each class", function="facelime_cli.core.compose:softmax"),
+    Entry(name=SIGMOID, words="a unit that answers on its own", function="facelime_cli.core.compose:sigmoid"),
+)
+"""What makes probabilities of a network's last values."""
+
+APPLICATIONS = "keras.applications:"
+"""Where the function of a network that Keras publishes is found."""
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """A network to fine-tune.
+@dataclass(frozen=True, kw_only=True)
+class Backbone(Entry):
+    """A network to train. Its function makes its layers from its settings, or is its builder in `keras.applications`.
 
     Attributes
     ----------
@@ -56,10 +91,6 @@ class Backbone:
         Its input scaling, a key of `SCALINGS`.
     size : int
         Side of the pictures that it was published with, in pixels.
-    application : str
-        Its name in `keras.applications`; such a network has weights from elsewhere.
-    layers : callable, optional
-        For one of its own kind: makes its layers from `keras.layers`.
     pooling : str
         A key of `POOLINGS`.
     head : tuple of int
@@ -70,55 +101,117 @@ class Backbone:
 
     scaling: str
     size: int
-    application: str = ""
-    layers: Callable[[Any], Sequence[Any]] = lambda _: ()
     pooling: str = "average"
     head: tuple[int, ...] = ()
     dropout: tuple[float, ...] = ()
 
-
-def _convolutions(*filters: int) -> Callable[[Any], Sequence[Any]]:
-    """Return what makes a chain of 3×3 convolutions with ReLU, each followed by 2×2 pooling."""
-
-    def make(layers: Any) -> Sequence[Any]:
-        return [
-            layer
-            for each in filters
-            for layer in (layers.Conv2D(each, 3, padding="same", activation="relu"), layers.MaxPooling2D())
-        ]
-
-    return make
+    @property
+    def application(self) -> str:
+        """Its name in `keras.applications`, whose networks have weights from elsewhere; empty for any other."""
+        _, is_published, name = self.function.partition(APPLICATIONS)
+        return name if is_published else ""
 
 
-def _skin_blocks(layers: Any) -> Sequence[Any]:
-    """Four blocks of convolution, batch norm, ReLU and pooling."""
-    return [
-        layer
-        for filters in (64, 128, 256, 512)
-        for layer in (
-            layers.Conv2D(filters, 3, padding="same", use_bias=False),
-            layers.BatchNormalization(),
-            layers.Activation("relu"),
-            layers.MaxPooling2D(),
-        )
-    ]
+PLAIN_BLOCKS = "facelime_cli.models.building:plain_blocks"
+NORMALISED_BLOCKS = "facelime_cli.models.building:normalised_blocks"
 
 
-BACKBONES = {
-    "ann": Backbone("0..1", 128, pooling="flatten", head=(10,)),
-    "ann-deep": Backbone("0..1", 128, pooling="flatten", head=(256, 128, 64, 32, 10)),
-    "cnn": Backbone("0..1", 128, layers=_convolutions(8), pooling="flatten", head=(8,)),
-    "cnn-deep": Backbone("0..1", 128, layers=_convolutions(32, 64, 128), pooling="flatten", head=(128, 64)),
-    "cnn-skin": Backbone("ham10000", 224, layers=_skin_blocks, pooling="flatten", head=(512, 128)),
-    # Its maximum is pooled, not its mean: a lesion is a small part of a picture.
-    "cnn-small": Backbone("-1..1", 96, layers=_convolutions(16, 32, 64), pooling="max", dropout=(0.2,)),
-    "mobilenetv2": Backbone("-1..1", 224, "MobileNetV2", dropout=(0.2,)),
-    "inceptionv3": Backbone("-1..1", 299, "InceptionV3", dropout=(0.2,)),
-    "xception": Backbone("-1..1", 299, "Xception", dropout=(0.2,)),
-    "resnet50": Backbone("caffe", 224, "ResNet50", dropout=(0.2,)),
-    "resnet101": Backbone("caffe", 224, "ResNet101", dropout=(0.2,)),
-    "densenet121": Backbone("imagenet", 224, "DenseNet121", dropout=(0.2,)),
-    "efficientnetv2b0": Backbone("0..255", 224, "EfficientNetV2B0", dropout=(0.2,)),
-}
-"""The first five are the published systems' own networks; any other network of `keras.applications` is one more entry."""
-ACTIVATIONS = ("softmax", "sigmoid")
+def _published(name: str, application: str, scaling: str, size: int = 224) -> Backbone:
+    """Return an entry for a network of `keras.applications`, with dropout behind its features."""
+    words = f"Keras' {application}"
+    function = APPLICATIONS + application
+    return Backbone(name=name, words=words, function=function, scaling=scaling, size=size, dropout=(0.2,))
+
+
+BACKBONES = table(
+    Backbone(
+        name="ann",
+        words="no convolutions, 10 hidden units",
+        function=PLAIN_BLOCKS,
+        settings={"filters": ()},
+        scaling="0..1",
+        size=128,
+        pooling="flatten",
+        head=(10,),
+    ),
+    Backbone(
+        name="ann-deep",
+        words="no convolutions, five hidden layers",
+        function=PLAIN_BLOCKS,
+        settings={"filters": ()},
+        scaling="0..1",
+        size=128,
+        pooling="flatten",
+        head=(256, 128, 64, 32, 10),
+    ),
+    Backbone(
+        name="cnn",
+        words="one convolution, 8 hidden units",
+        function=PLAIN_BLOCKS,
+        settings={"filters": (8,)},
+        scaling="0..1",
+        size=128,
+        pooling="flatten",
+        head=(8,),
+    ),
+    Backbone(
+        name="cnn-deep",
+        words="three convolutions, two hidden layers",
+        function=PLAIN_BLOCKS,
+        settings={"filters": (32, 64, 128)},
+        scaling="0..1",
+        size=128,
+        pooling="flatten",
+        head=(128, 64),
+    ),
+    Backbone(
+        name="cnn-skin",
+        words="four convolutions with batch norm, two hidden layers",
+        function=NORMALISED_BLOCKS,
+        settings={"filters": (64, 128, 256, 512)},
+        scaling="ham10000",
+        size=224,
+        pooling="flatten",
+        head=(512, 128),
+    ),
+    # The largest value is pooled, not the mean: a lesion covers little of a picture.
+    Backbone(
+        name="cnn-small",
+        words="three small convolutions, for first steps",
+        function=PLAIN_BLOCKS,
+        settings={"filters": (16, 32, 64)},
+        scaling="-1..1",
+        size=96,
+        pooling="max",
+        dropout=(0.2,),
+    ),
+    # Any other network of `keras.applications` is one more line, with the scaling that its publishers say.
+    _published("mobilenetv2", "MobileNetV2", "-1..1"),
+    _published("inceptionv3", "InceptionV3", "-1..1", 299),
+    _published("xception", "Xception", "-1..1", 299),
+    _published("resnet50", "ResNet50", "caffe"),
+    _published("resnet101", "ResNet101", "caffe"),
+    _published("densenet121", "DenseNet121", "imagenet"),
+    _published("efficientnetv2b0", "EfficientNetV2B0", "0..255"),
+)
+"""The first five are the published systems' own networks."""
+
+
+def published(backbones: Mapping[str, Backbone]) -> tuple[str, ...]:
+    """Return the names of the networks that have weights from elsewhere.
+
+    Parameters
+    ----------
+    backbones : mapping
+        As `BACKBONES`.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> published(BACKBONES)[:2]
+    ('mobilenetv2', 'inceptionv3')
+    """
+    return tuple(name for name, entry in backbones.items() if entry.application)

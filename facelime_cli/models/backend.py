@@ -35,18 +35,31 @@ class DeviceMemoryError(FacelimeError):
 
 
 def keras() -> Any:
-    """Import Keras with its backend, silently unless --debug asks for what they say."""
+    """Import Keras with its backend, silently unless --debug asks for what they say.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    FacelimeError
+        Where KERAS_BACKEND names a backend that facelime does not run on, or one that is not installed.
+    """
     if "keras" not in sys.modules:
+        # Both are read while the backend is imported, and never again.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
         if wanted not in _CARDS:
             raise FacelimeError(
-                f"KERAS_BACKEND={wanted} is no backend that facelime runs on; set it to {', '.join(_CARDS)}, or leave it out."
+                f"KERAS_BACKEND={wanted} is no backend that facelime runs on; "
+                f"set it to {', '.join(_CARDS)}, or leave it out."
             )
         if importlib.util.find_spec(wanted) is None:
             raise FacelimeError(
-                f"KERAS_BACKEND={wanted} asks for a package that is not installed; install {wanted}, or leave the variable out."
+                f"KERAS_BACKEND={wanted} asks for a package that is not installed; "
+                f"install {wanted}, or leave the variable out."
             )
         with silent_stderr():
             import keras as imported
@@ -58,7 +71,12 @@ def keras() -> Any:
 
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Hold back what C++ libraries print while they are imported; shown after all when the import fails."""
+    """Hold back what C++ libraries print while they are imported; show it after all when the import fails.
+
+    Yields
+    ------
+    None
+    """
     if os.environ.get("FACELIME_DEBUG"):
         yield
         return
@@ -81,7 +99,10 @@ def silent_stderr() -> Iterator[None]:
 
 
 def _leave_room(backend: str) -> None:
-    """Take memory of a shared graphics card as it is needed, not all of it at once (torch does so by itself, JAX by its variable)."""
+    """Take memory of a shared graphics card as it is needed, not all of it at once.
+
+    Torch does so by itself, JAX by its variable.
+    """
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -90,25 +111,52 @@ def _leave_room(backend: str) -> None:
 
 
 def compute_with(precision: str) -> None:
-    """Let a graphics card multiply float32 with TF32, or keep float32 what it says; --precision tf32 where there is no card is an error."""
+    """Let a graphics card multiply float32 with TF32, or keep float32 what it says.
+
+    Parameters
+    ----------
+    precision : str
+        One of `runtimes.PRECISIONS`.
+
+    Raises
+    ------
+    FacelimeError
+        For tf32 where there is no graphics card.
+    """
     if precision == "tf32" and not on_accelerator():
         raise FacelimeError(
-            "--precision tf32 is a mode of NVIDIA cards, and this backend sees none; use float32, or bfloat16 where the processor has instructions for it."
+            "--precision tf32 is a mode of NVIDIA cards, and this backend sees none; "
+            "use float32, or bfloat16 where the processor has instructions for it."
         )
     backend = sys.modules["keras"].backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
+    _ALLOW_TF32[backend](allowed=precision == "tf32")
 
-        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
-    elif backend == "torch":
-        import torch
 
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    elif backend == "jax":
-        import jax
+def _allow_tf32_in_tensorflow(*, allowed: bool) -> None:
+    import tensorflow as tf
 
-        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
+    tf.config.experimental.enable_tensor_float_32_execution(allowed)
+
+
+def _allow_tf32_in_torch(*, allowed: bool) -> None:
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def _allow_tf32_in_jax(*, allowed: bool) -> None:
+    import jax
+
+    # JAX multiplies float32 with fewer bits by default wherever a device can.
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if allowed else "highest")
+
+
+_ALLOW_TF32: dict[str, Callable[..., None]] = {
+    "tensorflow": _allow_tf32_in_tensorflow,
+    "torch": _allow_tf32_in_torch,
+    "jax": _allow_tf32_in_jax,
+}
 
 
 def fresh_names() -> None:
@@ -118,7 +166,16 @@ def fresh_names() -> None:
 
 @contextlib.contextmanager
 def memory_errors_named() -> Iterator[None]:
-    """Turn what a backend raises when a batch does not fit into the device's memory into our own error."""
+    """Turn what a backend raises when a batch does not fit into the device's memory into our own error.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    DeviceMemoryError
+    """
     error, words = _MEMORY_ERRORS[keras().backend.backend()]()
     try:
         yield
@@ -153,12 +210,28 @@ _MEMORY_ERRORS: dict[str, Callable[[], tuple[type[Exception], tuple[str, ...]]]]
 
 
 def on_device(array: NDArray[Any]) -> Any:
-    """Put an array on the device, to be used by many calls."""
+    """Put an array on the device, to be used by many calls.
+
+    Parameters
+    ----------
+    array : array
+
+    Returns
+    -------
+    tensor
+        Of the backend.
+    """
     return keras().ops.convert_to_tensor(array)
 
 
 def engine() -> dict[str, Any]:
-    """Return what decides the bits of an answer beside the network and the batch: the backend, the versions, the graphics cards and the processor."""
+    """Return what decides the bits of an answer beside the network and the batch.
+
+    Returns
+    -------
+    dict
+        The backend, the versions, the graphics cards and the processor.
+    """
     backend = keras().backend.backend()
     return {
         "backend": backend,
@@ -199,5 +272,10 @@ _CARDS: dict[str, Callable[[], list[str]]] = {
 
 
 def on_accelerator() -> bool:
-    """Whether the backend computes on something other than the processor."""
+    """Tell whether the backend computes on something other than the processor.
+
+    Returns
+    -------
+    bool
+    """
     return bool(_CARDS[keras().backend.backend()]())

@@ -1,4 +1,4 @@
-"""Feature maps of a network's layers, and how a class's score changes with them, on every backend: beside `network` the only module that talks to Keras."""
+"""Feature maps of a network's layers, and how a class's score changes with them, on every backend."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.errors import NotFoundError
+from facelime_cli.models.backbones import ACTIVATIONS
 from facelime_cli.models.backend import keras, memory_errors_named
 from facelime_cli.models.wrapping import BOTH_SIDES_LAYER, PASSING_LAYERS
 
@@ -19,15 +20,34 @@ if TYPE_CHECKING:
 OURS = frozenset({"luminance", "blue_green_red", "input_scaling"})
 """Layers that make a network's input from display space."""
 PASSED_OVER = ("Pool", "Dropout", "Padding", "Reshape", "Flatten", "Input", "Cropping", "Permute", "Normalization")
-"""Parts of the names of layers whose output is no new map; a convolution's normalisation is followed by its activation or is itself passed over."""
-ENDS = frozenset({"softmax", "sigmoid"})
+"""How layers are named whose output is no new map.
+
+A convolution's normalisation is followed by its activation, or is itself passed over.
+"""
+ENDS = frozenset(ACTIVATIONS)
 """What makes a network's answer of its scores: names of activations, and of layers that are nothing else."""
 IMAGE_AXES = 4
+MAP_AXES = IMAGE_AXES - 1
+"""Of a layer's maps, without the batch: height, width, maps."""
 LISTED = 8
+"""Layers that a message names at most."""
+
+
+# Layers
 
 
 def layers_of(network: Any) -> list[tuple[str, Any]]:
-    """Return every layer that computes, in the order of the network, with its name: those of networks within it by their path, as `mobilenetv2/Conv_1`."""
+    """Return every layer that computes, in the order of the network.
+
+    Parameters
+    ----------
+    network : keras.Model
+
+    Returns
+    -------
+    list of (str, keras.layers.Layer)
+        Each with its name; those of networks within it by their path, as `mobilenetv2/Conv_1`.
+    """
     found: list[tuple[str, Any]] = []
     for layer in network.layers:
         if hasattr(layer, "layers"):
@@ -38,7 +58,17 @@ def layers_of(network: Any) -> list[tuple[str, Any]]:
 
 
 def shape_of(layer: Any) -> tuple[int | None, ...]:
-    """Return the shape of a layer's output, without the batch; empty when it is not known."""
+    """Return the shape of a layer's output, without the batch.
+
+    Parameters
+    ----------
+    layer : keras.layers.Layer
+
+    Returns
+    -------
+    tuple
+        Empty when it is not known.
+    """
     try:
         return tuple(layer.output.shape[1:])
     except (AttributeError, ValueError):
@@ -46,17 +76,31 @@ def shape_of(layer: Any) -> tuple[int | None, ...]:
 
 
 def last_maps(network: Any) -> str:
-    """Return the name of the layer whose output is what the last convolution hands on: behind its activation or its branches' union, before pooling."""
-    found, convolved = "", False
+    """Return the layer whose output is what the last convolution hands on.
+
+    It is behind the convolution's activation or its branches' union, and before pooling.
+
+    Parameters
+    ----------
+    network : keras.Model
+
+    Returns
+    -------
+    str
+        Its name, as `layers_of` gives it.
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no convolution.
+    """
+    found, is_convolved = "", False
     for name, layer in layers_of(network):
         kind, shape = type(layer).__name__, shape_of(layer)
-        convolved |= "Conv" in kind and layer.name not in OURS
-        if (
-            convolved
-            and len(shape) == IMAGE_AXES - 1
-            and shape[:2] != (1, 1)
-            and not any(part in kind for part in PASSED_OVER)
-        ):
+        is_convolved |= "Conv" in kind and layer.name not in OURS
+        # Maps of one place (a squeeze-and-excitation block's) say nothing about where.
+        has_places = len(shape) == MAP_AXES and shape[:2] != (1, 1)
+        if is_convolved and has_places and not any(each in kind for each in PASSED_OVER):
             found = name
     if not found:
         raise NotFoundError(
@@ -66,23 +110,44 @@ def last_maps(network: Any) -> str:
 
 
 def layer_of(network: Any, name: str) -> Any:
-    """Return the layer of a name, or of the last part of its path where that is enough."""
+    """Return the layer of a name.
+
+    Parameters
+    ----------
+    network : keras.Model
+    name : str
+        Its whole name, or the last part of its path where that is enough.
+
+    Returns
+    -------
+    keras.layers.Layer
+
+    Raises
+    ------
+    NotFoundError
+        Where there is none, or more than one.
+    """
     every = layers_of(network)
-    found = [layer for each, layer in every if each == name] or [
-        layer for each, layer in every if each.rpartition("/")[2] == name
-    ]
+    found = [layer for each, layer in every if each == name]
+    if not found:
+        found = [layer for each, layer in every if each.rpartition("/")[2] == name]
     if len(found) == 1:
         return found[0]
-    maps = [each for each, layer in every if len(shape_of(layer)) == IMAGE_AXES - 1]
+    maps = [each for each, layer in every if len(shape_of(layer)) == MAP_AXES]
+    last = ", ".join(maps[-LISTED:]) or "none"
     raise NotFoundError(
-        f"there {'are several layers' if found else 'is no layer'} {name!r}; the last with maps are {', '.join(maps[-LISTED:]) or 'none'}, and `facelime activations` lists all."
+        f"there {'are several layers' if found else 'is no layer'} {name!r}; the last with maps are {last}, "
+        "and `facelime activations` lists all."
     )
+
+
+# Maps and gradients
 
 
 def activations(
     network: Any, images: NDArray[np.uint8], layers: Sequence[str]
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield what each layer answers to some pictures, one after the other, so that one layer's maps at a time are in memory.
+    """Yield what each layer answers to some pictures; one layer's maps at a time are in memory.
 
     Parameters
     ----------
@@ -94,11 +159,16 @@ def activations(
     Yields
     ------
     (str, (B, …) float32 array)
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no such layer.
     """
     for name in layers:
         with _added(layer_of(network, name)) as seen, memory_errors_named():
             network(keras().ops.convert_to_tensor(images.astype(np.float32)), training=False)
-        yield name, np.asarray(keras().ops.convert_to_numpy(seen["maps"]), dtype=np.float32)
+        yield name, _as_float32(seen["maps"])
 
 
 def maps_and_gradients(
@@ -106,8 +176,8 @@ def maps_and_gradients(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a layer's maps, and the gradient of a class's score by them.
 
-    The score is what goes into the final softmax or sigmoid, or the probability where a network does not end in one of these. A zero is added to the layer's output;
-    the score's gradient by this zero is the one by the maps, on every backend and in networks within networks.
+    The score is what goes into the final softmax or sigmoid, or the probability where a network does not end in one of
+    these.
 
     Parameters
     ----------
@@ -121,25 +191,41 @@ def maps_and_gradients(
 
     Returns
     -------
-    two (B, h, w, n) float32 arrays
+    maps, gradients : (B, h, w, n) float32 arrays
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no such layer.
+
+    Notes
+    -----
+    A zero is added to the layer's output. The score's gradient by this zero is the one by the maps, on every backend
+    and in networks within networks.
+
+    References
+    ----------
+    Selvaraju et al. 2017, Grad-CAM, section 3: the score y^c before the softmax, and its gradient by the maps A^k.
     """
     k = keras()
     x = k.ops.convert_to_tensor(images.astype(np.float32))
-    wanted = k.ops.one_hot(
-        k.ops.convert_to_tensor(classes.astype(np.int32)), network.outputs[0].shape[-1], dtype="float32"
-    )
+    n_outputs = network.outputs[0].shape[-1]
+    indices = k.ops.convert_to_tensor(classes.astype(np.int32))
+    wanted = k.ops.one_hot(indices, n_outputs, dtype="float32")
     with _added(layer_of(network, layer)) as seen, _scores(network), memory_errors_named():
 
         def score(zero: Any) -> tuple[Any, Any]:
             seen["zero"] = zero
             return k.ops.sum(network(x, training=False) * wanted), seen["maps"]
 
-        _, maps = score(0.0)
+        _, maps = score(0.0)  # only to learn the shape of the maps
         zero = np.zeros(tuple(maps.shape), np.float32)
         maps, gradients = _GRADIENTS[k.backend.backend()](score, zero)
-        return np.asarray(k.ops.convert_to_numpy(maps), dtype=np.float32), np.asarray(
-            k.ops.convert_to_numpy(gradients), dtype=np.float32
-        )
+        return _as_float32(maps), _as_float32(gradients)
+
+
+def _as_float32(tensor: Any) -> NDArray[np.float32]:
+    return np.asarray(keras().ops.convert_to_numpy(tensor), dtype=np.float32)
 
 
 @contextlib.contextmanager
@@ -161,11 +247,12 @@ def _added(layer: Any) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _scores(network: Any) -> Iterator[None]:
-    """Let a network answer with what goes into its final softmax or sigmoid; one that ends otherwise answers as ever."""
+    """Let a network answer with what goes into its final softmax or sigmoid; any other answers as ever."""
     layer = _ending(network)
-    name, instead = (
-        ("call", _unchanged) if type(layer).__name__.lower() in ENDS else ("activation", keras().activations.linear)
-    )
+    if type(layer).__name__.lower() in ENDS:
+        name, instead = "call", _unchanged
+    else:
+        name, instead = "activation", keras().activations.linear
     own = getattr(layer, name, None)
     if name == "activation" and getattr(own, "__name__", "") not in ENDS:
         yield
@@ -183,10 +270,14 @@ def _unchanged(values: Any, **_: Any) -> Any:
 
 def _ending(network: Any) -> Any:
     """Return the layer that makes a network's answer, behind those that hand it on."""
-    layer = network.outputs[0]._keras_history.operation  # noqa: SLF001 - Keras has no public way from a tensor to its layer
+    layer = network.outputs[0]._keras_history.operation  # noqa: SLF001 - Keras has no public way to a tensor's layer
     while type(layer).__name__ in PASSING_LAYERS or layer.name == BOTH_SIDES_LAYER:
         layer = layer.input._keras_history.operation  # noqa: SLF001 - as above
-    return _ending(layer) if hasattr(layer, "outputs") and hasattr(layer, "layers") else layer
+    is_network = hasattr(layer, "outputs") and hasattr(layer, "layers")
+    return _ending(layer) if is_network else layer
+
+
+# Each backend's way to a gradient: from the score and a zero to maps and gradients
 
 
 def _tensorflow(score: Callable[[Any], tuple[Any, Any]], zero: NDArray[np.float32]) -> tuple[Any, Any]:

@@ -1,4 +1,7 @@
-"""Classifiers that Keras does not run: ONNX files, OpenVINO's networks, Python functions. Each becomes one callable from an array to an array."""
+"""Classifiers that Keras does not run: ONNX files, OpenVINO's networks, Python functions.
+
+Each becomes one callable from an array to an array.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ import numpy as np
 from facelime_cli import machine
 from facelime_cli.core import compose
 from facelime_cli.errors import BrokenError, FacelimeError, NotFoundError
-from facelime_cli.models.backbones import SCALINGS
+from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS
 from facelime_cli.models.backend import DeviceMemoryError
-from facelime_cli.models.wrapping import BOTH_SIDES, LUMINANCE
+from facelime_cli.models.wrapping import BOTH_SIDES, COLOUR, GREY, IMAGE_AXES, LUMINANCE
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 
 MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "could not allocate", "allocate memory")
 """What runtimes say when a batch does not fit, in small letters."""
-COLOURS = (1, 3)
 FUNCTION_SCALING = "0..1"
 """What a Python function reads."""
 
@@ -49,6 +51,7 @@ class Around:
     activation : str or None
         What to put behind a network that ends in logits.
     classes : int
+        Their number.
     """
 
     scaling: str
@@ -58,16 +61,30 @@ class Around:
     classes: int
 
     def facts(self) -> dict[str, Any]:
-        """Return this as facts of a model, where `read` finds it."""
+        """Return this as facts of a model, where `read` finds it.
+
+        Returns
+        -------
+        dict
+        """
         return {"around": asdict(self)}
 
     @staticmethod
     def read(facts: Mapping[str, Any]) -> Around:
-        """Return what the facts of a model say."""
+        """Return what the facts of a model say.
+
+        Parameters
+        ----------
+        facts : mapping
+
+        Returns
+        -------
+        Around
+        """
         return Around(**facts["around"])
 
     def outputs(self, run: Run, what: str) -> Answers:
-        """Return what answers to (B, H, W, 3) float32 display space with the classifier's own columns, after its activation.
+        """Return what answers with the classifier's own columns, after its activation.
 
         Parameters
         ----------
@@ -75,31 +92,58 @@ class Around:
             The classifier.
         what : str
             Its name in errors.
+
+        Returns
+        -------
+        callable
+            From (B, H, W, 3) float32 display space to (B, C) float32; C is 1 for a single unit. It raises FacelimeError
+            where the classifier fails, or answers with an array of another shape.
         """
-        scaling = SCALINGS[self.scaling]
-        luminance = LUMINANCE if self.channels == 1 else None
+        call = guarded(run, what)
 
         def outputs(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-            x = compose.model_input(
-                pictures,
-                scaling.scale,
-                scaling.offset,
-                reverse=scaling.reverse,
-                luminance=luminance,
-                channels_first=self.channels_first,
-            )
-            values = guarded(run, what)(x)
-            wanted = {(len(pictures), self.classes)} | ({(len(pictures), 1)} if self.classes == BOTH_SIDES else set())
-            if values.shape not in wanted:
+            values = call(self._input(pictures))
+            wanted = (len(pictures), self.classes)
+            is_one_unit = self.classes == BOTH_SIDES and values.shape == (len(pictures), 1)
+            if values.shape != wanted and not is_one_unit:
                 raise FacelimeError(
-                    f"{what} answers {len(pictures)} pictures with an array of {values.shape}; it should be {(len(pictures), self.classes)}, one column per class of --classes."
+                    f"{what} answers {len(pictures)} pictures with an array of {values.shape}; it should be {wanted}, "
+                    "one column per class of --classes."
                 )
-            return values if self.activation is None else _ACTIVATIONS[self.activation](values)
+            if self.activation is None:
+                return values
+            found: NDArray[np.float32] = ACTIVATIONS[self.activation].load()(values)
+            return found
 
         return outputs
 
+    def _input(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the classifier reads of pictures in display space."""
+        scaling = SCALINGS[self.scaling]
+        return compose.model_input(
+            pictures,
+            scaling.scale,
+            scaling.offset,
+            reverse=scaling.reverse,
+            luminance=LUMINANCE if self.channels == GREY else None,
+            channels_first=self.channels_first,
+        )
+
     def probabilities(self, run: Run, what: str) -> Answers:
-        """Return what answers with a column per class: one of a single unit becomes [1 - p, p]."""
+        """Return what answers with a column per class: one of a single unit becomes [1 - p, p].
+
+        Parameters
+        ----------
+        run : callable
+            The classifier.
+        what : str
+            Its name in errors.
+
+        Returns
+        -------
+        callable
+            As that of `outputs`, with a column for every class.
+        """
         outputs = self.outputs(run, what)
 
         def probabilities(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -110,13 +154,27 @@ class Around:
 
 
 def guarded(run: Run, what: str) -> Answers:
-    """Return a classifier that answers in float32, and whose errors are sentences: what runs in it is not ours."""
+    """Return a classifier whose errors are sentences: what runs in it is not ours.
+
+    Parameters
+    ----------
+    run : callable
+        The classifier.
+    what : str
+        Its name in errors.
+
+    Returns
+    -------
+    callable
+        It answers in float32. It raises DeviceMemoryError where a batch does not fit, FacelimeError for anything else.
+    """
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
             return np.asarray(run(values), np.float32)
         except Exception as why:  # somebody else's code may raise anything
-            if isinstance(why, MemoryError) or any(words in str(why).lower() for words in MEMORY_WORDS):
+            text = str(why).lower()
+            if isinstance(why, MemoryError) or any(words in text for words in MEMORY_WORDS):
                 raise DeviceMemoryError from why
             raise FacelimeError(
                 f"{what} failed on an array of {values.shape} ({_told(why)}); --debug shows where."
@@ -126,27 +184,39 @@ def guarded(run: Run, what: str) -> Answers:
 
 
 def _told(why: BaseException) -> str:
-    return f"{type(why).__name__}: {str(why).strip().splitlines()[0] if str(why).strip() else ''}".rstrip(": .")
-
-
-_ACTIVATIONS = {"softmax": compose.softmax, "sigmoid": compose.sigmoid}
+    """Return the kind of an exception and the first line of its text."""
+    text = str(why).strip()
+    first = text.splitlines()[0] if text else ""
+    return f"{type(why).__name__}: {first}".rstrip(": .")
 
 
 # ONNX
 
 
 def onnx_session(path: Path) -> Any:
-    """Return ONNX Runtime's session for a file: on a graphics card where its package has one, with TF32 off."""
+    """Return ONNX Runtime's session for a file: on a graphics card where its package has one, with TF32 off.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+
+    Raises
+    ------
+    BrokenError
+        Where the file cannot be loaded.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = machine.cores()
     options.log_severity_level = 3
-    providers = [
-        each
-        for each in (("CUDAExecutionProvider", {"use_tf32": "0"}), ("CPUExecutionProvider", {}))
-        if each[0] in onnxruntime.get_available_providers()
-    ]
+    available = onnxruntime.get_available_providers()
+    wanted: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}, "CPUExecutionProvider": {}}
+    providers = [(name, its) for name, its in wanted.items() if name in available]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as why:  # its exceptions have no common kind
@@ -154,65 +224,127 @@ def onnx_session(path: Path) -> Any:
 
 
 def onnx_run(session: Any) -> Run:
-    """Return a session as a callable; a file with a fixed number of pictures per call is called as often as needed."""
+    """Return a session as a callable.
+
+    A file with a fixed number of pictures per call is called as often as needed.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+
+    Returns
+    -------
+    callable
+    """
     given = session.get_inputs()[0]
     fixed = given.shape[0] if isinstance(given.shape[0], int) else None
 
+    def once(values: NDArray[np.float32]) -> Any:
+        return session.run(None, {given.name: values})[0]
+
     def run(values: NDArray[np.float32]) -> Any:
         if fixed is None:
-            return session.run(None, {given.name: values})[0]
-        padded = np.pad(values, [(0, -len(values) % fixed), *[(0, 0)] * (values.ndim - 1)])
-        return np.concatenate(
-            [
-                session.run(None, {given.name: padded[start : start + fixed]})[0]
-                for start in range(0, len(padded), fixed)
-            ]
-        )[: len(values)]
+            return once(values)
+        missing = -len(values) % fixed
+        padding = [(0, missing)] + [(0, 0)] * (values.ndim - 1)
+        padded = np.pad(values, padding)
+        answers = [once(padded[start : start + fixed]) for start in range(0, len(padded), fixed)]
+        return np.concatenate(answers)[: len(values)]
 
     return run
 
 
 def onnx_shape(session: Any, name: str) -> tuple[int | None, int, bool]:
-    """Return side, channels and whether these come first, or say why a file cannot be explained."""
+    """Return what pictures an ONNX file reads.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    name : str
+        Of the file, in errors.
+
+    Returns
+    -------
+    side : int or None
+        In pixels; None when it is open.
+    channels : int
+    channels_first : bool
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be explained.
+    """
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
         raise FacelimeError(
-            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; facelime explains networks with one picture in and one vector out."
+            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; "
+            "facelime explains networks with one picture in and one vector out."
         )
     shape, kind = inputs[0].shape, inputs[0].type
-    first = len(shape) == 4 and shape[1] in COLOURS and shape[3] not in COLOURS  # noqa: PLR2004 - batch, height, width, channel
-    if len(shape) != 4 or kind != "tensor(float)" or not (first or shape[3] in COLOURS):  # noqa: PLR2004 - as above
+    layout = _layout_of(shape)
+    if layout is None or kind != "tensor(float)":
         raise FacelimeError(
-            f"{name} reads {kind} of {shape}; it should read float32 of (batch, height, width, 1 or 3) or (batch, 1 or 3, height, width)."
+            f"{name} reads {kind} of {shape}; "
+            "it should read float32 of (batch, height, width, 1 or 3) or (batch, 1 or 3, height, width)."
         )
-    height, width = shape[2:] if first else shape[1:3]
+    height, width, channels, is_first = layout
     sides = {side for side in (height, width) if isinstance(side, int)}
     if len(sides) > 1:
         raise FacelimeError(
-            f"{name} reads pictures of {height}×{width}; only square inputs can be explained, put a resizing layer in front of it."
+            f"{name} reads pictures of {height}×{width}; only square inputs can be explained, "
+            "put a resizing layer in front of it."
         )
-    return next(iter(sides), None), int(shape[1] if first else shape[3]), first
+    return next(iter(sides), None), int(channels), is_first
+
+
+def _layout_of(shape: list[Any]) -> tuple[Any, Any, Any, bool] | None:
+    """Return height, width and channels of an input, and whether channels come first; None for no pictures."""
+    if len(shape) != IMAGE_AXES:
+        return None
+    _, second, third, last = shape
+    if last in {GREY, COLOUR}:
+        return second, third, last, False
+    if second in {GREY, COLOUR}:
+        return third, last, second, True
+    return None
 
 
 # OpenVINO
 
+OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+
 
 def openvino_run(path: Path, precision: str) -> Run:
-    """Return a network, in OpenVINO's format or as an ONNX file, as a callable on the processor; compiled for the shape of the batches, which is faster than for any."""
+    """Return a network as a callable on the processor.
+
+    It is compiled for the shape of the batches, which is faster than for any.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        In OpenVINO's format, or an ONNX file.
+    precision : str
+        `float32` or `bfloat16`.
+
+    Returns
+    -------
+    callable
+    """
     import openvino
 
     core = openvino.Core()
+    hints = {
+        "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
+        "INFERENCE_NUM_THREADS": machine.cores(),
+    }
     compiled: dict[tuple[int, ...], Any] = {}
 
     def run(values: NDArray[np.float32]) -> Any:
         if values.shape not in compiled:
             network = core.read_model(path)
             network.reshape(list(values.shape))
-            compiled.clear()
-            hints = {
-                "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-                "INFERENCE_NUM_THREADS": machine.cores(),
-            }
+            compiled.clear()  # the network of another batch size
             compiled[values.shape] = core.compile_model(network, "CPU", hints)
         return compiled[values.shape](values, share_inputs=True)[0]
 
@@ -220,17 +352,33 @@ def openvino_run(path: Path, precision: str) -> Run:
 
 
 def silence_openvino() -> None:
-    """Keep OpenVINO's converter from telling its makers that it was used: without this package it does not. Nothing is sent anywhere."""
+    """Keep OpenVINO's converter from telling its makers that it was used: without this package it does not."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 # Python functions
 
 REFERENCE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
+"""A name such as package.module:function."""
 
 
 def source_digest(reference: str) -> str:
-    """Return the digest of the source of the module of `package.module:function`, found from the working folder or among the installed packages."""
+    """Return the digest of the source of the module of `package.module:function`.
+
+    Parameters
+    ----------
+    reference : str
+        Its module is found from the working folder or among the installed packages.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no such module.
+    """
     return digests.of_file(_source(reference))
 
 
@@ -244,15 +392,32 @@ def _source(reference: str) -> Path:
         spec = None
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         raise NotFoundError(
-            f"there is no Python module {module} with a source file, neither in this folder nor installed; run the command where `import {module}` works."
+            f"there is no Python module {module} with a source file, neither in this folder nor installed; "
+            f"run the command where `import {module}` works."
         )
     return Path(spec.origin)
 
 
 def function(reference: str) -> Run:
-    """Import `package.module:function`, which runs the module's code."""
+    """Import `package.module:function`, which runs the module's code.
+
+    Parameters
+    ----------
+    reference : str
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no such module or function.
+    FacelimeError
+        Where the module fails.
+    """
     module, _, name = reference.partition(":")
-    _source(reference)
+    _source(reference)  # its own message for a module that is not there
     try:
         found = getattr(importlib.import_module(module), name, None)
     except Exception as why:  # as in `guarded`

@@ -1,35 +1,96 @@
-"""How a network is trained: every setting with its default, and the published systems' settings as presets. Light tables."""
+"""How a network is trained: every setting with its default, and the published systems' settings. Light tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.errors import CommandLineError
+from facelime_cli.choices import Entry, table
+from facelime_cli.models.backbones import SIGMOID, SOFTMAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "nadam": "Nadam", "rmsprop": "RMSprop", "sgd": "SGD"}
-"""Name on the command line, and in `keras.optimizers`."""
-SCHEDULES = ("constant", "cosine", "plateau")
-PRECISIONS = ("float32", "mixed")
-CLASS_WEIGHTS = ("none", "balanced")
-FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal_and_vertical"}
-"""Name on the command line, and of `keras.layers.RandomFlip`."""
-AUGMENTATIONS = {
-    "rotation": "degrees to each side",
-    "shift": "share of the picture's side",
-    "shear": "slope",
-    "zoom": "share, in and out",
-    "flip": "|".join(FLIPS),
-    "contrast": "share",
-    "brightness": "share",
-    "hue": "share of the colour circle",
-}
-"""What training pictures can be changed by, each at random within its amount, in this order; its unit."""
-LARGEST_AMOUNT = {"rotation": 180.0, "hue": 0.5}
-"""Of the others: 1."""
+IMAGENET = "imagenet"
+"""Weights that Keras brings for a network of `keras.applications`."""
+NONE, ALL = "none", "all"
+"""Words in the place of a number, a file or a list."""
+FLOAT32, MIXED = "float32", "mixed"
+PRECISIONS = (FLOAT32, MIXED)
+YES_OR_NO = 2
+"""Classes that one sigmoid unit can tell apart."""
+
+OPTIMIZERS = table(
+    Entry(name="adam", words="Adam", function="keras.optimizers:Adam"),
+    Entry(name="adamw", words="Adam with weight decay", function="keras.optimizers:AdamW"),
+    Entry(name="nadam", words="Adam with Nesterov momentum", function="keras.optimizers:Nadam"),
+    Entry(name="rmsprop", words="RMSprop", function="keras.optimizers:RMSprop"),
+    Entry(name="sgd", words="plain gradient descent", function="keras.optimizers:SGD"),
+)
+"""How weights follow the gradient."""
+
+SCHEDULES = table(
+    Entry(name="constant", words="the same rate throughout", function="facelime_cli.models.schedules:constant"),
+    Entry(name="cosine", words="half a cosine down to 0", function="facelime_cli.models.schedules:cosine"),
+    Entry(
+        name="plateau",
+        words="0.3 times the rate after 3 epochs without a lower loss",
+        function="facelime_cli.models.schedules:plateau",
+        settings={"patience": 3, "factor": 0.3},
+    ),
+)
+"""How the learning rate changes from epoch to epoch."""
+
+CLASS_WEIGHTS = table(
+    Entry(name=NONE, words="every picture counts alike", function="facelime_cli.models.training:no_class_weights"),
+    Entry(
+        name="balanced",
+        words="every class counts alike",
+        function="facelime_cli.models.training:balanced_class_weights",
+    ),
+)
+"""What a class counts in the loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation(Entry):
+    """A way to change training pictures at random. Its words are the unit of its amount.
+
+    Attributes
+    ----------
+    largest : float
+        Largest amount.
+    values : tuple of str
+        What it takes in the place of an amount; none where it takes a number.
+    """
+
+    largest: float = 1.0
+    values: tuple[str, ...] = ()
+
+
+AUGMENTATIONS = table(
+    Augmentation(
+        name="rotation",
+        words="degrees to each side",
+        function="facelime_cli.models.augmenting:rotation",
+        largest=180.0,
+    ),
+    Augmentation(name="shift", words="share of the picture's side", function="facelime_cli.models.augmenting:shift"),
+    Augmentation(name="shear", words="slope", function="facelime_cli.models.augmenting:shear"),
+    Augmentation(name="zoom", words="share, in and out", function="facelime_cli.models.augmenting:zoom"),
+    Augmentation(
+        name="flip",
+        words="horizontal|vertical|both",
+        function="facelime_cli.models.augmenting:flip",
+        values=("horizontal", "vertical", "both"),
+    ),
+    Augmentation(name="contrast", words="share", function="facelime_cli.models.augmenting:contrast"),
+    Augmentation(name="brightness", words="share", function="facelime_cli.models.augmenting:brightness"),
+    Augmentation(
+        name="hue", words="share of the colour circle", function="facelime_cli.models.augmenting:hue", largest=0.5
+    ),
+)
+"""What training pictures can be changed by, each at random within its amount, in this order."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +102,7 @@ class Settings:
     head: tuple[int, ...] | None = None
     dropout: tuple[float, ...] | None = None
     l2: float = 0.0
-    output: str = "softmax"
+    output: str = SOFTMAX
     freeze: str | None = None
     optimizer: str = "adam"
     learning_rate: float = 1e-3
@@ -50,10 +111,10 @@ class Settings:
     steps_per_epoch: int = 0
     patience: int = 0
     schedule: str = "constant"
-    class_weights: str = "none"
+    class_weights: str = NONE
     augment: Mapping[str, Any] = field(default_factory=dict)
     fine_tune_epochs: int = 0
-    fine_tune_layers: str = "all"
+    fine_tune_layers: str = ALL
     fine_tune_rate: float = 1e-5
 
 
@@ -62,23 +123,51 @@ DEFAULTS = Settings()
 
 @dataclass(frozen=True)
 class Recipe:
-    """A published system: its settings, and what is different for each of its networks, the first of which is the default."""
+    """A published system.
 
+    Attributes
+    ----------
+    name : str
+        As a user types it.
+    words : str
+        What it is for, a few words for help and documents.
+    settings : Settings
+        What all of its networks have in common.
+    networks : mapping
+        Its networks, by their names in `BACKBONES`, each with the settings that differ. The first is the default.
+    """
+
+    name: str
+    words: str
     settings: Settings
     networks: Mapping[str, Mapping[str, Any]]
 
     def settings_of(self, backbone: str, n_classes: int) -> Settings:
-        """Return the settings for one of its networks; one sigmoid unit only says yes or no."""
+        """Return the settings for one of its networks.
+
+        Parameters
+        ----------
+        backbone : str
+            A key of `networks`.
+        n_classes : int
+            With more than two, a softmax stands in the place of one sigmoid unit.
+
+        Returns
+        -------
+        Settings
+        """
         chosen = replace(self.settings, **self.networks[backbone])
-        return chosen if n_classes == len(("no", "yes")) else replace(chosen, output="softmax")
+        return chosen if n_classes == YES_OR_NO else replace(chosen, output=SOFTMAX)
 
 
-RECIPES = {
-    "rosacea": Recipe(
-        Settings(
+_EVERY = (
+    Recipe(
+        name="rosacea",
+        words="rosacea on photographs of faces",
+        settings=Settings(
             head=(1024,),
             dropout=(),
-            output="sigmoid",
+            output=SIGMOID,
             freeze="249",
             optimizer="nadam",
             batch_size=4,
@@ -86,99 +175,46 @@ RECIPES = {
             steps_per_epoch=15,
             augment={"rotation": 40.0, "shift": 0.2, "shear": 0.2, "zoom": 0.2, "flip": "horizontal"},
         ),
-        {"inceptionv3": {}},
+        networks={"inceptionv3": {}},
     ),
-    "pneumonia": Recipe(
-        Settings(
+    Recipe(
+        name="pneumonia",
+        words="pneumonia on chest X-rays",
+        settings=Settings(
             dropout=(),
-            output="sigmoid",
+            output=SIGMOID,
             batch_size=44,
             epochs=100,
             steps_per_epoch=22,
             patience=10,
             augment={"rotation": 40.0, "shift": 0.2, "shear": 0.3, "zoom": 0.1},
         ),
-        {
+        networks={
             "cnn-deep": {},
             "ann": {},
             "ann-deep": {"learning_rate": 5e-4},
             "cnn": {},
-            "xception": {"freeze": "all"},
-            "resnet101": {"freeze": "all"},
+            "xception": {"freeze": ALL},
+            "resnet101": {"freeze": ALL},
         },
     ),
-    "skin": Recipe(
-        Settings(
+    Recipe(
+        name="skin",
+        words="skin lesions under the dermatoscope",
+        settings=Settings(
             dropout=(),
-            freeze="none",
+            freeze=NONE,
             batch_size=32,
             epochs=30,
             patience=5,
             augment={"rotation": 20.0, "flip": "both", "contrast": 0.1, "brightness": 0.1, "hue": 0.1},
         ),
-        {"densenet121": {}, "cnn-skin": {}, "resnet50": {}},
+        networks={"densenet121": {}, "cnn-skin": {}, "resnet50": {}},
     ),
-}
-"""The three systems' settings without their mistakes: every network has its own input scaling, and a head of its own; validation and test pictures are never augmented."""
+)
 
+RECIPES = {recipe.name: recipe for recipe in _EVERY}
+"""The three systems' settings without their mistakes.
 
-def augmentation(text: str) -> dict[str, Any]:
-    """Return what `rotation=40,flip=horizontal` asks for, in the order of the table; `none` is nothing.
-
-    Examples
-    --------
-    >>> augmentation("flip=both, rotation=20")
-    {'rotation': 20.0, 'flip': 'both'}
-    """
-    if text.strip() == "none":
-        return {}
-    asked = dict(part.partition("=")[::2] for part in text.replace(" ", "").split(","))
-    wrong = next((name for name in asked if name not in AUGMENTATIONS), None)
-    if wrong is not None:
-        raise CommandLineError(
-            f"--augment {text!r} names {wrong!r}; there are {', '.join(f'{name}={unit}' for name, unit in AUGMENTATIONS.items())}, and none."
-        )
-    return {name: _amount(name, asked[name]) for name in AUGMENTATIONS if name in asked}
-
-
-def _amount(name: str, text: str) -> Any:
-    if name == "flip":
-        if text not in FLIPS:
-            raise CommandLineError(f"--augment flip={text} should be {AUGMENTATIONS['flip']}.")
-        return text
-    largest = LARGEST_AMOUNT.get(name, 1.0)
-    amount = _number(text)
-    if amount is None or not 0 < amount <= largest:
-        raise CommandLineError(
-            f"--augment {name}={text} should be more than 0 and at most {largest:g} ({AUGMENTATIONS[name]})."
-        )
-    return amount
-
-
-def widths(text: str) -> tuple[int, ...]:
-    """Return the units of the hidden layers in `128,64`; `none` is no layer."""
-    if text.strip() == "none":
-        return ()
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise CommandLineError(f"--head {text!r} should be numbers of units, such as 128,64, or none.")
-    return tuple(map(int, parts))
-
-
-def rates(text: str) -> tuple[float, ...]:
-    """Return the dropout rates in `0.3,0.1`; `none` is no dropout."""
-    if text.strip() == "none":
-        return ()
-    found = [_number(part) for part in text.split(",")]
-    if any(each is None or not 0 <= each < 1 for each in found):
-        raise CommandLineError(
-            f"--dropout {text!r} should be rates from 0 up to but without 1, such as 0.3,0.1, or none."
-        )
-    return tuple(each for each in found if each is not None)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+Every network has its own input scaling and a head of its own. Validation and test pictures are never augmented.
+"""

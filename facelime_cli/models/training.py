@@ -1,4 +1,4 @@
-"""Training that can be stopped anywhere and taken up again: phases, epochs, and what is kept of them."""
+"""Training that can be stopped anywhere and resumed: phases, epochs, and what is kept of them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ import numpy as np
 from facelime_cli.errors import BrokenError, FacelimeError, StopRequested
 from facelime_cli.models.backend import keras, memory_errors_named
 from facelime_cli.models.building import computes_in_float16
-from facelime_cli.models.recipes import OPTIMIZERS
+from facelime_cli.models.recipes import OPTIMIZERS, SCHEDULES
 from facelime_cli.store.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from facelime_cli.models.running import Part
+    from facelime_cli.models.running import Labelled
 
-PLATEAU_EPOCHS = 3
-"""After how many epochs without a lower loss the plateau schedule lowers the rate."""
-PLATEAU_FACTOR = 0.3
+MEASURED = ("loss", "accuracy")
+"""How the names of an epoch's figures end."""
+LOSS = "sparse_categorical_crossentropy"
+"""Keras' word for cross-entropy with the index of each class."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,19 @@ class Phase:
     ----------
     model : keras.Model
         What is fitted: the network, its head alone, or the network behind augmentation.
-    train, validation : Part
+    train, validation : Labelled
         What `model` reads.
     epochs : int
+        At most.
     learning_rate : float
-        At its beginning.
+        Of the first epoch.
     begin : callable
         Sets which layers are trained; called before the model is compiled.
     """
 
     model: Any
-    train: Part
-    validation: Part
+    train: Labelled
+    validation: Labelled
     epochs: int
     learning_rate: float
     begin: Callable[[], None] = lambda: None
@@ -58,7 +60,27 @@ class Phase:
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained, see `finetune --help`; `steps_per_epoch` 0 is the whole training part, `patience` 0 never ends early."""
+    """How a network is trained, see `finetune --help`.
+
+    Attributes
+    ----------
+    batch_size : int
+        Pictures in a step.
+    seed : int
+        Of the order of the pictures.
+    optimizer, schedule : str
+        Keys of `OPTIMIZERS` and `SCHEDULES`.
+    steps_per_epoch : int
+        0 for the whole training split.
+    patience : int
+        Epochs without a lower loss after which a phase ends; 0 for never.
+    class_weights : dict, optional
+        What each class counts in the loss.
+    oversample : bool
+        Whether pictures of the smaller classes are repeated.
+    checkpoint_seconds : float
+        Longest work within an epoch that a kill loses.
+    """
 
     batch_size: int
     seed: int
@@ -70,16 +92,38 @@ class Training:
     oversample: bool = False
     checkpoint_seconds: float = 600.0
 
-    def steps(self, part: Part) -> int:
-        """Return the number of steps in an epoch."""
-        return self.steps_per_epoch or math.ceil(len(drawn(part.labels, oversample=self.oversample)) / self.batch_size)
+    def steps(self, pictures: Labelled) -> int:
+        """Return the number of steps in an epoch.
+
+        Parameters
+        ----------
+        pictures : Labelled
+            The training split.
+
+        Returns
+        -------
+        int
+        """
+        if self.steps_per_epoch:
+            return self.steps_per_epoch
+        taken = drawn(pictures.labels, oversample=self.oversample)
+        return math.ceil(len(taken) / self.batch_size)
 
 
 @dataclass
 class Progress:
     """How far a training is: what a checkpoint holds beside the weights.
 
-    `best` is the least monitored loss of any phase so far, `running` the mean figures of the steps of an epoch that is not over.
+    Attributes
+    ----------
+    phase, epoch, step : int
+        How many of each are over, within the one before it.
+    best : float
+        Least monitored loss of any phase so far.
+    running : dict
+        Mean figures of the steps of an epoch that is not over.
+    history : list of dict
+        One row for each epoch that is over.
     """
 
     phase: int = 0
@@ -90,29 +134,74 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+# Checkpoints
+
+
 class Checkpoints:
-    """The files of one training: the last state, and the best weights of the phase it is in and of those before."""
+    """The files of one training: its last state, and the best weights so far.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where they are kept until the training is over.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._state, self._best = folder / "state.npz", folder / "best.npz"
 
     def load(self) -> tuple[Progress, list[NDArray[Any]]]:
-        """Return how far it was, and the values of weights and optimiser then (none at the beginning of a phase)."""
+        """Return where the training was.
+
+        Returns
+        -------
+        progress : Progress
+        values : list of array
+            Of weights and optimiser; none at the beginning of a phase.
+
+        Raises
+        ------
+        BrokenError
+            Where the file cannot be read.
+        """
         if not self._state.exists():
             return Progress(), []
-        values = _read(self._state)
-        return Progress(**json.loads(values.pop(0).tobytes())), values
+        first, *values = _read(self._state)
+        return Progress(**json.loads(first.tobytes())), values
 
     def save(self, progress: Progress, values: Sequence[NDArray[Any]]) -> None:
-        """Keep how far it is, in one file that is whole or not there."""
-        _write(self._state, [np.frombuffer(json.dumps(vars(progress)).encode(), np.uint8), *values])
+        """Keep where the training is, in one file that is whole or not there.
+
+        Parameters
+        ----------
+        progress : Progress
+        values : sequence of array
+            Of weights and optimiser.
+        """
+        text = json.dumps(vars(progress)).encode()
+        _write(self._state, [np.frombuffer(text, np.uint8), *values])
 
     def keep_best(self, values: Sequence[NDArray[Any]]) -> None:
-        """Keep a whole network's weights as the best so far."""
+        """Keep a whole network's weights as the best so far.
+
+        Parameters
+        ----------
+        values : sequence of array
+        """
         _write(self._best, values)
 
     def best(self) -> list[NDArray[Any]]:
-        """Return the best weights so far; none when no epoch has ended well."""
+        """Return the best weights so far.
+
+        Returns
+        -------
+        list of array
+            Empty when no epoch has ended yet.
+
+        Raises
+        ------
+        BrokenError
+            Where the file cannot be read.
+        """
         return _read(self._best) if self._best.exists() else []
 
 
@@ -132,6 +221,9 @@ def _read(path: Path) -> list[NDArray[Any]]:
         ) from why
 
 
+# Epochs
+
+
 def train(
     network: Any,
     phases: Sequence[Phase],
@@ -140,21 +232,40 @@ def train(
     said: Callable[[str], None],
     advance: Callable[[int], None],
 ) -> list[dict[str, float]]:
-    """Fit a network phase after phase with cross-entropy; the weights of the epoch with the least validation loss stay.
+    """Fit a network phase after phase with cross-entropy, and leave it with its best weights.
 
-    A stop keeps the step it came at, wherever it comes.
+    The best weights are those of the epoch with the least validation loss. A stop keeps the step that it came at.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The whole network, which all phases train parts of.
+    phases : sequence of Phase
+    how : Training
+    checkpoints : Checkpoints
+        Where an earlier run of the same training is resumed.
+    said : callable
+        Takes a sentence after each epoch.
+    advance : callable
+        Takes 1 after each step.
 
     Returns
     -------
     list of dict
-        One row per epoch: `phase` and `epoch` from 1, `learning_rate`, `loss`, `accuracy`, and with `val_` the same on the validation part.
+        One row for each epoch: `phase` and `epoch` from 1, `learning_rate`, `loss`, `accuracy`, and with `val_` the
+        same on the validation split.
+
+    Raises
+    ------
+    FacelimeError
+        Where the loss is no number any more, or a batch does not fit into memory.
     """
     progress, values = checkpoints.load()
     for index in range(progress.phase, len(phases)):
         run = _Run(network, phases[index], how, checkpoints, progress, advance)
         run.begin(values)
         run.fit(said)
-        values = []
+        values = []  # only the phase that was stopped has values to go on from
     network.set_weights(checkpoints.best())
     return progress.history
 
@@ -171,42 +282,40 @@ class _Run:
         progress: Progress,
         advance: Callable[[int], None],
     ) -> None:
-        self._network, self._phase, self._how, self._checkpoints, self._progress, self._advance = (
-            network,
-            phase,
-            how,
-            checkpoints,
-            progress,
-            advance,
-        )
+        self._network, self._phase, self._how = network, phase, how
+        self._checkpoints, self._progress, self._advance = checkpoints, progress, advance
         self._monitored = "val_loss" if len(phase.validation.rows) else "loss"
         self._saved = time.monotonic()
 
     def begin(self, values: Sequence[NDArray[Any]]) -> None:
         """Compile, and put everything back to where a stop or the phase before left it."""
-        k, phase = keras(), self._phase
-        k.utils.set_random_seed(self._how.seed)
+        phase = self._phase
+        keras().utils.set_random_seed(self._how.seed)
         phase.begin()
-        model = phase.model
-        optimizer = getattr(k.optimizers, OPTIMIZERS[self._how.optimizer])(phase.learning_rate)
-        if computes_in_float16(model):  # small gradients would become 0
-            optimizer = k.optimizers.LossScaleOptimizer(optimizer)
-        model.compile(
-            optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], auto_scale_loss=False
-        )
-        model.optimizer.build(model.trainable_variables)
+        self._compile()
         if self._progress.phase and not values:
             self._network.set_weights(self._checkpoints.best())
+        # There are no values at the beginning of a phase.
         for variable, value in zip(self._variables(), values, strict=False):
             variable.assign(value)
 
+    def _compile(self) -> None:
+        model = self._phase.model
+        optimizer = OPTIMIZERS[self._how.optimizer].load()(self._phase.learning_rate)
+        if computes_in_float16(model):  # small gradients would become 0
+            optimizer = keras().optimizers.LossScaleOptimizer(optimizer)
+        model.compile(optimizer=optimizer, loss=LOSS, metrics=["accuracy"], auto_scale_loss=False)
+        # The optimiser's variables must be there before a checkpoint can be put into them.
+        model.optimizer.build(model.trainable_variables)
+
     def _variables(self) -> list[Any]:
-        return [*self._phase.model.weights, *self._phase.model.optimizer.variables]
+        model = self._phase.model
+        return [*model.weights, *model.optimizer.variables]
 
     def _keep(self) -> None:
-        self._checkpoints.save(
-            self._progress, [np.asarray(keras().ops.convert_to_numpy(each)) for each in self._variables()]
-        )
+        ops = keras().ops
+        values = [np.asarray(ops.convert_to_numpy(each)) for each in self._variables()]
+        self._checkpoints.save(self._progress, values)
         self._saved = time.monotonic()
 
     def fit(self, said: Callable[[str], None]) -> None:
@@ -215,48 +324,64 @@ class _Run:
         with self._kept_when_stopped():
             while progress.epoch < phase.epochs and not has_stalled(self._losses(), self._how.patience):
                 row = self._epoch()
-                best = min(progress.best, row[self._monitored])
-                if best < progress.best:
-                    self._checkpoints.keep_best(self._network.get_weights())
-                # In one go: a stop finds either all of it or nothing.
-                vars(progress).update(
-                    best=best, epoch=progress.epoch + 1, step=0, running={}, history=[*progress.history, row]
-                )
-                self._keep()
-                words = ", ".join(
-                    f"{name.replace('val_', 'validation ')} {value:.3f}"
-                    for name, value in row.items()
-                    if name.endswith(("loss", "accuracy"))
-                )
-                said(f"epoch {progress.epoch} of {phase.epochs}: {words}")
+                self._close(row)
+                said(f"epoch {progress.epoch} of {phase.epochs}: {_words(row)}")
         if progress.epoch < phase.epochs:
-            said(
-                f"ended early: {self._monitored.replace('val_', 'validation ')} has not fallen for {self._how.patience} epochs"
-            )
-        self._checkpoints.save(replace(progress, phase=progress.phase + 1, epoch=0), [])
-        progress.phase, progress.epoch = progress.phase + 1, 0
+            monitored = _spelled(self._monitored)
+            said(f"ended early: {monitored} has not fallen for {self._how.patience} epochs")
+        # The next phase begins with the best weights, so this checkpoint holds no values.
+        following = progress.phase + 1
+        self._checkpoints.save(replace(progress, phase=following, epoch=0), [])
+        progress.phase, progress.epoch = following, 0
+
+    def _close(self, row: dict[str, float]) -> None:
+        """Keep what an epoch has brought."""
+        progress = self._progress
+        best = min(progress.best, row[self._monitored])
+        if best < progress.best:
+            self._checkpoints.keep_best(self._network.get_weights())
+        history = [*progress.history, row]
+        # In one go: a stop finds either all of it or nothing.
+        vars(progress).update(best=best, epoch=progress.epoch + 1, step=0, running={}, history=history)
+        self._keep()
 
     def _losses(self) -> list[float]:
-        return [row[self._monitored] for row in self._progress.history if row["phase"] == self._progress.phase + 1]
+        phase = self._progress.phase + 1
+        return [row[self._monitored] for row in self._progress.history if row["phase"] == phase]
 
     def _epoch(self) -> dict[str, float]:
-        """Train one epoch, or what is left of it, and measure it on the validation part."""
+        """Train one epoch, or what is left of it, and measure it on the validation split."""
         how, phase, progress = self._how, self._phase, self._progress
-        rate = SCHEDULES[how.schedule](phase.learning_rate, progress.epoch, phase.epochs, self._losses())
+        rate = self._rate()
         phase.model.optimizer.learning_rate = rate
         steps = how.steps(phase.train)
         if progress.step < steps:
-            self._train(order(phase.train.labels, progress.epoch, how, steps)[progress.step * how.batch_size :])
-        figures = dict(progress.running)
-        if len(phase.validation.rows):
-            batches = _batches(phase.validation, how.batch_size, np.arange(len(phase.validation.rows)))
-            figures |= {
-                f"val_{name}": float(value)
-                for name, value in phase.model.evaluate(batches, verbose=0, return_dict=True).items()
-            }
+            places = order(phase.train.labels, progress.epoch, how, steps)
+            self._train(places[progress.step * how.batch_size :])
+        figures = {**progress.running, **self._validated()}
         if not all(map(math.isfinite, figures.values())):
-            raise self._diverged()
+            raise FacelimeError(
+                "training diverged: the loss is no number any more; "
+                f"repeat it with a --learning-rate lower than {phase.learning_rate:g}."
+            )
         return {"phase": progress.phase + 1, "epoch": progress.epoch + 1, "learning_rate": rate, **figures}
+
+    def _rate(self) -> float:
+        phase = self._phase
+        schedule = SCHEDULES[self._how.schedule]
+        rate: float = schedule.load()(
+            phase.learning_rate, self._progress.epoch, phase.epochs, self._losses(), **schedule.settings
+        )
+        return rate
+
+    def _validated(self) -> dict[str, float]:
+        """Return the figures of the validation split; none where it is empty."""
+        validation = self._phase.validation
+        if not len(validation.rows):
+            return {}
+        batches = _batches(validation, self._how.batch_size, np.arange(len(validation.rows)))
+        found = self._phase.model.evaluate(batches, verbose=0, return_dict=True)
+        return {f"val_{name}": float(value) for name, value in found.items()}
 
     def _train(self, places: NDArray[np.int64]) -> None:
         k, done, before = keras(), self._progress.step, dict(self._progress.running)
@@ -264,26 +389,22 @@ class _Run:
         def stepped(_: int, logs: dict[str, float]) -> None:
             """Count a step; Keras' figures are means since the call began."""
             step = self._progress.step + 1
-            running = {
-                name: (before.get(name, 0.0) * done + float(value) * (step - done)) / step
-                for name, value in logs.items()
-            }
+            running = {}
+            for name, value in logs.items():
+                total = before.get(name, 0.0) * done + float(value) * (step - done)
+                running[name] = total / step
             vars(self._progress).update(step=step, running=running)
             self._advance(1)
             if time.monotonic() - self._saved >= self._how.checkpoint_seconds:
                 self._keep()
 
+        callbacks = [k.callbacks.TerminateOnNaN(), k.callbacks.LambdaCallback(on_train_batch_end=stepped)]
         self._phase.model.fit(
             _batches(self._phase.train, self._how.batch_size, places),
             class_weight=self._how.class_weights,
-            callbacks=[k.callbacks.TerminateOnNaN(), k.callbacks.LambdaCallback(on_train_batch_end=stepped)],
+            callbacks=callbacks,
             shuffle=False,  # Keras would change the order of the batches, and a restart could not tell which were done
             verbose=0,
-        )
-
-    def _diverged(self) -> FacelimeError:
-        return FacelimeError(
-            f"training diverged: the loss is no number any more; repeat it with a --learning-rate lower than {self._phase.learning_rate:g}."
         )
 
     @contextlib.contextmanager
@@ -296,49 +417,57 @@ class _Run:
             raise
 
 
+def _spelled(name: str) -> str:
+    return name.replace("val_", "validation ")
+
+
+def _words(row: Mapping[str, float]) -> str:
+    measured = {name: value for name, value in row.items() if name.endswith(MEASURED)}
+    return ", ".join(f"{_spelled(name)} {value:.3f}" for name, value in measured.items())
+
+
 def has_stalled(losses: Sequence[float], patience: int) -> bool:
-    """Whether the least loss is `patience` epochs old; never with a patience of 0.
+    """Tell whether the least loss is `patience` epochs old.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        Of the epochs so far.
+    patience : int
+        In epochs; never with 0.
+
+    Returns
+    -------
+    bool
 
     Examples
     --------
     >>> has_stalled([3.0, 1.0, 2.0, 2.0], 2), has_stalled([3.0, 1.0, 2.0], 2), has_stalled([1.0, 2.0], 0)
     (True, False, False)
     """
-    return bool(losses) and patience > 0 and len(losses) - 1 - int(np.argmin(losses)) >= patience
+    if not losses or patience <= 0:
+        return False
+    age = len(losses) - 1 - int(np.argmin(losses))
+    return age >= patience
 
 
-def _constant(rate: float, epoch: int, epochs: int, losses: Sequence[float]) -> float:
-    del epoch, epochs, losses
-    return rate
-
-
-def _cosine(rate: float, epoch: int, epochs: int, losses: Sequence[float]) -> float:
-    """Half a cosine from the rate down to 0 at the end (Loshchilov and Hutter 2017, eq. 5, without restarts)."""
-    del losses
-    return rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
-
-
-def _plateau(rate: float, epoch: int, epochs: int, losses: Sequence[float]) -> float:
-    """Lower the rate each time the loss has not fallen for some epochs."""
-    del epoch, epochs
-    best, waited = math.inf, 0
-    for loss in losses:
-        best, waited = (loss, 0) if loss < best else (best, waited + 1)
-        if waited == PLATEAU_EPOCHS:
-            rate, waited = rate * PLATEAU_FACTOR, 0
-    return rate
-
-
-SCHEDULES: dict[str, Callable[[float, int, int, Sequence[float]], float]] = {
-    "constant": _constant,
-    "cosine": _cosine,
-    "plateau": _plateau,
-}
-"""From the first rate, the epoch from 0, the number of epochs and the losses so far to an epoch's rate: no state, so that a restart changes nothing."""
+# Which pictures a step takes
 
 
 def drawn(labels: NDArray[np.int64], *, oversample: bool) -> NDArray[np.int64]:
-    """Return which pictures one pass takes: each once, or those of the smaller classes as often as evens the classes out.
+    """Return which pictures one pass takes.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        Class of each picture.
+    oversample : bool
+        Whether those of the smaller classes are repeated until all classes are equally large.
+
+    Returns
+    -------
+    (M,) int array
+        Places in `labels`; each once without `oversample`.
 
     Examples
     --------
@@ -353,32 +482,90 @@ def drawn(labels: NDArray[np.int64], *, oversample: bool) -> NDArray[np.int64]:
 
 
 def order(labels: NDArray[np.int64], epoch: int, how: Training, steps: int) -> NDArray[np.int64]:
-    """Return the places in a part that an epoch trains on, (steps · batch size,) or less at the end of the only pass.
+    """Return the pictures that an epoch trains on, in their order.
 
-    With `steps_per_epoch` the epochs go through one pass after the other without a break; each pass has an order of its own.
+    With `steps_per_epoch` the epochs go through one pass after the other without a break. Each pass has an order of
+    its own.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        Class of each picture of the training split.
+    epoch : int
+        From 0.
+    how : Training
+    steps : int
+        In an epoch.
+
+    Returns
+    -------
+    (steps · batch size,) int array
+        Places in `labels`; fewer at the end of the only pass.
     """
     once = drawn(labels, oversample=how.oversample)
     if not how.steps_per_epoch:
         return _shuffled(once, how.seed, epoch)
-    start, stop = epoch * steps * how.batch_size, (epoch + 1) * steps * how.batch_size
-    passes = range(start // len(once), -(-stop // len(once)))
-    whole = np.concatenate([_shuffled(once, how.seed, each) for each in passes])
-    return whole[start - passes.start * len(once) :][: stop - start]
+    taken = steps * how.batch_size
+    start, stop = epoch * taken, (epoch + 1) * taken
+    first, last = start // len(once), -(-stop // len(once))
+    whole = np.concatenate([_shuffled(once, how.seed, each) for each in range(first, last)])
+    return whole[start - first * len(once) :][:taken]
 
 
 def _shuffled(places: NDArray[np.int64], seed: int, count: int) -> NDArray[np.int64]:
-    return places[np.random.Generator(np.random.Philox(key=[seed, count])).permutation(len(places))]
+    generator = np.random.Generator(np.random.Philox(key=[seed, count]))
+    return places[generator.permutation(len(places))]
 
 
-def _batches(part: Part, batch_size: int, places: NDArray[np.int64]) -> Any:
-    """Return a Keras data set that reads batch by batch the rows of a part at some places."""
+def _batches(pictures: Labelled, batch_size: int, places: NDArray[np.int64]) -> Any:
+    """Return a Keras data set that reads some pictures batch by batch."""
 
     class Batches(keras().utils.PyDataset):  # type: ignore[misc]
         def __len__(self) -> int:
             return math.ceil(len(places) / batch_size)
 
         def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+            # Within a batch the order does not matter, and ascending rows are read faster.
             chosen = np.sort(places[index * batch_size : (index + 1) * batch_size])
-            return part.read([int(row) for row in part.rows[chosen]]).astype(np.float32), part.labels[chosen]
+            rows = [int(row) for row in pictures.rows[chosen]]
+            return pictures.read(rows).astype(np.float32), pictures.labels[chosen]
 
     return Batches()
+
+
+# What a class counts: one function for each entry of `recipes.CLASS_WEIGHTS`
+
+
+def no_class_weights(labels: NDArray[np.int64]) -> None:
+    """Let every picture count alike.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        Class of each picture that a pass takes.
+    """
+    del labels
+
+
+def balanced_class_weights(labels: NDArray[np.int64]) -> dict[int, float]:
+    """Return a weight for each class: inverse to how often a pass takes it, 1 for the mean picture.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        Class of each picture that a pass takes.
+
+    Returns
+    -------
+    dict
+        From a class to its weight, N ÷ (number of classes · pictures of the class).
+
+    References
+    ----------
+    King and Zeng 2001, Logistic Regression in Rare Events Data, as scikit-learn's `compute_class_weight`.
+    """
+    from sklearn.utils.class_weight import compute_class_weight
+
+    present = np.unique(labels)
+    weights = compute_class_weight("balanced", classes=present, y=labels)
+    return dict(zip(map(int, present), map(float, weights), strict=True))

@@ -48,7 +48,7 @@ INDEX = (
         "Network",
         finetune="Train a network on a dataset: a pretrained one with a new head, or one from nothing.",
         import_model="Bring a model from outside into the store, with its input scaling and its class names.",
-        evaluate="Measure a model on labelled pictures: figures with intervals, curves, calibration, subgroups and its most confident mistakes.",
+        evaluate="Measure a model on labelled pictures: figures with intervals, curves, calibration, subgroups and worst mistakes.",
         compare_models="Compare models on the same pictures: differences with intervals, and the pictures that only one of two gets right.",
         activations="Show what a network's layers answer to a picture: their feature maps, tiled, one PNG file a layer.",
     ),

@@ -1,6 +1,7 @@
 """Show what a network's layers answer to a picture: their feature maps, tiled, one PNG file a layer.
 
-Without --layers it lists every layer with the shape of its answer. Each map is drawn from its own least value (black) to its own largest (white). One layer at a time is in memory.
+Without --layers it lists every layer with the shape of its answer. Each map is drawn from its own least value (black)
+to its own largest (white). One layer at a time is in memory.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from facelime_cli.models import runtimes
 from facelime_cli.options import Input
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -27,6 +30,20 @@ MOST_MAPS = 256
 """Maps of a layer that are drawn; 256 of 299 by 299 pixels are a picture of 23 megapixels."""
 PLACES = 3
 """Axes of an answer that has maps: height, width, maps."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a network: its whole name, its kind in Keras, and the shape of its answer without the batch."""
+
+    name: str
+    kind: str
+    shape: tuple[int | None, ...]
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether it answers with maps of places."""
+        return len(self.shape) == PLACES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +64,8 @@ class Params:
         Option(
             metavar="NAME,…|all",
             show_default=False,
-            help="Layers to draw, by name or the last part of it; all: every layer with maps. [default: none, only list them]",
+            help="Draw these layers, by name or the last word of it; all: every layer with maps. "
+            "[default: none, only list them]",
         ),
     ] = None
     to: Annotated[Path, Option(metavar="DIR", help="Folder for the pictures, which must be new or empty.")] = Path(
@@ -61,28 +79,27 @@ def run(params: Params, context: Context) -> Answer:
 
     model = context.store.resolve(params.model, ("models",))
     model.require_complete()
-    if params.layers is not None and params.to.exists() and (not params.to.is_dir() or any(params.to.iterdir())):
-        raise FacelimeError(f"{params.to} is there already; name a folder that is new or empty with --to.")
+    if params.layers is not None:
+        _check_folder(params.to)
     picture = _picture(params.image, int(model.facts["size"]))
     net = runtimes.layered(model)
-    every = [(name, type(layer).__name__, gradients.shape_of(layer)) for name, layer in gradients.layers_of(net)]
-    table = Table(
-        ("layer", "kind", "shape"),
-        [(name, kind, "×".join(map(str, shape))) for name, kind, shape in every],
-        f"{len(every)} layers",
-    )
-    listed = [{"layer": name, "kind": kind, "shape": list(shape)} for name, kind, shape in every]
+    every = [Layer(name, type(layer).__name__, gradients.shape_of(layer)) for name, layer in gradients.layers_of(net)]
+    rows = [(each.name, each.kind, "×".join(map(str, each.shape))) for each in every]
+    table = Table(("layer", "kind", "shape"), rows, f"{len(every)} layers")
+    listed = [{"layer": each.name, "kind": each.kind, "shape": list(each.shape)} for each in every]
     if params.layers is None:
         return Answer({"model": model.id, "layers": listed}, tables=[table])
-    chosen = (
-        [name for name, _, shape in every if len(shape) == PLACES]
-        if params.layers == ALL
-        else [_whole(word.strip(), every) for word in params.layers.split(",")]
-    )
+    chosen = _chosen(params.layers, every)
     drawn = _draw(net, picture, chosen, params.to, context)
-    return Answer(
-        {"model": model.id, "layers": listed, "drawn": drawn}, [each["file"] for each in drawn], notes=[table]
-    )
+    value = {"model": model.id, "layers": listed, "drawn": drawn}
+    return Answer(value, [each["file"] for each in drawn], notes=[table])
+
+
+def _check_folder(to: Path) -> None:
+    """Raise where a folder holds something already, or cannot be made."""
+    is_free = not to.exists() or (to.is_dir() and not any(to.iterdir()))
+    if not is_free:
+        raise FacelimeError(f"{to} is there already; name a folder that is new or empty with --to.")
 
 
 def _picture(file: Path, size: int) -> NDArray[np.uint8]:
@@ -98,49 +115,64 @@ def _picture(file: Path, size: int) -> NDArray[np.uint8]:
         raise FacelimeError(f"{file} {why}; give another picture.") from why
 
 
-def _whole(word: str, every: list[tuple[str, str, Any]]) -> str:
+def _chosen(text: str, every: Sequence[Layer]) -> list[str]:
+    """Return the whole names of the layers that --layers names."""
+    if text == ALL:
+        return [each.name for each in every if each.has_maps]
+    return [_whole(word.strip(), every) for word in text.split(",")]
+
+
+def _whole(word: str, every: Sequence[Layer]) -> str:
     """Return the whole name of a layer that has maps."""
-    found = [each for each in every if each[0] == word] or [
-        each for each in every if each[0].rpartition("/")[2] == word
-    ]
+    found = [each for each in every if each.name == word]
+    if not found:
+        found = [each for each in every if each.name.rpartition("/")[2] == word]
     if len(found) != 1:
         raise NotFoundError(
-            f"there {'are several layers' if found else 'is no layer'} {word!r}; without --layers, `facelime activations` lists all."
+            f"there {'are several layers' if found else 'is no layer'} {word!r}; "
+            "without --layers, `facelime activations` lists all."
         )
-    if len(found[0][2]) != PLACES:
-        raise FacelimeError(
-            f"--layers {word} answers {found[0][2]}, not maps of places; choose a layer with three sizes."
-        )
-    return found[0][0]
+    (layer,) = found
+    if not layer.has_maps:
+        raise FacelimeError(f"--layers {word} answers {layer.shape}, not maps of places; choose one with three sizes.")
+    return layer.name
 
 
 def _draw(net: Any, picture: NDArray[np.uint8], chosen: list[str], to: Path, context: Context) -> list[dict[str, Any]]:
     """Write one picture a layer, into a folder that is there only when all are."""
-    import numpy as np
-    from PIL import Image
-
-    from facelime_cli.drawing.sheets import tiled
     from facelime_cli.models import gradients
 
-    if not to.absolute().parent.is_dir():
-        raise FacelimeError(f"there is no folder {to.absolute().parent}; make it, or choose another --to.")
+    parent = to.absolute().parent
+    if not parent.is_dir():
+        raise FacelimeError(f"there is no folder {parent}; make it, or choose another --to.")
     drawn = []
     with (
-        tempfile.TemporaryDirectory(prefix=".facelime-", dir=to.absolute().parent) as folder,
+        tempfile.TemporaryDirectory(prefix=".facelime-", dir=parent) as folder,
         context.console.progress("activations", len(chosen), unit="layers") as advance,
     ):
         for place, (name, values) in enumerate(gradients.activations(net, picture[None], chosen)):
-            maps = values[0, ..., :MOST_MAPS]
             file = f"{place:03d}-{name.replace('/', '-')}.png"
-            Image.fromarray(tiled(maps, int(np.ceil(np.sqrt(maps.shape[-1]))))).save(Path(folder) / file)
-            drawn.append(
-                {"layer": name, "shape": list(values.shape[1:]), "maps": maps.shape[-1], "file": str(to / file)}
-            )
+            n_maps = _write_maps(values[0], Path(folder) / file)
+            drawn.append({"layer": name, "shape": list(values.shape[1:]), "maps": n_maps, "file": str(to / file)})
             advance(1)
         to.mkdir(exist_ok=True)
         for each in Path(folder).iterdir():
             each.rename(to / each.name)
     return drawn
+
+
+def _write_maps(values: NDArray[np.float32], file: Path) -> int:
+    """Write a layer's first maps as one picture, in a square of tiles, and return how many there are."""
+    import numpy as np
+    from PIL import Image
+
+    from facelime_cli.drawing.sheets import tiled
+
+    maps = values[..., :MOST_MAPS]
+    n_maps = int(maps.shape[-1])
+    across = int(np.ceil(np.sqrt(n_maps)))
+    Image.fromarray(tiled(maps, across)).save(file)
+    return n_maps
 
 
 COMMAND = Command("activations", Params, run, __doc__ or "")

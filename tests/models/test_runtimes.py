@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from facelime_cli.models import backend, runtimes, wrapping
+from facelime_cli.models import backend, loading, runtimes, wrapping
 from facelime_cli.predicting.run import listed
 from facelime_cli.store.references import Store
 from tests.conftest import Facelime
@@ -156,7 +156,7 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(chain, monkeypa
 
 def test_openvino_tells_nobody_that_it_was_used():
     needs("openvino")
-    code = "from facelime_cli import outside; outside.silence_openvino(); import openvino.tools.ovc.telemetry_utils as t; print(t.tm.__name__)"
+    code = "from facelime_cli.models import outside; outside.silence_openvino(); import openvino.tools.ovc.telemetry_utils as t; print(t.tm.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
 
@@ -212,10 +212,21 @@ def test_what_cannot_be_converted_is_a_sentence(chain, monkeypatch):
 
     monkeypatch.setattr(backend.keras().Model, "export", fails)
     monkeypatch.setattr(
-        runtimes,
+        loading,
         "_file_for",
         lambda model, form, *_: wrapping.export(wrapping.load(model.file("model.keras")), model.path, form),
     )
     other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 6, "--seed", 25)
     said = chain.facelime.fails("predict", other.id, "--model", "small", "--runtime", "openvino")
     assert "cannot be converted for --runtime openvino (no such layer)" in said
+
+
+def test_a_model_of_another_size_is_refused(chain, facelime, faces):
+    del facelime
+    run = chain.facelime
+    other = run.artifact("preprocess", faces, "--size", 40, "--name", "other-size")
+    masks = run.artifact(
+        "perturb", run.artifact("segment", other.id, "--first", 1, "--method", "slic").id, "--samples", 4
+    )
+    assert "--size 48" in run.fails("predict", masks.id, "--model", "small")
+    assert Store(run.store).find("predictions", "0" * 64) is None

@@ -1,4 +1,4 @@
-"""Evaluation: figures equal scikit-learn's on the stored predictions, and everything else is counted by hand."""
+"""Evaluation: figures equal those of scikit-learn on the stored predictions, and the rest is counted by hand."""
 
 import csv
 import json
@@ -9,66 +9,15 @@ import pytest
 from PIL import Image
 from sklearn import metrics as sk
 
-from facelime_cli.core import metrics
 from facelime_cli.core.faces import draw
-from facelime_cli.stages.evaluate import explain_command
-from tests.support import ROUNDS, Facelime
+from facelime_cli.reporting.evaluation_report import explain_command
 
 SIZE = 24
 
 
-@pytest.fixture(scope="module")
-def tabled(tmp_path_factory):
-    """A folder of drawn faces and a table: three pictures a patient, an age with gaps, a sex."""
-    folder = tmp_path_factory.mktemp("tabled")
-    rows = [("image_id", "dx", "patient", "age", "sex")]
-    for number in range(90):
-        flushed = number // 3 % 2 == 1
-        Image.fromarray(draw(0, number, SIZE, flushed=flushed).image).save(folder / f"p{number:03d}.png")
-        rows.append(
-            (
-                f"p{number:03d}",
-                "rosacea" if flushed else "normal",
-                f"patient{number // 3}",
-                "" if number % 10 == 0 else 20 + number % 50,
-                ("f", "m", "")[number % 3],
-            )
-        )
-    with (folder / "table.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows(rows)
-    return folder
-
-
-class FewRounds(Facelime):
-    """Evaluates with few rounds of the bootstrap; the default of a thousand costs seconds each time."""
-
-    def __call__(self, *words, stdin=None):
-        rounds = ("--bootstrap", ROUNDS) if words[0] in {"evaluate", "compare-models"} else ()
-        return super().__call__(*words, *rounds, stdin=stdin)
-
-
-@pytest.fixture(scope="module")
-def run(tabled, tmp_path_factory):
-    """A store with that dataset and a network that has hardly learned anything."""
-    found = FewRounds(tmp_path_factory.mktemp("evaluated") / "store")
-    words = [
-        "--table",
-        tabled / "table.csv",
-        "--label-column",
-        "dx",
-        "--group-column",
-        "patient",
-        "--size",
-        SIZE,
-        "--split",
-        "40:30:30",
-    ]
-    found.json("preprocess", tabled, *words, "--name", "people")
-    found.json("finetune", "people", "--backbone", "cnn-small", "--epochs", 5, "--name", "weak")
-    found.json(
-        "finetune", "people", "--backbone", "cnn-small", "--epochs", 1, "--output", "sigmoid", "--name", "weaker"
-    )
-    return found
+@pytest.fixture
+def run(evaluated):
+    return evaluated
 
 
 def test_figures_equal_those_of_scikit_learn(run):
@@ -272,126 +221,6 @@ class TestWrong:
 
     def test_a_threshold_needs_another_part(self, run):
         assert "validation" in run.fails("evaluate", "weak", "--split", "validation", "--target-recall", "rosacea=0.9")
-
-
-class TestCompare:
-    def test_differences_and_the_exact_test(self, run):
-        answer = run.json("compare-models", "weak", "weaker")
-        first, second = (run.artifact("evaluate", name) for name in ("weak", "weaker"))
-        right = [each.read("probabilities").argmax(axis=1) == each.read("labels") for each in (first, second)]
-        pair = answer["pairs"][0]
-        assert pair["differences"]["accuracy"]["difference"] == pytest.approx(right[1].mean() - right[0].mean())
-        assert pair["mcnemar"]["only_first"] == (right[0] & ~right[1]).sum()
-        assert pair["mcnemar"]["only_second"] == (~right[0] & right[1]).sum()
-        low, high = pair["differences"]["accuracy"]["interval"]
-        assert low <= pair["differences"]["accuracy"]["difference"] <= high
-        assert "McNemar" in run("compare-models", "weak", "weaker").stdout
-
-    def test_a_model_is_as_good_as_itself(self, run):
-        pair = run.json("compare-models", "weak", "weak")["pairs"][0]
-        assert all(each["difference"] == 0 and each["interval"] == [0, 0] for each in pair["differences"].values())
-        assert pair["mcnemar"] == {"only_first": 0, "only_second": 0, "p": 1.0}
-
-    def test_there_must_be_two(self, run):
-        assert "two models" in run.fails("compare-models", "weak", code=2)
-
-    def test_on_the_same_pictures_only(self, run, faces):
-        run.json("preprocess", faces, "--size", SIZE, "--name", "others")
-        run.json("finetune", "others", "--backbone", "cnn-small", "--epochs", 1, "--name", "elsewhere")
-        assert "--dataset" in run.fails("compare-models", "weak", "elsewhere")
-        assert (
-            run.json("compare-models", "weak", "elsewhere", "--dataset", "people")["n"]
-            == run.artifact("evaluate", "weak").n
-        )
-
-
-class TestMetrics:
-    def test_the_bootstrap_draws_whole_groups(self):
-        groups = ["a", "a", "b", "c", "c", "c"]
-        rounds = metrics.rounds_by_group(groups, 200, 0)
-        assert (rounds[:, 0] == rounds[:, 1]).all()
-        assert (rounds[:, 3] == rounds[:, 5]).all()
-        assert (rounds[:, [0, 2, 3]].sum(axis=1) == 3).all()
-        assert np.array_equal(rounds, metrics.rounds_by_group(groups, 200, 0))
-
-    def test_intervals_are_wider_when_pictures_of_a_patient_are_alike(self, rng):
-        right = np.repeat(rng.random(40) < 0.7, 10)
-        labels, probabilities = np.zeros(400, int), np.stack([right, ~right], axis=1).astype(np.float32)
-        wide, narrow = (
-            metrics.interval(
-                metrics.resampled(labels, probabilities, metrics.rounds_by_group(groups.astype(str), 500, 0))[
-                    "accuracy"
-                ]
-            )
-            for groups in (np.repeat(np.arange(40), 10), np.arange(400))
-        )
-        assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
-
-    def test_rounds_are_what_scikit_learn_says_of_their_pictures(self, rng):
-        labels = np.arange(30) % 3
-        probabilities = rng.dirichlet(np.ones(3), 30).astype(np.float32)
-        rounds = metrics.rounds_by_group([str(i) for i in range(30)], 20, 0)
-        found = metrics.resampled(labels, probabilities, rounds)
-        for place, counts in enumerate(rounds):
-            drawn = np.repeat(np.arange(30), counts)
-            true, said = labels[drawn], probabilities[drawn].argmax(axis=1)
-            assert found["accuracy"][place] == pytest.approx(sk.accuracy_score(true, said))
-            assert found["balanced_accuracy"][place] == pytest.approx(sk.balanced_accuracy_score(true, said))
-            assert found["macro_f1"][place] == pytest.approx(sk.f1_score(true, said, average="macro", zero_division=0))
-            if len(set(true)) == 3:
-                assert found["auc"][place] == pytest.approx(
-                    np.mean([sk.roc_auc_score(true == c, probabilities[drawn][:, c]) for c in range(3)])
-                )
-
-    @pytest.mark.parametrize(
-        ("labels", "said"), [([0, 0, 0], [0, 0, 0]), ([0, 0, 1], [0, 2, 2]), ([2, 1, 1], [2, 2, 2])]
-    )
-    def test_classes_that_do_not_occur(self, labels, said):
-        """As scikit-learn's own macro average, and no figure where there is nothing to count."""
-        labels, said = np.array(labels), np.array(said)
-        probabilities = np.eye(3, dtype=np.float32)[said]
-        found = metrics.figures(labels, probabilities, ["a", "b", "c"])
-        assert found["macro_f1"] == pytest.approx(sk.f1_score(labels, said, average="macro", zero_division=0))
-        for c, name in enumerate("abc"):
-            assert (found["recall"][name] is None) == (c not in labels)
-            assert (found["f1"][name] is None) == (c not in labels and c not in said)
-
-    def test_all_wrong_is_an_auc_of_nothing_not_of_none(self):
-        labels, probabilities = np.array([0, 0, 1, 1]), np.float32([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1], [0.8, 0.2]])
-        found = metrics.resampled(labels, probabilities, np.ones((3, 4), np.int16))
-        assert found["auc"].tolist() == [0, 0, 0]
-
-    def test_a_class_without_pictures_has_no_auc(self):
-        found = metrics.resampled(
-            np.zeros(4, int), np.tile(np.float32([0.6, 0.4]), (4, 1)), metrics.rounds_by_group(list("abcd"), 5, 0)
-        )
-        assert np.isnan(found["auc"]).all()
-        assert metrics.interval(found["auc"]) is None
-
-    def test_calibration_by_hand(self):
-        probabilities = np.float32([[0.95, 0.05], [0.95, 0.05], [0.35, 0.65], [0.35, 0.65]])
-        found = metrics.reliability(np.array([0, 1, 1, 1]), probabilities)
-        assert found.counts == [2, 2]
-        assert found.accuracy == [1.0, 0.5]
-        assert found.expected_calibration_error == pytest.approx(0.5 * 0.35 + 0.5 * 0.45)
-
-    @pytest.mark.parametrize("recall", [0.05, 0.5, 0.8, 0.95, 1.0])
-    def test_the_threshold_is_the_highest_that_reaches_the_recall(self, recall, rng):
-        labels, scores = rng.random(60) < 0.5, rng.random(60).astype(np.float32)
-        threshold = metrics.threshold_for(labels, scores, recall)
-        assert (scores[labels] >= threshold).mean() >= recall - 1e-9
-        assert (scores[labels] > threshold).mean() < recall
-
-    def test_numbers_in_bands(self):
-        values = np.array([5.0] * 10 + [np.nan])
-        assert set(metrics.bands(values)) == {"up to 5", "unknown"}
-        assert set(metrics.bands(np.full(3, np.nan))) == {"unknown"}
-
-    def test_nothing_to_count(self):
-        found = metrics.at_threshold(np.array([False, False]), np.array([0.1, 0.2]), 0.5)
-        assert found["recall"] is None
-        assert found["precision"] is None
-        assert found["specificity"] == 1.0
 
 
 def test_many_classes_and_odd_names(facelime, tmp_path):

@@ -1,0 +1,325 @@
+"""One training, from the built network to a saved model: its pictures, its phases, and its figures afterwards."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from facelime_cli.core import metrics
+from facelime_cli.models import augmenting, building, running, training, wrapping
+from facelime_cli.models.recipes import ALL, CLASS_WEIGHTS, FLOAT32, NONE
+from facelime_cli.models.running import Labelled
+from facelime_cli.models.training import Phase, Training
+from facelime_cli.store import pictures
+from facelime_cli.store.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    from facelime_cli.models.building import Architecture, Trainable
+    from facelime_cli.models.recipes import Settings
+    from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
+
+FEATURE_PICTURES = 256
+"""Pictures whose features are kept in one file until training is done: what a kill repeats at most."""
+
+
+class Listener(Protocol):
+    """Who is told of progress: the terminal, or nobody."""
+
+    def note(self, text: str) -> None:
+        """Take a sentence about what has been reached."""
+
+    def warn(self, text: str) -> None:
+        """Take a sentence about what the reader should know."""
+
+    def progress(
+        self, task: str, total: int, done: int = 0, unit: str = "pictures"
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Return what counts the work that is done."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The labelled pictures of a dataset: those to train on, those that choose the best epoch, those for the end."""
+
+    train: Labelled
+    validation: Labelled
+    test: Labelled
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training has made: the network that is saved, one row for each epoch, and the facts of the model."""
+
+    network: Any
+    history: list[dict[str, float]]
+    facts: dict[str, Any]
+
+
+def splits_of(dataset: Artifact, fold: int | None) -> Splits:
+    """Return the labelled pictures of a dataset, split by split.
+
+    Parameters
+    ----------
+    dataset : Artifact
+    fold : int, optional
+        The fold to test, for a dataset with folds.
+
+    Returns
+    -------
+    Splits
+    """
+    labels = dataset.read("labels").astype(np.int64)
+    split = pictures.splits_of(dataset, fold)
+    read = pictures.reader(dataset)
+    found = []
+    for place in range(len(fields(Splits))):
+        rows = np.flatnonzero((split == place) & (labels >= 0))
+        found.append(Labelled(read, rows, labels[rows]))
+    return Splits(*found)
+
+
+def architecture(settings: Settings, backbone: str, dataset: Artifact, seed: int) -> Architecture:
+    """Return the network that settings describe, for the pictures and classes of a dataset.
+
+    Parameters
+    ----------
+    settings : Settings
+    backbone : str
+        A key of `BACKBONES`.
+    dataset : Artifact
+    seed : int
+        Of the weights that come from nothing.
+
+    Returns
+    -------
+    Architecture
+    """
+    names = [each.name for each in fields(building.Architecture)]
+    shared = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
+    size, n_classes = int(dataset.facts["size"]), len(dataset.facts["classes"])
+    return building.Architecture(backbone=backbone, size=size, n_classes=n_classes, seed=seed, **shared)
+
+
+def built(what: Architecture, settings: Settings, precision: str) -> Trainable:
+    """Return a network ready to be trained; what is wrong with weights, size or layers shows here.
+
+    Parameters
+    ----------
+    what : Architecture
+    settings : Settings
+    precision : str
+        One of `recipes.PRECISIONS`.
+
+    Returns
+    -------
+    Trainable
+
+    Raises
+    ------
+    FacelimeError
+        Where weights, size or layers do not go with the network.
+    """
+    found = building.build(what, precision)
+    if settings.fine_tune_epochs:
+        building.check_layers(found.backbone, settings.fine_tune_layers)
+    return found
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes
+    ----------
+    settings : Settings
+    what : Architecture
+        The network.
+    dataset : Artifact
+        Its pictures, with labels and splits.
+    fold : int, optional
+        The fold to test.
+    console : Listener
+        Told of progress.
+    precision : str
+        One of `recipes.PRECISIONS`.
+    oversample : bool
+        Whether pictures of the smaller classes are repeated.
+    checkpoint_seconds : float
+        Longest work within an epoch that a kill loses.
+    """
+
+    settings: Settings
+    what: Architecture
+    dataset: Artifact
+    fold: int | None
+    console: Listener
+    precision: str = FLOAT32
+    oversample: bool = False
+    checkpoint_seconds: float = 600.0
+
+    def run(self, network: Trainable, unit: Unit) -> Trained:
+        """Train a network, from where a stop left it.
+
+        Parameters
+        ----------
+        network : Trainable
+            From `built`.
+        unit : Unit
+            Its scratch files hold what a stop keeps.
+
+        Returns
+        -------
+        Trained
+
+        Raises
+        ------
+        FacelimeError
+            Where the loss is no number any more, or a batch does not fit into memory.
+        """
+        splits = splits_of(self.dataset, self.fold)
+        if not len(splits.validation.rows):
+            self.console.warn(
+                "there is no validation split: the epoch with the least training loss is kept, "
+                "which says nothing about other pictures."
+            )
+        how = self._how(splits.train.labels)
+        phases = self._phases(network, splits, unit)
+        checkpoints = training.Checkpoints(unit.scratch("checkpoint").parent)
+        progress, _ = checkpoints.load()
+        total, done = _steps(phases, how, progress)
+        with self.console.progress("finetune", total, done, "steps") as advance:
+            history = training.train(network.whole, phases, how, checkpoints, self.console.note, advance)
+        net = network.whole if self.precision == FLOAT32 else self._in_float32(network)
+        measured = {name: self._figures(name, net, getattr(splits, name)) for name in ("validation", "test")}
+        facts = {
+            "model": wrapping.digest(net),
+            "weights": net.count_params(),
+            "fold": self.fold,
+            "class_weights": how.class_weights,
+            "history": history,
+            **measured,
+        }
+        return Trained(net, history, facts)
+
+    def _how(self, labels: NDArray[np.int64]) -> Training:
+        settings = self.settings
+        taken = labels[training.drawn(labels, oversample=self.oversample)]
+        return Training(
+            batch_size=settings.batch_size,
+            seed=self.what.seed,
+            optimizer=settings.optimizer,
+            steps_per_epoch=settings.steps_per_epoch,
+            patience=settings.patience,
+            schedule=settings.schedule,
+            class_weights=CLASS_WEIGHTS[settings.class_weights].load()(taken),
+            oversample=self.oversample,
+            checkpoint_seconds=self.checkpoint_seconds,
+        )
+
+    def _phases(self, network: Trainable, splits: Splits, unit: Unit) -> list[Phase]:
+        """Return the head's phase, and the one that trains layers of the backbone as well."""
+        settings = self.settings
+        whole = network.whole
+        if settings.augment:
+            whole = augmenting.augmented(whole, settings.augment, self.what.seed)
+        first, train, validation = whole, splits.train, splits.validation
+        # Where nothing changes before the features, they are computed once and the head is trained alone.
+        if settings.freeze == ALL and not settings.augment:
+            first = network.head
+            train = self.features("train", network.bare, splits.train, unit)
+            validation = self.features("validation", network.bare, splits.validation, unit)
+        phases = [Phase(first, train, validation, settings.epochs, settings.learning_rate)]
+        if settings.fine_tune_epochs:
+
+            def unfreeze() -> None:
+                building.unfreeze(network.backbone, settings.fine_tune_layers)
+
+            phases.append(
+                Phase(
+                    whole,
+                    splits.train,
+                    splits.validation,
+                    settings.fine_tune_epochs,
+                    settings.fine_tune_rate,
+                    unfreeze,
+                )
+            )
+        return phases
+
+    def features(self, name: str, bare: Any, split: Labelled, unit: Unit) -> Labelled:
+        """Return a split whose pictures are their features.
+
+        The features lie in small files until training is done, so that a stop keeps them.
+
+        Parameters
+        ----------
+        name : str
+            Of the split.
+        bare : keras.Model
+            From display space to features.
+        split : Labelled
+            Its pictures.
+        unit : Unit
+            Its scratch files hold the features.
+
+        Returns
+        -------
+        Labelled
+            It reads (B, F) float32 features.
+        """
+        n_pictures = len(split.rows)
+        starts = range(0, n_pictures, FEATURE_PICTURES)
+        blocks = {start: unit.scratch(f"features-{name}-{start:08d}.npy") for start in starts}
+        n_done = sum(path.exists() for path in blocks.values())
+        call = running.forward(bare)
+        task = f"features of the {name} split"
+        with self.console.progress(task, n_pictures, n_done * FEATURE_PICTURES) as advance:
+            for start, path in blocks.items():
+                if path.exists():
+                    continue
+                chosen = slice(start, start + FEATURE_PICTURES)
+                block = Labelled(split.read, split.rows[chosen], split.labels[chosen])
+                found = list(running.answers(call, block, self.settings.batch_size))
+                stream = io.BytesIO()
+                np.save(stream, np.concatenate(found))
+                write_whole(path, stream.getvalue())
+                advance(len(block.rows))
+        kept = [np.load(path, allow_pickle=False) for path in blocks.values()]
+        features = np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)
+        return Labelled(lambda rows: features[rows], np.arange(n_pictures), split.labels)
+
+    def _figures(self, name: str, net: Any, split: Labelled) -> dict[str, Any]:
+        if not len(split.rows):
+            return {"n": 0}
+        probabilities = running.probabilities(net, split, self.settings.batch_size)
+        found = metrics.figures(split.labels, probabilities, self.dataset.facts["classes"])
+        self.console.note(
+            f"{name}: {found['n']} pictures, accuracy {found['accuracy']:.3f}, "
+            f"balanced accuracy {found['balanced_accuracy']:.3f}"
+        )
+        return found
+
+    def _in_float32(self, network: Trainable) -> Any:
+        """Return the network with the same weights that computes in float32."""
+        net = building.build(replace(self.what, weights=NONE)).whole
+        net.set_weights(network.whole.get_weights())
+        return net
+
+
+def _steps(phases: Sequence[Phase], how: Training, progress: training.Progress) -> tuple[int, int]:
+    """Return how many steps there are at most, and how many are done."""
+    steps = [how.steps(phase.train) for phase in phases]
+    planned = [phase.epochs * each for phase, each in zip(phases, steps, strict=True)]
+    done = sum(planned[: progress.phase])
+    if progress.phase < len(phases):
+        done += progress.epoch * steps[progress.phase] + progress.step
+    return sum(planned), done

@@ -1,0 +1,214 @@
+"""Models made ready to answer: one function for each entry of `runtimes.RUNTIMES`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facelime_cli import machine
+from facelime_cli.core import compose
+from facelime_cli.errors import FacelimeError
+from facelime_cli.models import backend, outside, running, wrapping
+from facelime_cli.models.runtimes import FORMATS, KERAS, SAVED_MODEL, Classifier, format_of, usual
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facelime_cli.models.runtimes import How
+    from facelime_cli.store.artifacts import Artifact
+
+
+def with_keras(model: Artifact, how: How) -> Classifier:
+    """Return a model that Keras runs, with composition and forward pass in one compiled call.
+
+    Parameters
+    ----------
+    model : Artifact
+    how : How
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be loaded, or the backend does not compute in this precision.
+    """
+    net = network_of(model, how)
+    backend.compute_with(how.precision)
+
+    def upload(pictures: NDArray[np.uint8], segments: NDArray[np.int32]) -> tuple[Any, Any]:
+        return backend.on_device(pictures), backend.on_device(segments)
+
+    return Classifier(running.forward(net), running.compiled(net), upload, backend.engine())
+
+
+def network_of(model: Artifact, how: How) -> Any:
+    """Return a model as a Keras network that reads display space at the size of the pictures.
+
+    Parameters
+    ----------
+    model : Artifact
+        Of the format `keras` or `saved-model`.
+    how : How
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be loaded.
+    """
+    its_format = format_of(model)
+    path = model.file(FORMATS[its_format].file)
+    if its_format == SAVED_MODEL:
+        around = model.facts["around"]
+        net = wrapping.with_scaling(
+            wrapping.load_saved_model(path),
+            scaling=around["scaling"],
+            size=model.facts["size"],
+            n_classes=around["classes"],
+            activation=around["activation"],
+        )
+    else:
+        trust = bool(model.facts.get("trusted"))
+        net = wrapping.load(path, trust=trust)
+        net = wrapping.in_precision(net, how.precision, trust=trust)
+    return wrapping.resized(net, how.resize_from) if how.resize_from else net
+
+
+def with_onnx(model: Artifact, how: How) -> Classifier:
+    """Return a model that ONNX Runtime runs, converted first where it is a Keras network.
+
+    Parameters
+    ----------
+    model : Artifact
+    how : How
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be converted or loaded.
+    """
+    import onnxruntime
+
+    path = _file_for(model, "onnx", "model.onnx", {"onnxruntime": onnxruntime.__version__})
+    session = outside.onnx_session(path)
+    engine = {"runtime": "onnx", "version": onnxruntime.__version__, "providers": session.get_providers()}
+    return _whole_pictures(model, how, outside.onnx_run(session), engine)
+
+
+def with_openvino(model: Artifact, how: How) -> Classifier:
+    """Return a model that OpenVINO runs on the processor, converted first where it is a Keras network.
+
+    Parameters
+    ----------
+    model : Artifact
+    how : How
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be converted.
+    """
+    outside.silence_openvino()
+    import openvino
+
+    path = _file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__})
+    engine = {"runtime": "openvino", "version": openvino.__version__}
+    return _whole_pictures(model, how, outside.openvino_run(path, how.precision), engine)
+
+
+def with_python(model: Artifact, how: How) -> Classifier:
+    """Return a model that is a Python function.
+
+    Parameters
+    ----------
+    model : Artifact
+    how : How
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    FacelimeError
+        Where its source has changed since it was imported.
+    """
+    reference = model.facts["function"]
+    if outside.source_digest(reference) != model.facts["source"]:
+        raise FacelimeError(
+            f"the source of {reference} has changed since models/{model.id} was imported; "
+            f"import it again with `facelime import-model {reference}`."
+        )
+    return _whole_pictures(model, how, outside.function(reference), {"runtime": "python"})
+
+
+def _whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: Mapping[str, Any]) -> Classifier:
+    """Return a classifier that reads whole pictures, composed in NumPy."""
+    size = int(model.facts["size"])
+    what = f"models/{model.id}"
+    # A network that was converted from Keras has its scaling inside.
+    is_converted = format_of(model) == KERAS
+    answer = outside.guarded(run, what) if is_converted else outside.Around.read(model.facts).probabilities(run, what)
+
+    side = how.resize_from or size
+    room = np.empty((0, side, side, 3), np.float32)
+
+    def forward(pictures: NDArray[Any]) -> NDArray[np.float32]:
+        values = np.asarray(pictures, np.float32)
+        if how.resize_from:
+            values = compose.resized(values, size)
+        return answer(values)
+
+    def composed(
+        packed: NDArray[np.uint8], index: NDArray[np.int32], pictures: NDArray[np.uint8], segments: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        nonlocal room
+        try:
+            # The same memory serves every batch of one size.
+            if len(room) != len(packed):
+                room = np.empty((len(packed), *room.shape[1:]), np.float32)
+            flat = room.reshape(len(room), -1, 3)
+            compose.compose(packed, index, pictures, segments, flat)
+            return forward(room)
+        except MemoryError as why:
+            raise backend.DeviceMemoryError from why
+
+    def upload(pictures: NDArray[np.uint8], segments: NDArray[np.int32]) -> tuple[Any, Any]:
+        return pictures, segments
+
+    return Classifier(forward, composed, upload, {**engine, "numpy": np.__version__, **machine.hardware()})
+
+
+def _file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str]) -> Path:
+    """Return a model's file for another runtime: its own, or one converted once and kept beside it.
+
+    What is kept is known by the digest of what it was made from and with.
+    """
+    its_format = format_of(model)
+    if its_format != KERAS:
+        return model.file(FORMATS[its_format].file)
+
+    def convert(folder: Path) -> None:
+        wrapping.export(network_of(model, usual(model)), folder / name, form)
+
+    made_from = {"content": model.content, "for": form, "keras": version("keras"), **versions}
+    return model.kept(made_from, convert) / name

@@ -1,0 +1,261 @@
+"""The settings of one training: read from what was typed, preset by a recipe or the network, and checked."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.errors import CommandLineError
+from facelime_cli.models.backbones import BACKBONES
+from facelime_cli.models.recipes import ALL, AUGMENTATIONS, DEFAULTS, IMAGENET, NONE, RECIPES, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+OF_THE_SECOND_PHASE = {"fine_tune_layers", "fine_tune_rate"}
+OF_THE_NETWORK = ("pooling", "head", "dropout")
+"""Settings that the network itself has a default for."""
+
+
+def backbone_of(backbone: str | None, recipe: str | None) -> str:
+    """Return the network to train.
+
+    Parameters
+    ----------
+    backbone, recipe : str, optional
+        What --backbone and --recipe name.
+
+    Returns
+    -------
+    str
+        A key of `BACKBONES`.
+
+    Raises
+    ------
+    CommandLineError
+        Where neither is named, or the recipe is not for this network.
+    """
+    if recipe is None:
+        if backbone is None:
+            raise CommandLineError(
+                f"there is no network to train; name one with --backbone ({', '.join(BACKBONES)}), "
+                f"or a published system with --recipe ({', '.join(RECIPES)})."
+            )
+        return backbone
+    networks = RECIPES[recipe].networks
+    if backbone not in {None, *networks}:
+        raise CommandLineError(
+            f"--recipe {recipe} has no settings for --backbone {backbone}; its networks are {', '.join(networks)}."
+        )
+    return backbone or next(iter(networks))
+
+
+def settle(given: Mapping[str, Any], backbone: str, recipe: str | None, n_classes: int) -> Settings:
+    """Return every setting: what was typed, else the recipe's, else the network's, else the default.
+
+    Parameters
+    ----------
+    given : mapping
+        Options by the names of `Settings`, as they were typed; those that were not are None or missing.
+    backbone : str
+        A key of `BACKBONES`.
+    recipe : str, optional
+        A key of `RECIPES`.
+    n_classes : int
+
+    Returns
+    -------
+    Settings
+        Nothing in it is None.
+
+    Raises
+    ------
+    CommandLineError
+        For a text that means nothing, and for settings that do not go together.
+    """
+    typed = {name: _read(name, value) for name, value in given.items() if value is not None}
+    preset = DEFAULTS if recipe is None else RECIPES[recipe].settings_of(backbone, n_classes)
+    settings = _completed(replace(preset, **typed), backbone)
+    _check(settings, set(typed))
+    return settings
+
+
+def _read(name: str, value: Any) -> Any:
+    """Return what a typed option means."""
+    return READERS[name](value) if name in READERS else value
+
+
+def _completed(settings: Settings, backbone: str) -> Settings:
+    """Return settings in which the network has filled in what nobody else has said."""
+    entry = BACKBONES[backbone]
+    weights = settings.weights
+    if weights is None:
+        weights = IMAGENET if entry.application else NONE
+    freeze = settings.freeze
+    if freeze is None:
+        freeze = NONE if weights == NONE else ALL
+    own = {name: getattr(entry, name) for name in OF_THE_NETWORK if getattr(settings, name) is None}
+    return replace(settings, weights=weights, freeze=freeze, **own)
+
+
+def _check(settings: Settings, typed: set[str]) -> None:
+    """Raise for settings that mean nothing, or do not go together."""
+    _check_layers("--freeze", str(settings.freeze), (ALL, NONE))
+    _check_layers("--fine-tune-layers", settings.fine_tune_layers, (ALL,))
+    if not settings.fine_tune_epochs and OF_THE_SECOND_PHASE & typed:
+        raise CommandLineError(
+            "--fine-tune-layers and --fine-tune-rate belong to a second phase, which has no epochs; "
+            "say how many with --fine-tune-epochs."
+        )
+    if settings.l2 and not settings.head:
+        raise CommandLineError(
+            f"--l2 {settings.l2:g} is for hidden layers, and this network has none; add some with --head, "
+            "or leave --l2 out."
+        )
+
+
+def _check_layers(option: str, text: str, words: tuple[str, ...]) -> None:
+    if text not in words and not text.isdecimal():
+        raise CommandLineError(f"{option} {text!r} should be {', '.join(words)} or a number of layers.")
+
+
+# Options that are a text with a meaning
+
+
+def augmentation(text: str) -> dict[str, Any]:
+    """Return what `rotation=40,flip=horizontal` asks for.
+
+    Parameters
+    ----------
+    text : str
+        Names of `AUGMENTATIONS` with their amounts, or `none`.
+
+    Returns
+    -------
+    dict
+        Amounts by name, in the order of the table.
+
+    Raises
+    ------
+    CommandLineError
+        For an unknown name, or an amount outside its range.
+
+    Examples
+    --------
+    >>> augmentation("flip=both, rotation=20")
+    {'rotation': 20.0, 'flip': 'both'}
+    """
+    if text.strip() == NONE:
+        return {}
+    asked = dict(each.partition("=")[::2] for each in text.replace(" ", "").split(","))
+    for name in asked:
+        if name not in AUGMENTATIONS:
+            known = ", ".join(f"{each.name}={each.words}" for each in AUGMENTATIONS.values())
+            raise CommandLineError(f"--augment {text!r} names {name!r}; there are {known}, and none.")
+    return {name: _amount(name, asked[name]) for name in AUGMENTATIONS if name in asked}
+
+
+def _amount(name: str, text: str) -> Any:
+    entry = AUGMENTATIONS[name]
+    if entry.values:
+        if text not in entry.values:
+            raise CommandLineError(f"--augment {name}={text} should be {entry.words}.")
+        return text
+    amount = _number(text)
+    # A text such as nan is a number, and compares as false.
+    if amount is None or not 0 < amount <= entry.largest:
+        raise CommandLineError(
+            f"--augment {name}={text} should be more than 0 and at most {entry.largest:g} ({entry.words})."
+        )
+    return amount
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Return the units of the hidden layers in `128,64`.
+
+    Parameters
+    ----------
+    text : str
+        Numbers with commas between them, or `none`.
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    CommandLineError
+        For anything else.
+
+    Examples
+    --------
+    >>> widths("128, 64"), widths("none")
+    ((128, 64), ())
+    """
+    if text.strip() == NONE:
+        return ()
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise CommandLineError(f"--head {text!r} should be numbers of units, such as 128,64, or none.")
+    return tuple(map(int, words))
+
+
+def rates(text: str) -> tuple[float, ...]:
+    """Return the dropout rates in `0.3,0.1`.
+
+    Parameters
+    ----------
+    text : str
+        Shares from 0 to below 1 with commas between them, or `none`.
+
+    Returns
+    -------
+    tuple of float
+
+    Raises
+    ------
+    CommandLineError
+        For anything else.
+
+    Examples
+    --------
+    >>> rates("0.3,0.1"), rates("none")
+    ((0.3, 0.1), ())
+    """
+    if text.strip() == NONE:
+        return ()
+    found = []
+    for word in text.split(","):
+        rate = _number(word)
+        if rate is None or not 0 <= rate < 1:
+            raise CommandLineError(f"--dropout {text!r} should be rates from 0 to below 1, such as 0.3,0.1, or none.")
+        found.append(rate)
+    return tuple(found)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+READERS: dict[str, Callable[[str], Any]] = {"head": widths, "dropout": rates, "augment": augmentation}
+"""What reads the settings whose option is a text with a meaning."""
+_NAMES = {each.name for each in fields(Settings)}
+
+
+def given_in(params: Any) -> dict[str, Any]:
+    """Return the settings that a command's parameters hold.
+
+    Parameters
+    ----------
+    params : dataclass
+        Has an attribute for each field of `Settings`.
+
+    Returns
+    -------
+    dict
+        By the names of `Settings`; None where nothing was typed.
+    """
+    return {name: getattr(params, name) for name in _NAMES}
