@@ -16,9 +16,7 @@ from PIL import Image
 
 from facelime_cli.core.faces import draw
 from facelime_cli.store.references import Store
-from tests.support import ROUNDS, SIZE, Chain, Facelime, breaking, write_faces
-
-__all__ = ["Facelime", "breaking", "write_faces"]
+from tests.support import ROUNDS, SIZE, Chain, Facelime, FewRounds, write_faces
 
 SMALL_SIDE = 24
 MADE = "made.json"
@@ -175,7 +173,7 @@ def tabled(tmp_path_factory):
 @pytest.fixture(scope="session")
 def evaluated(tabled, tmp_path_factory):
     """A store with that dataset and a network that has hardly learned anything."""
-    found = Facelime(tmp_path_factory.mktemp("evaluated") / "store")
+    found = FewRounds(tmp_path_factory.mktemp("evaluated") / "store")
     words = [
         "--table",
         tabled / "table.csv",

@@ -80,6 +80,14 @@ class Facelime:
         return errors[0]
 
 
+class FewRounds(Facelime):
+    """Evaluates with few rounds of the bootstrap."""
+
+    def __call__(self, *words, stdin=None):
+        rounds = ("--bootstrap", ROUNDS) if words[0] in {"evaluate", "compare-models"} else ()
+        return super().__call__(*words, *rounds, stdin=stdin)
+
+
 def write_faces(folder: Path, count: int = FACES, size: int = SIZE, truth: Path | None = None) -> Path:
     for number in range(count):
         label = ("normal", "rosacea")[number % 2]

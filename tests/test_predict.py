@@ -20,7 +20,7 @@ from facelime_cli.stages.predict import COMMIT_SECONDS
 from facelime_cli.stopping import span
 from facelime_cli.store.arrays import PART_BYTES
 from facelime_cli.store.references import Store
-from tests.conftest import Facelime, breaking, write_faces
+from tests.support import Facelime, breaking, write_faces
 
 ALLOWED_SECONDS = 30
 

@@ -7,7 +7,7 @@ import pytest
 
 from facelime_cli.models import running
 from facelime_cli.store.references import Store
-from tests.conftest import Facelime, breaking
+from tests.support import Facelime, breaking
 
 pytestmark = pytest.mark.long  # several whole runs of the stages
 

@@ -12,7 +12,7 @@ from facelime_cli.engine import Context, fingerprint
 from facelime_cli.presets import PRESETS
 from facelime_cli.stages import segment
 from facelime_cli.store.references import Store
-from tests.conftest import Facelime, write_faces
+from tests.support import Facelime, write_faces
 
 SIDE = 96
 PICTURES = ("faces/a", "faces/b", "other/c")

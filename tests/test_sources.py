@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from facelime_cli import sources
 from facelime_cli.core import images, leakage
 from facelime_cli.store.references import Store
-from tests.conftest import write_faces
+from tests.support import write_faces
 
 SIZE = 32
 

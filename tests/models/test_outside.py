@@ -9,7 +9,7 @@ import pytest
 from facelime_cli.core import compose
 from facelime_cli.core.masks import pack, unpack
 from facelime_cli.models import backend, wrapping
-from tests.conftest import Facelime, write_faces
+from tests.support import Facelime, write_faces
 
 SIZE = 48
 FUNCTION = """

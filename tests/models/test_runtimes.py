@@ -11,7 +11,7 @@ import pytest
 from facelime_cli.models import backend, loading, runtimes, wrapping
 from facelime_cli.predicting.run import listed
 from facelime_cli.store.references import Store
-from tests.conftest import Facelime
+from tests.support import Facelime
 
 INSTALLED = {"onnx": ("onnxruntime", "tf2onnx"), "openvino": ("openvino",)}
 OTHERS = [("keras", "bfloat16"), ("onnx", "float32"), ("openvino", "float32"), ("openvino", "bfloat16")]

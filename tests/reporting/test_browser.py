@@ -9,7 +9,7 @@ from PIL import Image
 
 from facelime_cli.core.faces import draw
 from tests.browser import Browser, needs_chromium
-from tests.conftest import Facelime
+from tests.support import Facelime
 
 pytestmark = needs_chromium
 

@@ -10,7 +10,7 @@ from facelime_cli.models import wrapping
 from facelime_cli.models.recipes import RECIPES
 from facelime_cli.models.settings import augmentation
 from facelime_cli.models.training import Checkpoints
-from tests.conftest import write_faces
+from tests.support import write_faces
 
 
 class TestCommand:
