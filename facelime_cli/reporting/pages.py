@@ -7,9 +7,9 @@ from functools import cache
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.engine import STAGES
-from facelime_cli.names import listing
-from facelime_cli.options import hints
+from facelime_cli.engine import stage_called
+from facelime_cli.errors import NotFoundError
+from facelime_cli.options import hints, marker, takes_several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,37 +123,26 @@ def command(artifact: Artifact) -> str:
     """
     from dataclasses import fields
 
-    from typer.models import ArgumentInfo
+    from typer.models import ArgumentInfo, ParameterInfo
 
-    stage = STAGES.get(artifact.stage)
-    if stage is None:
+    try:
+        stage = stage_called(artifact.stage)
+    except NotFoundError:
         return f"facelime {artifact.stage}"
-    words, annotations = ["facelime", stage.name], hints(stage.params)
-    means_nothing = "fine_tune_" if artifact.parameters.get("fine_tune_epochs") == 0 else "-"
+    params, annotations = stage.params_of(artifact), hints(stage.params)
+    words = ["facelime", stage.name]
     for each in fields(stage.params):
-        option = next(extra for extra in annotations[each.name][1] if hasattr(extra, "param_decls"))
-        given, word = artifact.inputs.get(each.name), _option(each.name, option)
-        value = artifact.parameters.get(each.name, artifact.parameters.get(word.removeprefix("--")))
-        several = [
-            f"{one['kind']}/{one['id']}"
-            for name, one in artifact.inputs.items()
-            if "id" in one and name.startswith(f"{each.name}_")
-        ]
-        if isinstance(option, ArgumentInfo):
-            words += several or [f"{given['kind']}/{given['id']}" if given and "id" in given else each.name.upper()]
-        elif several:
-            words += [part for reference in several for part in (word, reference)]
-        elif given is not None:
-            words += [word, f"{given['kind']}/{given['id']}" if "id" in given else each.name.upper()]
-        elif (
-            value is not None
-            and value is not False
-            and value != each.default
-            and not each.name.startswith(means_nothing)
-        ):
-            words += _words(word, each.name, value)
-    if "pictures" in artifact.parameters:
-        words += ["--images", listing(artifact.texts("id")) if artifact.n <= MOST_IDS else "IDS"]
+        declared = marker(annotations[each.name][1], ParameterInfo)
+        value = getattr(params, each.name)
+        if each.name == "images" and artifact.n > MOST_IDS:
+            value = "IDS" if value else value
+        if isinstance(declared, ArgumentInfo):
+            words += list(map(str, value)) if isinstance(value, list) else [str(value)]
+        elif value is not None and value is not False and value != each.default:
+            option = _option(each.name, declared)
+            several = value if isinstance(value, list) and takes_several(annotations[each.name][0]) else [value]
+            for one in several:
+                words += _words(option, each.name, one)
     return shlex.join(words)
 
 
