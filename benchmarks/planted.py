@@ -39,7 +39,7 @@ from facelime_cli.core.linear import ridge
 from facelime_cli.core.neighbours import nearest_unlike, thumbnails
 from facelime_cli.core.surrogate import cosine_weights
 from facelime_cli.models import backend, building, running, wrapping
-from facelime_cli.sources import PARTS
+from facelime_cli.sources import SPLITS
 from facelime_cli.store.artifacts import Artifact
 from facelime_cli.store.references import Store
 
@@ -288,7 +288,7 @@ class Bench:
         has = rng.random(len(labels)) < np.array(SHARES)[labels]
         for place, tag in enumerate(KINDS[kind]):
             with_tag = np.stack([tag.planted(image, rng) for image in images])
-            training = split == PARTS.index("train")
+            training = split == SPLITS.index("train")
             head = self.model.learn(np.where(has[:, None, None, None], with_tag, images)[training], labels[training])
             self.model.use(head)
             others = np.flatnonzero((labels == 1) & ~training)
@@ -384,7 +384,7 @@ class Bench:
         """Return a picture of the other class, without a tag."""
         if case.kind == FACES:
             return faces.draw(0, 0, SIZE, flushed=False).image
-        rows = np.flatnonzero((self.xrays.read("labels") == 0) & (self.xrays.read("split") == PARTS.index("train")))
+        rows = np.flatnonzero((self.xrays.read("labels") == 0) & (self.xrays.read("split") == SPLITS.index("train")))
         return np.asarray(self.xrays.read("images", [int(rows[0])])[0])
 
     def _nearest_unlike(self, case: Case) -> Pixels:
@@ -397,7 +397,7 @@ class Bench:
             images, labels, split = self.xrays.read("images"), self.xrays.read("labels"), self.xrays.read("split")
             rng = np.random.default_rng(0)
             has = rng.random(len(labels)) < np.array(SHARES)[labels]
-            rows = np.flatnonzero((labels == 0) & (split == PARTS.index("train")))
+            rows = np.flatnonzero((labels == 0) & (split == SPLITS.index("train")))
             tag = KINDS[case.kind][int(case.name.split("/")[1])]
             pool = np.stack([tag.planted(images[row], rng) if has[row] else images[row] for row in rows])
         every = np.concatenate([case.image[None], pool])

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def listed(text: str) -> list[str]:
+def comma_separated(text: str) -> list[str]:
     """Return the names in a list with commas between them; a name that holds one stands in double quotes.
 
     Examples
     --------
-    >>> listed('a, "b, c",d')
+    >>> comma_separated('a, "b, c",d')
     ['a', 'b, c', 'd']
     """
     return next(csv.reader([text], skipinitialspace=True), [])
 
 
 def listing(names: Iterable[str]) -> str:
-    """Return names as `listed` reads them."""
+    """Return names as `comma_separated` reads them."""
     stream = io.StringIO()
     csv.writer(stream, lineterminator="").writerow(names)
     return stream.getvalue()
@@ -50,7 +50,9 @@ def class_indices(text: str, names: list[str]) -> list[int]:
     >>> class_indices('1,cat, "crane, small"', ["cat", "dog", "crane, small"]), class_indices("crane, small", ["cat", "crane, small"])
     ([1, 0, 2], [1])
     """
-    return list(dict.fromkeys(class_index(each, names) for each in ([text] if text in names else listed(text))))
+    return list(
+        dict.fromkeys(class_index(each, names) for each in ([text] if text in names else comma_separated(text)))
+    )
 
 
 def class_index(text: str, names: list[str]) -> int:

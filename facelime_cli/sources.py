@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PARTS = ("train", "validation", "test")
-PART_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
-MEDMNIST_PARTS = ("train", "val", "test")
-NO_PART = -1
+SPLITS = ("train", "validation", "test")
+SPLIT_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+MEDMNIST_SPLITS = ("train", "val", "test")
+NO_SPLIT = -1
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Entry:
     label, group : str or None
         What the source says of its class and of its patient or lesion.
     part : int
-        Index into `PARTS` where the source is divided already, else `NO_PART`.
+        Index into `SPLITS` where the source is divided already, else `NO_SPLIT`.
     columns : mapping
         Further columns of its row in the table.
     """
@@ -50,7 +50,7 @@ class Entry:
     index: int | None = None
     label: str | None = None
     group: str | None = None
-    part: int = NO_PART
+    part: int = NO_SPLIT
     columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -118,7 +118,7 @@ def _of(source: Path) -> list[Entry]:
             relative.with_suffix("").as_posix(),
             path,
             label=relative.parts[level] if len(relative.parts) > level + 1 else None,
-            part=PART_FOLDERS[relative.parts[0].lower()] if parted else NO_PART,
+            part=SPLIT_FOLDERS[relative.parts[0].lower()] if parted else NO_SPLIT,
         )
         for relative, path in files
     ]
@@ -126,7 +126,7 @@ def _of(source: Path) -> list[Entry]:
 
 def _is_parted(source: Path, files: Sequence[tuple[Path, Path]], tops: set[str]) -> bool:
     """Whether a folder is divided already, into train, val and test folders with a folder per class in each; half of that is an error."""
-    parts = {top for top in tops if top.lower() in PART_FOLDERS}
+    parts = {top for top in tops if top.lower() in SPLIT_FOLDERS}
     if len(parts) < 2 and parts != tops:  # noqa: PLR2004 - one class may be called «test»
         return False
     stray = next((relative for relative, _ in files if relative.parts[0] not in parts or len(relative.parts) < 3), None)  # noqa: PLR2004 - part, class, file
@@ -237,7 +237,7 @@ def _one_row_each(rows: list[dict[str, str]], table: Table) -> list[dict[str, st
 def _of_arrays(path: Path) -> list[Entry]:
     """Return the pictures of a .npz file with MedMNIST's keys: train_images, train_labels, val_images, …, test_labels."""
     entries = []
-    for part, name in enumerate(MEDMNIST_PARTS):
+    for part, name in enumerate(MEDMNIST_SPLITS):
         images, labels = _member(path, f"{name}_images"), _member(path, f"{name}_labels")
         if images is None:
             continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer, Table, duration, size_text
 from facelime_cli.predicting.reuse import Donors
-from facelime_cli.predicting.run import listed
+from facelime_cli.predicting.run import distinct_masks
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import unit_pictures
 from facelime_cli.store.units import shard_of
@@ -95,7 +95,7 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
 
 def _timed(run: Run, unit: slice, batch: int) -> tuple[float, float | None]:
     """Return the seconds of a batch, and how far its answers are from the reference."""
-    its, host = listed(run.masks, unit), run.host(unit, unit.stop)
+    its, host = distinct_masks(run.masks, unit), run.host(unit, unit.stop)
     difference = run.difference(its, host, batch)
     arrays = run.device.wait(run.device.submit(run.classifier.upload, *host))
     return run.timed(its, arrays, batch), difference
@@ -125,7 +125,7 @@ def _left(masks: Artifact, rows: slice, donors: Donors, made_with: str, kept: Se
     """Return what is to be computed of a unit."""
     import numpy as np
 
-    its = listed(masks, rows)
+    its = distinct_masks(masks, rows)
     missing, taken = np.ones(its.total, np.bool_), np.zeros(its.total, np.bool_)
     missing[kept] = False
     for picture in range(rows.stop - rows.start if donors else 0):

@@ -43,7 +43,7 @@ COMPARED = 8
 
 
 @dataclass(frozen=True)
-class Listed:
+class DistinctMasks:
     """The evaluations of a unit. Equal masks of a picture are one.
 
     `packed` (R, M) holds the different masks, picture by picture in the order of their first samples, `index` (R,) the picture of each, and `rows_of` for each picture the
@@ -60,7 +60,7 @@ class Listed:
         return len(self.packed)
 
 
-def listed(masks: Artifact, pictures: slice) -> Listed:
+def distinct_masks(masks: Artifact, pictures: slice) -> DistinctMasks:
     """Return the evaluations of some pictures."""
     import numpy as np
 
@@ -73,7 +73,7 @@ def listed(masks: Artifact, pictures: slice) -> Listed:
         rows_of.append(sum(len(each) for each in packed) + np.argsort(order)[which.ravel()])
         packed.append(kept[first[order]])
     index = np.repeat(np.arange(len(packed), dtype=np.int32), [len(each) for each in packed])
-    return Listed(np.concatenate(packed), index, rows_of)
+    return DistinctMasks(np.concatenate(packed), index, rows_of)
 
 
 @dataclass
@@ -168,7 +168,7 @@ class Run:
         """Return evaluations per second for some batch sizes, up to the one that needs too much memory or time."""
         from facelime_cli.models import backend
 
-        its, rates = listed(self.masks, slice(0, 1)), dict[int, float]()
+        its, rates = distinct_masks(self.masks, slice(0, 1)), dict[int, float]()
         arrays = self.device.wait(self.device.submit(self.classifier.upload, *self.host(slice(0, 1), 1)))
         for size in sizes:
             try:
@@ -180,7 +180,7 @@ class Run:
                 break
         return rates
 
-    def timed(self, its: Listed, arrays: tuple[Any, Any], batch: int) -> float:
+    def timed(self, its: DistinctMasks, arrays: tuple[Any, Any], batch: int) -> float:
         """Return the seconds that a batch takes, the first one, which compiles, not counted: the best of a few."""
         import numpy as np
 
@@ -194,7 +194,7 @@ class Run:
         return min(seconds[1:])
 
     def evaluate(
-        self, its: Listed, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
+        self, its: DistinctMasks, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
     ) -> NDArray[np.float32]:
         """Run one batch, and wait for it."""
         answers: NDArray[np.float32] = self.device.wait(
@@ -214,7 +214,7 @@ class Run:
             segments.reshape(len(fill), -1), ((0, spare), (0, 0))
         )
 
-    def difference(self, its: Listed, host: tuple[Any, Any], batch: int) -> float | None:
+    def difference(self, its: DistinctMasks, host: tuple[Any, Any], batch: int) -> float | None:
         """Return the largest difference of a probability from the reference on a few composed pictures of this run, or raise when it is too large; None for the reference itself."""
         import numpy as np
 
@@ -238,7 +238,7 @@ class Run:
 
 
 def evaluate(
-    classifier: Classifier, its: Listed, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
+    classifier: Classifier, its: DistinctMasks, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
 ) -> NDArray[np.float32]:
     """Run one batch, padded to full size."""
     import numpy as np
@@ -250,7 +250,7 @@ def evaluate(
 
 
 def _reference_answers(
-    model: Artifact, reference: How, its: Listed, rows: NDArray[np.int64], host: tuple[Any, Any]
+    model: Artifact, reference: How, its: DistinctMasks, rows: NDArray[np.int64], host: tuple[Any, Any]
 ) -> NDArray[np.float32]:
     classifier = runtimes.load(model, reference)
     return evaluate(classifier, its, rows, classifier.upload(*host), len(rows))

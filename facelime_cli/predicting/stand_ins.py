@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import FILLS, UNLIKE, USUAL_DESIGNS, WITHOUT_CLASSES
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.sources import PARTS
+from facelime_cli.sources import SPLITS
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _pool(dataset: Artifact) -> NDArray[np.int64]:
     """Return the rows of a dataset's training split, or of all its pictures when it has none."""
     import numpy as np
 
-    training = dataset.read("split") == PARTS.index("train")
+    training = dataset.read("split") == SPLITS.index("train")
     return np.flatnonzero(training) if training.any() else np.arange(dataset.n)
 
 

@@ -11,7 +11,7 @@ from facelime_cli.engine import Needed, stage_called
 from facelime_cli.errors import CommandLineError, NotFoundError
 from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Input, Resolved
-from facelime_cli.sources import PARTS
+from facelime_cli.sources import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Chosen:
     ] = None
     split: Annotated[
         str | None,
-        Choice(PARTS),
+        Choice(SPLITS),
         Option(help="Of a dataset, explain only the pictures of this split. [default: all]", show_default=False),
         Resolved(()),
     ] = None

@@ -15,7 +15,7 @@ from facelime_cli.core.summaries import crosstab
 from facelime_cli.drawing import charts
 from facelime_cli.reporting import pages
 from facelime_cli.reporting.columns import HEADING, NO_LABEL, Classes, column
-from facelime_cli.sources import PARTS
+from facelime_cli.sources import SPLITS
 from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ class Description:
     def _class_chart(self) -> Figure:
         split = self.dataset.read("split")
         in_none = split < 0
-        names = [*PARTS, NO_SPLIT] if in_none.any() else list(PARTS)
-        columns = np.where(in_none, len(PARTS), split)
+        names = [*SPLITS, NO_SPLIT] if in_none.any() else list(SPLITS)
+        columns = np.where(in_none, len(SPLITS), split)
         counts = crosstab(self.classes.rows, columns, (len(self.classes.shown), len(names)))
-        return charts.class_counts(counts, self.classes.shown, names, len(names) - len(PARTS))
+        return charts.class_counts(counts, self.classes.shown, names, len(names) - len(SPLITS))
 
     def sheet(self) -> Figure:
         """Draw the sample pictures, each below its class and its id."""
@@ -151,7 +151,7 @@ class Description:
             within = index == k
             # Pictures without a label are no class; they are counted apart.
             if name:
-                counts[name] = {part: int(((split == p) & within).sum()) for p, part in enumerate(PARTS)}
+                counts[name] = {part: int(((split == p) & within).sum()) for p, part in enumerate(SPLITS)}
         return {
             "pictures": len(self.ids),
             "counts": counts,
@@ -254,14 +254,14 @@ def _divisions(dataset: Artifact) -> Iterator[Division]:
     n_folds = dataset.parameters["folds"]
     if n_folds is None:
         divided = dataset.read("split")
-        for index, name in enumerate(PARTS):
+        for index, name in enumerate(SPLITS):
             yield Division(name, None, divided == index)
     else:
         divided = dataset.read("fold")
         # Which split each fold is when the first is tested, as training does unless it is told otherwise.
         splits = part_of_folds(np.arange(n_folds, dtype=np.int8), 0, n_folds)
         for fold, split in enumerate(splits.tolist()):
-            yield Division(PARTS[split], fold, divided == fold)
+            yield Division(SPLITS[split], fold, divided == fold)
     if (divided < 0).any():
         yield Division("", None, divided < 0)
 

@@ -39,7 +39,7 @@ class Params:
             help="Choose a dataset with labels of the models' classes. [default: the one that each was trained on]",
         ),
     ] = None
-    split: Annotated[str, Choice(evaluate.SPLITS), Option(help="Choose the split of the dataset.")] = "test"
+    split: Annotated[str, Choice(evaluate.ALL_SPLITS), Option(help="Choose the split of the dataset.")] = "test"
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
     batch_size: Annotated[int, Option(min=1, help="Pictures per call.")] = 32

@@ -17,7 +17,7 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context, execute
 from facelime_cli.errors import FacelimeError
 from facelime_cli.names import listing
-from facelime_cli.sources import PARTS
+from facelime_cli.sources import SPLITS
 from facelime_cli.stages import explain, finetune, preprocess
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _choose(dataset: Artifact) -> list[str]:
     """Return the ids of the test pictures to explain: the first few of each class."""
     ids, labels, split = dataset.texts("id"), dataset.read("labels"), dataset.read("split")
     # Pictures that were trained on would show what the network has learned by heart.
-    tested = split == PARTS.index("test")
+    tested = split == SPLITS.index("test")
     chosen = []
     for name, count in EXPLAINED.items():
         label = dataset.facts["classes"].index(name)

@@ -15,7 +15,7 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Execution, Input, Resolved
-from facelime_cli.sources import PARTS
+from facelime_cli.sources import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
 
-SPLITS = (*PARTS, "all")
+ALL_SPLITS = (*SPLITS, "all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Params:
     ] = None
     split: Annotated[
         str,
-        Choice(SPLITS),
+        Choice(ALL_SPLITS),
         Option(help="Choose the split of the dataset; `all` is for a dataset that the model was not trained on."),
     ] = "test"
     target_recall: Annotated[
@@ -75,9 +75,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     runtimes.check_size(model, dataset, besides="")
     classes: list[str] = model.facts["classes"]
     fold = evaluation.fold_for(model, dataset)
-    cases = evaluation.cases_of(dataset, params.split, PARTS, fold, classes)
+    cases = evaluation.cases_of(dataset, params.split, SPLITS, fold, classes)
     targets = evaluation.wanted_recalls(params.target_recall or [], classes)
-    validation = evaluation.validation_cases(dataset, params.split, PARTS, fold, classes, targets)
+    validation = evaluation.validation_cases(dataset, params.split, SPLITS, fold, classes, targets)
 
     def prepare() -> Layout:
         return evaluation.layout_of(dataset, cases, classes, params.batch_size)

@@ -25,7 +25,7 @@ from facelime_cli.options import Choice, Execution, Input
 from facelime_cli.predicting import forecast
 from facelime_cli.predicting.device import Device, NotYet
 from facelime_cli.predicting.reuse import Donors, made_as
-from facelime_cli.predicting.run import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run, evaluate, listed
+from facelime_cli.predicting.run import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run, distinct_masks, evaluate
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.console import Advance, Answer
     from facelime_cli.engine import Context, Pending
-    from facelime_cli.predicting.run import Listed
+    from facelime_cli.predicting.run import DistinctMasks
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
 
@@ -174,7 +174,7 @@ class _Stream:
     `todo` are those that no other artifact knew, and `made_with` what decided the bits of those that are done.
     """
 
-    listed: Listed
+    masks: DistinctMasks
     values: NDArray[np.float32]
     done: NDArray[np.bool_]
     todo: NDArray[np.int64]
@@ -237,17 +237,17 @@ class _Predictor:
                     ahead = {} if after is None else {after: self._read(after)}
                     self._unit(unit, its, host, advance)
 
-    def _read(self, unit: int) -> Future[tuple[Listed, tuple[Any, Any]]]:
+    def _read(self, unit: int) -> Future[tuple[DistinctMasks, tuple[Any, Any]]]:
         """Read a unit's masks and pictures in a thread beside the device's."""
         rows, full = self.artifact.rows(unit), self.artifact.rows(0).stop
-        return self._reader.submit(lambda: (listed(self.masks, rows), self._with.host(rows, full)))
+        return self._reader.submit(lambda: (distinct_masks(self.masks, rows), self._with.host(rows, full)))
 
     @property
     def _made_with(self) -> str:
         """What decides the bits of a prediction, beside the model and the composed picture."""
         return digests.of_value({"batch_size": self.batch, **self._with.classifier.engine})
 
-    def _unit(self, unit: Unit, its: Listed, host: tuple[Any, Any], advance: Advance) -> None:
+    def _unit(self, unit: Unit, its: DistinctMasks, host: tuple[Any, Any], advance: Advance) -> None:
         from facelime_cli.models import backend
 
         device = self.device.submit(self._with.classifier.upload, *host)
@@ -282,7 +282,7 @@ class _Predictor:
                 self._commit(unit, stream)
             raise
 
-    def _resume(self, unit: Unit, its: Listed) -> _Stream:
+    def _resume(self, unit: Unit, its: DistinctMasks) -> _Stream:
         """Take up what earlier runs kept of a unit's evaluations."""
         import numpy as np
 
@@ -306,9 +306,9 @@ class _Predictor:
 
         taken = np.zeros(stream.total, np.bool_)
         for picture in range(unit.n if self._donors else 0):
-            mine = np.flatnonzero(stream.listed.index == picture)
+            mine = np.flatnonzero(stream.masks.index == picture)
             for place, values in self._donors.take(
-                unit.rows.start + picture, stream.listed.packed[mine], ~stream.done[mine], self._made_with
+                unit.rows.start + picture, stream.masks.packed[mine], ~stream.done[mine], self._made_with
             ).items():
                 stream.values[mine[place]] = values
                 taken[mine[place]] = True
@@ -326,7 +326,7 @@ class _Predictor:
                 if stream.done[rows].all():
                     continue
                 pending.append(
-                    (rows, self.device.submit(evaluate, self._with.classifier, stream.listed, rows, arrays, self.batch))
+                    (rows, self.device.submit(evaluate, self._with.classifier, stream.masks, rows, arrays, self.batch))
                 )
                 if len(pending) >= AHEAD:
                     self._collect(unit, stream, pending, advance)
@@ -401,8 +401,8 @@ def _by_picture(stream: _Stream, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return a unit's evaluations as (n, S, C), NaN beyond a picture's samples."""
     import numpy as np
 
-    part = np.full((len(stream.listed.rows_of), *shape[1:]), np.nan, np.float32)
-    for row, rows in enumerate(stream.listed.rows_of):
+    part = np.full((len(stream.masks.rows_of), *shape[1:]), np.nan, np.float32)
+    for row, rows in enumerate(stream.masks.rows_of):
         part[row, : len(rows)] = stream.values[rows]
     return part
 

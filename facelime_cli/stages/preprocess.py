@@ -22,7 +22,7 @@ from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.machine import cores
 from facelime_cli.options import Choice, Execution
-from facelime_cli.sources import NO_PART, PARTS, Entry
+from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.files import read_json, write_json
@@ -285,7 +285,7 @@ def _class_names(path: Path) -> dict[str, str]:
 
 def _parameters(params: Params, catalog: Sequence[Entry]) -> dict[str, Any]:
     labelled = any(entry.label is not None for entry in catalog)
-    fixed_parts = any(entry.part != NO_PART for entry in catalog)
+    fixed_parts = any(entry.part != NO_SPLIT for entry in catalog)
     for option, value in (("--split", params.split), ("--folds", params.folds)):
         if value is not None and (fixed_parts or not labelled):
             why = (
@@ -318,7 +318,7 @@ def _shares(text: str) -> list[float]:
         shares = [float(part) for part in text.split(":")]
     except ValueError:
         shares = []
-    if len(shares) != len(PARTS) or min(shares) < 0 or not 0 < sum(shares) < float("inf"):
+    if len(shares) != len(SPLITS) or min(shares) < 0 or not 0 < sum(shares) < float("inf"):
         raise CommandLineError(
             f"--split {text!r} should be three shares such as {DEFAULT_SPLIT}: train, validation, test."
         )
@@ -497,7 +497,7 @@ def _layout(
     if params.truth is not None:
         arrays["truth"] = ArraySpec("uint8", (n, size, size), ("picture", "y", "x"))
     counts = {
-        name: {part: int(((labels == index) & (split == p)).sum()) for p, part in enumerate(PARTS)}
+        name: {part: int(((labels == index) & (split == p)).sum()) for p, part in enumerate(SPLITS)}
         for index, name in enumerate(classes)
     }
     _warn_of_empty_parts(counts, parameters, context)
@@ -510,7 +510,7 @@ def _layout(
         "classes": classes,
         "size": size,
         "counts": counts,
-        "shares": {part: round(float((split == p).mean()), 4) for p, part in enumerate(PARTS)},
+        "shares": {part: round(float((split == p).mean()), 4) for p, part in enumerate(SPLITS)},
         "groups": len(set(groups)),
         "files": len(catalog),
         "unreadable": found.failed,
@@ -534,7 +534,7 @@ def _summary(facts: Mapping[str, Any], n: int) -> str:
     classes = ", ".join(
         f"{name} {' / '.join(str(count) for count in parts.values())}" for name, parts in facts["counts"].items()
     )
-    return f"{n} pictures in {facts['groups']} groups" + (f"; {' / '.join(PARTS)}: {classes}" if classes else "")
+    return f"{n} pictures in {facts['groups']} groups" + (f"; {' / '.join(SPLITS)}: {classes}" if classes else "")
 
 
 def _texts(values: Iterable[str]) -> NDArray[Any]:
@@ -578,9 +578,9 @@ def _warn_of_empty_parts(
     used = (
         [share > 0 for share in parameters["split"]]
         if parameters["split"]
-        else [any(each[part] for each in counts.values()) for part in PARTS]
+        else [any(each[part] for each in counts.values()) for part in SPLITS]
     )
-    for part, name in ((part, name) for part, is_used in zip(PARTS, used, strict=True) if is_used for name in counts):
+    for part, name in ((part, name) for part, is_used in zip(SPLITS, used, strict=True) if is_used for name in counts):
         if counts[name][part] == 0:
             context.console.warn(
                 f"no picture of {name} came into the {part} part: there are too few pictures or groups of it."
@@ -611,7 +611,7 @@ def _parts(
     if parameters["folds"] is None:
         split[labelled] = dealt
         return split, None
-    fold = np.full(len(entries), NO_PART, np.int8)
+    fold = np.full(len(entries), NO_SPLIT, np.int8)
     fold[labelled] = dealt
     return part_of_folds(fold, 0, parameters["folds"]), fold
 

@@ -18,9 +18,9 @@ from facelime_cli.choices import COMMON, SEGMENTERS, words_of
 from facelime_cli.core.formats import LABEL_SUFFIXES
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.names import listed, listing, row_of
+from facelime_cli.names import comma_separated, listing, row_of
 from facelime_cli.options import Choice, Execution, Input, Resolved, given_settings, option_of, owners_of
-from facelime_cli.sources import PARTS
+from facelime_cli.sources import SPLITS
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.workers import Workers
@@ -82,7 +82,7 @@ class Params:
     ]
     split: Annotated[
         str | None,
-        Choice(PARTS),
+        Choice(SPLITS),
         _setting("Segment only the pictures of this split. [default: all]"),
         Resolved(("pictures",)),
     ] = None
@@ -401,13 +401,13 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
     rows = list(range(len(ids)))
     if params.split is not None:
         split = dataset.read("split")
-        rows = [row for row in rows if split[row] == PARTS.index(params.split)]
+        rows = [row for row in rows if split[row] == SPLITS.index(params.split)]
         if not rows:
             raise FacelimeError(
                 f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} split; leave --split out, or preprocess with another --split."
             )
     if params.images is not None:
-        wanted = [row_of(name.strip(), ids) for name in listed(params.images) if name.strip()]
+        wanted = [row_of(name.strip(), ids) for name in comma_separated(params.images) if name.strip()]
         if not wanted:
             raise CommandLineError(f"--images {params.images!r} names no picture; give ids with commas between them.")
         left = set(rows)

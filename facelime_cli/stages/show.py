@@ -16,7 +16,7 @@ from typer import Argument, Option
 from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.names import class_indices, listed, row_of
+from facelime_cli.names import class_indices, comma_separated, row_of
 from facelime_cli.options import Choice, Input
 from facelime_cli.store.artifacts import KINDS
 
@@ -119,7 +119,7 @@ def _check_new(file: Path) -> None:
 
 def _rows(artifact: Artifact, images: str | None, most: int) -> list[int]:
     """Return which pictures to draw, of `most` at once; where none is named, none."""
-    names = listed(images or "")
+    names = comma_separated(images or "")
     if names and not most:
         raise CommandLineError(
             f"--images {images}: {artifact.kind}/{artifact.id} is drawn as a whole; leave the option out."
@@ -162,7 +162,7 @@ def _explanations(artifact: Artifact, params: Params, form: str) -> Answer:
         )
     explanations = Explanations(surrogates)
     chosen = None if params.classes is None else class_indices(params.classes, explanations.names)
-    rows = [explanations.row(name) for name in listed(params.images or "")]
+    rows = [explanations.row(name) for name in comma_separated(params.images or "")]
     return formats.answer(explanations, form, rows, chosen)
 
 

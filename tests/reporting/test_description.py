@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from facelime_cli.reporting import description
-from facelime_cli.sources import PARTS
+from facelime_cli.sources import SPLITS
 from tests.reporting.reading import NASTY, PICTURES, SIZE, cells, noise, page_of, read_csv, root_of, rows_of_table
 from tests.support import write_faces
 
@@ -17,7 +17,7 @@ def test_pictures_and_groups_by_class_and_part(described):
     by_id = {row["image_id"]: row for row in rows_of_table()}
     found, groups = Counter(), {}
     for picture, part in zip(data.texts("id"), data.read("split"), strict=True):
-        key = by_id[picture]["dx"], PARTS[part]
+        key = by_id[picture]["dx"], SPLITS[part]
         found[key] += 1
         groups.setdefault(key, set()).add(by_id[picture]["lesion"])
     rows = read_csv(report, "counts.csv")
@@ -26,11 +26,11 @@ def test_pictures_and_groups_by_class_and_part(described):
         key: len(each) for key, each in groups.items()
     }
     assert len(rows) == 6
-    assert report.facts["counts"]["mel"] == {part: found["mel", part] for part in PARTS}
+    assert report.facts["counts"]["mel"] == {part: found["mel", part] for part in SPLITS}
     assert report.facts["unlabelled"] == 0
     table = cells(page_of(report), "Classes and splits")
-    assert table[0] == ["class", *PARTS, "all"]
-    assert table[2] == ["mel", *(str(found["mel", part]) for part in PARTS), "10"]
+    assert table[0] == ["class", *SPLITS, "all"]
+    assert table[2] == ["mel", *(str(found["mel", part]) for part in SPLITS), "10"]
     assert table[3][-1] == str(PICTURES)
 
 
