@@ -130,8 +130,6 @@ class Plan:
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters that count for the result."""
-        if isinstance(self.params, dict):  # TEMPORARY
-            return dict(self.params)
         return recorded(self.params, self.resolved)
 
 

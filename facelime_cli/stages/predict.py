@@ -21,7 +21,7 @@ from facelime_cli.engine import Plan, Stage, find, resolve_inputs
 from facelime_cli.errors import CommandLineError, FacelimeError, StopRequested
 from facelime_cli.models import runtimes
 from facelime_cli.models.runtimes import How
-from facelime_cli.options import Choice, Execution, Input
+from facelime_cli.options import Choice, Execution, Input, Resolved
 from facelime_cli.predicting import forecast
 from facelime_cli.predicting.device import Device, NotYet
 from facelime_cli.predicting.reuse import Donors, made_as
@@ -73,6 +73,7 @@ class Params:
             show_default=False,
             help="What computes the answers; openvino and onnx are faster on many processors, and are extras to install. [default: keras; onnx for ONNX files, python for functions]",
         ),
+        Resolved(),
     ] = None
     precision: Annotated[
         str,
@@ -97,7 +98,7 @@ class Params:
             "--resize",
             help="Put a resizing layer in front of a model that reads another size, so that several models can be asked about the same pictures.",
         ),
-        Execution(),
+        Resolved(),
     ] = False
     batch_size: Annotated[
         str | None,
@@ -137,8 +138,15 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         differences = [facts["difference"] for facts in artifact.facts_of_units() if facts["difference"] is not None]
         return facts | ({"difference": max(differences)} if differences else {}), []
 
-    parameters = {"runtime": run.how.runtime, "precision": run.how.precision, "resize": run.how.resize_from is not None}
-    return Plan(parameters, f"{run.masks.name}-{run.model.name}", prepare, work, inputs, finish=finish)
+    return Plan(
+        params=params,
+        resolved={"runtime": run.how.runtime, "resize": run.how.resize_from is not None},
+        name=f"{run.masks.name}-{run.model.name}",
+        prepare=prepare,
+        work=work,
+        inputs=inputs,
+        finish=finish,
+    )
 
 
 def _run(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Run:
@@ -415,7 +423,8 @@ def forecast_of(params: Params, context: Context) -> Answer:
     assert meant is not None  # predict needs nothing that its plan could miss
     run = _run(params, inputs, context)
     made = (STAGE.name, STAGE.version, dict(meant.parameters), run.model.content)
-    return forecast.forecast(run, _layout(run, {}), _wanted_batch(params.batch_size), made, artifact)
+    with context.store.unchanged():
+        return forecast.forecast(run, _layout(run, {}), _wanted_batch(params.batch_size), made, artifact)
 
 
 STAGE = Stage(

@@ -21,7 +21,7 @@ from facelime_cli import sources
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.machine import cores
-from facelime_cli.options import Choice, Execution
+from facelime_cli.options import Choice, Execution, Resolved
 from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
@@ -59,7 +59,7 @@ class Params:
     source: Annotated[
         list[Path],
         Argument(metavar="SOURCE…", help="Folders of pictures, one picture, or a .npz file.", show_default=False),
-        Execution(),
+        Resolved(()),
     ]
     size: Annotated[
         int, Option(min=16, max=4096, help="Side of the square pictures, in pixels; the network's input size.")
@@ -71,6 +71,7 @@ class Params:
             show_default=False,
             help=f"Shares of train, validation and test, stratified by class. [default: {DEFAULT_SPLIT}; none without labels]",
         ),
+        Resolved(),
     ] = None
     folds: Annotated[
         int | None,
@@ -88,6 +89,7 @@ class Params:
             show_default=False,
             help="Patient in the file name (the first group of the expression); no patient comes into two parts. [default: every picture alone]",
         ),
+        Resolved(),
     ] = None
     label_pattern: Annotated[
         str | None,
@@ -96,6 +98,7 @@ class Params:
             show_default=False,
             help="Class in the file name, instead of the folder: the named group that matches, else the first group. kermany: normal, bacteria, virus.",
         ),
+        Resolved(()),
     ] = None
     table: Annotated[
         Path | None,
@@ -104,19 +107,19 @@ class Params:
             show_default=False,
             help="CSV table with a row per picture; the sources are where its pictures lie.",
         ),
-        Execution(),
+        Resolved(()),
     ] = None
     id_column: Annotated[
-        str, Option(metavar="NAME", help="Column of the picture's id: its file name without extension."), Execution()
+        str, Option(metavar="NAME", help="Column of the picture's id: its file name without extension."), Resolved(())
     ] = "image_id"
     label_column: Annotated[
-        str | None, Option(metavar="NAME", show_default=False, help="Column of the class."), Execution()
+        str | None, Option(metavar="NAME", show_default=False, help="Column of the class."), Resolved(())
     ] = None
     group_column: Annotated[
-        str | None, Option(metavar="NAME", show_default=False, help="Column of the patient or lesion."), Execution()
+        str | None, Option(metavar="NAME", show_default=False, help="Column of the patient or lesion."), Resolved(())
     ] = None
     one_per_group: Annotated[
-        bool, Option("--one-per-group", help="Keep only the first picture of each group."), Execution()
+        bool, Option("--one-per-group", help="Keep only the first picture of each group."), Resolved(())
     ] = False
     class_names: Annotated[
         Path | None,
@@ -125,7 +128,7 @@ class Params:
             show_default=False,
             help="CSV table of two columns, a class as the source has it and its long name.",
         ),
-        Execution(),
+        Resolved(()),
     ] = None
     fit: Annotated[
         str,
@@ -150,7 +153,7 @@ class Params:
     ] = None
     equalize: Annotated[bool, Option("--equalize", help="Equalise contrast locally (CLAHE).")] = False
     contrast: Annotated[float, Option(min=0.0, max=10.0, help="Factor of contrast around the middle grey.")] = 1.0
-    seed: Annotated[int, Option(min=0, help="Seed of the division into parts.")] = 0
+    seed: Annotated[int, Option(min=0, help="Seed of the division into parts."), Resolved()] = 0
     truth: Annotated[
         Path | None,
         Option(
@@ -158,7 +161,7 @@ class Params:
             show_default=False,
             help="Folder of masks, same relative names as the pictures: what an explanation should mark. The report then says how much it does.",
         ),
-        Execution(),
+        Resolved(),
     ] = None
     strict: Annotated[
         bool,
@@ -224,7 +227,15 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             )
         return {"faces_not_found": lost}, []
 
-    return Plan(parameters, params.source[0].resolve().stem, prepare, work, sources=digested, finish=finish)
+    return Plan(
+        params=params,
+        resolved={name: parameters[name] for name in ("split", "group_pattern", "seed", "truth")},
+        name=params.source[0].resolve().stem,
+        prepare=prepare,
+        work=work,
+        sources=digested,
+        finish=finish,
+    )
 
 
 def _catalog(params: Params, context: Context) -> list[Entry]:

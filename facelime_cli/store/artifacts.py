@@ -425,7 +425,13 @@ class Artifact:
         Path
             The folder.
         """
-        folder = self.file(f"kept/{digests.of_value(dict(key))}")
+        name = digests.of_value(dict(key))
+        folder = self.path / "kept" / name
+        if folder.is_dir():
+            return folder
+        aside = self.store.aside
+        # A plan leaves the store as it is: what it measures and converts goes elsewhere.
+        folder = self.file(f"kept/{name}") if aside is None else aside / f"{self.id}-{name}"
         if folder.is_dir():
             return folder
         # A name with a dot is a folder that a killed process left behind, or one that is being made.

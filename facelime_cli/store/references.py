@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from facelime_cli.store.artifacts import CLAIMS, KINDS, SHORT, Artifact
 from facelime_cli.store.units import BEGUN, RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Identity
@@ -48,10 +50,23 @@ class Store:
     ----------
     root : Path
         As given.
+    aside : Path, optional
+        Where goes what is made on the side, such as a converted model, while the store must stay as it is.
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda _: None) -> None:
         self.root, self._warn = root, warn
+        self.aside: Path | None = None
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Leave the store as it is within the block; what is made on the side is thrown away at its end."""
+        with tempfile.TemporaryDirectory(prefix="facelime-plan-") as folder:
+            self.aside = Path(folder)
+            try:
+                yield
+            finally:
+                self.aside = None
 
     # Finding
 

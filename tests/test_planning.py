@@ -1,0 +1,90 @@
+"""Planning computes nothing: `--missing` and `--dry-run` leave the store as it is."""
+
+import hashlib
+
+import pytest
+
+from tests.support import SHARDED
+
+NEW = {
+    "segment": ["faces", "--method", "grid", "--segments", 9],
+    "perturb": ["{segment}", "--samples", 33, "--seed", 5],
+    "predict": ["{new masks}", "--model", "small"],
+    "fit-surrogate": ["{predict}", "--kernel-width", 0.7],
+    "render": ["{fit-surrogate}", "--top", 7],
+    "gradcam": ["faces", "--model", "small", "--first", 2],
+    "occlusion": ["faces", "--model", "small", "--first", 2],
+    "contrast": ["surrogates/{fit-surrogate}", "--class", 0, "--versus", 1],
+}
+"""A run of each sharded command that has not been made; data sets where segments or masks would come first."""
+
+
+def state_of(store):
+    """Return what is in a store: every folder, and the size and digest of every file."""
+    found = {}
+    for path in sorted(store.rglob("*")):
+        content = path.read_bytes() if path.is_file() else b""
+        found[path.relative_to(store).as_posix()] = (path.is_dir(), len(content), hashlib.sha256(content).hexdigest())
+    return found
+
+
+@pytest.fixture(scope="module")
+def planned(chain, tmp_path_factory):
+    """A copy of the chain that nothing but plans have touched."""
+    return chain.copy(tmp_path_factory.mktemp("planned") / "store")
+
+
+@pytest.fixture(scope="module")
+def new_masks(planned, chain):
+    """Masks that nothing was predicted on."""
+    return planned.artifact("perturb", chain["segment"].id, "--samples", 40, "--seed", 9)
+
+
+def words_of(chain, command, **more):
+    known = {name: each.id for name, each in {**chain.artifacts, **more}.items()}
+    return [str(word).format(**known) for word in NEW[command]]
+
+
+def test_every_sharded_command_is_here():
+    assert set(NEW) == set(SHARDED)
+
+
+@pytest.mark.parametrize("command", NEW)
+def test_missing_leaves_the_store_as_it_is(planned, chain, new_masks, command):
+    store = planned.store
+    before = state_of(store)
+    answer = planned.json(command, *words_of(chain, command, **{"new masks": new_masks}), "--missing", 3)
+    assert answer["missing"]
+    assert state_of(store) == before
+
+
+@pytest.mark.parametrize("more", [[], ["--batch-size", "auto"], ["--shard", "1/2"]], ids=["plain", "auto", "shard"])
+def test_a_dry_run_leaves_the_store_as_it_is(planned, new_masks, more):
+    """The automatic batch size is measured and kept beside the model by a run, but not by a plan."""
+    store = planned.store
+    before = state_of(store)
+    # As many masks again as the chain has predictions of, so that there is something left to evaluate.
+    answer = planned.json("predict", new_masks.id, "--model", "small", *more, "--dry-run")
+    assert answer["evaluations"] > 0
+    assert answer["evaluations_per_second"] > 0
+    assert state_of(store) == before
+
+
+def test_the_tests_above_can_fail(chain, tmp_path):
+    copy = chain.copy(tmp_path / "changed")
+    before = state_of(copy.store)
+    copy.json("segment", *words_of(chain, "segment"))
+    assert state_of(copy.store) != before
+
+
+def test_nothing_is_planned_where_nothing_is(facelime):
+    facelime.fails("segment", "faces", "--missing", 2)
+    assert not facelime.store.exists()
+
+
+def test_a_shard_does_not_make_what_all_shards_need(planned, chain):
+    store = planned.store
+    before = state_of(store)
+    said = planned.fails("gradcam", *words_of(chain, "gradcam"), "--shard", "1/2")
+    assert "facelime segment" in said
+    assert state_of(store) == before
