@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from facelime_cli.errors import FacelimeError
@@ -48,6 +47,8 @@ class Workers:
         return self._parallel(function, items)
 
     def _parallel(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+        from concurrent.futures.process import BrokenProcessPool
+
         pool = self._started()
         waiting: list[Any] = []
         try:
@@ -59,7 +60,8 @@ class Workers:
                 yield waiting.pop(0).result()
         except BrokenProcessPool as why:
             raise FacelimeError(
-                "a worker process was killed, most likely because memory ran out; use fewer with --workers. What is done is kept, the same command goes on."
+                "a worker process was killed, most likely because memory ran out; use fewer with --workers. "
+                "What is done is kept, and the same command resumes."
             ) from why
 
     def _started(self) -> ProcessPoolExecutor:

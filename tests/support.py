@@ -14,7 +14,8 @@ from facelime_cli.cli import app
 from facelime_cli.core.faces import draw
 from facelime_cli.engine import Stage
 from facelime_cli.models import running
-from facelime_cli.stages import INDEX, predict
+from facelime_cli.predicting import predictor
+from facelime_cli.stages import INDEX
 from facelime_cli.store.artifacts import Artifact
 from facelime_cli.store.references import Store
 
@@ -44,7 +45,7 @@ def breaking(monkeypatch, calls, error):
 
     with monkeypatch.context() as patch:
         patch.setattr(running, "compiled", broken)
-        patch.setattr(predict, "COMMIT_SECONDS", 0.0)
+        patch.setattr(predictor, "COMMIT_SECONDS", 0.0)
         yield
     error.__traceback__ = None
     gc.collect()  # the claim ends with its process, or with the traceback that holds it

@@ -16,7 +16,7 @@ from facelime_cli.core.masks import unpack
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import backend, running, wrapping
 from facelime_cli.predicting.device import Device
-from facelime_cli.stages.predict import COMMIT_SECONDS
+from facelime_cli.predicting.predictor import COMMIT_SECONDS
 from facelime_cli.stopping import span
 from facelime_cli.store.arrays import PART_BYTES
 from facelime_cli.store.references import Store

@@ -1,55 +1,35 @@
 """Ask the model about every perturbed picture.
 
-Pictures are composed on the device, inside one compiled call with the network. What is done is kept as it goes: Ctrl-C, a time limit or a crash
-cost at most half a minute, and the same command goes on. What the store holds of the same model and the same composed pictures is taken over, so that
-more samples cost only what is new. TensorFlow is loaded only when there is something left to do.
+Pictures are composed on the device, inside one compiled call with the network. Evaluations are kept as they are made:
+Ctrl-C, a time limit or a crash costs at most half a minute, and the same command resumes. Evaluations of the same model
+and the same composed pictures that the store has are reused, so more samples cost only what is new.
 """
 
 from __future__ import annotations
 
-import itertools
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from facelime_cli import stopping
+from facelime_cli.choices import words_of
 from facelime_cli.engine import Plan, Stage, find, resolve_inputs
-from facelime_cli.errors import CommandLineError, FacelimeError, StopRequested
+from facelime_cli.errors import CommandLineError
 from facelime_cli.models import runtimes
 from facelime_cli.models.runtimes import How
 from facelime_cli.options import Choice, Execution, Input, Resolved
-from facelime_cli.predicting import forecast
-from facelime_cli.predicting.device import Device, NotYet
-from facelime_cli.predicting.reuse import Donors, made_as
-from facelime_cli.predicting.run import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run, distinct_masks, evaluate
-from facelime_cli.store import digests
+from facelime_cli.predicting.run import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run
 from facelime_cli.store.arrays import ArraySpec, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from facelime_cli.console import Advance, Answer
+    from facelime_cli.console import Answer
     from facelime_cli.engine import Context, Pending
-    from facelime_cli.predicting.run import DistinctMasks
     from facelime_cli.store.artifacts import Artifact
-    from facelime_cli.store.units import Unit
 
 TOLERANCE = 0.01
-COMMIT_SECONDS = 5.0
-"""A kill repeats what came after the last commit, and at most two batches on the device."""
-GRACE_SECONDS = 5.0
-"""How long a stop waits for the batch that is on the device."""
-AHEAD = 2
-"""Batches handed to the device before the first is collected."""
-MADE_WITH = "made-with-"
-"""Empty files in a unit's scratch folder whose names say what its commits were made with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +43,7 @@ class Params:
     ]
     model: Annotated[
         str,
-        Option(metavar="MODEL", help="Model, from `finetune` or `import-model`.", show_default=False),
+        Option(metavar="MODEL", help="Run this model, from `finetune` or `import-model`.", show_default=False),
         Input(("models",)),
     ]
     runtime: Annotated[
@@ -71,7 +51,8 @@ class Params:
         Choice(tuple(runtimes.RUNTIMES)),
         Option(
             show_default=False,
-            help="What computes the answers; openvino and onnx are faster on many processors, and are extras to install. [default: keras; onnx for ONNX files, python for functions]",
+            help=f"Choose what computes the answers. {words_of(runtimes.RUNTIMES)}. openvino and onnx are faster on "
+            "many processors, and are extras to install. [default: keras; onnx for ONNX files, python for functions]",
         ),
         Resolved(),
     ] = None
@@ -79,16 +60,16 @@ class Params:
         str,
         Choice(runtimes.PRECISIONS),
         Option(
-            help="bfloat16 is about twice as fast where the hardware has it, tf32 on NVIDIA cards; both are checked against float32 on pictures of this run first."
+            help="Compute in this precision. bfloat16 is about twice as fast where the hardware has it, tf32 on NVIDIA "
+            "cards. Both are compared with float32 on pictures of this run first."
         ),
-    ] = "float32"
+    ] = runtimes.FLOAT32
     tolerance: Annotated[
         float,
         Option(
             min=0,
             max=1,
-            help="Largest difference of a probability from float32 Keras at which another runtime or precision is used.",
-            show_default=True,
+            help="Use another runtime or precision only when no probability differs by more from float32 Keras.",
         ),
         Execution(),
     ] = TOLERANCE
@@ -96,7 +77,8 @@ class Params:
         bool,
         Option(
             "--resize",
-            help="Put a resizing layer in front of a model that reads another size, so that several models can be asked about the same pictures.",
+            help="Put a resizing layer in front of a model that reads another size, so that several models can answer "
+            "the same pictures.",
         ),
         Resolved(),
     ] = False
@@ -105,7 +87,8 @@ class Params:
         Option(
             metavar="N|auto",
             show_default=False,
-            help=f"Pictures per call of the network; smaller needs less memory. auto tries a few once, and remembers. [default: {PROCESSOR_BATCH}; of Keras on a GPU {ACCELERATOR_BATCH}]",
+            help="Put so many pictures into one call of the network. Smaller needs less memory. auto tries a few "
+            f"sizes once, and remembers. [default: {PROCESSOR_BATCH}; of Keras on a GPU {ACCELERATOR_BATCH}]",
         ),
         Execution(),
     ] = None
@@ -129,14 +112,19 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return _layout(run, {"batch_size": run.batch_size(wanted)})
 
     def work(artifact: Artifact, units: Pending) -> None:
-        _Predictor(artifact, run, wanted).run(units)
+        from facelime_cli.predicting.predictor import Predictor
+
+        Predictor(artifact, run, wanted).run(units)
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        facts: dict[str, Any] = {
-            name: sum(int(facts[name]) for facts in artifact.facts_of_units()) for name in ("evaluations", "taken_over")
-        }
-        differences = [facts["difference"] for facts in artifact.facts_of_units() if facts["difference"] is not None]
-        return facts | ({"difference": max(differences)} if differences else {}), []
+        units = artifact.facts_of_units()
+        facts: dict[str, Any] = {}
+        for name in ("evaluations", "taken_over"):
+            facts[name] = sum(int(unit[name]) for unit in units)
+        differences = [unit["difference"] for unit in units if unit["difference"] is not None]
+        if differences:
+            facts["difference"] = max(differences)
+        return facts, []
 
     return Plan(
         params=params,
@@ -150,20 +138,28 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
 
 def _run(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Run:
+    """Return what an invocation works with; the model is not loaded yet."""
+    from facelime_cli.predicting.device import Device
+
     masks, model = inputs["masks"], inputs["model"]
+    dataset = masks.input("datasets")
     runtime = runtimes.settle(model, params.runtime, params.precision)
     if not params.resize:
-        runtimes.check_size(model, masks.input("datasets"))
-    pictures = int(masks.input("datasets").facts["size"])
-    how = How(runtime, params.precision, pictures if pictures != int(model.facts["size"]) else None)
+        runtimes.check_size(model, dataset)
+    pictures = int(dataset.facts["size"])
+    resize_from = pictures if pictures != int(model.facts["size"]) else None
+    how = How(runtime, params.precision, resize_from)
     return Run(masks, model, how, params.tolerance, Device(stopping.deadline(params.time_budget)), context)
 
 
 def _layout(run: Run, execution: Mapping[str, Any]) -> Layout:
+    """Return a probability for every picture, sample and class."""
+    classes = run.model.facts["classes"]
     n, samples = run.masks.shape("masks")[:2]
-    shape = (n, samples, len(run.model.facts["classes"]))
-    arrays = {"probabilities": ArraySpec("float32", shape, ("picture", "sample", "class"), float("nan"), "probability")}
-    return Layout(n, arrays, run.masks.carried(), {"classes": run.model.facts["classes"]}, execution=execution)
+    dimensions = ("picture", "sample", "class")
+    probabilities = ArraySpec("float32", (n, samples, len(classes)), dimensions, float("nan"), "probability")
+    constants, facts = run.masks.carried(), {"classes": classes}
+    return Layout(n, {"probabilities": probabilities}, constants, facts, execution=execution)
 
 
 def _wanted_batch(text: str | None) -> int | str:
@@ -175,248 +171,10 @@ def _wanted_batch(text: str | None) -> int | str:
     return int(text)
 
 
-@dataclass
-class _Stream:
-    """The evaluations of one unit: which are done, and what is not yet committed.
-
-    `todo` are those that no other artifact knew, and `made_with` what decided the bits of those that are done.
-    """
-
-    masks: DistinctMasks
-    values: NDArray[np.float32]
-    done: NDArray[np.bool_]
-    todo: NDArray[np.int64]
-    made_with: set[str] = field(default_factory=set)
-    uncommitted: list[NDArray[np.int64]] = field(default_factory=list)
-    committed_at: float = field(default_factory=time.monotonic)
-
-    @property
-    def total(self) -> int:
-        return len(self.values)
-
-
-class _Predictor:
-    """Runs batches on the device, while this thread keeps and handles signals, and another reads what comes next."""
-
-    def __init__(self, artifact: Artifact, run: Run, wanted: int | str) -> None:
-        self.artifact, self._with = artifact, run
-        self.masks, self.model, self.console, self.device = run.masks, run.model, run.context.console, run.device
-        begun_with = int(artifact.execution["batch_size"])
-        self.batch = wanted if isinstance(wanted, int) else begun_with
-        if self.batch != begun_with:
-            self.console.note(
-                f"begun with batches of {begun_with}, going on with {self.batch}: predictions agree to 1e-5, but not to the bit."
-            )
-        self._reader = ThreadPoolExecutor(1)
-        self._difference: float | None = None
-        self._donors = Donors(artifact.store, made_as(artifact), run.masks, besides=artifact.id)
-
-    def run(self, units: Pending) -> None:
-        """Do every unit; when asked to stop, tell whether the device still is at a call."""
-        try:
-            self._run(units)
-        except StopRequested as why:
-            why.device_busy = not self.device.idle()
-            raise
-        finally:
-            for donor, count in self._donors.taken.items():
-                self.console.note(f"{count} evaluations of the same pictures were taken over from predictions/{donor}.")
-
-    def _run(self, units: Pending) -> None:
-        samples = self.masks.read("n_samples")
-        total = sum(int(samples[self.artifact.rows(unit)].sum()) for unit in units.indices)
-        following = dict(zip(units.indices, units.indices[1:], strict=False))
-        with closing(iter(units)) as claimed:
-            first = next(claimed, None)
-            if first is None:
-                return
-            ahead = {first.index: self._read(first.index)}
-            if self._with.is_reference:
-                _ = self._with.classifier  # loaded while the first unit is read
-            its, host = self.device.wait(ahead[first.index])
-            self.batch, self._difference = self._with.fitted(
-                self.batch, lambda batch: self._with.difference(its, host, batch)
-            )
-            _ = self._with.classifier
-            with self.console.progress("predict", total, unit="evaluations") as advance:
-                for unit in itertools.chain([first], claimed):
-                    its, host = self.device.wait(ahead[unit.index] if unit.index in ahead else self._read(unit.index))
-                    after = following.get(unit.index)
-                    ahead = {} if after is None else {after: self._read(after)}
-                    self._unit(unit, its, host, advance)
-
-    def _read(self, unit: int) -> Future[tuple[DistinctMasks, tuple[Any, Any]]]:
-        """Read a unit's masks and pictures in a thread beside the device's."""
-        rows, full = self.artifact.rows(unit), self.artifact.rows(0).stop
-        return self._reader.submit(lambda: (distinct_masks(self.masks, rows), self._with.host(rows, full)))
-
-    @property
-    def _made_with(self) -> str:
-        """What decides the bits of a prediction, beside the model and the composed picture."""
-        return digests.of_value({"batch_size": self.batch, **self._with.classifier.engine})
-
-    def _unit(self, unit: Unit, its: DistinctMasks, host: tuple[Any, Any], advance: Advance) -> None:
-        from facelime_cli.models import backend
-
-        device = self.device.submit(self._with.classifier.upload, *host)
-        stream = self._resume(unit, its)
-        began = int(stream.done.sum())
-        if began:
-            self.console.note(f"{began} of {stream.total} evaluations of unit {unit.index} were done before; going on.")
-        self._take_over(unit, stream)
-        advance(int(stream.done.sum()), free=True)
-        arrays = self.device.wait(device)
-        try:
-            while not stream.done.all():
-                try:
-                    self._batches(unit, stream, arrays, advance)
-                except backend.DeviceMemoryError:
-                    self.batch = self._with.halved(self.batch)
-            advance(sum(len(rows) for rows in its.rows_of) - stream.total, free=True)
-            facts = {
-                "batch_size": self.batch,
-                "resumed_at": began,
-                "evaluations": len(stream.todo),
-                "taken_over": stream.total - len(stream.todo),
-                "made_with": sorted(stream.made_with),
-                "difference": self._difference,
-            }
-            unit.finish(
-                {"probabilities": _by_picture(stream, self.artifact.shape("probabilities"))},
-                facts=facts,
-            )
-        except StopRequested:
-            if not unit.finished:
-                self._commit(unit, stream)
-            raise
-
-    def _resume(self, unit: Unit, its: DistinctMasks) -> _Stream:
-        """Take up what earlier runs kept of a unit's evaluations."""
-        import numpy as np
-
-        n_classes = self.artifact.shape("probabilities")[2]
-        stream = _Stream(
-            its,
-            np.full((its.total, n_classes), np.nan, np.float32),
-            np.zeros(its.total, np.bool_),
-            np.arange(its.total),
-        )
-        for places, kept in unit.committed():
-            if kept.shape[1:] == stream.values.shape[1:] and places.max() < stream.total:
-                stream.values[places] = kept
-                stream.done[places] = True
-        stream.made_with = {path.name.removeprefix(MADE_WITH) for path in unit.scratch("").glob(f"{MADE_WITH}*")}
-        return stream
-
-    def _take_over(self, unit: Unit, stream: _Stream) -> None:
-        """Take what other artifacts know of the evaluations that are not done; the others are to do."""
-        import numpy as np
-
-        taken = np.zeros(stream.total, np.bool_)
-        for picture in range(unit.n if self._donors else 0):
-            mine = np.flatnonzero(stream.masks.index == picture)
-            for place, values in self._donors.take(
-                unit.rows.start + picture, stream.masks.packed[mine], ~stream.done[mine], self._made_with
-            ).items():
-                stream.values[mine[place]] = values
-                taken[mine[place]] = True
-        if taken.any():
-            stream.made_with.add(self._made_with)
-        stream.done |= taken
-        stream.todo = np.flatnonzero(~taken)
-
-    def _batches(self, unit: Unit, stream: _Stream, arrays: tuple[Any, Any], advance: Advance) -> None:
-        """Send the batches that hold a pending row; their borders are counted from the first evaluation to do in the unit."""
-        pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]] = []
-        try:
-            for start in range(0, len(stream.todo), self.batch):
-                rows = stream.todo[start : start + self.batch]
-                if stream.done[rows].all():
-                    continue
-                pending.append(
-                    (rows, self.device.submit(evaluate, self._with.classifier, stream.masks, rows, arrays, self.batch))
-                )
-                if len(pending) >= AHEAD:
-                    self._collect(unit, stream, pending, advance)
-            while pending:
-                self._collect(unit, stream, pending, advance)
-        except StopRequested:
-            self._last_words(stream, pending)
-            raise
-        except BaseException:
-            for _, future in pending:
-                future.cancel()
-            raise
-
-    def _collect(
-        self,
-        unit: Unit,
-        stream: _Stream,
-        pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]],
-        advance: Advance,
-    ) -> None:
-        rows, future = pending[0]
-        values = self.device.wait(future)
-        pending.pop(0)
-        advance(self._keep(stream, rows, values))
-        if time.monotonic() - stream.committed_at >= COMMIT_SECONDS:
-            self._commit(unit, stream)
-        self.device.check_time()
-
-    def _keep(self, stream: _Stream, rows: NDArray[np.int64], values: NDArray[np.float32]) -> int:
-        """Take a batch over; rows that an earlier run has committed stay as they were."""
-        import numpy as np
-
-        if not np.isfinite(values).all():
-            raise FacelimeError(
-                f"models/{self.model.id} answers with NaN or infinity for a perturbed picture; check the model, `facelime show models/{self.model.id}` tells where it came from."
-            )
-        new = ~stream.done[rows]
-        stream.values[rows[new]] = values[new]
-        stream.done[rows] = True
-        stream.uncommitted.append(rows[new])
-        stream.made_with.add(self._made_with)
-        return int(new.sum())
-
-    def _commit(self, unit: Unit, stream: _Stream) -> None:
-        """Write what was collected since the last commit, and what it was made with."""
-        import numpy as np
-
-        for name in stream.made_with:
-            unit.scratch(MADE_WITH + name).touch()
-        rows = np.concatenate([*stream.uncommitted, np.empty(0, np.int64)]).astype(np.int64)
-        if len(rows):
-            unit.commit(rows, stream.values[rows])
-        stream.uncommitted.clear()
-        stream.committed_at = time.monotonic()
-
-    def _last_words(
-        self, stream: _Stream, pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]]
-    ) -> None:
-        """Wait a little for the batch on the device, and drop what has not begun."""
-        for _, future in pending[1:]:
-            future.cancel()
-        deadline = time.monotonic() + GRACE_SECONDS
-        for rows, future in pending:
-            if not future.cancelled():
-                try:
-                    self._keep(stream, rows, future.result(max(0.0, deadline - time.monotonic())))
-                except (NotYet, FacelimeError):
-                    return
-
-
-def _by_picture(stream: _Stream, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return a unit's evaluations as (n, S, C), NaN beyond a picture's samples."""
-    import numpy as np
-
-    part = np.full((len(stream.masks.rows_of), *shape[1:]), np.nan, np.float32)
-    for row, rows in enumerate(stream.masks.rows_of):
-        part[row, : len(rows)] = stream.values[rows]
-    return part
-
-
 def forecast_of(params: Params, context: Context) -> Answer:
-    """Say how long everything would take."""
+    """Say how long everything would take; the store stays as it is."""
+    from facelime_cli.predicting import forecast
+
     inputs = resolve_inputs(params, context.store)
     found = find(STAGE, params, context)
     meant, artifact = found.plan, found.artifact
