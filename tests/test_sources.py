@@ -11,7 +11,7 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from facelime_cli import sources
+from facelime_cli import preparing, sources
 from facelime_cli.core import images, leakage
 from facelime_cli.store.references import Store
 from tests.support import write_faces
@@ -344,11 +344,9 @@ class TestLeakage:
 
 def test_a_kill_does_not_lose_the_first_look_at_the_files(facelime, tmp_path, monkeypatch):
     """With more files than are kept together, a second attempt measures only what the first had not kept."""
-    from facelime_cli.stages import preprocess
-
-    monkeypatch.setattr(preprocess, "CHECKED_TOGETHER", 5)
+    monkeypatch.setattr(preparing, "CHECKED_TOGETHER", 5)
     folder = write_faces(tmp_path / "some", 12, 24)
-    key = preprocess._source_digest(sources.find([folder], None))
+    key = preparing.source_digest(sources.find([folder], None))
     data = facelime.artifact("preprocess", folder, "--size", 24)
     assert not list((facelime.store / "datasets").glob(".before-*"))
     facelime("remove", f"datasets/{data.id}", "--yes")

@@ -41,7 +41,7 @@ INDEX = (
     ),
     *_listed(
         "Data",
-        preprocess="Read pictures into a dataset: upright RGB at one size, with labels, patients and parts.",
+        preprocess="Read pictures into a dataset: upright RGB at one size, with labels, patients and splits.",
         describe="Describe a dataset: its classes, the columns of its table, sample pictures, and what could leak.",
     ),
     *_listed(
