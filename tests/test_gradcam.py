@@ -104,7 +104,10 @@ class TestByHand:
         assert before.sum(axis=1) == pytest.approx(1, abs=1e-6)
 
     def test_gradcam_of_a_network_that_is_linear_in_its_maps(self, images):
-        """Behind a mean, Grad-CAM is the class activation map of Zhou et al. (CVPR 2016) divided by the number of cells."""
+        """Before a mean, Grad-CAM is a class activation map divided by the number of cells.
+
+        The class activation map is that of Zhou et al. (CVPR 2016).
+        """
         from facelime_cli.models.backend import keras
         from facelime_cli.models.gradients import maps_and_gradients
 

@@ -1,4 +1,4 @@
-"""Perturb as its users meet it: designs that need fewer rows, fills from files and from the dataset, what is refused."""
+"""`perturb` from the command line: designs of fewer rows, fills from files and from the dataset, what it refuses."""
 
 import shutil
 
