@@ -30,10 +30,10 @@ import sklearn.datasets
 from numpy.typing import NDArray
 
 from facelime_cli import machine
+from facelime_cli.core.attribution import strongest
 from facelime_cli.core.linear import ridge
 from facelime_cli.core.masks import unpack
 from facelime_cli.core.surrogate import cosine_weights
-from facelime_cli.drawing.overlay import strongest
 from facelime_cli.store.artifacts import Artifact
 from facelime_cli.store.references import Store
 
