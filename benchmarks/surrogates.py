@@ -16,6 +16,7 @@ import argparse
 import statistics
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,10 @@ from threadpoolctl import threadpool_limits
 from facelime_cli import choices, machine
 from facelime_cli.choices import NEAR, PROXIMITIES, SURROGATES
 from facelime_cli.core import fidelity, surrogate
-from facelime_cli.core.linear import Fitter
 from facelime_cli.core.masks import blocks, key_of
+
+if TYPE_CHECKING:
+    from facelime_cli.core.linear import Fitter
 
 SAMPLES, SEGMENTS, CLASSES = 1000, 60, 7
 TOP = 5
