@@ -12,7 +12,7 @@ from facelime_cli.names import listing
 from facelime_cli.options import hints
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jinja2 import Environment
 
@@ -34,8 +34,10 @@ def render(template: str, **values: Any) -> str:
         What the template shows. Text is escaped; a value that is missing is an error, not an empty space.
     """
     # Style and script lie inside: a page opens from disk, wherever it is copied to.
-    style = package_files("facelime_cli.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
-    return _templates().get_template(template).render(style=style, **values)
+    package = package_files("facelime_cli.reporting")
+    style = package.joinpath("templates/report.css").read_text(encoding="utf-8")
+    page = _templates().get_template(template)
+    return page.render(style=style, **values)
 
 
 @cache
@@ -87,7 +89,12 @@ def origins(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
     list of dict
         The `lineage` of `templates/base.html`.
     """
-    return [{**origin(each), "content": each.content[:CONTENT_DIGITS]} for each in artifacts]
+    found = []
+    for each in artifacts:
+        entry = origin(each)
+        entry["content"] = each.content[:CONTENT_DIGITS]
+        found.append(entry)
+    return found
 
 
 def origin(artifact: Artifact) -> dict[str, Any]:
@@ -128,51 +135,73 @@ def command(artifact: Artifact) -> str:
     stage = STAGES.get(artifact.stage)
     if stage is None:
         return f"facelime {artifact.stage}"
+    parameters = artifact.parameters
     words, annotations = ["facelime", stage.name], hints(stage.params)
-    means_nothing = "fine_tune_" if artifact.parameters.get("fine_tune_epochs") == 0 else "-"
+    # Without epochs of fine-tuning, its other options mean nothing. No option begins with a hyphen.
+    means_nothing = "fine_tune_" if parameters.get("fine_tune_epochs") == 0 else "-"
     for each in fields(stage.params):
-        option = next(extra for extra in annotations[each.name][1] if hasattr(extra, "param_decls"))
-        given, word = artifact.inputs.get(each.name), _option(each.name, option)
-        value = artifact.parameters.get(each.name, artifact.parameters.get(word.removeprefix("--")))
-        several = [
-            f"{one['kind']}/{one['id']}"
-            for name, one in artifact.inputs.items()
-            if "id" in one and name.startswith(f"{each.name}_")
-        ]
+        _, extras = annotations[each.name]
+        option = next(extra for extra in extras if hasattr(extra, "param_decls"))
+        word = _option(each.name, option)
+        given = artifact.inputs.get(each.name)
+        several = _several(artifact, each.name)
+        # A parameter is kept under the name of its field, or under that of its option.
+        value = parameters.get(each.name, parameters.get(word.removeprefix("--")))
         if isinstance(option, ArgumentInfo):
-            words += several or [f"{given['kind']}/{given['id']}" if given and "id" in given else each.name.upper()]
+            words += several or [_reference(given, each.name)]
         elif several:
-            words += [part for reference in several for part in (word, reference)]
+            for reference in several:
+                words += [word, reference]
         elif given is not None:
-            words += [word, f"{given['kind']}/{given['id']}" if "id" in given else each.name.upper()]
-        elif (
-            value is not None
-            and value is not False
-            and value != each.default
-            and not each.name.startswith(means_nothing)
-        ):
+            words += [word, _reference(given, each.name)]
+        elif value is None or value is False or value == each.default:
+            continue
+        elif not each.name.startswith(means_nothing):
             words += _words(word, each.name, value)
-    if "pictures" in artifact.parameters:
-        words += ["--images", listing(artifact.texts("id")) if artifact.n <= MOST_IDS else "IDS"]
+    if "pictures" in parameters:
+        named = listing(artifact.texts("id")) if artifact.n <= MOST_IDS else "IDS"
+        words += ["--images", named]
     return shlex.join(words)
 
 
+def _several(artifact: Artifact, name: str) -> list[str]:
+    """Return the references of an input that may be given several times, numbered behind its name."""
+    prefix = f"{name}_"
+    found = []
+    for its_name, one in artifact.inputs.items():
+        if "id" in one and its_name.startswith(prefix):
+            found.append(f"{one['kind']}/{one['id']}")
+    return found
+
+
+def _reference(given: Mapping[str, str] | None, name: str) -> str:
+    """Return the reference of an input; a placeholder in capitals for a file, which is no part of the artifact."""
+    if given and "id" in given:
+        return f"{given['kind']}/{given['id']}"
+    return name.upper()
+
+
 def _option(name: str, option: Any) -> str:
-    declared = [
-        word
-        for word in (option.default, *(option.param_decls or ()))
-        if isinstance(word, str) and word.startswith("--")
-    ]  # within Annotated, Typer takes the first for the default
-    return declared[0] if declared else f"--{name.replace('_', '-')}"
+    """Return an option as it is typed, by the name of its field."""
+    # Within Annotated, Typer takes the first declared word for the default.
+    candidates = [option.default, *(option.param_decls or ())]
+    for word in candidates:
+        if isinstance(word, str) and word.startswith("--"):
+            return word
+    return f"--{name.replace('_', '-')}"
 
 
 def _words(option: str, name: str, value: Any) -> list[str]:
+    """Return an option with its value as they are typed."""
     if value is True:
         return [option]
-    if name == "split" and isinstance(value, list):
-        return [option, ":".join(f"{100 * share:g}" for share in value)]
     if isinstance(value, dict):
-        return [option, ",".join(f"{key}={each}" for key, each in value.items())] if value else []
-    if isinstance(value, list):
-        return [option, ",".join(map(str, value)) or "none"]
-    return [option, str(value)]
+        pairs = [f"{key}={each}" for key, each in value.items()]
+        return [option, ",".join(pairs)] if pairs else []
+    if not isinstance(value, list):
+        return [option, str(value)]
+    if name == "split":
+        shares = [f"{100 * share:g}" for share in value]
+        return [option, ":".join(shares)]
+    typed = [str(each) for each in value]
+    return [option, ",".join(typed) or "none"]
