@@ -32,10 +32,10 @@ lint: $(STAMP) ## format and lint
 types: $(STAMP) ## types
 	$(BIN)/mypy
 
-docs: $(STAMP) ## write the README's command reference anew from --help
+docs: $(STAMP) ## write docs/commands.md and the tables of choices anew from the program
 	$(BIN)/python docs/reference.py
 
-readme: $(STAMP) docs ## and its picture of a report, which takes chromium
+readme: $(STAMP) docs ## the documents above, and the picture of a report in the README, which takes chromium
 	$(BIN)/python -m docs.report_picture
 
 bench: $(STAMP) ## time predict, start-up and explain against the ceiling and every peer; an hour on an idle machine

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer
-from facelime_cli.errors import BusyError, FacelimeError, IncompleteError
+from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
 from facelime_cli.options import hints, inputs_of, recorded
 from facelime_cli.store.artifacts import Identity
 from facelime_cli.store.references import check_name, name_from
@@ -200,7 +200,8 @@ class Stage:
                 given[name] = inputs[name]
             elif name in known:
                 given[name] = known[name]
-        return self.params(**{**given, **self.restored(artifact)})
+        needed = {each.name: each.name.upper() for each in fields(self.params) if each.default is MISSING}
+        return self.params(**{**needed, **given, **self.restored(artifact)})
 
 
 STAGES: dict[str, Stage] = {}
@@ -208,9 +209,22 @@ STAGES: dict[str, Stage] = {}
 
 
 def stage_called(name: str) -> Stage:
-    """Return a stage by its name; its module is loaded when it has not been."""
+    """Return a stage by its name; its module is loaded when it has not been.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such stage: a store may be of another version of facelime.
+    """
     if name not in STAGES:
-        import_module(f"facelime_cli.stages.{name.replace('-', '_')}")
+        module = f"facelime_cli.stages.{name.replace('-', '_')}"
+        try:
+            import_module(module)
+        except ModuleNotFoundError as why:
+            if why.name != module:
+                raise
+    if name not in STAGES:
+        raise NotFoundError(f"there is no stage {name!r}; another version of facelime made what names it.")
     return STAGES[name]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from facelime_cli.errors import CommandLineError
 
@@ -77,6 +77,17 @@ def hints(params: type[Any]) -> dict[str, tuple[Any, tuple[Any, ...]]]:
 def marker(extras: tuple[Any, ...], kind: type[Any]) -> Any:
     """Return a parameter's marker of some kind, or None."""
     return next((extra for extra in extras if isinstance(extra, kind)), None)
+
+
+def takes_several(kind: Any) -> bool:
+    """Return whether a parameter of this type may be given several times.
+
+    Examples
+    --------
+    >>> takes_several(list[str] | None), takes_several(str | None)
+    (True, False)
+    """
+    return any(get_origin(each) is list for each in (kind, *get_args(kind)))
 
 
 def inputs_of(params: type[Any]) -> dict[str, tuple[str, ...]]:
@@ -182,8 +193,3 @@ def default_of(setting: str, table: Mapping[str, Entry]) -> str:
             owners.setdefault(entry.settings[setting], []).append(name)
     words = [f"{value:g} for {', '.join(names)}" for value, names in owners.items()]
     return f"[default: {'; '.join(words)}]"
-
-
-def results_of(params: Any) -> dict[str, Any]:
-    """TEMPORARY."""
-    return recorded(params, {})

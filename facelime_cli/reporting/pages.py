@@ -7,12 +7,12 @@ from functools import cache
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.engine import STAGES
-from facelime_cli.names import listing
-from facelime_cli.options import hints
+from facelime_cli.engine import stage_called
+from facelime_cli.errors import NotFoundError
+from facelime_cli.options import hints, marker, takes_several
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from jinja2 import Environment
 
@@ -130,55 +130,33 @@ def command(artifact: Artifact) -> str:
     """
     from dataclasses import fields
 
-    from typer.models import ArgumentInfo
+    from typer.models import ArgumentInfo, ParameterInfo
 
-    stage = STAGES.get(artifact.stage)
-    if stage is None:
+    try:
+        stage = stage_called(artifact.stage)
+    except NotFoundError:
         return f"facelime {artifact.stage}"
-    parameters = artifact.parameters
-    words, annotations = ["facelime", stage.name], hints(stage.params)
-    # Without epochs of fine-tuning, its other options mean nothing. No option begins with a hyphen.
-    means_nothing = "fine_tune_" if parameters.get("fine_tune_epochs") == 0 else "-"
+    params, annotations = stage.params_of(artifact), hints(stage.params)
+    words = ["facelime", stage.name]
     for each in fields(stage.params):
-        _, extras = annotations[each.name]
-        option = next(extra for extra in extras if hasattr(extra, "param_decls"))
-        word = _option(each.name, option)
-        given = artifact.inputs.get(each.name)
-        several = _several(artifact, each.name)
-        # A parameter is kept under the name of its field, or under that of its option.
-        value = parameters.get(each.name, parameters.get(word.removeprefix("--")))
-        if isinstance(option, ArgumentInfo):
-            words += several or [_reference(given, each.name)]
-        elif several:
-            for reference in several:
-                words += [word, reference]
-        elif given is not None:
-            words += [word, _reference(given, each.name)]
-        elif value is None or value is False or value == each.default:
+        kind, extras = annotations[each.name]
+        declared = marker(extras, ParameterInfo)
+        value = getattr(params, each.name)
+        if each.name == "images" and value and artifact.n > MOST_IDS:
+            value = "IDS"
+        is_list = isinstance(value, list)
+        if isinstance(declared, ArgumentInfo):
+            given = value if is_list else [value]
+            words += [str(one) for one in given]
             continue
-        elif not each.name.startswith(means_nothing):
-            words += _words(word, each.name, value)
-    if "pictures" in parameters:
-        named = listing(artifact.texts("id")) if artifact.n <= MOST_IDS else "IDS"
-        words += ["--images", named]
+        if value is None or value is False or value == each.default:
+            continue
+        option = _option(each.name, declared)
+        # An option that takes several values is typed once for each; any other list is one value.
+        given = value if is_list and takes_several(kind) else [value]
+        for one in given:
+            words += _words(option, each.name, one)
     return shlex.join(words)
-
-
-def _several(artifact: Artifact, name: str) -> list[str]:
-    """Return the references of an input that may be given several times, numbered behind its name."""
-    prefix = f"{name}_"
-    found = []
-    for its_name, one in artifact.inputs.items():
-        if "id" in one and its_name.startswith(prefix):
-            found.append(f"{one['kind']}/{one['id']}")
-    return found
-
-
-def _reference(given: Mapping[str, str] | None, name: str) -> str:
-    """Return the reference of an input; a placeholder in capitals for a file, which is no part of the artifact."""
-    if given and "id" in given:
-        return f"{given['kind']}/{given['id']}"
-    return name.upper()
 
 
 def _option(name: str, option: Any) -> str:

@@ -15,7 +15,7 @@ from facelime_cli.console import Answer, Table
 from facelime_cli.engine import Plan, Stage, execute
 from facelime_cli.errors import CommandLineError
 from facelime_cli.names import class_index
-from facelime_cli.options import Execution
+from facelime_cli.options import Resolved
 from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
@@ -31,11 +31,10 @@ FEWEST = 2
 class Params:
     """Parameters of `compare`."""
 
-    # Not these words but the surrogates that they name are in the fingerprint, as inputs.
     surrogates: Annotated[
         list[str],
         Argument(metavar="SURROGATES…", help="Two surrogates or more, of pictures of one dataset.", show_default=False),
-        Execution(),
+        Resolved(()),
     ]
     top: Annotated[int, Option(min=1, help="Compare this many of the strongest segments.")] = 5
     explained: Annotated[
@@ -46,6 +45,7 @@ class Params:
             show_default=False,
             help="Compare this class, by name or number. [default: each picture's most probable in the first]",
         ),
+        Resolved(("class",)),
     ] = None
 
 
@@ -70,8 +70,21 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     # Their order counts: the first decides which pictures and classes are compared.
     inputs = {f"surrogates_{place}": each for place, each in enumerate(compared)}
-    parameters = {"top": params.top, "class": chosen}
-    return Plan(parameters, f"{compared[0].name}-compared", lambda: Layout(1), work, inputs, finish=finish)
+    return Plan(
+        params=params,
+        resolved={"class": chosen},
+        name=f"{compared[0].name}-compared",
+        prepare=lambda: Layout(1),
+        work=work,
+        inputs=inputs,
+        finish=finish,
+    )
+
+
+def restored(comparison: Artifact) -> dict[str, Any]:
+    """Return the option that a comparison's parameters hold as the number of a class."""
+    chosen = comparison.parameters["class"]
+    return {"explained": None if chosen is None else str(chosen)}
 
 
 def answer(result: Result) -> Answer:
@@ -106,4 +119,13 @@ def of(runs: Sequence[Artifact], top: int, context: Context) -> Answer:
     return answer(execute(STAGE, params, context))
 
 
-STAGE = Stage(name="compare", writes="reports", version=3, params=Params, plan=plan, help=__doc__, answer=answer)
+STAGE = Stage(
+    name="compare",
+    writes="reports",
+    version=3,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    answer=answer,
+    restored=restored,
+)

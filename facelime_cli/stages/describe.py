@@ -62,9 +62,15 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     # The page tells what a dataset's content digest leaves out: unreadable files, leakage, operations.
     told = digests.of_value([dataset.facts, dataset.parameters])
-    parameters = {"sheet": params.sheet, "seed": params.seed}
-    name = f"{dataset.name}-description"
-    return Plan(parameters, name, lambda: Layout(1), work, inputs, {"facts": told}, finish)
+    return Plan(
+        params=params,
+        name=f"{dataset.name}-description",
+        prepare=lambda: Layout(1),
+        work=work,
+        inputs=inputs,
+        sources={"facts": told},
+        finish=finish,
+    )
 
 
 STAGE = Stage(name="describe", writes="reports", version=1, params=Params, plan=plan, help=__doc__)

@@ -14,7 +14,7 @@ from typer import Argument, Option
 from facelime_cli.console import Answer
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.models import runtimes
-from facelime_cli.options import Choice, Execution, Input
+from facelime_cli.options import Choice, Execution, Input, Resolved
 from facelime_cli.sources import PARTS
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Params:
             help="Pick the threshold on the validation split that reaches this recall of a class, such as "
             "pneumonia=0.95; may be repeated.",
         ),
+        Resolved(("target_recall", "fold")),
     ] = None
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="Show so many of the most confident mistakes.")] = 12
@@ -111,16 +112,15 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         }
         return facts, Report(artifact, model, dataset, cases, params.split).write(facts)
 
-    parameters = {
-        "split": params.split,
-        "fold": fold,
-        "target_recall": targets,
-        "bootstrap": params.bootstrap,
-        "mistakes": params.mistakes,
-        "seed": params.seed,
-    }
-    name = f"{model.name}-{params.split}"
-    return Plan(parameters, name, prepare, work, {"model": model, "dataset": dataset}, finish=finish)
+    return Plan(
+        params=params,
+        resolved={"fold": fold, "target_recall": targets},
+        name=f"{model.name}-{params.split}",
+        prepare=prepare,
+        work=work,
+        inputs={"model": model, "dataset": dataset},
+        finish=finish,
+    )
 
 
 def answer(result: Result) -> Answer:

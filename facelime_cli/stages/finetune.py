@@ -31,7 +31,7 @@ from facelime_cli.models.recipes import (
     SCHEDULES,
 )
 from facelime_cli.models.runtimes import FORMATS, KERAS
-from facelime_cli.options import Choice, Execution, Input, results_of
+from facelime_cli.options import Choice, Execution, Input, Resolved
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.files import write_csv
@@ -66,6 +66,7 @@ class Params:
             help=f"Choose the network. {OWN} start from nothing; the others have weights from ImageNet. "
             "[default: the recipe's first; required without one]",
         ),
+        Resolved(),
     ] = None
     recipe: Annotated[
         str | None,
@@ -75,6 +76,7 @@ class Params:
             help="Preset the settings of a published system, for one of its own networks (docs/training.md). "
             f"{SYSTEMS}.",
         ),
+        Resolved(()),
     ] = None
     weights: Annotated[
         str | None,
@@ -83,6 +85,7 @@ class Params:
             show_default=False,
             help="Choose the backbone's first weights. [default: imagenet; none for networks of our own]",
         ),
+        Resolved(),
     ] = None
     freeze: Annotated[
         str | None,
@@ -91,6 +94,7 @@ class Params:
             show_default=False,
             help="Keep so many of the backbone's first layers as they are. [default: all with weights, none without]",
         ),
+        Resolved(),
     ] = None
     pooling: Annotated[
         str | None,
@@ -100,6 +104,7 @@ class Params:
             help=f"Make features of the backbone's last maps. {words_of(POOLINGS)}. "
             "[default: the network's own; average for pretrained ones]",
         ),
+        Resolved(),
     ] = None
     head: Annotated[
         str | None,
@@ -109,6 +114,7 @@ class Params:
             help="Set the units of the hidden layers behind the features. "
             "[default: the network's own; none for pretrained ones]",
         ),
+        Resolved(),
     ] = None
     dropout: Annotated[
         str | None,
@@ -118,6 +124,7 @@ class Params:
             help="Set the dropout behind the features and each hidden layer. One rate is that of every hidden layer. "
             "Fewer rates than places are those of the last. [default: 0.2 for pretrained networks]",
         ),
+        Resolved(),
     ] = None
     l2: Annotated[
         float | None,
@@ -127,6 +134,7 @@ class Params:
             show_default=False,
             help=f"Set the weight decay of the hidden layers. [default: {DEFAULTS.l2:g}]",
         ),
+        Resolved(),
     ] = None
     output: Annotated[
         str | None,
@@ -136,6 +144,7 @@ class Params:
             help="Make one unit for each class (softmax), or for two classes one that is yes to the second (sigmoid). "
             f"[default: {DEFAULTS.output}]",
         ),
+        Resolved(),
     ] = None
     epochs: Annotated[
         int | None,
@@ -145,10 +154,12 @@ class Params:
             help="Train for so many epochs at most; the best one by validation loss is kept. "
             f"[default: {DEFAULTS.epochs}]",
         ),
+        Resolved(),
     ] = None
     steps_per_epoch: Annotated[
         int | None,
         Option(min=0, show_default=False, help="Set the steps in an epoch. [default: 0, the whole training split]"),
+        Resolved(),
     ] = None
     patience: Annotated[
         int | None,
@@ -157,15 +168,18 @@ class Params:
             show_default=False,
             help="End after so many epochs without a lower validation loss. [default: 0, never]",
         ),
+        Resolved(),
     ] = None
     batch_size: Annotated[
         int | None,
         Option(min=1, max=4096, show_default=False, help=f"Pictures per step. [default: {DEFAULTS.batch_size}]"),
+        Resolved(),
     ] = None
     optimizer: Annotated[
         str | None,
         Choice(tuple(OPTIMIZERS)),
         Option(show_default=False, help=f"Choose how weights follow the gradient. [default: {DEFAULTS.optimizer}]"),
+        Resolved(),
     ] = None
     learning_rate: Annotated[
         float | None,
@@ -174,6 +188,7 @@ class Params:
             show_default=False,
             help=f"Set the first learning rate; lower it when training diverges. [default: {DEFAULTS.learning_rate:g}]",
         ),
+        Resolved(),
     ] = None
     schedule: Annotated[
         str | None,
@@ -182,6 +197,7 @@ class Params:
             show_default=False,
             help=f"Choose how the learning rate changes. {words_of(SCHEDULES)}. [default: {DEFAULTS.schedule}]",
         ),
+        Resolved(),
     ] = None
     class_weights: Annotated[
         str | None,
@@ -190,6 +206,7 @@ class Params:
             show_default=False,
             help=f"Weigh the classes in the loss. {words_of(CLASS_WEIGHTS)}. [default: {DEFAULTS.class_weights}]",
         ),
+        Resolved(),
     ] = None
     oversample: Annotated[
         bool, Option("--oversample", help="Repeat training pictures of the smaller classes until all are equally many.")
@@ -201,6 +218,7 @@ class Params:
             show_default=False,
             help=f"Change training pictures at random, each by up to its amount: {AMOUNTS}. [default: none]",
         ),
+        Resolved(),
     ] = None
     fine_tune_epochs: Annotated[
         int | None,
@@ -210,6 +228,7 @@ class Params:
             help="Add a second phase of so many epochs, which trains the backbone's last layers too. "
             "[default: 0, no such phase]",
         ),
+        Resolved(),
     ] = None
     fine_tune_layers: Annotated[
         str | None,
@@ -218,12 +237,14 @@ class Params:
             show_default=False,
             help=f"Train so many of its last layers then. [default: {DEFAULTS.fine_tune_layers}]",
         ),
+        Resolved(),
     ] = None
     fine_tune_rate: Annotated[
         float | None,
         Option(
             min=1e-9, show_default=False, help=f"Set the learning rate then. [default: {DEFAULTS.fine_tune_rate:g}]"
         ),
+        Resolved(),
     ] = None
     precision: Annotated[
         str,
@@ -238,6 +259,7 @@ class Params:
             help="Test this fold of a dataset with folds (from 0), validate on the next, train on the others. "
             "[default: 0]",
         ),
+        Resolved(),
     ] = None
     checkpoint_minutes: Annotated[
         float,
@@ -303,15 +325,25 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         return artifact.facts_of_units()[0], []
 
-    parameters = {
-        **results_of(params),
-        **asdict(settings),
-        "backbone": backbone,
-        "weights": "file" if is_file else settings.weights,
-        "fold": fold,
-    }
-    del parameters["recipe"]  # its settings are there, and the same settings are the same training
-    return Plan(parameters, f"{dataset.name}-{backbone}", prepare, work, inputs, sources, finish)
+    # A recipe is not in it: its settings are, and the same settings are the same training.
+    weights = "file" if is_file else settings.weights
+    return Plan(
+        params=params,
+        resolved={**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold},
+        name=f"{dataset.name}-{backbone}",
+        prepare=prepare,
+        work=work,
+        inputs=inputs,
+        sources=sources,
+        finish=finish,
+    )
+
+
+def restored(model: Artifact) -> dict[str, Any]:
+    """Return no settings of a second phase where there was none: they would be refused."""
+    if model.parameters["fine_tune_epochs"]:
+        return {}
+    return {"fine_tune_layers": None, "fine_tune_rate": None}
 
 
 def _check_dataset(dataset: Artifact) -> None:
@@ -343,4 +375,4 @@ def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]]) -
     return ["history.csv", *charts]
 
 
-STAGE = Stage(name="finetune", writes="models", version=2, params=Params, plan=plan, help=__doc__)
+STAGE = Stage(name="finetune", writes="models", version=2, params=Params, plan=plan, help=__doc__, restored=restored)

@@ -15,9 +15,9 @@ from typer import Option
 from facelime_cli.choices import ATTRIBUTIONS, words_of
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import FacelimeError
-from facelime_cli.explaining import Chosen, model_of, needed_segments
 from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Execution
+from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.explanations import empty_arrays, unfitted_arrays
 from facelime_cli.store.pictures import Segmented

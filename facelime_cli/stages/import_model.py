@@ -19,7 +19,7 @@ from facelime_cli.choices import words_of
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, published
 from facelime_cli.models.runtimes import FORMATS, FUNCTION
-from facelime_cli.options import Choice, Execution
+from facelime_cli.options import Choice, Execution, Resolved
 from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Params:
             help="Model, weights with --backbone, SavedModel folder, or package.module:function.",
             show_default=False,
         ),
-        Execution(),
+        Resolved(("function",)),
     ]
     classes: Annotated[
         str,
@@ -51,6 +51,7 @@ class Params:
             "@FILE has one name per line.",
             show_default=False,
         ),
+        Resolved(),
     ]
     scaling: Annotated[
         str | None,
@@ -75,6 +76,7 @@ class Params:
             "[default: the file's own, or the backbone's]",
             show_default=False,
         ),
+        Resolved(),
     ] = None
     activation: Annotated[
         str | None,
@@ -87,6 +89,7 @@ class Params:
             "--multi-label",
             help="Let each class have a probability of its own, as behind sigmoids: they need not add up to 1.",
         ),
+        Resolved(),
     ] = False
     model_version: Annotated[
         str | None,
@@ -96,6 +99,7 @@ class Params:
             "module loads (weights, packages) has changed.",
             show_default=False,
         ),
+        Resolved(),
     ] = None
     trust: Annotated[
         bool,
@@ -143,19 +147,21 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         return artifact.facts_of_units()[0], []
 
-    parameters: dict[str, Any] = {
-        "classes": source.classes,
-        "scaling": params.scaling,
-        "backbone": params.backbone,
-        "size": source.file_size,
-        "activation": params.activation,
-    }
-    # Both are there only where they say something, so that other models keep their fingerprints.
+    resolved: dict[str, Any] = {"classes": source.classes, "size": source.file_size}
+    # These are there only where they say something, so that other models keep their fingerprints.
     if params.multi_label:
-        parameters["multi_label"] = True
+        resolved["multi_label"] = True
     if form == FUNCTION:
-        parameters |= {"function": str(params.source), "model_version": params.model_version}
-    return Plan(parameters, source.name, prepare, work, sources={"file": source.digest()}, finish=finish)
+        resolved |= {"function": str(params.source), "model_version": params.model_version}
+    return Plan(
+        params=params,
+        resolved=resolved,
+        name=source.name,
+        prepare=prepare,
+        work=work,
+        sources={"file": source.digest()},
+        finish=finish,
+    )
 
 
 STAGE = Stage(name="import-model", writes="models", version=1, params=Params, plan=plan, help=__doc__)

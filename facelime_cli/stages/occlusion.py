@@ -13,10 +13,10 @@ from typer import Option
 
 from facelime_cli.engine import Needed, Plan, Stage, stage_called
 from facelime_cli.errors import CommandLineError
-from facelime_cli.explaining import Chosen, model_of, needed_segments
 from facelime_cli.models import runtimes
 from facelime_cli.options import Execution, Resolved
 from facelime_cli.predicting.stand_ins import FILL_NAMES
+from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.explanations import empty_arrays, unfitted_arrays
 from facelime_cli.store.pictures import Segmented

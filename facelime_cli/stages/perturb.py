@@ -314,4 +314,19 @@ def _check_after(before: Artifact, segments: Artifact, wanted: Mapping[str, Any]
             )
 
 
-STAGE = Stage(name="perturb", writes="masks", version=1, params=Params, plan=plan, help=__doc__, sharded=True)
+def restored(masks: Artifact) -> dict[str, Any]:
+    """Return the fill as it is typed; a file is no part of the store, so a placeholder stands for it."""
+    name = masks.parameters["fill"]
+    return {"fill": f"{name}:FILE" if FILLS[name].from_file else name}
+
+
+STAGE = Stage(
+    name="perturb",
+    writes="masks",
+    version=1,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    sharded=True,
+    restored=restored,
+)

@@ -17,7 +17,7 @@ from facelime_cli import presets
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError
 from facelime_cli.names import class_indices
-from facelime_cli.options import Choice, Execution, Input
+from facelime_cli.options import Choice, Execution, Input, Resolved
 from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ class Params:
         Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False),
         Input(("surrogates",)),
     ]
-    # Not these words but the surrogates that they name are in the fingerprint, as inputs.
     beside: Annotated[
         list[str] | None,
         Option(
@@ -54,16 +53,15 @@ class Params:
             help="Show another explanation of the same pictures beside it, of another model or method. "
             "Give it once for each explanation.",
         ),
-        Execution(),
+        Resolved(()),
     ] = None
-    # What a preset sets is in the fingerprint by the option that it sets.
     preset: Annotated[
         str | None,
         Choice(tuple(presets.SYSTEMS)),
         Option(
             show_default=False, help=f"Mark as many segments as another system. {presets.help_of(presets.SYSTEMS)}."
         ),
-        Execution(),
+        Resolved(()),
     ] = None
     top: Annotated[
         int | None,
@@ -82,6 +80,7 @@ class Params:
             help="Explain these classes, by name or by number from 0. "
             "[default: each picture's two most probable, and its true one]",
         ),
+        Resolved(),
     ] = None
     by_zone: Annotated[
         str | None,
@@ -102,6 +101,7 @@ class Params:
             help=f"Write figures for print too, 300 dots per inch, as {', '.join(FORMATS)}. "
             "Each takes a second or two.",
         ),
+        Resolved(),
     ] = None
     style: Annotated[
         str,
@@ -146,16 +146,15 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     # What stands beside is shown, so that it is an input like the surrogates themselves.
     inputs = {**inputs, **{f"beside_{place}": each for place, each in enumerate(beside)}}
-    parameters = {
-        "top": params.top,
-        "classes": chosen,
-        "by_zone": params.by_zone,
-        "single_file": params.single_file,
-        "figures": formats or None,
-        "style": params.style,
-    }
-    layout = partial(_layout, surrogates)
-    return Plan(parameters, surrogates.name, layout, work, inputs, finish=finish)
+    return Plan(
+        params=params,
+        resolved={"classes": chosen, "figures": formats or None},
+        name=surrogates.name,
+        prepare=partial(_layout, surrogates),
+        work=work,
+        inputs=inputs,
+        finish=finish,
+    )
 
 
 def _layout(surrogates: Artifact) -> Layout:

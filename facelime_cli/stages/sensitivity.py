@@ -16,8 +16,8 @@ from facelime_cli.choices import FILLS, SEGMENTERS
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError
 from facelime_cli.options import Input
+from facelime_cli.predicting.variations import again, refuse_others
 from facelime_cli.stages import compare
-from facelime_cli.variations import again, refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

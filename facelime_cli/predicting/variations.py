@@ -74,11 +74,12 @@ def _of_masks(masks: Artifact, changed: Mapping[str, Any]) -> Any:
     Masks of several rounds get as many samples as the last round, and another fill has its own blur.
     """
     found = replace(stage_called("perturb").params_of(masks), after=None, confidence=None, **changed)
-    if found.fill != masks.parameters["fill"]:
+    before = masks.parameters["fill"]
+    if changed.get("fill", before) != before:
         return replace(found, fill_sigma=None)
-    if FILLS[found.fill].from_file:
+    if FILLS[before].from_file:
         raise FacelimeError(
-            f"masks/{masks.id} have --fill {found.fill}, a file that the store does not keep; vary --fills, "
+            f"masks/{masks.id} have --fill {before}, a file that the store does not keep; vary --fills, "
             "compare shares of the samples with `facelime stability --stored`, or run the stages again."
         )
     return found
