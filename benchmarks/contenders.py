@@ -1,17 +1,19 @@
-"""Time one contender on one picture, in whatever environment this file is run: facelime, a bare forward pass, or a peer.
+"""Time one contender on one picture: facelime, a bare forward pass, or a peer.
 
-Each reads a folder that `run.py` has prepared (`net.keras`, `image.npy`, `segments.npy`, `store/`), warms up, and prints one JSON object: evaluations per second, and what else it knows.
-Nothing is imported before it is needed, so that a peer's environment needs nothing of facelime's.
+This file runs in whatever environment the contender needs. It reads a folder that `run.py` has prepared
+(`net.keras`, `image.npy`, `segments.npy`, `store/`) and warms up. It prints one JSON object: evaluations per second,
+and what else the contender knows. Nothing is imported before it is needed: a peer's environment needs nothing of
+facelime's.
 
     python benchmarks/contenders.py lime FOLDER 1000
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,7 +100,10 @@ class _Clock:
 
 
 def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> dict[str, Any]:
-    """`predict` on masks in a store, from the first batch's end to the artifact's: reading, committing and writing count, loading and tracing do not."""
+    """Run `predict` on masks in a store, from the end of the first batch to that of the artifact.
+
+    Reading, committing and writing count, loading and tracing do not.
+    """
     import dataclasses
 
     from facelime_cli.console import Console
@@ -145,10 +150,8 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
     execute(fit_surrogate.STAGE, fit_surrogate.Params(predictions=found.id), context)
     fitted = execute(fit_surrogate.STAGE, fit_surrogate.Params(predictions=found.id, kernel_width=0.24), context)
     total = sum(n for _, n in clock.done)
-    for artifact in (
-        *store.artifacts(("surrogates",)),
-        *store.artifacts(("predictions",)),
-    ):  # the next run is to take nothing over
+    # Surrogates go first, since they lie on predictions. The next run must have nothing to reuse.
+    for artifact in (*store.artifacts(("surrogates",)), *store.artifacts(("predictions",))):
         store.remove(artifact)
     return {
         "rate": (total - first) / (ended - began),
@@ -346,14 +349,18 @@ CONTENDERS: dict[str, Callable[..., dict[str, Any]]] = {
 
 def main() -> None:
     """Run the contender that is named, and print what it says as JSON."""
-    name, folder, evaluations = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    setup = Setup(folder)
-    kind, _, how = name.partition(":")
-    found = (
-        {"facelime": facelime, "bare": bare_runtime}[kind](setup, evaluations, *how.split(":"))
-        if how
-        else CONTENDERS[name](setup, evaluations)
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help=f"facelime:RUNTIME:PRECISION, bare:RUNTIME:PRECISION, {', '.join(CONTENDERS)}")
+    parser.add_argument("folder", type=Path, help="what run.py has prepared")
+    parser.add_argument("evaluations", type=int)
+    options = parser.parse_args()
+    setup = Setup(options.folder)
+    kind, _, how = options.name.partition(":")
+    if how:
+        work = {"facelime": facelime, "bare": bare_runtime}[kind]
+        found = work(setup, options.evaluations, *how.split(":"))
+    else:
+        found = CONTENDERS[options.name](setup, options.evaluations)
     print(json.dumps(found))
 
 

@@ -1,15 +1,20 @@
-"""Measure how many evaluations each design of masks needs: error of the coefficients and overlap of the top 5, against a reference of many bernoulli samples.
+"""Measure how many evaluations each design of masks needs.
 
-Six photographs (scikit-image, scikit-learn) with MobileNetV2's ImageNet classes, and six chest X-rays of a test part with a MobileNetV2 that was fine-tuned on the training part
-(its features frozen), all at 128 px. SLIC segments, mean fill, and ridge coefficients of the most probable class with lime's weights, as `fit-surrogate` computes them. `exact` is left out (so many
-segments have too many masks), and `shapley` too: its coefficients estimate Shapley values, which are other numbers.
+Measured are the error of the coefficients and the overlap of the top 5, against a reference of many bernoulli samples.
 
-The reference has an error of its own, known from its two halves; it is taken out of the errors of the designs, which would otherwise level off at it. A factor says how many bernoulli samples have
-the same error, by a line through the errors of bernoulli on logarithmic axes, picture by picture.
+Two models are explained, both at 128 px. One is MobileNetV2 with its ImageNet classes, on six photographs
+(scikit-image, scikit-learn). The other is a MobileNetV2 that was fine-tuned on the training split of chest X-rays
+with its features frozen, on six X-rays of the test split. SLIC segments, mean fill, and ridge coefficients of the most
+probable class with lime's weights, as `fit-surrogate` computes them. `exact` is left out: so many segments have too
+many masks. `shapley` is left out too: its coefficients estimate Shapley values, which are other numbers.
+
+The reference has an error of its own, known from its two halves. It is taken out of the errors of the designs, which
+would otherwise level off at it. A factor says how many bernoulli samples have the same error, by a line through the
+errors of bernoulli on logarithmic axes, picture by picture.
 
     python benchmarks/designs.py --cache DIR [--data DIR] [--seeds 3] [--reference 8192] [--pictures 6] [--figure FILE]
 
-DIR is a store: what is computed stays there, and the same command goes on.
+DIR is a store: what is computed stays there, and the same command resumes.
 """
 
 from __future__ import annotations
@@ -30,10 +35,10 @@ import sklearn.datasets
 from numpy.typing import NDArray
 
 from facelime_cli import machine
+from facelime_cli.core.attribution import strongest
 from facelime_cli.core.linear import ridge
 from facelime_cli.core.masks import unpack
 from facelime_cli.core.surrogate import cosine_weights
-from facelime_cli.drawing.overlay import strongest
 from facelime_cli.store.artifacts import Artifact
 from facelime_cli.store.references import Store
 
@@ -46,7 +51,10 @@ MEASURED = {
     "balanced": ("balanced", 0.5),
     "bernoulli, .8 kept": ("bernoulli", 0.8),
 }
-"""Each with the chance of a segment to be kept. Another chance means other coefficients: they are compared with a reference of their own."""
+"""Each with the chance of a segment to be kept.
+
+Another chance means other coefficients: they are compared with a reference of their own.
+"""
 EVALUATIONS = (128, 192, 256, 330, 512, 768, 1000, 1448, 2048)
 AIM = (1000, 330)
 """The error of so many bernoulli samples with so many evaluations."""
@@ -80,7 +88,11 @@ class Samples:
 
 @dataclass(frozen=True)
 class Errors:
-    """Of one model: root mean square errors in points (picture, seed, evaluations), what is the reference's own (picture,), and overlaps of the top 5."""
+    """What was measured of one model.
+
+    `error` holds root mean square errors in points (picture, seed, evaluations), `of_reference` the reference's own
+    (picture,), and `overlap` the overlaps of the top 5 (picture, seed, evaluations).
+    """
 
     error: Floats
     of_reference: Floats
@@ -150,7 +162,7 @@ class Bench:
         chosen = [
             ids[row]
             for label in (0, 1)
-            for row in np.flatnonzero((labels == label) & (split == 2))[: self.options.pictures // 2]  # noqa: PLR2004 - the test part
+            for row in np.flatnonzero((labels == label) & (split == 2))[: self.options.pictures // 2]  # noqa: PLR2004 - the test split
         ]
         return self.run("segment", dataset.id, "--method", "slic", "--images", ",".join(chosen)), model
 
@@ -227,7 +239,10 @@ def factors(errors: dict[str, Errors], design: str) -> Floats:
 
 
 def reaches(errors: dict[str, Errors], design: str) -> Floats:
-    """Return with how many evaluations a design has the error of `AIM` bernoulli samples, picture by picture, by a line on logarithmic axes."""
+    """Return how many evaluations a design needs for the error of `AIM` bernoulli samples: (picture,).
+
+    It is read from a line on logarithmic axes.
+    """
     log_n = np.log(EVALUATIONS)
     wanted = [np.polyval(np.polyfit(log_n, each, 1), np.log(AIM[0])) for each in np.log(errors[BASELINE].corrected())]
     lines = [np.polyfit(log_n, each, 1) for each in np.log(errors[design].corrected())]
@@ -238,7 +253,10 @@ def table(name: str, errors: dict[str, Errors]) -> str:
     """Return one model's figures in Markdown."""
     own = errors[BASELINE].of_reference
     lines = [
-        f"{name}: {len(own)} pictures, {errors[BASELINE].error.shape[1]} seeds; the reference's own error, {_rms(own):.2f} points, is taken out.\n",
+        (
+            f"{name}: {len(own)} pictures, {errors[BASELINE].error.shape[1]} seeds; "
+            f"the reference's own error, {_rms(own):.2f} points, is taken out.\n"
+        ),
         "| evaluations | "
         + " | ".join(f"{design}: error in points | top {TOP} | factor (least to most)" for design in errors)
         + " |",
@@ -249,13 +267,15 @@ def table(name: str, errors: dict[str, Errors]) -> str:
         for design, each in errors.items():
             gained = factors(errors, design)[:, place]
             cells.append(
-                f"{_rms(each.corrected()[:, place]):.2f} | {each.overlap[..., place].mean():.2f} | {np.median(gained):.2f} ({gained.min():.1f} to {gained.max():.1f})"
+                f"{_rms(each.corrected()[:, place]):.2f} | {each.overlap[..., place].mean():.2f} | "
+                f"{np.median(gained):.2f} ({gained.min():.1f} to {gained.max():.1f})"
             )
         lines.append(f"| {n} | " + " | ".join(cells) + " |")
     for design in errors:
         needed = reaches(errors, design)
         lines.append(
-            f"\n{design}: the error of {AIM[0]} {BASELINE} samples with {np.median(needed):.0f} evaluations ({needed.min():.0f} to {needed.max():.0f}; the aim is {AIM[1]})."
+            f"\n{design}: the error of {AIM[0]} {BASELINE} samples with {np.median(needed):.0f} evaluations "
+            f"({needed.min():.0f} to {needed.max():.0f}; the aim is {AIM[1]})."
         )
     return "\n".join(lines)
 

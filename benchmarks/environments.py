@@ -1,4 +1,7 @@
-"""An environment for each peer, made on first use in a cache folder, so that nothing of theirs meets ours or each other's."""
+"""Make an environment for each peer on first use, in a cache folder.
+
+No package of a peer meets ours or another peer's.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 
 @dataclass(frozen=True)
 class Peer:
-    """A contender's packages; `pinned` takes our own versions where the peer allows them, `alone` are installed without what they ask for."""
+    """A contender's packages.
+
+    `pinned` uses our own versions where the peer allows them. `alone` are installed without their dependencies.
+    """
 
     packages: tuple[str, ...]
     pinned: bool = True
@@ -51,7 +57,10 @@ PEERS = {
 
 @dataclass
 class Environments:
-    """Interpreters by contender: ours, one that the command line names, or one that is made here. `failed` holds what could not be installed, and why."""
+    """Interpreters by contender: ours, one that the command line names, or one that is made here.
+
+    `failed` holds what could not be installed, and why.
+    """
 
     folder: Path
     named: dict[str, str]

@@ -1,9 +1,12 @@
-"""Time composition and forward pass on a graphics card against the bare forward pass, lime's loop and Captum, for batch sizes up to 1024.
+"""Time composition and forward pass on a graphics card against the bare forward pass, lime's loop and Captum.
 
-Needs a Keras wheel, h5py, NumPy and torch or JAX (or TensorFlow), nothing else: neither zarr nor lime. facelime's part is the very call that `predict` streams to, fed from a thread as
-`predict` feeds it; lime's loop is that of lime 0.2.0.1 (`lime_image.data_labels`), batches of 10 to Keras `predict`. Random weights; everything in alternation, medians of the rounds.
+Batch sizes go up to 1024. It needs a Keras wheel, h5py, NumPy and torch or JAX (or TensorFlow), and neither zarr nor
+lime. facelime's side is the very call that `predict` streams to, fed from a thread as `predict` feeds it. lime's loop
+is that of lime 0.2.0.1 (`lime_image.data_labels`), with batches of 10 to Keras `predict`. Weights are random.
+Everything is measured in alternation, and figures are medians of the rounds.
 
-    KERAS_BACKEND=torch python benchmarks/gpu.py [--networks inceptionv3 mobilenetv2] [--batches 32 128 512 1024] [--precisions float32 tf32 bfloat16] [--evaluations 4096] [--rounds 3]
+    KERAS_BACKEND=torch python benchmarks/gpu.py [--networks inceptionv3 mobilenetv2] [--batches 32 128 512 1024]
+        [--precisions float32 tf32 bfloat16] [--evaluations 4096] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -195,12 +198,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     engine = backend.engine()
+    cards = ", ".join(engine["cards"]) or "no graphics card"
     print(
-        f"Keras {engine['keras']} on {engine['backend']} {engine['version']}; {', '.join(engine['cards']) or 'no graphics card'}; {engine['processor']}, {engine['cores']} cores.\n"
+        f"Keras {engine['keras']} on {engine['backend']} {engine['version']}; {cards}; "
+        f"{engine['processor']}, {engine['cores']} cores.\n"
     )
-    print(
-        "| network | batch | what | evaluations/s | ÷ bare, same precision | ÷ lime's loop |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    print("| network | batch | what | evaluations/s | ÷ bare, same precision | ÷ lime's loop |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for backbone in options.networks:
         for batch in options.batches:
             print("\n".join(table(backbone, batch, options)), flush=True)

@@ -1,15 +1,23 @@
 """Plant something that a classifier relies on, and count how often each segmenter, fill and design finds it.
 
-Tags of several kinds stand in 95 % of the PNEUMONIA X-rays and in 5 % of the NORMAL ones, always in one place; a logistic head on a frozen MobileNetV2 learns from them. Drawn faces have their
-flush. Explained are pictures that were not trained on, with the tag, where taking it away lowers the probability by at least `RELIED_ON`: there the truth is known. For each, all combinations of
-segmenter, fill and design are evaluated; fewer evaluations are the first rows of many. `lime_image` itself, with its own defaults, stands beside them.
+Tags of several kinds stand in 95 % of the PNEUMONIA X-rays and in 5 % of the NORMAL ones, always in one place. A
+logistic head on a frozen MobileNetV2 learns from them. Drawn faces have their flush. Explained are pictures with the
+tag that were not trained on, where the probability falls by at least `RELIED_ON` without the tag: there the truth is
+known. For each, all combinations of segmenter, fill and design are evaluated. Fewer evaluations are the first rows of
+many. `lime_image` itself, with its own defaults, stands beside them.
 
-A segment counts as marked when the tag covers half of it, or when it holds a quarter of the tag; and the one that holds most of the tag always. *top 1*: the segment that speaks most for the class is
-marked (the pointing game: Zhang et al., IJCV 2018). *top 3*: one of the three strongest is. *IoU*: the tag's pixels against those of the strongest segments, as many as are marked.
+A segment counts as marked when the tag covers half of it, or when it holds a quarter of the tag. The segment that
+holds most of the tag always counts.
 
-    python benchmarks/planted.py --cache DIR [--data DIR] [--evaluations 50 150] [--segmenters …] [--fills …] [--designs …] [--kinds …] [--pictures 4] [--lime] [--openvino]
+*top 1*: the segment that speaks most for the class is marked (the pointing game: Zhang et al., IJCV 2018).
+*top 3*: one of the three strongest is marked.
+*IoU*: the tag's pixels against those of the strongest segments, as many as are marked.
 
-DIR keeps what is computed, a line for each combination and picture: the same command goes on, and the tables are of all that is asked for.
+    python benchmarks/planted.py --cache DIR [--data DIR] [--evaluations 50 150] [--segmenters …] [--fills …]
+        [--designs …] [--kinds …] [--pictures 4] [--lime] [--openvino]
+
+DIR keeps what is computed, a line for each combination and picture. The same command resumes, and the tables show all
+that this command names.
 """
 
 from __future__ import annotations
@@ -141,12 +149,15 @@ KINDS: dict[str, tuple[Tag, ...]] = {
     ),
     "tint": (Tag(*_square(28, 6, 6), _tint), Tag(*_square(28, 50, -40), _tint)),
 }
-"""A plate with a letter, light or dark; a fine pattern; a light bar over half of the width; a warm tint. Each in several places."""
+"""A plate with a letter, light or dark; a fine pattern; a light bar over half of the width; a warm tint.
+
+Each stands in several places.
+"""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A picture whose explanation is known: what stands where, and how much the model's probability falls without it."""
+    """A picture whose explanation is known: what stands where, and how far the probability falls without it."""
 
     name: str
     kind: str
@@ -157,7 +168,10 @@ class Case:
 
 
 class Model:
-    """A frozen MobileNetV2, on whose features a logistic head is fitted for each tag; one compiled call for all of them, as `predict` has it."""
+    """A frozen MobileNetV2, on whose features a logistic head is fitted for each tag.
+
+    One compiled call serves all heads, as `predict` has it.
+    """
 
     def __init__(self, weights: Path, *, quick: bool) -> None:
         k = backend.keras()
@@ -225,7 +239,10 @@ class Model:
 
 
 def _openvino(net: Any) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Return a network's forward pass by OpenVINO in bfloat16: three times as fast on a processor that has such instructions."""
+    """Return a network's forward pass by OpenVINO in bfloat16.
+
+    It is three times as fast on a processor that has such instructions.
+    """
     import openvino
 
     with tempfile.TemporaryDirectory() as folder:
@@ -448,7 +465,8 @@ class Bench:
 def _say(what: str, effects: NDArray[np.float64]) -> None:
     enough = int((effects >= RELIED_ON).sum())
     print(
-        f"{what}: raises the probability by {100 * effects.mean():.0f} points on average, by {100 * RELIED_ON:.0f} or more in {enough} of {len(effects)} pictures",
+        f"{what}: raises the probability by {100 * effects.mean():.0f} points on average, "
+        f"by {100 * RELIED_ON:.0f} or more in {enough} of {len(effects)} pictures",
         file=sys.stderr,
     )
 
@@ -486,7 +504,11 @@ def _judged(rows: list[NDArray[np.float64]], segments: NDArray[np.uint16], truth
 
 
 def tables(bench: Bench) -> Iterator[str]:
-    """Yield Markdown: every combination at the aim's evaluations, the same by kind for the best, and the best by number of evaluations."""
+    """Yield Markdown tables.
+
+    The first hold every combination at the aim's evaluations. The next holds the best combinations by kind, the last
+    the best by number of evaluations.
+    """
     options = bench.options
     kinds, every = options.kinds, list(itertools.product(options.segmenters, options.fills, options.designs))
     place = options.evaluations.index(AIM[1]) if AIM[1] in options.evaluations else -1
@@ -525,14 +547,11 @@ def tables(bench: Bench) -> Iterator[str]:
     yield "\nTop 1 (top 3, IoU) by evaluations:\n\n| choice | " + " | ".join(map(str, options.evaluations)) + " |"
     yield "| --- " * (1 + len(options.evaluations)) + "|"
     for name, choice in zip(names, ranked, strict=True):
-        yield (
-            f"| {name} | "
-            + " | ".join(
-                f"{mean(choice, 'top 1', kinds, i)} ({mean(choice, 'top 3', kinds, i)}, {mean(choice, 'IoU', kinds, i)})"
-                for i in range(len(options.evaluations))
-            )
-            + " |"
-        )
+        cells = []
+        for i in range(len(options.evaluations)):
+            first, second, third = (mean(choice, measure, kinds, i) for measure in MEASURES)
+            cells.append(f"{first} ({second}, {third})")
+        yield f"| {name} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -563,10 +582,8 @@ def main() -> None:
         parser.error("say where the X-rays and weights are, with --data or FACELIME_DATA")
     options.evaluations.sort()
     about = machine.hardware()
-    print(
-        f"{about['processor']}, {about['cores']} cores; {SIZE} px, {'OpenVINO bfloat16' if options.openvino else 'float32'}.\n",
-        flush=True,
-    )
+    precision = "OpenVINO bfloat16" if options.openvino else "float32"
+    print(f"{about['processor']}, {about['cores']} cores; {SIZE} px, {precision}.\n", flush=True)
     bench = Bench(options)
     for kind in options.kinds:
         bench.measure(kind)

@@ -1,10 +1,13 @@
-"""Measure `predict` against the machine's ceiling and against every peer, in one run and in alternation, and print what docs/benchmarks.md holds.
+"""Measure `predict` against the machine's ceiling and against every peer, and print what docs/benchmarks.md holds.
 
-Every contender explains the same picture with the same segments and asks the same network (Captum: torchvision's network of the same architecture; random weights, since speed does not
-depend on them), each in a process and, for peers, an environment of its own, which is made on first use. Ratios are of neighbours in one round, medians over the rounds, since machines
-are noisy: leave the machine alone meanwhile.
+Every contender explains the same picture with the same segments and asks the same network. Captum asks torchvision's
+network of the same architecture. Weights are random, since speed does not depend on them. Each contender runs in a
+process of its own. Each peer has an environment of its own, which is made on first use. All are measured in one run and
+in alternation. Ratios are of neighbours in one round, and medians over the rounds, since machines are noisy: leave the
+machine alone meanwhile.
 
-    python benchmarks/run.py [--networks inceptionv3 mobilenetv2] [--evaluations 1000] [--rounds 3] [--parts rates startup explain] [--only NAME …]
+    python benchmarks/run.py [--networks inceptionv3 mobilenetv2] [--evaluations 1000] [--rounds 3]
+        [--parts rates startup explain] [--only NAME …]
 """
 
 from __future__ import annotations
@@ -243,10 +246,14 @@ def own_time(measured: Measured, evaluations: int) -> list[str]:
     )
     ratio = measured.ratio("facelime:keras:float32", "lime_without_model", "outside_seconds_per_1000")
     composition = measured.median("composition")
+    composing = 1000 / composition if composition else None
     perturb, fit = (measured.median("facelime:keras:float32", figure) for figure in ("perturb_seconds", "fit_seconds"))
     return [
-        f"- outside the compiled call, per 1,000 evaluations: facelime {shown(mine, '.3f')} s, lime without a model {shown(theirs, '.2f')} s; ratio {shown(ratio, '.3f')}",
-        f"- composition inside the call, per 1,000 evaluations: {shown(1000 / composition if composition else None, '.3f')} s",
+        (
+            f"- outside the compiled call, per 1,000 evaluations: facelime {shown(mine, '.3f')} s, "
+            f"lime without a model {shown(theirs, '.2f')} s; ratio {shown(ratio, '.3f')}"
+        ),
+        f"- composition inside the call, per 1,000 evaluations: {shown(composing, '.3f')} s",
         f"- masks of {evaluations} samples: {shown(perturb)} s; their surrogate with intervals: {shown(fit)} s",
     ]
 
@@ -273,7 +280,10 @@ def startup() -> str:
     lines = [
         "### Start-up",
         "",
-        f"`--help`: {statistics.median(middle.values()):.2f} s (median over the commands), at most {middle[slowest]:.2f} s (`{slowest}`); medians of {HELP_ROUNDS}.",
+        (
+            f"`--help`: {statistics.median(middle.values()):.2f} s (median over the commands), "
+            f"at most {middle[slowest]:.2f} s (`{slowest}`); medians of {HELP_ROUNDS}."
+        ),
         "",
         "| one picture, from a cold start | seconds | ÷ importing scikit-image and scikit-learn |",
         "| --- | --- | --- |",
@@ -307,10 +317,9 @@ def startup() -> str:
                     masks = facelime(store, "predict", reference, "--model", "net")["artifact"]
                     reference = masks
         base = spans.pop("libraries")
-        lines += [
-            f"| `{stage}` | {statistics.median(each):.2f} | {statistics.median(a / b for a, b in zip(each, base, strict=True)):.2f} |"
-            for stage, each in spans.items()
-        ]
+        for stage, each in spans.items():
+            ratio = statistics.median(a / b for a, b in zip(each, base, strict=True))
+            lines.append(f"| `{stage}` | {statistics.median(each):.2f} | {ratio:.2f} |")
         lines += [f"| importing the libraries | {statistics.median(base):.2f} | 1 |", ""]
     return "\n".join(lines)
 
@@ -353,10 +362,9 @@ def explain(options: argparse.Namespace) -> str:
             _, status, used = os.wait4(process.pid, 0)
             span = time.perf_counter() - begun
             process.returncode = os.waitstatus_to_exitcode(status)
-            rate = count * options.explain_samples / span
-            lines.append(
-                f"| {backbone} | {count} | {options.explain_samples} | {span:.1f} | {rate:.1f} | {used.ru_maxrss / 1024:.0f} |"
-            )
+            samples = options.explain_samples
+            rate, peak = count * samples / span, used.ru_maxrss / 1024
+            lines.append(f"| {backbone} | {count} | {samples} | {span:.1f} | {rate:.1f} | {peak:.0f} |")
     return "\n".join([*lines, ""])
 
 
@@ -383,7 +391,8 @@ def main() -> None:
         "--same-quality",
         type=int,
         default=1000,
-        help="evaluations with which facelime's best design has the error of lime's --evaluations, from benchmarks/designs.py",
+        help="evaluations with which facelime's best design has the error of lime's --evaluations, "
+        "from benchmarks/designs.py",
     )
     parser.add_argument("--explain-pictures", nargs="+", type=int, default=[1, 100])
     parser.add_argument("--explain-samples", type=int, default=1000)
@@ -399,7 +408,8 @@ def main() -> None:
     environments = Environments(options.cache, dict(each.split("=", 1) for each in options.interpreter))
     about, versions = machine.hardware(), ", ".join(f"{name} {number}" for name, number in machine.software().items())
     print(
-        f"{about['processor']}, {about['cores']} cores; {versions}. Medians of {options.rounds} rounds; ratios are medians of the rounds' own.\n"
+        f"{about['processor']}, {about['cores']} cores; {versions}. "
+        f"Medians of {options.rounds} rounds; ratios are medians of the rounds' own.\n"
     )
     if "rates" in options.parts:
         for backbone in options.networks:

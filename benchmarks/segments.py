@@ -1,7 +1,8 @@
 """Time `facelime segment` against scikit-image's own quickshift in one process, divided by the number of processes.
 
-Both are measured in alternation in one run, on the same pictures, and compared round by round, since machines are noisy. Start-up of the command line is in
-facelime's time, and so are reading, the statistics and writing. Beside it stands what the machine itself allows: scikit-image alone, in as many plain processes.
+Both are measured in alternation in one run, on the same pictures, and compared round by round, since machines are
+noisy. facelime's time includes the start-up of the command line, reading, the statistics and writing. Beside it stands
+what the machine itself allows: scikit-image alone, in as many plain processes.
 
     python benchmarks/segments.py [--pictures 100] [--size 299] [--workers 2] [--rounds 3]
 """
@@ -50,7 +51,11 @@ def write_pictures(folder: Path, count: int, size: int) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """What something took: seconds of a clock, and seconds of all processors together, which other work on the machine hardly changes."""
+    """What something took.
+
+    `seconds` are those of a clock. `processor` are seconds of all processors together, which other work on the machine
+    hardly changes.
+    """
 
     seconds: float
     processor: float
@@ -160,7 +165,8 @@ def main() -> None:
     costs = measure(options.pictures, options.size, options.workers, options.rounds)
     about = machine.hardware()
     print(
-        f"{about['processor']}, {about['cores']} cores; {options.pictures} pictures of {options.size} px, {options.workers} processes, medians of {options.rounds} rounds.\n"
+        f"{about['processor']}, {about['cores']} cores; {options.pictures} pictures of {options.size} px, "
+        f"{options.workers} processes, medians of {options.rounds} rounds.\n"
     )
     print("| | seconds | ÷ scikit-image's seconds / processes | processor seconds | ÷ scikit-image's |")
     print("| --- | --- | --- | --- | --- |")

@@ -1,8 +1,11 @@
-"""Time what `fit-surrogate` computes, against scikit-learn's `Ridge` fitted class by class, which gives coefficients alone.
+"""Time `fit-surrogate` against scikit-learn's `Ridge` fitted class by class, which gives coefficients alone.
 
-Pictures of 1,000 samples, 60 segments and 7 classes; masks as the surrogate needs them, answers of a saturating function with noise. «coefficients» is one fit of all classes;
-«everything» adds what a report shows: intervals, the chance that signs and strongest segments repeat, R² and error by cross-fitting, verdicts. One thread, as in the stage. All are
-measured in alternation and compared round by round, since machines are noisy; a ratio above 1 says how many times faster than scikit-learn's coefficients.
+Pictures have 1,000 samples, 60 segments and 7 classes: masks as the surrogate needs them, and answers of a saturating
+function with noise. "coefficients" is one fit of all classes. "everything" adds what a report shows: intervals, the
+chance that signs and strongest segments repeat, R² and error by cross-fitting, verdicts. One thread, as in the stage.
+
+All are measured in alternation and compared round by round, since machines are noisy. A ratio above 1 says how many
+times faster than scikit-learn's coefficients.
 
     python benchmarks/surrogates.py [--pictures 100] [--rounds 5] [--surrogates ridge linear shapley]
 """
@@ -13,6 +16,7 @@ import argparse
 import statistics
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +27,9 @@ from facelime_cli import choices, machine
 from facelime_cli.choices import NEAR, PROXIMITIES, SURROGATES
 from facelime_cli.core import fidelity, surrogate
 from facelime_cli.core.masks import blocks, key_of
+
+if TYPE_CHECKING:
+    from facelime_cli.core.linear import Fitter
 
 SAMPLES, SEGMENTS, CLASSES = 1000, 60, 7
 TOP = 5
@@ -84,7 +91,7 @@ def scikit_learn(made: list[Picture]) -> float:
     return time.perf_counter() - begun
 
 
-def fitter(name: str) -> surrogate.Fitter:
+def fitter(name: str) -> Fitter:
     """Return a surrogate with its defaults."""
     return surrogate.fitter(name, {key: value for key, value in SURROGATES[name].settings.items() if key not in NEAR})
 
@@ -98,10 +105,12 @@ def main() -> None:
     options = parser.parse_args()
     about = machine.hardware()
     print(
-        f"{about['processor']}, one thread; {options.pictures} pictures of {SAMPLES:,} samples, {SEGMENTS} segments and {CLASSES} classes, medians of {options.rounds} rounds.\n"
+        f"{about['processor']}, one thread; {options.pictures} pictures of {SAMPLES:,} samples, "
+        f"{SEGMENTS} segments and {CLASSES} classes, medians of {options.rounds} rounds.\n"
     )
     print(
-        "| surrogate | scikit-learn, class by class | coefficients | everything | scikit-learn ÷ coefficients | scikit-learn ÷ everything |"
+        "| surrogate | scikit-learn, class by class | coefficients | everything "
+        "| scikit-learn ÷ coefficients | scikit-learn ÷ everything |"
     )
     print("| --- | --- | --- | --- | --- | --- |")
     for name in options.surrogates:

@@ -1,4 +1,6 @@
-"""Draw what the choices of docs/choices.md do: fills (fills.jpg), designs of masks and surrogates (designs_and_surrogates.png), on drawn faces.
+"""Draw what the choices of docs/choices.md do, on drawn faces.
+
+Fills stand in fills.jpg, designs of masks and surrogates in designs_and_surrogates.png.
 
 python docs/choices_drawn.py
 """

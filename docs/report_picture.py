@@ -30,8 +30,10 @@ def photograph(page: Path, folder: Path) -> Image.Image:
         browser.scheme("light")
         browser.open(page)
         browser.ask(
-            f"(() => {{ const e = [...document.querySelectorAll('.picture')].find(e => e.querySelector('h2').textContent.startsWith('{SHOWN}/')); e.scrollIntoView();"
-            " const region = e.querySelector('.r[data-rank=\"1\"]'); region.dispatchEvent(new PointerEvent('pointerover', {bubbles: true})); })()"
+            "(() => { const e = [...document.querySelectorAll('.picture')]"
+            f".find(e => e.querySelector('h2').textContent.startsWith('{SHOWN}/')); e.scrollIntoView();"
+            " const region = e.querySelector('.r[data-rank=\"1\"]');"
+            " region.dispatchEvent(new PointerEvent('pointerover', {bubbles: true})); })()"
         )
         browser.picture(folder / "report.png")
     return Image.open(io.BytesIO((folder / "report.png").read_bytes())).convert("RGB")

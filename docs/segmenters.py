@@ -32,7 +32,10 @@ PANELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def pictures() -> list[np.ndarray]:
-    """Return a face (Eileen Collins, NASA) and a stained section of tissue (CMMI), at 224 px; neither has copyright restrictions."""
+    """Return a face (Eileen Collins, NASA) and a stained section of tissue (CMMI), at 224 px.
+
+    Neither has copyright restrictions.
+    """
     face, tissue = skimage.data.astronaut()[10:270, 90:350], skimage.data.immunohistochemistry()
     return [
         np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for image in (face, tissue)

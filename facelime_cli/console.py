@@ -18,18 +18,39 @@ SIZE_STEP = 1024
 PLAIN_SECONDS = 30.0
 """How often a progress line is written where there is no terminal (a scheduler's log file)."""
 PLAIN_COLUMNS = 240
+"""Columns of a table where there is no terminal to ask: enough for a table's cells to stay on one line."""
+MINUTE, HOUR = 60, 3600
+"""Seconds."""
 
 
 class Advance(Protocol):
-    """Counts what was done of a task; what came for free says nothing of its rate."""
+    """Counts what was done of a task."""
 
     def __call__(self, n: int, *, free: bool = False) -> None:
-        """Count."""
+        """Count.
+
+        Parameters
+        ----------
+        n : int
+            How many units were done.
+        free : bool
+            Whether they took no work, as those that are reused. They do not count for the rate.
+        """
 
 
 @dataclass(frozen=True)
 class Table:
-    """A result for people: a title, column names and rows of text."""
+    """A result for people.
+
+    Attributes
+    ----------
+    columns : sequence of str
+        Their names.
+    rows : sequence of sequence of str
+        Each with a text for every column.
+    title : str
+        Empty for none.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -38,7 +59,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture for people: pixels of red, green and blue, two rows to a line, and letters for a terminal without colours."""
+    """A picture for people.
+
+    Attributes
+    ----------
+    pixels : sequence of sequence of (int, int, int)
+        Rows of red, green and blue, 0 to 255. A line of the terminal shows two rows, so that their number is even.
+    letters : sequence of str
+        Lines for a terminal without colours.
+    title : str
+    """
 
     pixels: Sequence[Sequence[tuple[int, int, int]]]
     letters: Sequence[str]
@@ -47,7 +77,23 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command has to say: a JSON value, and the same as lines or tables; `notes` and `said` are for eyes, beside a result that another command reads."""
+    """What a command has to say.
+
+    Attributes
+    ----------
+    value : dict
+        The whole answer, for --json.
+    lines : sequence of str
+        The answer as text, for another command to read.
+    tables : sequence of Table or Drawing
+        The answer for people.
+    code : int
+        The command's exit status.
+    notes : sequence of Table
+        Tables for eyes alone, beside a result that another command reads.
+    said : sequence of str
+        Sentences for eyes alone.
+    """
 
     value: dict[str, Any]
     lines: Sequence[str] = ()
@@ -59,14 +105,27 @@ class Answer:
 
 @dataclass
 class Console:
-    """Writes results, notes, warnings, errors and progress; `quiet` keeps to results and errors."""
+    """Writes results, notes, warnings, errors and progress.
+
+    Attributes
+    ----------
+    quiet : bool
+        Whether to write results and errors alone.
+    as_json : bool
+        Whether to write results as JSON.
+    """
 
     quiet: bool = False
     as_json: bool = False
     _warned: set[str] = field(default_factory=set)
 
     def answer(self, answer: Answer) -> None:
-        """Write a command's result to stdout, and what stands beside it to stderr."""
+        """Write a command's result to stdout, and what stands beside it to stderr.
+
+        Parameters
+        ----------
+        answer : Answer
+        """
         if self.as_json:
             print(json.dumps(answer.value, ensure_ascii=False, allow_nan=False))
             return
@@ -84,23 +143,58 @@ class Console:
                 self._print_table(each)
 
     def note(self, text: str) -> None:
-        """Say something that helps but that nothing depends on."""
+        """Say something that helps but that nothing depends on.
+
+        Parameters
+        ----------
+        text : str
+            A sentence.
+        """
         if not self.quiet:
             self._line(text)
 
     def warn(self, text: str) -> None:
-        """Say something that may be wrong with the result; once each."""
-        if not self.quiet and text not in self._warned:
-            self._warned.add(text)
-            self._line(f"warning: {text}")
+        """Say something that may be wrong with the result.
+
+        Parameters
+        ----------
+        text : str
+            A sentence. A repeated one is said once.
+        """
+        # Workers and stages that run each other meet the same doubt many times.
+        if self.quiet or text in self._warned:
+            return
+        self._warned.add(text)
+        self._line(f"warning: {text}")
 
     def error(self, text: str) -> None:
-        """Say in one sentence why the command failed."""
+        """Say why the command failed.
+
+        Parameters
+        ----------
+        text : str
+            One sentence: what is wrong, and what to do next.
+        """
         self._line(f"error: {text}")
 
     @contextmanager
     def progress(self, task: str, total: int, done: int = 0, unit: str = "pictures") -> Iterator[Advance]:
-        """Show how far a long task is, with rate and time left; the callable counts what was done."""
+        """Show how far a long task is, with its rate and the time left.
+
+        Parameters
+        ----------
+        task : str
+            What is done, in a few words.
+        total, done : int
+            Units of the whole task, and those that were done before.
+        unit : str
+            What the units are.
+
+        Yields
+        ------
+        Advance
+            Counts what is done.
+        """
         if self.quiet or total == 0:
             yield lambda *_, **__: None
         elif sys.stderr.isatty():
@@ -112,9 +206,8 @@ class Console:
         from rich.console import Console as RichConsole
 
         stream = sys.stderr if stderr else sys.stdout
-        return RichConsole(
-            file=stream, width=None if stream.isatty() else PLAIN_COLUMNS, highlight=False, soft_wrap=True
-        )
+        width = None if stream.isatty() else PLAIN_COLUMNS
+        return RichConsole(file=stream, width=width, highlight=False, soft_wrap=True)
 
     def _line(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -126,13 +219,15 @@ class Console:
         if rich.color_system is None:
             print("\n".join([drawing.title, *drawing.letters]))
             return
+        # The upper half of a cell has the colour of the letter, the lower half that of its ground.
         lines = []
         for above, below in zip(drawing.pixels[::2], drawing.pixels[1::2], strict=True):
             line = Text()
             for (r, g, b), (r2, g2, b2) in zip(above, below, strict=True):
                 line.append("▀", style=f"rgb({r},{g},{b}) on rgb({r2},{g2},{b2})")
             lines.append(line)
-        with rich.capture() as text:  # printed by Python itself, as a table is
+        # Python itself prints it, as it prints a table.
+        with rich.capture() as text:
             rich.print(Text(drawing.title, style="bold"), *lines, sep="\n")
         print(text.get(), end="")
 
@@ -141,15 +236,16 @@ class Console:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        shown = RichTable(
-            box=box.SIMPLE_HEAD, title=Text(table.title) if table.title else None, title_justify="left", pad_edge=False
-        )
+        # As a Text, since a plain string may hold what Rich would read as markup.
+        title = Text(table.title) if table.title else None
+        shown = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
         for column in table.columns:
             shown.add_column(column, overflow="fold")
         for row in table.rows:
             shown.add_row(*(Text(cell) for cell in row))
         rich = self._rich(stderr=stderr)
-        with rich.capture() as text:  # printed by Python itself, which leaves a closed pipe to the caller
+        # Python itself prints it: it leaves a closed pipe to the caller, which Rich does not.
+        with rich.capture() as text:
             rich.print(shown)
         print(text.get(), end="", file=sys.stderr if stderr else sys.stdout)
 
@@ -183,15 +279,17 @@ def _plain_lines(line: Callable[[str], None], task: str, total: int, done: int, 
         clock.count(n, free=free)
         if time.monotonic() - said >= PLAIN_SECONDS:
             said = time.monotonic()
-            line(
-                ", ".join(each for each in (f"{task}: {clock.done} of {total} {unit}", clock.rate, clock.left) if each)
-            )
+            words = [f"{task}: {clock.done} of {total} {unit}", clock.rate, clock.left]
+            line(", ".join(filter(None, words)))
 
     return advance
 
 
 class _Clock:
-    """How far a task is, how fast it goes, and how long it still takes; what came for free counts in the first alone."""
+    """How far a task is, how fast it goes, and how long it still takes.
+
+    What came for free counts in the first alone: a resumed run would otherwise promise a speed that it does not have.
+    """
 
     def __init__(self, total: int, done: int, unit: str) -> None:
         self.done, self._total, self._unit = done, total, unit
@@ -200,27 +298,40 @@ class _Clock:
     def count(self, n: int, *, free: bool) -> None:
         """Note what was done."""
         self.done += n
-        self._worked += 0 if free else n
+        if not free:
+            self._worked += n
 
     @property
     def _seconds(self) -> float:
+        # A clock may not have moved yet, and rates are divided by this.
         return max(time.monotonic() - self._started, 1e-9)
 
     @property
     def rate(self) -> str:
         """The rate in words, empty before anything was worked on."""
-        return f"{self._worked / self._seconds:.1f} {self._unit}/s" if self._worked else ""
+        if not self._worked:
+            return ""
+        return f"{self._worked / self._seconds:.1f} {self._unit}/s"
 
     @property
     def left(self) -> str:
-        """The time left in words, likewise."""
-        return (
-            f"about {duration((self._total - self.done) * self._seconds / self._worked)} left" if self._worked else ""
-        )
+        """The time left in words, empty before anything was worked on."""
+        if not self._worked:
+            return ""
+        seconds = (self._total - self.done) * self._seconds / self._worked
+        return f"about {duration(seconds)} left"
 
 
 def duration(seconds: float) -> str:
     """Return a time span in words a person would use.
+
+    Parameters
+    ----------
+    seconds : float
+
+    Returns
+    -------
+    str
 
     Examples
     --------
@@ -228,15 +339,25 @@ def duration(seconds: float) -> str:
     ('42 s', '3 min 10 s', '2 h 1 min')
     """
     whole = round(seconds)
-    if whole < 60:  # noqa: PLR2004 - seconds in a minute
+    if whole < MINUTE:
         return f"{whole} s"
-    if whole < 3600:  # noqa: PLR2004 - seconds in an hour
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE} s"
+    return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
 
 
 def size_text(size: float) -> str:
     """Return a number of bytes as people read it.
+
+    Parameters
+    ----------
+    size : float
+        In bytes.
+
+    Returns
+    -------
+    str
+        In the largest of B, KiB, MiB and GiB that leaves a number of at least 1.
 
     Examples
     --------

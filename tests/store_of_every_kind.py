@@ -246,7 +246,8 @@ trained otherwise: finetune arrays --backbone cnn-small --epochs 1 --optimizer s
 trained as published: finetune drawn --recipe pneumonia --backbone ann --epochs 1 --steps-per-epoch 1
 trained for skin: finetune drawn --recipe skin --backbone cnn-skin --epochs 1 --steps-per-epoch 1
 logits: import-model logits.keras --classes plain,spotted --scaling caffe --activation softmax --name logits
-many labels: import-model logits.keras --classes plain,spotted --scaling 0..255 --activation sigmoid --multi-label --name labels
+many labels: import-model logits.keras --classes plain,spotted --scaling 0..255 \
+  --activation sigmoid --multi-label --name labels
 evaluation: evaluate net --dataset drawn --split test --bootstrap 100
 evaluation of all: evaluate single --dataset drawn --split all --bootstrap 100 --seed 2 --mistakes 3
 evaluation at a recall: evaluate other --dataset drawn --target-recall spotted=0.9 --bootstrap 100

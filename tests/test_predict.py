@@ -336,7 +336,7 @@ def test_out_of_memory_while_precisions_are_compared(many):
 
 
 def test_an_error_loses_nothing_that_was_kept(many, monkeypatch):
-    """The first unit of a fresh artifact ends in an error of ours: what was committed stays, is forecast and taken up."""
+    """The first unit of a fresh artifact ends in an error of ours: what was committed stays, and `predict` resumes."""
     many.json("perturb", "parts", "--samples", 12, "--seed", 17, "--name", "broken")
     words = ["predict", "broken", "--model", "small", "--batch-size", 16]
     with breaking(monkeypatch, 5, FacelimeError("the model broke down.")):

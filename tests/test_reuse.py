@@ -1,4 +1,4 @@
-"""What the store knows already is taken over by `predict`: the same bits as without, and only what is new is computed."""
+"""`predict` reuses what the store knows already: the bits are the same, and only what is new is computed."""
 
 import shutil
 

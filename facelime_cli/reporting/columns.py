@@ -66,13 +66,18 @@ class Classes:
         names : sequence of str
         """
         unlabelled = labels < 0
-        every = [*names, ""] if unlabelled.any() else list(names)
-        index = np.where(unlabelled, len(names), labels).astype(np.int64)
+        every = list(names)
+        if unlabelled.any():
+            every.append("")
+        # Pictures without a label are the last row.
+        numbers = np.where(unlabelled, len(names), labels)
+        index = numbers.astype(np.int64)
         # A chart of a thousand classes is black: the smallest stand together.
         kept, rows = folded(index, len(every), MOST_CLASSES)
         shown = [every[k] or NO_LABEL for k in kept]
-        if len(kept) < len(every):
-            shown.append(f"{len(every) - len(kept)} other classes")
+        n_other = len(every) - len(kept)
+        if n_other:
+            shown.append(f"{n_other} other classes")
         return cls(every, index, shown, rows)
 
 
@@ -91,17 +96,21 @@ class Numbers:
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield its rows of the CSV file."""
         for k, name in enumerate(self.classes.every):
-            found = asdict(spread(self.values[self.classes.index == k]))
-            counts = (found.pop("n"), found.pop("missing"))
-            yield (self.name, name, "number", "", *counts, "", *(found[figure] for figure in OF_NUMBERS))
+            of_class = self.values[self.classes.index == k]
+            found = asdict(spread(of_class))
+            n, missing = found["n"], found["missing"]
+            figures = [found[figure] for figure in OF_NUMBERS]
+            yield (self.name, name, "number", "", n, missing, "", *figures)
 
     def table(self) -> list[list[str]]:
         """Return its table on a page, the heading first."""
         table = [["class", "pictures", NO_VALUE, *NUMBERS_ON_A_PAGE]]
         for row, name in enumerate(self.classes.shown):
-            found = asdict(spread(self.values[self.classes.rows == row]))
-            counts = [f"{found.pop(count):,}" for count in ("n", "missing")]
-            table.append([name, *counts, *(_typeset(found[figure]) for figure in OF_NUMBERS)])
+            of_class = self.values[self.classes.rows == row]
+            found = asdict(spread(of_class))
+            line = [name, f"{found['n']:,}", f"{found['missing']:,}"]
+            line += [_typeset(found[figure]) for figure in OF_NUMBERS]
+            table.append(line)
         return table
 
     def chart(self) -> Figure:
@@ -121,14 +130,13 @@ class Texts:
         """Return what a manifest says of it."""
         # Only the most frequent are facts: a column of free text has as many values as pictures.
         known = self._known()
+        most_frequent = [list(each) for each in known[:MOST_VALUES]]
         missing = sum(not value for value in self.values)
-        return {
-            "kind": "text",
-            "n": len(self.values) - missing,
-            "missing": missing,
-            "distinct": len(known),
-            "most_frequent": [list(each) for each in known[:MOST_VALUES]],
-        }
+        n = len(self.values) - missing
+        facts: dict[str, Any] = {"kind": "text", "n": n, "missing": missing}
+        facts["distinct"] = len(known)
+        facts["most_frequent"] = most_frequent
+        return facts
 
     def _known(self) -> list[tuple[str, int]]:
         """Return the values and their counts, the most frequent first."""
@@ -169,18 +177,23 @@ class Texts:
             How many of the last values stand for all others, or for none.
         """
         known = [value for value, _ in self._known()]
-        shown = known[: most_shown(len(known), MOST_VALUES)]
+        n_shown = most_shown(len(known), MOST_VALUES)
+        values = known[:n_shown]
+        n_other = len(known) - len(values)
         neutral = []
-        if len(shown) < len(known):
-            neutral.append(f"{len(known) - len(shown)} other values")
+        if n_other:
+            neutral.append(f"{n_other} other values")
         if not all(self.values):
             neutral.append(NO_VALUE)
         # Values that are not shown stand at the first place behind those that are, an empty one at the last.
-        place = {value: min(index, len(shown)) for index, value in enumerate(known)}
-        place[""] = len(shown) + len(neutral) - 1
+        behind = len(values)
+        place = {value: min(index, behind) for index, value in enumerate(known)}
+        values += neutral
+        place[""] = len(values) - 1
         codes = np.array([place[value] for value in self.values])
-        values = [*shown, *neutral]
-        counts = crosstab(self.classes.rows, codes, (len(self.classes.shown), len(values)))
+        classes = self.classes
+        shape = (len(classes.shown), len(values))
+        counts = crosstab(classes.rows, codes, shape)
         return counts, values, len(neutral)
 
 

@@ -59,26 +59,36 @@ class Comparison:
     """
 
     def __init__(self, compared: Sequence[Artifact], top: int, chosen: int | None) -> None:
-        self.compared, self.top, self._chosen = compared, top, chosen
+        self.compared, self.top = compared, top
+        self._chosen = chosen
         self._everyone = [Explanations(each) for each in compared]
-        self._first = self._everyone[0]
-        self.dataset, self.names = self._first.dataset, self._first.names
+        first = self._everyone[0]
+        self._first = first
+        self.dataset, self.names = first.dataset, first.names
+        # A picture may have another row in each of them.
+        self._places: list[dict[str, int]] = []
         for each in self._everyone:
             self._check_same(each)
-        self._places = [{name: place for place, name in enumerate(each.ids)} for each in self._everyone]
-        self._shared = [name for name in self._first.ids if all(name in places for places in self._places)]
+            places = {name: place for place, name in enumerate(each.ids)}
+            self._places.append(places)
+        self._shared = [name for name in first.ids if self._everyone_has(name)]
         if not self._shared:
             raise FacelimeError(
-                f"surrogates/{compared[0].id} has no picture in common with the others; "
+                f"surrogates/{first.surrogates.id} has no picture in common with the others; "
                 "compare explanations of the same pictures."
             )
         self.labels = labels_of(self._everyone)
 
+    def _everyone_has(self, picture: str) -> bool:
+        return all(picture in places for places in self._places)
+
     def _check_same(self, other: Explanations) -> None:
-        if other.dataset.content == self.dataset.content and other.names == self.names:
+        same_pictures = other.dataset.content == self.dataset.content
+        if same_pictures and other.names == self.names:
             return
+        one, first = other.surrogates.id, self.compared[0].id
         raise FacelimeError(
-            f"surrogates/{other.surrogates.id} and surrogates/{self.compared[0].id} are about different datasets "
+            f"surrogates/{one} and surrogates/{first} are about different datasets "
             "or classes; compare explanations of the same pictures and classes."
         )
 
@@ -91,6 +101,7 @@ class Comparison:
         return found
 
     def _everyone_explains(self, picture: str) -> bool:
+        # NaN stands for a class that an explanation says nothing about.
         return not any(np.isnan(values).any() for values in self._coefficients(picture))
 
     def class_of(self, picture: str) -> int:
@@ -126,8 +137,10 @@ class Comparison:
             The picture's id.
         """
         found = []
-        for each, places, coefficients in zip(self._everyone, self._places, self._coefficients(picture), strict=True):
-            segments = each.segments(places[picture])
+        its = self._coefficients(picture)
+        for each, places, coefficients in zip(self._everyone, self._places, its, strict=True):
+            row = places[picture]
+            segments = each.segments(row)
             found.append(Attribution(segments, coefficients))
         return found
 
@@ -135,7 +148,8 @@ class Comparison:
         c = self.class_of(picture)
         found = []
         for each, places in zip(self._everyone, self._places, strict=True):
-            found.append(each.coefficients(places[picture], c))
+            row = places[picture]
+            found.append(each.coefficients(row, c))
         return found
 
     def image(self, picture: str) -> NDArray[np.uint8]:
@@ -150,7 +164,8 @@ class Comparison:
         -------
         (H, W, 3) uint8 array
         """
-        return self._first.image(self._places[0][picture])
+        row = self._places[0][picture]
+        return self._first.image(row)
 
     def pairs(self, picture: str, attributions: Sequence[Attribution]) -> Iterator[dict[str, Any]]:
         """Yield how far each two agree on a picture.
@@ -167,12 +182,17 @@ class Comparison:
         dict
             As `PAIR_COLUMNS`; None where there is no figure.
         """
+        name = self.class_name(picture)
         labelled = list(zip(self.labels, attributions, strict=True))
         for (first, one), (second, other) in itertools.combinations(labelled, 2):
-            found = vars(agreement(one, other, self.top))
-            # JSON knows no NaN: a figure that there is none of is null.
-            figures = {name: value if math.isfinite(value) else None for name, value in found.items()}
-            yield {"id": picture, "class": self.class_name(picture), "first": first, "second": second, **figures}
+            pair: dict[str, Any] = {"id": picture, "class": name}
+            pair["first"] = first
+            pair["second"] = second
+            found = agreement(one, other, self.top)
+            for figure, value in vars(found).items():
+                # JSON knows no NaN: a figure that there is none of is null.
+                pair[figure] = value if math.isfinite(value) else None
+            yield pair
 
     def segments(self, picture: str, attributions: Sequence[Attribution]) -> Iterator[tuple[Any, ...]]:
         """Yield each segment's coefficient over all explanations, where they share the segments.
@@ -193,12 +213,16 @@ class Comparison:
         shared = attributions[0].segments
         if not all(np.array_equal(each.segments, shared) for each in attributions):
             return
+        name = self.class_name(picture)
         every = np.stack([each.coefficients for each in attributions])
-        for k in range(every.shape[1]):
+        n_segments = every.shape[1]
+        for k in range(n_segments):
             values = every[:, k]
-            mean, deviation = float(values.mean()), float(values.std(ddof=1))
-            share_positive = float((values > 0).mean())
-            yield picture, self.class_name(picture), k, mean, deviation, share_positive
+            mean = float(values.mean())
+            deviation = float(values.std(ddof=1))
+            is_positive = values > 0
+            share_positive = float(is_positive.mean())
+            yield picture, name, k, mean, deviation, share_positive
 
     # Files
 
@@ -224,14 +248,14 @@ class Comparison:
             rows += self.segments(picture, attributions)
             made += self._draw(artifact, place, attributions)
             advance(1)
-        tables = {
-            "agreement.csv": [PAIR_COLUMNS, *(tuple(each.values()) for each in pairs)],
-            "segments.csv": [SEGMENT_COLUMNS, *rows],
-        }
+        pair_rows = [tuple(each.values()) for each in pairs]
+        tables = {"agreement.csv": [PAIR_COLUMNS, *pair_rows], "segments.csv": [SEGMENT_COLUMNS, *rows]}
         for name, table in tables.items():
-            write_csv(artifact.file(name), table)
+            file = artifact.file(name)
+            write_csv(file, table)
         facts = self._facts(pairs)
-        write_whole(artifact.file("index.html"), self._page(artifact, facts, pairs).encode())
+        page = self._page(artifact, facts, pairs)
+        write_whole(artifact.file("index.html"), page.encode())
         unit.finish({}, made=[*made, *tables, "index.html"], facts=facts)
 
     def _draw(self, artifact: Artifact, place: int, attributions: Sequence[Attribution]) -> list[str]:
@@ -239,39 +263,53 @@ class Comparison:
         # matplotlib takes half a second to import, which answers to a finished comparison do without.
         from facelime_cli.drawing import comparisons, figures
 
-        image = self.image(self.ids[place])
+        picture, stem = self.ids[place], _stem(place)
+        image = self.image(picture)
         in_all = held(attributions, self.top)
         drawn = comparisons.explanations(image, attributions, self.labels, in_all, self.top)
-        names = [f"figures/{_stem(place)}.{ending}" for ending in FORMATS]
-        figures.write(drawn, [artifact.file(name) for name in names])
+        names = [f"figures/{stem}.{ending}" for ending in FORMATS]
+        files = [artifact.file(name) for name in names]
+        figures.write(drawn, files)
         return names
 
     def _facts(self, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return what the manifest says of it."""
-        by_pair = means_by_pair(pairs)
-        return {"pictures": len(self.ids), "compared": self.labels, "mean": means(pairs), "pairs": by_pair}
+        facts: dict[str, Any] = {"pictures": len(self.ids), "compared": self.labels}
+        facts["mean"] = means(pairs)
+        facts["pairs"] = means_by_pair(pairs)
+        return facts
 
     def _page(self, artifact: Artifact, facts: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> str:
-        table: list[tuple[str, ...]] = [("explanations", *FIGURE_WORDS)]
-        table += [(f"{each['first']} and {each['second']}", *typeset(each)) for each in facts["pairs"]]
-        return pages.render(
-            "compare.html",
-            title=artifact.name,
-            reference=f"{artifact.kind}/{artifact.id}",
-            top=self.top,
-            facts=facts,
-            pictures=[self._picture(place, pairs) for place in range(len(self.ids))],
-            pairs=table,
-            lineage=pages.origins([self.dataset, *self.compared]),
-            software=self.compared[0].software,
-        )
+        heading = ("explanations", *FIGURE_WORDS)
+        table: list[tuple[str, ...]] = [heading]
+        for each in facts["pairs"]:
+            both = f"{each['first']} and {each['second']}"
+            figures = typeset(each)
+            table.append((both, *figures))
+        pictures = []
+        for place in range(len(self.ids)):
+            picture = self._picture(place, pairs)
+            pictures.append(picture)
+        made_from = [self.dataset, *self.compared]
+
+        shown: dict[str, Any] = {"facts": facts, "top": self.top}
+        shown["title"] = artifact.name
+        shown["reference"] = f"{artifact.kind}/{artifact.id}"
+        shown["pictures"] = pictures
+        shown["pairs"] = table
+        shown["lineage"] = pages.origins(made_from)
+        shown["software"] = self.compared[0].software
+        return pages.render("compare.html", **shown)
 
     def _picture(self, place: int, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return what the page shows of one picture."""
         picture = self.ids[place]
         its = [each for each in pairs if each["id"] == picture]
-        mean = typeset(means(its))
-        return {"id": picture, "class": self.class_name(picture), "stem": _stem(place), "mean": mean}
+        mean = means(its)
+        shown: dict[str, Any] = {"id": picture, "class": self.class_name(picture)}
+        shown["stem"] = _stem(place)
+        shown["mean"] = typeset(mean)
+        return shown
 
 
 def means(pairs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -304,8 +342,14 @@ def means_by_pair(pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for each in pairs:
-        grouped.setdefault((each["first"], each["second"]), []).append(each)
-    return [{"first": first, "second": second, **means(each)} for (first, second), each in grouped.items()]
+        both = (each["first"], each["second"])
+        group = grouped.setdefault(both, [])
+        group.append(each)
+    found = []
+    for (first, second), group in grouped.items():
+        mean = means(group)
+        found.append({"first": first, "second": second, **mean})
+    return found
 
 
 def typeset(figures: Mapping[str, float | None]) -> list[str]:

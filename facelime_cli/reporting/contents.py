@@ -55,7 +55,8 @@ class Summary:
         self.total += values.size
         if values.dtype.kind in "OTU":
             wanted = TEXTS - len(self.texts)
-            self.texts += [str(each) for each in values.ravel()[:wanted]]
+            first = values.ravel()[:wanted]
+            self.texts += [str(each) for each in first]
             return
         # One infinite value would hide the range of all others.
         known = values[np.isfinite(values)]
@@ -74,13 +75,17 @@ class Summary:
             Whether there will be no more values.
         """
         if self.texts:
-            more = " …" if self.total > len(self.texts) else ""
-            return {"summary": _short(", ".join(self.texts) + more)}
-        span = "none" if complete else "nothing yet"
+            words = ", ".join(self.texts)
+            if self.total > len(self.texts):
+                words += " …"
+            return {"summary": _short(words)}
+        words = "none" if complete else "nothing yet"
         if self.least is not None:
-            span = f"{self.least:.6g} … {self.most:.6g}"
-        share = f"; {100 * self.missing / self.total:.1f} % NaN" if self.missing else ""
-        return {"summary": span + share, "least": self.least, "most": self.most, "nan": self.missing}
+            words = f"{self.least:.6g} … {self.most:.6g}"
+        if self.missing:
+            percent = 100 * self.missing / self.total
+            words += f"; {percent:.1f} % NaN"
+        return {"summary": words, "least": self.least, "most": self.most, "nan": self.missing}
 
 
 def answer(artifact: Artifact) -> Answer:
@@ -103,20 +108,24 @@ def answer(artifact: Artifact) -> Answer:
 
 
 def _heading(artifact: Artifact, state: dict[str, Any]) -> list[tuple[str, str]]:
-    found = [
-        ("artifact", f"{artifact.kind}/{artifact.id}"),
-        ("names", ", ".join(artifact.names)),
-        ("state", state["state"]),
-        ("stage", f"{artifact.stage} (version {artifact.version})"),
-        ("size", size_text(state["bytes"])),
-        ("fingerprint", artifact.fingerprint),
-    ]
+    names = ", ".join(artifact.names)
+    size = size_text(state["bytes"])
+    found = [("artifact", f"{artifact.kind}/{artifact.id}"), ("names", names), ("state", state["state"])]
+    found.append(("stage", f"{artifact.stage} (version {artifact.version})"))
+    found.append(("size", size))
+    found.append(("fingerprint", artifact.fingerprint))
     for name, each in artifact.inputs.items():
         # Files are inputs too, of which only the digest is known.
-        digest = f"digest {each['digest'][:DIGEST_DIGITS]}"
-        found.append((f"input {name}", f"{each['kind']}/{each['id']}" if "id" in each else digest))
-    found += [(name, _short(value)) for name, value in artifact.parameters.items()]
-    found += [(f"fact {name}", _short(value)) for name, value in artifact.facts.items()]
+        words = f"digest {each['digest'][:DIGEST_DIGITS]}"
+        if "id" in each:
+            words = f"{each['kind']}/{each['id']}"
+        found.append((f"input {name}", words))
+    for name, value in artifact.parameters.items():
+        words = _short(value)
+        found.append((name, words))
+    for name, value in artifact.facts.items():
+        words = _short(value)
+        found.append((f"fact {name}", words))
     return found
 
 
@@ -126,22 +135,26 @@ def _array(artifact: Artifact, name: str) -> dict[str, Any]:
     summary = Summary(total=0, missing=0, least=None, most=None, texts=[])
     # Unit by unit, since an array may be larger than memory.
     for unit in range(artifact.n_units):
-        summary.add(artifact.read(name, artifact.rows(unit)))
-    return {
-        "dtype": spec.dtype,
-        "shape": list(spec.shape),
-        "dimensions": list(spec.dimensions),
-        "unit": spec.measure,
-        **summary.as_json(complete=artifact.complete),
-    }
+        rows = artifact.rows(unit)
+        values = artifact.read(name, rows)
+        summary.add(values)
+    found: dict[str, Any] = {"dtype": spec.dtype, "shape": list(spec.shape)}
+    found["dimensions"] = list(spec.dimensions)
+    found["unit"] = spec.measure
+    found |= summary.as_json(complete=artifact.complete)
+    return found
 
 
 def _array_row(name: str, array: dict[str, Any]) -> tuple[str, ...]:
-    shape = "×".join(map(str, array["shape"]))
+    lengths = [str(length) for length in array["shape"]]
+    shape = "×".join(lengths)
     dimensions = ", ".join(array["dimensions"])
-    return name, array["dtype"], shape, dimensions, array["unit"], array["summary"]
+    unit, values = array["unit"], array["summary"]
+    return name, array["dtype"], shape, dimensions, unit, values
 
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+    if len(text) <= LONGEST_VALUE:
+        return text
+    return text[: LONGEST_VALUE - 1] + "…"

@@ -14,7 +14,7 @@ from facelime_cli.core.splits import part_of_folds
 from facelime_cli.core.summaries import crosstab
 from facelime_cli.drawing import charts
 from facelime_cli.reporting import pages
-from facelime_cli.reporting.columns import HEADING, NO_LABEL, Classes, column
+from facelime_cli.reporting.columns import HEADING, NO_LABEL, Classes, Numbers, Texts, column
 from facelime_cli.sources import SPLITS
 from facelime_cli.store.files import write_csv, write_whole
 
@@ -87,13 +87,14 @@ class Description:
     def __init__(self, dataset: Artifact, per_class: int, seed: int, most: int) -> None:
         self.dataset = dataset
         self.ids, self.groups = dataset.texts("id"), dataset.texts("group")
-        self.classes = Classes.of(dataset.read("labels"), dataset.facts["classes"])
+        labels = dataset.read("labels")
+        self.classes = Classes.of(labels, dataset.facts["classes"])
         self.divisions = list(_divisions(dataset))
         names = [name.removeprefix(TABLE) for name in dataset.arrays if name.startswith(TABLE)]
-        self.columns = {
-            stem: column(name, dataset.read(TABLE + name), self.classes)
-            for name, stem in zip(names, stems(names), strict=True)
-        }
+        self.columns: dict[str, Numbers | Texts] = {}
+        for name, stem in zip(names, stems(names), strict=True):
+            values = dataset.read(TABLE + name)
+            self.columns[stem] = column(name, values, self.classes)
         self.sample = self._sample(per_class, seed, most)
 
     def _sample(self, per_class: int, seed: int, most: int) -> list[int]:
@@ -127,8 +128,10 @@ class Description:
         in_none = split < 0
         names = [*SPLITS, NO_SPLIT] if in_none.any() else list(SPLITS)
         columns = np.where(in_none, len(SPLITS), split)
-        counts = crosstab(self.classes.rows, columns, (len(self.classes.shown), len(names)))
-        return charts.class_counts(counts, self.classes.shown, names, len(names) - len(SPLITS))
+        classes, n_neutral = self.classes, len(names) - len(SPLITS)
+        shape = (len(classes.shown), len(names))
+        counts = crosstab(classes.rows, columns, shape)
+        return charts.class_counts(counts, classes.shown, names, n_neutral)
 
     def sheet(self) -> Figure:
         """Draw the sample pictures, each below its class and its id."""
@@ -150,14 +153,19 @@ class Description:
         for k, name in enumerate(self.classes.every):
             within = index == k
             # Pictures without a label are no class; they are counted apart.
-            if name:
-                counts[name] = {part: int(((split == p) & within).sum()) for p, part in enumerate(SPLITS)}
-        return {
-            "pictures": len(self.ids),
-            "counts": counts,
-            "unlabelled": int((index == len(counts)).sum()),
-            "columns": {each.name: each.facts() for each in self.columns.values()},
-        }
+            if not name:
+                continue
+            by_split = {}
+            for number, its_name in enumerate(SPLITS):
+                both = (split == number) & within
+                by_split[its_name] = int(both.sum())
+            counts[name] = by_split
+        unlabelled = index == len(counts)
+        columns = {each.name: each.facts() for each in self.columns.values()}
+        facts: dict[str, Any] = {"pictures": len(self.ids), "counts": counts}
+        facts["unlabelled"] = int(unlabelled.sum())
+        facts["columns"] = columns
+        return facts
 
     def count_rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the pictures and groups of each class in each split, below a heading; an empty name stands for none."""
@@ -204,23 +212,21 @@ class Description:
         unit.finish({}, made=[*made, *tables, "index.html"], facts=self.facts())
 
     def _page(self, artifact: Artifact) -> str:
-        facts = self.dataset.facts
+        dataset, facts = self.dataset, self.dataset.facts
         sizes = Counter(self.groups)
-        return pages.render(
-            "describe.html",
-            title=self.dataset.name,
-            reference=f"{artifact.kind}/{artifact.id}",
-            facts=facts,
-            n=len(self.ids),
-            largest_group=max(sizes.values()),
-            counts=self._count_table(),
-            sheet=[self.ids[row] for row in self.sample],
-            columns=self._column_sections(),
-            unreadable=facts["unreadable"][:MOST_NAMED],
-            operations={name: _shown(value) for name, value in self.dataset.parameters.items()},
-            lineage=pages.origins([self.dataset]),
-            software=self.dataset.software,
-        )
+        unreadable = facts["unreadable"]
+        shown: dict[str, Any] = {"title": dataset.name, "facts": facts}
+        shown["reference"] = f"{artifact.kind}/{artifact.id}"
+        shown["n"] = len(self.ids)
+        shown["largest_group"] = max(sizes.values())
+        shown["counts"] = self._count_table()
+        shown["sheet"] = [self.ids[row] for row in self.sample]
+        shown["columns"] = self._column_sections()
+        shown["unreadable"] = unreadable[:MOST_NAMED]
+        shown["operations"] = {name: _shown(value) for name, value in dataset.parameters.items()}
+        shown["lineage"] = pages.origins([dataset])
+        shown["software"] = dataset.software
+        return pages.render("describe.html", **shown)
 
     def _column_sections(self) -> list[dict[str, Any]]:
         """Return what the page shows of each column."""

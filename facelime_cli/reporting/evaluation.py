@@ -95,8 +95,10 @@ def fold_for(model: Artifact, dataset: Artifact) -> int | None:
     int or None
         None for a dataset without folds.
     """
-    trained_on = model.inputs.get("dataset", {}).get("digest")
-    fold = model.facts.get("fold") if trained_on == dataset.content else None
+    trained_on = model.inputs.get("dataset", {})
+    fold = None
+    if trained_on.get("digest") == dataset.content:
+        fold = model.facts.get("fold")
     return pictures.tested_fold(dataset, fold)
 
 
@@ -126,28 +128,35 @@ def cases_of(dataset: Artifact, split: str, splits: Sequence[str], fold: int | N
     """
     own: list[str] = dataset.facts["classes"]
     _check_classes(dataset, own, classes)
-    labels = dataset.read("labels").astype(np.int64)
+    stored = dataset.read("labels")
+    labels = stored.astype(np.int64)
     chosen = labels >= 0
     if split in splits:
-        chosen &= pictures.splits_of(dataset, fold) == splits.index(split)
+        number = splits.index(split)
+        chosen &= pictures.splits_of(dataset, fold) == number
     rows = np.flatnonzero(chosen)
     if not len(rows):
         raise FacelimeError(
             f"datasets/{dataset.id} has no labelled pictures in its {split} split; choose another --split."
         )
-    groups = dataset.texts("group")
+    every_group = dataset.texts("group")
+    groups = [every_group[row] for row in rows]
+    # From the dataset's order of the classes to the model's.
     places = np.array([classes.index(name) for name in own])
-    return Cases(rows, places[labels[rows]], [groups[row] for row in rows])
+    own_labels = labels[rows]
+    return Cases(rows, places[own_labels], groups)
 
 
 def _check_classes(dataset: Artifact, own: Sequence[str], classes: Sequence[str]) -> None:
     """Raise where a class of the dataset is not exactly one of the model's."""
-    lost = [name for name in own if list(classes).count(name) != 1]
+    known = list(classes)
+    lost = [name for name in own if known.count(name) != 1]
     if own and not lost:
         return
     what = f"the class {lost[0]!r}" if lost else "no labels"
+    named = ", ".join(known[:NAMED_CLASSES])
     raise FacelimeError(
-        f"datasets/{dataset.id} has {what}, and the model's classes are {', '.join(classes[:NAMED_CLASSES])}; "
+        f"datasets/{dataset.id} has {what}, and the model's classes are {named}; "
         "rename classes with `preprocess --class-names`, or choose another dataset."
     )
 
@@ -181,9 +190,10 @@ def wanted_recalls(texts: Iterable[str], classes: Sequence[str]) -> dict[str, fl
             recall = -1.0
         # A text such as nan is a number, and compares as false.
         if name not in classes or not 0 < recall <= 1:
+            named = ", ".join(classes[:NAMED_CLASSES])
             raise CommandLineError(
                 f"--target-recall {text!r} should be CLASS=RECALL with a recall of more than 0 and at most 1; "
-                f"the classes are {', '.join(classes[:NAMED_CLASSES])}."
+                f"the classes are {named}."
             )
         if name in found:
             raise CommandLineError(f"--target-recall names {name} twice; leave one of the two.")
@@ -227,7 +237,8 @@ def validation_cases(
                 f"--target-recall {name} is picked on the validation split and reported on another; "
                 f"choose another --split than {split}."
             )
-        if not (found.labels == classes.index(name)).any():
+        of_class = found.labels == classes.index(name)
+        if not of_class.any():
             raise FacelimeError(
                 f"--target-recall {name} needs pictures of {name} in the validation split, and datasets/{dataset.id} "
                 "has none there; preprocess the source with another --split."
@@ -254,23 +265,22 @@ def layout_of(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_siz
     -------
     Layout
     """
-    n_cases = len(cases.rows)
-    ids = dataset.texts("id")
-    constants = {
-        "id": np.array([ids[row] for row in cases.rows], dtype=object),
-        "row": cases.rows.astype(np.int32),
-        "labels": cases.labels.astype(np.int16),
-        "group": np.array(cases.groups, dtype=object),
-    }
-    arrays = {"probabilities": ArraySpec("float32", (n_cases, len(classes)), ("picture", "class"))}
-    return Layout(
-        n_cases,
-        arrays,
-        {name: (values, ("picture",)) for name, values in constants.items()},
-        {"classes": list(classes)},
-        UNIT_PICTURES,
-        {"batch_size": min(batch_size, UNIT_PICTURES, n_cases)},
-    )
+    rows = cases.rows
+    n_cases, n_classes = len(rows), len(classes)
+    every_id = dataset.texts("id")
+    ids = [every_id[row] for row in rows]
+    by_picture = ("picture",)
+    constants: dict[str, tuple[NDArray[Any], tuple[str, ...]]] = {}
+    constants["id"] = (np.array(ids, dtype=object), by_picture)
+    constants["row"] = (rows.astype(np.int32), by_picture)
+    constants["labels"] = (cases.labels.astype(np.int16), by_picture)
+    constants["group"] = (np.array(cases.groups, dtype=object), by_picture)
+    probabilities = ArraySpec("float32", (n_cases, n_classes), ("picture", "class"))
+    arrays = {"probabilities": probabilities}
+    facts = {"classes": list(classes)}
+    # A batch never reaches over the end of a unit.
+    together = min(batch_size, UNIT_PICTURES, n_cases)
+    return Layout(n_cases, arrays, constants, facts, UNIT_PICTURES, {"batch_size": together})
 
 
 class Answers:
@@ -284,7 +294,9 @@ class Answers:
     """
 
     def __init__(self, model: Artifact, dataset: Artifact, batch_size: int) -> None:
-        self._call = runtimes.load(model, runtimes.usual(model)).forward
+        how = runtimes.usual(model)
+        classifier = runtimes.load(model, how)
+        self._call = classifier.forward
         self._read = pictures.reader(dataset)
         self._batch_size = batch_size
 
@@ -305,7 +317,8 @@ class Answers:
         -------
         (N, C) float32 array
         """
-        chosen = running.Labelled(self._read, cases.rows[rows], cases.labels[rows])
+        its_rows, its_labels = cases.rows[rows], cases.labels[rows]
+        chosen = running.Labelled(self._read, its_rows, its_labels)
         gathered = []
         for answered in running.answers(self._call, chosen, self._batch_size):
             gathered.append(answered)
@@ -342,34 +355,46 @@ def figures(
     """
     labels = cases.labels
     shown = _shown(labels, probabilities)
-    found = metrics.figures(np.searchsorted(shown, labels), probabilities[:, shown], [classes[c] for c in shown])
-    n_right = int((probabilities.argmax(axis=1) == labels).sum())
-    return {
-        **found,
-        "right": n_right,
-        "groups": len(set(cases.groups)),
-        "accuracy_interval": list(metrics.wilson(n_right, len(labels))),
-        "bootstrap_intervals": _intervals(cases, probabilities, rounds, seed),
-        "calibration": vars(metrics.reliability(labels, probabilities)),
-    }
+    names = [classes[c] for c in shown]
+    # Classes that are not shown are left out, so that the others get new numbers.
+    renumbered = np.searchsorted(shown, labels)
+    of_shown = probabilities[:, shown]
+    found = dict(metrics.figures(renumbered, of_shown, names))
+    is_right = probabilities.argmax(axis=1) == labels
+    n_right = int(is_right.sum())
+    groups = set(cases.groups)
+    low, high = metrics.wilson(n_right, len(labels))
+    reliability = metrics.reliability(labels, probabilities)
+    found["right"] = n_right
+    found["groups"] = len(groups)
+    found["accuracy_interval"] = [low, high]
+    found["bootstrap_intervals"] = _intervals(cases, probabilities, rounds, seed)
+    found["calibration"] = vars(reliability)
+    return found
 
 
 def _shown(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the classes that the figures are about."""
-    every = np.arange(probabilities.shape[1])
-    if len(every) <= MOST_CLASSES:
-        return every
-    return np.union1d(labels, probabilities.argmax(axis=1))
+    n_classes = probabilities.shape[1]
+    if n_classes <= MOST_CLASSES:
+        return np.arange(n_classes)
+    predicted = probabilities.argmax(axis=1)
+    return np.union1d(labels, predicted)
 
 
 def _intervals(
     cases: Cases, probabilities: NDArray[np.float32], rounds: int, seed: int
 ) -> dict[str, list[float] | None]:
-    if len(set(cases.groups)) < FEWEST_GROUPS:
+    groups = cases.groups
+    distinct = set(groups)
+    if len(distinct) < FEWEST_GROUPS:
         return dict.fromkeys(RESAMPLED)
-    counts = metrics.rounds_by_group(cases.groups, rounds, seed)
+    counts = metrics.rounds_by_group(groups, rounds, seed)
     values = metrics.resampled(cases.labels, probabilities, counts)
-    return {name: metrics.interval(each) for name, each in values.items()}
+    found = {}
+    for name, each in values.items():
+        found[name] = metrics.interval(each)
+    return found
 
 
 def thresholds(
@@ -400,17 +425,21 @@ def thresholds(
     found = {}
     for name, recall in targets.items():
         c = classes.index(name)
-        (before, scores_before), (now, scores_now) = (
-            (cases.labels == c, probabilities[:, c]) for cases, probabilities in (validation, here)
-        )
+        before, scores_before = _one_against_all(validation, c)
+        now, scores_now = _one_against_all(here, c)
         threshold = metrics.threshold_for(before, scores_before, recall)
-        found[name] = {
-            "target_recall": recall,
-            "threshold": threshold,
-            VALIDATION: metrics.at_threshold(before, scores_before, threshold),
-            split: metrics.at_threshold(now, scores_now, threshold),
-        }
+        its: dict[str, Any] = {"target_recall": recall, "threshold": threshold}
+        its[VALIDATION] = metrics.at_threshold(before, scores_before, threshold)
+        its[split] = metrics.at_threshold(now, scores_now, threshold)
+        found[name] = its
     return found
+
+
+def _one_against_all(answered: tuple[Cases, NDArray[np.float32]], c: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Return whether each picture is of a class, and its probability of that class: (N,) each."""
+    cases, probabilities = answered
+    of_class = cases.labels == c
+    return of_class, probabilities[:, c]
 
 
 def subgroups(dataset: Artifact, cases: Cases, is_right: NDArray[np.bool_]) -> list[dict[str, Any]]:
@@ -430,36 +459,39 @@ def subgroups(dataset: Artifact, cases: Cases, is_right: NDArray[np.bool_]) -> l
     """
     found = []
     for column in dataset.facts.get("columns", []):
-        values = dataset.read(f"table/{column}")[cases.rows]
+        whole_column = dataset.read(f"table/{column}")
+        values = whole_column[cases.rows]
         texts, names = _values_of(values)
         if len(names) > MOST_VALUES:
             continue
         for name in names:
-            chosen = is_right[np.array([text == name for text in texts])]
-            n_right = int(chosen.sum())
-            low, high = metrics.wilson(n_right, len(chosen))
-            found.append(
-                {
-                    "column": column,
-                    "value": name,
-                    "n": len(chosen),
-                    "right": n_right,
-                    "accuracy": float(chosen.mean()),
-                    "low": low,
-                    "high": high,
-                }
-            )
+            within = np.array([text == name for text in texts])
+            each = {"column": column, "value": name, **_accuracy(is_right[within])}
+            found.append(each)
     return found
+
+
+def _accuracy(is_right: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the accuracy of some pictures, with its interval."""
+    n = len(is_right)
+    n_right = int(is_right.sum())
+    accuracy = float(is_right.mean())
+    low, high = metrics.wilson(n_right, n)
+    return {"n": n, "right": n_right, "accuracy": accuracy, "low": low, "high": high}
 
 
 def _values_of(values: NDArray[Any]) -> tuple[list[str], list[str]]:
     """Return the subgroup of each picture, and the subgroups in the order in which they are shown."""
     if values.dtype.kind != "f":
         texts = [str(value) or metrics.UNKNOWN for value in values]
-        return texts, sorted(set(texts))
+        distinct = sorted(set(texts))
+        return texts, distinct
     texts = metrics.bands(values)
+    # Bands are numbers in words: they are shown in the order of their values, not of their letters.
     ascending = np.argsort(values, kind="stable")
-    return texts, list(dict.fromkeys(texts[place] for place in ascending))
+    in_order = [texts[place] for place in ascending]
+    distinct = list(dict.fromkeys(in_order))
+    return texts, distinct
 
 
 def mistakes(
@@ -483,19 +515,22 @@ def mistakes(
     list of dict
         id, row, label, predicted, probability; the surest first.
     """
-    predicted, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    labels, rows = cases.labels, cases.rows
+    predicted = probabilities.argmax(axis=1)
+    sure = probabilities.max(axis=1)
+    # A stable order: pictures of the same sureness stay in the order of the dataset.
     by_sureness = (-sure).argsort(kind="stable")
-    wrong = [place for place in by_sureness if predicted[place] != cases.labels[place]]
-    return [
-        {
-            "id": ids[place],
-            "row": int(cases.rows[place]),
-            "label": classes[cases.labels[place]],
-            "predicted": classes[predicted[place]],
-            "probability": float(sure[place]),
-        }
-        for place in wrong[:most]
-    ]
+    wrong = [place for place in by_sureness if predicted[place] != labels[place]]
+    found = []
+    for place in wrong[:most]:
+        label, answer = labels[place], predicted[place]
+        each: dict[str, Any] = {"id": ids[place]}
+        each["row"] = int(rows[place])
+        each["label"] = classes[label]
+        each["predicted"] = classes[answer]
+        each["probability"] = float(sure[place])
+        found.append(each)
+    return found
 
 
 # What the model was trained on
@@ -520,28 +555,34 @@ def seen_in_training(model: Artifact, dataset: Artifact, cases: Cases) -> dict[s
     trained = _rows_of_training(model, own)
     rows = cases.rows.tolist()
     if own.content == dataset.content:
-        n_seen = len(set(trained) & set(rows))
+        both = set(trained) & set(rows)
+        n_seen = len(both)
     else:
         known_pixels = set(_pixel_digests(own, trained))
-        n_seen = sum(each in known_pixels for each in _pixel_digests(dataset, rows))
+        pixels = _pixel_digests(dataset, rows)
+        n_seen = sum(each in known_pixels for each in pixels)
     known: set[str] = set()
     # Where every picture is a group of its own, the names of groups are no patients.
     if own.facts["groups"] < own.n and dataset.facts["groups"] < dataset.n:
         groups = own.texts("group")
         known = {groups[row] for row in trained}
-    return {"pictures": n_seen, "of_a_trained_group": sum(group in known for group in cases.groups)}
+    n_known = sum(group in known for group in cases.groups)
+    return {"pictures": n_seen, "of_a_trained_group": n_known}
 
 
 def _rows_of_training(model: Artifact, own: Artifact) -> list[int]:
-    fold = pictures.tested_fold(own, model.facts.get("fold"))
-    rows = np.flatnonzero(pictures.splits_of(own, fold) == TRAINING)
+    trained_for = model.facts.get("fold")
+    fold = pictures.tested_fold(own, trained_for)
+    in_training = pictures.splits_of(own, fold) == TRAINING
+    rows = np.flatnonzero(in_training)
     return [int(row) for row in rows]
 
 
 def _pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:
     found: list[str] = []
     for start in range(0, len(rows), UNIT_PICTURES):
-        images = dataset.read("images", rows[start : start + UNIT_PICTURES])
+        chosen = rows[start : start + UNIT_PICTURES]
+        images = dataset.read("images", chosen)
         found += digests.of_pictures(images)
     return found
 
@@ -561,7 +602,8 @@ def seen_sentence(seen: Mapping[str, int], n: int) -> str | None:
     str or None
         None when there is none.
     """
-    n_seen, n_known = seen.get("pictures", 0), seen.get("of_a_trained_group", 0)
+    n_seen = seen.get("pictures", 0)
+    n_known = seen.get("of_a_trained_group", 0)
     said = []
     if n_seen:
         said.append(f"the model was trained on {n_seen} of these {n} pictures")

@@ -30,6 +30,8 @@ NOT_A_SPLIT = {"target_recall", "threshold", VALIDATION}
 MOST_COLUMNS = 12
 """Classes up to which the confusion matrix is a part of the table."""
 FORMATS = ("png", "svg")
+SUBGROUP_COLUMNS = ("column", "value", "n", "right", "accuracy", "low", "high")
+"""Heading of subgroups.csv."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +67,27 @@ class Report:
         list of str
             Names of the files.
         """
+        artifact = self.artifact
         classes: list[str] = self.model.facts["classes"]
-        probabilities = self.artifact.read("probabilities")
-        subgroups = [tuple(each.values()) for each in facts["subgroups"]]
-        predictions = _prediction_rows(self.artifact.texts("id"), self.cases, probabilities, classes)
-        tables = {
-            "figures.csv": _figure_rows(facts),
-            "subgroups.csv": [("column", "value", "n", "right", "accuracy", "low", "high"), *subgroups],
-            "predictions.csv": [("id", "group", "label", "predicted", *classes), *predictions],
-        }
+        probabilities = artifact.read("probabilities")
+        ids = artifact.texts("id")
+        tables: dict[str, list[tuple[Any, ...]]] = {}
+        tables["figures.csv"] = _figure_rows(facts)
+        tables["subgroups.csv"] = [SUBGROUP_COLUMNS]
+        for each in facts["subgroups"]:
+            values = tuple(each.values())
+            tables["subgroups.csv"].append(values)
+        heading = ("id", "group", "label", "predicted", *classes)
+        predictions = _prediction_rows(ids, self.cases, probabilities, classes)
+        tables["predictions.csv"] = [heading, *predictions]
         for name, rows in tables.items():
-            write_csv(self.artifact.file(name), rows)
+            file = artifact.file(name)
+            write_csv(file, rows)
         charts = self._charts(facts, probabilities, classes)
-        text = json.dumps(facts, indent=1, ensure_ascii=False)
-        write_whole(self.artifact.file("metrics.json"), text.encode())
-        write_whole(self.artifact.file("index.html"), self._page(facts).encode())
+        metrics = json.dumps(facts, indent=1, ensure_ascii=False)
+        write_whole(artifact.file("metrics.json"), metrics.encode())
+        page = self._page(facts)
+        write_whole(artifact.file("index.html"), page.encode())
         return [*tables, *charts, "metrics.json", "index.html"]
 
     def _charts(
@@ -87,12 +95,17 @@ class Report:
     ) -> list[str]:
         from facelime_cli.drawing import curves
 
-        labels = self.cases.labels
-        made = self._save("confusion", curves.confusion(facts["confusion_matrix"], facts["classes"]))
-        made += self._save("curves", curves.operating(labels, probabilities, classes))
-        made += self._save("calibration", curves.reliability(facts["calibration"]))
-        if facts["mistakes"]:
-            made += self._save("mistakes", self._sheet(facts["mistakes"]))
+        matrix, shown = facts["confusion_matrix"], facts["classes"]
+        confusion = curves.confusion(matrix, shown)
+        made = self._save("confusion", confusion)
+        operating = curves.operating(self.cases.labels, probabilities, classes)
+        made += self._save("curves", operating)
+        reliability = curves.reliability(facts["calibration"])
+        made += self._save("calibration", reliability)
+        mistakes = facts["mistakes"]
+        if mistakes:
+            sheet = self._sheet(mistakes)
+            made += self._save("mistakes", sheet)
         return made
 
     def _sheet(self, mistakes: Sequence[Mapping[str, Any]]) -> Figure:
@@ -101,37 +114,38 @@ class Report:
 
         # Pictures are read in the order of their rows, and shown in the order of the mistakes.
         rows = sorted(each["row"] for each in mistakes)
-        place = {row: index for index, row in enumerate(rows)}
         images = self.dataset.read("images", rows)
-        titles = []
+        order, titles = [], []
         for each in mistakes:
+            place = rows.index(each["row"])
+            order.append(place)
             percent = f"{100 * each['probability']:.0f} %"
             titles.append(f"{each['label']}, called\n{each['predicted']} {percent}")
-        return charts.sheet(images[[place[each["row"]] for each in mistakes]], titles)
+        return charts.sheet(images[order], titles)
 
     def _save(self, name: str, figure: Figure) -> list[str]:
         from facelime_cli.drawing import figures
 
         made = [f"figures/{name}.{ending}" for ending in FORMATS]
-        figures.write(figure, [self.artifact.file(each) for each in made])
+        paths = [self.artifact.file(each) for each in made]
+        figures.write(figure, paths)
         return made
 
     def _page(self, facts: Mapping[str, Any]) -> str:
-        return pages.render(
-            "evaluation.html",
-            title=self.artifact.name,
-            reference=f"{self.artifact.kind}/{self.artifact.id}",
-            model=f"models/{self.model.id}",
-            dataset=f"datasets/{self.dataset.id}",
-            split=self.split,
-            facts=facts,
-            tables=summary(facts),
-            subgroups=_subgroup_rows(facts["subgroups"]),
-            mistakes=_mistake_rows(facts["mistakes"]),
-            command=explain_command(self.dataset, self.model, facts["mistakes"]),
-            lineage=pages.origins([self.dataset, self.model]),
-            software=self.model.software,
-        )
+        artifact, model, dataset = self.artifact, self.model, self.dataset
+        mistakes, subgroups = facts["mistakes"], facts["subgroups"]
+        shown: dict[str, Any] = {"facts": facts, "split": self.split}
+        shown["title"] = artifact.name
+        shown["reference"] = f"{artifact.kind}/{artifact.id}"
+        shown["model"] = f"models/{model.id}"
+        shown["dataset"] = f"datasets/{dataset.id}"
+        shown["tables"] = summary(facts)
+        shown["subgroups"] = _subgroup_rows(subgroups)
+        shown["mistakes"] = _mistake_rows(mistakes)
+        shown["command"] = explain_command(dataset, model, mistakes)
+        shown["lineage"] = pages.origins([dataset, model])
+        shown["software"] = model.software
+        return pages.render("evaluation.html", **shown)
 
 
 def explain_command(dataset: Artifact, model: Artifact, mistakes: Sequence[Mapping[str, Any]]) -> str:
@@ -159,20 +173,26 @@ def explain_command(dataset: Artifact, model: Artifact, mistakes: Sequence[Mappi
 
 
 def _subgroup_rows(subgroups: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("subgroup", "pictures", "accuracy", "95 % interval (Wilson)")]
+    heading = ("subgroup", "pictures", "accuracy", "95 % interval (Wilson)")
+    rows: list[tuple[str, ...]] = [heading]
     for each in subgroups:
         name = f"{each['column']}: {each['value']}"
-        accuracy = f"{100 * each['accuracy']:.1f} %"
-        bounds = f"{100 * each['low']:.1f} to {100 * each['high']:.1f} %"
-        rows.append((name, str(each["n"]), accuracy, bounds))
+        n_pictures = str(each["n"])
+        accuracy = 100 * each["accuracy"]
+        low, high = 100 * each["low"], 100 * each["high"]
+        bounds = f"{low:.1f} to {high:.1f} %"
+        rows.append((name, n_pictures, f"{accuracy:.1f} %", bounds))
     return rows
 
 
 def _mistake_rows(mistakes: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("picture", "label", "called", "probability")]
+    heading = ("picture", "label", "called", "probability")
+    rows: list[tuple[str, ...]] = [heading]
     for each in mistakes:
-        percent = f"{100 * each['probability']:.1f} %"
-        rows.append((each["id"], each["label"], each["predicted"], percent))
+        picture, label = each["id"], each["label"]
+        called = each["predicted"]
+        percent = 100 * each["probability"]
+        rows.append((picture, label, called, f"{percent:.1f} %"))
     return rows
 
 
@@ -180,30 +200,49 @@ def _prediction_rows(
     ids: Sequence[str], cases: Cases, probabilities: NDArray[np.float32], classes: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield one row for each picture."""
-    for place, (picture, group) in enumerate(zip(ids, cases.groups, strict=True)):
+    labels, groups = cases.labels, cases.groups
+    for place, picture in enumerate(ids):
         values = probabilities[place]
-        label, predicted = classes[cases.labels[place]], classes[int(values.argmax())]
+        group = groups[place]
+        label = classes[labels[place]]
+        most_probable = int(values.argmax())
+        predicted = classes[most_probable]
         yield picture, group, label, predicted, *map(float, values)
 
 
 def _figure_rows(facts: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Return every figure as a row: its name, the class it is about, its value and its interval."""
-    rows: list[tuple[Any, ...]] = [("figure", "class", "value", "low", "high", "interval")]
-    rows.append(("accuracy", "", facts["accuracy"], *facts["accuracy_interval"], "Wilson"))
+    heading = ("figure", "class", "value", "low", "high", "interval")
+    rows: list[tuple[Any, ...]] = [heading]
+    bounds = facts["accuracy_interval"]
+    rows.append(("accuracy", "", facts["accuracy"], *bounds, "Wilson"))
+    intervals = facts["bootstrap_intervals"]
     for name in RESAMPLED:
-        bounds = facts["bootstrap_intervals"][name] or ("", "")
-        rows.append((name, "", facts[name], *bounds, "bootstrap by group"))
-    error = facts["calibration"]["expected_calibration_error"]
+        bounds = intervals[name] or ("", "")
+        value = facts[name]
+        rows.append((name, "", value, *bounds, "bootstrap by group"))
+    calibration = facts["calibration"]
+    error = calibration["expected_calibration_error"]
     rows.append(("expected_calibration_error", "", error, "", "", ""))
     for name in SHARES:
-        for of, value in facts[name].items():
-            rows.append((name, of, "" if value is None else value, "", "", ""))
+        by_class = facts[name]
+        for of, value in by_class.items():
+            # A class that never occurs has no recall: its cell stays empty.
+            known = "" if value is None else value
+            rows.append((name, of, known, "", "", ""))
     for of, each in facts["thresholds"].items():
-        here = each[_reported(each)]
-        for share in SHARES_AT_A_THRESHOLD:
-            bounds = here[f"{share}_interval"] or ("", "")
-            rows.append((f"{share} from {each['threshold']:.6g}", of, here[share], *bounds, "Wilson"))
+        rows += _threshold_rows(of, each)
     return rows
+
+
+def _threshold_rows(of: str, at_threshold: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield a class's figures at its threshold, on the split that is evaluated."""
+    split = _reported(at_threshold)
+    here, threshold = at_threshold[split], at_threshold["threshold"]
+    for share in SHARES_AT_A_THRESHOLD:
+        bounds = here[f"{share}_interval"] or ("", "")
+        value = here[share]
+        yield (f"{share} from {threshold:.6g}", of, value, *bounds, "Wilson")
 
 
 def _reported(at_threshold: Mapping[str, Any]) -> str:
@@ -228,7 +267,8 @@ def summary(facts: Mapping[str, Any]) -> list[Table]:
     list of Table
     """
     title = f"{facts['n']} pictures in {facts['groups']} groups"
-    tables = [Table(("figure", "value", "95 % interval"), _overall(facts), title), _by_class(facts)]
+    overall = Table(("figure", "value", "95 % interval"), _overall(facts), title)
+    tables = [overall, _by_class(facts)]
     limits = _at_thresholds(facts)
     if limits:
         heads = ("class", "wanted recall", "threshold", "split", *SHARES_AT_A_THRESHOLD)
@@ -237,33 +277,51 @@ def summary(facts: Mapping[str, Any]) -> list[Table]:
 
 
 def _overall(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    accuracy = _share(facts["accuracy"])
     low, high = facts["accuracy_interval"]
-    rows: list[tuple[str, ...]] = [("accuracy", f"{facts['accuracy']:.3f}", f"{low:.3f} to {high:.3f} (Wilson)")]
+    rows.append(("accuracy", accuracy, f"{low:.3f} to {high:.3f} (Wilson)"))
+    intervals = facts["bootstrap_intervals"]
     for name in RESAMPLED:
-        bounds = facts["bootstrap_intervals"][name]
-        words = f"{bounds[0]:.3f} to {bounds[1]:.3f} (bootstrap by group)" if bounds else ""
-        rows.append((name.replace("_", " "), _share(facts[name]), words))
-    error = facts["calibration"]["expected_calibration_error"]
+        bounds, words = intervals[name], ""
+        if bounds:
+            low, high = bounds
+            words = f"{low:.3f} to {high:.3f} (bootstrap by group)"
+        value = _share(facts[name])
+        rows.append((name.replace("_", " "), value, words))
+    calibration = facts["calibration"]
+    error = calibration["expected_calibration_error"]
     rows.append(("calibration error", f"{error:.3f}", ""))
     return rows
 
 
 def _by_class(facts: Mapping[str, Any]) -> Table:
-    names = facts["classes"]
+    names, matrix = facts["classes"], facts["confusion_matrix"]
     shown = names if len(names) <= MOST_COLUMNS else []
+    n_shown = len(shown)
     rows = []
-    for name, counts in zip(names, facts["confusion_matrix"], strict=True):
-        shares = [_share(facts[share][name]) for share in SHARES]
-        rows.append((name, *shares, *map(str, counts[: len(shown)])))
-    return Table(("true class", *SHARES, *(f"called {name}" for name in shown)), rows)
+    for name, counts in zip(names, matrix, strict=True):
+        row = [name]
+        for share in SHARES:
+            by_class = facts[share]
+            row.append(_share(by_class[name]))
+        row += map(str, counts[:n_shown])
+        rows.append(row)
+    called = [f"called {name}" for name in shown]
+    return Table(("true class", *SHARES, *called), rows)
 
 
 def _at_thresholds(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for name, each in facts["thresholds"].items():
-        for split in (VALIDATION, _reported(each)):
-            shares = [_share(each[split][share]) for share in SHARES_AT_A_THRESHOLD]
-            rows.append((name, f"{each['target_recall']:g}", f"{each['threshold']:.4f}", split, *shares))
+    thresholds = facts["thresholds"]
+    for name, each in thresholds.items():
+        wanted = f"{each['target_recall']:g}"
+        threshold = f"{each['threshold']:.4f}"
+        reported = _reported(each)
+        for split in (VALIDATION, reported):
+            figures = each[split]
+            shares = [_share(figures[share]) for share in SHARES_AT_A_THRESHOLD]
+            rows.append((name, wanted, threshold, split, *shares))
     return rows
 
 

@@ -42,7 +42,8 @@ def answer(explanations: Explanations, form: str, rows: Sequence[int], chosen: S
     # A terminal shows one picture at a time; a program that reads the figures wants them all.
     every = range(len(explanations))
     unnamed = every[:1] if form == "text" else every
-    return FORMATTERS[form](explanations, rows or unnamed, chosen)
+    formatter = FORMATTERS[form]
+    return formatter(explanations, rows or unnamed, chosen)
 
 
 def table(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Iterator[tuple[Any, ...]]:
@@ -92,16 +93,19 @@ def _text(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int]
     shown: list[Table | Drawing] = []
     for row in rows:
         for c in explanations.shown(row, chosen):
-            shown += [_drawing(explanations, row, c), _strongest(explanations, row, c)]
+            shown.append(_drawing(explanations, row, c))
+            shown.append(_strongest(explanations, row, c))
     left = len(explanations) - len(rows)
     said = [f"{left} more pictures; --images names them."] if left else []
-    return Answer(_value(explanations, rows, chosen), tables=shown, said=said)
+    value = _value(explanations, rows, chosen)
+    return Answer(value, tables=shown, said=said)
 
 
 def _drawing(explanations: Explanations, row: int, c: int) -> Drawing:
     arrays = (explanations.image(row), explanations.segments(row), explanations.coefficients(row, c))
+    picture, name = explanations.ids[row], explanations.names[c]
     probability = PERCENT * explanations.full[row][c]
-    title = f"{explanations.ids[row]}: {explanations.names[c]} {probability:.1f} %"
+    title = f"{picture}: {name} {probability:.1f} %"
     label = explanations.label(row)
     if label is not None:
         title += f", the label is {label}"
@@ -116,10 +120,14 @@ def _strongest(explanations: Explanations, row: int, c: int) -> Table:
     heading = ("rank", "segment", "speaks", explanations.quantity.short, "95 % interval", "")
     rows = []
     for each in explanations.strengths(row, c)[:TOP]:
-        interval = f"{signed(each.low)} to {signed(each.high)}" if each.known else ""
-        doubt = _doubt(each, explanations.zero)
-        rows.append((str(each.rank), str(each.segment), _side(each), signed(each.value), interval, doubt))
-    return Table(heading, rows, explanations.verdict(row, c))
+        line = [str(each.rank), str(each.segment)]
+        line.append(_side(each))
+        line.append(signed(each.value))
+        line.append(f"{signed(each.low)} to {signed(each.high)}" if each.known else "")
+        line.append(_doubt(each, explanations.zero))
+        rows.append(line)
+    verdict = explanations.verdict(row, c)
+    return Table(heading, rows, verdict)
 
 
 def _side(each: Strength) -> str:
@@ -137,28 +145,36 @@ def _doubt(each: Strength, zero: str) -> str:
 
 def _json(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
     value = _value(explanations, rows, chosen)
-    return Answer(value, [json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)])
+    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
+    return Answer(value, [text])
 
 
 def _value(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> dict[str, Any]:
     """Return everything that is known of some explanations as JSON values."""
     pictures = []
     for row in rows:
-        its = [explanations.as_json(row, c) for c in explanations.shown(row, chosen)]
-        pictures.append({"id": explanations.ids[row], "label": explanations.label(row), "explanations": its})
+        picture: dict[str, Any] = {"id": explanations.ids[row]}
+        picture["label"] = explanations.label(row)
+        picture["explanations"] = [explanations.as_json(row, c) for c in explanations.shown(row, chosen)]
+        pictures.append(picture)
+    surrogates = explanations.surrogates
+    coefficients = surrogates.spec("coefficients")
     return {
-        "artifact": explanations.surrogates.id,
+        "artifact": surrogates.id,
         "method": explanations.method,
-        "unit": explanations.surrogates.spec("coefficients").measure,
+        "unit": coefficients.measure,
         "pictures": pictures,
     }
 
 
 def _csv(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(table(explanations, rows, chosen))
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows(table(explanations, rows, chosen))
     # The console ends the last line.
-    return Answer(_value(explanations, rows, chosen), [stream.getvalue().rstrip("\n")])
+    text = stream.getvalue().rstrip("\n")
+    value = _value(explanations, rows, chosen)
+    return Answer(value, [text])
 
 
 FORMATTERS: dict[str, Callable[[Explanations, Sequence[int], Sequence[int] | None], Answer]] = {

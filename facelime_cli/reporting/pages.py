@@ -34,8 +34,10 @@ def render(template: str, **values: Any) -> str:
         What the template shows. Text is escaped; a value that is missing is an error, not an empty space.
     """
     # Style and script lie inside: a page opens from disk, wherever it is copied to.
-    style = package_files("facelime_cli.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
-    return _templates().get_template(template).render(style=style, **values)
+    package = package_files("facelime_cli.reporting")
+    style = package.joinpath("templates/report.css").read_text(encoding="utf-8")
+    page = _templates().get_template(template)
+    return page.render(style=style, **values)
 
 
 @cache
@@ -87,7 +89,12 @@ def origins(artifacts: Sequence[Artifact]) -> list[dict[str, Any]]:
     list of dict
         The `lineage` of `templates/base.html`.
     """
-    return [{**origin(each), "content": each.content[:CONTENT_DIGITS]} for each in artifacts]
+    found = []
+    for each in artifacts:
+        entry = origin(each)
+        entry["content"] = each.content[:CONTENT_DIGITS]
+        found.append(entry)
+    return found
 
 
 def origin(artifact: Artifact) -> dict[str, Any]:
@@ -132,36 +139,47 @@ def command(artifact: Artifact) -> str:
     params, annotations = stage.params_of(artifact), hints(stage.params)
     words = ["facelime", stage.name]
     for each in fields(stage.params):
-        declared = marker(annotations[each.name][1], ParameterInfo)
+        kind, extras = annotations[each.name]
+        declared = marker(extras, ParameterInfo)
         value = getattr(params, each.name)
-        if each.name == "images" and artifact.n > MOST_IDS:
-            value = "IDS" if value else value
+        if each.name == "images" and value and artifact.n > MOST_IDS:
+            value = "IDS"
+        is_list = isinstance(value, list)
         if isinstance(declared, ArgumentInfo):
-            words += list(map(str, value)) if isinstance(value, list) else [str(value)]
-        elif value is not None and value is not False and value != each.default:
-            option = _option(each.name, declared)
-            several = value if isinstance(value, list) and takes_several(annotations[each.name][0]) else [value]
-            for one in several:
-                words += _words(option, each.name, one)
+            given = value if is_list else [value]
+            words += [str(one) for one in given]
+            continue
+        if value is None or value is False or value == each.default:
+            continue
+        option = _option(each.name, declared)
+        # An option that takes several values is typed once for each; any other list is one value.
+        given = value if is_list and takes_several(kind) else [value]
+        for one in given:
+            words += _words(option, each.name, one)
     return shlex.join(words)
 
 
 def _option(name: str, option: Any) -> str:
-    declared = [
-        word
-        for word in (option.default, *(option.param_decls or ()))
-        if isinstance(word, str) and word.startswith("--")
-    ]  # within Annotated, Typer takes the first for the default
-    return declared[0] if declared else f"--{name.replace('_', '-')}"
+    """Return an option as it is typed, by the name of its field."""
+    # Within Annotated, Typer takes the first declared word for the default.
+    candidates = [option.default, *(option.param_decls or ())]
+    for word in candidates:
+        if isinstance(word, str) and word.startswith("--"):
+            return word
+    return f"--{name.replace('_', '-')}"
 
 
 def _words(option: str, name: str, value: Any) -> list[str]:
+    """Return an option with its value as they are typed."""
     if value is True:
         return [option]
-    if name == "split" and isinstance(value, list):
-        return [option, ":".join(f"{100 * share:g}" for share in value)]
     if isinstance(value, dict):
-        return [option, ",".join(f"{key}={each}" for key, each in value.items())] if value else []
-    if isinstance(value, list):
-        return [option, ",".join(map(str, value)) or "none"]
-    return [option, str(value)]
+        pairs = [f"{key}={each}" for key, each in value.items()]
+        return [option, ",".join(pairs)] if pairs else []
+    if not isinstance(value, list):
+        return [option, str(value)]
+    if name == "split":
+        shares = [f"{100 * share:g}" for share in value]
+        return [option, ":".join(shares)]
+    typed = [str(each) for each in value]
+    return [option, ",".join(typed) or "none"]

@@ -64,22 +64,26 @@ def draw(artifact: Artifact, rows: Sequence[int], c: int | None, file: Path) -> 
 
 def _dataset(dataset: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
-    rows = list(rows) or list(range(min(SHEET, dataset.n)))
+    n_first = min(SHEET, dataset.n)
+    rows = list(rows) or list(range(n_first))
     classes, ids = dataset.facts["classes"], dataset.texts("id")
-    # The folder is left out of the title: it is the class, as a rule.
     labels = dataset.read("labels")
     titles = []
     for row in rows:
-        name = ids[row].rpartition("/")[2]
-        label = classes[labels[row]] if labels[row] >= 0 else "no label"
-        titles.append(f"{name}\n{label}")
-    return charts.sheet(dataset.read("images", rows), titles)
+        # The folder is left out of the title: it is the class, as a rule.
+        _, _, name = ids[row].rpartition("/")
+        label = labels[row]
+        class_name = classes[label] if label >= 0 else "no label"
+        titles.append(f"{name}\n{class_name}")
+    images = dataset.read("images", rows)
+    return charts.sheet(images, titles)
 
 
 def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     """Draw how it was trained; for one from elsewhere its layers, as its file lists them."""
     del rows, c
-    if history := model.facts.get("history"):
+    history = model.facts.get("history")
+    if history:
         return curves.history(history)
     runtimes.check_layers(model)
     # The file's own list is read: building the network would run what it contains, and take TensorFlow.
@@ -92,7 +96,8 @@ def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
 def _layers(config: Any, indent: str) -> Iterator[str]:
     """Yield a line for each layer, those inside another layer indented."""
     for each in config.get("config", {}).get("layers", []):
-        name = each.get("config", {}).get("name", "")
+        own = each.get("config", {})
+        name = own.get("name", "")
         yield f"{indent}{each.get('class_name')}  {name}"
         yield from _layers(each, indent + "  ")
 
@@ -103,7 +108,8 @@ def _made_before(artifact: Artifact, rows: Sequence[int], c: int | None) -> Imag
 
     del rows, c
     # Sorted, since a folder lists its files in any order.
-    drawn = sorted((artifact.path / "figures").glob("*.png"))
+    folder = artifact.path / "figures"
+    drawn = sorted(folder.glob("*.png"))
     if not drawn:
         raise FacelimeError(f"{artifact.kind}/{artifact.id} has no picture of its own; open its index.html.")
     return Image.open(drawn[0])
@@ -116,58 +122,79 @@ def _report(report: Artifact, rows: Sequence[int], c: int | None) -> Figure | Im
     if report.stage != "render":
         return _made_before(report, rows, c)
     explanations = Explanations(surrogates_of(report))
-    row, c = _first_shown(explanations, rows, report.parameters["classes"] if c is None else [c])
+    classes = report.parameters["classes"] if c is None else [c]
+    row, c = _first_shown(explanations, rows, classes)
     drawn = report.path / "figures" / f"{row:05d}-class{c}.png"
-    return Image.open(drawn) if drawn.exists() else _fitted(explanations, row, c)
+    if drawn.exists():
+        return Image.open(drawn)
+    return _fitted(explanations, row, c)
 
 
 def _segments(segments: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
     row, one = _one(rows)
     pictures = Segmented(segments)
-    name = charts.drawable(segments.texts("id")[row], sheets.LONGEST_LINE)
-    title = f"{name}: {int(pictures.counts(one)[0])} segments"
-    return sheets.numbered(pictures.images(one)[0], pictures.segments(one)[0], title)
+    picture = segments.texts("id")[row]
+    name = charts.drawable(picture, sheets.LONGEST_LINE)
+    n_segments = int(pictures.counts(one)[0])
+    image = pictures.images(one)[0]
+    labels = pictures.segments(one)[0]
+    return sheets.numbered(image, labels, f"{name}: {n_segments} segments")
 
 
 def _masks(masks: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     del c
     images, kept = _perturbed(masks, rows)
-    titles = [f"{int(each.sum())} of {len(each)} kept" for each in kept[: len(images)]]
+    drawn = kept[: len(images)]
+    titles = [f"{int(each.sum())} of {len(each)} kept" for each in drawn]
     return sheets.perturbed(images, titles, None, "")
 
 
 def _predictions(predictions: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     row, one = _one(rows)
-    images, kept = _perturbed(predictions.input("masks"), rows)
-    probabilities = predictions.read("probabilities", one)[0, : len(kept)]
-    chosen = int(probabilities[0].argmax()) if c is None else c
-    shown = probabilities[:, chosen].astype(np.float64)
+    masks = predictions.input("masks")
+    images, kept = _perturbed(masks, rows)
+    n_samples, n_drawn = len(kept), len(images)
+    probabilities = predictions.read("probabilities", one)[0, :n_samples]
+    if c is None:
+        # The first sample is the unchanged picture.
+        c = int(probabilities[0].argmax())
+    of_class = probabilities[:, c]
+    shown = of_class.astype(np.float64)
     # All samples are in the histogram, only the first have a picture.
-    titles = [f"{PERCENT * value:.1f} %" for value in shown[: len(images)]]
-    name = predictions.facts["classes"][chosen]
-    return sheets.perturbed(images, titles, shown, f"probability of {name}, {predictions.texts('id')[row]}")
+    titles = [f"{PERCENT * value:.1f} %" for value in shown[:n_drawn]]
+    name = predictions.facts["classes"][c]
+    picture = predictions.texts("id")[row]
+    return sheets.perturbed(images, titles, shown, f"probability of {name}, {picture}")
 
 
 def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return the first perturbed pictures of a picture, and all its masks as (S, K) bool."""
     _, one = _one(rows)
     pictures = Segmented(masks)
-    n_samples, n_segments = int(masks.read("n_samples", one)[0]), int(pictures.counts(one)[0])
-    kept = unpack(masks.read("masks", one)[0, :n_samples], n_segments)
-    image, fill, segments = pictures.images(one)[0], pictures.fill(one)[0], pictures.segments(one)[0]
-    return sheets.composed(image, fill, segments, kept[:SAMPLES]), kept
+    n_samples = int(masks.read("n_samples", one)[0])
+    n_segments = int(pictures.counts(one)[0])
+    # A picture may have fewer samples than the array has rows.
+    packed = masks.read("masks", one)[0, :n_samples]
+    kept = unpack(packed, n_segments)
+    image = pictures.images(one)[0]
+    fill = pictures.fill(one)[0]
+    segments = pictures.segments(one)[0]
+    drawn = kept[:SAMPLES]
+    return sheets.composed(image, fill, segments, drawn), kept
 
 
 def _surrogates(surrogates: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     explanations = Explanations(surrogates)
-    row, chosen = _first_shown(explanations, rows, None if c is None else [c])
+    classes = None if c is None else [c]
+    row, chosen = _first_shown(explanations, rows, classes)
     return _fitted(explanations, row, chosen)
 
 
 def _first_shown(explanations: Explanations, rows: Sequence[int], classes: Sequence[int] | None) -> tuple[int, int]:
     """Return the picture and the class of the first explanation that there is of these."""
-    for row in rows or range(len(explanations)):
+    every = range(len(explanations))
+    for row in rows or every:
         shown = explanations.shown(row, classes)
         if shown:
             return row, shown[0]
@@ -182,15 +209,13 @@ def _fitted(explanations: Explanations, row: int, c: int) -> Figure:
     """Draw an explanation, and how well the surrogate fits where one was fitted."""
     picture = charts.drawable(explanations.ids[row], LONGEST_NAME)
     name = charts.drawable(explanations.names[c], LONGEST_NAME)
-    return sheets.fitted(
-        explanations.image(row),
-        explanations.segments(row),
-        explanations.coefficients(row, c),
-        TOP,
-        f"{picture}: for and against {name}",
-        _fit(explanations, row, c),
-        _words_of_fit(explanations),
-    )
+    title = f"{picture}: for and against {name}"
+    image = explanations.image(row)
+    segments = explanations.segments(row)
+    coefficients = explanations.coefficients(row, c)
+    fit = _fit(explanations, row, c)
+    words = _words_of_fit(explanations)
+    return sheets.fitted(image, segments, coefficients, TOP, title, fit, words)
 
 
 def _fit(explanations: Explanations, row: int, c: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -200,20 +225,26 @@ def _fit(explanations: Explanations, row: int, c: int) -> tuple[NDArray[np.float
         return None
     one = slice(row, row + 1)
     coefficients = explanations.coefficients(row, c)
-    kept = unpack(masks.read("masks", one)[0, : explanations.samples(row)], len(coefficients))
-    intercept = explanations.surrogates.read("intercept", one)[0, c]
+    n_samples, n_segments = explanations.samples(row), len(coefficients)
+    packed = masks.read("masks", one)[0, :n_samples]
+    kept = unpack(packed, n_segments)
+    intercepts = explanations.surrogates.read("intercept", one)
+    intercept = intercepts[0, c]
     # The surrogate at a mask: the intercept and the coefficients of the segments that it keeps.
     by_surrogate = intercept + kept @ coefficients
-    by_model = predictions.read("probabilities", one)[0, : len(kept)].astype(np.float64)
+    probabilities = predictions.read("probabilities", one)[0, : len(kept)]
+    by_model = probabilities.astype(np.float64)
     if explanations.contrast is None:
         return by_model[:, c], by_surrogate
     first, second = explanations.contrast
-    return by_model[:, first] - by_model[:, second], by_surrogate
+    difference = by_model[:, first] - by_model[:, second]
+    return difference, by_surrogate
 
 
 def _words_of_fit(explanations: Explanations) -> tuple[str, str]:
     """Return what it is that model and surrogate say, and to which samples the surrogate was fitted."""
-    part = explanations.fitted_as.parameters.get("part")
+    parameters = explanations.fitted_as.parameters
+    part = parameters.get("part")
     which = f"part {part} of these samples" if part else "these samples"
     what = "probability" if explanations.contrast is None else "difference of probabilities"
     return f"{what} by the model", f"fitted to {which}"

@@ -49,22 +49,31 @@ class ReportPages:
         drawn : sequence of Drawn
             Every picture's outlines; none where each picture has a page of its own.
         """
-        overview = [self._overview(row) for row in range(len(self._explanations))]
-        return pages.render(
-            "report.html",
-            **self._common(self._artifact.name),
-            n=len(overview),
-            voices=[voice.label for voice in self._report.voices],
-            readings=self._readings(),
-            measured=self._measured(),
-            pictures=[self._picture(row, each, "") for row, each in enumerate(drawn)],
-            overview=overview,
-            said_classes=sorted({row.said for row in overview}),
-            verdicts=sorted({row.verdict_kind for row in overview}),
-            labelled=any(row.label is not None for row in overview),
-            truth=self._report.truth_summary(),
-            zones=self._zone_means(),
-        )
+        report = self._report
+        n_pictures = len(self._explanations)
+        overview = [self._overview(row) for row in range(n_pictures)]
+        pictures = []
+        for row, outlines in enumerate(drawn):
+            shown_picture = self._picture(row, outlines, "")
+            pictures.append(shown_picture)
+        # What the reader can filter by: each answer and each verdict once.
+        answers = {row.said for row in overview}
+        verdicts = {row.verdict_kind for row in overview}
+        labels = [row.label for row in overview]
+
+        shown = self._common(self._artifact.name)
+        shown["n"] = n_pictures
+        shown["voices"] = [voice.label for voice in report.voices]
+        shown["readings"] = self._readings()
+        shown["measured"] = self._measured()
+        shown["pictures"] = pictures
+        shown["overview"] = overview
+        shown["said_classes"] = sorted(answers)
+        shown["verdicts"] = sorted(verdicts)
+        shown["labelled"] = any(label is not None for label in labels)
+        shown["truth"] = report.truth_summary()
+        shown["zones"] = self._zone_means()
+        return pages.render("report.html", **shown)
 
     def picture(self, row: int, drawn: Drawn) -> str:
         """Return a picture's own page.
@@ -74,36 +83,41 @@ class ReportPages:
         row : int
         drawn : Drawn
         """
+        explanations = self._explanations
+        picture_id = explanations.ids[row]
+        shown = self._common(picture_id)
+        shown["picture"] = self._picture(row, drawn, "../")
         # All pages lie in one folder, so that a file's name is the whole link.
-        last = len(self._explanations) - 1
-        return pages.render(
-            "picture.html",
-            **self._common(self._explanations.ids[row]),
-            before=_file_of_page(row - 1) if row > 0 else None,
-            after=_file_of_page(row + 1) if row < last else None,
-            picture=self._picture(row, drawn, "../"),
-        )
+        last = len(explanations) - 1
+        shown["before"] = _file_of_page(row - 1) if row > 0 else None
+        shown["after"] = _file_of_page(row + 1) if row < last else None
+        return pages.render("picture.html", **shown)
 
     # The report as a whole
 
     def _common(self, title: str) -> dict[str, Any]:
         """Return what both templates show."""
-        report, dataset = self._report, self._explanations.dataset
-        widest = [max(voice.explanations.counts) for voice in report.voices]
-        leakage = dataset.facts.get("leakage", {})
-        return {
-            "title": title,
-            "reference": f"{self._artifact.kind}/{self._artifact.id}",
-            "scales": self._scales(),
-            "several": len(report.voices) > 1,
-            "top": report.request.top,
-            "size": int(dataset.facts["size"]),
-            "most_regions": max(widest),
-            "most_classes": max(map(len, report.shown)),
-            "leakage": leakage.get("sentences", []),
-            "lineage": self._lineage,
-            "software": self._explanations.surrogates.software,
-        }
+        report, explanations, artifact = self._report, self._explanations, self._artifact
+        facts = explanations.dataset.facts
+        leakage = facts.get("leakage", {})
+        most_regions = 0
+        for voice in report.voices:
+            counts = voice.explanations.counts
+            most_regions = max(most_regions, *counts)
+        classes = [len(each) for each in report.shown]
+
+        shown: dict[str, Any] = {"title": title}
+        shown["reference"] = f"{artifact.kind}/{artifact.id}"
+        shown["scales"] = self._scales()
+        shown["several"] = len(report.voices) > 1
+        shown["top"] = report.request.top
+        shown["size"] = int(facts["size"])
+        shown["most_regions"] = most_regions
+        shown["most_classes"] = max(classes)
+        shown["leakage"] = leakage.get("sentences", [])
+        shown["lineage"] = self._lineage
+        shown["software"] = explanations.surrogates.software
+        return shown
 
     def _scales(self) -> list[tuple[float, Any]]:
         """Return the end of each colour scale, and what it is of."""
@@ -111,7 +125,10 @@ class ReportPages:
         for voice in self._report.voices:
             quantity = voice.explanations.quantity
             quantities.setdefault(quantity.name, quantity)
-        return [(scale, quantities[unit]) for unit, scale in self._report.scales.items()]
+        found = []
+        for unit, scale in self._report.scales.items():
+            found.append((scale, quantities[unit]))
+        return found
 
     def _readings(self) -> list[tuple[str, str, list[str]]]:
         """Return how the numbers read: each unit and sentence once, with the explanations that are read so."""
@@ -119,82 +136,122 @@ class ReportPages:
         for voice in self._report.voices:
             # Voices whose numbers read alike share a sentence.
             quantity = voice.explanations.quantity
-            found.setdefault((quantity.short, quantity.reads), []).append(voice.label)
-        return [(short, reads, whose) for (short, reads), whose in found.items()]
+            reading = (quantity.short, quantity.reads)
+            whose = found.setdefault(reading, [])
+            whose.append(voice.label)
+        readings = []
+        for (short, reads), whose in found.items():
+            readings.append((short, reads, whose))
+        return readings
 
     def _measured(self) -> bool:
         """Return whether any picture's first class has figures of fidelity."""
         for row, classes in enumerate(self._report.shown):
-            if classes and not math.isnan(self._explanations.figures(row, classes[0])["r2"]):
+            if not classes:
+                continue
+            figures = self._explanations.figures(row, classes[0])
+            # NaN stands for an explanation that no surrogate was fitted for.
+            if not math.isnan(figures["r2"]):
                 return True
         return False
 
     def _zone_means(self) -> list[tuple[str, ...]]:
         """Return a table of each zone's mean coefficient for each class, as it is shown."""
-        if not self._report.request.by_zone:
+        report = self._report
+        if not report.request.by_zone:
             return []
         found: dict[str, dict[str, list[float]]] = {}
-        for _, name, zone, value in self._report.zone_rows(self._artifact):
+        for _, name, zone, value in report.zone_rows(self._artifact):
             by_class = found.setdefault(zone, {})
-            by_class.setdefault(name, []).append(PERCENT * value)
-        names = list(dict.fromkeys(name for by_class in found.values() for name in by_class))
-        table: list[tuple[str, ...]] = [("zone", *names)]
+            values = by_class.setdefault(name, [])
+            values.append(PERCENT * value)
+        # Classes in the order in which they are first met; a dict keeps it, a set would not.
+        names: dict[str, None] = {}
+        for by_class in found.values():
+            names.update(dict.fromkeys(by_class))
+        heading = ("zone", *names)
+        table: list[tuple[str, ...]] = [heading]
         for zone, by_class in found.items():
-            means = [_mean(by_class.get(name, [])) for name in names]
-            table.append((zone, *means))
+            line = [zone]
+            for name in names:
+                values = by_class.get(name, [])
+                line.append(_mean(values))
+            table.append(tuple(line))
         return table
 
     @cached_property
     def _lineage(self) -> list[dict[str, Any]]:
         origins: dict[str, Artifact] = {}
         for voice in self._report.voices:
-            origins |= {each.id: each for each in voice.explanations.origins}
+            for each in voice.explanations.origins:
+                origins[each.id] = each
+        made_from = list(origins.values())
+        lineage = pages.origins(made_from)
         # The report itself is not sealed yet, so that it has no content digest to show.
         itself = pages.origin(self._artifact)
-        return [*pages.origins(list(origins.values())), itself]
+        lineage.append(itself)
+        return lineage
 
     def _overview(self, row: int) -> OverviewRow:
         """Return a picture's row of the overview."""
         # A row tells the class that is shown first: the most probable one, or the first that was asked for.
-        explanations, classes = self._explanations, self._report.shown[row]
-        answer = explanations.answers[row]
+        report, explanations = self._report, self._explanations
+        names, answer = explanations.answer_names, explanations.answers[row]
         said = int(answer.argmax())
-        said_name = explanations.answer_names[said]
+        said_name = names[said]
+        percent = 100 * float(answer[said])
         label = explanations.label(row)
+        right = _right(said_name, label, names)
         anchor = _anchor(row)
+        href = f"#{anchor}" if report.one_page else page_name(row)
+        thumbnail = self._source(thumbnail_name(row), "")
         found = OverviewRow(
             id=explanations.ids[row],
             anchor=anchor,
-            href=f"#{anchor}" if self._report.one_page else page_name(row),
-            thumbnail=self._source(thumbnail_name(row), ""),
+            href=href,
+            thumbnail=thumbnail,
             said=said_name,
-            points=round(100 * float(answer[said]), 2),
+            points=round(percent, 2),
             label=label,
-            right=_right(said_name, label, explanations.answer_names),
+            right=right,
             whole_verdict=NOT_EXPLAINED,
         )
-        return self._with_class(found, row, classes[0]) if classes else found
+        classes = report.shown[row]
+        if not classes:
+            return found
+        return self._with_class(found, row, classes[0])
 
     def _with_class(self, found: OverviewRow, row: int, c: int) -> OverviewRow:
         """Return a row of the overview with what is said of a class."""
-        verdict = self._explanations.verdict(row, c)
-        r2 = self._explanations.figures(row, c)["r2"]
-        strongest = self._explanations.strengths(row, c)[0]
+        explanations = self._explanations
+        verdict = explanations.verdict(row, c)
+        figures = explanations.figures(row, c)
+        r2 = figures["r2"]
+        known_r2 = None if math.isnan(r2) else r2
+        strongest = explanations.strengths(row, c)[0]
         strong = round(strongest.value, 2)
-        return replace(found, whole_verdict=verdict, r2=None if math.isnan(r2) else r2, strong=strong)
+        return replace(found, whole_verdict=verdict, r2=known_r2, strong=strong)
 
     # One picture
 
     def _picture(self, row: int, drawn: Drawn, above: str) -> PictureShown:
         """Return what a page shows of a picture; `above` leads from the page to the report's folder."""
+        report = self._report
+        file = picture_name(row)
+        image = self._source(file, above)
+        outlines = []
+        for place, paths in enumerate(drawn.paths):
+            prefix = _prefix(row, place)
+            outlines.append((prefix, paths))
+        classes = [self._class(row, c, drawn) for c in report.shown[row]]
         return PictureShown(
             explanations=self._explanations,
             row=row,
             anchor=_anchor(row),
-            image=self._source(picture_name(row), above),
-            inside=self._report.request.single_file,
-            outlines=[(_prefix(row, place), paths) for place, paths in enumerate(drawn.paths)],
-            classes=[self._class(row, c, drawn) for c in self._report.shown[row]],
+            image=image,
+            inside=report.request.single_file,
+            outlines=outlines,
+            classes=classes,
         )
 
     def _source(self, name: str, above: str) -> str:
@@ -202,65 +259,96 @@ class ReportPages:
         if not self._report.request.single_file:
             return above + name
         # As a data address: the page is then the one file to hand over.
-        encoded = b64encode(self._artifact.file(name).read_bytes())
+        file = self._artifact.file(name)
+        encoded = b64encode(file.read_bytes())
         return f"data:image/jpeg;base64,{encoded.decode()}"
 
     def _class(self, row: int, c: int, drawn: Drawn) -> ClassShown:
         """Return what everyone says of one class of a picture; who says nothing has a sentence for it."""
-        name, picture = self._explanations.names[c], self._explanations.ids[row]
+        explanations = self._explanations
+        name = explanations.names[c]
         # The report's own explanation is always there: only classes that it explains are shown.
-        explaining = {each[0].label: each for each in self._report.explaining(row, c)}
+        explaining = {}
+        for its in self._report.explaining(row, c):
+            label = its[0].label
+            explaining[label] = its
         first = next(iter(explaining.values()))
         voices: list[Side | Silent] = []
         for voice in self._report.voices:
-            if voice.label in explaining:
-                its = explaining[voice.label]
-                alike = None if voice is first[0] else self._agreement(first, its)
-                voices.append(self._side(its, drawn, _prefix(row, voice.segmentation), alike))
-            else:
-                missing = f"{name} of this picture" if picture in voice.places else "this picture"
-                voices.append(Silent(voice.label, f"{voice.label} does not explain {missing}."))
-        probability = float(self._explanations.full[row][c])
+            if voice.label not in explaining:
+                voices.append(self._silent(voice, row, name))
+                continue
+            its = explaining[voice.label]
+            alike = None if voice is first[0] else self._agreement(first, its)
+            prefix = _prefix(row, voice.segmentation)
+            side = self._side(its, drawn, prefix, alike)
+            voices.append(side)
+        probability = float(explanations.full[row][c])
         return ClassShown(name, probability, voices)
+
+    def _silent(self, voice: Voice, row: int, name: str) -> Silent:
+        """Return the sentence for an explanation that says nothing of a class of a picture."""
+        picture = self._explanations.ids[row]
+        missing = "this picture"
+        if picture in voice.places:
+            missing = f"{name} of this picture"
+        return Silent(voice.label, f"{voice.label} does not explain {missing}.")
 
     def _other_answer(self, voice: Voice, row: int, c: int) -> tuple[str, float] | None:
         """Return another model's name and its probability of a class.
 
         None where it is the report's own model, whose answer stands above, or where no probability is explained.
         """
-        its = voice.explanations
-        if its.model.id == self._explanations.model.id or its.names != its.answer_names:
+        its, own = voice.explanations, self._explanations
+        model = its.model
+        if model.id == own.model.id:
             return None
-        return its.model.name, float(its.full[row][c])
+        if its.names != its.answer_names:
+            return None
+        probability = float(its.full[row][c])
+        return model.name, probability
 
     def _agreement(self, first: tuple[Voice, int, int], other: tuple[Voice, int, int]) -> dict[str, Any] | None:
         """Return how far another explanation agrees with the first, or None where neither says anything."""
-        one, two = _attribution(*first), _attribution(*other)
+        one = _attribution(*first)
+        two = _attribution(*other)
         # Two that say nothing agree, but that is worth no sentence.
         if not one.coefficients.any() and not two.coefficients.any():
             return None
-        found = vars(agreement(one, two, self._report.request.top))
+        top = self._report.request.top
+        found = agreement(one, two, top)
+        # Only explanations of the same segments can be compared segment by segment.
         by_region = np.array_equal(one.segments, two.segments)
-        return {"first": first[0].label, "by_region": by_region, **found}
+        voice = first[0]
+        return {"first": voice.label, "by_region": by_region, **vars(found)}
 
     def _side(self, its: tuple[Voice, int, int], drawn: Drawn, prefix: str, alike: dict[str, Any] | None) -> Side:
         """Return what a page shows of one explanation: a voice, with its own picture and class."""
         voice, row, c = its
-        zones = self._report.zones_of(voice, row, c, drawn)
+        report = self._report
+        scale = report.scale(voice.explanations)
+        zones = []
+        for name, value in report.zones_of(voice, row, c, drawn):
+            percent = PERCENT * value
+            zones.append((name, percent))
+        answer = self._other_answer(voice, row, c)
         return Side(
             voice=voice,
             row=row,
             c=c,
             prefix=prefix,
-            scale=self._report.scale(voice.explanations),
-            zones=[(name, PERCENT * value) for name, value in zones],
+            scale=scale,
+            zones=zones,
             agreement=alike,
-            answer=self._other_answer(voice, row, c),
+            answer=answer,
         )
 
 
 def _attribution(voice: Voice, row: int, c: int) -> Attribution:
-    return Attribution(voice.explanations.segments(row), voice.explanations.coefficients(row, c))
+    explanations = voice.explanations
+    segments = explanations.segments(row)
+    coefficients = explanations.coefficients(row, c)
+    return Attribution(segments, coefficients)
 
 
 def _right(said: str, label: str | None, names: Sequence[str]) -> str:
@@ -273,7 +361,10 @@ def _right(said: str, label: str | None, names: Sequence[str]) -> str:
 
 def _mean(values: Sequence[float]) -> str:
     """Return the mean as it is typeset, nothing where there is none."""
-    return pages.signed(sum(values) / len(values)) if values else ""
+    if not values:
+        return ""
+    mean = sum(values) / len(values)
+    return pages.signed(mean)
 
 
 def _anchor(row: int) -> str:
@@ -282,9 +373,13 @@ def _anchor(row: int) -> str:
 
 def _prefix(row: int, segmentation: int) -> str:
     """Return what the names of a picture's outlines begin with."""
-    return _anchor(row) if segmentation == 0 else f"{_anchor(row)}-{segmentation}"
+    anchor = _anchor(row)
+    if segmentation == 0:
+        return anchor
+    return f"{anchor}-{segmentation}"
 
 
 def _file_of_page(row: int) -> str:
     """Return a page's file as another picture's page links to it."""
-    return page_name(row).rpartition("/")[2]
+    _, _, file = page_name(row).rpartition("/")
+    return file

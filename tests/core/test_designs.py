@@ -21,7 +21,7 @@ BITS = {
     "shapley": "a309f3bfb0d4d185",
     "exact": "7c7a3f4f2ab48058",
 }
-"""Head of the SHA-256 of 500 packed masks of 37 segments (`exact`: of 9), so that no later version changes one unnoticed."""
+"""Head of the SHA-256 of 500 packed masks of 37 segments (`exact`: of 9): no later version changes one unnoticed."""
 
 
 def draw(design, n_samples, n_segments, key=KEY):

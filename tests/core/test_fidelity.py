@@ -50,7 +50,10 @@ class TestVerdicts:
 
     @pytest.mark.parametrize("name", SURROGATES)
     def test_a_linear_model_is_always_trustworthy(self, name):
-        """Four of twenty segments matter, and much, so that surrogates of ten, or with a lasso's penalty, may hold it; five samples a segment."""
+        """Four of twenty segments matter much, and there are five samples a segment.
+
+        A surrogate of ten segments, or one with a lasso's penalty, can hold such a model.
+        """
         rng, design = np.random.default_rng(2), design_for(name)
         for seed in range(SIMULATIONS):
             truth = np.zeros(20)
@@ -114,7 +117,10 @@ class TestVerdicts:
 
     @pytest.mark.parametrize("name", SPARSE)
     def test_a_surrogate_that_leaves_out_too_much_says_so(self, name, rng):
-        """Forty segments matter alike: the model is linear, but not in three of them, nor in those that outweigh a large penalty."""
+        """Forty segments matter alike.
+
+        The model is linear in all of them. It is not linear in three alone, or in those that outweigh a large penalty.
+        """
         z = masks_of("bernoulli", 0, 1000, 40)
         y = 0.5 + z @ rng.uniform(0.015, 0.025, size=(40, 1))
         assert explain(z, y, name, **({"alpha": 0.005} if name == "lasso" else {"features": 3})).verdict == [
@@ -185,7 +191,10 @@ class TestFigures:
         assert found.effective_samples[0] == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
 
     def test_what_a_surrogate_is_held_to_is_never_judged(self):
-        """The full and the empty picture are no samples of a Shapley fit: it passes through them, however far they lie from the others."""
+        """The full and the empty picture are no samples of a Shapley fit.
+
+        The fit passes through them, however far they lie from the others.
+        """
         z = masks_of("shapley", 0, 300, 10)
         y = 0.5 + z @ np.linspace(-0.03, 0.03, 10)[:, None]
         found = explain(z, y, "shapley", design="shapley")
@@ -218,7 +227,10 @@ class TestFigures:
     @pytest.mark.parametrize("intervals", ["analytic", "bootstrap"])
     @pytest.mark.parametrize("name", SURROGATES)
     def test_very_few_samples_are_no_reason_to_fail(self, name, intervals, rng):
-        """Down to a full picture and one other, or an empty one: figures, no warnings, and the verdict that there are too few."""
+        """A full picture and one other are enough for figures without warnings.
+
+        The verdict says that there are too few samples.
+        """
         for n_samples, n_segments in ((2, 2), (3, 2), (2, 9), (4, 9), (5, 3)):
             for y in (rng.random((n_samples, 2)), np.full((n_samples, 2), 0.5)):
                 design = design_for(name)

@@ -83,7 +83,10 @@ def test_intervals_hold_with_more_samples_and_segments(name, design, function, n
 
 
 def test_the_tests_above_can_fail(monkeypatch):
-    """Pairs taken for independent samples make intervals that are wrong: too narrow for odd functions, too wide for even ones."""
+    """Pairs that are taken for independent samples make wrong intervals.
+
+    They are too narrow for odd functions and too wide for even ones.
+    """
     monkeypatch.setattr(intervals, "units_of", lambda masks, _: np.arange(len(masks)))
     assert coverage(fitter_of("linear"), "paired", 100, 20, nearly_linear, runs=60) < 0.9
     assert coverage(fitter_of("linear"), "paired", 100, 20, largest_share, runs=60) > 0.985

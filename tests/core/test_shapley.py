@@ -113,7 +113,10 @@ def test_an_unknown_empty_mask_is_estimated():
 
 @pytest.mark.parametrize("design", [name for name, design in choices.DESIGNS.items() if design.weights is None])
 def test_other_designs_lack_what_the_kernel_weights_most(design):
-    """Why they are refused: of 60 segments, 0.8 of the kernel's weight is on sizes that 1,000 such masks do not have once."""
+    """Other designs are refused for this reason.
+
+    With 60 segments, 0.8 of the kernel's weight is on sizes that never occur in 1,000 such masks.
+    """
     z = choices.DESIGNS[design].load()(key_of(0, "o", "mask"), 1000, 60, 0.5)
     sizes = np.arange(1, 60)
     weight = 1 / (sizes * (60 - sizes))

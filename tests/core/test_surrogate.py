@@ -180,7 +180,10 @@ def test_fewer_samples_than_segments_take_the_least_norm(rng):
 
 @pytest.mark.parametrize("name", SURROGATES)
 def test_a_sample_of_weight_0_is_not_fitted(name, data):
-    """What the bootstrap leans on: twice the weight is the same sample twice, none is none. The lasso iterates, and the evidence counts samples by their effective number."""
+    """The bootstrap relies on it: twice the weight is the same sample twice, and weight 0 is no sample.
+
+    The lasso iterates, and the evidence counts samples by their effective number.
+    """
     z, y, weights = data
     z = np.vstack([z, np.zeros((1, K), bool)])
     y, weights = np.vstack([y, y[:1] / 2]), np.append(weights, 0.0)

@@ -8,7 +8,7 @@ from PIL import Image
 from facelime_cli.core import faces, operations, superpixels, zones
 
 SIZE = 96
-"""At this size the detector takes the drawn faces 0 to 6 for none, so that their zones lie as in a picture cropped to a face."""
+"""At this size the detector finds no face in the drawn faces 0 to 6: their zones lie as in a cropped picture."""
 
 
 def middle(found, name, kind="face"):

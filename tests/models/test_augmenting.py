@@ -29,7 +29,10 @@ class TestAugment:
         assert np.abs(np.asarray(net(pictures, training=True)) - pictures).mean() > 1
 
     def test_amounts_are_what_they_say(self, keras):
-        """Up to the amount, to both sides: contrast as a factor around 1, hue as a share of the circle, brightness as a share of white."""
+        """A change reaches the amount in both directions.
+
+        Contrast is a factor around 1, hue a share of the circle, brightness a share of white.
+        """
         inputs = keras.Input((8, 8, 3))
         picture = np.zeros((400, 8, 8, 3), np.float32)
         picture[:, :4] = (120, 60, 60)

@@ -1,4 +1,7 @@
-"""Runtimes: what is installed answers as Keras does, does so whatever the batches, shards and kills, and says what it is not."""
+"""An installed runtime answers as Keras does, whatever the batches, shards and kills.
+
+A runtime that is missing says so.
+"""
 
 import importlib.util
 import shutil
@@ -156,7 +159,10 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(chain, monkeypa
 
 def test_openvino_tells_nobody_that_it_was_used():
     needs("openvino")
-    code = "from facelime_cli.models import outside; outside.silence_openvino(); import openvino.tools.ovc.telemetry_utils as t; print(t.tm.__name__)"
+    code = (
+        "from facelime_cli.models import outside; outside.silence_openvino();"
+        " import openvino.tools.ovc.telemetry_utils as t; print(t.tm.__name__)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
 

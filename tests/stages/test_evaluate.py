@@ -224,7 +224,10 @@ class TestWrong:
 
 
 def test_many_classes_and_odd_names(facelime, tmp_path):
-    """A network of 120 classes on pictures of two, one of them called as no formula may be: what does not occur is left out."""
+    """A network of 120 classes sees pictures of two, and one name looks like a formula.
+
+    Classes that do not occur are left out.
+    """
     for name in ("$^$", "class3"):
         (tmp_path / name).mkdir()
         for number in range(3):

@@ -62,7 +62,10 @@ class TestCommand:
         )
 
     def test_cached_features_are_the_same_training(self, chain):
-        """A frozen base and no augmentation: the head is trained on features, and the whole network answers as the head did."""
+        """With a frozen base and no augmentation, the head is trained on features.
+
+        The whole network answers as the head did.
+        """
         words = [
             "finetune",
             "faces",

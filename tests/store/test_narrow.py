@@ -13,7 +13,7 @@ DOORS = {"zarr": "store/arrays.py", "h5py": "store/hdf5.py"}
 def reads(text):
     """Return the attributes `.layout` and `.manifest` that a source reads, with their lines.
 
-    A method of the same name is another thing: it is called, or handed over by keyword as a plan's `prepare=job.layout`.
+    A method of the same name is another thing: it is called, or given by keyword as a plan's `prepare=job.layout`.
     """
     nodes = list(ast.walk(ast.parse(text)))
     methods = {node.func for node in nodes if isinstance(node, ast.Call)}

@@ -1,4 +1,4 @@
-"""Perturb as its users meet it: designs that need fewer rows, fills from files and from the dataset, what is refused."""
+"""`perturb` from the command line: designs of fewer rows, fills from files and from the dataset, what it refuses."""
 
 import shutil
 
@@ -234,3 +234,12 @@ class TestDefaults:
             "perturb", facelime.artifact("segment", data.id, "--segments", 9, "--images", "a-1").id, "--samples", 5
         )
         assert data.texts("id")[int(made.read("fill_row")[0])] == "y/b-1"
+
+
+@pytest.mark.long
+def test_going_on_from_other_masks(chain):
+    run, first = chain.facelime, chain["fit-surrogate"].id
+    assert "--seed" in run.fails("perturb", chain["segment"].id, "--after", first, "--samples", 200, "--seed", 4)
+    other = run.artifact("segment", "faces", "--first", 2, "--method", "slic", "--segments", 6)
+    assert "other segments" in run.fails("perturb", other.id, "--after", first, "--samples", 200)
+    assert "--after" in run.fails("perturb", chain["segment"].id, "--confidence", 0.9, code=2)

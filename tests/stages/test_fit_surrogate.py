@@ -95,7 +95,10 @@ def test_a_bootstrap_gives_intervals_to_every_surrogate_and_the_same_ones_again(
 
 
 def test_l2_weighs_by_what_a_fill_changes(chain):
-    """With a kernel so wide that all samples count alike, both distances give the same coefficients; with their defaults they do not."""
+    """Both distances give the same coefficients with a kernel so wide that all samples count alike.
+
+    With their defaults they do not.
+    """
     run = chain.facelime
     alike = [
         run.artifact("fit-surrogate", chain["predict"].id, "--proximity", proximity, "--kernel-width", 1e6).read(

@@ -1,4 +1,4 @@
-"""`segment` from the command line: presets, the number asked for, label maps, zones, statistics, and what it refuses."""
+"""`segment` from the command line: presets, the number of segments, label maps, zones, statistics, what it refuses."""
 
 import numpy as np
 import pytest
