@@ -31,7 +31,7 @@ BULKY_FACTS = frozenset({"classes", "history"})
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `index` of `count`, counted from 1."""
+    """Shard `index` of `count`, counted from 1."""
 
     index: int = 1
     count: int = 1
@@ -39,7 +39,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Context:
-    """What a command may use: the store, the terminal, its own name and part."""
+    """What a command may use: the store, the terminal, its own name and shard."""
 
     store: Store
     console: Console
@@ -62,7 +62,7 @@ class Pending:
         return sum(len(range(self.artifact.n)[self.artifact.rows(index)]) for index in self.indices)
 
     def __iter__(self) -> Generator[Unit]:
-        """Yield each unit, claimed until the next one is asked for; one that somebody else has finished is passed over."""
+        """Yield each unit, claimed until the next one is asked for. Units that others have finished are passed over."""
         for index in self.indices:
             with self.artifact.work_on(index, self.context.console.note) as unit:
                 if unit is None:
@@ -70,7 +70,8 @@ class Pending:
                 yield unit
                 if not unit.finished:
                     raise FacelimeError(
-                        f"unit {index} of {self.artifact.kind}/{self.artifact.id} was left unfinished; repeat the command, with --debug if it happens again."
+                        f"unit {index} of {self.artifact.kind}/{self.artifact.id} was left unfinished; "
+                        "repeat the command, with --debug if it happens again."
                     )
                 self.log.write("unit", unit=index)
 
@@ -263,7 +264,8 @@ def reference_from(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise FacelimeError(
-            "`-` reads a reference from standard input, but nothing came; the command before the pipe failed, or there is none."
+            "`-` reads a reference from standard input, but nothing came; "
+            "the command before the pipe failed, or there is none."
         )
     try:
         value = json.loads(lines[-1])
@@ -274,7 +276,8 @@ def reference_from(text: str) -> str:
     if isinstance(value.get("artifact"), str):
         return str(value["artifact"])
     raise FacelimeError(
-        f"standard input ends with {lines[-1][:80]!r}, which has no `artifact`; pipe a reference, or the --json result of a stage."
+        f"standard input ends with {lines[-1][:80]!r}, which has no `artifact`; "
+        "pipe a reference, or the --json result of a stage."
     )
 
 
@@ -409,8 +412,8 @@ def _made(needed: Needed, context: Context) -> Artifact:
         return found
     if context.shard.count > 1:
         raise IncompleteError(
-            f"--shard {context.shard.index}/{context.shard.count} reads what `facelime {needed.stage}` makes, and that is "
-            f"not there; run `facelime {needed.stage}` first, or this command once without --shard."
+            f"--shard {context.shard.index}/{context.shard.count} reads what `facelime {needed.stage}` makes, "
+            f"and that is not there; run `facelime {needed.stage}` first, or this command once without --shard."
         )
     params = needed.params
     for name, before in needed.inputs.items():

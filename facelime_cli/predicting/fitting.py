@@ -30,7 +30,18 @@ SHARE = re.compile(r"(\d+)/(\d+)")
 
 @dataclass(frozen=True)
 class Picture:
-    """What one picture's surrogate is fitted to; `change` is what switching each segment off changes in its pixels, where that counts."""
+    """What one picture's surrogate is fitted to.
+
+    Attributes
+    ----------
+    id : str
+    masks : (S, ⌈K/8⌉) uint8 array
+        Packed.
+    probabilities : (S, C) float array
+    n_segments : int
+    change : (K,) float64 array, optional
+        What switching each segment off changes in its pixels, where that counts.
+    """
 
     id: str
     masks: NDArray[Any]

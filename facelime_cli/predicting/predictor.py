@@ -65,7 +65,8 @@ class Predictor:
         self.batch = wanted if isinstance(wanted, int) else begun_with
         if self.batch != begun_with:
             self.console.note(
-                f"begun with batches of {begun_with}, resuming with {self.batch}: predictions agree to 1e-5, but not to the bit."
+                f"begun with batches of {begun_with}, resuming with {self.batch}: "
+                "predictions agree to 1e-5, but not to the bit."
             )
         self._reader = ThreadPoolExecutor(1)
         self._difference: float | None = None
@@ -186,7 +187,7 @@ class Predictor:
         stream.todo = np.flatnonzero(~taken)
 
     def _batches(self, unit: Unit, stream: _Stream, arrays: tuple[Any, Any], advance: Advance) -> None:
-        """Send the batches that hold a pending row; their borders are counted from the first evaluation to do in the unit."""
+        """Send the batches that hold a pending row; borders are counted from the first evaluation to do in the unit."""
         pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]] = []
         try:
             for start in range(0, len(stream.todo), self.batch):
@@ -229,7 +230,8 @@ class Predictor:
 
         if not np.isfinite(values).all():
             raise FacelimeError(
-                f"models/{self.model.id} answers with NaN or infinity for a perturbed picture; check the model, `facelime show models/{self.model.id}` tells where it came from."
+                f"models/{self.model.id} answers with NaN or infinity for a perturbed picture; check the model, "
+                f"`facelime show models/{self.model.id}` tells where it came from."
             )
         new = ~stream.done[rows]
         stream.values[rows[new]] = values[new]

@@ -124,7 +124,7 @@ class StandIns:
             raise FacelimeError(f"--fill {self.fill.name}: {self.file} {why}; give another picture.") from why
 
     def constants(self, console: Console) -> dict[str, tuple[NDArray[Any], tuple[str, ...]]]:
-        """Return the arrays that are known when masks are laid out: the row of each picture's stand-in, if it has one."""
+        """Return the arrays that are known when masks are laid out: the row of each picture's stand-in, if any."""
         _ = self.picture  # a file that is no picture is named before anything is laid out
         if self.fill.name != UNLIKE:
             return {}

@@ -1,7 +1,7 @@
 """Explain why one class rather than another, from the same stored predictions.
 
-The surrogate is fitted again, to the difference of the two probabilities. A region speaks for the first class rather than
-the second when keeping it raises the first's probability more. The result is read like any explanation.
+The surrogate is fitted again, to the difference of the two probabilities. A region speaks for the first class rather
+than the second when keeping it raises the first's probability more. The result is read like any explanation.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Explain by gradients (Grad-CAM): where a convolution's maps speak for a class, pooled on segments.
 
-SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments and model are
-explained. A coefficient is the share of the map that lies on a segment. `facelime compare` says how far Grad-CAM and LIME
-agree. `facelime render` makes the same report.
+SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments and model
+are explained. A coefficient is the share of the map that lies on a segment. `facelime compare` says how far Grad-CAM
+and LIME agree. `facelime render` makes the same report.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
 MOST_CLASSES = 10
-"""Each class takes a pass back through the network. With more classes, each picture's most probable ones are explained."""
+"""Each class takes a pass back through the network. With more, each picture's most probable ones are explained."""
 NAN = float("nan")
 COARSE = "not checked against the model: a map of {} cells, drawn on the regions"
 NOWHERE = "nothing to explain: nowhere do the maps speak for this class"

@@ -303,7 +303,8 @@ def _check_after(before: Artifact, segments: Artifact, wanted: Mapping[str, Any]
         )
     if before.input("segments").content != segments.content:
         raise FacelimeError(
-            f"surrogates/{before.id} are of other segments than segments/{segments.id}; give --after surrogates of these."
+            f"surrogates/{before.id} are of other segments than segments/{segments.id}; "
+            "give --after surrogates of these."
         )
     masks = before.input("masks").parameters
     for name in KEPT_BEFORE:

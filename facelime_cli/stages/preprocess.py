@@ -1,7 +1,7 @@
 """Read pictures into a dataset: upright RGB at one size, with labels, patients and splits.
 
-SOURCE is a folder with one sub-folder per class (or train, val and test folders with such sub-folders), a flat folder, a
-picture, or a .npz file with MedMNIST's arrays. With --table it is the folders in which the pictures of the rows lie.
+SOURCE is a folder with one sub-folder per class (or train, val and test folders with such sub-folders), a flat folder,
+a picture, or a .npz file with MedMNIST's arrays. With --table it is the folders in which the pictures of the rows lie.
 Files are pictures or DICOM. Every operation is the same for all classes. A leakage report says what a classifier could
 cheat with.
 """
@@ -96,7 +96,7 @@ class Params:
         Option(
             metavar="FILE",
             show_default=False,
-            help="Read classes and groups from this CSV table with a row per picture. SOURCE is where its pictures lie.",
+            help="Read classes and groups from this CSV table with a row per picture. Its pictures lie in SOURCE.",
         ),
         Resolved(()),
     ] = None

@@ -190,7 +190,7 @@ class Params:
     labels: Annotated[
         Path | None,
         _setting(
-            "Read label maps (.png, .tif, .npy) from this folder, for --method file. They are found by the pictures' ids.",
+            "Read label maps (.png, .tif, .npy) from this folder, for --method file. The pictures' ids name them.",
             metavar="DIR",
         ),
         Resolved(()),
@@ -404,7 +404,8 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         rows = [row for row in rows if split[row] == SPLITS.index(params.split)]
         if not rows:
             raise FacelimeError(
-                f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} split; leave --split out, or preprocess with another --split."
+                f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} split; "
+                "leave --split out, or preprocess with another --split."
             )
     if params.images is not None:
         wanted = [row_of(name.strip(), ids) for name in comma_separated(params.images) if name.strip()]
@@ -419,7 +420,7 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
 
 
 def _label_files(folder: Path, ids: Sequence[str]) -> dict[str, Path]:
-    """Return each picture's label map: the file whose name below the folder is the id, or directly in it the id's last part."""
+    """Return each picture's label map: the file whose name below the folder is the id, or in it the id's last part."""
     if not folder.is_dir():
         raise NotFoundError(f"there is no folder {folder} with label maps; check --labels.")
     named: dict[str, list[Path]] = {}
@@ -433,7 +434,8 @@ def _label_files(folder: Path, ids: Sequence[str]) -> dict[str, Path]:
     lost = [name for name in ids if not found[name]]
     if lost:
         raise NotFoundError(
-            f"{len(lost)} of {len(ids)} pictures have no label map in {folder}, such as {lost[0]}; save it there as {lost[0]}.png, .tif or .npy, or choose pictures with --images."
+            f"{len(lost)} of {len(ids)} pictures have no label map in {folder}, such as {lost[0]}; "
+            f"save it there as {lost[0]}.png, .tif or .npy, or choose pictures with --images."
         )
     twice = next((paths for paths in found.values() if len(paths) > 1), None)
     if twice is not None:
@@ -498,12 +500,14 @@ def _summary(artifact: Artifact, asked: int | None, context: Context) -> dict[st
     )
     if asked is not None and abs(float(np.median(counts)) - asked) > FAR * asked:
         context.console.warn(
-            f"--segments {asked}: the method makes a median of {number['median']:g} here, limited by the pictures' size and by its other parameters (--min-size, --sigma, --compactness)."
+            f"--segments {asked}: the method makes a median of {number['median']:g} here, limited by the pictures' "
+            "size and by its other settings (--min-size, --sigma, --compactness)."
         )
     lost = [each for facts in artifact.facts_of_units() for each in facts["faces_not_found"]]
     if lost:
         context.console.warn(
-            f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; their zones lie as if the picture had been cropped to a face."
+            f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; "
+            "their zones lie as if the picture had been cropped to a face."
         )
     return {"segments_per_picture": number} | ({"faces_not_found": lost} if lost else {})
 
