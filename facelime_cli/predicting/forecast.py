@@ -103,9 +103,9 @@ def _in_words(value: dict[str, Any], count: int) -> Answer:
         f"{rate:.1f} evaluations/s in batches of {value['batch_size']}, after {startup} to start",
         f"the store grows by {size_text(value['bytes'])} at most",
     ]
-    rows = []
-    for each in value["shards"]:
-        rows.append((f"{each['shard']}/{count}", str(each["evaluations"]), duration(each["seconds"])))
+    rows = [
+        (f"{each['shard']}/{count}", str(each["evaluations"]), duration(each["seconds"])) for each in value["shards"]
+    ]
     tables = [Table(("shard", "evaluations", "time"), rows)] if count > 1 else []
     return Answer(value, lines, tables)
 

@@ -121,7 +121,7 @@ class Run:
             raise FacelimeError(
                 "the device has too little memory for a single picture; use a smaller network or another device."
             )
-        self.context.console.warn(f"a batch of {batch} did not fit into memory; resuming with {batch // 2}.")
+        self.context.console.warn(f"a batch of {batch} did not fit into memory; batches of {batch // 2} are used now.")
         return batch // 2
 
     def fitted(self, batch: int, call: Callable[[int], T]) -> tuple[int, T]:
