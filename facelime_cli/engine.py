@@ -192,6 +192,7 @@ class Stage:
         known, inputs = artifact.parameters, references_of(artifact)
         given: dict[str, Any] = {}
         for name in hints(self.params):
+            # An option that may be given several times is stored as inputs with numbers.
             several = [each for key, each in inputs.items() if key.startswith(f"{name}_")]
             if several:
                 given[name] = several
@@ -199,6 +200,7 @@ class Stage:
                 given[name] = inputs[name]
             elif name in known:
                 given[name] = known[name]
+        # A source is known by its digest alone: the command names it by a placeholder.
         needed = {each.name: each.name.upper() for each in fields(self.params) if each.default is MISSING}
         return self.params(**{**needed, **given, **self.restored(artifact)})
 
@@ -296,6 +298,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     """Run a stage, or find that it has been run: the one way from parameters to an artifact."""
     begun = time.monotonic()
     inputs = resolve_inputs(params, context.store)
+    # What is needed decides the fingerprint, so it must be there before the plan.
     inputs |= {name: _made(needed, context) for name, needed in stage.needs(params, inputs, context).items()}
     plan = stage.plan(params, inputs, context)
     artifact = context.store.find(stage.writes, _identity(stage, plan).fingerprint)
@@ -303,6 +306,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
         _give_name(artifact.require_complete(), context)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
     fresh = artifact is None
+    # Two processes may lay out the same at once: the store lets both use what was first.
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact
     _give_name(artifact, context)
     _do_shard(artifact, plan, context, fresh=fresh)
@@ -335,6 +339,7 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
         if pending:
             plan.work(artifact, Pending(artifact, pending, context, log))
             worked = len(pending)
+        # Whoever finds every unit done seals, whichever shard it is.
         if len(artifact.done()) == artifact.n_units:
             _seal(artifact, plan, context)
     except BaseException as why:

@@ -247,6 +247,7 @@ def _one_row_each(rows: list[dict[str, str]], table: Table) -> list[dict[str, st
         return list(by_id.values())
     by_group: dict[str, dict[str, str]] = {}
     for row in by_id.values():
+        # Rows are sorted by id, so that the first of a group is always the same.
         by_group.setdefault(row[table.group_column] or row[table.id_column], row)
     return list(by_group.values())
 

@@ -95,6 +95,7 @@ def settings_of(params: Any, masks: Artifact) -> Settings:
 
 def own_settings(params: Any, design: str) -> dict[str, Any]:
     """Return the chosen surrogate's own settings, defaults filled in; see `settings_of` for the errors."""
+    # A surrogate that names no proximity weights samples itself.
     own = options.settings_of(params, "surrogate", SURROGATES)
     weighted = [name for name, each in DESIGNS.items() if each.weights is not None]
     if "proximity" not in own and design not in weighted:

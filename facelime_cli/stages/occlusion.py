@@ -127,6 +127,7 @@ class _Job:
         parts = empty_arrays(artifact, len(images))
         n_bytes = -(-artifact.shape("coefficients")[2] // BITS)
         for place, count in enumerate(counts):
+            # The first row keeps all, as everywhere: its answer is what the others are compared with.
             full = np.ones((1, count), np.bool_)
             one_off = ~np.eye(count, dtype=np.bool_)
             packed = pack(np.concatenate([full, one_off]), n_bytes)
