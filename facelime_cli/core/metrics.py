@@ -34,9 +34,10 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
     Returns
     -------
     dict
-        `n`, `accuracy`, `balanced_accuracy`, `macro_f1`, `auc` (one class against the rest, averaged; None where a class is missing), `recall`, `precision`
-        and `f1` by class (None for a class that does not occur), `confusion_matrix` (rows true, columns predicted). `macro_f1` is over the classes that are true or
-        predicted at least once, as scikit-learn's. No figures but `n` when there are no pictures.
+        `n`, `accuracy`, `balanced_accuracy`, `macro_f1`, `auc` (one class against the rest, averaged; None where a
+        class is missing), `recall`, `precision` and `f1` by class (None for a class that does not occur),
+        `confusion_matrix` (rows true, columns predicted). `macro_f1` is over the classes that are true or predicted at
+        least once, as scikit-learn's. No figures but `n` when there are no pictures.
     """
     from sklearn import metrics
 
@@ -100,9 +101,12 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 
 
 def rounds_by_group(groups: Sequence[str], rounds: int, seed: int) -> NDArray[np.int16]:
-    """Return how often each picture counts in each round of a bootstrap that draws whole groups with replacement, (rounds, N) int16.
+    """Return how often each picture counts in each round of a bootstrap that draws whole groups with replacement.
 
-    Pictures of one patient are no independent cases: drawing pictures one by one would make intervals too narrow (Davison and Hinkley 1997, §3.8).
+    (rounds, N) int16.
+
+    Pictures of one patient are no independent cases: drawing pictures one by one would make intervals too narrow
+    (Davison and Hinkley 1997, §3.8).
     """
     names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     generator = np.random.Generator(np.random.Philox(seed))
@@ -114,7 +118,9 @@ def rounds_by_group(groups: Sequence[str], rounds: int, seed: int) -> NDArray[np
 def resampled(
     labels: NDArray[np.int64], probabilities: NDArray[np.float32], rounds: NDArray[np.int16]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return `accuracy`, `balanced_accuracy`, `macro_f1` and `auc` in each round of a bootstrap, each (rounds,) float64, NaN where a round has none.
+    """Return `accuracy`, `balanced_accuracy`, `macro_f1` and `auc` in each round of a bootstrap.
+
+    Each (rounds,) float64, NaN where a round has none.
 
     Parameters
     ----------
@@ -159,7 +165,10 @@ class Reliability:
 
 
 def reliability(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Reliability:
-    """Return the reliability curve of the most probable class, in ten bins of equal width, and its ECE (Guo et al. 2017, eq. 3)."""
+    """Return the reliability curve of the most probable class, in ten bins of equal width.
+
+    Its expected calibration error stands beside it (Guo et al. 2017, eq. 3).
+    """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     held = [place == each for each in range(BINS) if (place == each).any()]
@@ -190,7 +199,10 @@ def threshold_for(labels: NDArray[np.int64], scores: NDArray[np.float32], recall
 
 
 def at_threshold(labels: NDArray[np.int64], scores: NDArray[np.float32], threshold: float) -> dict[str, Any]:
-    """Return what calling every score from a threshold on the class means: `recall`, `specificity`, `precision` with Wilson intervals, and the counts; None where there is nothing to count."""
+    """Return the figures of a classifier that names a class from a threshold on.
+
+    `recall`, `specificity`, `precision` with Wilson intervals, and the counts; None where there is nothing to count.
+    """
     true, said = labels.astype(bool), scores >= threshold
     hits, misses, false, rejected = (
         int((a & b).sum()) for a, b in ((true, said), (true, ~said), (~true, said), (~true, ~said))
@@ -235,7 +247,10 @@ def bands(values: NDArray[np.float64]) -> list[str]:
 
 
 def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> dict[str, Any]:
-    """Compare two classifiers on the same pictures by those that only one gets right: the exact test of McNemar (1947, Psychometrika 12, 153)."""
+    """Compare two classifiers on the same pictures by those that only one gets right.
+
+    The exact test of McNemar (1947, Psychometrika 12, 153).
+    """
     from scipy.stats import binomtest
 
     only_first, only_second = int((first_right & ~second_right).sum()), int((~first_right & second_right).sum())

@@ -1,4 +1,4 @@
-"""The most similar picture of another class: what stands in for a region, so that every composed picture is made of real ones."""
+"""The most similar picture of another class: with it, every composed picture is made of real ones."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ def nearest_unlike(
 ) -> NDArray[np.int64]:
     """Return for each of some pictures the most similar one of another class and another group.
 
-    The nearest unlike neighbour (Dasarathy, Journal of Pattern Recognition 28, 1995), here by the squared distance of thumbnails, as the distractor that regions are taken from
-    (Goyal et al., «Counterfactual visual explanations», ICML 2019). Whole numbers, far below what float64 holds exactly: the same on every machine.
+    The nearest unlike neighbour (Dasarathy, Journal of Pattern Recognition 28, 1995), here by the squared distance of
+    thumbnails, as the distractor that regions are taken from (Goyal et al., "Counterfactual visual explanations", ICML
+    2019). Whole numbers, far below what float64 holds exactly: the same on every machine.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """What is done to every picture on its way into a dataset: the same for all classes.
 
-There is no way to treat one class differently: the doubled contrast of one class alone is how the rosacea system's classes could be told apart.
+There is no way to treat one class differently: the doubled contrast of one class alone is how the rosacea system's
+classes could be told apart.
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ class Operations:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture after the operations, (size, size, 3) uint8; the box that was cut out of it, and whether the face was found."""
+    """A picture after the operations, (size, size, 3) uint8.
+
+    With it, the box that was cut out, and whether the face was found.
+    """
 
     image: Pixels
     box: Box
@@ -136,7 +140,8 @@ def _cut(image: Pixels, box: Box) -> Pixels:
 def detect_face(image: Pixels) -> Box | None:
     """Return the box of the largest face in a picture, from above the brows to the mouth or chin, or None.
 
-    A cascade of local binary patterns that scikit-image brings along: Ojala et al., TPAMI 2002; Viola and Jones, IJCV 2004.
+    A cascade of local binary patterns that scikit-image brings along: Ojala et al., TPAMI 2002; Viola and Jones, IJCV
+    2004.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Label maps: numbering, taking apart what does not touch, merging what is too small, and figures that say what a segmentation is like."""
+"""Label maps: numbering, taking apart what does not touch, merging what is too small, and figures about them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def connected(labels: Labels, neighbours: int) -> NDArray[np.int64]:
 
 
 def merged(image: Pixels, labels: NDArray[np.int64], min_size: int) -> NDArray[np.int64]:
-    """Return a label map in which no segment is smaller than `min_size`: the smallest goes to the neighbour with the nearest mean colour, until none is left.
+    """Return a label map in which no segment is smaller than `min_size`.
+
+    The smallest goes to the neighbour with the nearest mean colour, until none is left.
 
     Parameters
     ----------
@@ -133,15 +135,19 @@ def borders(labels: Labels) -> NDArray[np.bool_]:
 
 
 def boundary_recall(labels: Labels, reference: Labels) -> float:
-    """Return the share of a reference's borders that a segmentation finds, within `RECALL_PIXELS` along rows and columns; NaN without any.
+    """Return the share of a reference's borders that a segmentation finds.
 
-    Boundary recall: Martin, Fowlkes and Malik, «Learning to detect natural image boundaries using local brightness, color, and texture cues», TPAMI 2004, with
-    the square neighbourhood of Stutz, Hermans and Leibe, «Superpixels: an evaluation of the state-of-the-art», CVIU 2018.
+    A border counts within `RECALL_PIXELS` along rows and columns. NaN where the reference has no border.
+
+    Boundary recall: Martin, Fowlkes and Malik, "Learning to detect natural image boundaries using local brightness,
+    color, and texture cues", TPAMI 2004, with the square neighbourhood of Stutz, Hermans and Leibe, "Superpixels: an
+    evaluation of the state-of-the-art", CVIU 2018.
 
     Examples
     --------
     >>> halves = np.repeat([[0, 1]], [10, 10], axis=1)
-    >>> boundary_recall(np.roll(halves, 2, axis=1)[:, 2:], halves[:, 2:]), boundary_recall(np.repeat([[0, 1]], [5, 15], axis=1), halves)
+    >>> shifted = np.roll(halves, 2, axis=1)[:, 2:]
+    >>> boundary_recall(shifted, halves[:, 2:]), boundary_recall(np.repeat([[0, 1]], [5, 15], axis=1), halves)
     (1.0, 0.0)
     """
     from scipy.ndimage import maximum_filter

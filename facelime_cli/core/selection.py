@@ -1,7 +1,8 @@
 """Surrogates that keep only some segments; the coefficients of the others are exactly 0.
 
-`highest`, `forward` and `lars` select as the `lime` package 0.2.0.1 does (`feature_selection` of `lime_base.py`) and then fit its ridge regression to what is selected, class by
-class. Least squares gives no error of a coefficient whose segment was chosen by the same samples.
+`highest`, `forward` and `lars` select as the `lime` package 0.2.0.1 does (`feature_selection` of `lime_base.py`) and
+then fit its ridge regression to what is selected, class by class. Least squares gives no error of a coefficient whose
+segment was chosen by the same samples.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ MOST_ITERATIONS = 10_000
 
 
 def lasso(masks: Floats, probabilities: Floats, weights: Floats, *, alpha: float) -> Fit:
-    """Fit the lasso (Tibshirani, J. Royal Statistical Society B 58, 1996): scikit-learn's `Lasso`, Captum's surrogate with α = 0.01.
+    """Fit the lasso (Tibshirani, J. Royal Statistical Society B 58, 1996).
+
+    It is scikit-learn's `Lasso`. Captum's surrogate has α = 0.01.
 
     Minimises Σ w (y - b - zβ)² / (2 Σ w) + α‖β‖₁.
 
@@ -40,7 +43,8 @@ def lasso(masks: Floats, probabilities: Floats, weights: Floats, *, alpha: float
     probabilities : (S, C) float64 array
     weights : (S,) float64 array
     alpha : float
-        Penalty, in probability: with half of the segments kept, coefficients below 4α become 0, and the others lose as much.
+        Penalty, in probability: with half of the segments kept, coefficients below 4α become 0, and the others lose as
+        much.
     """
     from sklearn.linear_model import Lasso
 
@@ -50,7 +54,9 @@ def lasso(masks: Floats, probabilities: Floats, weights: Floats, *, alpha: float
 
 
 def highest(masks: Floats, probabilities: Floats, weights: Floats, *, features: int, alpha: float) -> Fit:
-    """Fit ridge regression to the `features` segments of the largest coefficients in a ridge regression on all: lime's `highest_weights`.
+    """Fit ridge regression to the `features` segments of the largest coefficients in a ridge regression on all.
+
+    This is lime's `highest_weights`.
 
     Parameters
     ----------
@@ -68,7 +74,9 @@ def highest(masks: Floats, probabilities: Floats, weights: Floats, *, features: 
 
 
 def forward(masks: Floats, probabilities: Floats, weights: Floats, *, features: int, alpha: float) -> Fit:
-    """Fit ridge regression to `features` segments that are taken up one after the other, each the one that raises the weighted R² of least squares most: lime's `forward_selection`.
+    """Fit ridge regression to `features` segments that are taken up one after the other.
+
+    Each is the one that raises the weighted R² of least squares most, as in lime's `forward_selection`.
 
     Parameters
     ----------
@@ -84,7 +92,10 @@ def forward(masks: Floats, probabilities: Floats, weights: Floats, *, features: 
 
 
 def _forward(gram: Floats, right: Floats, features: int) -> NDArray[np.int64]:
-    """Return the segments in the order of their choice; what is chosen is swept out of the sums of products (Efroymson 1960)."""
+    """Return the segments in the order of their choice.
+
+    What is chosen is swept out of the sums of products (Efroymson 1960).
+    """
     left, answer, variance = gram.copy(), right.copy(), np.diagonal(gram) * EXPLAINED
     chosen: list[int] = []
     for _ in range(min(features, len(gram))):
@@ -102,7 +113,9 @@ def _forward(gram: Floats, right: Floats, features: int) -> NDArray[np.int64]:
 
 
 def lars(masks: Floats, probabilities: Floats, weights: Floats, *, features: int, alpha: float) -> Fit:
-    """Fit ridge regression to the segments of the last step of the lasso path that has no more than `features`: lime's `lasso_path`.
+    """Fit ridge regression to the segments of the last step of the lasso path that has no more than `features`.
+
+    This is lime's `lasso_path`.
 
     The path is that of least angle regression (Efron et al., Annals of Statistics 32, 2004).
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def kernel(masks: NDArray[np.bool_]) -> Floats:
-    """Return the Shapley kernel of each mask, (K - 1) / (C(K, s) s (K - s)) with s segments kept; 0 for all and for none, which are no samples but conditions.
+    """Return the Shapley kernel of each mask, (K - 1) / (C(K, s) s (K - s)) with s segments kept.
+
+    0 for all and for none, which are no samples but conditions.
 
     For masks that are each there once, as in the `exact` design.
 
@@ -33,7 +35,8 @@ def kernel(masks: NDArray[np.bool_]) -> Floats:
 
     Examples
     --------
-    >>> kernel(np.array([[True, True, True], [True, False, True], [False, False, True], [False, False, False]])).round(4).tolist()
+    >>> kept = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    >>> kernel(kept).round(4).tolist()
     [0.0, 0.3333, 0.3333, 0.0]
     """
     n, kept = masks.shape[1], masks.sum(axis=1)
@@ -44,7 +47,9 @@ def kernel(masks: NDArray[np.bool_]) -> Floats:
 
 
 def drawn(masks: NDArray[np.bool_]) -> Floats:
-    """Return 1 for each mask, and 0 for all and for none: masks whose sizes were drawn by the kernel, as in the `shapley` design, have its weight by their number.
+    """Return 1 for each mask, and 0 for all and for none.
+
+    Masks whose sizes were drawn by the kernel, as in the `shapley` design, have its weight by their number.
 
     Parameters
     ----------
@@ -61,8 +66,8 @@ def drawn(masks: NDArray[np.bool_]) -> Floats:
 def shapley(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:
     """Fit Shapley values: weighted least squares under the condition that the coefficients add up to f(all) - f(none).
 
-    The surrogate is exact on the full picture, and on the empty one where that is among the samples; else its value is the intercept, estimated with the rest.
-    On all 2^K masks with `kernel` for weights these are the Shapley values.
+    The surrogate is exact on the full picture, and on the empty one where that is among the samples; else its value is
+    the intercept, estimated with the rest. On all 2^K masks with `kernel` for weights these are the Shapley values.
 
     Parameters
     ----------

@@ -12,14 +12,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GROUP_PATTERNS = {"kermany": r"^(person\d+|(?:NORMAL2-)?IM-\d+|(?:BACTERIA|VIRUS|NORMAL)-\d+)"}
-"""Named regular expressions for the patient in a file name. kermany: the chest X-rays of Kermany et al. 2018, in both of their namings."""
+"""Named regular expressions for the patient in a file name.
+
+kermany: the chest X-rays of Kermany et al. 2018, in both of their namings.
+"""
 
 LABEL_PATTERNS = {"kermany": r"(?i)(?P<bacteria>bacteria)|(?P<virus>virus)|(?P<normal>IM-\d|NORMAL)"}
 """Named regular expressions for the class in a file name. kermany: the subtype, in both namings."""
 
 
 def part_of_folds(fold: NDArray[np.int8], tested: int, n_folds: int) -> NDArray[np.int8]:
-    """Return the part of every picture when fold `tested` is tested: the next fold validates, the others are trained on; -1 stays -1.
+    """Return the split of every picture when fold `tested` is tested.
+
+    The next fold validates, the others are trained on; -1 stays -1.
 
     Examples
     --------
@@ -33,8 +38,9 @@ def part_of_folds(fold: NDArray[np.int8], tested: int, n_folds: int) -> NDArray[
 def divide(labels: Sequence[int], groups: Sequence[str], shares: Sequence[float], seed: int) -> NDArray[np.int8]:
     """Return the part of every picture.
 
-    Groups are dealt out whole, the largest first (ties in an order that depends on the seed), each to the part that then lacks most of what the group
-    holds, class by class. That keeps every class near its share without ever cutting a group.
+    Groups are dealt out whole, the largest first (ties in an order that depends on the seed), each to the split that
+    then lacks most of what the group holds, class by class. That keeps every class near its share without ever cutting
+    a group.
 
     Parameters
     ----------

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 QUARTERS = (0, 25, 50, 75, 100)
 LARGEST = 1e100
-"""Nothing measured is larger: such a number is a table's way to say that there is none, and its square is beyond the floats."""
+"""Nothing measured is larger.
+
+Such a number is a table's way to say that there is none, and its square is beyond the floats.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,10 @@ class Spread:
 
 
 def known(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which of (N,) floats are numbers that somebody may have measured: not NaN, not infinite, not beyond `LARGEST`."""
+    """Return which of (N,) floats are numbers that somebody may have measured.
+
+    Not NaN, not infinite, not beyond `LARGEST`.
+    """
     return np.asarray(np.abs(values) < LARGEST)
 
 
@@ -65,7 +71,9 @@ def spread(values: NDArray[np.float64]) -> Spread:
 
 
 def by_frequency(texts: Iterable[str]) -> list[tuple[str, int]]:
-    """Return the distinct texts and how often each is there, the most frequent first, equally frequent ones in alphabetical order.
+    """Return the distinct texts and how often each is there.
+
+    The most frequent first, equally frequent ones in alphabetical order.
 
     Examples
     --------
@@ -76,7 +84,9 @@ def by_frequency(texts: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def most_shown(n: int, most: int) -> int:
-    """Return how many of `n` things are shown when about `most` have room: all, or `most` and at least two others put together.
+    """Return how many of `n` things are shown when about `most` have room.
+
+    These are all, or `most` where at least two others are put together.
 
     Examples
     --------

@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass
 
 STILL_PROBABILITY = 0.005
-"""Weighted standard deviation of the model's probability below which nothing is left to explain: half a probability point."""
+"""Weighted standard deviation of the model's probability below which nothing is left to explain.
+
+Half a probability point.
+"""
 FAITHFUL_R2 = 0.5
 """A surrogate that explains less than half of the variance does not describe the model."""
 PRECISE_SHARE = 0.5
@@ -14,7 +17,10 @@ PRECISE_SHARE = 0.5
 LEAST_REPEAT = 0.5
 """Least chance that another run's strongest segments are the same set."""
 CLEAR_R2 = 0.9
-"""A surrogate this close describes the model: if its strongest segments change places, they are equal; if it has no interval, it needs none."""
+"""A surrogate this close describes the model.
+
+If its strongest segments change places, they are equal; if it has no interval, it needs none.
+"""
 FULL_PICTURE_PROBABILITY = 0.15
 """Farthest that a surrogate may be from the model on the picture itself, which is what it is to explain."""
 LEAST_SAMPLES_PER_SEGMENT = 5
@@ -48,11 +54,13 @@ class Figures:
     r2 : float
         On samples that were not fitted.
     linear_limit : float
-        What a linear surrogate with every segment would explain with samples without end; NaN where the samples cannot tell.
+        What a linear surrogate with every segment would explain with samples without end; NaN where the samples cannot
+        tell.
     limit : float
         What this surrogate would.
     imprecision, repeat : float
-        Half interval of the top segments as a share of the strongest coefficient, and the chance that their set repeats; NaN where there is no interval.
+        Half interval of the top segments as a share of the strongest coefficient, and the chance that their set
+        repeats; NaN where there is no interval.
     full_picture_error : float
     n_samples, n_segments : int
     complete : bool

@@ -1,6 +1,9 @@
-"""Named regions that are comparable across pictures: of a face, relative to the face that is detected, and of the lungs, relative to the whole picture.
+"""Named regions that are comparable across pictures.
 
-Left and right are the person's, as in medicine: the left cheek is on the right of the picture, and so is the left lung in an X-ray shown in the usual way.
+Of a face, relative to the face that is detected, and of the lungs, relative to the whole picture.
+
+Left and right are the person's, as in medicine: the left cheek is on the right of the picture, and so is the left lung
+in an X-ray shown in the usual way.
 """
 
 from __future__ import annotations
@@ -35,14 +38,20 @@ LUNGS: dict[str, Part] = {
     for height, top in (("upper", 0.10), ("middle", 0.34), ("lower", 0.58))
     for side, left in (("right", 0.08), ("left", 0.56))
 }
-"""Relative to the picture, drawn on fifteen chest X-rays of children. The spine and what lies beside it are in no zone."""
+"""Relative to the picture, drawn on fifteen chest X-rays of children.
+
+The spine and what lies beside it are in no zone.
+"""
 NAMES: dict[str, tuple[str, ...]] = {"face": tuple(FACE), "lungs": tuple(LUNGS)}
 """In the order in which the zones begin from the top: zone k of a picture is the k-th name."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The zones of a picture, (H, W) uint8, 0 where there is none; and whether the face that they are relative to was found (the lungs always are)."""
+    """The zones of a picture, (H, W) uint8, 0 where there is none.
+
+    And whether the face that they are relative to was found (the lungs always are).
+    """
 
     zones: NDArray[np.uint8]
     sure: bool
@@ -56,7 +65,8 @@ def find(image: NDArray[np.uint8], kind: str) -> Found:
     image : (H, W, 3) uint8 array
         Display space.
     kind : str
-        A key of `NAMES`. Where no face is found for `face`, the whole picture is taken for one that was cropped to a face.
+        A key of `NAMES`. Where no face is found for `face`, the whole picture is taken for one that was cropped to a
+        face.
 
     Examples
     --------
@@ -94,7 +104,10 @@ FINDERS = {"face": face, "lungs": lungs}
 def _shares(
     image: NDArray[np.uint8], place: Box | tuple[float, float, float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where each pixel's centre lies in a box, down (H, 1) and across (1, W): 0 at its beginning, 1 at its end."""
+    """Return where each pixel's centre lies in a box, down (H, 1) and across (1, W).
+
+    0 at its beginning, 1 at its end.
+    """
     top, left, bottom, right = place
     y, x = np.arange(image.shape[0])[:, None] + 0.5, np.arange(image.shape[1])[None] + 0.5
     return np.asarray((y - top) / (bottom - top)), np.asarray((x - left) / (right - left))
@@ -138,7 +151,9 @@ def overlap(segments: NDArray[np.uint16], zones: NDArray[np.uint8], n_zones: int
 
 
 def attribution_by_zone(coefficients: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the coefficients of a picture's segments as coefficients of its zones: each segment's is divided among the zones by its pixels.
+    """Return the coefficients of a picture's segments as coefficients of its zones.
+
+    Each segment's is divided among the zones by its pixels.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Charts of a dataset, and sheets of pictures. Bars and boxes lie on their side, so that the names of classes have room."""
+"""Charts of a dataset, and sheets of pictures.
+
+Bars and boxes lie on their side, so that the names of classes have room.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,8 @@ def numbers_by_class(
 ) -> Figure:
     """Draw how a column of numbers lies in each class, as box plots.
 
-    A box is the middle half, its line the median, its diamond the mean; whiskers reach to the farthest value within 1.5 box lengths, points are beyond (Tukey).
+    A box is the middle half, its line the median, its diamond the mean; whiskers reach to the farthest value within 1.5
+    box lengths, points are beyond (Tukey).
 
     Parameters
     ----------
@@ -175,7 +179,9 @@ def sheet(images: NDArray[np.uint8], titles: Sequence[str]) -> Figure:
 
 
 def sheet_columns(n: int) -> int:
-    """Return how many pictures stand beside each other on a sheet of `n`: as many as fit, fewer where that leaves fewer gaps.
+    """Return how many pictures stand beside each other on a sheet of `n`.
+
+    As many as fit, fewer where that leaves fewer gaps.
 
     Examples
     --------
@@ -201,7 +207,9 @@ def shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def drawable(text: str, longest: int) -> str:
-    r"""Return a text as a figure can show it in one line: no mathematics, □ for what the font lacks, … for the middle of one that is too long.
+    r"""Return a text as a figure can show it in one line.
+
+    No mathematics, □ for what the font lacks, … for the middle of one that is too long.
 
     Examples
     --------
@@ -244,7 +252,8 @@ def _stack(
     longest = max(float(ends.max()), np.finfo(float).tiny)
     rows = np.arange(len(lengths))
     for k, (name, colour) in enumerate(zip(names, colours, strict=True)):
-        label = f" {drawable(name, LONGEST_NAME)}"  # the space in front, since matplotlib leaves a name that begins with _ out
+        # A space in front: matplotlib leaves out a name that begins with _.
+        label = f" {drawable(name, LONGEST_NAME)}"
         axes.barh(
             rows,
             lengths[:, k],

@@ -34,7 +34,9 @@ def explanations(
     held: NDArray[np.float64],
     top: int,
 ) -> Figure:
-    """Draw what several explanations of one picture have in common, each of them, and how the first differs from each other: vermilion where it says more, blue where less.
+    """Draw what several explanations of one picture have in common, each of them.
+
+    How the first differs from each other: vermilion where it says more, blue where less.
 
     Parameters
     ----------

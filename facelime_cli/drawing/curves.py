@@ -36,7 +36,9 @@ def figure(inches: tuple[float, float]) -> Figure:
 
 
 def history(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Draw loss and accuracy against the epoch, training and validation; a dotted line begins each further phase, a ring marks the epoch that was kept.
+    """Draw loss and accuracy against the epoch, training and validation.
+
+    A dotted line begins each further phase, a ring marks the epoch that was kept.
 
     Parameters
     ----------
@@ -105,7 +107,9 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure
 
 
 def operating(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: Sequence[str]) -> Figure:
-    """Draw ROC and precision-recall curves, each class against the rest; of two classes only the second, since the first is its mirror.
+    """Draw ROC and precision-recall curves, each class against the rest.
+
+    Of two classes only the second, since the first is its mirror.
 
     Parameters
     ----------

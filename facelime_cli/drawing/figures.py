@@ -101,7 +101,10 @@ def _enlarged(values: NDArray[Any], times: int) -> NDArray[Any]:
 
 
 def views(panel: Panel) -> Figure:
-    """Draw the picture, its segments, the strongest ones kept, towards and against, the heatmap, and the strongest coefficients with their intervals."""
+    """Draw the picture, its segments, the strongest ones kept, towards and against, the heatmap.
+
+    The strongest coefficients with their intervals.
+    """
     made = _figure(INCHES)
     axes = made.subplots(2, 3).ravel()
     _original(axes[0], panel)
@@ -124,7 +127,10 @@ def views(panel: Panel) -> Figure:
 
 
 def as_lime(panel: Panel) -> Figure:
-    """Draw the picture and its strongest segments in green (for) and red (against) with their borders, as the `lime` package does."""
+    """Draw the picture and its strongest segments in green (for) and red (against) with their borders.
+
+    As the `lime` package does.
+    """
     made = _figure(STUDENT_INCHES)
     axes = made.subplots(1, 2)
     _original(axes[0], panel)
@@ -139,7 +145,7 @@ def as_lime(panel: Panel) -> Figure:
 
 
 def as_heatmap(panel: Panel) -> Figure:
-    """Draw the picture, and every segment's coefficient from red (against) to blue (for) with the colour bar that belongs to it."""
+    """Draw the picture, and every segment's coefficient from red (against) to blue (for), with its colour bar."""
     made = _figure(STUDENT_INCHES)
     axes = made.subplots(1, 2)
     _original(axes[0], panel)
@@ -183,7 +189,10 @@ def colour_legend(
 
 
 def write(figure: Figure, files: Sequence[Path], dots_per_inch: int = DOTS_PER_INCH) -> None:
-    """Save a figure in the formats that the files' endings name, without dates, so that equal figures are equal files."""
+    """Save a figure in the formats that the files' endings name, without dates.
+
+    So equal figures are equal files.
+    """
     undated: dict[str, dict[str, Any]] = {
         ".svg": {"Date": None},
         ".pdf": {"CreationDate": None},

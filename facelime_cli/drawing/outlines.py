@@ -38,7 +38,10 @@ def paths(segments: NDArray[np.uint16]) -> list[str]:
 
 
 def _corners(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the corners (y, x) of a region's outline, in reading order; where two of its pixels touch by a corner alone, that is there twice."""
+    """Return the corners (y, x) of a region's outline, in reading order.
+
+    Where two of its pixels touch by a corner alone, that is there twice.
+    """
     padded = np.pad(mask, 1).astype(np.int8)
     above_left, above, left, here = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
     touching = (above_left == here) & (above == left) & (here != left)
@@ -47,7 +50,10 @@ def _corners(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _loops(corners: NDArray[np.int64]) -> Iterator[str]:
-    """Yield the closed lines through the corners: each goes on along its row to its neighbour in a pair, then along its column."""
+    """Yield the closed lines through the corners.
+
+    Each goes on along its row to its neighbour in a pair, then along its column.
+    """
     count = len(corners)
     beside, below = np.empty(count, np.int64), np.empty(count, np.int64)
     for partner, order in (

@@ -25,7 +25,9 @@ GREY_SHARE = 0.55
 
 
 def colour(value: float, scale: float) -> Colour:
-    """Return the colour of a coefficient on the scale from -scale (blue) over 0 (nearly white) to +scale (vermilion), as red, green and blue.
+    """Return the colour of a coefficient as red, green and blue.
+
+    The scale leads from -scale (blue) over 0 (nearly white) to +scale (vermilion).
 
     Examples
     --------
@@ -59,7 +61,9 @@ def with_borders(image: NDArray[np.uint8], segments: NDArray[np.uint16]) -> NDAr
 def towards_against(
     image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int
 ) -> NDArray[np.uint8]:
-    """Return the picture with its `top` strongest segments tinted: vermilion speaks for the class, blue against it; the rest is pale.
+    """Return the picture with its `top` strongest segments tinted.
+
+    Vermilion speaks for the class, blue against it; the rest is pale.
 
     Parameters
     ----------
@@ -82,7 +86,10 @@ def marked(
     top: int,
     colours: tuple[Colour, Colour],
 ) -> NDArray[np.uint8]:
-    """Return the picture in its own colours, its `top` strongest segments tinted and bordered in one colour for the class and another against it: (H, W, 3) uint8."""
+    """Return the picture with its `top` strongest segments tinted and bordered: (H, W, 3) uint8.
+
+    One colour speaks for the class, another against it. The rest keeps its own colours.
+    """
     return _tinted(image, image.astype(np.float64), segments, _signs(coefficients, top), colours)
 
 

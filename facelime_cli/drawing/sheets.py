@@ -1,4 +1,7 @@
-"""Quick pictures of what the stages make: segments with their numbers, perturbed pictures with their predictions, a fit."""
+"""Quick pictures of what the stages make.
+
+Segments with their numbers, perturbed pictures with their predictions, a fit.
+"""
 
 from __future__ import annotations
 

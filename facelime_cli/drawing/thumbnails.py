@@ -21,7 +21,9 @@ SIGNS = {1: "+", -1: "-"}
 def coloured(
     image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, columns: int
 ) -> list[list[tuple[int, int, int]]]:
-    """Return the picture with its strongest segments tinted, as rows of red, green and blue; two rows are a line of a terminal.
+    """Return the picture with its strongest segments tinted, as rows of red, green and blue.
+
+    Two rows are a line of a terminal.
 
     Parameters
     ----------
@@ -39,7 +41,9 @@ def coloured(
 def lettered(
     image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, columns: int
 ) -> list[str]:
-    """Return the same in letters, one line for two rows: + speaks for the class, - against it, other letters are the lighter the fuller.
+    """Return the same in letters, one line for two rows.
+
+    + speaks for the class, - against it, other letters are the lighter the fuller.
 
     Examples
     --------

@@ -61,7 +61,7 @@ class Predictor:
     def __init__(self, artifact: Artifact, run: Run, wanted: int | str) -> None:
         self.artifact, self._with = artifact, run
         self.masks, self.model, self.console, self.device = run.masks, run.model, run.context.console, run.device
-        # The bits of an answer depend on the batch size: every process keeps to the first one unless it is told otherwise.
+        # The bits of an answer depend on the batch size: every process keeps to the first, unless told otherwise.
         begun_with = int(artifact.execution["batch_size"])
         self.batch = wanted if isinstance(wanted, int) else begun_with
         if self.batch != begun_with:
