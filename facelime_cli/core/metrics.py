@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Labels = NDArray[np.int64]
+    Probabilities = NDArray[np.float32]
+    Rounds = NDArray[np.int16]
+    Floats = NDArray[np.float64]
+    Truths = NDArray[np.bool_]
+
 CONFIDENCE = 0.95
 BINS = 10
 """Of the reliability curve."""
@@ -21,7 +27,7 @@ ROUNDING = 1e-9
 UNKNOWN = "unknown"
 
 
-def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: Sequence[str]) -> dict[str, Any]:
+def figures(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
     """Return the figures that describe a classifier.
 
     Parameters
@@ -34,60 +40,85 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
     Returns
     -------
     dict
-        `n`, `accuracy`, `balanced_accuracy`, `macro_f1`, `auc` (one class against the rest, averaged; None where a
-        class is missing), `recall`, `precision` and `f1` by class (None for a class that does not occur),
-        `confusion_matrix` (rows true, columns predicted). `macro_f1` is over the classes that are true or predicted at
-        least once, as scikit-learn's. No figures but `n` when there are no pictures.
+        `n`, `accuracy`, `balanced_accuracy`, `macro_f1`, `auc` and `confusion_matrix` (rows true, columns predicted).
+        `recall`, `precision` and `f1` hold one figure for each class, None for a class that does not occur.
+        `auc` is the mean over one class against the rest, None where a class is missing.
+        `macro_f1` is over the classes that are true or predicted at least once, as scikit-learn's.
+        Without pictures, `n` alone.
     """
     from sklearn import metrics
 
     if len(labels) == 0:
         return {"n": 0}
-    predicted, every = probabilities.argmax(axis=1), np.arange(len(classes))
+    n_classes = len(classes)
+    predicted = probabilities.argmax(axis=1)
+    every = np.arange(n_classes)
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         labels, predicted, labels=every, zero_division=0.0
     )
-    occurs = (support > 0) | (np.bincount(predicted, minlength=len(classes)) > 0)
+    is_true = support > 0
+    is_predicted = np.bincount(predicted, minlength=n_classes) > 0
+    occurs = is_true | is_predicted
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # a class of `labels` that is never true: its recall is left out, as it should be
+        # scikit-learn leaves out the recall of a class that is never true. That is what is wanted here.
+        warnings.simplefilter("ignore", UserWarning)
         balanced = float(metrics.balanced_accuracy_score(labels, predicted))
+    matrix = metrics.confusion_matrix(labels, predicted, labels=every)
+    accuracy = float(metrics.accuracy_score(labels, predicted))
+    macro_f1 = float(f1[occurs].mean())
     return {
         "n": len(labels),
         "classes": list(classes),
-        "accuracy": float(metrics.accuracy_score(labels, predicted)),
+        "accuracy": accuracy,
         "balanced_accuracy": balanced,
-        "macro_f1": float(f1[occurs].mean()),
+        "macro_f1": macro_f1,
         "auc": _auc(labels, probabilities),
-        "recall": _by_class(classes, recall, support > 0),
+        "recall": _by_class(classes, recall, is_true),
         "precision": _by_class(classes, precision, occurs),
         "f1": _by_class(classes, f1, occurs),
-        "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=every).tolist(),
+        "confusion_matrix": matrix.tolist(),
     }
 
 
-def _by_class(classes: Sequence[str], values: NDArray[np.float64], known: NDArray[np.bool_]) -> dict[str, float | None]:
-    return {
-        name: float(value) if is_known else None for name, value, is_known in zip(classes, values, known, strict=True)
-    }
+def _by_class(classes: Sequence[str], values: Floats, known: Truths) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for name, value, is_known in zip(classes, values, known, strict=True):
+        found[name] = float(value) if is_known else None
+    return found
 
 
-def _auc(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float32], weights: NDArray[np.int16] | None = None
-) -> float | None:
+def _auc(labels: Labels, probabilities: Probabilities, weights: Rounds | None = None) -> float | None:
     from sklearn import metrics
 
+    # A picture that a round did not draw has weight 0, and its class counts as missing.
+    drawn = labels if weights is None else labels[weights > 0]
     n_classes = probabilities.shape[1]
-    present = np.unique(labels if weights is None else labels[weights > 0])
-    if len(present) < n_classes:
+    if len(np.unique(drawn)) < n_classes:
         return None
-    scores = [metrics.roc_auc_score(labels == c, probabilities[:, c], sample_weight=weights) for c in range(n_classes)]
+    scores = []
+    for number in range(n_classes):
+        of_class = labels == number
+        score = metrics.roc_auc_score(of_class, probabilities[:, number], sample_weight=weights)
+        scores.append(score)
     return float(np.mean(scores))
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share, `right` of `n` (Wilson 1927, J. Am. Stat. Assoc. 22, 209).
+    """Return the 95 % interval of a share, `right` of `n`.
+
+    Parameters
+    ----------
+    right, n : int
+        `n` is at least 1.
+
+    Returns
+    -------
+    (float, float)
+        Lower and upper limit, 0 to 1.
+
+    References
+    ----------
+    Wilson, Journal of the American Statistical Association 22, 1927, page 209.
 
     Examples
     --------
@@ -100,27 +131,36 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def rounds_by_group(groups: Sequence[str], rounds: int, seed: int) -> NDArray[np.int16]:
+def rounds_by_group(groups: Sequence[str], rounds: int, seed: int) -> Rounds:
     """Return how often each picture counts in each round of a bootstrap that draws whole groups with replacement.
 
-    (rounds, N) int16.
+    Parameters
+    ----------
+    groups : (N,) sequence of str
+        Patient of each picture.
+    rounds : int
+    seed : int
 
-    Pictures of one patient are no independent cases: drawing pictures one by one would make intervals too narrow
-    (Davison and Hinkley 1997, §3.8).
+    Returns
+    -------
+    (rounds, N) int16 array
+
+    Notes
+    -----
+    Pictures of one patient are no independent cases. Drawing pictures one by one would make intervals too narrow
+    (Davison and Hinkley, Bootstrap Methods and Their Application, 1997, section 3.8).
     """
     names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    n_groups = len(names)
+    alike = np.full(n_groups, 1 / n_groups)
     generator = np.random.Generator(np.random.Philox(seed))
-    drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=rounds)
-    counts: NDArray[np.int16] = drawn.astype(np.int16)[:, group]
+    drawn = generator.multinomial(n_groups, alike, size=rounds)
+    counts: Rounds = drawn.astype(np.int16)[:, group]
     return counts
 
 
-def resampled(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float32], rounds: NDArray[np.int16]
-) -> dict[str, NDArray[np.float64]]:
-    """Return `accuracy`, `balanced_accuracy`, `macro_f1` and `auc` in each round of a bootstrap.
-
-    Each (rounds,) float64, NaN where a round has none.
+def resampled(labels: Labels, probabilities: Probabilities, rounds: Rounds) -> dict[str, Floats]:
+    """Return the figures of a classifier in each round of a bootstrap.
 
     Parameters
     ----------
@@ -128,35 +168,82 @@ def resampled(
     probabilities : (N, C) float32 array
     rounds : (rounds, N) int16 array
         From `rounds_by_group`.
+
+    Returns
+    -------
+    dict
+        `accuracy`, `balanced_accuracy`, `macro_f1` and `auc`, each (rounds,) float64, NaN where a round has none.
     """
-    n_classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
+    n_classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
     hit = labels == predicted
-    right, true, said = (
-        np.stack([np.bincount(cells, weights=counts, minlength=n_classes) for counts in kept])
-        for cells, kept in ((labels[hit], rounds[:, hit]), (labels, rounds), (predicted, rounds))
-    )
-    auc = [_auc(labels, probabilities, each) for each in rounds]
+    right = _counted(labels[hit], rounds[:, hit], n_classes)
+    true = _counted(labels, rounds, n_classes)
+    said = _counted(predicted, rounds, n_classes)
+    auc = []
+    for counts in rounds:
+        area = _auc(labels, probabilities, counts)
+        auc.append(np.nan if area is None else area)
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a round without any picture
-        return {
-            "accuracy": right.sum(axis=1) / true.sum(axis=1),
-            "balanced_accuracy": np.nanmean(np.where(true > 0, right / true, np.nan), axis=1),
-            "macro_f1": np.nanmean(np.where(true + said > 0, 2 * right / (true + said), np.nan), axis=1),
-            "auc": np.array([np.nan if each is None else each for each in auc], dtype=float),
-        }
+        # A round without any picture has a mean of nothing: it is NaN, and no reason to warn.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        both = true + said
+        recall = np.where(true > 0, right / true, np.nan)
+        f1 = np.where(both > 0, 2 * right / both, np.nan)
+        accuracy = right.sum(axis=1) / true.sum(axis=1)
+        balanced_accuracy = np.nanmean(recall, axis=1)
+        macro_f1 = np.nanmean(f1, axis=1)
+    return {
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced_accuracy,
+        "macro_f1": macro_f1,
+        "auc": np.array(auc, dtype=float),
+    }
 
 
-def interval(values: NDArray[np.float64]) -> list[float] | None:
-    """Return the middle 95 % of the rounds of a bootstrap (percentile interval), or None when no round has a value."""
+def _counted(cells: Labels, rounds: Rounds, n_classes: int) -> Floats:
+    """Return how many pictures of each class each round holds, (rounds, C)."""
+    counted = [np.bincount(cells, weights=counts, minlength=n_classes) for counts in rounds]
+    return np.stack(counted)
+
+
+def interval(values: Floats) -> list[float] | None:
+    """Return the middle 95 % of the rounds of a bootstrap, the percentile interval.
+
+    Parameters
+    ----------
+    values : (rounds,) float64 array
+
+    Returns
+    -------
+    list of two floats, or None
+        None when no round has a value.
+
+    References
+    ----------
+    Efron, Annals of Statistics 7, 1979, page 1.
+    """
     known = values[np.isfinite(values)]
     if not len(known):
         return None
-    return [float(each) for each in np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])]
+    lower = (1 - CONFIDENCE) / 2
+    upper = (1 + CONFIDENCE) / 2
+    low, high = np.quantile(known, [lower, upper])
+    return [float(low), float(high)]
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often a classifier is right when it is so sure: one entry per bin of its confidence that holds pictures."""
+    """How often a classifier is right when it is so sure.
+
+    Attributes
+    ----------
+    counts : list of int
+        Pictures of each bin of confidence that holds any.
+    confidence, accuracy : list of float
+        Mean confidence and share of right answers of these bins.
+    expected_calibration_error : float
+    """
 
     counts: list[int]
     confidence: list[float]
@@ -164,21 +251,48 @@ class Reliability:
     expected_calibration_error: float
 
 
-def reliability(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Reliability:
-    """Return the reliability curve of the most probable class, in ten bins of equal width.
+def reliability(labels: Labels, probabilities: Probabilities) -> Reliability:
+    """Return the reliability curve of the most probable class, in ten bins of equal width, and its error.
 
-    Its expected calibration error stands beside it (Guo et al. 2017, eq. 3).
+    Parameters
+    ----------
+    labels : (N,) int array
+        At least one.
+    probabilities : (N, C) float32 array
+
+    Returns
+    -------
+    Reliability
+
+    References
+    ----------
+    Guo et al., On calibration of modern neural networks, ICML 2017, equation 3.
     """
-    confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    held = [place == each for each in range(BINS) if (place == each).any()]
-    counts = [int(each.sum()) for each in held]
-    mean, share = [float(confidence[each].mean()) for each in held], [float(right[each].mean()) for each in held]
-    error = sum(n * abs(a - b) for n, a, b in zip(counts, mean, share, strict=True)) / len(labels)
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    # A confidence of exactly 1 belongs to the last bin.
+    place = (confidence * BINS).astype(int)
+    place = np.minimum(place, BINS - 1)
+    counts = []
+    mean = []
+    share = []
+    errors = []
+    for number in range(BINS):
+        held = place == number
+        if not held.any():
+            continue
+        n = int(held.sum())
+        sure = float(confidence[held].mean())
+        correct = float(right[held].mean())
+        counts.append(n)
+        mean.append(sure)
+        share.append(correct)
+        errors.append(n * abs(sure - correct))
+    error = sum(errors) / len(labels)
     return Reliability(counts, mean, share, error)
 
 
-def threshold_for(labels: NDArray[np.int64], scores: NDArray[np.float32], recall: float) -> float:
+def threshold_for(labels: Labels, scores: Probabilities, recall: float) -> float:
     """Return the highest score from which on at least `recall` of the true pictures are called so.
 
     Parameters
@@ -189,43 +303,74 @@ def threshold_for(labels: NDArray[np.int64], scores: NDArray[np.float32], recall
     recall : float
         More than 0, at most 1.
 
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> threshold_for(np.array([1, 1, 1, 1, 0]), np.array([0.9, 0.8, 0.4, 0.2, 0.6]), 0.75)
     0.4
     """
-    ordered = np.sort(scores[labels.astype(bool)])[::-1]
-    return float(ordered[int(np.ceil(recall * len(ordered) - ROUNDING)) - 1])
+    is_true = labels.astype(bool)
+    of_class = scores[is_true]
+    ordered = np.sort(of_class)[::-1]
+    # Without the margin a recall of 0.07 would need 8 of 100 pictures: in floats, 0.07 × 100 is a little over 7.
+    needed = int(np.ceil(recall * len(ordered) - ROUNDING))
+    return float(ordered[needed - 1])
 
 
-def at_threshold(labels: NDArray[np.int64], scores: NDArray[np.float32], threshold: float) -> dict[str, Any]:
-    """Return the figures of a classifier that names a class from a threshold on.
+def at_threshold(labels: Labels, scores: Probabilities, threshold: float) -> dict[str, Any]:
+    """Return what it means to call every score from a threshold on the class.
 
-    `recall`, `specificity`, `precision` with Wilson intervals, and the counts; None where there is nothing to count.
+    Parameters
+    ----------
+    labels : (N,) bool array
+        Whether a picture is of the class.
+    scores : (N,) float32 array
+    threshold : float
+
+    Returns
+    -------
+    dict
+        The four counts, and `recall`, `specificity` and `precision`, each with its Wilson interval.
+        None where there is nothing to count.
     """
-    true, said = labels.astype(bool), scores >= threshold
-    hits, misses, false, rejected = (
-        int((a & b).sum()) for a, b in ((true, said), (true, ~said), (~true, said), (~true, ~said))
-    )
-    shares = {
-        "recall": (hits, hits + misses),
-        "specificity": (rejected, rejected + false),
-        "precision": (hits, hits + false),
-    }
-    found: dict[str, Any] = {
-        "true_positives": hits,
-        "false_negatives": misses,
-        "false_positives": false,
-        "true_negatives": rejected,
-    }
+    true = labels.astype(bool)
+    said = scores >= threshold
+    hits = int((true & said).sum())
+    misses = int((true & ~said).sum())
+    false = int((~true & said).sum())
+    rejected = int((~true & ~said).sum())
+    found: dict[str, Any] = {}
+    found["true_positives"] = hits
+    found["false_negatives"] = misses
+    found["false_positives"] = false
+    found["true_negatives"] = rejected
+    shares = {}
+    shares["recall"] = (hits, hits + misses)
+    shares["specificity"] = (rejected, rejected + false)
+    shares["precision"] = (hits, hits + false)
     for name, (right, n) in shares.items():
-        found[name] = right / n if n else None
-        found[f"{name}_interval"] = list(wilson(right, n)) if n else None
+        # A share of nothing is no share, and has no interval.
+        share = right / n if n else None
+        limits = list(wilson(right, n)) if n else None
+        found[name] = share
+        found[f"{name}_interval"] = limits
     return found
 
 
-def bands(values: NDArray[np.float64]) -> list[str]:
-    """Return the quarter of each number, in words with its limits; equal numbers are in one band, NaN is `unknown`.
+def bands(values: Floats) -> list[str]:
+    """Return the quarter of each number, in words with its limits.
+
+    Parameters
+    ----------
+    values : (N,) float64 array
+
+    Returns
+    -------
+    list of N str
+        Equal numbers are in one band, NaN is `unknown`.
 
     Examples
     --------
@@ -233,30 +378,44 @@ def bands(values: NDArray[np.float64]) -> list[str]:
     ['up to 1.75', '1.75 to 2.5', '2.5 to 3.25', 'over 3.25', 'unknown']
     """
     known = values[np.isfinite(values)]
-    edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75])) if len(known) else np.zeros(0)
-    names = (
-        [
-            f"up to {edges[0]:g}",
-            *(f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges)),
-            f"over {edges[-1]:g}",
-        ]
-        if len(edges)
-        else []
-    )
-    return [names[int(np.searchsorted(edges, value))] if np.isfinite(value) else UNKNOWN for value in values]
+    if not len(known):
+        return [UNKNOWN for _ in values]
+    # Columns with many equal numbers have equal quartiles: then there are fewer bands than four.
+    edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75]))
+    between = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges)]
+    # `searchsorted` counts the edges below a value, and that is the place of its band.
+    names = [f"up to {edges[0]:g}", *between, f"over {edges[-1]:g}"]
+    found = []
+    for value in values:
+        place = int(np.searchsorted(edges, value))
+        found.append(names[place] if np.isfinite(value) else UNKNOWN)
+    return found
 
 
-def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> dict[str, Any]:
-    """Compare two classifiers on the same pictures by those that only one gets right.
+def mcnemar(first_right: Truths, second_right: Truths) -> dict[str, Any]:
+    """Compare two classifiers on the same pictures by those that only one gets right: McNemar's exact test.
 
-    The exact test of McNemar (1947, Psychometrika 12, 153).
+    Parameters
+    ----------
+    first_right, second_right : (N,) bool arrays
+        Which pictures each classifier gets right.
+
+    Returns
+    -------
+    dict
+        `only_first`, `only_second` and `p`, which is 1 when the two never differ.
+
+    References
+    ----------
+    McNemar, Psychometrika 12, 1947, page 153.
     """
     from scipy.stats import binomtest
 
-    only_first, only_second = int((first_right & ~second_right).sum()), int((~first_right & second_right).sum())
+    first_alone = first_right & ~second_right
+    second_alone = ~first_right & second_right
+    only_first = int(first_alone.sum())
+    only_second = int(second_alone.sum())
     differing = only_first + only_second
-    return {
-        "only_first": only_first,
-        "only_second": only_second,
-        "p": float(binomtest(only_first, differing).pvalue) if differing else 1.0,
-    }
+    # The binomial test refuses to look at no case at all.
+    p = float(binomtest(only_first, differing).pvalue) if differing else 1.0
+    return {"only_first": only_first, "only_second": only_second, "p": p}

@@ -1,9 +1,8 @@
-"""Named regions that are comparable across pictures.
+"""Named regions that are comparable across pictures: of a face, or of the lungs.
 
-Of a face, relative to the face that is detected, and of the lungs, relative to the whole picture.
-
-Left and right are the person's, as in medicine: the left cheek is on the right of the picture, and so is the left lung
-in an X-ray shown in the usual way.
+The zones of a face are relative to the face that is detected, those of the lungs to the whole picture.
+Left and right are the person's, as in medicine. The left cheek is on the right of the picture.
+So is the left lung, in an X-ray shown in the usual way.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from facelime_cli.core.operations import FACE_MARGIN, detect_face
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facelime_cli.core.operations import Box
-
+Place = tuple[float, float, float, float]
+"""Top, left, bottom and right of a box, in pixels."""
 Part = tuple[float, float, float, float]
 """Top, left, bottom and right, in shares of the box that the zones are relative to."""
 
@@ -34,23 +33,29 @@ FACE: dict[str, Part] = {
 OUTLINE: Part = (-0.10, 0.04, 1.14, 0.96)
 """The ellipse that no zone of a face goes beyond, in the same shares."""
 LUNGS: dict[str, Part] = {
-    f"{side} {height} lung": (top, left, top + 0.24, left + 0.36)
-    for height, top in (("upper", 0.10), ("middle", 0.34), ("lower", 0.58))
-    for side, left in (("right", 0.08), ("left", 0.56))
+    "right upper lung": (0.10, 0.08, 0.10 + 0.24, 0.08 + 0.36),
+    "left upper lung": (0.10, 0.56, 0.10 + 0.24, 0.56 + 0.36),
+    "right middle lung": (0.34, 0.08, 0.34 + 0.24, 0.08 + 0.36),
+    "left middle lung": (0.34, 0.56, 0.34 + 0.24, 0.56 + 0.36),
+    "right lower lung": (0.58, 0.08, 0.58 + 0.24, 0.08 + 0.36),
+    "left lower lung": (0.58, 0.56, 0.58 + 0.24, 0.56 + 0.36),
 }
 """Relative to the picture, drawn on fifteen chest X-rays of children.
-
-The spine and what lies beside it are in no zone.
-"""
+The spine and what lies beside it are in no zone."""
 NAMES: dict[str, tuple[str, ...]] = {"face": tuple(FACE), "lungs": tuple(LUNGS)}
 """In the order in which the zones begin from the top: zone k of a picture is the k-th name."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The zones of a picture, (H, W) uint8, 0 where there is none.
+    """The zones of a picture.
 
-    And whether the face that they are relative to was found (the lungs always are).
+    Attributes
+    ----------
+    zones : (H, W) uint8 array
+        0 where there is none.
+    sure : bool
+        Whether the face that they are relative to was found. The lungs always are.
     """
 
     zones: NDArray[np.uint8]
@@ -65,8 +70,12 @@ def find(image: NDArray[np.uint8], kind: str) -> Found:
     image : (H, W, 3) uint8 array
         Display space.
     kind : str
-        A key of `NAMES`. Where no face is found for `face`, the whole picture is taken for one that was cropped to a
-        face.
+        A key of `NAMES`.
+
+    Returns
+    -------
+    Found
+        Where no face is found for `face`, the whole picture is taken for one that was cropped to a face.
 
     Examples
     --------
@@ -78,48 +87,74 @@ def find(image: NDArray[np.uint8], kind: str) -> Found:
 
 
 def face(image: NDArray[np.uint8]) -> Found:
-    """Return the zones of the largest face in a picture."""
-    height, width = image.shape[:2]
-    detected = detect_face(image)
-    inset = FACE_MARGIN / (1 + 2 * FACE_MARGIN)
-    place = detected or (height * inset, width * inset, height * (1 - inset), width * (1 - inset))
+    """Return the zones of the largest face in a picture.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+
+    Returns
+    -------
+    Found
+    """
+    place: Place | None = detect_face(image)
+    found = place is not None
+    if place is None:
+        # A picture that was cropped to a face has the margin of `operations.prepare` around the detector's box.
+        height, width = image.shape[:2]
+        inset = FACE_MARGIN / (1 + 2 * FACE_MARGIN)
+        rest = 1 - inset
+        place = (height * inset, width * inset, height * rest, width * rest)
     zones = _drawn(image, place, FACE)
     down, across = _shares(image, place)
     top, left, bottom, right = OUTLINE
-    outside = ((2 * down - top - bottom) / (bottom - top)) ** 2 + (
-        (2 * across - left - right) / (right - left)
-    ) ** 2 > 1
+    # Distances from the middle of the ellipse, in half axes. The corners of forehead and chin lie beyond 1.
+    vertical = (2 * down - top - bottom) / (bottom - top)
+    horizontal = (2 * across - left - right) / (right - left)
+    outside = vertical**2 + horizontal**2 > 1
     zones[outside] = 0
-    return Found(zones, sure=detected is not None)
+    return Found(zones, sure=found)
 
 
 def lungs(image: NDArray[np.uint8]) -> Found:
-    """Return three zones of each lung, for an X-ray that shows the whole chest and little else."""
-    return Found(_drawn(image, (0, 0, image.shape[0], image.shape[1]), LUNGS), sure=True)
+    """Return three zones of each lung, for an X-ray that shows the whole chest and little else.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+
+    Returns
+    -------
+    Found
+    """
+    height, width = image.shape[:2]
+    zones = _drawn(image, (0, 0, height, width), LUNGS)
+    return Found(zones, sure=True)
 
 
 FINDERS = {"face": face, "lungs": lungs}
 
 
-def _shares(
-    image: NDArray[np.uint8], place: Box | tuple[float, float, float, float]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where each pixel's centre lies in a box, down (H, 1) and across (1, W).
-
-    0 at its beginning, 1 at its end.
-    """
+def _shares(image: NDArray[np.uint8], place: Place) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where each pixel's centre lies in a box, down (H, 1) and across (1, W): 0 at its start, 1 at its end."""
+    height, width = image.shape[:2]
     top, left, bottom, right = place
-    y, x = np.arange(image.shape[0])[:, None] + 0.5, np.arange(image.shape[1])[None] + 0.5
-    return np.asarray((y - top) / (bottom - top)), np.asarray((x - left) / (right - left))
+    y = np.arange(height)[:, None] + 0.5
+    x = np.arange(width)[None] + 0.5
+    down = (y - top) / (bottom - top)
+    across = (x - left) / (right - left)
+    return np.asarray(down), np.asarray(across)
 
 
-def _drawn(
-    image: NDArray[np.uint8], place: Box | tuple[float, float, float, float], parts: dict[str, Part]
-) -> NDArray[np.uint8]:
+def _drawn(image: NDArray[np.uint8], place: Place, parts: dict[str, Part]) -> NDArray[np.uint8]:
     down, across = _shares(image, place)
     zones = np.zeros(image.shape[:2], np.uint8)
     for number, (top, left, bottom, right) in enumerate(parts.values(), start=1):
-        zones[(down >= top) & (down < bottom) & (across >= left) & (across < right)] = number
+        rows = (down >= top) & (down < bottom)
+        columns = (across >= left) & (across < right)
+        zones[rows & columns] = number
     return zones
 
 
@@ -145,15 +180,20 @@ def overlap(segments: NDArray[np.uint16], zones: NDArray[np.uint8], n_zones: int
     [[0.0, 0.5, 0.0], [1.0, 0.0, 0.0]]
     """
     n_segments = int(segments.max()) + 1
-    pairs = segments.ravel().astype(np.int64) * (n_zones + 1) + zones.ravel()
-    counts = np.bincount(pairs, minlength=n_segments * (n_zones + 1)).reshape(n_segments, n_zones + 1)
-    return np.asarray(counts[:, 1:] / counts.sum(axis=1, keepdims=True))
+    n_columns = n_zones + 1
+    # One number for each pair of segment and zone. In 64 bits, as the segments' 16 would overflow.
+    pairs = segments.ravel().astype(np.int64) * n_columns + zones.ravel()
+    counts = np.bincount(pairs, minlength=n_segments * n_columns)
+    table = counts.reshape(n_segments, n_columns)
+    sizes = table.sum(axis=1, keepdims=True)
+    # The first column is what lies in no zone.
+    return np.asarray(table[:, 1:] / sizes)
 
 
 def attribution_by_zone(coefficients: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the coefficients of a picture's segments as coefficients of its zones.
 
-    Each segment's is divided among the zones by its pixels.
+    Each segment's coefficient is divided among the zones by its pixels.
 
     Parameters
     ----------
