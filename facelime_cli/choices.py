@@ -343,7 +343,7 @@ SELECTING = {"features": 10, "alpha": 1.0, **NEAR}
 
 @dataclass(frozen=True, kw_only=True)
 class Surrogate(Entry):
-    """A model fitted to masks and predictions. Its function takes masks, probabilities and weights, and returns a `Fit`.
+    """A model fitted to masks and predictions. Its function takes masks, probabilities and weights, returns a `Fit`.
 
     Attributes
     ----------

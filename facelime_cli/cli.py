@@ -343,6 +343,7 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
 
     given = {each.name: values[each.name] for each in fields(kind)}
     for name in (*inputs_of(kind), "source"):
+        # A pipe hands on one reference; the last line is the result.
         if given.get(name) == "-":
             given[name] = reference_from(sys.stdin.read())
     for name, value in given.items():
@@ -358,6 +359,7 @@ def _sign(run: Callable[..., None], params: type[Any], extra: dict[str, Any]) ->
     parameters, annotations = [], hints(params)
     for each in fields(params):
         kind, extras = annotations[each.name]
+        # A copy: the declaration belongs to the stage, and `explain` shows it too.
         declared = copy(marker(extras, ParameterInfo))
         choice = marker(extras, Choice)
         number = next((name for name in METAVARS if kind in {name, name | None}), None)
@@ -387,5 +389,6 @@ def _headings(params: type[Any], extra: dict[str, Any]) -> dict[str, str]:
             continue
         heading = marker(extras, Heading)
         found[name] = OPTIONS if heading is None else heading.text
+    # A short help needs no heading of its own for these.
     run = RUN if RUN in found.values() else OPTIONS
     return found | dict.fromkeys(extra, run)

@@ -31,7 +31,7 @@ BULKY_FACTS = frozenset({"classes", "history"})
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `index` of `count`, counted from 1."""
+    """Shard `index` of `count`, counted from 1."""
 
     index: int = 1
     count: int = 1
@@ -39,7 +39,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Context:
-    """What a command may use: the store, the terminal, its own name and part."""
+    """What a command may use: the store, the terminal, its own name and shard."""
 
     store: Store
     console: Console
@@ -62,7 +62,7 @@ class Pending:
         return sum(len(range(self.artifact.n)[self.artifact.rows(index)]) for index in self.indices)
 
     def __iter__(self) -> Generator[Unit]:
-        """Yield each unit, claimed until the next one is asked for; one that somebody else has finished is passed over."""
+        """Yield each unit, claimed until the next one is asked for. Units that others have finished are passed over."""
         for index in self.indices:
             with self.artifact.work_on(index, self.context.console.note) as unit:
                 if unit is None:
@@ -70,7 +70,8 @@ class Pending:
                 yield unit
                 if not unit.finished:
                     raise FacelimeError(
-                        f"unit {index} of {self.artifact.kind}/{self.artifact.id} was left unfinished; repeat the command, with --debug if it happens again."
+                        f"unit {index} of {self.artifact.kind}/{self.artifact.id} was left unfinished; "
+                        "repeat the command, with --debug if it happens again."
                     )
                 self.log.write("unit", unit=index)
 
@@ -191,6 +192,7 @@ class Stage:
         known, inputs = artifact.parameters, references_of(artifact)
         given: dict[str, Any] = {}
         for name in hints(self.params):
+            # An option that may be given several times is stored as inputs with numbers.
             several = [each for key, each in inputs.items() if key.startswith(f"{name}_")]
             if several:
                 given[name] = several
@@ -198,6 +200,7 @@ class Stage:
                 given[name] = inputs[name]
             elif name in known:
                 given[name] = known[name]
+        # A source is known by its digest alone: the command names it by a placeholder.
         needed = {each.name: each.name.upper() for each in fields(self.params) if each.default is MISSING}
         return self.params(**{**needed, **given, **self.restored(artifact)})
 
@@ -263,7 +266,8 @@ def reference_from(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise FacelimeError(
-            "`-` reads a reference from standard input, but nothing came; the command before the pipe failed, or there is none."
+            "`-` reads a reference from standard input, but nothing came; "
+            "the command before the pipe failed, or there is none."
         )
     try:
         value = json.loads(lines[-1])
@@ -274,7 +278,8 @@ def reference_from(text: str) -> str:
     if isinstance(value.get("artifact"), str):
         return str(value["artifact"])
     raise FacelimeError(
-        f"standard input ends with {lines[-1][:80]!r}, which has no `artifact`; pipe a reference, or the --json result of a stage."
+        f"standard input ends with {lines[-1][:80]!r}, which has no `artifact`; "
+        "pipe a reference, or the --json result of a stage."
     )
 
 
@@ -293,6 +298,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     """Run a stage, or find that it has been run: the one way from parameters to an artifact."""
     begun = time.monotonic()
     inputs = resolve_inputs(params, context.store)
+    # What is needed decides the fingerprint, so it must be there before the plan.
     inputs |= {name: _made(needed, context) for name, needed in stage.needs(params, inputs, context).items()}
     plan = stage.plan(params, inputs, context)
     artifact = context.store.find(stage.writes, _identity(stage, plan).fingerprint)
@@ -300,6 +306,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
         _give_name(artifact.require_complete(), context)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
     fresh = artifact is None
+    # Two processes may lay out the same at once: the store lets both use what was first.
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact
     _give_name(artifact, context)
     _do_shard(artifact, plan, context, fresh=fresh)
@@ -332,6 +339,7 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
         if pending:
             plan.work(artifact, Pending(artifact, pending, context, log))
             worked = len(pending)
+        # Whoever finds every unit done seals, whichever shard it is.
         if len(artifact.done()) == artifact.n_units:
             _seal(artifact, plan, context)
     except BaseException as why:
@@ -409,8 +417,8 @@ def _made(needed: Needed, context: Context) -> Artifact:
         return found
     if context.shard.count > 1:
         raise IncompleteError(
-            f"--shard {context.shard.index}/{context.shard.count} reads what `facelime {needed.stage}` makes, and that is "
-            f"not there; run `facelime {needed.stage}` first, or this command once without --shard."
+            f"--shard {context.shard.index}/{context.shard.count} reads what `facelime {needed.stage}` makes, "
+            f"and that is not there; run `facelime {needed.stage}` first, or this command once without --shard."
         )
     params = needed.params
     for name, before in needed.inputs.items():

@@ -1,4 +1,4 @@
-"""What users name on the command line: lists with commas between their words, pictures of a dataset, classes of a model."""
+"""What users name on the command line: lists with commas, pictures of a dataset, classes of a model."""
 
 from __future__ import annotations
 
@@ -43,12 +43,16 @@ def row_of(name: str, ids: list[str]) -> int:
 
 
 def class_indices(text: str, names: list[str]) -> list[int]:
-    """Return the classes in a list, each once; a text that is the whole name of a class is that one, whatever commas it has.
+    """Return the classes in a list, each once.
+
+    A text that is the whole name of a class is that class, whatever commas it has.
 
     Examples
     --------
-    >>> class_indices('1,cat, "crane, small"', ["cat", "dog", "crane, small"]), class_indices("crane, small", ["cat", "crane, small"])
-    ([1, 0, 2], [1])
+    >>> class_indices('1,cat, "crane, small"', ["cat", "dog", "crane, small"])
+    [1, 0, 2]
+    >>> class_indices("crane, small", ["cat", "crane, small"])
+    [1]
     """
     return list(
         dict.fromkeys(class_index(each, names) for each in ([text] if text in names else comma_separated(text)))

@@ -1,4 +1,7 @@
-"""Where pictures come from: folders, a table beside folders, arrays in a file. What is found is a list of entries; nothing is decoded here."""
+"""Where pictures come from: folders, a table beside folders, arrays in a file.
+
+What is found is a list of entries. Nothing is decoded here.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Entry:
     path : Path
         The file it lies in.
     index : int or None
-        Its number in a file of arrays, within its part.
+        Its number in a file of arrays, within its split.
     label, group : str or None
         What the source says of its class and of its patient or lesion.
     part : int
@@ -82,13 +85,21 @@ def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
     found = [entry for source in sources for entry in _of(source)]
     if not found:
         raise FacelimeError(
-            f"there are no pictures in {', '.join(map(str, sources))}; give a folder with .jpg, .png, .tif, .dcm or other picture files."
+            f"there are no pictures in {', '.join(map(str, sources))}; "
+            "give a folder with .jpg, .png, .tif, .dcm or other picture files."
         )
     return _distinct(found)
 
 
 def picture_files(folder: Path) -> Iterator[Path]:
-    """Yield the picture files in and below a folder, sorted, hidden ones left out, links followed but never in circles."""
+    """Yield the picture files in and below a folder, sorted.
+
+    Hidden files are left out. Links are followed, but never in circles.
+
+    Parameters
+    ----------
+    folder : Path
+    """
     seen = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -125,20 +136,24 @@ def _of(source: Path) -> list[Entry]:
 
 
 def _is_parted(source: Path, files: Sequence[tuple[Path, Path]], tops: set[str]) -> bool:
-    """Whether a folder is divided already, into train, val and test folders with a folder per class in each; half of that is an error."""
+    """Return whether a folder is divided already: train, val and test folders, with a folder per class in each.
+
+    Half of that is an error.
+    """
     parts = {top for top in tops if top.lower() in SPLIT_FOLDERS}
     if len(parts) < 2 and parts != tops:  # noqa: PLR2004 - one class may be called «test»
         return False
     stray = next((relative for relative, _ in files if relative.parts[0] not in parts or len(relative.parts) < 3), None)  # noqa: PLR2004 - part, class, file
     if stray is not None and len(parts) > 1:
         raise FacelimeError(
-            f"{source} has the folders {', '.join(sorted(parts))}, but {stray} lies in no class folder of one of them; move it, or give a folder per class alone."
+            f"{source} has the folders {', '.join(sorted(parts))}, but {stray} lies in no class folder of one of them; "
+            "move it, or give a folder per class alone."
         )
     return bool(parts) and stray is None
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:
-    """Return the entries with ids of their own: where two files differ in nothing but the extension, it stays in the id."""
+    """Return the entries with ids of their own: where only the extension tells two files apart, it stays in the id."""
     named = entries
     for _ in range(2):  # a.jpg beside a.jpg.png needs a second look
         counts = Counter(entry.id for entry in named)
@@ -166,7 +181,8 @@ def _of_table(sources: Sequence[Path], table: Table) -> list[Entry]:
     lost = [row[table.id_column] for row in rows if row[table.id_column] not in files]
     if lost:
         raise NotFoundError(
-            f"{len(lost)} of {len(rows)} pictures of {table.file} are in none of the sources, such as {lost[0]}; give the folder that holds it as one more SOURCE."
+            f"{len(lost)} of {len(rows)} pictures of {table.file} are in none of the sources, such as {lost[0]}; "
+            "give the folder that holds it as one more SOURCE."
         )
     twice = next(
         (name for name, paths in files.items() if len(paths) > 1 and any(row[table.id_column] == name for row in rows)),
@@ -174,7 +190,8 @@ def _of_table(sources: Sequence[Path], table: Table) -> list[Entry]:
     )
     if twice is not None:
         raise FacelimeError(
-            f"the picture {twice} is there more than once: {', '.join(map(str, files[twice][:3]))}; give one of these folders only."
+            f"the picture {twice} is there more than once: {', '.join(map(str, files[twice][:3]))}; "
+            "give one of these folders only."
         )
     used = {table.id_column, table.label_column, table.group_column}
     return [
@@ -230,12 +247,13 @@ def _one_row_each(rows: list[dict[str, str]], table: Table) -> list[dict[str, st
         return list(by_id.values())
     by_group: dict[str, dict[str, str]] = {}
     for row in by_id.values():
+        # Rows are sorted by id, so that the first of a group is always the same.
         by_group.setdefault(row[table.group_column] or row[table.id_column], row)
     return list(by_group.values())
 
 
 def _of_arrays(path: Path) -> list[Entry]:
-    """Return the pictures of a .npz file with MedMNIST's keys: train_images, train_labels, val_images, …, test_labels."""
+    """Return the pictures of a .npz file with MedMNIST's keys: train_images, train_labels, …, test_labels."""
     entries = []
     for part, name in enumerate(MEDMNIST_SPLITS):
         images, labels = _member(path, f"{name}_images"), _member(path, f"{name}_labels")
@@ -249,7 +267,8 @@ def _of_arrays(path: Path) -> list[Entry]:
         entries += [Entry(f"{name}/{index:06d}", path, index, label, part=part) for index, label in enumerate(flat)]
     if not entries:
         raise FacelimeError(
-            f"{path} holds none of the arrays train_images, val_images and test_images (MedMNIST's names); name them so."
+            f"{path} holds none of the arrays train_images, val_images and test_images (MedMNIST's names); "
+            "name them so."
         )
     return entries
 
@@ -267,7 +286,14 @@ def _member(path: Path, name: str) -> NDArray[Any] | None:
 
 
 def pixels(entry: Entry, arrays: dict[str, NDArray[np.uint8]]) -> Path | NDArray[np.uint8]:
-    """Return where a picture's pixels are: its file, or for an entry of a file of arrays the pixels; `arrays` keeps what was read."""
+    """Return where a picture's pixels are: its file, or the pixels themselves for an entry of a file of arrays.
+
+    Parameters
+    ----------
+    entry : Entry
+    arrays : dict
+        Keeps the arrays that were read, by their names.
+    """
     import numpy as np
 
     if entry.index is None:
@@ -281,7 +307,15 @@ def pixels(entry: Entry, arrays: dict[str, NDArray[np.uint8]]) -> Path | NDArray
 
 
 def group_of(entry: Entry, pattern: str | None) -> str | None:
-    """Return the patient or lesion of an entry: what the source says, or the first group (else all) of what an expression finds in the file name."""
+    """Return the patient or lesion of an entry, or None.
+
+    Parameters
+    ----------
+    entry : Entry
+        What the source says counts first.
+    pattern : str, optional
+        Regular expression for the file name: its first group, else all that it finds.
+    """
     match = re.search(pattern, entry.path.stem) if entry.group is None and pattern is not None else None
     if match is None:
         return entry.group
@@ -289,7 +323,15 @@ def group_of(entry: Entry, pattern: str | None) -> str | None:
 
 
 def label_of(entry: Entry, pattern: str | None) -> str | None:
-    """Return the class of an entry: what the source says, or what an expression finds in the file name: the name of the named group that matched, else its first group."""
+    """Return the class of an entry, or None.
+
+    Parameters
+    ----------
+    entry : Entry
+    pattern : str, optional
+        Regular expression for the file name, in place of what the source says: the name of the named group that
+        matched, else its first group, else all that it finds.
+    """
     match = re.search(pattern, entry.path.stem) if pattern is not None else None
     if match is None:
         return entry.label if pattern is None else None

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT become one exception in the main thread; light, so that it can be set up before anything else is imported."""
+"""SIGTERM and SIGINT become one exception in the main thread; light, so that it comes before anything else."""
 
 from __future__ import annotations
 

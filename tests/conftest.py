@@ -21,7 +21,7 @@ from tests.support import ROUNDS, SIZE, Chain, Facelime, FewRounds, write_faces
 SMALL_SIDE = 24
 MADE = "made.json"
 """Written last into a folder that one process of a run makes for all of them."""
-LONGEST = {"test_end_to_end.py", "test_training.py", "test_evaluate.py", "test_predict.py"}
+LONGEST = {"test_end_to_end.py", "test_training.py", "test_evaluate.py", "test_predictor.py"}
 """Files that take longest. A run begins with them, so that no process is left alone with one of them at the end."""
 
 

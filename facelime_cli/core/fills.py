@@ -1,6 +1,7 @@
 """Fills: what stands where a segment is switched off.
 
-A fill is a function of a picture (H, W, 3) uint8 and its segments (H, W) uint16 that returns (H, W, 3) uint8; what it needs beside them it takes by keyword.
+A fill is a function of a picture (H, W, 3) uint8 and its segments (H, W) uint16 that returns (H, W, 3) uint8; what it
+needs beside them it takes by keyword.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 
 MIDDLE_GREY = 128
 BLUR_SHARE = 0.1
-"""Standard deviation of `blur` as a share of the picture's side. A bright square as large as one of 40 segments, .16 of the side, then keeps a third of its contrast in
-its middle (erf(.08 / (.1 √2))² = .33), and whatever is finer is gone. Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which keep .85 of it."""
+"""Standard deviation of `blur` as a share of the picture's side.
+
+A bright square as large as one of 40 segments, .16 of the side, then keeps a third of its contrast in its middle
+(erf(.08 / (.1 √2))² = .33), and whatever is finer is gone. Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which
+keep .85 of it.
+"""
 BILAPLACIAN_RADIUS = 2
 """Pixels around a segment that its inpainting looks at."""
 WORD_BYTES = 4
@@ -76,7 +81,9 @@ def dataset_mean(image: Pixels, segments: Segments, *, colour: tuple[int, int, i
 
 
 def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa: ARG001 - as above
-    """Return the picture under a Gaussian: Fong and Vedaldi, «Interpretable explanations of black boxes by meaningful perturbation», ICCV 2017.
+    """Return the picture under a Gaussian.
+
+    Fong and Vedaldi, "Interpretable explanations of black boxes by meaningful perturbation", ICCV 2017.
 
     Parameters
     ----------
@@ -98,9 +105,12 @@ def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa:
 
 
 def inpaint(image: Pixels, segments: Segments) -> Pixels:
-    """Return each segment as its surroundings go on into it, without any pixel of its own: biharmonic functions, Damelin and Hoang, IJMMS 2018, article 3950312.
+    """Return each segment as its surroundings go on into it, without any pixel of its own.
 
-    Each segment is inpainted alone, from the picture as it is around it; values stay within the range of the pixels that it looks at.
+    Biharmonic functions, Damelin and Hoang, IJMMS 2018, article 3950312.
+
+    Each segment is inpainted alone, from the picture as it is around it; values stay within the range of the pixels
+    that it looks at.
 
     Examples
     --------
@@ -156,6 +166,9 @@ def _rounded(values: NDArray[np.float64]) -> Pixels:
 
 
 def unchanged(image: Pixels, fill: Pixels, segments: Segments) -> NDArray[np.bool_]:
-    """Return which segments a fill changes in no pixel: whatever the model does, these will look unimportant. (K,) bool."""
+    """Return which segments a fill changes in no pixel: whatever the model does, these will look unimportant.
+
+    (K,) bool.
+    """
     differs = np.bincount(segments.ravel(), weights=(image != fill).any(axis=-1).ravel())
     return np.asarray(differs == 0)

@@ -1,8 +1,9 @@
 """Masks: which segments of a picture each perturbed sample keeps.
 
-Every mask is a function of (seed, picture id, sample index) alone, through a counter-based generator, so that it depends on no batch, shard or order,
-and a run can be extended. A design is a function of (key, n_samples, n_segments, probability) that returns (n_samples, n_segments) bool, True where a segment is
-kept; the first rows of many are those of few, and row 0 keeps all.
+Every mask is a function of (seed, picture id, sample index) alone, through a counter-based generator, so that it
+depends on no batch, shard or order, and a run can be extended. A design is a function of (key, n_samples, n_segments,
+probability) that returns (n_samples, n_segments) bool, True where a segment is kept; the first rows of many are those
+of few, and row 0 keeps all.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def key_of(seed: int, picture_id: str, purpose: str) -> int:
 def random_words(key: int, start: int, n: int, width: int) -> NDArray[np.uint32]:
     """Return `width` random 32-bit words for each sample `start`…`start + n - 1`: (n, width).
 
-    Raw output of Philox4x64-10 (Salmon et al., «Parallel random numbers: as easy as 1, 2, 3», SC 2011): no version of NumPy changes it.
+    Raw output of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): no version of
+    NumPy changes it.
     """
     steps = -(-width // WORDS)
     generator = np.random.Philox(key=key, counter=start * steps)
@@ -81,10 +83,13 @@ def bernoulli(key: int, n_samples: int, n_segments: int, probability: float) -> 
 
 
 def paired(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - one signature for every design; a complement would have 1 - p
-    """Return masks of which every second is the complement of the one before it, rows (1, 2), (3, 4), …; sample 0 keeps all.
+    """Return masks of which every second is the complement of the one before it, rows (1, 2), (3, 4), ….
 
-    Antithetic sampling: Hammersley and Morton, Mathematical Proceedings of the Cambridge Philosophical Society 52, 1956. What even orders of interaction do to the
-    model's answer cancels within a pair. Segments are kept with probability 0.5; the odd rows are those of `bernoulli`.
+    Sample 0 keeps all.
+
+    Antithetic sampling: Hammersley and Morton, Mathematical Proceedings of the Cambridge Philosophical Society 52,
+    1956. What even orders of interaction do to the model's answer cancels within a pair. Segments are kept with
+    probability 0.5; the odd rows are those of `bernoulli`.
 
     Examples
     --------
@@ -100,9 +105,10 @@ def paired(key: int, n_samples: int, n_segments: int, probability: float) -> Mas
 def balanced(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - as above
     """Return blocks of orthogonal masks, each followed by its complement; sample 0 keeps all.
 
-    A block is a Hadamard matrix folded over (Plackett and Burman, Biometrika 33, 1946; Box and Wilson, J. Royal Statistical Society B 13, 1951): in it, each segment is
-    kept in exactly half of the masks, each two segments together in exactly a quarter, each three in an eighth. Which columns stand for the segments, their signs and the order of the
-    rows are random, anew in each block. Segments are kept with probability 0.5.
+    A block is a Hadamard matrix folded over (Plackett and Burman, Biometrika 33, 1946; Box and Wilson, J. Royal
+    Statistical Society B 13, 1951): in it, each segment is kept in exactly half of the masks, each two segments
+    together in exactly a quarter, each three in an eighth. Which columns stand for the segments, their signs and the
+    order of the rows are random, anew in each block. Segments are kept with probability 0.5.
 
     Examples
     --------
@@ -125,11 +131,14 @@ def balanced(key: int, n_samples: int, n_segments: int, probability: float) -> M
 
 
 def shapley(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - one signature for every design; the kernel alone decides
-    """Return masks whose sizes follow the Shapley kernel, each followed by its complement; sample 0 keeps all, sample 1 none.
+    """Return masks whose sizes follow the Shapley kernel, each followed by its complement.
 
-    Lundberg and Lee, «A unified approach to interpreting model predictions», NeurIPS 2017, theorem 2: s of K segments with probability proportional to (K - 1) / (s (K - s)),
-    then every subset of that size alike. Pairs: Covert and Lee, «Improving KernelSHAP», AISTATS 2021. Fitted without weights but held to samples 0 and 1, least
-    squares on them estimates Shapley values.
+    Sample 0 keeps all, sample 1 none.
+
+    Lundberg and Lee, "A unified approach to interpreting model predictions", NeurIPS 2017, theorem 2: s of K segments
+    with probability proportional to (K - 1) / (s (K - s)), then every subset of that size alike. Pairs: Covert and Lee,
+    "Improving KernelSHAP", AISTATS 2021. Fitted without weights but held to samples 0 and 1, least squares on them
+    estimates Shapley values.
 
     Examples
     --------
@@ -178,7 +187,8 @@ def rows_in_use(design: str, n_samples: int, n_segments: int) -> int:
         return n_samples
     if 1 << n_segments > n_samples:
         raise FacelimeError(
-            f"{n_segments} segments have 2^{n_segments} = {1 << n_segments:,} masks, more than --samples {n_samples}; ask for fewer segments, for more samples, or choose another --design"
+            f"{n_segments} segments have 2^{n_segments} = {1 << n_segments:,} masks, more than --samples {n_samples}; "
+            "ask for fewer segments, for more samples, or choose another --design"
         )
     return 1 << n_segments
 
@@ -230,9 +240,9 @@ def in_orders(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:
 def samples_of_part(
     blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the rows of part I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
+    """Return the rows of share I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
 
-    The full picture, and the empty one of `shapley`, are in every part.
+    The full picture, and the empty one of `shapley`, are in every share.
 
     Parameters
     ----------
@@ -246,7 +256,7 @@ def samples_of_part(
     Raises
     ------
     FacelimeError
-        When there are fewer blocks than parts.
+        When there are fewer blocks than shares.
 
     Examples
     --------
@@ -265,7 +275,8 @@ def samples_of_part(
     there = int(units[-1]) + 1 - shared
     if there < n:
         raise FacelimeError(
-            f"{n} parts are more than the {there} independent samples (or pairs of them) that --design {design} has; ask for fewer parts, or perturb with more --samples."
+            f"{n} shares are more than the {there} independent samples (or pairs of them) that --design {design} has; "
+            "ask for fewer shares, or perturb with more --samples."
         )
     chosen = (units < shared) | ((units - shared) % n == i - 1)
     rows = np.flatnonzero(chosen)
@@ -280,7 +291,10 @@ def _words(key: int, n: int, width: int) -> Iterator[tuple[slice, NDArray[np.uin
 
 
 def _order(n_segments: int) -> int:
-    """Return the least power of two that is no less: folded over, even the column of ones is balanced, so that all can be used."""
+    """Return the least power of two that is no less.
+
+    Folded over, even the column of ones is balanced, so that all can be used.
+    """
     return 1 << (n_segments - 1).bit_length()
 
 

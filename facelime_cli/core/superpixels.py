@@ -1,7 +1,7 @@
 """Segmentations of a picture into regions that a surrogate switches on and off.
 
-A method is a function of this module and an entry of `choices.SEGMENTERS`. `segmented` calls it, searches for the number of segments that is asked for where the method takes none,
-and brings what comes out into one form.
+A method is a function of this module and an entry of `choices.SEGMENTERS`. `segmented` calls it, searches for the
+number of segments that is asked for where the method takes none, and brings what comes out into one form.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     method : str
         A key of `choices.SEGMENTERS`.
     parameters : mapping
-        The method's keyword arguments; where it has a scale, `segments` may stand for that, which then is searched. For every method `connectivity`
-        (4 or 8 neighbours: what does not hang together becomes segments of its own; None: nothing is changed) and `min_size` (in pixels: smaller ones are merged).
+        The method's keyword arguments; where it has a scale, `segments` may stand for that, which then is searched. For
+        every method `connectivity` (4 or 8 neighbours: what does not hang together becomes segments of its own; None:
+        nothing is changed) and `min_size` (in pixels: smaller ones are merged).
 
     Returns
     -------
@@ -126,7 +127,8 @@ class Statistics:
     boundary_recall : float
         Share of a second method's borders that are borders here too, see `regions.boundary_recall`.
     flat_share : float
-        Share of the segments that have one colour: filled with their mean they do not change, and so look unimportant whatever the model does.
+        Share of the segments that have one colour: filled with their mean they do not change, and so look unimportant
+        whatever the model does.
     """
 
     size_quartiles: NDArray[np.float64]
@@ -135,9 +137,12 @@ class Statistics:
 
 
 def statistics(image: Pixels, labels: NDArray[np.uint16], method: str) -> Statistics:
-    """Return what the segments of a picture are like, (H, W, 3) uint8 and (H, W) uint16, beside those of another method.
+    """Return what the segments of a picture are like.
 
-    The other method looks at every second pixel of every second row, within the tolerance of the boundary recall, so that it takes little of the time.
+    (H, W, 3) uint8 and (H, W) uint16, beside those of another method.
+
+    The other method looks at every second pixel of every second row, within the tolerance of the boundary recall, so
+    that it takes little of the time.
     """
     other, parameters = REFERENCES[method == REFERENCES[0][0]]
     reduced = np.ascontiguousarray(image[::REFERENCE_STEP, ::REFERENCE_STEP])
@@ -155,7 +160,10 @@ def statistics(image: Pixels, labels: NDArray[np.uint16], method: str) -> Statis
 def _searched(
     made: Callable[[float], NDArray[np.int64]], scale: Scale, wanted: int, pixels: int
 ) -> tuple[NDArray[np.int64], float]:
-    """Return the labels whose number comes nearest to the one asked for, and their scale: steps by the power law until it lies between two scales, then bisection."""
+    """Return the labels whose number comes nearest to the one asked for, and their scale.
+
+    Steps by the power law until it lies between two scales, then bisection.
+    """
     low, high = scale.least, scale.most
     value = _rounded(min(max(scale.start(pixels / wanted), low), high))
     tried: list[tuple[float, float, NDArray[np.int64]]] = []
@@ -192,7 +200,10 @@ def _refuse_useless(count: int, method: str) -> None:
 
 
 def quickshift(image: Pixels, *, kernel_size: float, max_dist: float, ratio: float, sigma: float) -> Labels:
-    """Mode seeking in colour and place: Vedaldi and Soatto, «Quick shift and kernel methods for mode seeking», ECCV 2008."""
+    """Mode seeking in colour and place.
+
+    Vedaldi and Soatto, "Quick shift and kernel methods for mode seeking", ECCV 2008.
+    """
     from skimage.segmentation import quickshift as implementation
 
     return np.asarray(
@@ -201,7 +212,10 @@ def quickshift(image: Pixels, *, kernel_size: float, max_dist: float, ratio: flo
 
 
 def slic(image: Pixels, *, segments: int, compactness: float, sigma: float) -> Labels:
-    """k-means in colour and place: Achanta et al., «SLIC superpixels compared to state-of-the-art superpixel methods», TPAMI 2012."""
+    """k-means in colour and place.
+
+    Achanta et al., "SLIC superpixels compared to state-of-the-art superpixel methods", TPAMI 2012.
+    """
     from skimage.segmentation import slic as implementation
 
     return np.asarray(
@@ -210,16 +224,21 @@ def slic(image: Pixels, *, segments: int, compactness: float, sigma: float) -> L
 
 
 def felzenszwalb(image: Pixels, *, scale: float, sigma: float) -> Labels:
-    """Regions grown along the least contrast: Felzenszwalb and Huttenlocher, «Efficient graph-based image segmentation», IJCV 2004."""
+    """Regions grown along the least contrast.
+
+    Felzenszwalb and Huttenlocher, "Efficient graph-based image segmentation", IJCV 2004.
+    """
     from skimage.segmentation import felzenszwalb as implementation
 
     return np.asarray(implementation(image, scale=scale, sigma=sigma, min_size=1, channel_axis=-1))
 
 
 def watershed(image: Pixels, *, segments: int, compactness: float, sigma: float) -> Labels:
-    """Basins of the colour gradient, one for each cell of a grid: Neubert and Protzel, «Compact watershed and preemptive SLIC», ICPR 2014.
+    """Basins of the colour gradient, one for each cell of a grid.
 
-    A basin's seed is the flattest pixel in the middle of its cell, as in Machairas et al., «Waterpixels», TIP 2015.
+    Neubert and Protzel, "Compact watershed and preemptive SLIC", ICPR 2014.
+
+    A basin's seed is the flattest pixel in the middle of its cell, as in Machairas et al., "Waterpixels", TIP 2015.
     """
     from skimage.filters import gaussian, sobel
     from skimage.segmentation import watershed as implementation
@@ -250,7 +269,10 @@ def _seeds(gradient: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[n
 
 
 def grid(image: Pixels, *, segments: int, cell: str) -> Labels:
-    """Cells of equal size that look at nothing in the picture, so that pictures of one framing can be compared cell by cell."""
+    """Cells of equal size that look at nothing in the picture.
+
+    So pictures of one framing can be compared cell by cell.
+    """
     return lattices.CELLS[cell](image.shape[:2], segments)
 
 

@@ -1,6 +1,9 @@
-"""Surrogates: from masks, predictions and the weight of each sample to one coefficient per segment, for all classes at once.
+"""Surrogates: from masks, predictions and the weight of each sample to one coefficient per segment.
 
-A surrogate is a function of masks (S, K), probabilities (S, C) and weights (S,) that returns a `Fit`; its own parameters are keywords.
+For all classes at once.
+
+A surrogate is a function of masks (S, K), probabilities (S, C) and weights (S,) that returns a `Fit`; its own
+parameters are keywords.
 """
 
 from __future__ import annotations
@@ -21,13 +24,19 @@ if TYPE_CHECKING:
     from facelime_cli.core.linear import Fitter, Floats
 
 CONVERGED = 1e-6
-"""Change of the coefficients' sum of sizes at which the evidence is taken for maximal; scikit-learn's own is 1e-3, much for coefficients in probability."""
+"""Change of the coefficients' sum of sizes at which the evidence is taken for maximal.
+
+Scikit-learn's own is 1e-3, much for coefficients in probability.
+"""
 
 
 def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:
-    """Fit Bayesian ridge regression (MacKay, Neural Computation 4, 1992), scikit-learn's `BayesianRidge`: its penalty is the one that the samples make most likely.
+    """Fit Bayesian ridge regression (MacKay, Neural Computation 4, 1992), scikit-learn's `BayesianRidge`.
 
-    Weights are scaled to add up to the effective sample size (Σ w)² / Σ w², so that the posterior is as narrow as so many samples allow, not as wide as lime's weights are small.
+    Its penalty is the one that the samples make most likely.
+
+    Weights are scaled to add up to the effective sample size (Σ w)² / Σ w², so that the posterior is as narrow as so
+    many samples allow, not as wide as lime's weights are small.
 
     Parameters
     ----------
@@ -40,7 +49,8 @@ def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit
     scaled = weights * weights.sum() / (weights**2).sum()
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         models = [BayesianRidge(tol=CONVERGED).fit(masks, each, sample_weight=scaled) for each in probabilities.T]
-    # scikit-learn answers NaN where samples do not vary at all, as a bootstrap of very few may not: then nothing speaks for any coefficient but 0.
+    # scikit-learn answers NaN where samples do not vary at all, as a bootstrap of very few may not.
+    # Then nothing speaks for any coefficient but 0.
     coefficients = np.nan_to_num(np.stack([each.coef_ for each in models], axis=1))
     covariance = np.nan_to_num(np.stack([each.sigma_ for each in models]), posinf=0.0, neginf=0.0)
     return Fit(coefficients, moments(masks, probabilities, weights).intercept(coefficients), covariance=covariance)
@@ -86,7 +96,8 @@ def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Flo
     change : (K,) float64 array
         From `pixel_change`.
     width : float
-        Kernel width, in the unit of the distance: of two pictures of 224 × 224 pixels, one black and one white, it is 388.
+        Kernel width, in the unit of the distance: of two pictures of 224 × 224 pixels, one black and one white, it is
+        388.
 
     Returns
     -------
@@ -101,7 +112,9 @@ def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Flo
 
 
 def pixel_change(image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: NDArray[np.uint16]) -> Floats:
-    """Return what switching a segment off changes: the sum of squares over its pixels and channels, values from 0 to 1. (K,) float64.
+    """Return what switching a segment off changes.
+
+    The sum of squares over its pixels and channels, values from 0 to 1. (K,) float64.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A thread of its own for calls that nothing can interrupt, so that the main thread reads, keeps and handles signals meanwhile."""
+"""A thread for calls that nothing can interrupt: the main thread reads, writes and handles signals meanwhile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class Device:
         return self._thread.submit(call, *arguments)
 
     def wait(self, future: Future[Any]) -> Any:
-        """Return what a call answers; wait in steps, so that a signal is seen at once. A stop says whether the call still runs."""
+        """Return what a call answers.
+
+        It waits in steps, so that a signal is seen at once. A stop says whether the call still runs.
+        """
         try:
             while True:
                 try:

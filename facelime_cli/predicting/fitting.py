@@ -30,7 +30,18 @@ SHARE = re.compile(r"(\d+)/(\d+)")
 
 @dataclass(frozen=True)
 class Picture:
-    """What one picture's surrogate is fitted to; `change` is what switching each segment off changes in its pixels, where that counts."""
+    """What one picture's surrogate is fitted to.
+
+    Attributes
+    ----------
+    id : str
+    masks : (S, ⌈K/8⌉) uint8 array
+        Packed.
+    probabilities : (S, C) float array
+    n_segments : int
+    change : (K,) float64 array, optional
+        What switching each segment off changes in its pixels, where that counts.
+    """
 
     id: str
     masks: NDArray[Any]
@@ -84,6 +95,7 @@ def settings_of(params: Any, masks: Artifact) -> Settings:
 
 def own_settings(params: Any, design: str) -> dict[str, Any]:
     """Return the chosen surrogate's own settings, defaults filled in; see `settings_of` for the errors."""
+    # A surrogate that names no proximity weights samples itself.
     own = options.settings_of(params, "surrogate", SURROGATES)
     weighted = [name for name, each in DESIGNS.items() if each.weights is not None]
     if "proximity" not in own and design not in weighted:

@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
 
+@dataclass(frozen=True)
+class _Share:
+    """What one shard has to do: evaluations, and the seconds that they take."""
+
+    evaluations: int
+    seconds: float
+
+
 def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...], artifact: Artifact | None) -> Answer:
-    """Run a few batches and say how long everything would take, each shard too; nothing is written but what is remembered beside the model.
+    """Run a few batches and say how long everything would take, each shard too. Nothing is written.
 
     Parameters
     ----------
@@ -32,7 +40,7 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
     wanted : int or str
         Batch size.
     made : tuple
-        What predictions must have been made as to be taken over, see `Donors`.
+        What predictions must have been made as to be reused, see `Donors`.
     artifact : Artifact, optional
         The predictions, where they have been begun.
     """
@@ -41,56 +49,65 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
     units = [slice(start, min(start + pictures, layout.n)) for start in range(0, layout.n, pictures)]
     done = artifact.done() if artifact else set()
     if artifact and len(done) == len(units):
-        return Answer(
-            {"evaluations": 0, "taken_over": 0, "seconds": 0.0, "bytes": 0, "shards": []},
-            [f"nothing is left to compute: predictions/{artifact.id} has everything"],
-        )
+        nothing = {"evaluations": 0, "taken_over": 0, "seconds": 0.0, "bytes": 0, "shards": []}
+        return Answer(nothing, [f"nothing is left to compute: predictions/{artifact.id} has everything"])
     begun = time.monotonic()
-    batch = (
-        int(artifact.execution["batch_size"]) if artifact and not isinstance(wanted, int) else run.batch_size(wanted)
-    )
+    # An unfinished artifact keeps the batch size that it was begun with, so that its bits stay the same.
+    keeps = artifact is not None and not isinstance(wanted, int)
+    batch = int(artifact.execution["batch_size"]) if artifact is not None and keeps else run.batch_size(wanted)
     batch, (seconds, difference) = run.fitted(batch, lambda size: _timed(run, units[0], size))
     startup = time.monotonic() - begun
     donors = Donors(run.context.store, made, run.masks, besides=artifact.id if artifact else "")
     made_with = digests.of_value({"batch_size": batch, **run.classifier.engine})
-    left = [
-        _left(run.masks, rows, donors, made_with, _kept(artifact, unit)) if unit not in done else _Left()
-        for unit, rows in enumerate(units)
-    ]
-    mine = [[left[unit] for unit in shard_of(len(units), shard, count)] for shard in range(1, count + 1)]
-    shards = [sum(each.computed for each in some) for some in mine]
-    spans = [
-        startup + sum(each.batches(batch) for each in some) * seconds if any(each.computed for each in some) else 0.0
-        for some in mine
-    ]
-    growth = (
-        sum(rows.stop - rows.start for unit, rows in enumerate(units) if unit not in done)
-        * layout.arrays["probabilities"].picture_bytes
-    )
+    left = []
+    for unit, rows in enumerate(units):
+        kept = _kept(artifact, unit)
+        left.append(_Left() if unit in done else _left(run.masks, rows, donors, made_with, kept))
+    shares = []
+    for shard in range(1, count + 1):
+        own = [left[unit] for unit in shard_of(len(units), shard, count)]
+        shares.append(_share(own, batch, seconds, startup))
+    pending = sum(rows.stop - rows.start for unit, rows in enumerate(units) if unit not in done)
     value = {
-        "evaluations": sum(shards),
+        "evaluations": sum(share.evaluations for share in shares),
         "taken_over": donors.taken.total(),
         "evaluations_per_second": batch / seconds,
         "startup_seconds": startup,
-        "seconds": sum(spans),
-        "bytes": growth,
+        "seconds": sum(share.seconds for share in shares),
+        "bytes": pending * layout.arrays["probabilities"].picture_bytes,
         "batch_size": batch,
         "difference": difference,
         "shards": [
-            {"shard": shard, "evaluations": each, "seconds": span}
-            for shard, (each, span) in enumerate(zip(shards, spans, strict=True), 1)
+            {"shard": shard, "evaluations": share.evaluations, "seconds": share.seconds}
+            for shard, share in enumerate(shares, 1)
         ],
     }
+    return _in_words(value, count)
+
+
+def _share(own: Sequence[_Left], batch: int, seconds: float, startup: float) -> _Share:
+    """Return what a shard has to do; one with nothing to do does not even start."""
+    evaluations = sum(each.computed for each in own)
+    if not evaluations:
+        return _Share(0, 0.0)
+    batches = sum(each.batches(batch) for each in own)
+    return _Share(evaluations, startup + batches * seconds)
+
+
+def _in_words(value: dict[str, Any], count: int) -> Answer:
+    """Return the forecast as lines, and as a table of shards where there are several."""
+    evaluations, reused = value["evaluations"], value["taken_over"]
+    rate, startup = value["evaluations_per_second"], duration(value["startup_seconds"])
     lines = [
-        f"{sum(shards)} evaluations to compute, {donors.taken.total()} to take over: about {duration(sum(spans))}",
-        f"{batch / seconds:.1f} evaluations/s in batches of {batch}, after {duration(startup)} to start",
-        f"the store grows by {size_text(growth)} at most",
+        f"{evaluations} evaluations to compute, {reused} to reuse: about {duration(value['seconds'])}",
+        f"{rate:.1f} evaluations/s in batches of {value['batch_size']}, after {startup} to start",
+        f"the store grows by {size_text(value['bytes'])} at most",
     ]
     rows = [
-        (f"{shard}/{count}", str(each), duration(span))
-        for shard, (each, span) in enumerate(zip(shards, spans, strict=True), 1)
+        (f"{each['shard']}/{count}", str(each["evaluations"]), duration(each["seconds"])) for each in value["shards"]
     ]
-    return Answer(value, lines, [Table(("shard", "evaluations", "time"), rows)] if count > 1 else [])
+    tables = [Table(("shard", "evaluations", "time"), rows)] if count > 1 else []
+    return Answer(value, lines, tables)
 
 
 def _timed(run: Run, unit: slice, batch: int) -> tuple[float, float | None]:
@@ -103,7 +120,7 @@ def _timed(run: Run, unit: slice, batch: int) -> tuple[float, float | None]:
 
 @dataclass(frozen=True)
 class _Left:
-    """What is left of a unit: which of the evaluations that are not taken over are still to be computed."""
+    """What is left of a unit: which of the evaluations that are not reused are still to be computed."""
 
     todo: Sequence[bool] = ()
 
@@ -113,12 +130,15 @@ class _Left:
 
     def batches(self, size: int) -> int:
         """Return how many batches of the unit's grid hold one."""
-        return sum(any(self.todo[start : start + size]) for start in range(0, len(self.todo), size))
+        starts = range(0, len(self.todo), size)
+        return sum(any(self.todo[start : start + size]) for start in starts)
 
 
 def _kept(artifact: Artifact | None, unit: int) -> list[int]:
     """Return which evaluations of a begun unit were committed."""
-    return [] if artifact is None else [int(place) for places, _ in artifact.committed(unit) for place in places]
+    if artifact is None:
+        return []
+    return [int(place) for places, _ in artifact.committed(unit) for place in places]
 
 
 def _left(masks: Artifact, rows: slice, donors: Donors, made_with: str, kept: Sequence[int]) -> _Left:
@@ -130,5 +150,6 @@ def _left(masks: Artifact, rows: slice, donors: Donors, made_with: str, kept: Se
     missing[kept] = False
     for picture in range(rows.stop - rows.start if donors else 0):
         mine = np.flatnonzero(its.index == picture)
-        taken[mine[list(donors.take(rows.start + picture, its.packed[mine], missing[mine], made_with))]] = True
+        known = donors.take(rows.start + picture, its.packed[mine], missing[mine], made_with)
+        taken[mine[list(known)]] = True
     return _Left(missing[~taken].tolist())

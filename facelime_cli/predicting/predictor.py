@@ -61,11 +61,13 @@ class Predictor:
     def __init__(self, artifact: Artifact, run: Run, wanted: int | str) -> None:
         self.artifact, self._with = artifact, run
         self.masks, self.model, self.console, self.device = run.masks, run.model, run.context.console, run.device
+        # The bits of an answer depend on the batch size: every process keeps to the first, unless told otherwise.
         begun_with = int(artifact.execution["batch_size"])
         self.batch = wanted if isinstance(wanted, int) else begun_with
         if self.batch != begun_with:
             self.console.note(
-                f"begun with batches of {begun_with}, resuming with {self.batch}: predictions agree to 1e-5, but not to the bit."
+                f"begun with batches of {begun_with}, resuming with {self.batch}: "
+                "predictions agree to 1e-5, but not to the bit."
             )
         self._reader = ThreadPoolExecutor(1)
         self._difference: float | None = None
@@ -90,6 +92,7 @@ class Predictor:
             first = next(claimed, None)
             if first is None:
                 return
+            # Reading the next unit while the device computes hides the disk.
             ahead = {first.index: self._read(first.index)}
             if self._with.is_reference:
                 _ = self._with.classifier  # loaded while the first unit is read
@@ -180,13 +183,14 @@ class Predictor:
             ).items():
                 stream.values[mine[place]] = values
                 taken[mine[place]] = True
+        # Reused answers were made with the same batch size and device, or they would not have been taken.
         if taken.any():
             stream.made_with.add(self._made_with)
         stream.done |= taken
         stream.todo = np.flatnonzero(~taken)
 
     def _batches(self, unit: Unit, stream: _Stream, arrays: tuple[Any, Any], advance: Advance) -> None:
-        """Send the batches that hold a pending row; their borders are counted from the first evaluation to do in the unit."""
+        """Send the batches that hold a pending row; borders are counted from the first evaluation to do in the unit."""
         pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]] = []
         try:
             for start in range(0, len(stream.todo), self.batch):
@@ -227,9 +231,11 @@ class Predictor:
         """Take a batch over; rows that an earlier run has committed stay as they were."""
         import numpy as np
 
+        # NaN means pending in the store: a NaN of the model would be asked for again for ever.
         if not np.isfinite(values).all():
             raise FacelimeError(
-                f"models/{self.model.id} answers with NaN or infinity for a perturbed picture; check the model, `facelime show models/{self.model.id}` tells where it came from."
+                f"models/{self.model.id} answers with NaN or infinity for a perturbed picture; check the model, "
+                f"`facelime show models/{self.model.id}` tells where it came from."
             )
         new = ~stream.done[rows]
         stream.values[rows[new]] = values[new]
@@ -256,6 +262,7 @@ class Predictor:
         """Wait a little for the batch on the device, and drop what has not begun."""
         for _, future in pending[1:]:
             future.cancel()
+        # A batch that is nearly done is worth waiting for, but a stop must end in time.
         deadline = time.monotonic() + GRACE_SECONDS
         for rows, future in pending:
             if not future.cancelled():

@@ -1,4 +1,4 @@
-"""Predictions that the store holds already of the same composed pictures: the same model, picture, segments, fill and mask."""
+"""Reuse of predictions that the store has: of the same model, picture, segments, fill and mask."""
 
 from __future__ import annotations
 
@@ -19,9 +19,22 @@ GONE = (FacelimeError, FileNotFoundError)
 
 
 class Donors:
-    """The other predictions of the same model on masks of the same segments, those of most samples first; `taken` counts the evaluations taken from each.
+    """The other predictions of the same model on masks of the same segments, those of most samples first.
 
-    `made` is what predictions must have been made as, from `made_as`, and `besides` the id of those that are to be made.
+    Parameters
+    ----------
+    store : Store
+    made : tuple
+        What predictions must have been made as, from `made_as`.
+    masks : Artifact
+        The masks that are to be evaluated.
+    besides : str
+        Id of the predictions that are to be made, which are none to reuse.
+
+    Attributes
+    ----------
+    taken : Counter
+        How many evaluations were reused, by the id of the predictions.
     """
 
     def __init__(self, store: Store, made: tuple[Any, ...], masks: Artifact, besides: str = "") -> None:
@@ -89,7 +102,7 @@ class Donors:
 
 
 def _masks_of(other: Artifact, made: tuple[Any, ...], masks: Artifact) -> list[Artifact]:
-    """Return the masks of other predictions in a list, which is empty when these are of another model, or of other segments."""
+    """Return the masks of other predictions in a list: empty when these are of another model or of other segments."""
     try:
         if made_as(other) != made:
             return []

@@ -1,4 +1,4 @@
-"""What `predict` and its forecast work with: the evaluations of some pictures, and a model that is loaded once to be asked about them."""
+"""What `predict` and its forecast work with: the evaluations of some pictures, and a model that is loaded once."""
 
 from __future__ import annotations
 
@@ -46,8 +46,14 @@ COMPARED = 8
 class DistinctMasks:
     """The evaluations of a unit. Equal masks of a picture are one.
 
-    `packed` (R, M) holds the different masks, picture by picture in the order of their first samples, `index` (R,) the picture of each, and `rows_of` for each picture the
-    evaluation of each of its samples.
+    Attributes
+    ----------
+    packed : (R, M) uint8 array
+        The different masks, picture by picture, in the order of their first samples.
+    index : (R,) int32 array
+        The picture of each.
+    rows_of : list of (S,) int64 array
+        For each picture, the evaluation of each of its samples.
     """
 
     packed: NDArray[np.uint8]
@@ -115,11 +121,21 @@ class Run:
             raise FacelimeError(
                 "the device has too little memory for a single picture; use a smaller network or another device."
             )
-        self.context.console.warn(f"a batch of {batch} did not fit into memory; going on with {batch // 2}.")
+        self.context.console.warn(f"a batch of {batch} did not fit into memory; batches of {batch // 2} are used now.")
         return batch // 2
 
     def fitted(self, batch: int, call: Callable[[int], T]) -> tuple[int, T]:
-        """Return the batch size, halved as often as the device's memory asks for, with which a call came through, and what that answered."""
+        """Return the batch size with which a call came through, and what it answered.
+
+        The size is halved as often as the device's memory asks for.
+
+        Parameters
+        ----------
+        batch : int
+            The first size to try.
+        call : callable
+            Takes a batch size.
+        """
         from facelime_cli.models import backend
 
         while True:
@@ -142,13 +158,17 @@ class Run:
         return ACCELERATOR_BATCH if backend.on_accelerator() else PROCESSOR_BATCH
 
     def measured_batch(self) -> int:
-        """Return the smallest batch size that is about as fast as any; measured once for each model, machine, runtime and precision, and kept beside the model."""
+        """Return the smallest batch size that is about as fast as any.
+
+        It is measured once for each model, machine, runtime and precision, and kept beside the model.
+        """
 
         def measure(folder: Path) -> None:
             rates = self._rates(ACCELERATOR_BATCHES if self._usual_batch() == ACCELERATOR_BATCH else PROCESSOR_BATCHES)
             best = min(size for size, rate in rates.items() if rate >= ENOUGH * max(rates.values()))
+            measured = ", ".join(f"{size}: {rate:.1f}" for size, rate in rates.items())
             self.context.console.note(
-                f"evaluations/s by batch size: {', '.join(f'{size}: {rate:.1f}' for size, rate in rates.items())}; taking {best}, and remembering it."
+                f"evaluations/s by batch size: {measured}; {best} is used, here and in later runs."
             )
             write_json(
                 folder / "batch-size.json",
@@ -203,7 +223,22 @@ class Run:
         return answers
 
     def host(self, rows: slice, pictures: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Return fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32 of some pictures, padded to `pictures`, so that one compiled call serves all."""
+        """Return what travels to the device once per unit.
+
+        Parameters
+        ----------
+        rows : slice
+            Pictures of the run.
+        pictures : int
+            Number of pictures to pad to, U, so that one compiled call serves all units.
+
+        Returns
+        -------
+        (U, 2, H·W, 3) uint8 array
+            Fills and images.
+        (U, H·W) int32 array
+            Segments.
+        """
         import numpy as np
 
         fill, images = self.pictures.fill(rows), self.pictures.images(rows)
@@ -215,7 +250,26 @@ class Run:
         )
 
     def difference(self, its: DistinctMasks, host: tuple[Any, Any], batch: int) -> float | None:
-        """Return the largest difference of a probability from the reference on a few composed pictures of this run, or raise when it is too large; None for the reference itself."""
+        """Return the largest difference of a probability from the reference, on a few composed pictures of this run.
+
+        Parameters
+        ----------
+        its : DistinctMasks
+        host : pair of arrays
+            From `host`.
+        batch : int
+            Batch size.
+
+        Returns
+        -------
+        float or None
+            None for the reference itself.
+
+        Raises
+        ------
+        FacelimeError
+            When the difference is larger than the tolerance.
+        """
         import numpy as np
 
         if self.is_reference:
@@ -223,15 +277,18 @@ class Run:
         reference = self.reference
         rows = np.unique(np.linspace(0, its.total - 1, COMPARED).astype(np.int64))
         wanted = self.device.wait(self.device.submit(_reference_answers, self.model, reference, its, rows, host))
-        self.__dict__.pop(
-            "classifier", None
-        )  # what the reference set on the device, TF32 off, is not what this one wants
+        # What the reference set on the device, TF32 off, is not what this one wants: it is loaded anew.
+        self.__dict__.pop("classifier", None)
         arrays = self.device.wait(self.device.submit(self.classifier.upload, *host))
         found = float(np.abs(self.evaluate(its, rows, arrays, max(batch, len(rows)))[: len(rows)] - wanted).max())
-        said = f"{self.how.runtime} in {self.how.precision} differs from {reference.runtime} in float32 by {found:.2g} at most, on {len(rows)} composed pictures of this run"
+        said = (
+            f"{self.how.runtime} in {self.how.precision} differs from {reference.runtime} in float32 by {found:.2g} "
+            f"at most, on {len(rows)} composed pictures of this run"
+        )
         if not found <= self.tolerance:
             raise FacelimeError(
-                f"{said}: more than --tolerance {self.tolerance:g}; use --precision float32 or another --runtime, or raise the tolerance if you can live with that."
+                f"{said}: more than --tolerance {self.tolerance:g}; use --precision float32 or another --runtime, "
+                "or raise the tolerance if you can live with that."
             )
         self.context.console.note(f"{said}.")
         return found

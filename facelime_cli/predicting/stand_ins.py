@@ -74,6 +74,7 @@ def usual_fill(segments: Artifact) -> str:
     labels, groups = dataset.read("labels"), _groups(dataset)
     pool = _pool(dataset)
     pool = pool[labels[pool] >= 0]
+    # Pictures of one class and patient ask for the same, so each pair is looked at once.
     kinds = np.unique(np.stack([labels[rows], groups[rows]]), axis=1).T
     for label, group in kinds:
         others = (labels[pool] != label) & (groups[pool] != group)
@@ -124,7 +125,7 @@ class StandIns:
             raise FacelimeError(f"--fill {self.fill.name}: {self.file} {why}; give another picture.") from why
 
     def constants(self, console: Console) -> dict[str, tuple[NDArray[Any], tuple[str, ...]]]:
-        """Return the arrays that are known when masks are laid out: the row of each picture's stand-in, if it has one."""
+        """Return the arrays that are known when masks are laid out: the row of each picture's stand-in, if any."""
         _ = self.picture  # a file that is no picture is named before anything is laid out
         if self.fill.name != UNLIKE:
             return {}
@@ -154,6 +155,7 @@ class StandIns:
         """Return what the fill's function needs beside picture and segments, for each picture."""
         from facelime_cli.core.masks import key_of
 
+        # The stand-in was chosen when the masks were laid out, so that every shard uses the same.
         if self.fill.name == UNLIKE:
             others = self.dataset.read("images", masks.read("fill_row", rows).tolist())
             return [{"picture": each} for each in others]
@@ -198,6 +200,7 @@ def _nearest_unlike(segments: Artifact, console: Console) -> NDArray[np.int32]:
     rows = segments.read("row").astype(np.int64)
     pool = _pool(dataset)
     console.note(f"looking for the most similar picture of another class among {len(pool):,}")
+    # Only these are read: a dataset may be much larger than its training split.
     wanted = np.union1d(rows, pool)
     thumbs = np.zeros((dataset.n, FEATURES), np.int64)
     for unit in range(dataset.n_units):

@@ -48,9 +48,12 @@ INDEX = (
         "Network",
         finetune="Train a network on a dataset: a pretrained one with a new head, or one from nothing.",
         import_model="Bring a model from outside into the store, with its input scaling and its class names.",
-        evaluate="Measure a model on labelled pictures: figures with intervals, curves, calibration, subgroups and worst mistakes.",
-        compare_models="Compare models on the same pictures: differences with intervals, and the pictures that only one of two gets right.",
-        activations="Show what a network's layers answer to a picture: their feature maps, tiled, one PNG file a layer.",
+        evaluate="Measure a model on labelled pictures: figures with intervals, curves, calibration, subgroups "
+        "and worst mistakes.",
+        compare_models="Compare models on the same pictures: differences with intervals, and the pictures that only "
+        "one of two gets right.",
+        activations="Show what a network's layers answer to a picture: their feature maps, tiled, one PNG file a "
+        "layer.",
     ),
     *_listed(
         "LIME, stage by stage",
@@ -59,7 +62,8 @@ INDEX = (
         predict="Ask the model about every perturbed picture.",
         fit_surrogate="Fit a linear surrogate to the predictions: one coefficient per segment and class, "
         "with its interval.",
-        render="Write a report: one page that opens from disk, with the figures of every segment and a table of coefficients.",
+        render="Write a report: one page that opens from disk, with the figures of every segment and a table "
+        "of coefficients.",
     ),
     *_listed(
         "Other explanations",

@@ -1,7 +1,7 @@
 """Explain why one class rather than another, from the same stored predictions.
 
-The surrogate is fitted again, to the difference of the two probabilities. A region speaks for the first class rather than
-the second when keeping it raises the first's probability more. The result is read like any explanation.
+The surrogate is fitted again, to the difference of the two probabilities. A region speaks for the first class rather
+than the second when keeping it raises the first's probability more. The result is read like any explanation.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     surrogates = inputs["surrogates"]
     names: list[str] = surrogates.facts["classes"]
     one, other = class_index(params.explained, names), class_index(params.versus, names)
+    # Every coefficient would be exactly 0.
     if one == other:
         raise CommandLineError(f"--class {params.explained} and --versus {params.versus} are the same class; name two.")
     predictions = predictions_of(surrogates)
@@ -126,6 +127,7 @@ class _Job:
                     for each in fitting.pictures_of(self.settings, self.predictions, unit.rows)
                 ]
                 fitted = fitting.explain_pictures((self.settings, pictures))
+                # Sample 0 is the unchanged picture.
                 full = np.stack([each.probabilities[0] for each in pictures])
                 unit.finish({**fitting.arrays_of(fitted, widest), "probabilities": full.astype(np.float32)})
                 advance(unit.n)

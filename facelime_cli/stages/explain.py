@@ -65,6 +65,7 @@ def _params() -> type[Any]:
                 continue
             known.add(each.name)
             kind, extras = annotations[each.name]
+            # Sixty options in one list are too many to read.
             place = HEADINGS.get(each.name, Heading(heading))
             every.append((each.name, Annotated[(kind, *extras, place)], each.default))
     until_stable = Annotated[
@@ -105,10 +106,12 @@ def explain(params: Any, context: Context) -> Result:
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS})
     _check(params)
     model = context.store.resolve(params.model, ("models",)).require_complete()
+    # A missing one would end the run at its last stage, after all evaluations.
     for reference in params.beside or ():
         context.store.resolve(reference, ("surrogates",)).require_complete()
     rounds = _Rounds(params, model, stopping.deadline(params.time_budget), dataclasses.replace(context, name=None))
     dataset = rounds.dataset()
+    # Before anything is segmented: this is the mistake that people make.
     if not params.resize:
         runtimes.check_size(model, dataset)
     results = [rounds.execute(segment.STAGE, dataset=dataset)]
@@ -189,6 +192,7 @@ class _Rounds:
             )
             if stable.all() or samples >= most:
                 return results
+            # Doubling needs few rounds, and the samples before are a part of those after.
             samples = min(2 * samples, most)
             more = {"samples": samples, "after": f"surrogates/{surrogates.id}", "confidence": confidence}
             results += self._round(segments, more)
@@ -196,6 +200,7 @@ class _Rounds:
     def _round(self, segments: Artifact, changes: dict[str, Any]) -> list[Result]:
         """Perturb, predict and fit once. What earlier stages have taken of the time budget is gone."""
         masks = self.execute(perturb.STAGE, changes, segmentation=segments)
+        # Each `predict` takes a budget of its own; all rounds share the one of the command.
         left = None
         if self.deadline is not None:
             left = f"{max(0.0, self.deadline - time.monotonic()):.3f}s"

@@ -141,6 +141,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     predictions = inputs["predictions"]
     settings = fitting.settings_of(chosen, predictions.input("masks"))
     job = _Job(chosen, settings, predictions, context)
+    # Left out where all samples are fitted: surrogates made before shares existed keep their fingerprints.
     share = {} if params.part is None else {"part": params.part}
     return Plan(
         params=chosen,
@@ -176,6 +177,7 @@ class _Job:
         with Workers(self.params.workers if slow else 1) as workers, progress as advance:
             for unit in units:
                 pictures = list(fitting.pictures_of(self.settings, self.predictions, unit.rows))
+                # Small matrices are not worth a process; what takes long has one for each picture.
                 shares = [[one] for one in pictures] if slow else [pictures]
                 tasks = [(self.settings, share) for share in shares]
                 fitted: list[Explanation] = []

@@ -1,8 +1,8 @@
 """Explain by gradients (Grad-CAM): where a convolution's maps speak for a class, pooled on segments.
 
-SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments and model are
-explained. A coefficient is the share of the map that lies on a segment. `facelime compare` says how far Grad-CAM and LIME
-agree. `facelime render` makes the same report.
+SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments and model
+are explained. A coefficient is the share of the map that lies on a segment. `facelime compare` says how far Grad-CAM
+and LIME agree. `facelime render` makes the same report.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
 MOST_CLASSES = 10
-"""Each class takes a pass back through the network. With more classes, each picture's most probable ones are explained."""
+"""Each class takes a pass back through the network. With more, each picture's most probable ones are explained."""
 NAN = float("nan")
 COARSE = "not checked against the model: a map of {} cells, drawn on the regions"
 NOWHERE = "nothing to explain: nowhere do the maps speak for this class"
@@ -74,6 +74,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     source, model = inputs["source"], model_of(inputs)
     segments = source if source.kind == "segments" else source.input("segments")
     job = _Job(params, segments, model, context)
+    # A name is a folder, and some shells read a plus.
     variant = params.variant.replace("+", "p")
     return Plan(
         params=params,
@@ -116,6 +117,7 @@ class _Job:
 
         layer = self.params.layer or gradients.last_maps(network)
         size = int(self.model.facts["size"])
+        # Any picture tells the shape of the maps.
         black = np.zeros((1, size, size, 3), np.uint8)
         _, values = next(gradients.activations(network, black, [layer]))
         if len(values.shape) != gradients.IMAGE_AXES:
@@ -153,6 +155,7 @@ class _Job:
             # One shape for every call, so that the last batch is not compiled anew.
             answers = call(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))[: len(images)]
             parts["probabilities"][places] = answers
+            # With a thousand classes, a pass for each would take hours.
             order = np.argsort(-parts["probabilities"][places], axis=1, kind="stable")[:, :MOST_CLASSES]
             for rank in range(order.shape[1]):
                 classes = order[:, rank]

@@ -1,7 +1,7 @@
 """Explain by switching off one segment at a time: how far the model's probability falls.
 
-SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments, fill and model
-are explained. It takes one evaluation per segment. It does not see what several segments do together.
+SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments, fill and
+model are explained. It takes one evaluation per segment. It does not see what several segments do together.
 """
 
 from __future__ import annotations
@@ -127,6 +127,7 @@ class _Job:
         parts = empty_arrays(artifact, len(images))
         n_bytes = -(-artifact.shape("coefficients")[2] // BITS)
         for place, count in enumerate(counts):
+            # The first row keeps all, as everywhere: its answer is what the others are compared with.
             full = np.ones((1, count), np.bool_)
             one_off = ~np.eye(count, dtype=np.bool_)
             packed = pack(np.concatenate([full, one_off]), n_bytes)

@@ -154,6 +154,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     chosen = resolved(params, segments)
     fill, file = fill_of(str(chosen.fill))
     stand_ins = StandIns(fill, segments, int(chosen.seed or 0), _sigma(chosen, fill.needs, segments), file)
+    # The word that was typed may hold a path; the name and the digest of the file count.
     counts: dict[str, Any] = {"fill": fill.name, "fill_sigma": stand_ins.sigma, "confidence": None}
     if before is not None:
         _check_after(before, segments, {**vars(chosen), **counts})
@@ -190,6 +191,7 @@ class _Job:
         import numpy as np
 
         n, size = self.segments.n, int(self.stand_ins.dataset.facts["size"])
+        # First what can fail: a fill without a picture, then a design without enough masks.
         fills = self.stand_ins.constants(self.context.console)
         used = self._rows_in_use()
         most_segments = int(self.segments.read("n_segments").max())
@@ -212,6 +214,7 @@ class _Job:
         used = []
         counts = self.segments.read("n_segments")
         for picture_id, count, enough in zip(self.segments.texts("id"), counts, kept, strict=True):
+            # A stable picture keeps the samples that it had, so that its predictions are reused.
             samples = int(enough or self.params.samples or 0)
             try:
                 used.append(rows_in_use(str(self.params.design), samples, int(count)))
@@ -242,6 +245,7 @@ class _Job:
         for picture_id, count, used in zip(ids, counts, artifact.read("n_samples", rows), strict=True):
             key = masks.key_of(int(self.params.seed or 0), picture_id, "mask")
             kept = draw(key, int(used), int(count), self.params.probability)
+            # The array is as long as the picture with the most masks needs.
             spare = n_samples - len(kept)
             packed.append(np.pad(masks.pack(kept, n_bytes), ((0, spare), (0, 0))))
         return np.stack(packed)
@@ -263,6 +267,7 @@ def resolved(params: Any, segments: Artifact) -> Any:
         When a probability is none, or the design has its own.
     """
     params = presets.filled(params, DEFAULTS)
+    # The order counts: the fill follows from the dataset, the design from the fill, the probability from the design.
     if params.fill is None:
         params = replace(params, fill=usual_fill(segments))
     if params.design is None:
@@ -303,7 +308,8 @@ def _check_after(before: Artifact, segments: Artifact, wanted: Mapping[str, Any]
         )
     if before.input("segments").content != segments.content:
         raise FacelimeError(
-            f"surrogates/{before.id} are of other segments than segments/{segments.id}; give --after surrogates of these."
+            f"surrogates/{before.id} are of other segments than segments/{segments.id}; "
+            "give --after surrogates of these."
         )
     masks = before.input("masks").parameters
     for name in KEPT_BEFORE:

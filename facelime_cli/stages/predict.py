@@ -121,6 +121,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         facts: dict[str, Any] = {}
         for name in ("evaluations", "taken_over"):
             facts[name] = sum(int(unit[name]) for unit in units)
+        # None stands for the reference itself, which differs from nothing.
         differences = [unit["difference"] for unit in units if unit["difference"] is not None]
         if differences:
             facts["difference"] = max(differences)
@@ -147,6 +148,7 @@ def _run(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Ru
     if not params.resize:
         runtimes.check_size(model, dataset)
     pictures = int(dataset.facts["size"])
+    # A layer that changes nothing would change the fingerprint.
     resize_from = pictures if pictures != int(model.facts["size"]) else None
     how = How(runtime, params.precision, resize_from)
     return Run(masks, model, how, params.tolerance, Device(stopping.deadline(params.time_budget)), context)

@@ -1,7 +1,7 @@
 """Read pictures into a dataset: upright RGB at one size, with labels, patients and splits.
 
-SOURCE is a folder with one sub-folder per class (or train, val and test folders with such sub-folders), a flat folder, a
-picture, or a .npz file with MedMNIST's arrays. With --table it is the folders in which the pictures of the rows lie.
+SOURCE is a folder with one sub-folder per class (or train, val and test folders with such sub-folders), a flat folder,
+a picture, or a .npz file with MedMNIST's arrays. With --table it is the folders in which the pictures of the rows lie.
 Files are pictures or DICOM. Every operation is the same for all classes. A leakage report says what a classifier could
 cheat with.
 """
@@ -96,7 +96,7 @@ class Params:
         Option(
             metavar="FILE",
             show_default=False,
-            help="Read classes and groups from this CSV table with a row per picture. SOURCE is where its pictures lie.",
+            help="Read classes and groups from this CSV table with a row per picture. Its pictures lie in SOURCE.",
         ),
         Resolved(()),
     ] = None
@@ -185,6 +185,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     settings = preparing.settings_of(params, catalog)
     truths = {} if params.truth is None else preparing.truth_files(params.truth, catalog)
     digested = {"source": preparing.source_digest(catalog)}
+    # Masks of the truth are content too: with other masks the report says other things.
     if params.truth is not None:
         digested["truth"] = preparing.files_digest(truths.items())
     job = _Job(params, settings, {entry.id: entry for entry in catalog}, truths, digested["source"], context)
@@ -245,6 +246,7 @@ class _Job:
                 for entry, each in zip(chosen, prepared, strict=True)
             ]
             arrays["truth"] = np.stack(list(workers.map(preparing.prepare_truth, tasks)))
+        # Where no face was found, the whole picture was kept: the reader must know which these are.
         lost = []
         for entry, each in zip(chosen, prepared, strict=True):
             if self.params.crop and not each.face_found:

@@ -190,7 +190,7 @@ class Params:
     labels: Annotated[
         Path | None,
         _setting(
-            "Read label maps (.png, .tif, .npy) from this folder, for --method file. They are found by the pictures' ids.",
+            "Read label maps (.png, .tif, .npy) from this folder, for --method file. The pictures' ids name them.",
             metavar="DIR",
         ),
         Resolved(()),
@@ -237,6 +237,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     every = dataset.texts("id")
     ids = [every[row] for row in rows]
     folder = settings.pop("labels", None)
+    # A label map belongs to the content, wherever its folder lies: its bytes are a source, its path is none.
     label_maps = {} if folder is None else _label_files(folder, ids)
     job = _Job(replace(params, method=method), settings, dataset, rows, ids, label_maps, context)
     sources = {}
@@ -272,6 +273,7 @@ class _Job:
         import numpy as np
 
         size = int(self.dataset.facts["size"])
+        # A wrong label map is found now, not after an hour of other pictures.
         _check_labels(self.label_maps, size)
         constants = {
             "id": (np.array(self.ids, dtype=object), ("picture",)),
@@ -338,6 +340,7 @@ def resolved(params: Any) -> tuple[str, dict[str, Any]]:
     segmenter = SEGMENTERS[method]
     given = given_settings(params, SEGMENTERS)
     _check_options(params, segmenter, given)
+    # Settings of one method mean something else to another: of a preset, only what all methods share stays.
     same_method = method == preset["method"]
     kept = {
         name: value for name, value in preset.items() if name in segmenter.settings and (same_method or name in SHARED)
@@ -347,6 +350,7 @@ def resolved(params: Any) -> tuple[str, dict[str, Any]]:
         values["connectivity"] = int(values["connectivity"])
     if segmenter.scale is not None:
         scale = segmenter.scale.parameter
+        # Two ways to say one thing would give one picture two fingerprints.
         unused = "segments" if scale in given or values["segments"] is None else scale
         del values[unused]
     return method, values
@@ -404,7 +408,8 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         rows = [row for row in rows if split[row] == SPLITS.index(params.split)]
         if not rows:
             raise FacelimeError(
-                f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} split; leave --split out, or preprocess with another --split."
+                f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} split; "
+                "leave --split out, or preprocess with another --split."
             )
     if params.images is not None:
         wanted = [row_of(name.strip(), ids) for name in comma_separated(params.images) if name.strip()]
@@ -414,17 +419,19 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         gone = [ids[row] for row in wanted if row not in left]
         if gone:
             raise FacelimeError(f"{gone[0]} is not in the {params.split} split; leave --split out.")
+        # The order of the words does not matter: the same pictures are the same artifact.
         rows = sorted(set(wanted))
     return rows[: params.first]
 
 
 def _label_files(folder: Path, ids: Sequence[str]) -> dict[str, Path]:
-    """Return each picture's label map: the file whose name below the folder is the id, or directly in it the id's last part."""
+    """Return each picture's label map: the file whose name below the folder is the id, or in it the id's last part."""
     if not folder.is_dir():
         raise NotFoundError(f"there is no folder {folder} with label maps; check --labels.")
     named: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in LABEL_SUFFIXES and path.is_file()):
         named.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    # A file directly in the folder may serve an id by its last part, but never two ids.
     lasts = Counter(name.rpartition("/")[2] for name in ids)
     found = {
         name: named.get(name) or (named.get(last, []) if lasts[last := name.rpartition("/")[2]] == 1 else [])
@@ -433,7 +440,8 @@ def _label_files(folder: Path, ids: Sequence[str]) -> dict[str, Path]:
     lost = [name for name in ids if not found[name]]
     if lost:
         raise NotFoundError(
-            f"{len(lost)} of {len(ids)} pictures have no label map in {folder}, such as {lost[0]}; save it there as {lost[0]}.png, .tif or .npy, or choose pictures with --images."
+            f"{len(lost)} of {len(ids)} pictures have no label map in {folder}, such as {lost[0]}; "
+            f"save it there as {lost[0]}.png, .tif or .npy, or choose pictures with --images."
         )
     twice = next((paths for paths in found.values() if len(paths) > 1), None)
     if twice is not None:
@@ -496,14 +504,17 @@ def _summary(artifact: Artifact, asked: int | None, context: Context) -> dict[st
         f"segments per picture: median {number['median']:g}, {number['least']} to {number['most']}"
         + ("" if asked is None else f"; asked for {asked}")
     )
+    # A method that cannot reach the number says so: the user would otherwise compare unequal runs.
     if asked is not None and abs(float(np.median(counts)) - asked) > FAR * asked:
         context.console.warn(
-            f"--segments {asked}: the method makes a median of {number['median']:g} here, limited by the pictures' size and by its other parameters (--min-size, --sigma, --compactness)."
+            f"--segments {asked}: the method makes a median of {number['median']:g} here, limited by the pictures' "
+            "size and by its other settings (--min-size, --sigma, --compactness)."
         )
     lost = [each for facts in artifact.facts_of_units() for each in facts["faces_not_found"]]
     if lost:
         context.console.warn(
-            f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; their zones lie as if the picture had been cropped to a face."
+            f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; "
+            "their zones lie as if the picture had been cropped to a face."
         )
     return {"segments_per_picture": number} | ({"faces_not_found": lost} if lost else {})
 

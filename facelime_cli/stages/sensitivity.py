@@ -47,7 +47,7 @@ class Params:
         Option(
             metavar="A,B,…",
             show_default=False,
-            help="Let these stand where a segment is switched off, such as mean,blur,black. [default: as the first run]",
+            help="Let these stand for a switched-off segment, such as mean,blur,black. [default: as the first run]",
         ),
     ] = None
     top: Annotated[int, Option(min=1, help="Compare so many of the strongest segments.")] = 5

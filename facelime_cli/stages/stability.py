@@ -59,7 +59,8 @@ def run(params: Params, context: Context) -> Answer:
     refuse_others(first)
     if DESIGNS[first.input("masks").parameters["design"]].all_masks:
         raise FacelimeError(
-            f"surrogates/{first.id} were fitted to every mask there is. Nothing is left to chance: other seeds would find the same."
+            f"surrogates/{first.id} were fitted to every mask there is. "
+            "Nothing is left to chance: other seeds would find the same."
         )
     if params.stored is not None:
         shares = [f"{number}/{params.stored}" for number in range(1, params.stored + 1)]
