@@ -14,13 +14,13 @@ class TestSplits:
         rng = np.random.default_rng(seed)
         groups = np.repeat(np.arange(300), rng.integers(1, 8, 300))
         labels = (rng.random(300) < 0.3).astype(int)[groups]
-        part = splits.divide(labels.tolist(), [str(g) for g in groups], (0.7, 0.2, 0.1), seed)
-        assert all(len(set(part[groups == g])) == 1 for g in range(300))
+        split = splits.divide(labels.tolist(), [str(g) for g in groups], (0.7, 0.2, 0.1), seed)
+        assert all(len(set(split[groups == g])) == 1 for g in range(300))
         for label in (0, 1):
-            shares = np.bincount(part[labels == label], minlength=3) / (labels == label).sum()
+            shares = np.bincount(split[labels == label], minlength=3) / (labels == label).sum()
             assert np.abs(shares - (0.7, 0.2, 0.1)).max() < 0.02
 
-    def test_a_part_of_no_share_stays_empty(self):
+    def test_a_split_of_no_share_stays_empty(self):
         assert set(splits.divide([0, 1] * 20, [str(i) for i in range(40)], (0, 0, 100), 0).tolist()) == {2}
 
     def test_the_seed_decides(self):
