@@ -1,7 +1,7 @@
 """Fills: what stands where a segment is switched off.
 
-A fill is a function of a picture (H, W, 3) uint8 and its segments (H, W) uint16 that returns (H, W, 3) uint8; what it
-needs beside them it takes by keyword.
+A fill is a function of a picture (H, W, 3) uint8 and its segments (H, W) uint16 that returns (H, W, 3) uint8.
+What it needs beside them it takes by keyword.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
     Segments = NDArray[np.uint16]
+    Colour = tuple[int, int, int]
 
 MIDDLE_GREY = 128
 BLUR_SHARE = 0.1
 """Standard deviation of `blur` as a share of the picture's side.
-
-A bright square as large as one of 40 segments, .16 of the side, then keeps a third of its contrast in its middle
-(erf(.08 / (.1 √2))² = .33), and whatever is finer is gone. Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which
-keep .85 of it.
-"""
+A bright square as large as one of 40 segments is .16 of the side. It keeps a third of its contrast in its middle,
+erf(.08 / (.1 √2))² = .33, and whatever is finer is gone.
+Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which keep .85 of it."""
 BILAPLACIAN_RADIUS = 2
 """Pixels around a segment that its inpainting looks at."""
 WORD_BYTES = 4
@@ -51,28 +50,46 @@ def mean(image: Pixels, segments: Segments) -> Pixels:
     """
     flat = segments.ravel()
     sizes = np.bincount(flat)
-    sums = np.stack(
-        [np.bincount(flat, weights=image[..., channel].ravel()) for channel in range(image.shape[-1])], axis=-1
-    )
-    return (sums / sizes[:, None]).astype(np.uint8)[segments]
+    channels = []
+    for channel in range(image.shape[-1]):
+        values = image[..., channel].ravel()
+        channels.append(np.bincount(flat, weights=values))
+    sums = np.stack(channels, axis=-1)
+    colours = (sums / sizes[:, None]).astype(np.uint8)
+    return colours[segments]
 
 
 def black(image: Pixels, segments: Segments) -> Pixels:  # noqa: ARG001 - one signature for every fill
-    """Return black: (H, W, 3) uint8 zeros."""
+    """Return black everywhere.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : (H, W) uint16 array
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
     return np.zeros_like(image)
 
 
 def grey(image: Pixels, segments: Segments) -> Pixels:  # noqa: ARG001 - as above
-    """Return the middle grey: (H, W, 3) uint8, 128 everywhere."""
+    """Return the middle grey everywhere, which is 128.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : (H, W) uint16 array
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
     return np.full_like(image, MIDDLE_GREY)
 
 
-def dataset_mean(
-    image: Pixels,
-    segments: Segments,  # noqa: ARG001 - as above
-    *,
-    colour: tuple[int, int, int],
-) -> Pixels:
+def dataset_mean(image: Pixels, segments: Segments, *, colour: Colour) -> Pixels:  # noqa: ARG001 - as above
     """Return one colour everywhere, the mean of a dataset.
 
     Parameters
@@ -81,6 +98,10 @@ def dataset_mean(
     segments : (H, W) uint16 array
     colour : (3,) of int
         Red, green and blue, 0 to 255.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
     """
     return np.full_like(image, colour)
 
@@ -88,14 +109,20 @@ def dataset_mean(
 def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa: ARG001 - as above
     """Return the picture under a Gaussian.
 
-    Fong and Vedaldi, "Interpretable explanations of black boxes by meaningful perturbation", ICCV 2017.
-
     Parameters
     ----------
     image : (H, W, 3) uint8 array
     segments : (H, W) uint16 array
     sigma : float
-        Standard deviation, in pixels. Beyond the edge the picture's last pixels go on.
+        Standard deviation, in pixels. Beyond the edge the picture's last pixels are repeated.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    References
+    ----------
+    Fong and Vedaldi, Interpretable explanations of black boxes by meaningful perturbation, ICCV 2017.
 
     Examples
     --------
@@ -106,16 +133,30 @@ def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa:
     """
     from scipy.ndimage import gaussian_filter
 
-    return _rounded(gaussian_filter(image.astype(np.float64), (sigma, sigma, 0), mode="nearest"))
+    values = image.astype(np.float64)
+    # Nothing is smoothed along the axis of the channels.
+    return _rounded(gaussian_filter(values, (sigma, sigma, 0), mode="nearest"))
 
 
 def inpaint(image: Pixels, segments: Segments) -> Pixels:
-    """Return each segment as its surroundings go on into it, without any pixel of its own.
+    """Return each segment as its surroundings continue into it, without any pixel of its own.
 
-    Biharmonic functions, Damelin and Hoang, IJMMS 2018, article 3950312.
+    Each segment is inpainted alone, from the picture as it is around it.
+    Values stay within the range of the pixels that it looks at.
 
-    Each segment is inpainted alone, from the picture as it is around it; values stay within the range of the pixels
-    that it looks at.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : (H, W) uint16 array
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    References
+    ----------
+    Biharmonic functions: Damelin and Hoang, International Journal of Mathematics and Mathematical Sciences, 2018,
+    article 3950312.
 
     Examples
     --------
@@ -132,14 +173,17 @@ def inpaint(image: Pixels, segments: Segments) -> Pixels:
 
     filled = np.empty_like(image)
     for region in regionprops(segments.astype(np.int32) + 1):
+        # What lies farther away has no weight in the inpainting, and would only take time.
         part = tuple(slice(max(at.start - BILAPLACIAN_RADIUS, 0), at.stop + BILAPLACIAN_RADIUS) for at in region.slice)
         hidden = segments[part] == region.label - 1
-        filled[part][hidden] = _rounded(255 * inpaint_biharmonic(image[part], hidden, channel_axis=-1))[hidden]
+        inpainted = inpaint_biharmonic(image[part], hidden, channel_axis=-1)
+        colours = _rounded(255 * inpainted)
+        filled[part][hidden] = colours[hidden]
     return filled
 
 
 def noise(image: Pixels, segments: Segments, *, key: int) -> Pixels:  # noqa: ARG001 - one signature for every fill
-    """Return noise: every value 0 to 255 alike, each pixel and channel by itself; the same bits always.
+    """Return noise: every value 0 to 255 alike, each pixel and channel by itself; the same key gives the same bits.
 
     Parameters
     ----------
@@ -147,10 +191,17 @@ def noise(image: Pixels, segments: Segments, *, key: int) -> Pixels:  # noqa: AR
     segments : (H, W) uint16 array
     key : int
         From `masks.key_of`.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
     """
-    height, width = image.shape[0], image.shape[1] * image.shape[2]
+    height = image.shape[0]
+    width = image.shape[1] * image.shape[2]
     words = random_words(key, 0, height, -(-width // WORD_BYTES))
-    return words.astype("<u4").view(np.uint8)[:, :width].reshape(image.shape)
+    # The order of the bytes in a word is fixed, so that every machine makes the same noise.
+    values = words.astype("<u4").view(np.uint8)
+    return values[:, :width].reshape(image.shape)
 
 
 def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixels:  # noqa: ARG001 - as above
@@ -162,6 +213,11 @@ def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixe
     segments : (H, W) uint16 array
     picture : (H, W, 3) uint8 array
         Of the same size.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        `picture` itself, not a copy.
     """
     return picture
 
@@ -173,7 +229,15 @@ def _rounded(values: NDArray[np.float64]) -> Pixels:
 def unchanged(image: Pixels, fill: Pixels, segments: Segments) -> NDArray[np.bool_]:
     """Return which segments a fill changes in no pixel: whatever the model does, these will look unimportant.
 
-    (K,) bool.
+    Parameters
+    ----------
+    image, fill : (H, W, 3) uint8 arrays
+    segments : (H, W) uint16 array
+
+    Returns
+    -------
+    (K,) bool array
     """
-    differs = np.bincount(segments.ravel(), weights=(image != fill).any(axis=-1).ravel())
-    return np.asarray(differs == 0)
+    changed = (image != fill).any(axis=-1)
+    counts = np.bincount(segments.ravel(), weights=changed.ravel())
+    return np.asarray(counts == 0)

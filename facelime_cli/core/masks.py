@@ -400,9 +400,9 @@ def in_orders(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:
 def samples_of_part(
     blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the rows of part I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
+    """Return the rows of share I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
 
-    The full picture, and the empty one of `shapley`, are in every part.
+    The full picture, and the empty one of `shapley`, are in every share.
 
     Parameters
     ----------
@@ -422,7 +422,7 @@ def samples_of_part(
     Raises
     ------
     FacelimeError
-        When there are fewer blocks than parts.
+        When there are fewer blocks than shares.
 
     Examples
     --------
@@ -441,8 +441,8 @@ def samples_of_part(
     there = int(units[-1]) + 1 - shared
     if there < n:
         raise FacelimeError(
-            f"{n} parts are more than the {there} independent samples (or pairs of them) that --design {design} has; "
-            "ask for fewer parts, or perturb with more --samples."
+            f"{n} shares are more than the {there} independent samples (or pairs of them) that --design {design} has; "
+            "ask for fewer shares, or perturb with more --samples."
         )
     in_turn = (units - shared) % n == i - 1
     rows = np.flatnonzero((units < shared) | in_turn)

@@ -1,7 +1,8 @@
 """Segmentations of a picture into regions that a surrogate switches on and off.
 
-A method is a function of this module and an entry of `choices.SEGMENTERS`. `segmented` calls it, searches for the
-number of segments that is asked for where the method takes none, and brings what comes out into one form.
+A method is a function of this module and an entry of `choices.SEGMENTERS`.
+`segmented` calls it and brings what comes out into one form.
+Where a method takes no number of segments, it searches for the scale that gives it.
 """
 
 from __future__ import annotations
@@ -49,14 +50,33 @@ REFERENCES: tuple[tuple[str, Mapping[str, Any]], ...] = (
 
 @dataclass(frozen=True)
 class Segmented:
-    """A picture's segments, (H, W) uint16 of 0…K-1, and the scale that a search chose for it (NaN without a search)."""
+    """A picture's segments.
+
+    Attributes
+    ----------
+    labels : (H, W) uint16 array
+        0…K-1.
+    scale : float
+        What a search chose, NaN without a search.
+    """
 
     labels: NDArray[np.uint16]
     scale: float
 
 
 def segment(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArray[np.uint16]:
-    """Return a picture's segments alone, see `segmented`.
+    """Return a picture's segments alone.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    method : str
+    parameters : mapping
+        As `segmented` takes them.
+
+    Returns
+    -------
+    (H, W) uint16 array
 
     Examples
     --------
@@ -79,9 +99,10 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     method : str
         A key of `choices.SEGMENTERS`.
     parameters : mapping
-        The method's keyword arguments; where it has a scale, `segments` may stand for that, which then is searched. For
-        every method `connectivity` (4 or 8 neighbours: what does not hang together becomes segments of its own; None:
-        nothing is changed) and `min_size` (in pixels: smaller ones are merged).
+        The method's keyword arguments. Where it has a scale, `segments` may stand for that, which then is searched.
+        Every method also takes `connectivity` and `min_size`.
+        `connectivity` is 4 or 8 neighbours: unconnected pieces become segments of their own. None changes nothing.
+        `min_size` is in pixels: smaller segments are merged.
 
     Returns
     -------
@@ -92,17 +113,19 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     FacelimeError
         When there is one region only, or more than `MOST_SEGMENTS`.
     """
-    scale, wanted = SEGMENTERS[method].scale, parameters.get("segments")
-    own = {name: value for name, value in parameters.items() if scale is None or name != "segments"}
+    scale = SEGMENTERS[method].scale
+    wanted = parameters.get("segments")
+    own = dict(parameters)
+    if scale is not None:
+        # A method with a scale knows nothing of a number of segments.
+        own.pop("segments", None)
     if scale is None or wanted is None:
-        labels, chosen = _labels(image, method, own), math.nan
+        labels = _labels(image, method, own)
+        chosen = math.nan
     else:
-        labels, chosen = _searched(
-            lambda value: _labels(image, method, {**own, scale.parameter: value}),
-            scale,
-            wanted,
-            image.shape[0] * image.shape[1],
-        )
+        name = scale.parameter
+        pixels = image.shape[0] * image.shape[1]
+        labels, chosen = _searched(lambda value: _labels(image, method, {**own, name: value}), scale, wanted, pixels)
     _refuse_useless(_count(labels), method)
     return Segmented(labels.astype(np.uint16), chosen)
 
@@ -110,10 +133,17 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
 def _labels(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArray[np.int64]:
     """Return what a method makes, taken apart and merged as `connectivity` and `min_size` say, and numbered."""
     own = dict(parameters)
-    connectivity, min_size = own.pop("connectivity", None), own.pop("min_size", 0)
-    found = SEGMENTERS[method].load()(image, **own)
-    found = regions.numbered(found if connectivity is None else regions.connected(found, connectivity))
-    return regions.numbered(regions.merged(image, found, min_size)) if min_size > 1 else found
+    connectivity = own.pop("connectivity", None)
+    min_size = own.pop("min_size", 0)
+    implementation = SEGMENTERS[method].load()
+    found = implementation(image, **own)
+    if connectivity is not None:
+        found = regions.connected(found, connectivity)
+    found = regions.numbered(found)
+    if min_size > 1:
+        merged = regions.merged(image, found, min_size)
+        found = regions.numbered(merged)
+    return found
 
 
 @dataclass(frozen=True)
@@ -127,8 +157,8 @@ class Statistics:
     boundary_recall : float
         Share of a second method's borders that are borders here too, see `regions.boundary_recall`.
     flat_share : float
-        Share of the segments that have one colour: filled with their mean they do not change, and so look unimportant
-        whatever the model does.
+        Share of the segments that have one colour. Filled with their mean they do not change.
+        So they look unimportant whatever the model does.
     """
 
     size_quartiles: NDArray[np.float64]
@@ -137,24 +167,34 @@ class Statistics:
 
 
 def statistics(image: Pixels, labels: NDArray[np.uint16], method: str) -> Statistics:
-    """Return what the segments of a picture are like.
+    """Return what the segments of a picture are like, beside those of another method.
 
-    (H, W, 3) uint8 and (H, W) uint16, beside those of another method.
+    The other method looks at every second pixel of every second row, so that it takes little of the time.
+    That is within the tolerance of the boundary recall.
 
-    The other method looks at every second pixel of every second row, within the tolerance of the boundary recall, so
-    that it takes little of the time.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    labels : (H, W) uint16 array
+    method : str
+        The method that made `labels`.
+
+    Returns
+    -------
+    Statistics
     """
-    other, parameters = REFERENCES[method == REFERENCES[0][0]]
+    first, second = REFERENCES
+    other, parameters = second if method == first[0] else first
     reduced = np.ascontiguousarray(image[::REFERENCE_STEP, ::REFERENCE_STEP])
     found = _labels(reduced, other, parameters)
-    reference = np.repeat(np.repeat(found, REFERENCE_STEP, axis=0), REFERENCE_STEP, axis=1)[
-        : image.shape[0], : image.shape[1]
-    ]
-    return Statistics(
-        regions.size_quartiles(labels),
-        regions.boundary_recall(labels, reference),
-        float(regions.flat(image, labels).mean()),
-    )
+    height, width = image.shape[:2]
+    enlarged = found.repeat(REFERENCE_STEP, axis=0).repeat(REFERENCE_STEP, axis=1)
+    # Sides of an odd number of pixels are one too long after the enlargement.
+    reference = enlarged[:height, :width]
+    sizes = regions.size_quartiles(labels)
+    recall = regions.boundary_recall(labels, reference)
+    flat_share = float(regions.flat(image, labels).mean())
+    return Statistics(sizes, recall, flat_share)
 
 
 def _searched(
@@ -162,22 +202,34 @@ def _searched(
 ) -> tuple[NDArray[np.int64], float]:
     """Return the labels whose number comes nearest to the one asked for, and their scale.
 
-    Steps by the power law until it lies between two scales, then bisection.
+    Steps follow the power law until the number lies between two scales. Bisection follows.
     """
-    low, high = scale.least, scale.most
-    value = _rounded(min(max(scale.start(pixels / wanted), low), high))
+    low = scale.least
+    high = scale.most
+    guess = scale.start(pixels / wanted)
+    value = _rounded(min(max(guess, low), high))
     tried: list[tuple[float, float, NDArray[np.int64]]] = []
     for _ in range(MOST_STEPS):
         labels = made(value)
         count = _count(labels)
-        tried.append((math.inf if count == 1 else abs(count / wanted - 1), value, labels))
-        if tried[-1][0] <= TOLERANCE:
+        # One region only is refused later, so everything else is nearer.
+        distance = math.inf if count == 1 else abs(count / wanted - 1)
+        tried.append((distance, value, labels))
+        if distance <= TOLERANCE:
             break
-        low, high = (value, high) if count > wanted else (low, value)
-        guess = value * (count / wanted) ** (1 / scale.power)
+        if count > wanted:
+            low = value
+        else:
+            high = value
         between = low > scale.least and high < scale.most
-        value = _rounded(math.sqrt(low * high) if between else min(max(guess, scale.least), scale.most))
-        if high / low < NARROWEST or any(value == before for _, before, _ in tried):
+        if between:
+            # Scales are compared by their factor, so the middle is the geometric one.
+            value = _rounded(math.sqrt(low * high))
+        else:
+            guess = value * (count / wanted) ** (1 / scale.power)
+            value = _rounded(min(max(guess, scale.least), scale.most))
+        known = any(value == before for _, before, _ in tried)
+        if known or high / low < NARROWEST:
             break
     _, chosen, labels = min(tried, key=lambda each: each[0])
     return labels, chosen
@@ -200,87 +252,177 @@ def _refuse_useless(count: int, method: str) -> None:
 
 
 def quickshift(image: Pixels, *, kernel_size: float, max_dist: float, ratio: float, sigma: float) -> Labels:
-    """Mode seeking in colour and place.
+    """Segment by mode seeking in colour and place, with scikit-image's `quickshift`.
 
-    Vedaldi and Soatto, "Quick shift and kernel methods for mode seeking", ECCV 2008.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    kernel_size, max_dist, ratio, sigma : float
+        As scikit-image takes them; lengths are in pixels.
+
+    Returns
+    -------
+    (H, W) int array
+
+    References
+    ----------
+    Vedaldi and Soatto, Quick shift and kernel methods for mode seeking, ECCV 2008.
     """
     from skimage.segmentation import quickshift as implementation
 
-    return np.asarray(
-        implementation(image, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, sigma=sigma, rng=42)
-    )
+    # The seed breaks ties, and must be the same in every run.
+    found = implementation(image, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, sigma=sigma, rng=42)
+    return np.asarray(found)
 
 
 def slic(image: Pixels, *, segments: int, compactness: float, sigma: float) -> Labels:
-    """k-means in colour and place.
+    """Segment by k-means in colour and place, with scikit-image's `slic`.
 
-    Achanta et al., "SLIC superpixels compared to state-of-the-art superpixel methods", TPAMI 2012.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : int
+        About how many.
+    compactness, sigma : float
+        Weight of place against colour, and the smoothing in pixels.
+
+    Returns
+    -------
+    (H, W) int array
+
+    References
+    ----------
+    Achanta et al., SLIC superpixels compared to state-of-the-art superpixel methods, TPAMI 2012.
     """
     from skimage.segmentation import slic as implementation
 
-    return np.asarray(
-        implementation(image, n_segments=segments, compactness=compactness, sigma=sigma, start_label=0, channel_axis=-1)
+    found = implementation(
+        image, n_segments=segments, compactness=compactness, sigma=sigma, start_label=0, channel_axis=-1
     )
+    return np.asarray(found)
 
 
 def felzenszwalb(image: Pixels, *, scale: float, sigma: float) -> Labels:
-    """Regions grown along the least contrast.
+    """Segment by growing regions along the least contrast, with scikit-image's `felzenszwalb`.
 
-    Felzenszwalb and Huttenlocher, "Efficient graph-based image segmentation", IJCV 2004.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    scale, sigma : float
+        Larger scales make larger regions. `sigma` is the smoothing in pixels.
+
+    Returns
+    -------
+    (H, W) int array
+
+    References
+    ----------
+    Felzenszwalb and Huttenlocher, Efficient graph-based image segmentation, IJCV 2004.
     """
     from skimage.segmentation import felzenszwalb as implementation
 
-    return np.asarray(implementation(image, scale=scale, sigma=sigma, min_size=1, channel_axis=-1))
+    # Small regions are merged by `regions.merged`, the same way for every method.
+    found = implementation(image, scale=scale, sigma=sigma, min_size=1, channel_axis=-1)
+    return np.asarray(found)
 
 
 def watershed(image: Pixels, *, segments: int, compactness: float, sigma: float) -> Labels:
-    """Basins of the colour gradient, one for each cell of a grid.
+    """Segment into basins of the colour gradient, one for each cell of a grid.
 
-    Neubert and Protzel, "Compact watershed and preemptive SLIC", ICPR 2014.
+    A basin's seed is the flattest pixel in the middle of its cell.
 
-    A basin's seed is the flattest pixel in the middle of its cell, as in Machairas et al., "Waterpixels", TIP 2015.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : int
+        About how many.
+    compactness, sigma : float
+        Weight of place against the gradient, and the smoothing in pixels.
+
+    Returns
+    -------
+    (H, W) int array
+
+    References
+    ----------
+    Neubert and Protzel, Compact watershed and preemptive SLIC, ICPR 2014.
+    Seeds: Machairas et al., Waterpixels, IEEE Transactions on Image Processing 24, 2015.
     """
     from skimage.filters import gaussian, sobel
     from skimage.segmentation import watershed as implementation
 
     smooth = gaussian(image, sigma=sigma, channel_axis=-1)
-    gradient = np.max([sobel(smooth[..., channel]) for channel in range(smooth.shape[-1])], axis=0)
-    return np.asarray(
-        implementation(
-            gradient,
-            _seeds(gradient, regions.numbered(lattices.squares(gradient.shape, segments))),
-            compactness=compactness,
-        )
-    )
+    slopes = [sobel(smooth[..., channel]) for channel in range(smooth.shape[-1])]
+    gradient = np.max(slopes, axis=0)
+    cells = regions.numbered(lattices.squares(gradient.shape, segments))
+    found = implementation(gradient, _seeds(gradient, cells), compactness=compactness)
+    return np.asarray(found)
 
 
 def _seeds(gradient: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return an array that is k + 1 at the flattest pixel in the middle of cell k, and 0 elsewhere."""
     from scipy.ndimage import distance_transform_cdt, minimum_position
 
-    count = int(cells.max()) + 1
+    count = _count(cells)
     margin = math.isqrt(cells.size // count) // SEED_MARGIN
-    inside = distance_transform_cdt(np.pad(~regions.borders(cells), 1), metric="chessboard")[1:-1, 1:-1]
+    # The padding makes the picture's edge a border too.
+    padded = np.pad(~regions.borders(cells), 1)
+    inside = distance_transform_cdt(padded, metric="chessboard")[1:-1, 1:-1]
     middle = np.where(inside >= margin, cells, -1)
     seeds = np.zeros(cells.shape, dtype=np.int64)
     places = np.array(minimum_position(gradient, middle, np.arange(count)))
-    seeds[places[:, 0], places[:, 1]] = np.arange(1, count + 1)
+    rows, columns = places.T
+    seeds[rows, columns] = np.arange(1, count + 1)
     return seeds
 
 
 def grid(image: Pixels, *, segments: int, cell: str) -> Labels:
-    """Cells of equal size that look at nothing in the picture.
+    """Segment into cells of equal size that look at nothing in the picture.
 
     So pictures of one framing can be compared cell by cell.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : int
+        About how many.
+    cell : str
+        A key of `lattices.CELLS`.
+
+    Returns
+    -------
+    (H, W) int array
     """
     return lattices.CELLS[cell](image.shape[:2], segments)
 
 
 def file(image: Pixels, *, labels: Path) -> Labels:
-    """Labels that somebody else made, see `label_files`."""
+    """Read the labels that somebody else made.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    labels : Path
+        See `label_files`.
+
+    Returns
+    -------
+    (H, W) int array
+    """
     return label_files.read(labels, image.shape[0], image.shape[1])
 
 
 def zones(image: Pixels, *, zones: str) -> Labels:
-    """Named regions of a kind of picture, and the rest, see `core.zones`."""
+    """Segment into the named regions of a kind of picture, and the rest.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    zones : str
+        A key of `core.zones.NAMES`.
+
+    Returns
+    -------
+    (H, W) uint8 array
+    """
     return named.find(image, zones).zones

@@ -1,9 +1,7 @@
-"""Surrogates: from masks, predictions and the weight of each sample to one coefficient per segment.
+"""Surrogates: one coefficient per segment from masks, predictions and weights, for all classes at once.
 
-For all classes at once.
-
-A surrogate is a function of masks (S, K), probabilities (S, C) and weights (S,) that returns a `Fit`; its own
-parameters are keywords.
+A surrogate is a function of masks (S, K), probabilities (S, C) and weights (S,) that returns a `Fit`.
+Its own parameters are keywords.
 """
 
 from __future__ import annotations
@@ -25,40 +23,61 @@ if TYPE_CHECKING:
 
 CONVERGED = 1e-6
 """Change of the coefficients' sum of sizes at which the evidence is taken for maximal.
-
-Scikit-learn's own is 1e-3, much for coefficients in probability.
-"""
+scikit-learn's own is 1e-3, which is much for coefficients in probability."""
 
 
 def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:
-    """Fit Bayesian ridge regression (MacKay, Neural Computation 4, 1992), scikit-learn's `BayesianRidge`.
+    """Fit Bayesian ridge regression, scikit-learn's `BayesianRidge`: the samples decide how large its penalty is.
 
-    Its penalty is the one that the samples make most likely.
-
-    Weights are scaled to add up to the effective sample size (Σ w)² / Σ w², so that the posterior is as narrow as so
-    many samples allow, not as wide as lime's weights are small.
+    Weights are scaled to add up to the effective sample size (Σ w)² / Σ w².
+    The posterior is then as narrow as so many samples allow, not as wide as lime's weights are small.
 
     Parameters
     ----------
     masks : (S, K) float64 array of 0 and 1
     probabilities : (S, C) float64 array
     weights : (S,) float64 array
+
+    Returns
+    -------
+    Fit
+        With the covariance of the coefficients, (C, K, K) float64.
+
+    References
+    ----------
+    MacKay, Bayesian interpolation, Neural Computation 4, 1992.
     """
     from sklearn.linear_model import BayesianRidge
 
     scaled = weights * weights.sum() / (weights**2).sum()
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         models = [BayesianRidge(tol=CONVERGED).fit(masks, each, sample_weight=scaled) for each in probabilities.T]
-    # scikit-learn answers NaN where samples do not vary at all, as a bootstrap of very few may not.
+    # scikit-learn answers NaN where samples do not vary at all, as in a bootstrap of very few.
     # Then nothing speaks for any coefficient but 0.
-    coefficients = np.nan_to_num(np.stack([each.coef_ for each in models], axis=1))
-    covariance = np.nan_to_num(np.stack([each.sigma_ for each in models]), posinf=0.0, neginf=0.0)
-    return Fit(coefficients, moments(masks, probabilities, weights).intercept(coefficients), covariance=covariance)
+    means = np.stack([model.coef_ for model in models], axis=1)
+    spreads = np.stack([model.sigma_ for model in models])
+    coefficients = np.nan_to_num(means)
+    covariance = np.nan_to_num(spreads, posinf=0.0, neginf=0.0)
+    intercept = moments(masks, probabilities, weights).intercept(coefficients)
+    return Fit(coefficients, intercept, covariance=covariance)
 
 
 def fitter(name: str, parameters: Mapping[str, Any]) -> Fitter:
-    """Return a surrogate as a function of masks, probabilities and weights alone."""
-    return partial(SURROGATES[name].load(), **parameters)
+    """Return a surrogate as a function of masks, probabilities and weights alone.
+
+    Parameters
+    ----------
+    name : str
+        A key of `choices.SURROGATES`.
+    parameters : mapping
+        The surrogate's own keyword arguments.
+
+    Returns
+    -------
+    function
+    """
+    surrogate = SURROGATES[name].load()
+    return partial(surrogate, **parameters)
 
 
 def cosine_weights(masks: NDArray[np.bool_], width: float) -> Floats:
@@ -81,8 +100,10 @@ def cosine_weights(masks: NDArray[np.bool_], width: float) -> Floats:
     >>> cosine_weights(np.array([[True, True], [True, False]]), 0.25).round(4).tolist()
     [1.0, 0.5034]
     """
+    # The cosine of a mask and the mask of ones is the root of the share that is kept.
     kept = masks.mean(axis=1)
-    return _kernel((1 - np.sqrt(kept)) ** 2, width)
+    distance = 1 - np.sqrt(kept)
+    return _kernel(distance**2, width)
 
 
 def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Floats:
@@ -96,8 +117,8 @@ def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Flo
     change : (K,) float64 array
         From `pixel_change`.
     width : float
-        Kernel width, in the unit of the distance: of two pictures of 224 × 224 pixels, one black and one white, it is
-        388.
+        Kernel width, in the unit of the distance.
+        The distance of a black and a white picture of 224 × 224 pixels is 388.
 
     Returns
     -------
@@ -112,17 +133,22 @@ def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Flo
 
 
 def pixel_change(image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: NDArray[np.uint16]) -> Floats:
-    """Return what switching a segment off changes.
-
-    The sum of squares over its pixels and channels, values from 0 to 1. (K,) float64.
+    """Return what switching a segment off changes: the sum of squares over its pixels and channels.
 
     Parameters
     ----------
     image, fill : (H, W, 3) uint8 arrays
     segments : (H, W) uint16 array
+
+    Returns
+    -------
+    (K,) float64 array
+        In squares of values from 0 to 1.
     """
-    squares = ((image.astype(np.float64) - fill) ** 2).sum(axis=-1) / np.iinfo(np.uint8).max ** 2
-    return np.asarray(np.bincount(segments.ravel(), weights=squares.ravel()), dtype=np.float64)
+    difference = image.astype(np.float64) - fill
+    squares = (difference**2).sum(axis=-1) / np.iinfo(np.uint8).max ** 2
+    sums = np.bincount(segments.ravel(), weights=squares.ravel())
+    return np.asarray(sums, dtype=np.float64)
 
 
 def _kernel(squared_distance: Floats, width: float) -> Floats:
