@@ -478,12 +478,12 @@ def file(image: Pixels, *, labels: Path) -> Labels:
 
     Returns
     -------
-    (H, W) array of integers
+    (H, W) int64 array
 
     Raises
     ------
     FacelimeError
-        If the file has no labels of the picture's size.
+        If the file cannot be read, or its labels have another size than the picture.
     """
     height, width = image.shape[:2]
     return label_files.read(labels, height, width)
@@ -497,10 +497,11 @@ def zones(image: Pixels, *, zones: str) -> Labels:
     image : (H, W, 3) uint8 array
         Display space.
     zones : str
-        The kind of picture, see `core.zones`.
+        The kind of picture, a key of `core.zones.NAMES`.
 
     Returns
     -------
-    (H, W) array of integers
+    (H, W) uint8 array
+        0 for the rest, k for the name k - 1 of that kind.
     """
     return named.find(image, zones).zones
