@@ -601,7 +601,7 @@ def _divided(
     """Return the split of every picture, and its fold when there are folds: fold 0 is tested, fold 1 validates."""
     import numpy as np
 
-    from facelime_cli.core.splits import divide, part_of_folds
+    from facelime_cli.core.splits import divide, splits_of_folds
 
     split = np.array([entry.part for entry in entries], dtype=np.int8)
     labelled = np.flatnonzero(labels != NO_LABEL)
@@ -616,7 +616,7 @@ def _divided(
         return split, None
     fold = np.full(len(entries), NO_SPLIT, np.int8)
     fold[labelled] = dealt
-    return part_of_folds(fold, 0, folds), fold
+    return splits_of_folds(fold, 0, folds), fold
 
 
 # What pictures become

@@ -26,6 +26,8 @@ SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 MEDMNIST_SPLITS = ("train", "val", "test")
 NO_SPLIT = -1
+PATH_PARTS = 3
+"""Split, class and file: what the path of a picture has in a folder that is divided already."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ def _is_parted(source: Path, files: Sequence[tuple[Path, Path]], tops: set[str])
     parts = {top for top in tops if top.lower() in SPLIT_FOLDERS}
     if len(parts) < 2 and parts != tops:  # noqa: PLR2004 - one class may be called «test»
         return False
-    stray = next((relative for relative, _ in files if relative.parts[0] not in parts or len(relative.parts) < 3), None)  # noqa: PLR2004 - part, class, file
+    strays = [relative for relative, _ in files if relative.parts[0] not in parts or len(relative.parts) < PATH_PARTS]
+    stray = strays[0] if strays else None
     if stray is not None and len(parts) > 1:
         raise FacelimeError(
             f"{source} has the folders {', '.join(sorted(parts))}, but {stray} lies in no class folder of one of them; "

@@ -106,7 +106,12 @@ def grey(image: Pixels, segments: Segments) -> Pixels:  # noqa: ARG001 - as abov
     return np.full_like(image, MIDDLE_GREY)
 
 
-def dataset_mean(image: Pixels, segments: Segments, *, colour: tuple[int, int, int]) -> Pixels:  # noqa: ARG001 as above
+def dataset_mean(
+    image: Pixels,
+    segments: Segments,  # noqa: ARG001 - as above
+    *,
+    colour: tuple[int, int, int],
+) -> Pixels:
     """Return one colour everywhere, the mean of a dataset.
 
     Parameters

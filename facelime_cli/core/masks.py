@@ -1,9 +1,9 @@
 """Masks: which segments of a picture each perturbed sample keeps.
 
-Every mask is a function of (seed, picture id, sample index) alone, through a counter-based generator, so that it
-depends on no batch, shard or order, and a run can be extended. A design is a function of (key, n_samples, n_segments,
-probability) that returns (n_samples, n_segments) bool, True where a segment is kept; the first rows of many are those
-of few, and row 0 keeps all.
+Every mask is a function of seed, picture id and sample index alone, through a counter-based generator.
+So it depends on no batch, shard or order, and a run can be extended.
+A design is a function of (key, n_samples, n_segments, probability) that returns (n_samples, n_segments) bool.
+True is where a segment is kept. The first rows of many are those of few, and row 0 keeps all.
 """
 
 from __future__ import annotations
@@ -34,26 +34,56 @@ ALL_KEPT = 1
 
 
 def key_of(seed: int, picture_id: str, purpose: str) -> int:
-    """Return the 128-bit Philox key of a picture: the head of SHA-256 over purpose, seed and id."""
-    return int.from_bytes(hashlib.sha256(f"{purpose}\0{seed}\0{picture_id}".encode()).digest()[:16], "little")
+    """Return the Philox key of a picture: the head of SHA-256 over purpose, seed and id.
+
+    Parameters
+    ----------
+    seed : int
+    picture_id : str
+    purpose : str
+        What is drawn: two purposes never share their random words.
+
+    Returns
+    -------
+    int
+        128 bits.
+    """
+    text = f"{purpose}\0{seed}\0{picture_id}"
+    digest = hashlib.sha256(text.encode()).digest()
+    return int.from_bytes(digest[:16], "little")
 
 
 def random_words(key: int, start: int, n: int, width: int) -> NDArray[np.uint32]:
-    """Return `width` random 32-bit words for each sample `start`…`start + n - 1`: (n, width).
+    """Return `width` random 32-bit words for each sample `start`…`start + n - 1`.
 
-    Raw output of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): no version of
-    NumPy changes it.
+    Parameters
+    ----------
+    key : int
+        From `key_of`.
+    start, n, width : int
+
+    Returns
+    -------
+    (n, width) uint32 array
+
+    Notes
+    -----
+    Raw output of Philox4x64-10, which no version of NumPy changes: Salmon et al., Parallel random numbers: as easy as
+    1, 2, 3, SC 2011.
     """
+    # Whole steps of the counter for each sample, so that a sample's words do not depend on where a block starts.
     steps = -(-width // WORDS)
+    n_words = steps * WORDS
     generator = np.random.Philox(key=key, counter=start * steps)
-    raw = generator.random_raw(n * steps * WORDS // 2)
-    return raw.astype("<u8").view("<u4").reshape(n, steps * WORDS)[:, :width]
+    raw = generator.random_raw(n * n_words // 2)
+    words = raw.astype("<u8").view("<u4")
+    return words.reshape(n, n_words)[:, :width]
 
 
 def bernoulli(key: int, n_samples: int, n_segments: int, probability: float) -> NDArray[np.bool_]:
     """Return masks whose segments are kept independently; sample 0 keeps all.
 
-    Ribeiro et al., «Why should I trust you?», KDD 2016; the first row is that of the `lime` package.
+    Ribeiro et al., Why should I trust you?, KDD 2016. The first row is that of the `lime` package.
 
     Parameters
     ----------
@@ -82,14 +112,27 @@ def bernoulli(key: int, n_samples: int, n_segments: int, probability: float) -> 
     return masks
 
 
-def paired(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - one signature for every design; a complement would have 1 - p
-    """Return masks of which every second is the complement of the one before it, rows (1, 2), (3, 4), ….
+def paired(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - one signature
+    """Return masks of which every second is the complement of the one before it; sample 0 keeps all.
 
-    Sample 0 keeps all.
+    Rows (1, 2), (3, 4), … are pairs. What even orders of interaction do to the model's answer cancels within a pair.
 
-    Antithetic sampling: Hammersley and Morton, Mathematical Proceedings of the Cambridge Philosophical Society 52,
-    1956. What even orders of interaction do to the model's answer cancels within a pair. Segments are kept with
-    probability 0.5; the odd rows are those of `bernoulli`.
+    Parameters
+    ----------
+    key : int
+        From `key_of`.
+    n_samples, n_segments : int
+    probability : float
+        Not used: a segment is kept with 0.5, as a complement would have another probability.
+
+    Returns
+    -------
+    (n_samples, n_segments) bool array
+        The odd rows are those of `bernoulli`.
+
+    References
+    ----------
+    Antithetic sampling: Hammersley and Morton, Mathematical Proceedings of the Cambridge Philosophical Society, 1956.
 
     Examples
     --------
@@ -105,10 +148,26 @@ def paired(key: int, n_samples: int, n_segments: int, probability: float) -> Mas
 def balanced(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - as above
     """Return blocks of orthogonal masks, each followed by its complement; sample 0 keeps all.
 
-    A block is a Hadamard matrix folded over (Plackett and Burman, Biometrika 33, 1946; Box and Wilson, J. Royal
-    Statistical Society B 13, 1951): in it, each segment is kept in exactly half of the masks, each two segments
-    together in exactly a quarter, each three in an eighth. Which columns stand for the segments, their signs and the
-    order of the rows are random, anew in each block. Segments are kept with probability 0.5.
+    A block is a Hadamard matrix folded over. In it, each segment is kept in exactly half of the masks.
+    Each two segments are kept together in exactly a quarter, each three in an eighth.
+    The columns that stand for the segments, their signs and the order of the rows are random, anew in each block.
+
+    Parameters
+    ----------
+    key : int
+        From `key_of`.
+    n_samples, n_segments : int
+    probability : float
+        Not used: a segment is kept with 0.5.
+
+    Returns
+    -------
+    (n_samples, n_segments) bool array
+
+    References
+    ----------
+    Plackett and Burman, Biometrika 33, 1946.
+    Box and Wilson, Journal of the Royal Statistical Society B 13, 1951.
 
     Examples
     --------
@@ -120,25 +179,48 @@ def balanced(key: int, n_samples: int, n_segments: int, probability: float) -> M
 
     order = _order(n_segments)
     matrix = hadamard(order, dtype=np.int8) > 0
-    n_blocks = -(-(n_samples - ALL_KEPT) // (2 * order))
-    masks = np.ones((ALL_KEPT + n_blocks * 2 * order, n_segments), dtype=np.bool_)
+    size = 2 * order
+    n_blocks = -(-(n_samples - ALL_KEPT) // size)
+    masks = np.ones((ALL_KEPT + n_blocks * size, n_segments), dtype=np.bool_)
     for block in range(n_blocks):
-        rows, columns, signs = random_words(key, block, 1, 3 * order).reshape(3, order)
-        half = matrix[_shuffled(rows)][:, _shuffled(columns)[:n_segments]] ^ (signs[:n_segments] < HALF)
-        first = ALL_KEPT + block * 2 * order
-        masks[first : first + 2 * order] = np.stack([half, ~half], axis=1).reshape(-1, n_segments)
+        words = random_words(key, block, 1, 3 * order)
+        rows, columns, signs = words.reshape(3, order)
+        chosen = _shuffled(columns)[:n_segments]
+        flipped = signs[:n_segments] < HALF
+        half = matrix[_shuffled(rows)][:, chosen] ^ flipped
+        first = ALL_KEPT + block * size
+        masks[first : first + size] = _with_complements(half)
     return masks[:n_samples]
 
 
-def shapley(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - one signature for every design; the kernel alone decides
-    """Return masks whose sizes follow the Shapley kernel, each followed by its complement.
+def _with_complements(half: Masks) -> Masks:
+    """Return masks with the complement of each after it."""
+    pairs = np.stack([half, ~half], axis=1)
+    return pairs.reshape(-1, half.shape[1])
 
-    Sample 0 keeps all, sample 1 none.
 
-    Lundberg and Lee, "A unified approach to interpreting model predictions", NeurIPS 2017, theorem 2: s of K segments
-    with probability proportional to (K - 1) / (s (K - s)), then every subset of that size alike. Pairs: Covert and Lee,
-    "Improving KernelSHAP", AISTATS 2021. Fitted without weights but held to samples 0 and 1, least squares on them
-    estimates Shapley values.
+def shapley(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - as above
+    """Return masks whose sizes follow the Shapley kernel, in pairs of complements; sample 0 keeps all, sample 1 none.
+
+    A mask keeps s of K segments with probability proportional to (K - 1) / (s (K - s)), every subset of a size alike.
+    Least squares on them, without weights but held to samples 0 and 1, estimates Shapley values.
+
+    Parameters
+    ----------
+    key : int
+        From `key_of`.
+    n_samples, n_segments : int
+    probability : float
+        Not used: the kernel alone decides.
+
+    Returns
+    -------
+    (n_samples, n_segments) bool array
+
+    References
+    ----------
+    Lundberg and Lee, A unified approach to interpreting model predictions, NeurIPS 2017, theorem 2.
+    Pairs: Covert and Lee, Improving KernelSHAP, AISTATS 2021.
 
     Examples
     --------
@@ -147,31 +229,60 @@ def shapley(key: int, n_samples: int, n_segments: int, probability: float) -> Ma
     """
     sizes = np.arange(1, n_segments)
     shares = np.cumsum(1 / (sizes * (n_segments - sizes)))
+    # Limits among the values of a random word: a word between two of them means a size.
     limits = np.round(shares[:-1] / shares[-1] * WORD_VALUES)
     n_pairs = -(-n_samples // 2) - 1
     masks = np.zeros((2 + 2 * n_pairs, n_segments), dtype=np.bool_)
     masks[0] = True
     for rows, words in _words(key, n_pairs, 1 + n_segments):
         size = 1 + np.searchsorted(limits, words[:, 0], side="right")
-        half = np.argsort(_shuffled(words[:, 1:]), axis=1) < size[:, None]
-        masks[2 + 2 * rows.start : 2 + 2 * rows.stop] = np.stack([half, ~half], axis=1).reshape(-1, n_segments)
+        places = np.argsort(_shuffled(words[:, 1:]), axis=1)
+        half = places < size[:, None]
+        first = 2 + 2 * rows.start
+        after = 2 + 2 * rows.stop
+        masks[first:after] = _with_complements(half)
     return masks[:n_samples]
 
 
-def exact(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - one signature for every design; nothing is drawn
-    """Return all masks there are, those of the first segments changing fastest; sample 0 keeps all, the last none.
+def exact(key: int, n_samples: int, n_segments: int, probability: float) -> Masks:  # noqa: ARG001 - as above
+    """Return all masks there are; the first segments change fastest, sample 0 keeps all, the last none.
+
+    Parameters
+    ----------
+    key : int
+        Not used: nothing is drawn.
+    n_samples, n_segments : int
+        2 to the power of `n_segments` samples are all.
+    probability : float
+        Not used.
+
+    Returns
+    -------
+    (n_samples, n_segments) bool array
 
     Examples
     --------
     >>> exact(0, 4, 2, 0.5).astype(int).tolist()
     [[1, 1], [0, 1], [1, 0], [0, 0]]
     """
+    # Segment k of a mask is bit k of its number, and the masks count down.
     numbers = (1 << n_segments) - 1 - np.arange(n_samples)
-    return np.asarray(numbers[:, None] >> np.arange(n_segments) & 1, dtype=np.bool_)
+    bits = numbers[:, None] >> np.arange(n_segments) & 1
+    return np.asarray(bits, dtype=np.bool_)
 
 
 def rows_in_use(design: str, n_samples: int, n_segments: int) -> int:
-    """Return how many masks of a design a picture needs: all that were asked for, but never more than an exact one has.
+    """Return how many masks of a design a picture needs: as many as asked for, but never more than an exact one has.
+
+    Parameters
+    ----------
+    design : str
+        A key of `choices.DESIGNS`.
+    n_samples, n_segments : int
+
+    Returns
+    -------
+    int
 
     Raises
     ------
@@ -185,12 +296,13 @@ def rows_in_use(design: str, n_samples: int, n_segments: int) -> int:
     """
     if not DESIGNS[design].all_masks:
         return n_samples
-    if 1 << n_segments > n_samples:
+    there = 1 << n_segments
+    if there > n_samples:
         raise FacelimeError(
-            f"{n_segments} segments have 2^{n_segments} = {1 << n_segments:,} masks, more than --samples {n_samples}; "
+            f"{n_segments} segments have 2^{n_segments} = {there:,} masks, more than --samples {n_samples}; "
             "ask for fewer segments, for more samples, or choose another --design"
         )
-    return 1 << n_segments
+    return there
 
 
 def blocks(design: str, n_samples: int, n_segments: int) -> NDArray[np.int32]:
@@ -217,32 +329,80 @@ def blocks(design: str, n_samples: int, n_segments: int) -> NDArray[np.int32]:
     return found
 
 
-def alone(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:  # noqa: ARG001 - one signature for every design's blocks
-    """Return blocks of one row each."""
+def alone(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:  # noqa: ARG001 - one signature for all blocks
+    """Return blocks of one row each.
+
+    Parameters
+    ----------
+    rows : (S,) int32 array
+        0, 1, 2, …
+    n_segments : int
+        Not used.
+
+    Returns
+    -------
+    (S,) int32 array
+    """
     return rows
 
 
 def in_pairs(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:  # noqa: ARG001 - as above
-    """Return blocks of a mask and its complement; the full picture in front is alone."""
+    """Return blocks of a mask and its complement; the full picture in front is alone.
+
+    Parameters
+    ----------
+    rows : (S,) int32 array
+        0, 1, 2, …
+    n_segments : int
+        Not used.
+
+    Returns
+    -------
+    (S,) int32 array
+    """
     return (rows + 1) // 2
 
 
 def in_pairs_after_two(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:  # noqa: ARG001 - as above
-    """Return blocks of a mask and its complement; the full and the empty picture in front are alone."""
+    """Return blocks of a mask and its complement; the full and the empty picture in front are alone.
+
+    Parameters
+    ----------
+    rows : (S,) int32 array
+        0, 1, 2, …
+    n_segments : int
+        Not used.
+
+    Returns
+    -------
+    (S,) int32 array
+    """
     return rows // 2 + np.minimum(rows, 1)
 
 
 def in_orders(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:
-    """Return blocks of one whole folded matrix; the full picture in front is alone."""
-    return (rows - ALL_KEPT) // (2 * _order(n_segments)) + 1
+    """Return blocks of one whole folded matrix; the full picture in front is alone.
+
+    Parameters
+    ----------
+    rows : (S,) int32 array
+        0, 1, 2, …
+    n_segments : int
+
+    Returns
+    -------
+    (S,) int32 array
+    """
+    size = 2 * _order(n_segments)
+    return (rows - ALL_KEPT) // size + 1
 
 
 def samples_of_part(
     blocks: NDArray[np.int32], design: str, part: tuple[int, int] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the rows of share I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
+    """Return the rows of part I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
 
-    The full picture, and the empty one of `shapley`, are in every share.
+    The full picture, and the empty one of `shapley`, are in every part.
 
     Parameters
     ----------
@@ -253,10 +413,16 @@ def samples_of_part(
     part : (int, int), optional
         I and N, counted from 1. Without it, all rows.
 
+    Returns
+    -------
+    rows : (R,) int64 array
+    blocks : (R,) int32 array
+        Numbered anew, without gaps.
+
     Raises
     ------
     FacelimeError
-        When there are fewer blocks than shares.
+        When there are fewer blocks than parts.
 
     Examples
     --------
@@ -275,25 +441,27 @@ def samples_of_part(
     there = int(units[-1]) + 1 - shared
     if there < n:
         raise FacelimeError(
-            f"{n} shares are more than the {there} independent samples (or pairs of them) that --design {design} has; "
-            "ask for fewer shares, or perturb with more --samples."
+            f"{n} parts are more than the {there} independent samples (or pairs of them) that --design {design} has; "
+            "ask for fewer parts, or perturb with more --samples."
         )
-    chosen = (units < shared) | ((units - shared) % n == i - 1)
-    rows = np.flatnonzero(chosen)
-    return rows, np.unique(blocks[rows], return_inverse=True)[1].astype(np.int32)
+    in_turn = (units - shared) % n == i - 1
+    rows = np.flatnonzero((units < shared) | in_turn)
+    _, numbered = np.unique(blocks[rows], return_inverse=True)
+    return rows, numbered.astype(np.int32)
 
 
 def _words(key: int, n: int, width: int) -> Iterator[tuple[slice, NDArray[np.uint32]]]:
     """Yield the random words of samples 0…n - 1, some samples at a time."""
     for start in range(0, n, BLOCK_SAMPLES):
-        rows = slice(start, min(start + BLOCK_SAMPLES, n))
-        yield rows, random_words(key, start, rows.stop - start, width)
+        stop = min(start + BLOCK_SAMPLES, n)
+        words = random_words(key, start, stop - start, width)
+        yield slice(start, stop), words
 
 
 def _order(n_segments: int) -> int:
-    """Return the least power of two that is no less.
+    """Return the least power of two that is no less than the number of segments.
 
-    Folded over, even the column of ones is balanced, so that all can be used.
+    Folded over, even the column of ones is balanced, so that all columns can be used.
     """
     return 1 << (n_segments - 1).bit_length()
 
@@ -304,7 +472,17 @@ def _shuffled(words: NDArray[np.uint32]) -> NDArray[np.int64]:
 
 
 def pack(masks: NDArray[np.bool_], n_bytes: int) -> NDArray[np.uint8]:
-    """Return masks as bits, segment k in bit k mod 8 of byte k div 8, padded with zeros to `n_bytes` per sample.
+    """Return masks as bits, segment k in bit k mod 8 of byte k div 8.
+
+    Parameters
+    ----------
+    masks : (S, K) bool array
+    n_bytes : int
+        Bytes of a sample; those that no segment needs are 0.
+
+    Returns
+    -------
+    (S, n_bytes) uint8 array
 
     Examples
     --------
@@ -312,9 +490,21 @@ def pack(masks: NDArray[np.bool_], n_bytes: int) -> NDArray[np.uint8]:
     array([[1, 1, 0]], dtype=uint8)
     """
     packed = np.packbits(masks, axis=-1, bitorder="little")
-    return np.pad(packed, ((0, 0), (0, n_bytes - packed.shape[-1])))
+    spare = n_bytes - packed.shape[-1]
+    return np.pad(packed, ((0, 0), (0, spare)))
 
 
 def unpack(packed: NDArray[np.uint8], n_segments: int) -> NDArray[np.bool_]:
-    """Return packed masks as (…, n_segments) bool."""
-    return np.unpackbits(packed, axis=-1, bitorder="little", count=n_segments).astype(np.bool_)
+    """Return packed masks as one truth value for each segment, the reverse of `pack`.
+
+    Parameters
+    ----------
+    packed : (…, n_bytes) uint8 array
+    n_segments : int
+
+    Returns
+    -------
+    (…, n_segments) bool array
+    """
+    bits = np.unpackbits(packed, axis=-1, bitorder="little", count=n_segments)
+    return bits.astype(np.bool_)

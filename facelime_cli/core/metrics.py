@@ -1,4 +1,7 @@
-"""Figures of a classifier on labelled pictures, by scikit-learn."""
+"""Figures of a classifier on labelled pictures, by scikit-learn.
+
+Notation: N pictures, C classes.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,13 @@ if TYPE_CHECKING:
     Probabilities = NDArray[np.float32]
     Rounds = NDArray[np.int16]
     Floats = NDArray[np.float64]
-    Truths = NDArray[np.bool_]
+    Bools = NDArray[np.bool_]
 
 CONFIDENCE = 0.95
 BINS = 10
-"""Of the reliability curve."""
+"""Bins of the reliability curve."""
 ROUNDING = 1e-9
+"""Pictures by which a product of a recall and a number of pictures may be too large through rounding."""
 UNKNOWN = "unknown"
 
 
@@ -32,7 +36,7 @@ def figures(labels: Labels, probabilities: Probabilities, classes: Sequence[str]
 
     Parameters
     ----------
-    labels : (N,) int array
+    labels : (N,) int64 array
         True class of each picture.
     probabilities : (N, C) float32 array
     classes : sequence of C str
@@ -40,47 +44,56 @@ def figures(labels: Labels, probabilities: Probabilities, classes: Sequence[str]
     Returns
     -------
     dict
-        `n`, `accuracy`, `balanced_accuracy`, `macro_f1`, `auc` and `confusion_matrix` (rows true, columns predicted).
-        `recall`, `precision` and `f1` hold one figure for each class, None for a class that does not occur.
-        `auc` is the mean over one class against the rest, None where a class is missing.
-        `macro_f1` is over the classes that are true or predicted at least once, as scikit-learn's.
-        Without pictures, `n` alone.
+        `n`, `classes`, `accuracy` and `balanced_accuracy`.
+        `macro_f1` is the mean over the classes that are true or predicted at least once, as scikit-learn's.
+        `auc` is the mean of one class against the rest; None where a class is missing.
+        `recall`, `precision` and `f1` are by class; None for a class that does not occur.
+        `confusion_matrix` has a row for each true class and a column for each predicted one.
+        Without pictures there is `n` alone.
+
+    Notes
+    -----
+    The figures are scikit-learn's; ties between classes go to the first.
     """
     from sklearn import metrics
 
     if len(labels) == 0:
         return {"n": 0}
-    n_classes = len(classes)
     predicted = probabilities.argmax(axis=1)
-    every = np.arange(n_classes)
+    every = np.arange(len(classes))
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         labels, predicted, labels=every, zero_division=0.0
     )
     is_true = support > 0
-    is_predicted = np.bincount(predicted, minlength=n_classes) > 0
+    is_predicted = np.bincount(predicted, minlength=len(classes)) > 0
     occurs = is_true | is_predicted
-    with warnings.catch_warnings():
-        # scikit-learn leaves out the recall of a class that is never true. That is what is wanted here.
-        warnings.simplefilter("ignore", UserWarning)
-        balanced = float(metrics.balanced_accuracy_score(labels, predicted))
-    matrix = metrics.confusion_matrix(labels, predicted, labels=every)
+    confusion = metrics.confusion_matrix(labels, predicted, labels=every)
     accuracy = float(metrics.accuracy_score(labels, predicted))
-    macro_f1 = float(f1[occurs].mean())
     return {
         "n": len(labels),
         "classes": list(classes),
         "accuracy": accuracy,
-        "balanced_accuracy": balanced,
-        "macro_f1": macro_f1,
+        "balanced_accuracy": _balanced_accuracy(labels, predicted),
+        "macro_f1": float(f1[occurs].mean()),
         "auc": _auc(labels, probabilities),
         "recall": _by_class(classes, recall, is_true),
         "precision": _by_class(classes, precision, occurs),
         "f1": _by_class(classes, f1, occurs),
-        "confusion_matrix": matrix.tolist(),
+        "confusion_matrix": confusion.tolist(),
     }
 
 
-def _by_class(classes: Sequence[str], values: Floats, known: Truths) -> dict[str, float | None]:
+def _balanced_accuracy(labels: Labels, predicted: Labels) -> float:
+    from sklearn import metrics
+
+    with warnings.catch_warnings():
+        # It warns of a class that is predicted and never true: its recall is left out, which is what is wanted here.
+        warnings.simplefilter("ignore", UserWarning)
+        balanced = metrics.balanced_accuracy_score(labels, predicted)
+    return float(balanced)
+
+
+def _by_class(classes: Sequence[str], values: Floats, known: Bools) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for name, value, is_known in zip(classes, values, known, strict=True):
         found[name] = float(value) if is_known else None
@@ -88,37 +101,45 @@ def _by_class(classes: Sequence[str], values: Floats, known: Truths) -> dict[str
 
 
 def _auc(labels: Labels, probabilities: Probabilities, weights: Rounds | None = None) -> float | None:
+    """Return the mean area under the ROC curves of each class against the rest; None where a class is missing."""
     from sklearn import metrics
 
-    # A picture that a round did not draw has weight 0, and its class counts as missing.
-    drawn = labels if weights is None else labels[weights > 0]
     n_classes = probabilities.shape[1]
-    if len(np.unique(drawn)) < n_classes:
+    drawn = labels if weights is None else labels[weights > 0]
+    present = np.unique(drawn)
+    # A mean over the classes that are there would be of other classes in each round of a bootstrap.
+    if len(present) < n_classes:
         return None
-    scores = []
-    for number in range(n_classes):
-        of_class = labels == number
-        score = metrics.roc_auc_score(of_class, probabilities[:, number], sample_weight=weights)
-        scores.append(score)
-    return float(np.mean(scores))
+    areas = []
+    for c in range(n_classes):
+        area = metrics.roc_auc_score(labels == c, probabilities[:, c], sample_weight=weights)
+        areas.append(area)
+    return float(np.mean(areas))
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share, `right` of `n`.
+    """Return the 95 % interval of a share.
 
     Parameters
     ----------
-    right, n : int
-        `n` is at least 1.
+    right : int
+        Pictures that count, at most `n`.
+    n : int
+        All pictures, at least one.
 
     Returns
     -------
     (float, float)
-        Lower and upper limit, 0 to 1.
+        0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If `right` is larger than `n`, or if `n` is 0.
 
     References
     ----------
-    Wilson, Journal of the American Statistical Association 22, 1927, page 209.
+    Wilson, "Probable inference, the law of succession, and statistical inference", J. Am. Stat. Assoc. 22, 209, 1927.
 
     Examples
     --------
@@ -127,7 +148,8 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     """
     from scipy.stats import binomtest
 
-    found = binomtest(right, n).proportion_ci(CONFIDENCE, method="wilson")
+    test = binomtest(right, n)
+    found = test.proportion_ci(CONFIDENCE, method="wilson")
     return float(found.low), float(found.high)
 
 
@@ -136,8 +158,8 @@ def rounds_by_group(groups: Sequence[str], rounds: int, seed: int) -> Rounds:
 
     Parameters
     ----------
-    groups : (N,) sequence of str
-        Patient of each picture.
+    groups : sequence of N str
+        Patient or lesion of each picture.
     rounds : int
     seed : int
 
@@ -147,14 +169,18 @@ def rounds_by_group(groups: Sequence[str], rounds: int, seed: int) -> Rounds:
 
     Notes
     -----
-    Pictures of one patient are no independent cases. Drawing pictures one by one would make intervals too narrow
-    (Davison and Hinkley, Bootstrap Methods and Their Application, 1997, section 3.8).
+    Pictures of one patient are not independent cases: drawing pictures one by one would make intervals too narrow.
+
+    References
+    ----------
+    Davison and Hinkley, "Bootstrap Methods and their Application", 1997, §3.8.
     """
     names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     n_groups = len(names)
-    alike = np.full(n_groups, 1 / n_groups)
+    # Philox gives the same numbers on every machine and with every later NumPy.
     generator = np.random.Generator(np.random.Philox(seed))
-    drawn = generator.multinomial(n_groups, alike, size=rounds)
+    chances = np.full(n_groups, 1 / n_groups)
+    drawn = generator.multinomial(n_groups, chances, size=rounds)
     counts: Rounds = drawn.astype(np.int16)[:, group]
     return counts
 
@@ -164,7 +190,8 @@ def resampled(labels: Labels, probabilities: Probabilities, rounds: Rounds) -> d
 
     Parameters
     ----------
-    labels : (N,) int array
+    labels : (N,) int64 array
+        True class of each picture.
     probabilities : (N, C) float32 array
     rounds : (rounds, N) int16 array
         From `rounds_by_group`.
@@ -172,77 +199,83 @@ def resampled(labels: Labels, probabilities: Probabilities, rounds: Rounds) -> d
     Returns
     -------
     dict
-        `accuracy`, `balanced_accuracy`, `macro_f1` and `auc`, each (rounds,) float64, NaN where a round has none.
+        `accuracy`, `balanced_accuracy`, `macro_f1` and `auc`, as in `figures`, each (rounds,) float64.
+        NaN where a round has none.
     """
     n_classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
     hit = labels == predicted
+    # Weighted counts give all rounds at once; scikit-learn's functions would take a thousand calls.
     right = _counted(labels[hit], rounds[:, hit], n_classes)
     true = _counted(labels, rounds, n_classes)
-    said = _counted(predicted, rounds, n_classes)
-    auc = []
-    for counts in rounds:
-        area = _auc(labels, probabilities, counts)
-        auc.append(np.nan if area is None else area)
+    called = _counted(predicted, rounds, n_classes)
+    areas = [_auc(labels, probabilities, each) for each in rounds]
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        # A round without any picture has a mean of nothing: it is NaN, and no reason to warn.
+        # A round may have no picture of any class.
         warnings.simplefilter("ignore", RuntimeWarning)
-        both = true + said
-        recall = np.where(true > 0, right / true, np.nan)
-        f1 = np.where(both > 0, 2 * right / both, np.nan)
         accuracy = right.sum(axis=1) / true.sum(axis=1)
-        balanced_accuracy = np.nanmean(recall, axis=1)
+        recall = right / true
+        recall[true == 0] = np.nan
+        # F1 = 2 TP / (2 TP + FP + FN), and the divisor is all true plus all predicted ones.
+        concerned = true + called
+        f1 = 2 * right / concerned
+        f1[concerned == 0] = np.nan
+        balanced = np.nanmean(recall, axis=1)
         macro_f1 = np.nanmean(f1, axis=1)
-    return {
-        "accuracy": accuracy,
-        "balanced_accuracy": balanced_accuracy,
-        "macro_f1": macro_f1,
-        "auc": np.array(auc, dtype=float),
-    }
+    # None becomes NaN.
+    auc = np.array(areas, dtype=float)
+    return {"accuracy": accuracy, "balanced_accuracy": balanced, "macro_f1": macro_f1, "auc": auc}
 
 
-def _counted(cells: Labels, rounds: Rounds, n_classes: int) -> Floats:
-    """Return how many pictures of each class each round holds, (rounds, C)."""
-    counted = [np.bincount(cells, weights=counts, minlength=n_classes) for counts in rounds]
-    return np.stack(counted)
+def _counted(classes: Labels, rounds: Rounds, n_classes: int) -> Floats:
+    """Return how many pictures of each class there are in each round: (rounds, C) float64."""
+    counts = [np.bincount(classes, weights=each, minlength=n_classes) for each in rounds]
+    return np.stack(counts)
 
 
 def interval(values: Floats) -> list[float] | None:
-    """Return the middle 95 % of the rounds of a bootstrap, the percentile interval.
+    """Return the middle 95 % of the rounds of a bootstrap.
 
     Parameters
     ----------
     values : (rounds,) float64 array
+        NaN where a round has no value.
 
     Returns
     -------
-    list of two floats, or None
-        None when no round has a value.
+    list of two float, or None
+        None where no round has a value.
 
     References
     ----------
-    Efron, Annals of Statistics 7, 1979, page 1.
+    The percentile interval: Davison and Hinkley, "Bootstrap Methods and their Application", 1997, §5.3.
+
+    Examples
+    --------
+    >>> [round(each, 2) for each in interval(np.arange(101.0))]
+    [2.5, 97.5]
     """
     known = values[np.isfinite(values)]
     if not len(known):
         return None
-    lower = (1 - CONFIDENCE) / 2
-    upper = (1 + CONFIDENCE) / 2
-    low, high = np.quantile(known, [lower, upper])
-    return [float(low), float(high)]
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    ends: list[float] = np.quantile(known, tails).tolist()
+    return ends
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often a classifier is right when it is so sure.
+    """How often a classifier is right when it is so sure: one entry per bin of its confidence that holds pictures.
 
     Attributes
     ----------
     counts : list of int
-        Pictures of each bin of confidence that holds any.
-    confidence, accuracy : list of float
-        Mean confidence and share of right answers of these bins.
+        Pictures in each bin.
+    confidence : list of float
+        Mean probability of the predicted class.
+    accuracy : list of float
     expected_calibration_error : float
+        In probability.
     """
 
     counts: list[int]
@@ -252,48 +285,47 @@ class Reliability:
 
 
 def reliability(labels: Labels, probabilities: Probabilities) -> Reliability:
-    """Return the reliability curve of the most probable class, in ten bins of equal width, and its error.
+    """Return the reliability curve of the most probable class, and its expected calibration error.
 
     Parameters
     ----------
-    labels : (N,) int array
-        At least one.
+    labels : (N,) int64 array
+        True class of each picture; at least one picture.
     probabilities : (N, C) float32 array
 
     Returns
     -------
     Reliability
+        In ten bins of equal width.
 
     References
     ----------
-    Guo et al., On calibration of modern neural networks, ICML 2017, equation 3.
+    Guo et al., "On calibration of modern neural networks", ICML 2017, equation 3.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
-    # A confidence of exactly 1 belongs to the last bin.
-    place = (confidence * BINS).astype(int)
-    place = np.minimum(place, BINS - 1)
-    counts = []
-    mean = []
-    share = []
-    errors = []
+    predicted = probabilities.argmax(axis=1)
+    right = predicted == labels
+    scaled = (confidence * BINS).astype(int)
+    # A probability of exactly 1 belongs to the last bin.
+    bin_of_picture = np.minimum(scaled, BINS - 1)
+    counts, means, shares, gaps = [], [], [], []
     for number in range(BINS):
-        held = place == number
-        if not held.any():
+        inside = bin_of_picture == number
+        if not inside.any():
             continue
-        n = int(held.sum())
-        sure = float(confidence[held].mean())
-        correct = float(right[held].mean())
+        n = int(inside.sum())
+        mean = float(confidence[inside].mean())
+        share = float(right[inside].mean())
+        gaps.append(n * abs(mean - share))
         counts.append(n)
-        mean.append(sure)
-        share.append(correct)
-        errors.append(n * abs(sure - correct))
-    error = sum(errors) / len(labels)
-    return Reliability(counts, mean, share, error)
+        means.append(mean)
+        shares.append(share)
+    error = sum(gaps) / len(labels)
+    return Reliability(counts, means, shares, error)
 
 
 def threshold_for(labels: Labels, scores: Probabilities, recall: float) -> float:
-    """Return the highest score from which on at least `recall` of the true pictures are called so.
+    """Return the highest threshold that finds at least a wanted share of a class's pictures.
 
     Parameters
     ----------
@@ -301,27 +333,27 @@ def threshold_for(labels: Labels, scores: Probabilities, recall: float) -> float
         Whether a picture is of the class; at least one is.
     scores : (N,) float32 array
     recall : float
-        More than 0, at most 1.
+        The wanted share, more than 0, at most 1.
 
     Returns
     -------
     float
+        A picture is called so from this score on.
 
     Examples
     --------
     >>> threshold_for(np.array([1, 1, 1, 1, 0]), np.array([0.9, 0.8, 0.4, 0.2, 0.6]), 0.75)
     0.4
     """
-    is_true = labels.astype(bool)
-    of_class = scores[is_true]
+    of_class = scores[labels.astype(bool)]
     ordered = np.sort(of_class)[::-1]
-    # Without the margin a recall of 0.07 would need 8 of 100 pictures: in floats, 0.07 × 100 is a little over 7.
-    needed = int(np.ceil(recall * len(ordered) - ROUNDING))
-    return float(ordered[needed - 1])
+    # 0.55 · 100 is more than 55 in floats, and would ask for one picture more.
+    wanted = int(np.ceil(recall * len(ordered) - ROUNDING))
+    return float(ordered[wanted - 1])
 
 
 def at_threshold(labels: Labels, scores: Probabilities, threshold: float) -> dict[str, Any]:
-    """Return what it means to call every score from a threshold on the class.
+    """Return what follows from calling every score from a threshold on the class.
 
     Parameters
     ----------
@@ -333,31 +365,41 @@ def at_threshold(labels: Labels, scores: Probabilities, threshold: float) -> dic
     Returns
     -------
     dict
-        The four counts, and `recall`, `specificity` and `precision`, each with its Wilson interval.
-        None where there is nothing to count.
+        `true_positives`, `false_negatives`, `false_positives` and `true_negatives`.
+        `recall`, `specificity` and `precision`, each with its Wilson interval (`recall_interval` and so on); None where
+        there is nothing to count.
     """
     true = labels.astype(bool)
-    said = scores >= threshold
-    hits = int((true & said).sum())
-    misses = int((true & ~said).sum())
-    false = int((~true & said).sum())
-    rejected = int((~true & ~said).sum())
-    found: dict[str, Any] = {}
-    found["true_positives"] = hits
-    found["false_negatives"] = misses
-    found["false_positives"] = false
-    found["true_negatives"] = rejected
-    shares = {}
-    shares["recall"] = (hits, hits + misses)
-    shares["specificity"] = (rejected, rejected + false)
-    shares["precision"] = (hits, hits + false)
-    for name, (right, n) in shares.items():
-        # A share of nothing is no share, and has no interval.
-        share = right / n if n else None
-        limits = list(wilson(right, n)) if n else None
-        found[name] = share
-        found[f"{name}_interval"] = limits
+    called = scores >= threshold
+    hits = _both(true, called)
+    misses = _both(true, ~called)
+    false = _both(~true, called)
+    rejected = _both(~true, ~called)
+    found: dict[str, Any] = {
+        "true_positives": hits,
+        "false_negatives": misses,
+        "false_positives": false,
+        "true_negatives": rejected,
+    }
+    found |= _share("recall", hits, hits + misses)
+    found |= _share("specificity", rejected, rejected + false)
+    # A threshold that no score reaches has no precision.
+    found |= _share("precision", hits, hits + false)
     return found
+
+
+def _share(name: str, right: int, n: int) -> dict[str, Any]:
+    """Return a share and its interval, None where there is nothing to count."""
+    if not n:
+        return {name: None, f"{name}_interval": None}
+    ends = list(wilson(right, n))
+    return {name: right / n, f"{name}_interval": ends}
+
+
+def _both(one: Bools, other: Bools) -> int:
+    """Return of how many pictures both are true."""
+    both = one & other
+    return int(both.sum())
 
 
 def bands(values: Floats) -> list[str]:
@@ -370,52 +412,60 @@ def bands(values: Floats) -> list[str]:
     Returns
     -------
     list of N str
-        Equal numbers are in one band, NaN is `unknown`.
+        Equal numbers are in one band; what is not finite is `unknown`.
 
     Examples
     --------
     >>> bands(np.array([1.0, 2.0, 3.0, 4.0, np.nan]))
     ['up to 1.75', '1.75 to 2.5', '2.5 to 3.25', 'over 3.25', 'unknown']
     """
-    known = values[np.isfinite(values)]
+    finite = np.isfinite(values)
+    known = values[finite]
     if not len(known):
-        return [UNKNOWN for _ in values]
-    # Columns with many equal numbers have equal quartiles: then there are fewer bands than four.
+        return [UNKNOWN] * len(values)
+    # Quarters of many equal numbers have equal limits: those bands are one.
     edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75]))
-    between = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges)]
-    # `searchsorted` counts the edges below a value, and that is the place of its band.
-    names = [f"up to {edges[0]:g}", *between, f"over {edges[-1]:g}"]
+    names = [f"up to {edges[0]:g}"]
+    names += [f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges)]
+    names.append(f"over {edges[-1]:g}")
+    places = np.searchsorted(edges, values)
     found = []
-    for value in values:
-        place = int(np.searchsorted(edges, value))
-        found.append(names[place] if np.isfinite(value) else UNKNOWN)
+    for place, is_finite in zip(places, finite, strict=True):
+        # NaN and infinity are in no quarter, though sorting has a place for them.
+        found.append(names[place] if is_finite else UNKNOWN)
     return found
 
 
-def mcnemar(first_right: Truths, second_right: Truths) -> dict[str, Any]:
-    """Compare two classifiers on the same pictures by those that only one gets right: McNemar's exact test.
+def mcnemar(first_right: Bools, second_right: Bools) -> dict[str, Any]:
+    """Compare two classifiers on the same pictures, by those that only one gets right.
 
     Parameters
     ----------
-    first_right, second_right : (N,) bool arrays
-        Which pictures each classifier gets right.
+    first_right, second_right : (N,) bool array
+        Whether each classifier is right.
 
     Returns
     -------
     dict
-        `only_first`, `only_second` and `p`, which is 1 when the two never differ.
+        `only_first` and `only_second`, in pictures; `p`, two-sided, 1 where the classifiers never differ.
 
     References
     ----------
-    McNemar, Psychometrika 12, 1947, page 153.
+    McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+    Psychometrika 12, 153, 1947; here the exact test, on the binomial distribution.
+
+    Examples
+    --------
+    >>> mcnemar(np.array([True, True, True]), np.array([True, False, False]))
+    {'only_first': 2, 'only_second': 0, 'p': 0.5}
     """
     from scipy.stats import binomtest
 
-    first_alone = first_right & ~second_right
-    second_alone = ~first_right & second_right
-    only_first = int(first_alone.sum())
-    only_second = int(second_alone.sum())
+    only_first = _both(first_right, ~second_right)
+    only_second = _both(~first_right, second_right)
     differing = only_first + only_second
-    # The binomial test refuses to look at no case at all.
-    p = float(binomtest(only_first, differing).pvalue) if differing else 1.0
+    # The test is not defined on no pictures at all.
+    p = 1.0
+    if differing:
+        p = float(binomtest(only_first, differing).pvalue)
     return {"only_first": only_first, "only_second": only_second, "p": p}
