@@ -6,6 +6,7 @@ What it needs beside them it takes by keyword.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Colour = tuple[int, int, int]
 
 MIDDLE_GREY = 128
+"""Half of the range of a uint8."""
 BLUR_SHARE = 0.1
 """Standard deviation of `blur` as a share of the picture's side.
 A bright square as large as one of 40 segments is .16 of the side. It keeps a third of its contrast in its middle,
@@ -28,19 +30,26 @@ Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which keep .85 of it."""
 BILAPLACIAN_RADIUS = 2
 """Pixels around a segment that its inpainting looks at."""
 WORD_BYTES = 4
+"""Bytes of one random word."""
 
 
 def mean(image: Pixels, segments: Segments) -> Pixels:
-    """Return each segment's mean colour, truncated to uint8 as the `lime` package does (its default).
+    """Return each segment's mean colour, truncated to uint8.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space.
     segments : (H, W) uint16 array
+        0 to K-1.
 
     Returns
     -------
     (H, W, 3) uint8 array
+
+    References
+    ----------
+    The default of the `lime` package, `lime_image.py`, which truncates as well.
 
     Examples
     --------
@@ -95,8 +104,10 @@ def dataset_mean(image: Pixels, segments: Segments, *, colour: Colour) -> Pixels
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space. Only its size is used.
     segments : (H, W) uint16 array
-    colour : (3,) of int
+        Not used.
+    colour : (int, int, int)
         Red, green and blue, 0 to 255.
 
     Returns
@@ -112,7 +123,9 @@ def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa:
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space.
     segments : (H, W) uint16 array
+        Not used.
     sigma : float
         Standard deviation, in pixels. Beyond the edge the picture's last pixels are repeated.
 
@@ -182,13 +195,22 @@ def inpaint(image: Pixels, segments: Segments) -> Pixels:
     return filled
 
 
+def _wider(extent: slice) -> slice:
+    """Return a slice with the pixels on both sides that an inpainting looks at."""
+    # A slice may end beyond the picture, but must not begin before it.
+    first = max(extent.start - BILAPLACIAN_RADIUS, 0)
+    return slice(first, extent.stop + BILAPLACIAN_RADIUS)
+
+
 def noise(image: Pixels, segments: Segments, *, key: int) -> Pixels:  # noqa: ARG001 - one signature for every fill
     """Return noise: every value 0 to 255 alike, each pixel and channel by itself; the same key gives the same bits.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space. Only its size is used.
     segments : (H, W) uint16 array
+        Not used.
     key : int
         From `masks.key_of`.
 
@@ -210,7 +232,9 @@ def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixe
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Not used.
     segments : (H, W) uint16 array
+        Not used.
     picture : (H, W, 3) uint8 array
         Of the same size.
 
@@ -223,11 +247,13 @@ def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixe
 
 
 def _rounded(values: NDArray[np.float64]) -> Pixels:
-    return np.asarray(np.clip(np.round(values), 0, 255), dtype=np.uint8)
+    """Return values in whole numbers, 0 to 255."""
+    whole = np.round(values)
+    return np.asarray(np.clip(whole, 0, 255), dtype=np.uint8)
 
 
 def unchanged(image: Pixels, fill: Pixels, segments: Segments) -> NDArray[np.bool_]:
-    """Return which segments a fill changes in no pixel: whatever the model does, these will look unimportant.
+    """Return which segments a fill changes in no pixel. These look unimportant whatever the model does.
 
     Parameters
     ----------

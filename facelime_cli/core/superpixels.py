@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,18 +35,22 @@ MOST_SEGMENTS = 4096
 TOLERANCE = 0.05
 """A search ends when it is this near to the number asked for, as a share of it."""
 MOST_STEPS = 8
+"""A search tries at most so many scales, since each one segments the whole picture."""
 NARROWEST = 1.01
-"""It ends too when the scales of too many and of too few differ by this factor: then none between them does better."""
+"""A search ends when its two borders differ by less than this factor: no scale between them does better."""
 SCALE_DIGITS = 4
 """Significant digits of a scale that a search tries, so that the last bit of a library's power decides nothing."""
 SEED_MARGIN = 4
-"""A seed of the watershed keeps this part of its cell's side away from the cell's border."""
+"""A seed of the watershed stays a quarter of its cell's side away from the cell's border: the side over this number."""
+QUICKSHIFT_SEED = 42
+"""Quickshift breaks ties at random. This is scikit-image's own seed, which the `lime` package uses too."""
 REFERENCE_STEP = 2
+"""The reference segments see every second pixel of every second row. They then take little time."""
 REFERENCES: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("slic", {"segments": 40, "compactness": 30.0, "sigma": 0.0}),
     ("felzenszwalb", {"scale": 100.0, "sigma": 0.8, "min_size": 25}),
 )
-"""What boundary recall compares with: the first, and for the first itself the second."""
+"""The methods that boundary recall compares with: the first, and the second where the first is to be measured."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,25 @@ def segment(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArra
     Returns
     -------
     (H, W) uint16 array
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+    method : str
+        A key of `choices.SEGMENTERS`.
+    parameters : mapping
+        The method's settings, as in `segmented`.
+
+    Returns
+    -------
+    (H, W) uint16 array
+        0 to K-1, without gaps.
+
+    Raises
+    ------
+    FacelimeError
+        If there is only one segment, or more than `MOST_SEGMENTS`.
 
     Examples
     --------
@@ -111,7 +135,7 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     Raises
     ------
     FacelimeError
-        When there is one region only, or more than `MOST_SEGMENTS`.
+        If there is only one segment, or more than `MOST_SEGMENTS`.
     """
     scale = SEGMENTERS[method].scale
     wanted = parameters.get("segments")
@@ -130,8 +154,13 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     return Segmented(labels.astype(np.uint16), chosen)
 
 
+def _labels_at(image: Pixels, method: str, parameters: Mapping[str, Any], name: str, value: float) -> NDArray[np.int64]:
+    """Return what a method makes with one more parameter."""
+    return _labels(image, method, {**parameters, name: value})
+
+
 def _labels(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArray[np.int64]:
-    """Return what a method makes, taken apart and merged as `connectivity` and `min_size` say, and numbered."""
+    """Return what a method makes: split and merged as `connectivity` and `min_size` say, and numbered."""
     own = dict(parameters)
     connectivity = own.pop("connectivity", None)
     min_size = own.pop("min_size", 0)
@@ -153,9 +182,9 @@ class Statistics:
     Attributes
     ----------
     size_quartiles : (3,) float64 array
-        Pixels: lower quartile, median, upper quartile of the segments' sizes.
+        Lower quartile, median and upper quartile of the segments' sizes, in pixels.
     boundary_recall : float
-        Share of a second method's borders that are borders here too, see `regions.boundary_recall`.
+        Share of a second method's borders that are borders here too, 0 to 1, see `regions.boundary_recall`.
     flat_share : float
         Share of the segments that have one colour. Filled with their mean they do not change.
         So they look unimportant whatever the model does.
@@ -200,7 +229,7 @@ def statistics(image: Pixels, labels: NDArray[np.uint16], method: str) -> Statis
 def _searched(
     made: Callable[[float], NDArray[np.int64]], scale: Scale, wanted: int, pixels: int
 ) -> tuple[NDArray[np.int64], float]:
-    """Return the labels whose number comes nearest to the one asked for, and their scale.
+    """Return the labels whose number is nearest to the wanted one, and their scale.
 
     Steps follow the power law until the number lies between two scales. Bisection follows.
     """
@@ -231,8 +260,26 @@ def _searched(
         known = any(value == before for _, before, _ in tried)
         if known or high / low < NARROWEST:
             break
-    _, chosen, labels = min(tried, key=lambda each: each[0])
-    return labels, chosen
+    nearest = min(tried, key=lambda each: each.distance)
+    return nearest.labels, nearest.scale
+
+
+def _next_scale(scale: Scale, low: float, high: float, guess: float) -> float:
+    """Return the scale to try next: the middle of two borders once both are known, else the guess of the power law."""
+    # A border that no trial has moved says nothing about the number of segments there.
+    bracketed = low > scale.least and high < scale.most
+    if bracketed:
+        return _rounded(math.sqrt(low * high))
+    possible = min(max(guess, scale.least), scale.most)
+    return _rounded(possible)
+
+
+def _distance(count: int, wanted: int) -> float:
+    """Return how far a number of segments is from the wanted one, as a share of that."""
+    # One segment can never be used, so that any other number is nearer.
+    if count == 1:
+        return math.inf
+    return abs(count / wanted - 1)
 
 
 def _rounded(value: float) -> float:
@@ -393,7 +440,8 @@ def grid(image: Pixels, *, segments: int, cell: str) -> Labels:
     -------
     (H, W) int array
     """
-    return lattices.CELLS[cell](image.shape[:2], segments)
+    size = image.shape[:2]
+    return lattices.CELLS[cell](size, segments)
 
 
 def file(image: Pixels, *, labels: Path) -> Labels:

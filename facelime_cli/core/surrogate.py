@@ -34,8 +34,10 @@ def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit
 
     Parameters
     ----------
-    masks : (S, K) float64 array of 0 and 1
+    masks : (S, K) float64 array
+        0 or 1, 1 = kept.
     probabilities : (S, C) float64 array
+        The model's, per sample and class.
     weights : (S,) float64 array
 
     Returns
@@ -50,6 +52,8 @@ def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit
     from sklearn.linear_model import BayesianRidge
 
     scaled = weights * weights.sum() / (weights**2).sum()
+    models = []
+    # Samples that do not vary make scikit-learn divide by 0.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         models = [BayesianRidge(tol=CONVERGED).fit(masks, each, sample_weight=scaled) for each in probabilities.T]
     # scikit-learn answers NaN where samples do not vary at all, as in a bootstrap of very few.
@@ -83,17 +87,26 @@ def fitter(name: str, parameters: Mapping[str, Any]) -> Fitter:
 def cosine_weights(masks: NDArray[np.bool_], width: float) -> Floats:
     """Return the proximity of each mask to the full picture, exactly as the `lime` package computes it.
 
-    Cosine distance d between z and the all-ones mask (1 when z is empty), kernel sqrt(exp(-d²/width²)).
-
     Parameters
     ----------
     masks : (S, K) bool array
+        True = kept.
     width : float
-        Kernel width, no unit.
+        Kernel width, no unit. The package's own is 0.25.
 
     Returns
     -------
-    (S,) float64 array in (0, 1]
+    (S,) float64 array
+        Above 0, and 1 for the full picture.
+
+    Notes
+    -----
+    d is the cosine distance between a mask z and the mask of ones, and 1 for an empty z. The kernel is
+    sqrt(exp(-d²/width²)).
+
+    References
+    ----------
+    Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016; the `lime` package, `lime_image.py`.
 
     Examples
     --------
@@ -109,11 +122,10 @@ def cosine_weights(masks: NDArray[np.bool_], width: float) -> Floats:
 def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Floats:
     """Return the proximity of each composed picture to the full one by its pixels, as Xplique computes it.
 
-    Euclidean distance d over all pixels and channels, with values from 0 to 1; kernel sqrt(exp(-d²/width²)).
-
     Parameters
     ----------
     masks : (S, K) bool array
+        True = kept.
     change : (K,) float64 array
         From `pixel_change`.
     width : float
@@ -123,13 +135,25 @@ def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Flo
     Returns
     -------
     (S,) float64 array
+        0 to 1, and 1 for the full picture.
+
+    Notes
+    -----
+    d is the Euclidean distance over all pixels and channels, with values from 0 to 1. The kernel is
+    sqrt(exp(-d²/width²)).
+
+    References
+    ----------
+    Fel et al., "Xplique: a deep learning explainability toolbox", 2022; the `xplique` package, `attributions/lime.py`.
 
     Examples
     --------
     >>> pixel_weights(np.array([[True, True], [True, False]]), np.array([9.0, 2.0]), 1.0).round(4).tolist()
     [1.0, 0.3679]
     """
-    return _kernel(~masks @ change, width)
+    # Segments do not overlap, so that the squares of those that are off add up to the squared distance.
+    squared_distance = ~masks @ change
+    return _kernel(squared_distance, width)
 
 
 def pixel_change(image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: NDArray[np.uint16]) -> Floats:
@@ -138,6 +162,7 @@ def pixel_change(image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: ND
     Parameters
     ----------
     image, fill : (H, W, 3) uint8 arrays
+        Display space.
     segments : (H, W) uint16 array
 
     Returns
@@ -152,4 +177,6 @@ def pixel_change(image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: ND
 
 
 def _kernel(squared_distance: Floats, width: float) -> Floats:
-    return np.asarray(np.sqrt(np.exp(-squared_distance / width**2)))
+    """Return lime's kernel, the root of a Gaussian of a distance."""
+    gaussian = np.exp(-squared_distance / width**2)
+    return np.asarray(np.sqrt(gaussian))
