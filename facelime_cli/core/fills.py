@@ -1,7 +1,7 @@
 """Fills: what stands where a segment is switched off.
 
-A fill is a function of a picture (H, W, 3) uint8 and its segments (H, W) uint16 that returns (H, W, 3) uint8.
-What it needs beside them it takes by keyword.
+A fill is a function of a picture (H, W, 3) uint8 and its segments (H, W) uint16 that returns (H, W, 3) uint8. Anything
+else that it needs is a keyword.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
     Segments = NDArray[np.uint16]
-    Colour = tuple[int, int, int]
 
 MIDDLE_GREY = 128
 """Half of the range of a uint8."""
 BLUR_SHARE = 0.1
 """Standard deviation of `blur` as a share of the picture's side.
-A bright square as large as one of 40 segments is .16 of the side. It keeps a third of its contrast in its middle,
-erf(.08 / (.1 √2))² = .33, and whatever is finer is gone.
-Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which keep .85 of it."""
+
+A square as large as one of 40 segments, 0.16 of the side, then keeps a third of its contrast in its middle: the square
+of erf(0.08 / (0.1 √2)) is 0.33. Finer details disappear. Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which keep
+0.85 of it.
+"""
 BILAPLACIAN_RADIUS = 2
 """Pixels around a segment that its inpainting looks at."""
 WORD_BYTES = 4
@@ -59,46 +60,58 @@ def mean(image: Pixels, segments: Segments) -> Pixels:
     """
     flat = segments.ravel()
     sizes = np.bincount(flat)
-    channels = []
+    sums = []
     for channel in range(image.shape[-1]):
         values = image[..., channel].ravel()
-        channels.append(np.bincount(flat, weights=values))
-    sums = np.stack(channels, axis=-1)
-    colours = (sums / sizes[:, None]).astype(np.uint8)
+        sums.append(np.bincount(flat, weights=values))
+    means = np.stack(sums, axis=-1) / sizes[:, None]
+    # Truncated and not rounded, so that the composed pictures are those of lime.
+    colours = means.astype(np.uint8)
     return colours[segments]
 
 
 def black(image: Pixels, segments: Segments) -> Pixels:  # noqa: ARG001 - one signature for every fill
-    """Return black everywhere.
+    """Return black.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space. Only its size is used.
     segments : (H, W) uint16 array
+        Not used.
 
     Returns
     -------
     (H, W, 3) uint8 array
+        0 everywhere.
     """
     return np.zeros_like(image)
 
 
 def grey(image: Pixels, segments: Segments) -> Pixels:  # noqa: ARG001 - as above
-    """Return the middle grey everywhere, which is 128.
+    """Return the middle grey.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space. Only its size is used.
     segments : (H, W) uint16 array
+        Not used.
 
     Returns
     -------
     (H, W, 3) uint8 array
+        128 everywhere.
     """
     return np.full_like(image, MIDDLE_GREY)
 
 
-def dataset_mean(image: Pixels, segments: Segments, *, colour: Colour) -> Pixels:  # noqa: ARG001 - as above
+def dataset_mean(
+    image: Pixels,
+    segments: Segments,  # noqa: ARG001 - as above
+    *,
+    colour: tuple[int, int, int],
+) -> Pixels:
     """Return one colour everywhere, the mean of a dataset.
 
     Parameters
@@ -118,7 +131,7 @@ def dataset_mean(image: Pixels, segments: Segments, *, colour: Colour) -> Pixels
 
 
 def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa: ARG001 - as above
-    """Return the picture under a Gaussian.
+    """Return the picture smoothed by a Gaussian.
 
     Parameters
     ----------
@@ -127,7 +140,7 @@ def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa:
     segments : (H, W) uint16 array
         Not used.
     sigma : float
-        Standard deviation, in pixels. Beyond the edge the picture's last pixels are repeated.
+        Standard deviation, in pixels. Beyond its edge the picture repeats its last pixels.
 
     Returns
     -------
@@ -135,7 +148,7 @@ def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa:
 
     References
     ----------
-    Fong and Vedaldi, Interpretable explanations of black boxes by meaningful perturbation, ICCV 2017.
+    Fong and Vedaldi, "Interpretable explanations of black boxes by meaningful perturbation", ICCV 2017.
 
     Examples
     --------
@@ -147,29 +160,34 @@ def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa:
     from scipy.ndimage import gaussian_filter
 
     values = image.astype(np.float64)
-    # Nothing is smoothed along the axis of the channels.
-    return _rounded(gaussian_filter(values, (sigma, sigma, 0), mode="nearest"))
+    # 0: the channels do not mix.
+    smooth = gaussian_filter(values, (sigma, sigma, 0), mode="nearest")
+    return _rounded(smooth)
 
 
 def inpaint(image: Pixels, segments: Segments) -> Pixels:
-    """Return each segment as its surroundings continue into it, without any pixel of its own.
-
-    Each segment is inpainted alone, from the picture as it is around it.
-    Values stay within the range of the pixels that it looks at.
+    """Return each segment painted from its surroundings, without any pixel of its own.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space.
     segments : (H, W) uint16 array
+        0 to K-1.
 
     Returns
     -------
     (H, W, 3) uint8 array
+        Within the range of the pixels around each segment.
+
+    Notes
+    -----
+    Each segment is painted alone. All others show the picture meanwhile.
 
     References
     ----------
-    Biharmonic functions: Damelin and Hoang, International Journal of Mathematics and Mathematical Sciences, 2018,
-    article 3950312.
+    Damelin and Hoang, "On surface completion and image inpainting by biharmonic functions: numerical aspects", IJMMS
+    2018, article 3950312; scikit-image's `inpaint_biharmonic`.
 
     Examples
     --------
@@ -185,13 +203,16 @@ def inpaint(image: Pixels, segments: Segments) -> Pixels:
     from skimage.restoration import inpaint_biharmonic
 
     filled = np.empty_like(image)
-    for region in regionprops(segments.astype(np.int32) + 1):
-        # What lies farther away has no weight in the inpainting, and would only take time.
-        part = tuple(slice(max(at.start - BILAPLACIAN_RADIUS, 0), at.stop + BILAPLACIAN_RADIUS) for at in region.slice)
-        hidden = segments[part] == region.label - 1
-        inpainted = inpaint_biharmonic(image[part], hidden, channel_axis=-1)
-        colours = _rounded(255 * inpainted)
-        filled[part][hidden] = colours[hidden]
+    # `regionprops` takes label 0 for the ground between regions.
+    from_one = segments.astype(np.int32) + 1
+    for region in regionprops(from_one):
+        # The equations reach no further, so that a segment's surroundings do instead of the whole picture.
+        rows, columns = region.slice
+        window = (_wider(rows), _wider(columns))
+        hidden = segments[window] == region.label - 1
+        values = inpaint_biharmonic(image[window], hidden, channel_axis=-1)
+        painted = _rounded(255 * values)
+        filled[window][hidden] = painted[hidden]
     return filled
 
 
@@ -203,7 +224,7 @@ def _wider(extent: slice) -> slice:
 
 
 def noise(image: Pixels, segments: Segments, *, key: int) -> Pixels:  # noqa: ARG001 - one signature for every fill
-    """Return noise: every value 0 to 255 alike, each pixel and channel by itself; the same key gives the same bits.
+    """Return noise: each pixel and channel is drawn alone, and every value is as likely as any other.
 
     Parameters
     ----------
@@ -212,18 +233,24 @@ def noise(image: Pixels, segments: Segments, *, key: int) -> Pixels:  # noqa: AR
     segments : (H, W) uint16 array
         Not used.
     key : int
-        From `masks.key_of`.
+        From `masks.key_of`. The same key gives the same noise.
 
     Returns
     -------
     (H, W, 3) uint8 array
+
+    References
+    ----------
+    The generator is Philox, see `masks.random_words`.
     """
-    height = image.shape[0]
-    width = image.shape[1] * image.shape[2]
-    words = random_words(key, 0, height, -(-width // WORD_BYTES))
-    # The order of the bytes in a word is fixed, so that every machine makes the same noise.
+    height, width, channels = image.shape
+    row_bytes = width * channels
+    words = random_words(key, 0, height, math.ceil(row_bytes / WORD_BYTES))
+    # The order of bytes is fixed, so that every machine draws the same noise.
     values = words.astype("<u4").view(np.uint8)
-    return values[:, :width].reshape(image.shape)
+    # The last word of a row may have bytes to spare.
+    used = values[:, :row_bytes]
+    return used.reshape(image.shape)
 
 
 def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixels:  # noqa: ARG001 - as above
@@ -236,12 +263,12 @@ def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixe
     segments : (H, W) uint16 array
         Not used.
     picture : (H, W, 3) uint8 array
-        Of the same size.
+        The other picture, of the same size.
 
     Returns
     -------
     (H, W, 3) uint8 array
-        `picture` itself, not a copy.
+        `picture` itself.
     """
     return picture
 
@@ -258,12 +285,14 @@ def unchanged(image: Pixels, fill: Pixels, segments: Segments) -> NDArray[np.boo
     Parameters
     ----------
     image, fill : (H, W, 3) uint8 arrays
+        Display space.
     segments : (H, W) uint16 array
+        0 to K-1.
 
     Returns
     -------
     (K,) bool array
     """
-    changed = (image != fill).any(axis=-1)
-    counts = np.bincount(segments.ravel(), weights=changed.ravel())
-    return np.asarray(counts == 0)
+    differs = (image != fill).any(axis=-1)
+    changed_pixels = np.bincount(segments.ravel(), weights=differs.ravel())
+    return np.asarray(changed_pixels == 0)

@@ -450,9 +450,7 @@ def in_orders(rows: NDArray[np.int32], n_segments: int) -> NDArray[np.int32]:
 def samples_of_share(
     blocks: NDArray[np.int32], design: str, share: tuple[int, int] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the rows of share I of N, whole blocks in turn (`balanced`: pairs), and the blocks of these rows.
-
-    The full picture, and the empty one of `shapley`, are in every share.
+    """Return the rows of share I of N of the samples, and the blocks of these rows.
 
     Parameters
     ----------
@@ -474,7 +472,7 @@ def samples_of_share(
     Raises
     ------
     FacelimeError
-        When there are fewer blocks than shares.
+        If there are fewer blocks than shares.
 
     Examples
     --------
@@ -494,8 +492,8 @@ def samples_of_share(
     there = int(units[-1]) + 1 - shared
     if there < n:
         raise FacelimeError(
-            f"{n} shares are more than the {there} independent samples (or pairs of them) that --design {design} has; "
-            "ask for fewer shares, or perturb with more --samples."
+            f"{n} shares are more than the {there} independent samples (or pairs) that --design {design} has; "
+            "ask for fewer shares (--part), or perturb with more --samples"
         )
     in_every_share = units < shared
     in_turn = (units - shared) % n == i - 1

@@ -1,8 +1,7 @@
 """Segmentations of a picture into regions that a surrogate switches on and off.
 
-A method is a function of this module and an entry of `choices.SEGMENTERS`.
-`segmented` calls it and brings what comes out into one form.
-Where a method takes no number of segments, it searches for the scale that gives it.
+A method is a function of this module and an entry of `choices.SEGMENTERS`. `segmented` calls it, searches for the
+number of segments that is asked for where the method takes none, and brings what comes out into one form.
 """
 
 from __future__ import annotations
@@ -55,14 +54,14 @@ REFERENCES: tuple[tuple[str, Mapping[str, Any]], ...] = (
 
 @dataclass(frozen=True)
 class Segmented:
-    """A picture's segments.
+    """A picture's segments, and the scale that a search chose for them.
 
     Attributes
     ----------
     labels : (H, W) uint16 array
-        0…K-1.
+        0 to K-1, without gaps.
     scale : float
-        What a search chose, NaN without a search.
+        Value of the method's `Scale.parameter`. NaN without a search.
     """
 
     labels: NDArray[np.uint16]
@@ -70,18 +69,7 @@ class Segmented:
 
 
 def segment(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArray[np.uint16]:
-    """Return a picture's segments alone.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8 array
-    method : str
-    parameters : mapping
-        As `segmented` takes them.
-
-    Returns
-    -------
-    (H, W) uint16 array
+    """Return a picture's segments alone, see `segmented`.
 
     Parameters
     ----------
@@ -123,10 +111,9 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     method : str
         A key of `choices.SEGMENTERS`.
     parameters : mapping
-        The method's keyword arguments. Where it has a scale, `segments` may stand for that, which then is searched.
-        Every method also takes `connectivity` and `min_size`.
-        `connectivity` is 4 or 8 neighbours: unconnected pieces become segments of their own. None changes nothing.
-        `min_size` is in pixels: smaller segments are merged.
+        The method's keyword arguments. A method with a scale also takes `segments`: the scale is then searched.
+        Every method takes `connectivity` (4 or 8 neighbours; disconnected pieces become segments of their own; None
+        changes nothing) and `min_size` (in pixels; smaller segments are merged).
 
     Returns
     -------
@@ -141,15 +128,15 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     wanted = parameters.get("segments")
     own = dict(parameters)
     if scale is not None:
-        # A method with a scale knows nothing of a number of segments.
+        # Such a method has no parameter of this name.
         own.pop("segments", None)
     if scale is None or wanted is None:
         labels = _labels(image, method, own)
         chosen = math.nan
     else:
-        name = scale.parameter
-        pixels = image.shape[0] * image.shape[1]
-        labels, chosen = _searched(lambda value: _labels(image, method, {**own, name: value}), scale, wanted, pixels)
+        height, width = image.shape[:2]
+        at_scale = partial(_labels_at, image, method, own, scale.parameter)
+        labels, chosen = _searched(at_scale, scale, wanted, height * width)
     _refuse_useless(_count(labels), method)
     return Segmented(labels.astype(np.uint16), chosen)
 
@@ -165,13 +152,15 @@ def _labels(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArra
     connectivity = own.pop("connectivity", None)
     min_size = own.pop("min_size", 0)
     implementation = SEGMENTERS[method].load()
+    # What is left of the parameters are the method's own keywords.
     found = implementation(image, **own)
     if connectivity is not None:
         found = regions.connected(found, connectivity)
     found = regions.numbered(found)
+    # Every segment has one pixel, so that a least size of 1 asks for nothing.
     if min_size > 1:
-        merged = regions.merged(image, found, min_size)
-        found = regions.numbered(merged)
+        large = regions.merged(image, found, min_size)
+        found = regions.numbered(large)
     return found
 
 
@@ -186,8 +175,8 @@ class Statistics:
     boundary_recall : float
         Share of a second method's borders that are borders here too, 0 to 1, see `regions.boundary_recall`.
     flat_share : float
-        Share of the segments that have one colour. Filled with their mean they do not change.
-        So they look unimportant whatever the model does.
+        Share of the segments that have one colour, 0 to 1. The fill `mean` does not change them, so they look
+        unimportant whatever the model does.
     """
 
     size_quartiles: NDArray[np.float64]
@@ -198,32 +187,47 @@ class Statistics:
 def statistics(image: Pixels, labels: NDArray[np.uint16], method: str) -> Statistics:
     """Return what the segments of a picture are like, beside those of another method.
 
-    The other method looks at every second pixel of every second row, so that it takes little of the time.
-    That is within the tolerance of the boundary recall.
-
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space.
     labels : (H, W) uint16 array
+        The picture's segments, 0 to K-1.
     method : str
-        The method that made `labels`.
+        The key of `choices.SEGMENTERS` that made them.
 
     Returns
     -------
     Statistics
+
+    Notes
+    -----
+    The other method sees a picture of half the height and width (`REFERENCE_STEP`). That moves its borders by at most
+    one pixel, which is within the tolerance of the boundary recall.
     """
-    first, second = REFERENCES
-    other, parameters = second if method == first[0] else first
+    # A method compared with itself would always score 1.
+    itself = method == REFERENCES[0][0]
+    other, parameters = REFERENCES[1] if itself else REFERENCES[0]
     reduced = np.ascontiguousarray(image[::REFERENCE_STEP, ::REFERENCE_STEP])
     found = _labels(reduced, other, parameters)
+    taller = np.repeat(found, REFERENCE_STEP, axis=0)
+    enlarged = np.repeat(taller, REFERENCE_STEP, axis=1)
+    # A side with an odd number of pixels has become one pixel longer.
     height, width = image.shape[:2]
-    enlarged = found.repeat(REFERENCE_STEP, axis=0).repeat(REFERENCE_STEP, axis=1)
-    # Sides of an odd number of pixels are one too long after the enlargement.
     reference = enlarged[:height, :width]
-    sizes = regions.size_quartiles(labels)
+    quartiles = regions.size_quartiles(labels)
     recall = regions.boundary_recall(labels, reference)
-    flat_share = float(regions.flat(image, labels).mean())
-    return Statistics(sizes, recall, flat_share)
+    flat = regions.flat(image, labels)
+    return Statistics(quartiles, recall, float(flat.mean()))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a search found at one scale: its labels, and how far their number is from the wanted one (a share of it)."""
+
+    scale: float
+    labels: NDArray[np.int64]
+    distance: float
 
 
 def _searched(
@@ -231,34 +235,29 @@ def _searched(
 ) -> tuple[NDArray[np.int64], float]:
     """Return the labels whose number is nearest to the wanted one, and their scale.
 
-    Steps follow the power law until the number lies between two scales. Bisection follows.
+    The search follows the method's power law until the wanted number lies between two scales. Then it halves the
+    range on a logarithmic axis.
     """
-    low = scale.least
-    high = scale.most
-    guess = scale.start(pixels / wanted)
-    value = _rounded(min(max(guess, low), high))
-    tried: list[tuple[float, float, NDArray[np.int64]]] = []
+    low, high = scale.least, scale.most
+    start = scale.start(pixels / wanted)
+    value = _rounded(min(max(start, low), high))
+    tried: list[_Trial] = []
     for _ in range(MOST_STEPS):
         labels = made(value)
         count = _count(labels)
-        # One region only is refused later, so everything else is nearer.
-        distance = math.inf if count == 1 else abs(count / wanted - 1)
-        tried.append((distance, value, labels))
-        if distance <= TOLERANCE:
+        trial = _Trial(value, labels, _distance(count, wanted))
+        tried.append(trial)
+        if trial.distance <= TOLERANCE:
             break
+        # The larger the scale, the fewer the segments.
         if count > wanted:
             low = value
         else:
             high = value
-        between = low > scale.least and high < scale.most
-        if between:
-            # Scales are compared by their factor, so the middle is the geometric one.
-            value = _rounded(math.sqrt(low * high))
-        else:
-            guess = value * (count / wanted) ** (1 / scale.power)
-            value = _rounded(min(max(guess, scale.least), scale.most))
-        known = any(value == before for _, before, _ in tried)
-        if known or high / low < NARROWEST:
+        value = _next_scale(scale, low, high, value * (count / wanted) ** (1 / scale.power))
+        # Rounding can lead back to a known scale, and from there the search would run in a circle.
+        known = [each.scale for each in tried]
+        if high / low < NARROWEST or value in known:
             break
     nearest = min(tried, key=lambda each: each.distance)
     return nearest.labels, nearest.scale
@@ -299,50 +298,63 @@ def _refuse_useless(count: int, method: str) -> None:
 
 
 def quickshift(image: Pixels, *, kernel_size: float, max_dist: float, ratio: float, sigma: float) -> Labels:
-    """Segment by mode seeking in colour and place, with scikit-image's `quickshift`.
+    """Return regions around the modes of density in colour and place.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
-    kernel_size, max_dist, ratio, sigma : float
-        As scikit-image takes them; lengths are in pixels.
+        Display space.
+    kernel_size : float
+        Standard deviation of the Gaussian of the density, in pixels. Larger makes fewer regions.
+    max_dist : float
+        Largest distance from a pixel to its neighbour of higher density. Larger makes fewer regions.
+    ratio : float
+        Weight of colour against place, 0 to 1.
+    sigma : float
+        Standard deviation of the Gaussian that smooths the picture first, in pixels.
 
     Returns
     -------
-    (H, W) int array
+    (H, W) int64 array
 
     References
     ----------
-    Vedaldi and Soatto, Quick shift and kernel methods for mode seeking, ECCV 2008.
+    Vedaldi and Soatto, "Quick shift and kernel methods for mode seeking", ECCV 2008; scikit-image's `quickshift`.
     """
     from skimage.segmentation import quickshift as implementation
 
-    # The seed breaks ties, and must be the same in every run.
-    found = implementation(image, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, sigma=sigma, rng=42)
+    found = implementation(
+        image, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, sigma=sigma, rng=QUICKSHIFT_SEED
+    )
     return np.asarray(found)
 
 
 def slic(image: Pixels, *, segments: int, compactness: float, sigma: float) -> Labels:
-    """Segment by k-means in colour and place, with scikit-image's `slic`.
+    """Return clusters of k-means in colour and place.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space.
     segments : int
-        About how many.
-    compactness, sigma : float
-        Weight of place against colour, and the smoothing in pixels.
+        About how many regions to make.
+    compactness : float
+        Weight of place against colour. Larger makes squarer regions.
+    sigma : float
+        Standard deviation of the Gaussian that smooths the picture first, in pixels.
 
     Returns
     -------
-    (H, W) int array
+    (H, W) int64 array
 
     References
     ----------
-    Achanta et al., SLIC superpixels compared to state-of-the-art superpixel methods, TPAMI 2012.
+    Achanta et al., "SLIC superpixels compared to state-of-the-art superpixel methods", TPAMI 34, 2012; scikit-image's
+    `slic`.
     """
     from skimage.segmentation import slic as implementation
 
+    # From 0, since the library's own first label would be 1.
     found = implementation(
         image, n_segments=segments, compactness=compactness, sigma=sigma, start_label=0, channel_axis=-1
     )
@@ -350,59 +362,66 @@ def slic(image: Pixels, *, segments: int, compactness: float, sigma: float) -> L
 
 
 def felzenszwalb(image: Pixels, *, scale: float, sigma: float) -> Labels:
-    """Segment by growing regions along the least contrast, with scikit-image's `felzenszwalb`.
+    """Return regions of a graph of pixels, grown along the least contrast.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
-    scale, sigma : float
-        Larger scales make larger regions. `sigma` is the smoothing in pixels.
+        Display space.
+    scale : float
+        How much contrast a border needs. Larger makes fewer regions.
+    sigma : float
+        Standard deviation of the Gaussian that smooths the picture first, in pixels.
 
     Returns
     -------
-    (H, W) int array
+    (H, W) int64 array
 
     References
     ----------
-    Felzenszwalb and Huttenlocher, Efficient graph-based image segmentation, IJCV 2004.
+    Felzenszwalb and Huttenlocher, "Efficient graph-based image segmentation", IJCV 59, 2004; scikit-image's
+    `felzenszwalb`.
     """
     from skimage.segmentation import felzenszwalb as implementation
 
-    # Small regions are merged by `regions.merged`, the same way for every method.
+    # `segmented` merges small regions of every method alike, so that the library must not.
     found = implementation(image, scale=scale, sigma=sigma, min_size=1, channel_axis=-1)
     return np.asarray(found)
 
 
 def watershed(image: Pixels, *, segments: int, compactness: float, sigma: float) -> Labels:
-    """Segment into basins of the colour gradient, one for each cell of a grid.
-
-    A basin's seed is the flattest pixel in the middle of its cell.
+    """Return basins of the colour gradient, one for each cell of a grid.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space.
     segments : int
-        About how many.
-    compactness, sigma : float
-        Weight of place against the gradient, and the smoothing in pixels.
+        About how many regions to make.
+    compactness : float
+        Weight of place against the gradient. Larger makes regions that are more alike in shape.
+    sigma : float
+        Standard deviation of the Gaussian that smooths the picture first, in pixels.
 
     Returns
     -------
-    (H, W) int array
+    (H, W) int32 array
 
     References
     ----------
-    Neubert and Protzel, Compact watershed and preemptive SLIC, ICPR 2014.
-    Seeds: Machairas et al., Waterpixels, IEEE Transactions on Image Processing 24, 2015.
+    Neubert and Protzel, "Compact watershed and preemptive SLIC", ICPR 2014; scikit-image's `watershed`. A basin's seed
+    is the flattest pixel in the middle of its cell, as in Machairas et al., "Waterpixels", IEEE TIP 24, 2015.
     """
     from skimage.filters import gaussian, sobel
     from skimage.segmentation import watershed as implementation
 
     smooth = gaussian(image, sigma=sigma, channel_axis=-1)
     slopes = [sobel(smooth[..., channel]) for channel in range(smooth.shape[-1])]
+    # The steepest channel counts: an edge in one colour alone would be weak in their mean.
     gradient = np.max(slopes, axis=0)
-    cells = regions.numbered(lattices.squares(gradient.shape, segments))
-    found = implementation(gradient, _seeds(gradient, cells), compactness=compactness)
+    cells = lattices.squares(gradient.shape, segments)
+    seeds = _seeds(gradient, regions.numbered(cells))
+    found = implementation(gradient, seeds, compactness=compactness)
     return np.asarray(found)
 
 
@@ -411,66 +430,78 @@ def _seeds(gradient: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[n
     from scipy.ndimage import distance_transform_cdt, minimum_position
 
     count = _count(cells)
-    margin = math.isqrt(cells.size // count) // SEED_MARGIN
-    # The padding makes the picture's edge a border too.
-    padded = np.pad(~regions.borders(cells), 1)
-    inside = distance_transform_cdt(padded, metric="chessboard")[1:-1, 1:-1]
-    middle = np.where(inside >= margin, cells, -1)
+    side = math.isqrt(cells.size // count)
+    margin = side // SEED_MARGIN
+    # The picture's edge is a border too. Padding makes the distance transform see it.
+    interior = np.pad(~regions.borders(cells), 1)
+    to_border = distance_transform_cdt(interior, metric="chessboard")[1:-1, 1:-1]
+    middle = np.where(to_border >= margin, cells, -1)
+    flattest = minimum_position(gradient, middle, np.arange(count))
+    places = np.array(flattest)
+    rows, columns = places[:, 0], places[:, 1]
     seeds = np.zeros(cells.shape, dtype=np.int64)
-    places = np.array(minimum_position(gradient, middle, np.arange(count)))
-    rows, columns = places.T
     seeds[rows, columns] = np.arange(1, count + 1)
     return seeds
 
 
 def grid(image: Pixels, *, segments: int, cell: str) -> Labels:
-    """Segment into cells of equal size that look at nothing in the picture.
+    """Return cells of equal size, whatever the picture shows.
 
-    So pictures of one framing can be compared cell by cell.
+    Pictures of one framing can then be compared cell by cell.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Only its height and width are used.
     segments : int
-        About how many.
+        About how many cells to make.
     cell : str
         A key of `lattices.CELLS`.
 
     Returns
     -------
-    (H, W) int array
+    (H, W) int64 array
     """
     size = image.shape[:2]
     return lattices.CELLS[cell](size, segments)
 
 
 def file(image: Pixels, *, labels: Path) -> Labels:
-    """Read the labels that somebody else made.
+    """Return labels that somebody else made.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Only its height and width are used.
     labels : Path
-        See `label_files`.
+        A file of labels, see `label_files.read`.
 
     Returns
     -------
-    (H, W) int array
+    (H, W) int64 array
+
+    Raises
+    ------
+    FacelimeError
+        If the file cannot be read, or its labels have another size than the picture.
     """
-    return label_files.read(labels, image.shape[0], image.shape[1])
+    height, width = image.shape[:2]
+    return label_files.read(labels, height, width)
 
 
 def zones(image: Pixels, *, zones: str) -> Labels:
-    """Segment into the named regions of a kind of picture, and the rest.
+    """Return named regions of one kind of picture, and the rest as one more.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space.
     zones : str
-        A key of `core.zones.NAMES`.
+        The kind of picture, a key of `core.zones.NAMES`.
 
     Returns
     -------
     (H, W) uint8 array
+        0 for the rest, k for the name k - 1 of that kind.
     """
     return named.find(image, zones).zones

@@ -1,7 +1,7 @@
-"""Surrogates: one coefficient per segment from masks, predictions and weights, for all classes at once.
+"""Surrogates: from masks, predictions and the weight of each sample to one coefficient per segment and class.
 
-A surrogate is a function of masks (S, K), probabilities (S, C) and weights (S,) that returns a `Fit`.
-Its own parameters are keywords.
+A surrogate is a function of masks (S, K), probabilities (S, C) and weights (S,) that returns a `Fit`. It fits all
+classes at once. Its own parameters are keywords.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ if TYPE_CHECKING:
     from facelime_cli.core.linear import Fitter, Floats
 
 CONVERGED = 1e-6
-"""Change of the coefficients' sum of sizes at which the evidence is taken for maximal.
-scikit-learn's own is 1e-3, which is much for coefficients in probability."""
+"""Bayesian ridge stops when the absolute values of the coefficients change by less than this, added up.
+
+Scikit-learn's own value is 1e-3. That is too much for coefficients in probability.
+"""
 
 
 def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit:
-    """Fit Bayesian ridge regression, scikit-learn's `BayesianRidge`: the samples decide how large its penalty is.
-
-    Weights are scaled to add up to the effective sample size (Σ w)² / Σ w².
-    The posterior is then as narrow as so many samples allow, not as wide as lime's weights are small.
+    """Fit Bayesian ridge regression: ridge with the penalty that the samples make most likely.
 
     Parameters
     ----------
@@ -39,15 +38,21 @@ def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit
     probabilities : (S, C) float64 array
         The model's, per sample and class.
     weights : (S,) float64 array
+        Not negative, and not all 0.
 
     Returns
     -------
     Fit
-        With the covariance of the coefficients, (C, K, K) float64.
+        With the covariance of the posterior.
+
+    Notes
+    -----
+    Weights are scaled so that they add up to the effective sample size (Σ w)² / Σ w². The posterior is then as narrow
+    as that many samples allow. The weights of lime are far below 1 and would make it too wide.
 
     References
     ----------
-    MacKay, Bayesian interpolation, Neural Computation 4, 1992.
+    MacKay, "Bayesian interpolation", Neural Computation 4, 1992; scikit-learn's `BayesianRidge`.
     """
     from sklearn.linear_model import BayesianRidge
 
@@ -55,13 +60,15 @@ def bayesian_ridge(masks: Floats, probabilities: Floats, weights: Floats) -> Fit
     models = []
     # Samples that do not vary make scikit-learn divide by 0.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        models = [BayesianRidge(tol=CONVERGED).fit(masks, each, sample_weight=scaled) for each in probabilities.T]
-    # scikit-learn answers NaN where samples do not vary at all, as in a bootstrap of very few.
-    # Then nothing speaks for any coefficient but 0.
-    means = np.stack([model.coef_ for model in models], axis=1)
-    spreads = np.stack([model.sigma_ for model in models])
-    coefficients = np.nan_to_num(means)
-    covariance = np.nan_to_num(spreads, posinf=0.0, neginf=0.0)
+        for each in probabilities.T:
+            model = BayesianRidge(tol=CONVERGED)
+            model.fit(masks, each, sample_weight=scaled)
+            models.append(model)
+    # It answers NaN then, as in a bootstrap of very few samples. No coefficient but 0 has anything for it there.
+    fitted = np.stack([each.coef_ for each in models], axis=1)
+    coefficients = np.nan_to_num(fitted)
+    posterior = np.stack([each.sigma_ for each in models])
+    covariance = np.nan_to_num(posterior, posinf=0.0, neginf=0.0)
     intercept = moments(masks, probabilities, weights).intercept(coefficients)
     return Fit(coefficients, intercept, covariance=covariance)
 
@@ -74,14 +81,15 @@ def fitter(name: str, parameters: Mapping[str, Any]) -> Fitter:
     name : str
         A key of `choices.SURROGATES`.
     parameters : mapping
-        The surrogate's own keyword arguments.
+        The surrogate's own keywords, such as `alpha` of `ridge`.
 
     Returns
     -------
-    function
+    callable
+        From (S, K), (S, C) and (S,) float64 arrays to a `Fit`.
     """
-    surrogate = SURROGATES[name].load()
-    return partial(surrogate, **parameters)
+    implementation = SURROGATES[name].load()
+    return partial(implementation, **parameters)
 
 
 def cosine_weights(masks: NDArray[np.bool_], width: float) -> Floats:
@@ -113,7 +121,7 @@ def cosine_weights(masks: NDArray[np.bool_], width: float) -> Floats:
     >>> cosine_weights(np.array([[True, True], [True, False]]), 0.25).round(4).tolist()
     [1.0, 0.5034]
     """
-    # The cosine of a mask and the mask of ones is the root of the share that is kept.
+    # The cosine between z and ones is Σz / sqrt(Σz · K), the root of the share that is kept.
     kept = masks.mean(axis=1)
     distance = 1 - np.sqrt(kept)
     return _kernel(distance**2, width)
@@ -129,8 +137,7 @@ def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Flo
     change : (K,) float64 array
         From `pixel_change`.
     width : float
-        Kernel width, in the unit of the distance.
-        The distance of a black and a white picture of 224 × 224 pixels is 388.
+        Kernel width, in the unit of the distance. A black and a white picture of 224 × 224 pixels are 388 apart.
 
     Returns
     -------
@@ -157,23 +164,26 @@ def pixel_weights(masks: NDArray[np.bool_], change: Floats, width: float) -> Flo
 
 
 def pixel_change(image: NDArray[np.uint8], fill: NDArray[np.uint8], segments: NDArray[np.uint16]) -> Floats:
-    """Return what switching a segment off changes: the sum of squares over its pixels and channels.
+    """Return how much of a picture switching each segment off changes.
 
     Parameters
     ----------
     image, fill : (H, W, 3) uint8 arrays
         Display space.
     segments : (H, W) uint16 array
+        0 to K-1.
 
     Returns
     -------
     (K,) float64 array
-        In squares of values from 0 to 1.
+        The sum of squared differences over the segment's pixels and channels, with values from 0 to 1.
     """
+    # In uint8 a difference below 0 would wrap round.
     difference = image.astype(np.float64) - fill
-    squares = (difference**2).sum(axis=-1) / np.iinfo(np.uint8).max ** 2
-    sums = np.bincount(segments.ravel(), weights=squares.ravel())
-    return np.asarray(sums, dtype=np.float64)
+    white = np.iinfo(np.uint8).max
+    squares = (difference**2).sum(axis=-1) / white**2
+    changed = np.bincount(segments.ravel(), weights=squares.ravel())
+    return np.asarray(changed, dtype=np.float64)
 
 
 def _kernel(squared_distance: Floats, width: float) -> Floats:
