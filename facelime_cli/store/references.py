@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from facelime_cli.store.arrays import Layout
-    from facelime_cli.store.artifacts import Identity
+    from facelime_cli.store.manifests import Identity
 
 
 IDS = ".ids"
