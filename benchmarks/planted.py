@@ -201,7 +201,7 @@ class Case:
 class Model:
     """A frozen MobileNetV2. A logistic head is fitted to its features for each tag.
 
-    One compiled call serves all heads, as in `predict`.
+    One compiled call gives the features for all heads.
     """
 
     def __init__(self, weights: Path, *, quick: bool) -> None:
@@ -210,8 +210,8 @@ class Model:
         inputs = k.Input((SIZE, SIZE, 3))
         pooled = k.Model(whole.input, whole.layers[-2].output)
         self.pooled = k.Model(inputs, pooled(wrapping.scaled(inputs, "-1..1", 3)))
-        self.net = k.Model(inputs, k.layers.Dense(1, activation="sigmoid", name="head")(self.pooled(inputs)))
-        self.call = running.compiled(self.net)
+        # Without a head: a compiled call keeps the weights of the moment when it is first called.
+        self.call = running.compiled(self.pooled)
         self.quick = _openvino(self.pooled) if quick else None
 
     def features(self, images: Pixels) -> NDArray[np.float32]:
@@ -237,7 +237,6 @@ class Model:
 
     def use(self, head: NDArray[np.float32]) -> None:
         """Answer with this head from now on."""
-        self.net.get_layer("head").set_weights([head[:-1, None], head[-1:]])
         self.head = head.astype(np.float64)
 
     def probabilities(self, images: Pixels) -> NDArray[np.float64]:
@@ -266,11 +265,9 @@ class Model:
         pictures = np.stack([fill, image]).reshape(1, 2, -1, 3)
         index = np.zeros(BATCH, np.int32)
         labels = segments.reshape(1, -1).astype(np.int32)
-        answers = []
-        for first in range(0, len(packed), BATCH):
-            batch = self.call(packed[first : first + BATCH], index, pictures, labels)
-            answers.append(batch[:, 0])
-        return np.concatenate(answers)[:n].astype(np.float64)
+        batches = [packed[first : first + BATCH] for first in range(0, len(packed), BATCH)]
+        found = np.concatenate([self.call(batch, index, pictures, labels) for batch in batches])
+        return self.answers(found[:n])
 
 
 def _openvino(net: Any) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
