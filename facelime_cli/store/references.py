@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.errors import AmbiguousError, FacelimeError, NotFoundError, WrongKindError
+from facelime_cli.errors import AmbiguousError, BusyError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.store import files, manifests
 from facelime_cli.store.artifacts import CLAIMS, KINDS, SHORT, Artifact
 from facelime_cli.store.units import BEGUN, RECORDS
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from facelime_cli.store.arrays import Layout
-    from facelime_cli.store.artifacts import Identity
+    from facelime_cli.store.manifests import Identity
 
 
 IDS = ".ids"
@@ -33,6 +33,7 @@ FOLDERS = ("names", "logs", RECORDS, CLAIMS, BEGUN)
 """Folders that every artifact begins with."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """Rights of everybody but the owner."""
+SALT = ".salt"
 SALT_BYTES = 32
 
 
@@ -57,6 +58,7 @@ class Store:
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda _: None) -> None:
         self.root, self._warn = root, warn
         self.aside: Path | None = None
+        self._salt: bytes | None = None
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -392,15 +394,36 @@ class Store:
         shutil.rmtree(_scratch(self.root / kind, key), ignore_errors=True)
 
     def salt(self) -> bytes:
-        """Return this store's secret, made once.
+        """Return this store's secret. A new one is not written before `keep_salt`, so that a plan begins no store.
 
         A patient's number is hashed with it, so that nobody without the store can try all numbers.
+
+        Returns
+        -------
+        bytes
+            The same at every call.
         """
-        path = self.root / ".salt"
+        if self._salt is None:
+            path = self.root / SALT
+            self._salt = path.read_bytes() if path.exists() else os.urandom(SALT_BYTES)
+        return self._salt
+
+    def keep_salt(self) -> None:
+        """Write the secret that `salt` has returned, if it has returned one.
+
+        Raises
+        ------
+        BusyError
+            When another process has written another secret meanwhile.
+        """
+        if self._salt is None:
+            return
+        path = self.root / SALT
         if not path.exists():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_whole(path, os.urandom(SALT_BYTES))
-        return path.read_bytes()
+            files.write_whole(path, self._salt)
+        if path.read_bytes() != self._salt:
+            raise BusyError(f"another process has just begun the store {self.root}; repeat the command.")
 
     def _open_root(self, place: Path) -> None:
         """Make the folder of a kind; an existing root keeps its mode, with a warning where others can read it."""
