@@ -74,7 +74,7 @@ def test_more_samples_cost_only_what_is_new(run, segments):
     known = sum(different(first_masks))
     assert (more.facts["taken_over"], more.facts["evaluations"]) == (known, sum(different(masks)) - known)
     assert more.facts["evaluations"] > 3 * (MANY - FEW) // 2
-    assert f"{known} evaluations of the same pictures were taken over from predictions/{first.id}" in result.stderr
+    assert f"{known} evaluations of the same pictures were reused from predictions/{first.id}" in result.stderr
     assert np.array_equal(more.read("probabilities")[:, :FEW], first.read("probabilities"))
     same_as_without(run, more, segments, "--samples", MANY)
 
