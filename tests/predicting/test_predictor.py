@@ -320,7 +320,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(many):
     result = many("predict", "tight", "--model", "small", "--batch-size", 32)
     assert result.exit_code == 0
     assert "a batch of 32 did not fit into memory; batches of 16 are used now" in result.stderr
-    assert "a batch of 16 did not fit into memory; going on with 8" in result.stderr
+    assert "a batch of 16 did not fit into memory; batches of 8 are used now" in result.stderr
     found = predictions(many, "tight-small")
     assert [unit["facts"]["batch_size"] for unit in found.manifest["units"]] == [8, 8]
     assert not np.isnan(found.read("probabilities")).any()
