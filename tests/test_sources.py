@@ -1,20 +1,17 @@
 """Where pictures come from: tables, DICOM, arrays; and what could leak."""
 
 import csv
-import datetime as dt
 import json
 
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from facelime_cli import preparing, sources
 from facelime_cli.core import images, leakage
 from facelime_cli.store.references import Store
-from tests.support import write_faces
+from tests.support import write_faces, write_scan
 
 SIZE = 32
 
@@ -126,34 +123,12 @@ class TestTable:
         assert "ISIC_9" in facelime.fails(*words(folder))
 
 
-def dicom(path, values, kind="MONOCHROME2", **more):
-    """Write a DICOM file of 12 stored bits."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = (
-        SecondaryCaptureImageStorage,
-        generate_uid(),
-        ExplicitVRLittleEndian,
-    )
-    data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    data.PatientID, data.PatientName = "12345", "Doe^Jane"
-    data.StudyDate = dt.date(2020, 1, 2).strftime("%Y%m%d")
-    data.Rows, data.Columns = values.shape[-2:]
-    data.PhotometricInterpretation, data.SamplesPerPixel, data.PixelRepresentation = kind, 1, 0
-    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
-    data.PixelData = values.astype("<u2").tobytes()
-    for name, value in more.items():
-        setattr(data, name, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data.save_as(path)
-    return path
-
-
 class TestDicom:
     ramp = np.linspace(0, 4000, 64).round().astype(np.uint16).reshape(8, 8)
 
     def test_a_window_is_applied_after_rescaling(self, tmp_path):
         found = images.decode(
-            dicom(
+            write_scan(
                 tmp_path / "a.dcm",
                 self.ramp,
                 RescaleSlope=2,
@@ -169,7 +144,7 @@ class TestDicom:
 
     def test_monochrome1_is_inverted(self, tmp_path):
         both = [
-            images.decode(dicom(tmp_path / f"{kind}.dcm", self.ramp, kind))[..., 0].astype(int)
+            images.decode(write_scan(tmp_path / f"{kind}.dcm", self.ramp, kind))[..., 0].astype(int)
             for kind in ("MONOCHROME1", "MONOCHROME2")
         ]
         assert np.abs(both[0] + both[1] - 255).max() <= 1
@@ -178,7 +153,7 @@ class TestDicom:
 
     def test_several_frames_are_refused_with_a_sentence(self, tmp_path):
         with pytest.raises(images.UnreadableError, match="2 frames"):
-            images.decode(dicom(tmp_path / "a.dcm", np.stack([self.ramp, self.ramp]), NumberOfFrames=2))
+            images.decode(write_scan(tmp_path / "a.dcm", np.stack([self.ramp, self.ramp]), NumberOfFrames=2))
 
     def test_what_is_no_dicom(self, tmp_path):
         (tmp_path / "a.dcm").write_bytes(b"nothing")
@@ -188,7 +163,7 @@ class TestDicom:
     def test_patients_stay_together_and_nobody_is_named(self, facelime, tmp_path):
         rng = np.random.default_rng(0)
         for number in range(24):
-            dicom(
+            write_scan(
                 tmp_path / "scans" / ("ill", "well")[number % 2] / f"{number}.dcm",
                 rng.integers(0, 4096, (8, 8)),
                 PatientID=f"patient-{number // 4}",

@@ -8,11 +8,11 @@ import shutil
 import stat
 import tempfile
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.errors import AmbiguousError, FacelimeError, NotFoundError, WrongKindError
+from facelime_cli.errors import AmbiguousError, BusyError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.store import files, manifests
 from facelime_cli.store.artifacts import CLAIMS, KINDS, SHORT, Artifact
 from facelime_cli.store.units import BEGUN, RECORDS
@@ -33,6 +33,8 @@ FOLDERS = ("names", "logs", RECORDS, CLAIMS, BEGUN)
 """Folders that every artifact begins with."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """Rights of everybody but the owner."""
+SALT = ".salt"
+"""File in the root that holds the store's secret."""
 SALT_BYTES = 32
 
 
@@ -57,6 +59,7 @@ class Store:
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda _: None) -> None:
         self.root, self._warn = root, warn
         self.aside: Path | None = None
+        self._salt: bytes | None = None
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -392,15 +395,41 @@ class Store:
         shutil.rmtree(_scratch(self.root / kind, key), ignore_errors=True)
 
     def salt(self) -> bytes:
-        """Return this store's secret, made once.
+        """Return this store's secret; a new one is written by `keep_salt` alone, since a plan writes nothing.
 
         A patient's number is hashed with it, so that nobody without the store can try all numbers.
+
+        Returns
+        -------
+        bytes
+            The same at every call.
         """
-        path = self.root / ".salt"
+        if self._salt is None:
+            path = self.root / SALT
+            self._salt = path.read_bytes() if path.exists() else os.urandom(SALT_BYTES)
+        return self._salt
+
+    def keep_salt(self) -> None:
+        """Write the secret that `salt` has returned, if it has returned one.
+
+        Raises
+        ------
+        BusyError
+            When another process has written another secret in the meantime.
+        """
+        if self._salt is None:
+            return
+        path = self.root / SALT
         if not path.exists():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_whole(path, os.urandom(SALT_BYTES))
-        return path.read_bytes()
+            temporary = self.root / f"{SALT}-{uuid.uuid4().hex}"
+            files.write_whole(temporary, self._salt)
+            # A hard link never replaces a file, so the first of two processes decides for both.
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+            temporary.unlink()
+        if path.read_bytes() != self._salt:
+            raise BusyError(f"another process has just begun the store {self.root}; repeat the command.")
 
     def _open_root(self, place: Path) -> None:
         """Make the folder of a kind; an existing root keeps its mode, with a warning where others can read it."""

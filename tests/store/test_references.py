@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from facelime_cli.errors import AmbiguousError, FacelimeError, NotFoundError, WrongKindError
+from facelime_cli.errors import AmbiguousError, BusyError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.store.references import Store, check_name, name_from
 from tests.store.making import complete, create, fill
 
@@ -125,7 +125,18 @@ class TestMaking:
     def test_a_store_has_one_secret(self, store, tmp_path):
         assert store.salt() == store.salt() != Store(tmp_path / "another").salt()
         assert len(store.salt()) == 32
+        assert not store.root.exists()
+        store.keep_salt()
+        assert Store(store.root).salt() == store.salt()
+        assert [path.name for path in store.root.iterdir()] == [".salt"]
         assert store.root.stat().st_mode & 0o777 == 0o700
+
+    def test_two_processes_do_not_begin_one_store_with_two_secrets(self, store):
+        other = Store(store.root)
+        assert other.salt() != store.salt()
+        store.keep_salt()
+        with pytest.raises(BusyError, match="repeat the command"):
+            other.keep_salt()
 
     def test_an_artifact_may_have_several_names(self, store):
         artifact = complete(store, "a")
