@@ -162,7 +162,7 @@ class Bench:
         chosen = [
             ids[row]
             for label in (0, 1)
-            for row in np.flatnonzero((labels == label) & (split == 2))[: self.options.pictures // 2]  # noqa: PLR2004 - the test split
+            for row in np.flatnonzero((labels == label) & (split == 2))[: self.options.pictures // 2]  # noqa: PLR2004 - test
         ]
         return self.run("segment", dataset.id, "--method", "slic", "--images", ",".join(chosen)), model
 

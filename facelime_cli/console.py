@@ -1,4 +1,7 @@
-"""The terminal: results on stdout, everything for eyes on stderr. The only module that writes to one."""
+"""Write to the terminal: results on stdout, everything for eyes on stderr.
+
+No other module writes to a terminal.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Advance(Protocol):
         n : int
             How many units were done.
         free : bool
-            Whether they took no work, as those that are reused. They do not count for the rate.
+            Whether they took no work, such as those that are reused. They do not count for the rate.
         """
 
 
@@ -127,6 +130,7 @@ class Console:
         answer : Answer
         """
         if self.as_json:
+            # JSON has no NaN. A program that reads the answer would fail on one.
             print(json.dumps(answer.value, ensure_ascii=False, allow_nan=False))
             return
         if not self.quiet:
@@ -206,6 +210,7 @@ class Console:
         from rich.console import Console as RichConsole
 
         stream = sys.stderr if stderr else sys.stdout
+        # Rich takes 80 columns where there is no terminal, and would break the cells of a table.
         width = None if stream.isatty() else PLAIN_COLUMNS
         return RichConsole(file=stream, width=width, highlight=False, soft_wrap=True)
 
@@ -277,6 +282,7 @@ def _plain_lines(line: Callable[[str], None], task: str, total: int, done: int, 
     def advance(n: int, *, free: bool = False) -> None:
         nonlocal said
         clock.count(n, free=free)
+        # A line per batch would fill a log file.
         if time.monotonic() - said >= PLAIN_SECONDS:
             said = time.monotonic()
             words = [f"{task}: {clock.done} of {total} {unit}", clock.rate, clock.left]
@@ -288,7 +294,7 @@ def _plain_lines(line: Callable[[str], None], task: str, total: int, done: int, 
 class _Clock:
     """How far a task is, how fast it goes, and how long it still takes.
 
-    What came for free counts in the first alone: a resumed run would otherwise promise a speed that it does not have.
+    Units that took no work do not count for the speed. A resumed run would otherwise promise too much.
     """
 
     def __init__(self, total: int, done: int, unit: str) -> None:

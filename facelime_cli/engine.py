@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.console import Answer
 from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
 from facelime_cli.options import hints, inputs_of, recorded
-from facelime_cli.store.artifacts import Identity
+from facelime_cli.store.manifests import Identity
 from facelime_cli.store.references import check_name, name_from
 
 if TYPE_CHECKING:

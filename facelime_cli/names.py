@@ -11,6 +11,9 @@ from facelime_cli.errors import NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MOST_NAMED = 8
+"""Classes that a message names: as many as fit a line."""
+
 
 def comma_separated(text: str) -> list[str]:
     """Return the names in a list with commas between them; a name that holds one stands in double quotes.
@@ -71,6 +74,7 @@ def class_index(text: str, names: list[str]) -> int:
         raise NotFoundError(
             f"{len(found)} classes are called {word!r}; use their numbers, {', '.join(map(str, found))}."
         )
+    more = len(names) > MOST_NAMED
     raise NotFoundError(
-        f"there is no class {word!r}; the classes are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}."  # noqa: PLR2004 - as many as fit a line
+        f"there is no class {word!r}; the classes are {', '.join(names[:MOST_NAMED])}{' …' if more else ''}."
     )

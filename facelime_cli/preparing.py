@@ -144,7 +144,7 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
         When the source cannot be divided.
     """
     labelled = any(entry.label is not None for entry in catalog)
-    divided = any(entry.part != NO_SPLIT for entry in catalog)
+    divided = any(entry.split != NO_SPLIT for entry in catalog)
     for option, value in (("--split", params.split), ("--folds", params.folds)):
         if value is not None and (divided or not labelled):
             why = "has no labels (no class folders, no --label-column), so there is nothing to divide"
@@ -289,7 +289,7 @@ def _mask_fault(path: Path) -> str | None:
 
 def source_digest(catalog: Sequence[Entry]) -> str:
     """Return the digest of a source: over names, bytes, and what it says of class, group, split and further columns."""
-    said = sorted([entry.id, entry.label, entry.group, entry.part, dict(entry.columns)] for entry in catalog)
+    said = sorted([entry.id, entry.label, entry.group, entry.split, dict(entry.columns)] for entry in catalog)
     files = {}
     for entry in catalog:
         # The pictures of one array file share its name: it is read once.
@@ -601,9 +601,9 @@ def _divided(
     """Return the split of every picture, and its fold when there are folds: fold 0 is tested, fold 1 validates."""
     import numpy as np
 
-    from facelime_cli.core.splits import divide, part_of_folds
+    from facelime_cli.core.splits import divide, splits_of_folds
 
-    split = np.array([entry.part for entry in entries], dtype=np.int8)
+    split = np.array([entry.split for entry in entries], dtype=np.int8)
     labelled = np.flatnonzero(labels != NO_LABEL)
     folds = settings["folds"]
     shares = settings["split"] if folds is None else [1.0] * folds
@@ -616,7 +616,7 @@ def _divided(
         return split, None
     fold = np.full(len(entries), NO_SPLIT, np.int8)
     fold[labelled] = dealt
-    return part_of_folds(fold, 0, folds), fold
+    return splits_of_folds(fold, 0, folds), fold
 
 
 # What pictures become

@@ -30,6 +30,7 @@ class Preset:
 
 QUICKSHIFT = {"method": "quickshift", "kernel_size": 4.0, "max_dist": 200.0, "ratio": 0.2, "sigma": 0.0}
 """Those of the `lime` package, which the rosacea system uses too."""
+# All four move the defaults of `slic` in one direction: more segments, looser ones, and smoothed pixels.
 FACE = Preset(
     "patches of skin of similar size that end at hair, brows and lips",
     {"method": "slic", "segments": 60, "compactness": 20.0, "sigma": 1.0},
@@ -50,6 +51,8 @@ DOMAINS = {"face": FACE, "xray": XRAY, "dermoscopy": DERMOSCOPY, "histology": HI
 """How to segment one kind of picture."""
 LIME_DEFAULTS = Preset(
     "all as in lime 0.2.0.1",
+    # In the package's words: num_samples=1000, each segment on or off alike, hide_color=None, feature_selection="auto"
+    # with num_features=100000, which keeps all segments, and num_features=5 for the picture.
     {
         **QUICKSHIFT,
         "samples": 1000,
@@ -122,6 +125,7 @@ def filled(params: Any, defaults: Mapping[str, Any]) -> Any:
     chosen = options_of(params)
     missing = {}
     for name, default in defaults.items():
+        # An option that was given counts more than the preset.
         if getattr(params, name) is None:
             missing[name] = chosen.get(name, default)
     return replace(params, **missing)
@@ -164,6 +168,7 @@ def default_words(option: str, default: object) -> str:
     >>> default_words("samples", 1000)
     '[default: 1000; rosacea 150]'
     """
+    # The second is empty where no preset differs.
     words = [str(default), others(option, default)]
     known = "; ".join(filter(None, words))
     return f"[default: {known}]"

@@ -26,6 +26,8 @@ SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 MEDMNIST_SPLITS = ("train", "val", "test")
 NO_SPLIT = -1
+PATH_PARTS = 3
+"""Split, class and file: what the path of a picture has in a folder that is divided already."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Entry:
         Its number in a file of arrays, within its split.
     label, group : str or None
         What the source says of its class and of its patient or lesion.
-    part : int
+    split : int
         Index into `SPLITS` where the source is divided already, else `NO_SPLIT`.
     columns : mapping
         Further columns of its row in the table.
@@ -53,18 +55,31 @@ class Entry:
     index: int | None = None
     label: str | None = None
     group: str | None = None
-    part: int = NO_SPLIT
+    split: int = NO_SPLIT
     columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
         """Its name for people: the id with the extension."""
-        return self.id if self.index is not None or self.id.endswith(self.path.suffix) else self.id + self.path.suffix
+        if self.index is not None or self.id.endswith(self.path.suffix):
+            return self.id
+        return self.id + self.path.suffix
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of pictures: its file and which columns hold the picture's id, its class and its patient or lesion."""
+    """A table of pictures.
+
+    Attributes
+    ----------
+    file : Path
+    id_column : str
+        Column of the picture's id.
+    label_column, group_column : str, optional
+        Columns of its class, and of its patient or lesion.
+    one_per_group : bool
+        Whether only the first picture of each group counts.
+    """
 
     file: Path
     id_column: str
@@ -74,7 +89,21 @@ class Table:
 
 
 def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
-    """Return every picture of some sources, in the order of their ids."""
+    """Return every picture of some sources, in the order of their ids.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Folders, pictures and .npz files; with a table, where its pictures lie.
+    table : Table, optional
+
+    Raises
+    ------
+    NotFoundError
+        When a source, the table or a picture of it is not there.
+    FacelimeError
+        When there are no pictures, or two cannot be told apart.
+    """
     for source in sources:
         if not source.exists():
             raise NotFoundError(
@@ -108,48 +137,47 @@ def picture_files(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (
-            Path(root) / name
-            for name in sorted(names)
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES | DICOM_SUFFIXES
-        )
+        for name in sorted(names):
+            suffix = Path(name).suffix.lower()
+            if not name.startswith(".") and suffix in PICTURE_SUFFIXES | DICOM_SUFFIXES:
+                yield Path(root) / name
 
 
 def _of(source: Path) -> list[Entry]:
+    """Return the pictures of one source; folders below it are classes, or splits with classes in them."""
     if source.suffix.lower() == ARRAYS_SUFFIX:
         return _of_arrays(source)
     if source.is_file():
         return [Entry(source.stem, source)]
     files = [(path.relative_to(source), path) for path in picture_files(source)]
     tops = {relative.parts[0] for relative, _ in files if len(relative.parts) > 1}
-    parted = _is_parted(source, files, tops)
-    level = 1 if parted else 0
-    return [
-        Entry(
-            relative.with_suffix("").as_posix(),
-            path,
-            label=relative.parts[level] if len(relative.parts) > level + 1 else None,
-            part=SPLIT_FOLDERS[relative.parts[0].lower()] if parted else NO_SPLIT,
-        )
-        for relative, path in files
-    ]
+    divided = _is_divided(source, files, tops)
+    level = 1 if divided else 0
+    entries = []
+    for relative, path in files:
+        folders = relative.parts[:-1]
+        label = folders[level] if len(folders) > level else None
+        split = SPLIT_FOLDERS[folders[0].lower()] if divided else NO_SPLIT
+        entries.append(Entry(relative.with_suffix("").as_posix(), path, label=label, split=split))
+    return entries
 
 
-def _is_parted(source: Path, files: Sequence[tuple[Path, Path]], tops: set[str]) -> bool:
+def _is_divided(source: Path, files: Sequence[tuple[Path, Path]], tops: set[str]) -> bool:
     """Return whether a folder is divided already: train, val and test folders, with a folder per class in each.
 
     Half of that is an error.
     """
-    parts = {top for top in tops if top.lower() in SPLIT_FOLDERS}
-    if len(parts) < 2 and parts != tops:  # noqa: PLR2004 - one class may be called «test»
+    splits = {top for top in tops if top.lower() in SPLIT_FOLDERS}
+    if len(splits) < 2 and splits != tops:  # noqa: PLR2004 - one class may be called "test"
         return False
-    stray = next((relative for relative, _ in files if relative.parts[0] not in parts or len(relative.parts) < 3), None)  # noqa: PLR2004 - part, class, file
-    if stray is not None and len(parts) > 1:
+    strays = [relative for relative, _ in files if relative.parts[0] not in splits or len(relative.parts) < PATH_PARTS]
+    if strays and len(splits) > 1:
+        named = ", ".join(sorted(splits))
         raise FacelimeError(
-            f"{source} has the folders {', '.join(sorted(parts))}, but {stray} lies in no class folder of one of them; "
+            f"{source} has the folders {named}, but {strays[0]} lies in no class folder of one of them; "
             "move it, or give a folder per class alone."
         )
-    return bool(parts) and stray is None
+    return bool(splits) and not strays
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:
@@ -157,12 +185,7 @@ def _distinct(entries: list[Entry]) -> list[Entry]:
     named = entries
     for _ in range(2):  # a.jpg beside a.jpg.png needs a second look
         counts = Counter(entry.id for entry in named)
-        named = [
-            entry
-            if counts[entry.id] == 1 or entry.id.endswith(entry.path.suffix)
-            else replace(entry, id=entry.id + entry.path.suffix)
-            for entry in named
-        ]
+        named = [_with_extension(entry) if counts[entry.id] > 1 else entry for entry in named]
     most, count = Counter(entry.id for entry in named).most_common(1)[0]
     if count > 1:
         raise FacelimeError(
@@ -171,45 +194,72 @@ def _distinct(entries: list[Entry]) -> list[Entry]:
     return sorted(named, key=lambda entry: entry.id)
 
 
+def _with_extension(entry: Entry) -> Entry:
+    suffix = entry.path.suffix
+    return entry if entry.id.endswith(suffix) else replace(entry, id=entry.id + suffix)
+
+
 def _of_table(sources: Sequence[Path], table: Table) -> list[Entry]:
     """Return the pictures that the rows of a table name, found by id in the sources and below."""
     rows = read_table(table)
-    files: dict[str, list[Path]] = {}
-    for source in sources:
-        for path in picture_files(source) if source.is_dir() else (source,):
-            files.setdefault(path.stem, []).append(path)
-    lost = [row[table.id_column] for row in rows if row[table.id_column] not in files]
+    ids = [row[table.id_column] for row in rows]
+    files = _files_by_name(sources)
+    lost = [name for name in ids if name not in files]
     if lost:
         raise NotFoundError(
             f"{len(lost)} of {len(rows)} pictures of {table.file} are in none of the sources, such as {lost[0]}; "
             "give the folder that holds it as one more SOURCE."
         )
-    twice = next(
-        (name for name, paths in files.items() if len(paths) > 1 and any(row[table.id_column] == name for row in rows)),
-        None,
-    )
-    if twice is not None:
-        raise FacelimeError(
-            f"the picture {twice} is there more than once: {', '.join(map(str, files[twice][:3]))}; "
-            "give one of these folders only."
-        )
+    wanted = set(ids)
+    for name, paths in files.items():
+        if name in wanted and len(paths) > 1:
+            places = ", ".join(map(str, paths[:3]))
+            raise FacelimeError(
+                f"the picture {name} is there more than once: {places}; give one of these folders only."
+            )
+    return [_of_row(row, table, files[name][0]) for name, row in zip(ids, rows, strict=True)]
+
+
+def _files_by_name(sources: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return the files in some sources by their names without extension."""
+    files: dict[str, list[Path]] = {}
+    for source in sources:
+        for path in picture_files(source) if source.is_dir() else (source,):
+            files.setdefault(path.stem, []).append(path)
+    return files
+
+
+def _of_row(row: Mapping[str, str], table: Table, path: Path) -> Entry:
+    """Return the picture of a row; an empty cell says nothing."""
+    label = row[table.label_column] if table.label_column else ""
+    group = row[table.group_column] if table.group_column else ""
     used = {table.id_column, table.label_column, table.group_column}
-    return [
-        Entry(
-            row[table.id_column],
-            files[row[table.id_column]][0],
-            label=(row[table.label_column] or None) if table.label_column else None,
-            group=(row[table.group_column] or None) if table.group_column else None,
-            columns={name: value for name, value in row.items() if name not in used},
-        )
-        for row in rows
-    ]
+    columns = {name: value for name, value in row.items() if name not in used}
+    return Entry(row[table.id_column], path, label=label or None, group=group or None, columns=columns)
 
 
 def read_table(table: Table) -> list[dict[str, str]]:
     """Return the rows of a table, one per picture, by id; with `one_per_group` only the first of each group.
 
     A row that stands there again in every column counts once: the skin system's table held each picture three times.
+
+    Parameters
+    ----------
+    table : Table
+
+    Returns
+    -------
+    list of dict
+        From column names to texts, without spaces around them.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such file.
+    CommandLineError
+        When a column is not there.
+    FacelimeError
+        When it is no table, or two of its rows contradict each other.
     """
     if not table.file.is_file():
         raise NotFoundError(
@@ -217,10 +267,7 @@ def read_table(table: Table) -> list[dict[str, str]]:
         )
     try:
         with table.file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = [
-                {name: (value or "").strip() for name, value in row.items() if name is not None}
-                for row in csv.DictReader(lines)
-            ]
+            rows = [_stripped(row) for row in csv.DictReader(lines)]
     except (ValueError, csv.Error) as why:
         raise FacelimeError(
             f"{table.file} is no readable CSV table ({why}); save it as comma-separated UTF-8."
@@ -233,6 +280,11 @@ def read_table(table: Table) -> list[dict[str, str]]:
                 f"--{option}-column {column!r} is no column of {table.file}; its columns are {', '.join(rows[0])}."
             )
     return _one_row_each(sorted(rows, key=lambda row: row[table.id_column]), table)
+
+
+def _stripped(row: Mapping[str | None, str | None]) -> dict[str, str]:
+    # The reader puts the cells beyond the last column under None, and None into cells that a short row lacks.
+    return {name: (value or "").strip() for name, value in row.items() if name is not None}
 
 
 def _one_row_each(rows: list[dict[str, str]], table: Table) -> list[dict[str, str]]:
@@ -255,16 +307,15 @@ def _one_row_each(rows: list[dict[str, str]], table: Table) -> list[dict[str, st
 def _of_arrays(path: Path) -> list[Entry]:
     """Return the pictures of a .npz file with MedMNIST's keys: train_images, train_labels, …, test_labels."""
     entries = []
-    for part, name in enumerate(MEDMNIST_SPLITS):
+    for split, name in enumerate(MEDMNIST_SPLITS):
         images, labels = _member(path, f"{name}_images"), _member(path, f"{name}_labels")
         if images is None:
             continue
-        flat = (
-            [None] * len(images)
-            if labels is None
-            else [str(int(label)) for label in labels.reshape(len(images), -1)[:, 0]]
-        )
-        entries += [Entry(f"{name}/{index:06d}", path, index, label, part=part) for index, label in enumerate(flat)]
+        # A picture with several labels counts by its first.
+        first = None if labels is None else labels.reshape(len(images), -1)[:, 0]
+        for index in range(len(images)):
+            label = None if first is None else str(int(first[index]))
+            entries.append(Entry(f"{name}/{index:06d}", path, index, label, split=split))
     if not entries:
         raise FacelimeError(
             f"{path} holds none of the arrays train_images, val_images and test_images (MedMNIST's names); "

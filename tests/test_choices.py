@@ -29,7 +29,9 @@ import json, sys
 import numpy as np
 from facelime_cli import choices
 from facelime_cli.choices import *
-from facelime_cli.core import cams, linear, masks
+from facelime_cli.core import linear
+from facelime_cli.models.backbones import BACKBONES, SCALINGS, Backbone, Scaling
+from facelime_cli.models.runtimes import FLOAT32, KERAS, RUNTIMES, Runtime
 
 def halves(image):
     labels = np.zeros(image.shape[:2], np.int64)
@@ -52,6 +54,24 @@ def doubled(masks, probabilities, weights):
 def flat(maps, gradients):
     return np.ones(maps.shape[:2])
 
+def copied(model, how):
+    from facelime_cli.models.loading import with_keras
+
+    return with_keras(model, how)
+
+def wide(filters):
+    from facelime_cli.models.building import plain_blocks
+
+    return plain_blocks(filters)
+
+RUNTIMES["invented-runtime"] = Runtime(
+    name="invented-runtime", words="Keras once more", function="__main__:copied",
+    precisions={KERAS: (FLOAT32,)}, packages={})
+BACKBONES["invented-net"] = Backbone(
+    name="invented-net", words="two convolutions", function="__main__:wide", settings={"filters": (2, 2)},
+    scaling="invented-scaling", size=48)
+SCALINGS["invented-scaling"] = Scaling(
+    name="invented-scaling", words="divide by 510", scale=(1 / 510,), offset=(0.0,))
 SEGMENTERS["invented-halves"] = Segmenter(
     name="invented-halves", words="four quarters", function="__main__:halves", settings=COMMON,
     remedies=("enlarge the picture", "enlarge the picture"))
@@ -77,7 +97,11 @@ OPTIONS = {
     "perturb": ("--fill", "invented-white", "plain white"),
     "fit-surrogate": ("--surrogate", "invented-ridge", "twice the penalty"),
     "gradcam": ("--variant", "invented-map", "the same everywhere"),
+    "predict": ("--runtime", "invented-runtime", "Keras once more"),
+    "finetune": ("--backbone", "invented-net", ""),
+    "import-model": ("--scaling", "invented-scaling", "divide by 510"),
 }
+"""By command: the option that chooses, an invented entry, and its words where help gives these."""
 
 
 def words_of(chain):
@@ -89,8 +113,14 @@ def words_of(chain):
         "perturb": chain["segment"].id,
         "fit-surrogate": chain["predict"].id,
         "gradcam": chain["segment"].id,
+        "predict": chain["perturb"].id,
+        "finetune": "faces",
+        "import-model": str(chain["finetune"].path / "model.keras"),
     }
     extra = {
+        "predict": ["--model", "small"],
+        "finetune": ["--epochs", "1", "--steps-per-epoch", "1"],
+        "import-model": ["--classes", "normal,rosacea"],
         "gradcam": ["--model", "small"],
         "segment": ["--first", "2", "--workers", "1"],
         "perturb": ["--samples", "9"],

@@ -2,14 +2,10 @@
 
 import hashlib
 
-import numpy as np
 import pytest
 
-from facelime_cli.console import Console
-from facelime_cli.engine import Context, find
-from facelime_cli.store.references import Store
 from tests import support
-from tests.support import SHARDED, STAGES
+from tests.support import SHARDED
 
 NEW = {
     "segment": ["faces", "--method", "grid", "--segments", 9],
@@ -98,16 +94,6 @@ def test_the_tests_above_can_fail(chain, tmp_path):
     before = state_of(copy.store)
     copy.json("segment", *words_of(chain, "segment"))
     assert state_of(copy.store) != before
-
-
-def test_a_plan_of_preprocess_begins_no_store(tmp_path, faces):
-    """Not even the secret that hides the patients of DICOM files is written."""
-    stage, store = STAGES["preprocess"], Store(tmp_path / "store")
-    scan = support.write_scan(tmp_path / "scan.dcm", np.arange(64, dtype=np.uint16).reshape(8, 8))
-    for source in (faces, scan):
-        found = find(stage, stage.params(source=[source]), Context(store, Console(quiet=True, as_json=False)))
-        assert found.artifact is None
-        assert not store.root.exists()
 
 
 def test_nothing_is_planned_where_nothing_is(facelime):

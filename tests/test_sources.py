@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from facelime_cli import preparing, sources
+from facelime_cli.console import Console
 from facelime_cli.core import images, leakage
+from facelime_cli.engine import Context, find
 from facelime_cli.store.references import Store
-from tests.support import write_faces, write_scan
+from tests.support import STAGES, write_faces, write_scan
 
 SIZE = 32
 
@@ -159,6 +161,18 @@ class TestDicom:
         (tmp_path / "a.dcm").write_bytes(b"nothing")
         with pytest.raises(images.UnreadableError):
             images.decode(tmp_path / "a.dcm")
+
+    def test_a_plan_begins_no_store(self, facelime, tmp_path):
+        """The secret that patients are hashed with is drawn, but only a run keeps it."""
+        write_scan(tmp_path / "scans" / "a.dcm", self.ramp)
+        stage, store = STAGES["preprocess"], Store(facelime.store)
+        console = Console(quiet=True, as_json=False)
+        params = stage.params(source=[tmp_path / "scans"], size=16)
+        assert find(stage, params, Context(store, console)).artifact is None
+        assert not facelime.store.exists()
+        made = facelime.artifact("preprocess", tmp_path / "scans", "--size", 16)
+        found = find(stage, params, Context(Store(facelime.store), console)).artifact
+        assert found.id == made.id
 
     def test_patients_stay_together_and_nobody_is_named(self, facelime, tmp_path):
         rng = np.random.default_rng(0)

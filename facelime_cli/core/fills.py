@@ -1,11 +1,12 @@
 """Fills: what stands where a segment is switched off.
 
-A fill is a function of a picture (H, W, 3) uint8 and its segments (H, W) uint16 that returns (H, W, 3) uint8; what it
-needs beside them it takes by keyword.
+A fill is a function of a picture (H, W, 3) uint8 and its segments (H, W) uint16 that returns (H, W, 3) uint8. Anything
+else that it needs is a keyword.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,29 +20,37 @@ if TYPE_CHECKING:
     Segments = NDArray[np.uint16]
 
 MIDDLE_GREY = 128
+"""Half of the range of a uint8."""
 BLUR_SHARE = 0.1
 """Standard deviation of `blur` as a share of the picture's side.
 
-A bright square as large as one of 40 segments, .16 of the side, then keeps a third of its contrast in its middle
-(erf(.08 / (.1 √2))² = .33), and whatever is finer is gone. Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which
-keep .85 of it.
+A square as large as one of 40 segments, 0.16 of the side, then keeps a third of its contrast in its middle: the square
+of erf(0.08 / (0.1 √2)) is 0.33. Finer details disappear. Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which keep
+0.85 of it.
 """
 BILAPLACIAN_RADIUS = 2
 """Pixels around a segment that its inpainting looks at."""
 WORD_BYTES = 4
+"""Bytes of one random word."""
 
 
 def mean(image: Pixels, segments: Segments) -> Pixels:
-    """Return each segment's mean colour, truncated to uint8 as the `lime` package does (its default).
+    """Return each segment's mean colour, truncated to uint8.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space.
     segments : (H, W) uint16 array
+        0 to K-1.
 
     Returns
     -------
     (H, W, 3) uint8 array
+
+    References
+    ----------
+    The default of the `lime` package, `lime_image.py`, which truncates as well.
 
     Examples
     --------
@@ -51,46 +60,95 @@ def mean(image: Pixels, segments: Segments) -> Pixels:
     """
     flat = segments.ravel()
     sizes = np.bincount(flat)
-    sums = np.stack(
-        [np.bincount(flat, weights=image[..., channel].ravel()) for channel in range(image.shape[-1])], axis=-1
-    )
-    return (sums / sizes[:, None]).astype(np.uint8)[segments]
+    sums = []
+    for channel in range(image.shape[-1]):
+        values = image[..., channel].ravel()
+        sums.append(np.bincount(flat, weights=values))
+    means = np.stack(sums, axis=-1) / sizes[:, None]
+    # Truncated and not rounded, so that the composed pictures are those of lime.
+    colours = means.astype(np.uint8)
+    return colours[segments]
 
 
 def black(image: Pixels, segments: Segments) -> Pixels:  # noqa: ARG001 - one signature for every fill
-    """Return black: (H, W, 3) uint8 zeros."""
+    """Return black.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space. Only its size is used.
+    segments : (H, W) uint16 array
+        Not used.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        0 everywhere.
+    """
     return np.zeros_like(image)
 
 
 def grey(image: Pixels, segments: Segments) -> Pixels:  # noqa: ARG001 - as above
-    """Return the middle grey: (H, W, 3) uint8, 128 everywhere."""
+    """Return the middle grey.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space. Only its size is used.
+    segments : (H, W) uint16 array
+        Not used.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        128 everywhere.
+    """
     return np.full_like(image, MIDDLE_GREY)
 
 
-def dataset_mean(image: Pixels, segments: Segments, *, colour: tuple[int, int, int]) -> Pixels:  # noqa: ARG001 - as above
+def dataset_mean(
+    image: Pixels,
+    segments: Segments,  # noqa: ARG001 - as above
+    *,
+    colour: tuple[int, int, int],
+) -> Pixels:
     """Return one colour everywhere, the mean of a dataset.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space. Only its size is used.
     segments : (H, W) uint16 array
-    colour : (3,) of int
+        Not used.
+    colour : (int, int, int)
         Red, green and blue, 0 to 255.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
     """
     return np.full_like(image, colour)
 
 
 def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa: ARG001 - as above
-    """Return the picture under a Gaussian.
-
-    Fong and Vedaldi, "Interpretable explanations of black boxes by meaningful perturbation", ICCV 2017.
+    """Return the picture smoothed by a Gaussian.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space.
     segments : (H, W) uint16 array
+        Not used.
     sigma : float
-        Standard deviation, in pixels. Beyond the edge the picture's last pixels go on.
+        Standard deviation, in pixels. Beyond its edge the picture repeats its last pixels.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    References
+    ----------
+    Fong and Vedaldi, "Interpretable explanations of black boxes by meaningful perturbation", ICCV 2017.
 
     Examples
     --------
@@ -101,16 +159,35 @@ def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa:
     """
     from scipy.ndimage import gaussian_filter
 
-    return _rounded(gaussian_filter(image.astype(np.float64), (sigma, sigma, 0), mode="nearest"))
+    values = image.astype(np.float64)
+    # 0: the channels do not mix.
+    smooth = gaussian_filter(values, (sigma, sigma, 0), mode="nearest")
+    return _rounded(smooth)
 
 
 def inpaint(image: Pixels, segments: Segments) -> Pixels:
-    """Return each segment as its surroundings go on into it, without any pixel of its own.
+    """Return each segment painted from its surroundings, without any pixel of its own.
 
-    Biharmonic functions, Damelin and Hoang, IJMMS 2018, article 3950312.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+    segments : (H, W) uint16 array
+        0 to K-1.
 
-    Each segment is inpainted alone, from the picture as it is around it; values stay within the range of the pixels
-    that it looks at.
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        Within the range of the pixels around each segment.
+
+    Notes
+    -----
+    Each segment is painted alone. All others show the picture meanwhile.
+
+    References
+    ----------
+    Damelin and Hoang, "On surface completion and image inpainting by biharmonic functions: numerical aspects", IJMMS
+    2018, article 3950312; scikit-image's `inpaint_biharmonic`.
 
     Examples
     --------
@@ -126,26 +203,54 @@ def inpaint(image: Pixels, segments: Segments) -> Pixels:
     from skimage.restoration import inpaint_biharmonic
 
     filled = np.empty_like(image)
-    for region in regionprops(segments.astype(np.int32) + 1):
-        part = tuple(slice(max(at.start - BILAPLACIAN_RADIUS, 0), at.stop + BILAPLACIAN_RADIUS) for at in region.slice)
-        hidden = segments[part] == region.label - 1
-        filled[part][hidden] = _rounded(255 * inpaint_biharmonic(image[part], hidden, channel_axis=-1))[hidden]
+    # `regionprops` takes label 0 for the ground between regions.
+    from_one = segments.astype(np.int32) + 1
+    for region in regionprops(from_one):
+        # The equations reach no further, so that a segment's surroundings do instead of the whole picture.
+        rows, columns = region.slice
+        window = (_wider(rows), _wider(columns))
+        hidden = segments[window] == region.label - 1
+        values = inpaint_biharmonic(image[window], hidden, channel_axis=-1)
+        painted = _rounded(255 * values)
+        filled[window][hidden] = painted[hidden]
     return filled
 
 
+def _wider(extent: slice) -> slice:
+    """Return a slice with the pixels on both sides that an inpainting looks at."""
+    # A slice may end beyond the picture, but must not begin before it.
+    first = max(extent.start - BILAPLACIAN_RADIUS, 0)
+    return slice(first, extent.stop + BILAPLACIAN_RADIUS)
+
+
 def noise(image: Pixels, segments: Segments, *, key: int) -> Pixels:  # noqa: ARG001 - one signature for every fill
-    """Return noise: every value 0 to 255 alike, each pixel and channel by itself; the same bits always.
+    """Return noise: each pixel and channel is drawn alone, and every value is as likely as any other.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Display space. Only its size is used.
     segments : (H, W) uint16 array
+        Not used.
     key : int
-        From `masks.key_of`.
+        From `masks.key_of`. The same key gives the same noise.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    References
+    ----------
+    The generator is Philox, see `masks.random_words`.
     """
-    height, width = image.shape[0], image.shape[1] * image.shape[2]
-    words = random_words(key, 0, height, -(-width // WORD_BYTES))
-    return words.astype("<u4").view(np.uint8)[:, :width].reshape(image.shape)
+    height, width, channels = image.shape
+    row_bytes = width * channels
+    words = random_words(key, 0, height, math.ceil(row_bytes / WORD_BYTES))
+    # The order of bytes is fixed, so that every machine draws the same noise.
+    values = words.astype("<u4").view(np.uint8)
+    # The last word of a row may have bytes to spare.
+    used = values[:, :row_bytes]
+    return used.reshape(image.shape)
 
 
 def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixels:  # noqa: ARG001 - as above
@@ -154,21 +259,40 @@ def other_picture(image: Pixels, segments: Segments, *, picture: Pixels) -> Pixe
     Parameters
     ----------
     image : (H, W, 3) uint8 array
+        Not used.
     segments : (H, W) uint16 array
+        Not used.
     picture : (H, W, 3) uint8 array
-        Of the same size.
+        The other picture, of the same size.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        `picture` itself.
     """
     return picture
 
 
 def _rounded(values: NDArray[np.float64]) -> Pixels:
-    return np.asarray(np.clip(np.round(values), 0, 255), dtype=np.uint8)
+    """Return values in whole numbers, 0 to 255."""
+    whole = np.round(values)
+    return np.asarray(np.clip(whole, 0, 255), dtype=np.uint8)
 
 
 def unchanged(image: Pixels, fill: Pixels, segments: Segments) -> NDArray[np.bool_]:
-    """Return which segments a fill changes in no pixel: whatever the model does, these will look unimportant.
+    """Return which segments a fill changes in no pixel. These look unimportant whatever the model does.
 
-    (K,) bool.
+    Parameters
+    ----------
+    image, fill : (H, W, 3) uint8 arrays
+        Display space.
+    segments : (H, W) uint16 array
+        0 to K-1.
+
+    Returns
+    -------
+    (K,) bool array
     """
-    differs = np.bincount(segments.ravel(), weights=(image != fill).any(axis=-1).ravel())
-    return np.asarray(differs == 0)
+    differs = (image != fill).any(axis=-1)
+    changed_pixels = np.bincount(segments.ravel(), weights=differs.ravel())
+    return np.asarray(changed_pixels == 0)

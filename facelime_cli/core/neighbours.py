@@ -1,4 +1,4 @@
-"""The most similar picture of another class: with it, every composed picture is made of real ones."""
+"""The most similar picture of another class, as a fill: every composed picture then consists of real ones."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Integers = NDArray[np.int64]
+
 CELLS = 16
-"""Pictures are compared as so many by so many mean colours: pose, light and background, no detail."""
+"""Mean colours along each side by which pictures are compared: pose, light and background, no detail."""
 FEATURES = 3 * CELLS**2
+"""Numbers in the thumbnail of a picture."""
 AT_ONCE = 256
-"""Pictures whose distances to all others are held at a time."""
+"""Pictures whose distances to all others are in memory at a time."""
 
 
-def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+def thumbnails(images: NDArray[np.uint8]) -> Integers:
     """Return the mean colours of the cells of pictures, rounded.
 
     Parameters
@@ -27,33 +30,42 @@ def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     Returns
     -------
     (N, 768) int64 array
+        Values of 0 to 255.
 
     Examples
     --------
     >>> thumbnails(np.full((1, 16, 16, 3), 7, np.uint8))[0, :3].tolist()
     [7, 7, 7]
     """
-    means = images.astype(np.int64)
-    for axis in (1, 2):
-        borders = np.arange(CELLS) * images.shape[axis] // CELLS
-        means = np.add.reduceat(means, borders, axis=axis)
-    height, width = (np.diff(np.append(np.arange(CELLS) * side // CELLS, side)) for side in images.shape[1:3])
-    pixels = height[:, None, None] * width[None, :, None]
-    return np.asarray((means + pixels // 2) // pixels).reshape(len(images), -1)
+    _, height, width, _ = images.shape
+    tops, lefts = _begins(height), _begins(width)
+    # Sums in whole numbers are exact: the same thumbnail on every machine.
+    sums = images.astype(np.int64)
+    sums = np.add.reduceat(sums, tops, axis=1)
+    sums = np.add.reduceat(sums, lefts, axis=2)
+    heights = np.diff(np.append(tops, height))
+    widths = np.diff(np.append(lefts, width))
+    pixels = heights[:, None, None] * widths[None, :, None]
+    # Half of the divisor rounds to the nearest whole number.
+    means = np.asarray((sums + pixels // 2) // pixels)
+    return means.reshape(len(images), -1)
+
+
+def _begins(side: int) -> Integers:
+    """Return where each cell begins along a side; cells differ by one pixel at most."""
+    return np.arange(CELLS) * side // CELLS
 
 
 def nearest_unlike(
-    thumbs: NDArray[np.int64],
+    thumbs: Integers,
     classes: NDArray[np.int16],
-    groups: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    pool: NDArray[np.int64],
-) -> NDArray[np.int64]:
+    groups: Integers,
+    rows: Integers,
+    pool: Integers,
+) -> Integers:
     """Return for each of some pictures the most similar one of another class and another group.
 
-    The nearest unlike neighbour (Dasarathy, Journal of Pattern Recognition 28, 1995), here by the squared distance of
-    thumbnails, as the distractor that regions are taken from (Goyal et al., "Counterfactual visual explanations", ICML
-    2019). Whole numbers, far below what float64 holds exactly: the same on every machine.
+    Similarity is the squared distance of thumbnails.
 
     Parameters
     ----------
@@ -73,6 +85,11 @@ def nearest_unlike(
     (R,) int64 array
         Rows of the dataset, the first of equals; -1 where there is none.
 
+    References
+    ----------
+    The nearest unlike neighbour: Dasarathy, Journal of Pattern Recognition 28, 1995.
+    As the picture that regions are taken from: Goyal et al., "Counterfactual visual explanations", ICML 2019.
+
     Examples
     --------
     >>> thumbs, classes = np.array([[0], [1], [9], [4]]), np.array([0, 0, 1, 1], np.int16)
@@ -81,16 +98,23 @@ def nearest_unlike(
     """
     found = np.full(len(rows), -1)
     known = pool[classes[pool] >= 0]
+    if not len(known):
+        return found
+    # float64 holds these whole numbers exactly, and multiplies matrices much faster than int64 does.
     exact = thumbs.astype(np.float64)
-    lengths = (exact[known] ** 2).sum(axis=1)
-    for first in range(0, len(rows) if len(known) else 0, AT_ONCE):
+    candidates = exact[known]
+    lengths = (candidates**2).sum(axis=1)
+    for first in range(0, len(rows), AT_ONCE):
         some = rows[first : first + AT_ONCE]
-        distances = lengths - 2 * (exact[some] @ exact[known].T)
-        unlike = (
-            (classes[some] >= 0)[:, None]
-            & (classes[some][:, None] != classes[known])
-            & (groups[some][:, None] != groups[known])
-        )
+        # |a - b|² less |a|², which is the same for all candidates of a picture.
+        distances = lengths - 2 * (exact[some] @ candidates.T)
+        own_class = classes[some][:, None]
+        own_group = groups[some][:, None]
+        other_class = own_class != classes[known]
+        other_group = own_group != groups[known]
+        # A picture of no class has no unlike ones.
+        unlike = (own_class >= 0) & other_class & other_group
         nearest = np.where(unlike, distances, np.inf).argmin(axis=1)
-        found[first : first + AT_ONCE] = np.where(unlike.any(axis=1), known[nearest], -1)
+        has_any = unlike.any(axis=1)
+        found[first : first + AT_ONCE] = np.where(has_any, known[nearest], -1)
     return found

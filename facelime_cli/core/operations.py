@@ -1,7 +1,7 @@
 """What is done to every picture on its way into a dataset: the same for all classes.
 
-There is no way to treat one class differently: the doubled contrast of one class alone is how the rosacea system's
-classes could be told apart.
+No option treats one class differently. The rosacea system doubled the contrast of one class alone, and its classes
+could be told apart by that.
 """
 
 from __future__ import annotations
@@ -19,11 +19,18 @@ if TYPE_CHECKING:
     Box = tuple[int, int, int, int]
 
 MINKOWSKI_NORM = 6
-"""Exponent of shades of gray; 6 is what Finlayson and Trezzi found best, and what dermoscopy uses."""
+"""Exponent of shades of gray: Finlayson and Trezzi found 6 best, and dermoscopy uses it."""
+DARKEST_LIGHT = 1e-6
+"""Light that is assumed at least, so that a black channel can be divided by it."""
 CLAHE_CLIP = 0.01
+"""Clip limit of the adaptive equalisation, 0 to 1; scikit-image's default."""
+MIDDLE_GREY = 127.5
 FACE_MARGIN = 0.25
 """The detector's box ends at brows and chin; this share is added on each side."""
 SMALLEST_FACE = 0.2
+"""Side of the smallest face that is looked for, as a share of the picture's shorter side."""
+SMALLEST_FACE_PIXELS = 24
+"""The side for which the detector was trained."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,15 @@ class Operations:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture after the operations, (size, size, 3) uint8.
+    """A picture after the operations.
 
-    With it, the box that was cut out, and whether the face was found.
+    Attributes
+    ----------
+    image : (size, size, 3) uint8 array
+    box : (int, int, int, int)
+        Top, left, bottom and right of what was cut out of the original, in pixels.
+    face_found : bool
+        Whether it was cropped to a face.
     """
 
     image: Pixels
@@ -77,13 +90,20 @@ def prepare(image: Pixels, how: Operations) -> Prepared:
     image : (H, W, 3) uint8 array
         Display space.
     how : Operations
+
+    Returns
+    -------
+    Prepared
     """
-    box = _inside(image.shape[0], image.shape[1], how.crop_border)
+    height, width = image.shape[:2]
+    box = _inside(height, width, how.crop_border)
     whole = _cut(image, box)
     face = detect_face(whole) if how.crop_face else None
     if face is not None:
-        face = _widened(face, *whole.shape[:2])
-        box = (box[0] + face[0], box[1] + face[1], box[0] + face[2], box[1] + face[3])
+        # The face was found in what is left of the picture without its border.
+        above, beside = box[:2]
+        top, left, bottom, right = _widened(face, *whole.shape[:2])
+        box = (above + top, beside + left, above + bottom, beside + right)
     picture = _cut(image, box)
     if how.white_balance:
         picture = shades_of_gray(picture)
@@ -91,16 +111,42 @@ def prepare(image: Pixels, how: Operations) -> Prepared:
         picture = equalized(picture)
     if how.contrast != 1:
         picture = contrasted(picture, how.contrast)
-    return Prepared(_fitted(picture, how, Image.Resampling.BILINEAR), box, face is not None)
+    square = _fitted(picture, how, Image.Resampling.BILINEAR)
+    return Prepared(square, box, face is not None)
 
 
 def prepare_mask(mask: Pixels, box: Box, how: Operations) -> Pixels:
-    """Apply the geometry of a picture's operations to its mask: (size, size) uint8 of 0 and 1."""
+    """Apply the geometry of a picture's operations to its mask.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8 array of 0 and 1
+    box : (int, int, int, int)
+        What was cut out of the picture, from `prepare`.
+    how : Operations
+
+    Returns
+    -------
+    (size, size) uint8 array of 0 and 1
+    """
+    # The nearest pixel, since a mean of 0 and 1 would be no mask.
     return _fitted(_cut(mask, box), how, Image.Resampling.NEAREST)
 
 
 def shades_of_gray(image: Pixels) -> Pixels:
     """Return a picture whose channels have the same Minkowski mean, so that the light has no colour.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    References
+    ----------
+    Finlayson and Trezzi, "Shades of gray and colour constancy", CIC 2004.
 
     Examples
     --------
@@ -109,63 +155,121 @@ def shades_of_gray(image: Pixels) -> Pixels:
     True
     """
     values = image.astype(np.float64)
-    light = np.maximum((values**MINKOWSKI_NORM).mean(axis=(0, 1)) ** (1 / MINKOWSKI_NORM), 1e-6)
-    return np.asarray(np.clip(values * (light.mean() / light), 0, 255).round(), dtype=np.uint8)
+    powers = (values**MINKOWSKI_NORM).mean(axis=(0, 1))
+    light = np.maximum(powers ** (1 / MINKOWSKI_NORM), DARKEST_LIGHT)
+    # The mean of the channels keeps its brightness.
+    gain = light.mean() / light
+    balanced = np.clip(values * gain, 0, 255)
+    return np.asarray(balanced.round(), dtype=np.uint8)
 
 
 def equalized(image: Pixels) -> Pixels:
-    """Return a picture with its luminance equalised locally; hue and saturation stay."""
+    """Return a picture with its brightness equalised locally; hue and saturation stay.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    References
+    ----------
+    Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems IV, 1994.
+    Computed by scikit-image's `equalize_adapthist`, on the value of HSV.
+    """
     from skimage.color import hsv2rgb, rgb2hsv
     from skimage.exposure import equalize_adapthist
 
     hsv = rgb2hsv(image)
-    hsv[..., 2] = equalize_adapthist(hsv[..., 2], clip_limit=CLAHE_CLIP)
-    return np.asarray((hsv2rgb(hsv) * 255).round().astype(np.uint8))
+    value = hsv[..., 2]
+    # Channel by channel, equalisation would change the hue, and redness is what some models look for.
+    hsv[..., 2] = equalize_adapthist(value, clip_limit=CLAHE_CLIP)
+    rgb = hsv2rgb(hsv) * 255
+    return np.asarray(rgb.round().astype(np.uint8))
 
 
 def contrasted(image: Pixels, factor: float) -> Pixels:
-    """Return a picture whose values lie `factor` times as far from the middle grey."""
-    return np.clip((image.astype(np.float64) - 127.5) * factor + 127.5, 0, 255).round().astype(np.uint8)
+    """Return a picture whose values lie farther from the middle grey.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    factor : float
+        How many times as far; less than 1 brings them nearer.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    Examples
+    --------
+    >>> contrasted(np.array([[[100, 127, 250]]], np.uint8), 2.0).tolist()
+    [[[72, 126, 255]]]
+    """
+    distance = image.astype(np.float64) - MIDDLE_GREY
+    stretched = distance * factor + MIDDLE_GREY
+    return np.clip(stretched, 0, 255).round().astype(np.uint8)
 
 
 def _inside(height: int, width: int, percent: float) -> Box:
-    top, left = int(height * percent / 100), int(width * percent / 100)
+    """Return the box of a picture without a border of so many percent on each side."""
+    top = int(height * percent / 100)
+    left = int(width * percent / 100)
     return top, left, height - top, width - left
 
 
 def _cut(image: Pixels, box: Box) -> Pixels:
-    return image[box[0] : box[2], box[1] : box[3]]
+    top, left, bottom, right = box
+    return image[top:bottom, left:right]
 
 
 def detect_face(image: Pixels) -> Box | None:
-    """Return the box of the largest face in a picture, from above the brows to the mouth or chin, or None.
-
-    A cascade of local binary patterns that scikit-image brings along: Ojala et al., TPAMI 2002; Viola and Jones, IJCV
-    2004.
+    """Return the box of the largest face in a picture, from above the brows to the mouth or chin.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
         Faces smaller than a fifth of its shorter side, or than 24 pixels, are not looked for.
+
+    Returns
+    -------
+    (int, int, int, int) or None
+        Top, left, bottom and right, in pixels. None where no face is found.
+
+    References
+    ----------
+    The detector is the cascade of local binary patterns in scikit-image.
+    Ojala, Pietikäinen and Mäenpää, TPAMI 24, 2002; Viola and Jones, "Robust real-time face detection", IJCV 57, 2004.
     """
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade
 
     side = min(image.shape[:2])
-    least = max(24, int(side * SMALLEST_FACE))
-    found = Cascade(lbp_frontal_face_cascade_filename()).detect_multi_scale(
+    least = max(SMALLEST_FACE_PIXELS, int(side * SMALLEST_FACE))
+    cascade = Cascade(lbp_frontal_face_cascade_filename())
+    found = cascade.detect_multi_scale(
         image, scale_factor=1.1, step_ratio=1, min_size=(least, least), max_size=(side, side)
     )
     if not found:
         return None
+    # Small finds beside a face are most often false ones, such as a fold or a button.
     largest = max(found, key=lambda each: each["width"])
-    return largest["r"], largest["c"], largest["r"] + largest["height"], largest["c"] + largest["width"]
+    top, left = largest["r"], largest["c"]
+    return top, left, top + largest["height"], left + largest["width"]
 
 
 def _widened(box: Box, height: int, width: int) -> Box:
     """Return a face's box widened to the whole head, inside the picture."""
-    margin = int((box[3] - box[1]) * FACE_MARGIN)
-    return max(0, box[0] - margin), max(0, box[1] - margin), min(height, box[2] + margin), min(width, box[3] + margin)
+    top, left, bottom, right = box
+    # The same on all sides, from the width alone: the detector's boxes are square.
+    margin = int((right - left) * FACE_MARGIN)
+    top = max(0, top - margin)
+    left = max(0, left - margin)
+    bottom = min(height, bottom + margin)
+    right = min(width, right + margin)
+    return top, left, bottom, right
 
 
 def _fitted(image: Pixels, how: Operations, resampling: Image.Resampling) -> Pixels:
@@ -178,8 +282,14 @@ def _fitted(image: Pixels, how: Operations, resampling: Image.Resampling) -> Pix
     elif how.fit == "pad":
         side = max(height, width)
         top, left = (side - height) // 2, (side - width) // 2
-        spare = [(top, side - height - top), (left, side - width - left)] + [(0, 0)] * (image.ndim - 2)
-        image = np.pad(image, spare)
-    if image.shape[:2] == (how.size, how.size):
+        rows = (top, side - height - top)
+        columns = (left, side - width - left)
+        # A picture has an axis of channels, which is not padded; a mask has none.
+        channels = [(0, 0)] * (image.ndim - 2)
+        image = np.pad(image, [rows, columns, *channels])
+    wanted = (how.size, how.size)
+    if image.shape[:2] == wanted:
         return image
-    return np.asarray(Image.fromarray(image).resize((how.size, how.size), resampling, reducing_gap=None))
+    # With a reducing gap, Pillow would shrink large pictures coarsely first, and change their values.
+    resized = Image.fromarray(image).resize(wanted, resampling, reducing_gap=None)
+    return np.asarray(resized)

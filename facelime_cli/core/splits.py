@@ -1,4 +1,4 @@
-"""Division of a data set into parts: stratified by class, and no group in two parts."""
+"""Division of a data set into splits: stratified by class, and no group in two splits."""
 
 from __future__ import annotations
 
@@ -11,36 +11,58 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-GROUP_PATTERNS = {"kermany": r"^(person\d+|(?:NORMAL2-)?IM-\d+|(?:BACTERIA|VIRUS|NORMAL)-\d+)"}
-"""Named regular expressions for the patient in a file name.
+    Floats = NDArray[np.float64]
+    Splits = NDArray[np.int8]
 
-kermany: the chest X-rays of Kermany et al. 2018, in both of their namings.
+TRAIN, VALIDATION, TEST = range(3)
+"""Numbers of the splits that folds are made into."""
+NOTHING_WANTED = 1e-12
+"""Pictures below which a split wants nothing of a class: it keeps the division by what is wanted defined."""
+
+GROUP_PATTERNS = {"kermany": r"^(person\d+|(?:NORMAL2-)?IM-\d+|(?:BACTERIA|VIRUS|NORMAL)-\d+)"}
+"""Regular expressions for the patient in a file name, by name.
+
+`kermany` is for the chest X-rays of Kermany et al., Cell 172, 2018, in both of their namings.
 """
 
 LABEL_PATTERNS = {"kermany": r"(?i)(?P<bacteria>bacteria)|(?P<virus>virus)|(?P<normal>IM-\d|NORMAL)"}
-"""Named regular expressions for the class in a file name. kermany: the subtype, in both namings."""
+"""Regular expressions for the class in a file name, by name. `kermany` gives the subtype, in both namings."""
 
 
-def part_of_folds(fold: NDArray[np.int8], tested: int, n_folds: int) -> NDArray[np.int8]:
-    """Return the split of every picture when fold `tested` is tested.
+def splits_of_folds(fold: Splits, tested: int, n_folds: int) -> Splits:
+    """Return the split of every picture when one fold is tested.
 
-    The next fold validates, the others are trained on; -1 stays -1.
+    The next fold validates, and the others are trained on.
+
+    Parameters
+    ----------
+    fold : (N,) int8 array
+        Fold of each picture, -1 for a picture in none.
+    tested : int
+        The fold that is tested.
+    n_folds : int
+
+    Returns
+    -------
+    (N,) int8 array
+        0 to train, 1 to validate, 2 to test; -1 stays -1.
 
     Examples
     --------
-    >>> part_of_folds(np.array([0, 1, 2, 3, -1], np.int8), 3, 4).tolist()
+    >>> splits_of_folds(np.array([0, 1, 2, 3, -1], np.int8), 3, 4).tolist()
     [1, 0, 0, 2, -1]
     """
-    part = np.where(fold == tested, 2, np.where(fold == (tested + 1) % n_folds, 1, 0))
-    return np.where(fold < 0, -1, part).astype(np.int8)
+    validating = (tested + 1) % n_folds
+    split = np.full(len(fold), TRAIN)
+    split[fold == validating] = VALIDATION
+    # With a single fold the next one is the tested one: it is tested.
+    split[fold == tested] = TEST
+    split[fold < 0] = -1
+    return split.astype(np.int8)
 
 
-def divide(labels: Sequence[int], groups: Sequence[str], shares: Sequence[float], seed: int) -> NDArray[np.int8]:
-    """Return the part of every picture.
-
-    Groups are dealt out whole, the largest first (ties in an order that depends on the seed), each to the split that
-    then lacks most of what the group holds, class by class. That keeps every class near its share without ever cutting
-    a group.
+def divide(labels: Sequence[int], groups: Sequence[str], shares: Sequence[float], seed: int) -> Splits:
+    """Return the split of every picture, such that no group is cut and every class is near its share.
 
     Parameters
     ----------
@@ -49,7 +71,7 @@ def divide(labels: Sequence[int], groups: Sequence[str], shares: Sequence[float]
     groups : (N,) sequence of str
         Patient or lesion of each picture.
     shares : sequence of float
-        Wanted size of each part, in any unit.
+        Wanted size of each split, in any unit.
     seed : int
         Orders groups of equal size.
 
@@ -57,25 +79,43 @@ def divide(labels: Sequence[int], groups: Sequence[str], shares: Sequence[float]
     -------
     (N,) int8 array
         Index into `shares`.
+
+    Notes
+    -----
+    Groups are dealt out whole, the largest first. Each goes to the split that then lacks most of what the group
+    holds, class by class. scikit-learn's `StratifiedGroupKFold` deals groups out in a similar way, to splits of one
+    size.
+
+    Examples
+    --------
+    >>> divide([0, 0, 1, 1], ["a", "b", "c", "d"], (1, 1), 0).tolist()
+    [0, 1, 1, 0]
     """
     classes, label = np.unique(np.asarray(labels), return_inverse=True)
     names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    counts = np.zeros((len(names), len(classes)))
+    n_groups = len(names)
+    counts = np.zeros((n_groups, len(classes)))
     np.add.at(counts, (group, label), 1)
     share = np.asarray(shares, dtype=float) / np.sum(shares)
     wanted = share[:, None] * counts.sum(axis=0)
     filled = np.zeros_like(wanted)
-    part = np.empty(len(names), dtype=np.int8)
-    order = np.random.Generator(np.random.Philox(seed)).permutation(len(names))
-    for g in order[np.argsort(-counts[order].sum(axis=1), kind="stable")]:
-        part[g] = _neediest(filled, wanted, counts[g], share)
-        filled[part[g]] += counts[g]
-    return part[group]
+    split = np.empty(n_groups, dtype=np.int8)
+    # Drawn first and sorted stably afterwards: the seed decides only among groups of equal size.
+    drawn = np.random.Generator(np.random.Philox(seed)).permutation(n_groups)
+    sizes = counts[drawn].sum(axis=1)
+    # Small groups at the end even out what the large ones left uneven.
+    largest_first = drawn[np.argsort(-sizes, kind="stable")]
+    for g in largest_first:
+        neediest = _neediest(filled, wanted, counts[g], share)
+        split[g] = neediest
+        filled[neediest] += counts[g]
+    return split[group]
 
 
-def _neediest(
-    filled: NDArray[np.float64], wanted: NDArray[np.float64], counts: NDArray[np.float64], share: NDArray[np.float64]
-) -> int:
-    """Return the part that lacks, relative to its size, most of the classes in `counts`."""
-    lack = ((wanted - filled) / np.maximum(wanted, 1e-12) * counts).sum(axis=1)
-    return int(np.argmax(np.where(share > 0, lack, -np.inf)))
+def _neediest(filled: Floats, wanted: Floats, counts: Floats, share: Floats) -> int:
+    """Return the split that lacks, relative to its size, most of the classes in `counts`."""
+    missing = (wanted - filled) / np.maximum(wanted, NOTHING_WANTED)
+    lack = (missing * counts).sum(axis=1)
+    # A split of no share gets nothing, however little the others lack.
+    open_to_groups = np.where(share > 0, lack, -np.inf)
+    return int(np.argmax(open_to_groups))

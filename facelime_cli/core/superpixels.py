@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,23 +34,35 @@ MOST_SEGMENTS = 4096
 TOLERANCE = 0.05
 """A search ends when it is this near to the number asked for, as a share of it."""
 MOST_STEPS = 8
+"""A search tries at most so many scales, since each one segments the whole picture."""
 NARROWEST = 1.01
-"""It ends too when the scales of too many and of too few differ by this factor: then none between them does better."""
+"""A search ends when its two borders differ by less than this factor: no scale between them does better."""
 SCALE_DIGITS = 4
 """Significant digits of a scale that a search tries, so that the last bit of a library's power decides nothing."""
 SEED_MARGIN = 4
-"""A seed of the watershed keeps this part of its cell's side away from the cell's border."""
+"""A seed of the watershed stays a quarter of its cell's side away from the cell's border: the side over this number."""
+QUICKSHIFT_SEED = 42
+"""Quickshift breaks ties at random. This is scikit-image's own seed, which the `lime` package uses too."""
 REFERENCE_STEP = 2
+"""The reference segments see every second pixel of every second row. They then take little time."""
 REFERENCES: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("slic", {"segments": 40, "compactness": 30.0, "sigma": 0.0}),
     ("felzenszwalb", {"scale": 100.0, "sigma": 0.8, "min_size": 25}),
 )
-"""What boundary recall compares with: the first, and for the first itself the second."""
+"""The methods that boundary recall compares with: the first, and the second where the first is to be measured."""
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """A picture's segments, (H, W) uint16 of 0…K-1, and the scale that a search chose for it (NaN without a search)."""
+    """A picture's segments, and the scale that a search chose for them.
+
+    Attributes
+    ----------
+    labels : (H, W) uint16 array
+        0 to K-1, without gaps.
+    scale : float
+        Value of the method's `Scale.parameter`. NaN without a search.
+    """
 
     labels: NDArray[np.uint16]
     scale: float
@@ -57,6 +70,25 @@ class Segmented:
 
 def segment(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArray[np.uint16]:
     """Return a picture's segments alone, see `segmented`.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+    method : str
+        A key of `choices.SEGMENTERS`.
+    parameters : mapping
+        The method's settings, as in `segmented`.
+
+    Returns
+    -------
+    (H, W) uint16 array
+        0 to K-1, without gaps.
+
+    Raises
+    ------
+    FacelimeError
+        If there is only one segment, or more than `MOST_SEGMENTS`.
 
     Examples
     --------
@@ -79,9 +111,9 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     method : str
         A key of `choices.SEGMENTERS`.
     parameters : mapping
-        The method's keyword arguments; where it has a scale, `segments` may stand for that, which then is searched. For
-        every method `connectivity` (4 or 8 neighbours: what does not hang together becomes segments of its own; None:
-        nothing is changed) and `min_size` (in pixels: smaller ones are merged).
+        The method's keyword arguments. A method with a scale also takes `segments`: the scale is then searched.
+        Every method takes `connectivity` (4 or 8 neighbours; disconnected pieces become segments of their own; None
+        changes nothing) and `min_size` (in pixels; smaller segments are merged).
 
     Returns
     -------
@@ -90,30 +122,46 @@ def segmented(image: Pixels, method: str, parameters: Mapping[str, Any]) -> Segm
     Raises
     ------
     FacelimeError
-        When there is one region only, or more than `MOST_SEGMENTS`.
+        If there is only one segment, or more than `MOST_SEGMENTS`.
     """
-    scale, wanted = SEGMENTERS[method].scale, parameters.get("segments")
-    own = {name: value for name, value in parameters.items() if scale is None or name != "segments"}
+    scale = SEGMENTERS[method].scale
+    wanted = parameters.get("segments")
+    own = dict(parameters)
+    if scale is not None:
+        # Such a method has no parameter of this name.
+        own.pop("segments", None)
     if scale is None or wanted is None:
-        labels, chosen = _labels(image, method, own), math.nan
+        labels = _labels(image, method, own)
+        chosen = math.nan
     else:
-        labels, chosen = _searched(
-            lambda value: _labels(image, method, {**own, scale.parameter: value}),
-            scale,
-            wanted,
-            image.shape[0] * image.shape[1],
-        )
+        height, width = image.shape[:2]
+        at_scale = partial(_labels_at, image, method, own, scale.parameter)
+        labels, chosen = _searched(at_scale, scale, wanted, height * width)
     _refuse_useless(_count(labels), method)
     return Segmented(labels.astype(np.uint16), chosen)
 
 
+def _labels_at(image: Pixels, method: str, parameters: Mapping[str, Any], name: str, value: float) -> NDArray[np.int64]:
+    """Return what a method makes with one more parameter."""
+    return _labels(image, method, {**parameters, name: value})
+
+
 def _labels(image: Pixels, method: str, parameters: Mapping[str, Any]) -> NDArray[np.int64]:
-    """Return what a method makes, taken apart and merged as `connectivity` and `min_size` say, and numbered."""
+    """Return what a method makes: split and merged as `connectivity` and `min_size` say, and numbered."""
     own = dict(parameters)
-    connectivity, min_size = own.pop("connectivity", None), own.pop("min_size", 0)
-    found = SEGMENTERS[method].load()(image, **own)
-    found = regions.numbered(found if connectivity is None else regions.connected(found, connectivity))
-    return regions.numbered(regions.merged(image, found, min_size)) if min_size > 1 else found
+    connectivity = own.pop("connectivity", None)
+    min_size = own.pop("min_size", 0)
+    implementation = SEGMENTERS[method].load()
+    # What is left of the parameters are the method's own keywords.
+    found = implementation(image, **own)
+    if connectivity is not None:
+        found = regions.connected(found, connectivity)
+    found = regions.numbered(found)
+    # Every segment has one pixel, so that a least size of 1 asks for nothing.
+    if min_size > 1:
+        large = regions.merged(image, found, min_size)
+        found = regions.numbered(large)
+    return found
 
 
 @dataclass(frozen=True)
@@ -123,12 +171,12 @@ class Statistics:
     Attributes
     ----------
     size_quartiles : (3,) float64 array
-        Pixels: lower quartile, median, upper quartile of the segments' sizes.
+        Lower quartile, median and upper quartile of the segments' sizes, in pixels.
     boundary_recall : float
-        Share of a second method's borders that are borders here too, see `regions.boundary_recall`.
+        Share of a second method's borders that are borders here too, 0 to 1, see `regions.boundary_recall`.
     flat_share : float
-        Share of the segments that have one colour: filled with their mean they do not change, and so look unimportant
-        whatever the model does.
+        Share of the segments that have one colour, 0 to 1. The fill `mean` does not change them, so they look
+        unimportant whatever the model does.
     """
 
     size_quartiles: NDArray[np.float64]
@@ -137,50 +185,100 @@ class Statistics:
 
 
 def statistics(image: Pixels, labels: NDArray[np.uint16], method: str) -> Statistics:
-    """Return what the segments of a picture are like.
+    """Return what the segments of a picture are like, beside those of another method.
 
-    (H, W, 3) uint8 and (H, W) uint16, beside those of another method.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+    labels : (H, W) uint16 array
+        The picture's segments, 0 to K-1.
+    method : str
+        The key of `choices.SEGMENTERS` that made them.
 
-    The other method looks at every second pixel of every second row, within the tolerance of the boundary recall, so
-    that it takes little of the time.
+    Returns
+    -------
+    Statistics
+
+    Notes
+    -----
+    The other method sees a picture of half the height and width (`REFERENCE_STEP`). That moves its borders by at most
+    one pixel, which is within the tolerance of the boundary recall.
     """
-    other, parameters = REFERENCES[method == REFERENCES[0][0]]
+    # A method compared with itself would always score 1.
+    itself = method == REFERENCES[0][0]
+    other, parameters = REFERENCES[1] if itself else REFERENCES[0]
     reduced = np.ascontiguousarray(image[::REFERENCE_STEP, ::REFERENCE_STEP])
     found = _labels(reduced, other, parameters)
-    reference = np.repeat(np.repeat(found, REFERENCE_STEP, axis=0), REFERENCE_STEP, axis=1)[
-        : image.shape[0], : image.shape[1]
-    ]
-    return Statistics(
-        regions.size_quartiles(labels),
-        regions.boundary_recall(labels, reference),
-        float(regions.flat(image, labels).mean()),
-    )
+    taller = np.repeat(found, REFERENCE_STEP, axis=0)
+    enlarged = np.repeat(taller, REFERENCE_STEP, axis=1)
+    # A side with an odd number of pixels has become one pixel longer.
+    height, width = image.shape[:2]
+    reference = enlarged[:height, :width]
+    quartiles = regions.size_quartiles(labels)
+    recall = regions.boundary_recall(labels, reference)
+    flat = regions.flat(image, labels)
+    return Statistics(quartiles, recall, float(flat.mean()))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a search found at one scale: its labels, and how far their number is from the wanted one (a share of it)."""
+
+    scale: float
+    labels: NDArray[np.int64]
+    distance: float
 
 
 def _searched(
     made: Callable[[float], NDArray[np.int64]], scale: Scale, wanted: int, pixels: int
 ) -> tuple[NDArray[np.int64], float]:
-    """Return the labels whose number comes nearest to the one asked for, and their scale.
+    """Return the labels whose number is nearest to the wanted one, and their scale.
 
-    Steps by the power law until it lies between two scales, then bisection.
+    The search follows the method's power law until the wanted number lies between two scales. Then it halves the
+    range on a logarithmic axis.
     """
     low, high = scale.least, scale.most
-    value = _rounded(min(max(scale.start(pixels / wanted), low), high))
-    tried: list[tuple[float, float, NDArray[np.int64]]] = []
+    start = scale.start(pixels / wanted)
+    value = _rounded(min(max(start, low), high))
+    tried: list[_Trial] = []
     for _ in range(MOST_STEPS):
         labels = made(value)
         count = _count(labels)
-        tried.append((math.inf if count == 1 else abs(count / wanted - 1), value, labels))
-        if tried[-1][0] <= TOLERANCE:
+        trial = _Trial(value, labels, _distance(count, wanted))
+        tried.append(trial)
+        if trial.distance <= TOLERANCE:
             break
-        low, high = (value, high) if count > wanted else (low, value)
-        guess = value * (count / wanted) ** (1 / scale.power)
-        between = low > scale.least and high < scale.most
-        value = _rounded(math.sqrt(low * high) if between else min(max(guess, scale.least), scale.most))
-        if high / low < NARROWEST or any(value == before for _, before, _ in tried):
+        # The larger the scale, the fewer the segments.
+        if count > wanted:
+            low = value
+        else:
+            high = value
+        value = _next_scale(scale, low, high, value * (count / wanted) ** (1 / scale.power))
+        # Rounding can lead back to a known scale, and from there the search would run in a circle.
+        known = [each.scale for each in tried]
+        if high / low < NARROWEST or value in known:
             break
-    _, chosen, labels = min(tried, key=lambda each: each[0])
-    return labels, chosen
+    nearest = min(tried, key=lambda each: each.distance)
+    return nearest.labels, nearest.scale
+
+
+def _next_scale(scale: Scale, low: float, high: float, guess: float) -> float:
+    """Return the scale to try next: the middle of two borders once both are known, else the guess of the power law."""
+    # A border that no trial has moved says nothing about the number of segments there.
+    bracketed = low > scale.least and high < scale.most
+    if bracketed:
+        return _rounded(math.sqrt(low * high))
+    possible = min(max(guess, scale.least), scale.most)
+    return _rounded(possible)
+
+
+def _distance(count: int, wanted: int) -> float:
+    """Return how far a number of segments is from the wanted one, as a share of that."""
+    # One segment can never be used, so that any other number is nearer.
+    if count == 1:
+        return math.inf
+    return abs(count / wanted - 1)
 
 
 def _rounded(value: float) -> float:
@@ -200,87 +298,210 @@ def _refuse_useless(count: int, method: str) -> None:
 
 
 def quickshift(image: Pixels, *, kernel_size: float, max_dist: float, ratio: float, sigma: float) -> Labels:
-    """Mode seeking in colour and place.
+    """Return regions around the modes of density in colour and place.
 
-    Vedaldi and Soatto, "Quick shift and kernel methods for mode seeking", ECCV 2008.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+    kernel_size : float
+        Standard deviation of the Gaussian of the density, in pixels. Larger makes fewer regions.
+    max_dist : float
+        Largest distance from a pixel to its neighbour of higher density. Larger makes fewer regions.
+    ratio : float
+        Weight of colour against place, 0 to 1.
+    sigma : float
+        Standard deviation of the Gaussian that smooths the picture first, in pixels.
+
+    Returns
+    -------
+    (H, W) int64 array
+
+    References
+    ----------
+    Vedaldi and Soatto, "Quick shift and kernel methods for mode seeking", ECCV 2008; scikit-image's `quickshift`.
     """
     from skimage.segmentation import quickshift as implementation
 
-    return np.asarray(
-        implementation(image, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, sigma=sigma, rng=42)
+    found = implementation(
+        image, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, sigma=sigma, rng=QUICKSHIFT_SEED
     )
+    return np.asarray(found)
 
 
 def slic(image: Pixels, *, segments: int, compactness: float, sigma: float) -> Labels:
-    """k-means in colour and place.
+    """Return clusters of k-means in colour and place.
 
-    Achanta et al., "SLIC superpixels compared to state-of-the-art superpixel methods", TPAMI 2012.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+    segments : int
+        About how many regions to make.
+    compactness : float
+        Weight of place against colour. Larger makes squarer regions.
+    sigma : float
+        Standard deviation of the Gaussian that smooths the picture first, in pixels.
+
+    Returns
+    -------
+    (H, W) int64 array
+
+    References
+    ----------
+    Achanta et al., "SLIC superpixels compared to state-of-the-art superpixel methods", TPAMI 34, 2012; scikit-image's
+    `slic`.
     """
     from skimage.segmentation import slic as implementation
 
-    return np.asarray(
-        implementation(image, n_segments=segments, compactness=compactness, sigma=sigma, start_label=0, channel_axis=-1)
+    # From 0, since the library's own first label would be 1.
+    found = implementation(
+        image, n_segments=segments, compactness=compactness, sigma=sigma, start_label=0, channel_axis=-1
     )
+    return np.asarray(found)
 
 
 def felzenszwalb(image: Pixels, *, scale: float, sigma: float) -> Labels:
-    """Regions grown along the least contrast.
+    """Return regions of a graph of pixels, grown along the least contrast.
 
-    Felzenszwalb and Huttenlocher, "Efficient graph-based image segmentation", IJCV 2004.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+    scale : float
+        How much contrast a border needs. Larger makes fewer regions.
+    sigma : float
+        Standard deviation of the Gaussian that smooths the picture first, in pixels.
+
+    Returns
+    -------
+    (H, W) int64 array
+
+    References
+    ----------
+    Felzenszwalb and Huttenlocher, "Efficient graph-based image segmentation", IJCV 59, 2004; scikit-image's
+    `felzenszwalb`.
     """
     from skimage.segmentation import felzenszwalb as implementation
 
-    return np.asarray(implementation(image, scale=scale, sigma=sigma, min_size=1, channel_axis=-1))
+    # `segmented` merges small regions of every method alike, so that the library must not.
+    found = implementation(image, scale=scale, sigma=sigma, min_size=1, channel_axis=-1)
+    return np.asarray(found)
 
 
 def watershed(image: Pixels, *, segments: int, compactness: float, sigma: float) -> Labels:
-    """Basins of the colour gradient, one for each cell of a grid.
+    """Return basins of the colour gradient, one for each cell of a grid.
 
-    Neubert and Protzel, "Compact watershed and preemptive SLIC", ICPR 2014.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+    segments : int
+        About how many regions to make.
+    compactness : float
+        Weight of place against the gradient. Larger makes regions that are more alike in shape.
+    sigma : float
+        Standard deviation of the Gaussian that smooths the picture first, in pixels.
 
-    A basin's seed is the flattest pixel in the middle of its cell, as in Machairas et al., "Waterpixels", TIP 2015.
+    Returns
+    -------
+    (H, W) int32 array
+
+    References
+    ----------
+    Neubert and Protzel, "Compact watershed and preemptive SLIC", ICPR 2014; scikit-image's `watershed`. A basin's seed
+    is the flattest pixel in the middle of its cell, as in Machairas et al., "Waterpixels", IEEE TIP 24, 2015.
     """
     from skimage.filters import gaussian, sobel
     from skimage.segmentation import watershed as implementation
 
     smooth = gaussian(image, sigma=sigma, channel_axis=-1)
-    gradient = np.max([sobel(smooth[..., channel]) for channel in range(smooth.shape[-1])], axis=0)
-    return np.asarray(
-        implementation(
-            gradient,
-            _seeds(gradient, regions.numbered(lattices.squares(gradient.shape, segments))),
-            compactness=compactness,
-        )
-    )
+    slopes = [sobel(smooth[..., channel]) for channel in range(smooth.shape[-1])]
+    # The steepest channel counts: an edge in one colour alone would be weak in their mean.
+    gradient = np.max(slopes, axis=0)
+    cells = lattices.squares(gradient.shape, segments)
+    seeds = _seeds(gradient, regions.numbered(cells))
+    found = implementation(gradient, seeds, compactness=compactness)
+    return np.asarray(found)
 
 
 def _seeds(gradient: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return an array that is k + 1 at the flattest pixel in the middle of cell k, and 0 elsewhere."""
     from scipy.ndimage import distance_transform_cdt, minimum_position
 
-    count = int(cells.max()) + 1
-    margin = math.isqrt(cells.size // count) // SEED_MARGIN
-    inside = distance_transform_cdt(np.pad(~regions.borders(cells), 1), metric="chessboard")[1:-1, 1:-1]
-    middle = np.where(inside >= margin, cells, -1)
+    count = _count(cells)
+    side = math.isqrt(cells.size // count)
+    margin = side // SEED_MARGIN
+    # The picture's edge is a border too. Padding makes the distance transform see it.
+    interior = np.pad(~regions.borders(cells), 1)
+    to_border = distance_transform_cdt(interior, metric="chessboard")[1:-1, 1:-1]
+    middle = np.where(to_border >= margin, cells, -1)
+    flattest = minimum_position(gradient, middle, np.arange(count))
+    places = np.array(flattest)
+    rows, columns = places[:, 0], places[:, 1]
     seeds = np.zeros(cells.shape, dtype=np.int64)
-    places = np.array(minimum_position(gradient, middle, np.arange(count)))
-    seeds[places[:, 0], places[:, 1]] = np.arange(1, count + 1)
+    seeds[rows, columns] = np.arange(1, count + 1)
     return seeds
 
 
 def grid(image: Pixels, *, segments: int, cell: str) -> Labels:
-    """Cells of equal size that look at nothing in the picture.
+    """Return cells of equal size, whatever the picture shows.
 
-    So pictures of one framing can be compared cell by cell.
+    Pictures of one framing can then be compared cell by cell.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Only its height and width are used.
+    segments : int
+        About how many cells to make.
+    cell : str
+        A key of `lattices.CELLS`.
+
+    Returns
+    -------
+    (H, W) int64 array
     """
-    return lattices.CELLS[cell](image.shape[:2], segments)
+    size = image.shape[:2]
+    return lattices.CELLS[cell](size, segments)
 
 
 def file(image: Pixels, *, labels: Path) -> Labels:
-    """Labels that somebody else made, see `label_files`."""
-    return label_files.read(labels, image.shape[0], image.shape[1])
+    """Return labels that somebody else made.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Only its height and width are used.
+    labels : Path
+        A file of labels, see `label_files.read`.
+
+    Returns
+    -------
+    (H, W) int64 array
+
+    Raises
+    ------
+    FacelimeError
+        If the file cannot be read, or its labels have another size than the picture.
+    """
+    height, width = image.shape[:2]
+    return label_files.read(labels, height, width)
 
 
 def zones(image: Pixels, *, zones: str) -> Labels:
-    """Named regions of a kind of picture, and the rest, see `core.zones`."""
+    """Return named regions of one kind of picture, and the rest as one more.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Display space.
+    zones : str
+        The kind of picture, a key of `core.zones.NAMES`.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        0 for the rest, k for the name k - 1 of that kind.
+    """
     return named.find(image, zones).zones

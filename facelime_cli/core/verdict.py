@@ -6,10 +6,7 @@ import math
 from dataclasses import dataclass
 
 STILL_PROBABILITY = 0.005
-"""Weighted standard deviation of the model's probability below which nothing is left to explain.
-
-Half a probability point.
-"""
+"""Weighted standard deviation of the model's probability below which there is nothing to explain."""
 FAITHFUL_R2 = 0.5
 """A surrogate that explains less than half of the variance does not describe the model."""
 PRECISE_SHARE = 0.5
@@ -19,19 +16,19 @@ LEAST_REPEAT = 0.5
 CLEAR_R2 = 0.9
 """A surrogate this close describes the model.
 
-If its strongest segments change places, they are equal; if it has no interval, it needs none.
+If its strongest segments change places, they are equal. If it has no interval, it needs none.
 """
 FULL_PICTURE_PROBABILITY = 0.15
-"""Farthest that a surrogate may be from the model on the picture itself, which is what it is to explain."""
+"""Largest error of a surrogate on the picture itself, which it is meant to explain, in probability."""
 LEAST_SAMPLES_PER_SEGMENT = 5
-"""How many samples are asked for where there are too few to say more."""
+"""Samples per segment that a verdict asks for, where there are too few to say more."""
 LEAST_EFFECTIVE_PER_SEGMENT = 2
 """Effective samples per segment below which chance decides too much for any verdict."""
 LEAST_FACTOR, LARGEST_FACTOR = 1.5, 1000.0
-"""How many times the samples are asked for, at least and at most."""
+"""Least and largest multiple of the samples that a verdict asks for."""
 
 LEAST_EFFECTIVE_SHARE = 0.02
-"""Share of the samples that must count, as the effective number says; lime's weights leave 90 %."""
+"""Least share of effective samples among all; lime's weights leave 90 %."""
 
 TRUSTWORTHY = "trustworthy"
 NOT_LINEAR = "not linear here"
@@ -49,22 +46,25 @@ class Figures:
     Attributes
     ----------
     effective_samples : float
+        How many samples of equal weight would tell as much.
     spread : float
         Weighted standard deviation of the model's probability.
     r2 : float
         On samples that were not fitted.
     linear_limit : float
-        What a linear surrogate with every segment would explain with samples without end; NaN where the samples cannot
-        tell.
+        R² of a linear surrogate with every segment, if there were samples without end.
+        NaN where the samples cannot tell.
     limit : float
-        What this surrogate would.
-    imprecision, repeat : float
-        Half interval of the top segments as a share of the strongest coefficient, and the chance that their set
-        repeats; NaN where there is no interval.
+        The same of this surrogate.
+    imprecision : float
+        Half interval of the top segments, as a share of the strongest coefficient. NaN where there is no interval.
+    repeat : float
+        Chance that the set of the top segments repeats. NaN where there is no interval.
     full_picture_error : float
+        Distance of the surrogate from the model on the picture itself, in probability.
     n_samples, n_segments : int
     complete : bool
-        All masks there are were used, so that nothing is left to chance.
+        Whether all masks there are were used, so that nothing is left to chance.
     """
 
     effective_samples: float
@@ -81,31 +81,67 @@ class Figures:
 
 
 def verdict(found: Figures) -> str:
-    """Say in words what the figures mean: the first rule that holds."""
-    chance, least = not found.complete, LEAST_EFFECTIVE_PER_SEGMENT * found.n_segments
-    few = NEEDS_MORE + _about(
-        max(LEAST_SAMPLES_PER_SEGMENT * found.n_segments, found.n_samples * least / max(found.effective_samples, 1.0))
-    )
+    """Say in words what the figures mean: the first rule that holds.
+
+    Parameters
+    ----------
+    found : Figures
+
+    Returns
+    -------
+    str
+        One of the sentences above; a sentence that asks for samples ends with their number.
+
+    Notes
+    -----
+    The rules and their thresholds are this program's own; docs/numbers.md gives the evidence for each.
+
+    Examples
+    --------
+    >>> good = Figures(900.0, 0.1, 0.95, 0.97, 0.96, 0.2, 0.9, 0.01, n_samples=1000, n_segments=20, complete=False)
+    >>> verdict(good)
+    'trustworthy'
+    """
+    chance = not found.complete
+    least = LEAST_EFFECTIVE_PER_SEGMENT * found.n_segments
+    few = _too_few(found, least)
+    narrow = 0 < found.effective_samples < LEAST_EFFECTIVE_SHARE * found.n_samples
+    # "not >=" is meant: an R² that is NaN asks for samples too.
+    unfaithful = not found.r2 >= FAITHFUL_R2
+    unclear = found.r2 < CLEAR_R2
+    # The order is the message: whoever has too few samples learns nothing from any later figure.
     rules = (
-        (chance and 0 < found.effective_samples < LEAST_EFFECTIVE_SHARE * found.n_samples, TOO_NARROW),
+        (chance and narrow, TOO_NARROW),
         (chance and found.effective_samples < least, few),
         (found.spread < STILL_PROBABILITY, NOTHING),
         (math.isnan(found.linear_limit), few),
         (found.linear_limit < FAITHFUL_R2, NOT_LINEAR),
         (found.limit < FAITHFUL_R2, TOO_SPARSE),
-        (chance and not found.r2 >= FAITHFUL_R2, _more(found)),
-        (chance and math.isnan(found.imprecision) and found.r2 < CLEAR_R2, NO_INTERVAL),
+        (chance and unfaithful, _more(found)),
+        (chance and unclear and math.isnan(found.imprecision), NO_INTERVAL),
         (chance and found.imprecision > PRECISE_SHARE, _more(found)),
-        (chance and found.repeat < LEAST_REPEAT and found.r2 < CLEAR_R2, _more(found)),
+        (chance and unclear and found.repeat < LEAST_REPEAT, _more(found)),
         (found.full_picture_error > FULL_PICTURE_PROBABILITY, NOT_LINEAR),
     )
     return next((words for holds, words in rules if holds), TRUSTWORTHY)
 
 
+def _too_few(found: Figures, least: int) -> str:
+    """Ask for as many samples as leave at least `least` effective ones."""
+    # The effective number grows as the samples do. Without any, one is assumed, since nothing can be divided by 0.
+    effective = max(found.effective_samples, 1.0)
+    wanted = max(LEAST_SAMPLES_PER_SEGMENT * found.n_segments, found.n_samples * least / effective)
+    return NEEDS_MORE + _about(wanted)
+
+
 def _more(found: Figures) -> str:
-    """Ask for as many samples as intervals need to become precise: their width shrinks with the root of the number."""
-    precision = 0.0 if math.isnan(found.imprecision) else (found.imprecision / PRECISE_SHARE) ** 2
-    factor = max(precision, LEAST_SAMPLES_PER_SEGMENT * found.n_segments / found.n_samples, LEAST_FACTOR)
+    """Ask for as many samples as intervals need to become precise."""
+    precision = 0.0
+    if not math.isnan(found.imprecision):
+        # The width of an interval shrinks with the root of the number of samples.
+        precision = (found.imprecision / PRECISE_SHARE) ** 2
+    enough = LEAST_SAMPLES_PER_SEGMENT * found.n_segments / found.n_samples
+    factor = max(precision, enough, LEAST_FACTOR)
     return NEEDS_MORE + _about(found.n_samples * min(factor, LARGEST_FACTOR))
 
 

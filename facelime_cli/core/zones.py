@@ -1,9 +1,9 @@
-"""Named regions that are comparable across pictures.
+"""Named regions that are comparable across pictures: of a face, and of the lungs.
 
-Of a face, relative to the face that is detected, and of the lungs, relative to the whole picture.
+Zones of a face are relative to the face that is detected, those of the lungs to the whole picture.
 
-Left and right are the person's, as in medicine: the left cheek is on the right of the picture, and so is the left lung
-in an X-ray shown in the usual way.
+Left and right are the person's, as in medicine.
+The left cheek is on the right of the picture, and so is the left lung in an X-ray shown in the usual way.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from facelime_cli.core.operations import FACE_MARGIN, detect_face
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facelime_cli.core.operations import Box
+    Pixels = NDArray[np.uint8]
+    Zones = NDArray[np.uint8]
+    Floats = NDArray[np.float64]
 
-Part = tuple[float, float, float, float]
+Shares = tuple[float, float, float, float]
 """Top, left, bottom and right, in shares of the box that the zones are relative to."""
 
-FACE: dict[str, Part] = {
+FACE: dict[str, Shares] = {
     "forehead": (0.00, 0.15, 0.27, 0.85),
     "nose": (0.42, 0.39, 0.73, 0.61),
     "right cheek": (0.47, 0.08, 0.83, 0.39),
@@ -31,12 +33,14 @@ FACE: dict[str, Part] = {
     "chin": (0.92, 0.27, 1.12, 0.73),
 }
 """Relative to the detector's box, drawn on twenty synthetic portraits. Eyes and mouth are in no zone."""
-OUTLINE: Part = (-0.10, 0.04, 1.14, 0.96)
+OUTLINE: Shares = (-0.10, 0.04, 1.14, 0.96)
 """The ellipse that no zone of a face goes beyond, in the same shares."""
-LUNGS: dict[str, Part] = {
+LUNG_TOPS = {"upper": 0.10, "middle": 0.34, "lower": 0.58}
+LUNG_LEFTS = {"right": 0.08, "left": 0.56}
+LUNGS: dict[str, Shares] = {
     f"{side} {height} lung": (top, left, top + 0.24, left + 0.36)
-    for height, top in (("upper", 0.10), ("middle", 0.34), ("lower", 0.58))
-    for side, left in (("right", 0.08), ("left", 0.56))
+    for height, top in LUNG_TOPS.items()
+    for side, left in LUNG_LEFTS.items()
 }
 """Relative to the picture, drawn on fifteen chest X-rays of children.
 
@@ -48,16 +52,21 @@ NAMES: dict[str, tuple[str, ...]] = {"face": tuple(FACE), "lungs": tuple(LUNGS)}
 
 @dataclass(frozen=True)
 class Found:
-    """The zones of a picture, (H, W) uint8, 0 where there is none.
+    """The zones of a picture.
 
-    And whether the face that they are relative to was found (the lungs always are).
+    Attributes
+    ----------
+    zones : (H, W) uint8 array
+        The number of each pixel's zone, from 1; 0 where there is none.
+    sure : bool
+        Whether the face that the zones are relative to was found. Lungs are always sure.
     """
 
-    zones: NDArray[np.uint8]
+    zones: Zones
     sure: bool
 
 
-def find(image: NDArray[np.uint8], kind: str) -> Found:
+def find(image: Pixels, kind: str) -> Found:
     """Return the zones of a picture.
 
     Parameters
@@ -65,8 +74,16 @@ def find(image: NDArray[np.uint8], kind: str) -> Found:
     image : (H, W, 3) uint8 array
         Display space.
     kind : str
-        A key of `NAMES`. Where no face is found for `face`, the whole picture is taken for one that was cropped to a
-        face.
+        A key of `NAMES`.
+
+    Returns
+    -------
+    Found
+
+    Raises
+    ------
+    KeyError
+        If there are no zones of this kind.
 
     Examples
     --------
@@ -77,53 +94,94 @@ def find(image: NDArray[np.uint8], kind: str) -> Found:
     return FINDERS[kind](image)
 
 
-def face(image: NDArray[np.uint8]) -> Found:
-    """Return the zones of the largest face in a picture."""
+def face(image: Pixels) -> Found:
+    """Return the zones of the largest face in a picture.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        Where no face is found, the picture is taken for one that was cropped to a face.
+
+    Returns
+    -------
+    Found
+    """
     height, width = image.shape[:2]
-    detected = detect_face(image)
-    inset = FACE_MARGIN / (1 + 2 * FACE_MARGIN)
-    place = detected or (height * inset, width * inset, height * (1 - inset), width * (1 - inset))
+    place: Shares | None = detect_face(image)
+    sure = place is not None
+    if place is None:
+        # A crop to a face has the detector's margin on each side: the box lies inside of it.
+        inset = FACE_MARGIN / (1 + 2 * FACE_MARGIN)
+        top, left = height * inset, width * inset
+        bottom, right = height * (1 - inset), width * (1 - inset)
+        place = (top, left, bottom, right)
     zones = _drawn(image, place, FACE)
     down, across = _shares(image, place)
     top, left, bottom, right = OUTLINE
-    outside = ((2 * down - top - bottom) / (bottom - top)) ** 2 + (
-        (2 * across - left - right) / (right - left)
-    ) ** 2 > 1
+    outline_height = bottom - top
+    outline_width = right - left
+    # From -1 to 1 within the ellipse's own box.
+    vertical = (2 * down - top - bottom) / outline_height
+    horizontal = (2 * across - left - right) / outline_width
+    # Corners of the rectangles would lie on hair and background.
+    distance = vertical**2 + horizontal**2
+    outside = distance > 1
     zones[outside] = 0
-    return Found(zones, sure=detected is not None)
+    return Found(zones, sure=sure)
 
 
-def lungs(image: NDArray[np.uint8]) -> Found:
-    """Return three zones of each lung, for an X-ray that shows the whole chest and little else."""
-    return Found(_drawn(image, (0, 0, image.shape[0], image.shape[1]), LUNGS), sure=True)
+def lungs(image: Pixels) -> Found:
+    """Return three zones of each lung, for an X-ray that shows the whole chest and little else.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+
+    Returns
+    -------
+    Found
+    """
+    height, width = image.shape[:2]
+    zones = _drawn(image, (0, 0, height, width), LUNGS)
+    return Found(zones, sure=True)
 
 
 FINDERS = {"face": face, "lungs": lungs}
 
 
-def _shares(
-    image: NDArray[np.uint8], place: Box | tuple[float, float, float, float]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where each pixel's centre lies in a box, down (H, 1) and across (1, W).
+def _shares(image: Pixels, place: Shares) -> tuple[Floats, Floats]:
+    """Return where the centre of each row and column lies in a box: 0 at its beginning, 1 at its end.
 
-    0 at its beginning, 1 at its end.
+    The shapes are (H, 1) and (1, W).
     """
     top, left, bottom, right = place
-    y, x = np.arange(image.shape[0])[:, None] + 0.5, np.arange(image.shape[1])[None] + 0.5
-    return np.asarray((y - top) / (bottom - top)), np.asarray((x - left) / (right - left))
+    height, width = image.shape[:2]
+    rows = np.arange(height)
+    columns = np.arange(width)
+    # A pixel's centre is half a pixel from its edge.
+    y = rows[:, None] + 0.5
+    x = columns[None] + 0.5
+    down = np.asarray((y - top) / (bottom - top))
+    across = np.asarray((x - left) / (right - left))
+    return down, across
 
 
-def _drawn(
-    image: NDArray[np.uint8], place: Box | tuple[float, float, float, float], parts: dict[str, Part]
-) -> NDArray[np.uint8]:
+def _drawn(image: Pixels, place: Shares, zones_of_kind: dict[str, Shares]) -> Zones:
+    """Return the number of each pixel's zone, 0 where there is none: (H, W) uint8."""
     down, across = _shares(image, place)
     zones = np.zeros(image.shape[:2], np.uint8)
-    for number, (top, left, bottom, right) in enumerate(parts.values(), start=1):
-        zones[(down >= top) & (down < bottom) & (across >= left) & (across < right)] = number
+    for number, place_of_zone in enumerate(zones_of_kind.values(), start=1):
+        top, left, bottom, right = place_of_zone
+        # Half-open on both axes, so that zones that touch share no pixel.
+        below, above = down >= top, down < bottom
+        in_rows = below & above
+        in_columns = (across >= left) & (across < right)
+        inside = in_rows & in_columns
+        zones[inside] = number
     return zones
 
 
-def overlap(segments: NDArray[np.uint16], zones: NDArray[np.uint8], n_zones: int) -> NDArray[np.float64]:
+def overlap(segments: NDArray[np.uint16], zones: Zones, n_zones: int) -> Floats:
     """Return which share of each segment's pixels lies in each zone.
 
     Parameters
@@ -145,15 +203,21 @@ def overlap(segments: NDArray[np.uint16], zones: NDArray[np.uint8], n_zones: int
     [[0.0, 0.5, 0.0], [1.0, 0.0, 0.0]]
     """
     n_segments = int(segments.max()) + 1
-    pairs = segments.ravel().astype(np.int64) * (n_zones + 1) + zones.ravel()
-    counts = np.bincount(pairs, minlength=n_segments * (n_zones + 1)).reshape(n_segments, n_zones + 1)
-    return np.asarray(counts[:, 1:] / counts.sum(axis=1, keepdims=True))
+    n_columns = n_zones + 1
+    # Each pair of a segment and a zone has a number of its own. In uint16 the products would overflow.
+    first_pairs = segments.ravel().astype(np.int64) * n_columns
+    pairs = first_pairs + zones.ravel()
+    counts = np.bincount(pairs, minlength=n_segments * n_columns)
+    table = counts.reshape(n_segments, n_columns)
+    sizes = table.sum(axis=1, keepdims=True)
+    in_zones = table[:, 1:]
+    return np.asarray(in_zones / sizes)
 
 
-def attribution_by_zone(coefficients: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def attribution_by_zone(coefficients: Floats, shares: Floats) -> Floats:
     """Return the coefficients of a picture's segments as coefficients of its zones.
 
-    Each segment's is divided among the zones by its pixels.
+    Each segment's coefficient is divided among the zones by the segment's pixels.
 
     Parameters
     ----------

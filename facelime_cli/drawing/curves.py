@@ -8,16 +8,18 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from facelime_cli.drawing import palette
 from facelime_cli.drawing.charts import drawable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-"""Of Okabe and Ito (2008), which colour-blind people can tell apart."""
-BLUE, VERMILION = PALETTE[:2]
+    Singles = NDArray[np.float32]
+    Integers = NDArray[np.int64]
+
 HISTORY_INCHES = (9.0, 3.4)
 OPERATING_INCHES = (9.0, 4.4)
 RELIABILITY_INCHES = (4.6, 4.6)
@@ -29,48 +31,75 @@ LONGEST_NAME = 28
 
 
 def figure(inches: tuple[float, float]) -> Figure:
-    """Return an empty figure that can be saved without a screen."""
+    """Return an empty figure that can be saved without a screen.
+
+    Parameters
+    ----------
+    inches : (float, float)
+        Width and height.
+
+    Returns
+    -------
+    Figure
+    """
     made = Figure(figsize=inches, layout="constrained")
     FigureCanvasAgg(made)
     return made
 
 
 def history(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Draw loss and accuracy against the epoch, training and validation.
+    """Draw loss and accuracy against the epoch, of training and of validation.
 
-    A dotted line begins each further phase, a ring marks the epoch that was kept.
+    A dotted line begins each further phase; a ring marks the epoch whose weights were kept.
 
     Parameters
     ----------
     rows : sequence of mapping
         From `training.train`, at least one.
+
+    Returns
+    -------
+    Figure
     """
     made = figure(HISTORY_INCHES)
-    epochs = range(1, len(rows) + 1)
-    monitored = "val_loss" if "val_loss" in rows[0] else "loss"
-    kept = min(range(len(rows)), key=lambda place: rows[place][monitored])
-    for axes, name in zip(made.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for column, label, colour in ((name, "training", BLUE), (f"val_{name}", "validation", VERMILION)):
-            if column in rows[0]:
-                axes.plot(
-                    epochs,
-                    [row[column] for row in rows],
-                    label=label,
-                    color=colour,
-                    marker="." if len(rows) < 2 else None,  # noqa: PLR2004 - a line needs two points
-                )
-        shown = f"val_{name}" if f"val_{name}" in rows[0] else name
-        axes.plot(
-            [kept + 1], [rows[kept][shown]], "o", markersize=9, markerfacecolor="none", color="black", label="kept"
-        )
-        for place in epochs[1:]:
-            if rows[place - 1]["phase"] != rows[place - 2]["phase"]:
-                axes.axvline(place - 0.5, color="grey", linestyle=":")
-        axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=9)
+    left, right = made.subplots(1, 2)
+    _plot_history(left, rows, "loss")
+    _plot_history(right, rows, "accuracy")
     return made
+
+
+def _plot_history(axes: Axes, rows: Sequence[Mapping[str, float]], name: str) -> None:
+    epochs = range(1, len(rows) + 1)
+    validated = f"val_{name}"
+    training = (name, "training", palette.BLUE)
+    validation = (validated, "validation", palette.VERMILION)
+    # A line needs two points: one epoch is drawn as a dot.
+    marker = "." if len(rows) == 1 else None
+    for column, label, colour in (training, validation):
+        # A network that was trained without validation pictures has no such columns.
+        if column not in rows[0]:
+            continue
+        values = [row[column] for row in rows]
+        axes.plot(epochs, values, label=label, color=colour, marker=marker)
+    kept = _kept_epoch(rows)
+    shown = validated if validated in rows[0] else name
+    value = rows[kept][shown]
+    axes.plot([kept + 1], [value], "o", markersize=9, markerfacecolor="none", color="black", label="kept")
+    for place in epochs[1:]:
+        before, now = rows[place - 2], rows[place - 1]
+        if before["phase"] != now["phase"]:
+            axes.axvline(place - 0.5, color="grey", linestyle=":")
+    axes.set(xlabel="epoch", ylabel=name)
+    axes.locator_params(axis="x", integer=True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _kept_epoch(rows: Sequence[Mapping[str, float]]) -> int:
+    """Return the row of the epoch whose weights were kept: that of the least loss, the first of equals."""
+    monitored = "val_loss" if "val_loss" in rows[0] else "loss"
+    losses = [row[monitored] for row in rows]
+    return min(range(len(rows)), key=losses.__getitem__)
 
 
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
@@ -81,70 +110,99 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure
     matrix : (C, C) sequence of int
         Rows are true, columns predicted.
     classes : sequence of C str
+
+    Returns
+    -------
+    Figure
     """
     counts = np.asarray(matrix)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(2.4 + 0.75 * len(classes), LARGEST_INCHES)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(totals, 1)
+    wanted = 2.4 + 0.75 * len(classes)
+    side = min(wanted, LARGEST_INCHES)
+    # The colour bar stands beside the square.
     made = figure((side + 0.8, side))
     axes = made.subplots()
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= MOST_NUMBERED:
-        for (true, said), count in np.ndenumerate(counts):
-            axes.text(
-                said,
-                true,
-                str(count),
-                ha="center",
-                va="center",
-                color="white" if shares[true, said] > HALF else "black",
-            )
-    axes.set(xlabel="predicted", ylabel="true", xticks=range(len(classes)), yticks=range(len(classes)))
+        _number_cells(axes, counts, shares)
+    places = range(len(classes))
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set(xticks=places, yticks=places)
     names = [drawable(name, LONGEST_NAME) for name in classes]
     axes.set_xticklabels(names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticklabels(names)
-    made.colorbar(shown, ax=axes, fraction=0.046, pad=0.03).set_label("share of the true class", fontsize=9)
+    bar = made.colorbar(shown, ax=axes, fraction=0.046, pad=0.03)
+    bar.set_label("share of the true class", fontsize=9)
     return made
 
 
-def operating(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: Sequence[str]) -> Figure:
+def _number_cells(axes: Axes, counts: Integers, shares: NDArray[np.float64]) -> None:
+    for (true, predicted), count in np.ndenumerate(counts):
+        # The darker half of the blues needs white ink.
+        ink = "white" if shares[true, predicted] > HALF else "black"
+        axes.text(predicted, true, str(count), ha="center", va="center", color=ink)
+
+
+def operating(labels: Integers, probabilities: Singles, classes: Sequence[str]) -> Figure:
     """Draw ROC and precision-recall curves, each class against the rest.
 
-    Of two classes only the second, since the first is its mirror.
+    Of two classes only the second is drawn, since the first is its mirror.
 
     Parameters
     ----------
     labels : (N,) int array
+        True class of each picture.
     probabilities : (N, C) float32 array
     classes : sequence of C str
-    """
-    from sklearn import metrics
 
+    Returns
+    -------
+    Figure
+        With the area under the ROC curve (AUC) and the average precision (AP) of each class in its legends.
+
+    Notes
+    -----
+    The curves are scikit-learn's `roc_curve`, `precision_recall_curve` and `average_precision_score`.
+    """
     made = figure(OPERATING_INCHES)
     left, right = made.subplots(1, 2)
-    for c in range(1 if len(classes) == 2 else 0, len(classes)):  # noqa: PLR2004 - two classes mirror each other
+    first = 1 if len(classes) == 2 else 0  # noqa: PLR2004 - two classes mirror each other
+    for c in range(first, len(classes)):
+        colour = palette.LINES[c % len(palette.LINES)]
         true = labels == c
-        if not 0 < true.sum() < len(true):
-            continue
-        false_rate, hit_rate, _ = metrics.roc_curve(true, probabilities[:, c])
-        precision, recall, _ = metrics.precision_recall_curve(true, probabilities[:, c])
-        colour, name = PALETTE[c % len(PALETTE)], drawable(classes[c], LONGEST_NAME)
-        left.plot(false_rate, hit_rate, color=colour, label=f"{name}: AUC {metrics.auc(false_rate, hit_rate):.3f}")
-        right.step(
-            recall,
-            precision,
-            where="post",
-            color=colour,
-            label=f"{name}: AP {metrics.average_precision_score(true, probabilities[:, c]):.3f}",
-        )
+        scores = probabilities[:, c]
+        _plot_operating((left, right), true, scores, classes[c], colour)
     left.plot([0, 1], [0, 1], color="grey", linestyle=":")
     left.set(xlabel="false positive rate", ylabel="true positive rate (recall)", title="ROC")
     right.set(xlabel="recall", ylabel="precision", title="Precision and recall")
-    for axes in (left, right):
+    # Good curves run far from these corners, so that the legends hide nothing.
+    corners = ((left, "lower right"), (right, "lower left"))
+    for axes, corner in corners:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.spines[["top", "right"]].set_visible(False)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(frameon=False, fontsize=8, loc="lower right" if axes is left else "lower left")
+        _, entries = axes.get_legend_handles_labels()
+        if entries:
+            axes.legend(frameon=False, fontsize=8, loc=corner)
     return made
+
+
+def _plot_operating(
+    panels: tuple[Axes, Axes], true: NDArray[np.bool_], scores: Singles, class_name: str, colour: str
+) -> None:
+    from sklearn import metrics
+
+    # Neither curve is defined for a class of all pictures or of none.
+    if not 0 < true.sum() < len(true):
+        return
+    left, right = panels
+    name = drawable(class_name, LONGEST_NAME)
+    false_rate, hit_rate, _ = metrics.roc_curve(true, scores)
+    area = metrics.auc(false_rate, hit_rate)
+    left.plot(false_rate, hit_rate, color=colour, label=f"{name}: AUC {area:.3f}")
+    precision, recall, _ = metrics.precision_recall_curve(true, scores)
+    average = metrics.average_precision_score(true, scores)
+    right.step(recall, precision, where="post", color=colour, label=f"{name}: AP {average:.3f}")
 
 
 def reliability(found: Mapping[str, Any]) -> Figure:
@@ -154,20 +212,24 @@ def reliability(found: Mapping[str, Any]) -> Figure:
     ----------
     found : mapping
         The fields of `metrics.Reliability`.
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Guo et al., "On calibration of modern neural networks", ICML 2017.
     """
     made = figure(RELIABILITY_INCHES)
     above, below = made.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
-    above.plot(
-        found["confidence"],
-        found["accuracy"],
-        "o-",
-        color=BLUE,
-        label=f"this model: ECE {found['expected_calibration_error']:.3f}",
-    )
+    error = found["expected_calibration_error"]
+    label = f"this model: ECE {error:.3f}"
+    above.plot(found["confidence"], found["accuracy"], "o-", color=palette.BLUE, label=label)
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     above.legend(frameon=False, fontsize=9)
-    below.bar(found["confidence"], found["counts"], width=0.03, color=BLUE)
+    below.bar(found["confidence"], found["counts"], width=0.03, color=palette.BLUE)
     below.set(xlabel="probability of the predicted class", ylabel="pictures")
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from facelime_cli.core import attribution
 from facelime_cli.drawing import overlay
 from facelime_cli.drawing.charts import drawable
+from facelime_cli.drawing.palette import AGAINST, LIME_AGAINST, LIME_FOR, MIDDLE, TOWARDS, Colour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    Bools = NDArray[np.bool_]
 
 INCHES = (7.2, 5.6)
 """As wide as two columns of a journal."""
@@ -36,9 +40,7 @@ FONT_POINTS = 8
 SMALL_POINTS = 7
 HATCH = "////"
 RED_BLUE = "RdBu"
-"""The X-ray system's colours, red against and blue for."""
-LIME_FOR, LIME_AGAINST = (0, 160, 0), (210, 0, 0)
-"""The `lime` package's green and red, which colour-blind readers cannot tell apart: only on request."""
+"""Matplotlib's name of the X-ray system's colours: red against the class, blue for it."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ class Panel:
         Where the figure is written; their endings name the formats.
     """
 
-    image: NDArray[np.uint8]
+    image: Pixels
     segments: NDArray[np.uint16]
     coefficients: NDArray[np.float64]
     interval: NDArray[np.float64]
-    truth: NDArray[np.uint8] | None
+    truth: Pixels | None
     top: int
     scale: float
     style: str
@@ -78,78 +80,130 @@ class Panel:
     files: tuple[Path, ...]
 
     @property
-    def unsure(self) -> NDArray[np.bool_]:
+    def unsure(self) -> Bools:
         """The segments whose interval holds 0: (K,) bool."""
-        return np.asarray((self.interval[:, 0] <= 0) & (self.interval[:, 1] >= 0))
+        # Comparisons with NaN are false: a segment without an interval is not marked as unsure.
+        low, high = self.interval[:, 0], self.interval[:, 1]
+        return np.asarray((low <= 0) & (high >= 0))
 
     @property
     def strongest(self) -> NDArray[np.int64]:
-        """The marked segments, strongest first."""
+        """The marked segments, strongest first: (n,) int64."""
         return attribution.strongest(self.coefficients, self.top)
 
 
 def draw(panel: Panel) -> None:
-    """Draw a figure in its style and write its files."""
-    times = max(1, -(-FINE_PIXELS // max(panel.segments.shape)))
+    """Draw a figure in its style and write its files.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Raises
+    ------
+    KeyError
+        If the panel's style is not in `STYLES`, or if a file has another ending than .svg, .pdf or .png.
+    OSError
+        If a file cannot be written.
+    """
+    # Rounded up, so that no picture is smaller than `FINE_PIXELS`.
+    side = max(panel.segments.shape)
+    times = max(1, -(-FINE_PIXELS // side))
     truth = None if panel.truth is None else _enlarged(panel.truth, times)
-    finer = replace(panel, image=_enlarged(panel.image, times), segments=_enlarged(panel.segments, times), truth=truth)
-    write(STYLES[panel.style](finer), panel.files, PRINT_DOTS_PER_INCH)
+    image = _enlarged(panel.image, times)
+    segments = _enlarged(panel.segments, times)
+    finer = replace(panel, image=image, segments=segments, truth=truth)
+    drawn = STYLES[panel.style](finer)
+    write(drawn, panel.files, PRINT_DOTS_PER_INCH)
 
 
 def _enlarged(values: NDArray[Any], times: int) -> NDArray[Any]:
-    return values.repeat(times, axis=0).repeat(times, axis=1)
+    rows = values.repeat(times, axis=0)
+    return rows.repeat(times, axis=1)
 
 
 def views(panel: Panel) -> Figure:
-    """Draw the picture, its segments, the strongest ones kept, towards and against, the heatmap.
+    """Draw six views of an explanation.
 
-    The strongest coefficients with their intervals.
+    These are the picture, its segments, the strongest segments kept, what speaks for and against the class, the
+    heatmap, and the strongest coefficients with their intervals.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    Figure
     """
     made = _figure(INCHES)
-    axes = made.subplots(2, 3).ravel()
-    _original(axes[0], panel)
-    _show(axes[1], overlay.with_borders(panel.image, panel.segments), f"{len(panel.coefficients)} regions")
-    _show(
-        axes[2],
-        overlay.kept(panel.image, panel.segments, panel.strongest),
-        f"the {len(panel.strongest)} strongest kept",
-    )
-    _show(
-        axes[3],
-        overlay.towards_against(panel.image, panel.segments, panel.coefficients, panel.top),
-        f"for and against {drawable(panel.words[0], LONGEST_NAME)}",
-    )
-    _hatch(axes[3], np.isin(panel.segments, panel.strongest[panel.unsure[panel.strongest]]))
-    colour_legend(axes[3], hatched=bool(panel.unsure[panel.strongest].any()))
-    _heatmap(axes[4], panel, scale_colours())
-    _bars(axes[5], panel)
+    original, regions, kept, marked, heat, bars = made.subplots(2, 3).ravel()
+    _original(original, panel)
+    with_borders = overlay.with_borders(panel.image, panel.segments)
+    _show(regions, with_borders, f"{len(panel.coefficients)} regions")
+    strongest = panel.strongest
+    bright = overlay.kept(panel.image, panel.segments, strongest)
+    _show(kept, bright, f"the {len(strongest)} strongest kept")
+    _for_and_against(marked, panel)
+    _heatmap(heat, panel, scale_colours())
+    _bars(bars, panel)
     return made
 
 
-def as_lime(panel: Panel) -> Figure:
-    """Draw the picture and its strongest segments in green (for) and red (against) with their borders.
+def _for_and_against(axes: Axes, panel: Panel) -> None:
+    """Show the strongest segments tinted, and hatched where they may be nothing."""
+    tinted = overlay.towards_against(panel.image, panel.segments, panel.coefficients, panel.top)
+    name = drawable(panel.words[0], LONGEST_NAME)
+    _show(axes, tinted, f"for and against {name}")
+    strongest = panel.strongest
+    unsure = strongest[panel.unsure[strongest]]
+    _hatch(axes, np.isin(panel.segments, unsure))
+    colour_legend(axes, hatched=bool(len(unsure)))
 
-    As the `lime` package does.
+
+def as_lime(panel: Panel) -> Figure:
+    """Draw the picture and its strongest segments with their borders, as the `lime` package does.
+
+    Green speaks for the class, red against it.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    Figure
+
+    References
+    ----------
+    Ribeiro et al., "Why should I trust you?", KDD 2016; `get_image_and_mask` of the `lime` package.
     """
     made = _figure(STUDENT_INCHES)
-    axes = made.subplots(1, 2)
-    _original(axes[0], panel)
+    left, right = made.subplots(1, 2)
+    _original(left, panel)
     colours = (LIME_FOR, LIME_AGAINST)
-    _show(
-        axes[1],
-        overlay.marked(panel.image, panel.segments, panel.coefficients, panel.top, colours),
-        drawable(panel.words[0], LONGEST_NAME),
-    )
-    colour_legend(axes[1], colours)
+    marked = overlay.marked(panel.image, panel.segments, panel.coefficients, panel.top, colours)
+    name = drawable(panel.words[0], LONGEST_NAME)
+    _show(right, marked, name)
+    colour_legend(right, colours)
     return made
 
 
 def as_heatmap(panel: Panel) -> Figure:
-    """Draw the picture, and every segment's coefficient from red (against) to blue (for), with its colour bar."""
+    """Draw the picture, and every segment's coefficient from red (against) to blue (for) with its colour bar.
+
+    Parameters
+    ----------
+    panel : Panel
+
+    Returns
+    -------
+    Figure
+    """
     made = _figure(STUDENT_INCHES)
-    axes = made.subplots(1, 2)
-    _original(axes[0], panel)
-    _heatmap(axes[1], panel, mpl.colormaps[RED_BLUE])
+    left, right = made.subplots(1, 2)
+    _original(left, panel)
+    _heatmap(right, panel, mpl.colormaps[RED_BLUE])
     return made
 
 
@@ -157,23 +211,32 @@ STYLES: dict[str, Callable[[Panel], Figure]] = {"facelime": views, "lime": as_li
 
 
 def scale_colours() -> Colormap:
-    """Return the colours of `overlay.colour` from one end of the scale to the other."""
-    return LinearSegmentedColormap.from_list(
-        "facelime", [np.array(each) / 255 for each in (overlay.AGAINST, overlay.NEUTRAL, overlay.TOWARDS)]
-    )
+    """Return the colours of `overlay.colour` from one end of the scale to the other.
+
+    Returns
+    -------
+    Colormap
+    """
+    # Matplotlib takes shares, and interpolates between them along straight lines as `overlay.colour` does.
+    points = [np.array(each) / 255 for each in (AGAINST, MIDDLE, TOWARDS)]
+    return LinearSegmentedColormap.from_list("facelime", points)
 
 
-def colour_legend(
-    axes: Axes,
-    colours: tuple[tuple[int, int, int], tuple[int, int, int]] = (overlay.TOWARDS, overlay.AGAINST),
-    *,
-    hatched: bool = False,
-) -> None:
-    """Say below a panel which colour speaks for the class, which against it, and what hatching means."""
-    handles = [
-        Patch(color=(colour[0] / 255, colour[1] / 255, colour[2] / 255), label=label)
-        for colour, label in zip(colours, ("for the class", "against it"), strict=True)
-    ]
+def colour_legend(axes: Axes, colours: tuple[Colour, Colour] = (TOWARDS, AGAINST), *, hatched: bool = False) -> None:
+    """Write below a panel what its colours mean.
+
+    Parameters
+    ----------
+    axes : Axes
+    colours : pair of (int, int, int)
+        For the class, and against it.
+    hatched : bool
+        Whether the panel has hatched segments, which the legend then explains.
+    """
+    handles = []
+    for (red, green, blue), label in zip(colours, ("for the class", "against it"), strict=True):
+        share = (red / 255, green / 255, blue / 255)
+        handles.append(Patch(color=share, label=label))
     if hatched:
         handles.append(Patch(facecolor="white", edgecolor="black", hatch=HATCH, label="may be nothing"))
     axes.legend(
@@ -189,10 +252,23 @@ def colour_legend(
 
 
 def write(figure: Figure, files: Sequence[Path], dots_per_inch: int = DOTS_PER_INCH) -> None:
-    """Save a figure in the formats that the files' endings name, without dates.
+    """Save a figure in the formats that the files' endings name.
 
-    So equal figures are equal files.
+    Parameters
+    ----------
+    figure : Figure
+    files : sequence of Path
+        Ending in .svg, .pdf or .png.
+    dots_per_inch : int
+
+    Raises
+    ------
+    KeyError
+        If a file has another ending.
+    OSError
+        If a file cannot be written.
     """
+    # Equal figures are equal files only without dates, versions and random names.
     undated: dict[str, dict[str, Any]] = {
         ".svg": {"Date": None},
         ".pdf": {"CreationDate": None},
@@ -205,11 +281,12 @@ def write(figure: Figure, files: Sequence[Path], dots_per_inch: int = DOTS_PER_I
 
 def _figure(inches: tuple[float, float]) -> Figure:
     made = Figure(figsize=inches, layout="constrained")
+    # A canvas of its own: pyplot would keep every figure in memory, and may look for a screen.
     FigureCanvasAgg(made)
     return made
 
 
-def _show(axes: Axes, image: NDArray[np.uint8], title: str) -> None:
+def _show(axes: Axes, image: Pixels, title: str) -> None:
     axes.imshow(image, interpolation="nearest")
     axes.set_title(title, fontsize=FONT_POINTS)
     axes.set_axis_off()
@@ -217,24 +294,31 @@ def _show(axes: Axes, image: NDArray[np.uint8], title: str) -> None:
 
 def _original(axes: Axes, panel: Panel) -> None:
     known = panel.truth is not None and panel.truth.any()
-    _show(axes, panel.image, "picture, known region outlined" if known else "picture")
+    title = "picture, known region outlined" if known else "picture"
+    _show(axes, panel.image, title)
     if known:
+        # Black within white can be seen on dark skin and on light.
         axes.contour(panel.truth, levels=[0.5], colors="white", linewidths=1.6)
         axes.contour(panel.truth, levels=[0.5], colors="black", linewidths=0.7)
 
 
-def _hatch(axes: Axes, place: NDArray[np.bool_]) -> None:
+def _hatch(axes: Axes, place: Bools) -> None:
+    # Matplotlib warns of contours of nothing.
     if place.any():
         axes.contourf(place.astype(float), levels=[0.5, 1.5], colors="none", hatches=[HATCH])
 
 
 def _heatmap(axes: Axes, panel: Panel, colours: Colormap) -> None:
-    _show(
-        axes, overlay.pale(panel.image), "coefficients" + (" (hatched: may be nothing)" if panel.unsure.any() else "")
-    )
-    sure = np.ma.masked_where(panel.unsure[panel.segments], overlay.heatmap(panel.segments, panel.coefficients))
+    """Show the coefficients of all segments; those that may be nothing are hatched and have no colour."""
+    unsure = panel.unsure
+    note = " (hatched: may be nothing)" if unsure.any() else ""
+    _show(axes, overlay.pale(panel.image), f"coefficients{note}")
+    values = overlay.heatmap(panel.segments, panel.coefficients)
+    uncoloured = unsure[panel.segments]
+    sure = np.ma.masked_where(uncoloured, values)
+    # The scale is the same on both sides of 0, so that 0 has the colour of the middle.
     heat = axes.imshow(sure, cmap=colours, vmin=-panel.scale, vmax=panel.scale, alpha=0.75, interpolation="nearest")
-    _hatch(axes, panel.unsure[panel.segments])
+    _hatch(axes, uncoloured)
     bar = axes.figure.colorbar(heat, ax=axes, location="bottom", fraction=0.046, pad=0.03)
     bar.set_label(f"{panel.words[1]}: against (−), for (+)", fontsize=SMALL_POINTS)
     bar.ax.tick_params(labelsize=SMALL_POINTS)
@@ -242,19 +326,25 @@ def _heatmap(axes: Axes, panel: Panel, colours: Colormap) -> None:
 
 def _bars(axes: Axes, panel: Panel) -> None:
     """Draw the strongest coefficients with their intervals, the strongest at the top."""
+    # Matplotlib's axis grows upwards.
     strongest = panel.strongest[::-1]
-    values, interval = 100 * panel.coefficients[strongest], 100 * panel.interval[strongest]
-    colours = [np.array(overlay.TOWARDS if value > 0 else overlay.AGAINST) / 255 for value in values]
-    bars = axes.barh(range(len(strongest)), values, color=colours, height=0.7)
+    places = range(len(strongest))
+    values = 100 * panel.coefficients[strongest]
+    low, high = 100 * panel.interval[strongest].T
+    colours = [np.array(TOWARDS if value > 0 else AGAINST) / 255 for value in values]
+    bars = axes.barh(places, values, color=colours, height=0.7)
     for bar, unsure in zip(bars, panel.unsure[strongest], strict=True):
         if unsure:
+            # The colour stays at the edge: the sign of the coefficient can still be read.
             bar.set(facecolor="white", edgecolor=bar.get_facecolor(), hatch=HATCH)
-    known = ~np.isnan(interval[:, 0])
-    axes.hlines(np.flatnonzero(known), interval[known, 0], interval[known, 1], color="black", linewidth=1.0)
+    known = ~np.isnan(low)
+    axes.hlines(np.flatnonzero(known), low[known], high[known], color="black", linewidth=1.0)
     axes.axvline(0, color="black", linewidth=0.6)
-    axes.set_yticks(range(len(strongest)), [str(k) for k in strongest], fontsize=SMALL_POINTS)
+    names = [str(k) for k in strongest]
+    axes.set_yticks(places, names, fontsize=SMALL_POINTS)
     axes.tick_params(axis="x", labelsize=SMALL_POINTS)
     axes.set_ylabel("region", fontsize=SMALL_POINTS)
-    axes.set_xlabel(panel.words[1] + (", 95 % interval" if known.any() else ""), fontsize=SMALL_POINTS)
+    note = ", 95 % interval" if known.any() else ""
+    axes.set_xlabel(f"{panel.words[1]}{note}", fontsize=SMALL_POINTS)
     axes.set_title("strongest regions", fontsize=FONT_POINTS)
     axes.spines[["top", "right"]].set_visible(False)

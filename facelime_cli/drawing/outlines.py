@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Corners = NDArray[np.int64]
+
 
 def paths(segments: NDArray[np.uint16]) -> list[str]:
-    """Return each segment's outline as the `d` of an SVG path in pixels, to be filled by the rule `evenodd`.
+    """Return the outline of each segment, to be filled by the rule `evenodd`.
 
     Parameters
     ----------
@@ -22,6 +24,7 @@ def paths(segments: NDArray[np.uint16]) -> list[str]:
     Returns
     -------
     list of K str
+        The `d` of an SVG path each, in pixels.
 
     Examples
     --------
@@ -31,48 +34,66 @@ def paths(segments: NDArray[np.uint16]) -> list[str]:
     from scipy.ndimage import find_objects
 
     found = []
-    for label, (rows, columns) in enumerate(find_objects(segments.astype(np.int32) + 1)):
-        corners = _corners(segments[rows, columns] == label)
-        found.append("".join(_loops(corners + np.array([rows.start, columns.start]))))
+    # SciPy's objects begin at 1, and uint16 may not have room for one more.
+    boxes = find_objects(segments.astype(np.int32) + 1)
+    for label, (rows, columns) in enumerate(boxes):
+        inside = segments[rows, columns] == label
+        origin = np.array([rows.start, columns.start])
+        corners = _corners(inside) + origin
+        found.append("".join(_loops(corners)))
     return found
 
 
-def _corners(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _corners(mask: NDArray[np.bool_]) -> Corners:
     """Return the corners (y, x) of a region's outline, in reading order.
 
-    Where two of its pixels touch by a corner alone, that is there twice.
+    Where two of its pixels touch by a corner alone, that corner is there twice.
     """
     padded = np.pad(mask, 1).astype(np.int8)
-    above_left, above, left, here = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    upper, lower = padded[:-1], padded[1:]
+    above_left, above = upper[:, :-1], upper[:, 1:]
+    left, here = lower[:, :-1], lower[:, 1:]
     touching = (above_left == here) & (above == left) & (here != left)
-    times = ((above_left + above + left + here) % 2) + 2 * touching
-    return np.repeat(np.argwhere(times), times[times > 0], axis=0)
+    # The outline turns where one or three of the four pixels around a point are inside, and passes by where two are.
+    turns = (above_left + above + left + here) % 2
+    times = turns + 2 * touching
+    places = np.argwhere(times)
+    return np.repeat(places, times[times > 0], axis=0)
 
 
-def _loops(corners: NDArray[np.int64]) -> Iterator[str]:
-    """Yield the closed lines through the corners.
+def _paired(order: Corners) -> list[int]:
+    """Return the partner of each corner, when the first and second of an order are a pair, and so on."""
+    partner = np.empty(len(order), np.int64)
+    ones, others = order[::2], order[1::2]
+    partner[ones] = others
+    partner[others] = ones
+    found: list[int] = partner.tolist()
+    return found
 
-    Each goes on along its row to its neighbour in a pair, then along its column.
-    """
+
+def _loops(corners: Corners) -> Iterator[str]:
+    """Yield the closed lines through the corners: each runs along a row to its partner there, then along a column."""
     count = len(corners)
-    beside, below = np.empty(count, np.int64), np.empty(count, np.int64)
-    for partner, order in (
-        (beside, np.arange(count)),
-        (below, np.lexsort((np.arange(count), corners[:, 0], corners[:, 1]))),
-    ):
-        partner[order[::2]], partner[order[1::2]] = order[1::2], order[::2]
-    (y, x), along, down = corners.T.tolist(), beside.tolist(), below.tolist()
+    reading = np.arange(count)
+    # An outline enters and leaves a row, or a column, in turn: the corners of one line are pairs in their order.
+    along = _paired(reading)
+    down = _paired(np.lexsort((reading, corners[:, 0], corners[:, 1])))
+    y, x = corners.T.tolist()
     left = [True] * count
     for start in range(count):
         if not left[start]:
             continue
-        words, place = [f"M{x[start]} {y[start]}"], start
+        words = [f"M{x[start]} {y[start]}"]
+        place = start
         while True:
             corner = along[place]
-            left[place] = left[corner] = False
-            words.append(f"h{x[corner] - x[place]}")
+            left[place] = False
+            left[corner] = False
+            across = x[corner] - x[place]
+            words.append(f"h{across}")
             place = down[corner]
             if place == start:
                 break
-            words.append(f"v{y[place] - y[corner]}")
+            below = y[place] - y[corner]
+            words.append(f"v{below}")
         yield "".join(words) + "z"

@@ -7,27 +7,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facelime_cli.core import attribution
+from facelime_cli.drawing.palette import AGAINST, BORDER, MIDDLE, TOWARDS, Colour
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Colour = tuple[int, int, int]
+    Pixels = NDArray[np.uint8]
+    Segments = NDArray[np.uint16]
+    Floats = NDArray[np.float64]
+    Signs = NDArray[np.int8]
 
-TOWARDS = (213, 94, 0)
-AGAINST = (0, 114, 178)
-"""Vermilion and blue of Okabe and Ito's palette: apart for colour-blind readers too."""
-NEUTRAL = (247, 247, 247)
-"""The middle of the colour scale; colours lie on straight lines from it to the two ends."""
-BORDER = (255, 221, 0)
 TINT = 0.45
+"""Share of its colour in a tinted segment."""
 DIMMED = 0.25
+"""Brightness that is left to a segment that is not shown."""
 GREY_SHARE = 0.55
+"""Share of the picture's grey in its pale form; the rest is white."""
 
 
 def colour(value: float, scale: float) -> Colour:
-    """Return the colour of a coefficient as red, green and blue.
+    """Return the colour of a coefficient on the scale from blue over nearly white to vermilion.
 
-    The scale leads from -scale (blue) over 0 (nearly white) to +scale (vermilion).
+    Parameters
+    ----------
+    value : float
+        The coefficient.
+    scale : float
+        End of the scale, in the coefficient's unit; values beyond have the colour of the end.
+
+    Returns
+    -------
+    (int, int, int)
+        Red, green and blue, 0 to 255.
 
     Examples
     --------
@@ -36,34 +47,73 @@ def colour(value: float, scale: float) -> Colour:
     """
     share = min(abs(value) / scale, 1.0)
     end = TOWARDS if value > 0 else AGAINST
-    red, green, blue = (round(middle + share * (far - middle)) for middle, far in zip(NEUTRAL, end, strict=True))
+    # Colours lie on straight lines from the middle to the two ends, as in the colour bar of `figures.scale_colours`.
+    mixed = []
+    for middle, far in zip(MIDDLE, end, strict=True):
+        step = share * (far - middle)
+        mixed.append(round(middle + step))
+    red, green, blue = mixed
     return red, green, blue
 
 
-def pale(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the picture in light grey, for colours to stand on: (H, W, 3) uint8."""
-    grey = image.mean(axis=-1, keepdims=True) * GREY_SHARE + 255 * (1 - GREY_SHARE)
+def pale(image: Pixels) -> Pixels:
+    """Return the picture in light grey, for colours to stand on.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    brightness = image.mean(axis=-1, keepdims=True)
+    white = 255 * (1 - GREY_SHARE)
+    grey = brightness * GREY_SHARE + white
     return np.repeat(grey, 3, axis=-1).astype(np.uint8)
 
 
-def borders(segments: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    """Return the pixels on the border between two segments: (H, W) bool."""
+def borders(segments: Segments) -> NDArray[np.bool_]:
+    """Return the pixels on the border between two segments.
+
+    Parameters
+    ----------
+    segments : (H, W) uint16 array
+
+    Returns
+    -------
+    (H, W) bool array
+        scikit-image's `find_boundaries`, inside the segments.
+    """
     from skimage.segmentation import find_boundaries
 
-    return np.asarray(find_boundaries(segments, mode="inner"))
+    # Borders inside the segments move no segment's outline into its neighbour, and keep to the picture at its rim.
+    found = find_boundaries(segments, mode="inner")
+    return np.asarray(found)
 
 
-def with_borders(image: NDArray[np.uint8], segments: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Return the picture with the borders of its segments: (H, W, 3) uint8."""
-    return np.where(borders(segments)[..., None], np.array(BORDER, np.uint8), image)
+def with_borders(image: Pixels, segments: Segments) -> Pixels:
+    """Return the picture with the borders of its segments.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : (H, W) uint16 array
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    edge = borders(segments)[..., None]
+    # Without a dtype, NumPy would widen the picture to int64.
+    ink = np.array(BORDER, np.uint8)
+    return np.where(edge, ink, image)
 
 
-def towards_against(
-    image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int
-) -> NDArray[np.uint8]:
-    """Return the picture with its `top` strongest segments tinted.
+def towards_against(image: Pixels, segments: Segments, coefficients: Floats, top: int) -> Pixels:
+    """Return the picture with its strongest segments tinted: vermilion speaks for the class, blue against it.
 
-    Vermilion speaks for the class, blue against it; the rest is pale.
+    The rest of the picture is pale.
 
     Parameters
     ----------
@@ -71,35 +121,69 @@ def towards_against(
     segments : (H, W) uint16 array
     coefficients : (K,) float64 array
     top : int
+        How many of the strongest segments are tinted.
 
     Returns
     -------
     (H, W, 3) uint8 array
     """
-    return _tinted(image, pale(image).astype(np.float64), segments, _signs(coefficients, top), (TOWARDS, AGAINST))
+    ground = pale(image).astype(np.float64)
+    signs = _signs(coefficients, top)
+    return _tinted(image, ground, segments, signs, (TOWARDS, AGAINST))
 
 
 def marked(
-    image: NDArray[np.uint8],
-    segments: NDArray[np.uint16],
-    coefficients: NDArray[np.float64],
+    image: Pixels,
+    segments: Segments,
+    coefficients: Floats,
     top: int,
     colours: tuple[Colour, Colour],
-) -> NDArray[np.uint8]:
-    """Return the picture with its `top` strongest segments tinted and bordered: (H, W, 3) uint8.
+) -> Pixels:
+    """Return the picture in its own colours, with its strongest segments tinted and bordered.
 
-    One colour speaks for the class, another against it. The rest keeps its own colours.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : (H, W) uint16 array
+    coefficients : (K,) float64 array
+    top : int
+        How many of the strongest segments are tinted.
+    colours : pair of (int, int, int)
+        For the class, and against it.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
     """
-    return _tinted(image, image.astype(np.float64), segments, _signs(coefficients, top), colours)
+    # Floats, as in `towards_against`: tints are rounded once, at the end.
+    ground = image.astype(np.float64)
+    signs = _signs(coefficients, top)
+    return _tinted(image, ground, segments, signs, colours)
 
 
-def kept(image: NDArray[np.uint8], segments: NDArray[np.uint16], shown: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the picture with all but some segments dimmed: (H, W, 3) uint8."""
+def kept(image: Pixels, segments: Segments, shown: NDArray[np.int64]) -> Pixels:
+    """Return the picture with all but some segments dimmed.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : (H, W) uint16 array
+    shown : (n,) int64 array
+        The segments that stay bright.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
     stays = np.isin(segments, shown)[..., None]
-    return np.where(stays, image, image * DIMMED).astype(np.uint8)
+    dimmed = image * DIMMED
+    seen = np.where(stays, image, dimmed)
+    return seen.astype(np.uint8)
 
 
-def _signs(coefficients: NDArray[np.float64], top: int) -> NDArray[np.int8]:
+def _signs(coefficients: Floats, top: int) -> Signs:
+    """Return the signs of the strongest coefficients, and 0 for the others."""
+    # A coefficient of exactly 0 speaks neither for nor against, even among the strongest.
     sign = np.zeros(len(coefficients), dtype=np.int8)
     shown = attribution.strongest(coefficients, top)
     sign[shown] = np.sign(coefficients[shown])
@@ -107,20 +191,39 @@ def _signs(coefficients: NDArray[np.float64], top: int) -> NDArray[np.int8]:
 
 
 def _tinted(
-    image: NDArray[np.uint8],
-    drawn: NDArray[np.float64],
-    segments: NDArray[np.uint16],
-    signs: NDArray[np.int8],
+    image: Pixels,
+    drawn: Floats,
+    segments: Segments,
+    signs: Signs,
     colours: tuple[Colour, Colour],
-) -> NDArray[np.uint8]:
-    place = signs[segments]
-    for value, colour in zip((1, -1), colours, strict=True):
-        drawn = np.where((place == value)[..., None], image * (1 - TINT) + np.array(colour) * TINT, drawn)
-        edge = (place == value) & borders(np.where(place == value, segments + 1, 0))
-        drawn = np.where(edge[..., None], colour, drawn)
+) -> Pixels:
+    """Return a ground on which the segments of each sign are tinted in their colour, with borders of that colour."""
+    sign_of_pixel = signs[segments]
+    for sign, paint in zip((1, -1), colours, strict=True):
+        inside = sign_of_pixel == sign
+        tint = np.array(paint) * TINT
+        mixed = image * (1 - TINT) + tint
+        drawn = np.where(inside[..., None], mixed, drawn)
+        # Labels begin at 1 here, so that segment 0 has a border with what is not tinted.
+        labels = np.where(inside, segments + 1, 0)
+        edge = inside & borders(labels)
+        drawn = np.where(edge[..., None], paint, drawn)
     return drawn.astype(np.uint8)
 
 
-def heatmap(segments: NDArray[np.uint16], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return every pixel's coefficient in probability points: (H, W) float64."""
-    return np.asarray(100 * coefficients[segments])
+def heatmap(segments: Segments, coefficients: Floats) -> Floats:
+    """Return every pixel's coefficient.
+
+    Parameters
+    ----------
+    segments : (H, W) uint16 array
+    coefficients : (K,) float64 array
+        In probability.
+
+    Returns
+    -------
+    (H, W) float64 array
+        In probability points.
+    """
+    points = 100 * coefficients[segments]
+    return np.asarray(points)

@@ -13,15 +13,19 @@ from facelime_cli.drawing import overlay
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from facelime_cli.drawing.palette import Colour
+
+    Pixels = NDArray[np.uint8]
+    Segments = NDArray[np.uint16]
+    Floats = NDArray[np.float64]
+
 SHADES = np.array(list(" .:oO@"))
 """From dark to light, for a terminal without colours."""
 SIGNS = {1: "+", -1: "-"}
 
 
-def coloured(
-    image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, columns: int
-) -> list[list[tuple[int, int, int]]]:
-    """Return the picture with its strongest segments tinted, as rows of red, green and blue.
+def coloured(image: Pixels, segments: Segments, coefficients: Floats, top: int, columns: int) -> list[list[Colour]]:
+    """Return the picture with its strongest segments tinted, as rows of colours.
 
     Two rows are a line of a terminal.
 
@@ -30,20 +34,45 @@ def coloured(
     image : (H, W, 3) uint8 array
     segments : (H, W) uint16 array
     coefficients : (K,) float64 array
-    top, columns : int
+    top : int
+        How many of the strongest segments are tinted.
+    columns : int
+        Width in letters.
+
+    Returns
+    -------
+    list of lists of (int, int, int)
+        An even number of rows of `columns` colours: red, green and blue, 0 to 255.
     """
-    drawn = Image.fromarray(overlay.towards_against(image, segments, coefficients, top)).resize(
-        (columns, _even(image, columns)), Image.Resampling.BOX
-    )
-    return [[(int(red), int(green), int(blue)) for red, green, blue in row] for row in np.asarray(drawn)]
+    tinted = overlay.towards_against(image, segments, coefficients, top)
+    size = (columns, _even(image, columns))
+    small = Image.fromarray(tinted).resize(size, Image.Resampling.BOX)
+    rows = []
+    for row in np.asarray(small).tolist():
+        colours = [(red, green, blue) for red, green, blue in row]
+        rows.append(colours)
+    return rows
 
 
-def lettered(
-    image: NDArray[np.uint8], segments: NDArray[np.uint16], coefficients: NDArray[np.float64], top: int, columns: int
-) -> list[str]:
+def lettered(image: Pixels, segments: Segments, coefficients: Floats, top: int, columns: int) -> list[str]:
     """Return the same in letters, one line for two rows.
 
-    + speaks for the class, - against it, other letters are the lighter the fuller.
+    `+` speaks for the class, `-` against it; other letters are the fuller the lighter the picture is.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    segments : (H, W) uint16 array
+    coefficients : (K,) float64 array
+    top : int
+        How many of the strongest segments have a sign.
+    columns : int
+        Width in letters.
+
+    Returns
+    -------
+    list of str
+        Lines of `columns` letters.
 
     Examples
     --------
@@ -51,19 +80,33 @@ def lettered(
     ['++  ', '++  ']
     """
     lines = _even(image, columns) // 2
-    grey = np.asarray(Image.fromarray(image).convert("L").resize((columns, lines), Image.Resampling.BOX))
-    letters = SHADES[grey.astype(int) * len(SHADES) // 256]
+    grey = Image.fromarray(image).convert("L")
+    small = np.asarray(grey.resize((columns, lines), Image.Resampling.BOX))
+    # Wider integers: six times a uint8 would overflow.
+    shade = small.astype(int) * len(SHADES) // 256
+    letters = SHADES[shade]
+    # Segments cannot be averaged: each letter stands for the pixel in the middle of its cell.
+    rows = _middles(lines, segments.shape[0])
+    places = _middles(columns, segments.shape[1])
+    seen = segments[np.ix_(rows, places)]
     shown = attribution.strongest(coefficients, top)
-    rows, places = (
-        np.arange(length) * side // length + side // length // 2
-        for length, side in ((lines, segments.shape[0]), (columns, segments.shape[1]))
-    )
-    small = segments[np.ix_(rows, places)]
+    signs = np.sign(coefficients[shown])
     for sign, letter in SIGNS.items():
-        letters = np.where(np.isin(small, shown[np.sign(coefficients[shown]) == sign]), letter, letters)
+        speaking = np.isin(seen, shown[signs == sign])
+        letters = np.where(speaking, letter, letters)
     return ["".join(line) for line in letters]
 
 
-def _even(image: NDArray[np.uint8], columns: int) -> int:
+def _middles(count: int, side: int) -> NDArray[np.int64]:
+    """Return the middle pixel of each of `count` cells along a side."""
+    begins = np.arange(count) * side // count
+    half = side // count // 2
+    return begins + half
+
+
+def _even(image: Pixels, columns: int) -> int:
+    """Return the rows of a picture of so many columns, as an even number."""
     height, width = image.shape[:2]
-    return int(max(2, round(columns * height / width / 2) * 2))
+    # One cell of a terminal is about two rows high, so that half a cell is about square.
+    lines = round(columns * height / width / 2)
+    return int(max(2, lines * 2))

@@ -11,7 +11,7 @@ from facelime_cli import machine
 from facelime_cli.core import compose
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import backend, outside, running, wrapping
-from facelime_cli.models.runtimes import FORMATS, KERAS, SAVED_MODEL, Classifier, format_of, usual
+from facelime_cli.models.runtimes import FORMATS, KERAS, SAVED_MODEL, Classifier, check_layers, format_of, usual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -212,3 +212,23 @@ def _file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str]
 
     made_from = {"content": model.content, "for": form, "keras": version("keras"), **versions}
     return model.kept(made_from, convert) / name
+
+
+def layered(model: Artifact) -> Any:
+    """Return a model's Keras network, for what looks into its layers.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    FacelimeError
+        For every format but Keras' own.
+    """
+    check_layers(model)
+    return network_of(model, usual(model))

@@ -324,25 +324,3 @@ def check_layers(model: Artifact) -> None:
             f"models/{model.id} is {FORMATS[its_format].words}, whose layers cannot be looked into; only Keras "
             "networks show theirs, explain this one with LIME or `facelime occlusion`."
         )
-
-
-def layered(model: Artifact) -> Any:
-    """Return a model's Keras network, for what looks into its layers.
-
-    Parameters
-    ----------
-    model : Artifact
-
-    Returns
-    -------
-    keras.Model
-
-    Raises
-    ------
-    FacelimeError
-        For every format but Keras' own.
-    """
-    from facelime_cli.models import loading
-
-    check_layers(model)
-    return loading.network_of(model, usual(model))

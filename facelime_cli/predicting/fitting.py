@@ -164,7 +164,7 @@ def _explain_one(settings: Settings, picture: Picture) -> Explanation:
     method = fidelity.Method(
         surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed
     )
-    rows, blocks = mask_design.samples_of_part(
+    rows, blocks = mask_design.samples_of_share(
         mask_design.blocks(settings.design, *kept.shape), settings.design, settings.part
     )
     kept = kept[rows]

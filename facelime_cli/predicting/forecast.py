@@ -52,9 +52,7 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
         nothing = {"evaluations": 0, "taken_over": 0, "seconds": 0.0, "bytes": 0, "shards": []}
         return Answer(nothing, [f"nothing is left to compute: predictions/{artifact.id} has everything"])
     begun = time.monotonic()
-    # An unfinished artifact keeps the batch size that it was begun with, so that its bits stay the same.
-    keeps = artifact is not None and not isinstance(wanted, int)
-    batch = int(artifact.execution["batch_size"]) if artifact is not None and keeps else run.batch_size(wanted)
+    batch = _batch(run, wanted, artifact)
     batch, (seconds, difference) = run.fitted(batch, lambda size: _timed(run, units[0], size))
     startup = time.monotonic() - begun
     donors = Donors(run.context.store, made, run.masks, besides=artifact.id if artifact else "")
@@ -68,6 +66,9 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
         own = [left[unit] for unit in shard_of(len(units), shard, count)]
         shares.append(_share(own, batch, seconds, startup))
     pending = sum(rows.stop - rows.start for unit, rows in enumerate(units) if unit not in done)
+    by_shard = []
+    for shard, share in enumerate(shares, 1):
+        by_shard.append({"shard": shard, "evaluations": share.evaluations, "seconds": share.seconds})
     value = {
         "evaluations": sum(share.evaluations for share in shares),
         "taken_over": donors.taken.total(),
@@ -77,12 +78,17 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
         "bytes": pending * layout.arrays["probabilities"].picture_bytes,
         "batch_size": batch,
         "difference": difference,
-        "shards": [
-            {"shard": shard, "evaluations": share.evaluations, "seconds": share.seconds}
-            for shard, share in enumerate(shares, 1)
-        ],
+        "shards": by_shard,
     }
     return _in_words(value, count)
+
+
+def _batch(run: Run, wanted: int | str, artifact: Artifact | None) -> int:
+    """Return the batch size that a run would begin with."""
+    # An unfinished artifact keeps the batch size that it was begun with, so that its bits stay the same.
+    if artifact is not None and not isinstance(wanted, int):
+        return int(artifact.execution["batch_size"])
+    return run.batch_size(wanted)
 
 
 def _share(own: Sequence[_Left], batch: int, seconds: float, startup: float) -> _Share:
@@ -103,18 +109,21 @@ def _in_words(value: dict[str, Any], count: int) -> Answer:
         f"{rate:.1f} evaluations/s in batches of {value['batch_size']}, after {startup} to start",
         f"the store grows by {size_text(value['bytes'])} at most",
     ]
-    rows = [
-        (f"{each['shard']}/{count}", str(each["evaluations"]), duration(each["seconds"])) for each in value["shards"]
-    ]
+    rows = []
+    for each in value["shards"]:
+        name = f"{each['shard']}/{count}"
+        rows.append((name, str(each["evaluations"]), duration(each["seconds"])))
     tables = [Table(("shard", "evaluations", "time"), rows)] if count > 1 else []
     return Answer(value, lines, tables)
 
 
 def _timed(run: Run, unit: slice, batch: int) -> tuple[float, float | None]:
     """Return the seconds of a batch, and how far its answers are from the reference."""
-    its, host = distinct_masks(run.masks, unit), run.host(unit, unit.stop)
+    its = distinct_masks(run.masks, unit)
+    host = run.host(unit, unit.stop)
     difference = run.difference(its, host, batch)
-    arrays = run.device.wait(run.device.submit(run.classifier.upload, *host))
+    uploading = run.device.submit(run.classifier.upload, *host)
+    arrays = run.device.wait(uploading)
     return run.timed(its, arrays, batch), difference
 
 
@@ -138,7 +147,10 @@ def _kept(artifact: Artifact | None, unit: int) -> list[int]:
     """Return which evaluations of a begun unit were committed."""
     if artifact is None:
         return []
-    return [int(place) for places, _ in artifact.committed(unit) for place in places]
+    kept: list[int] = []
+    for places, _ in artifact.committed(unit):
+        kept.extend(places.tolist())
+    return kept
 
 
 def _left(masks: Artifact, rows: slice, donors: Donors, made_with: str, kept: Sequence[int]) -> _Left:

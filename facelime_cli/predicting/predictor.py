@@ -71,7 +71,7 @@ class Predictor:
             )
         self._reader = ThreadPoolExecutor(1)
         self._difference: float | None = None
-        self._donors = Donors(artifact.store, made_as(artifact), run.masks, besides=artifact.id)
+        self._donors = Donors(run.context.store, made_as(artifact), run.masks, besides=artifact.id)
 
     def run(self, units: Pending) -> None:
         """Do every unit; when asked to stop, tell whether the device still is at a call."""

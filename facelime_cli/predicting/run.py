@@ -33,6 +33,8 @@ DEFAULT = "default"
 ENOUGH = 0.97
 """Of the best rate: the smallest batch that reaches this is taken, since it needs less memory."""
 TRIAL_SECONDS = 2.0
+FEWEST_CALLS = 2
+"""One call compiles, one is measured."""
 TRIAL_CALLS = 3
 """A trial ends after so many calls or so long, the first call, which compiles, not counted."""
 LONGEST_CALL_SECONDS = 5.0
@@ -207,7 +209,7 @@ class Run:
         rows = np.arange(batch) % its.total
         begun = time.monotonic()
         seconds: list[float] = []
-        while len(seconds) <= TRIAL_CALLS and (time.monotonic() - begun < TRIAL_SECONDS or len(seconds) < 2):  # noqa: PLR2004 - one to compile, one to measure
+        while len(seconds) < FEWEST_CALLS or (len(seconds) <= TRIAL_CALLS and time.monotonic() - begun < TRIAL_SECONDS):
             started = time.monotonic()
             self.evaluate(its, rows, arrays, batch)
             seconds.append(time.monotonic() - started)

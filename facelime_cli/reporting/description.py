@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.core.masks import key_of
-from facelime_cli.core.splits import part_of_folds
+from facelime_cli.core.splits import splits_of_folds
 from facelime_cli.core.summaries import crosstab
 from facelime_cli.drawing import charts
 from facelime_cli.reporting import pages
@@ -265,7 +265,7 @@ def _divisions(dataset: Artifact) -> Iterator[Division]:
     else:
         divided = dataset.read("fold")
         # Which split each fold is when the first is tested, as training does unless it is told otherwise.
-        splits = part_of_folds(np.arange(n_folds, dtype=np.int8), 0, n_folds)
+        splits = splits_of_folds(np.arange(n_folds, dtype=np.int8), 0, n_folds)
         for fold, split in enumerate(splits.tolist()):
             yield Division(SPLITS[split], fold, divided == fold)
     if (divided < 0).any():

@@ -16,7 +16,6 @@ from typer import Argument, Option
 from facelime_cli.console import Answer, Table
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import FacelimeError, NotFoundError
-from facelime_cli.models import runtimes
 from facelime_cli.options import Input
 
 if TYPE_CHECKING:
@@ -82,7 +81,9 @@ def run(params: Params, context: Context) -> Answer:
     if params.layers is not None:
         _check_folder(params.to)
     picture = _picture(params.image, int(model.facts["size"]))
-    net = runtimes.layered(model)
+    from facelime_cli.models import loading
+
+    net = loading.layered(model)
     every = [Layer(name, type(layer).__name__, gradients.shape_of(layer)) for name, layer in gradients.layers_of(net)]
     rows = [(each.name, each.kind, "×".join(map(str, each.shape))) for each in every]
     table = Table(("layer", "kind", "shape"), rows, f"{len(every)} layers")

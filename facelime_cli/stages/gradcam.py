@@ -96,7 +96,9 @@ class _Job:
 
     def prepare(self) -> Layout:
         """Return a share for every segment and class, and the maps themselves."""
-        network = runtimes.layered(self.model)
+        from facelime_cli.models import loading
+
+        network = loading.layered(self.model)
         layer, height, width = self._maps(network)
         classes = self.model.facts["classes"]
         shape = (self.segments.n, len(classes), height, width)
@@ -129,7 +131,9 @@ class _Job:
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Explain every pending unit."""
-        network = runtimes.layered(self.model)
+        from facelime_cli.models import loading
+
+        network = loading.layered(self.model)
         with self.context.console.progress("gradcam", units.pictures) as advance:
             for unit in units:
                 unit.finish(self._explained(network, artifact, unit.rows, advance))

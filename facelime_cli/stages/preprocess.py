@@ -213,7 +213,7 @@ class _Job:
 
     def prepare(self) -> Layout:
         """Look at every file once, and return what to lay out."""
-        # A plan writes nothing, so the secret that hides patients is kept only now.
+        # A plan writes nothing, so the secret that patients were hashed with is kept only now.
         self.context.store.keep_salt()
         with_truth = self.params.truth is not None
         if with_truth:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, first_line
 from facelime_cli.store import arrays, claims, digests, files, manifests, units
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.store.references import Store
-
 
 KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions", "surrogates", "reports")
 """Folders of a store, in the order of the work."""
@@ -31,31 +28,14 @@ CLAIMS = "claims"
 """Folder of an artifact that holds the claims on its units."""
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What made an artifact; its fingerprint is the hash of exactly this.
+class Shelf(Protocol):
+    """What an artifact needs of its store."""
 
-    Attributes
-    ----------
-    stage : str
-        Name of the stage.
-    version : int
-        Version of the stage.
-    parameters : mapping of str to JSON value
-        All that can change the result, with defaults filled in.
-    inputs : mapping of str to str
-        The content digest of each input.
-    """
+    aside: Path | None
 
-    stage: str
-    version: int
-    parameters: Mapping[str, Any]
-    inputs: Mapping[str, str]
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over stage, stage version, parameters and the content digests of the inputs."""
-        return digests.of_value(asdict(self))
+    def stored(self, kind: str, artifact_id: str) -> Artifact:
+        """Return the artifact of an exact kind and id."""
+        ...
 
 
 class Artifact:
@@ -63,20 +43,20 @@ class Artifact:
 
     Parameters
     ----------
-    store : Store
+    store : Shelf
         The store that it is in.
     path : Path
         Its folder.
 
     Attributes
     ----------
-    store : Store
+    store : Shelf
         As given.
     path : Path
         As given.
     """
 
-    def __init__(self, store: Store, path: Path) -> None:
+    def __init__(self, store: Shelf, path: Path) -> None:
         self.store, self.path = store, path
         # Neither file changes once it is written, so each is read once.
         self._layout: dict[str, Any] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import machine
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facelime_cli.store.arrays import Layout
-    from facelime_cli.store.artifacts import Identity
 
 LAYOUT, MANIFEST = "layout.json", "manifest.json"
 SCHEMA = 1
@@ -36,6 +36,33 @@ LAYOUT_KEYS = frozenset({*IN_BOTH, "arrays", "facts", "execution", "begun"})
 OF_ARRAYS = ("dtype", "shape", "dimensions", "unit")
 IN_CONTENT = ("model", "classes", "size")
 """Facts that a later stage depends on, so that they are part of the content digest."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What made an artifact; its fingerprint is the hash of exactly this.
+
+    Attributes
+    ----------
+    stage : str
+        Name of the stage.
+    version : int
+        Version of the stage.
+    parameters : mapping of str to JSON value
+        All that can change the result, with defaults filled in.
+    inputs : mapping of str to str
+        The content digest of each input.
+    """
+
+    stage: str
+    version: int
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over stage, stage version, parameters and the content digests of the inputs."""
+        return digests.of_value(asdict(self))
 
 
 def now() -> str:

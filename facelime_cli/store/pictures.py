@@ -172,11 +172,11 @@ def splits_of(dataset: Artifact, fold: int | None) -> NDArray[np.int8]:
     (N,) int8
         -1 none, 0 train, 1 validation, 2 test.
     """
-    from facelime_cli.core.splits import part_of_folds
+    from facelime_cli.core.splits import splits_of_folds
 
     if fold is None:
         return dataset.read("split")
-    return part_of_folds(dataset.read("fold"), fold, dataset.parameters["folds"])
+    return splits_of_folds(dataset.read("fold"), fold, dataset.parameters["folds"])
 
 
 def reader(dataset: Artifact) -> Callable[[list[int]], NDArray[np.uint8]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from facelime_cli.store.arrays import Layout
-    from facelime_cli.store.artifacts import Identity
+    from facelime_cli.store.manifests import Identity
 
 
 IDS = ".ids"
@@ -34,7 +34,6 @@ FOLDERS = ("names", "logs", RECORDS, CLAIMS, BEGUN)
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """Rights of everybody but the owner."""
 SALT = ".salt"
-"""File in the root that holds the store's secret."""
 SALT_BYTES = 32
 
 
@@ -395,7 +394,7 @@ class Store:
         shutil.rmtree(_scratch(self.root / kind, key), ignore_errors=True)
 
     def salt(self) -> bytes:
-        """Return this store's secret; a new one is written by `keep_salt` alone, since a plan writes nothing.
+        """Return this store's secret. A new one is not written before `keep_salt`, so that a plan begins no store.
 
         A patient's number is hashed with it, so that nobody without the store can try all numbers.
 
@@ -415,7 +414,7 @@ class Store:
         Raises
         ------
         BusyError
-            When another process has written another secret in the meantime.
+            When another process has written another secret meanwhile.
         """
         if self._salt is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.errors import BrokenError
 from facelime_cli.store import arrays, digests, files
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.claims import Claim
 
 RECORDS, BEGUN = "units", "begun"
@@ -27,12 +26,22 @@ COMMIT_DIGITS = 16
 """How many digits of its digest are in the name of a commit."""
 
 
+class Owner(Protocol):
+    """What a unit needs of the artifact that it is a part of."""
+
+    path: Path
+
+    def rows(self, unit: int) -> slice:
+        """Return which pictures a unit owns."""
+        ...
+
+
 class Unit:
     """A claimed unit.
 
     Parameters
     ----------
-    artifact : Artifact
+    artifact : Owner
         The artifact that it is a part of.
     index : int
         Its number, from 0.
@@ -41,7 +50,7 @@ class Unit:
 
     Attributes
     ----------
-    artifact : Artifact
+    artifact : Owner
         As given.
     index : int
         As given.
@@ -51,7 +60,7 @@ class Unit:
         Whether its record is written.
     """
 
-    def __init__(self, artifact: Artifact, index: int, claim: Claim) -> None:
+    def __init__(self, artifact: Owner, index: int, claim: Claim) -> None:
         self.artifact, self.index, self._claim = artifact, index, claim
         self.rows = artifact.rows(index)
         self.finished = False
@@ -235,7 +244,7 @@ def read_record(folder: Path, unit: int) -> dict[str, Any] | None:
 
 
 def write_record(
-    artifact: Artifact,
+    artifact: Owner,
     unit: int,
     seconds: float,
     pictures: Mapping[str, Sequence[str]],
@@ -246,7 +255,7 @@ def write_record(
 
     Parameters
     ----------
-    artifact : Artifact
+    artifact : Owner
         Whose unit it is.
     unit : int
         Number of the unit.

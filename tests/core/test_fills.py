@@ -48,6 +48,23 @@ def test_another_picture(image, halves):
     assert np.array_equal(fills.other_picture(image, halves, picture=image[::-1]), image[::-1])
 
 
+def test_mean_fill_is_limes(face):
+    image, labels = face
+    theirs = image.copy()
+    for x in np.unique(labels):
+        theirs[labels == x] = tuple(np.mean(image[labels == x][:, channel]) for channel in range(3))
+    assert np.array_equal(fills.mean(image, labels), theirs)
+
+
+def test_a_fill_that_changes_nothing_is_noticed():
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[:, 2:4] = np.arange(8, dtype=np.uint8).reshape(4, 2, 1)
+    image[:, 4:] = 200
+    labels = np.repeat(np.repeat(np.arange(3, dtype=np.uint16), 2)[None], 4, 0)
+    assert fills.unchanged(image, fills.mean(image, labels), labels).tolist() == [True, False, True]
+    assert fills.unchanged(image, fills.black(image, labels), labels).tolist() == [True, False, False]
+
+
 class TestBlur:
     def test_is_the_gaussian_average_of_the_pixels(self, image, halves):
         found = fills.blur(image, halves, sigma=0.8)

@@ -188,7 +188,7 @@ class TestFunction:
         pictures.json(*self.words(write_module("tight", limit=10), "--name", "tight"))
         result = pictures("predict", "masks", "--model", "tight", "--batch-size", 32, "--name", "tight")
         assert result.exit_code == 0
-        assert "a batch of 16 did not fit into memory; going on with 8" in result.stderr
+        assert "a batch of 16 did not fit into memory; batches of 8 are used now" in result.stderr
 
     def test_what_is_not_there(self, pictures, write_module):
         write_module("there")

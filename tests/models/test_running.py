@@ -14,7 +14,7 @@ def keras():
     return backend.keras()
 
 
-def test_composition_is_exactly_the_formula(keras, small, rng):
+def test_composition_is_exactly_the_formula(keras, rng):
     n, k, batch = 3, 11, 8
     images, fills = rng.integers(0, 256, (2, n, SIZE, SIZE, 3), dtype=np.uint8)
     segments = rng.integers(0, k, (n, SIZE, SIZE)).astype(np.int32)
@@ -31,7 +31,6 @@ def test_composition_is_exactly_the_formula(keras, small, rng):
         kept = masks[row][segments[index[row]]][..., None]
         wanted = fills[index[row]].astype(float) + (images[index[row]].astype(float) - fills[index[row]]) * kept
         assert np.array_equal(got[row], wanted)
-    assert small is not None
 
 
 def test_the_last_batch_is_padded(chain):

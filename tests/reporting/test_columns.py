@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from facelime_cli.core import summaries
 from facelime_cli.drawing import figures
 from facelime_cli.reporting import columns
 from tests.reporting.reading import NASTY, PICTURES, cells, page_of, read_csv, rows_of_table
@@ -81,7 +80,6 @@ def test_a_class_without_any_number_or_value(tmp_path):
             figures.write(each.chart(), [tmp_path / f"{each.name}.png"])
             assert [row[1] for row in each.rows()].count("b") == 1
             assert each.table()[-1][0] == "no label"
-    assert summaries.spread(np.array([np.nan])) == summaries.Spread(0, 1, *[None] * 7)
 
 
 @pytest.mark.parametrize("values", [[1.0] * 4, [np.nan] * 4, [1e308, -1e308, 1e308, 5.0], [1e-300] * 4])

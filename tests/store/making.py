@@ -3,7 +3,7 @@
 import numpy as np
 
 from facelime_cli.store.arrays import ArraySpec, Layout
-from facelime_cli.store.artifacts import Identity
+from facelime_cli.store.manifests import Identity
 
 N = 70
 UNITS = 3

@@ -3,7 +3,8 @@
 import pytest
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError
-from facelime_cli.store.artifacts import Identity, lineage, standing
+from facelime_cli.store.artifacts import lineage, standing
+from facelime_cli.store.manifests import Identity
 from tests.store.making import complete, create, fill
 
 

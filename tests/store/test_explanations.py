@@ -3,8 +3,8 @@
 import numpy as np
 
 from facelime_cli.store.arrays import Layout
-from facelime_cli.store.artifacts import Identity
 from facelime_cli.store.explanations import SCALARS, empty_arrays, explanation_arrays, unfitted_arrays
+from facelime_cli.store.manifests import Identity
 
 
 def artifact_of(store, kind, layout):

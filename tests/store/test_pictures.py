@@ -6,7 +6,7 @@ import pytest
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.store import pictures
 from facelime_cli.store.arrays import Layout
-from facelime_cli.store.artifacts import Identity
+from facelime_cli.store.manifests import Identity
 from facelime_cli.store.pictures import Segmented
 
 SIZE = 6
