@@ -202,6 +202,7 @@ class Run:
         return self.measured_batch() if wanted == AUTO else self._usual_batch()
 
     def _usual_batch(self) -> int:
+        # The other runtimes compute on the processor.
         if self.how.runtime != "keras":
             return PROCESSOR_BATCH
         from facelime_cli.models import backend
@@ -251,6 +252,7 @@ class Run:
             except backend.DeviceMemoryError:
                 return rates or self._rates((self.halved(size),))
             rates[size] = size / seconds
+            # The next size takes about twice as long.
             if seconds > LONGEST_CALL_SECONDS:
                 break
         return rates
@@ -327,6 +329,7 @@ class Run:
 
         fill, images = self.pictures.fill(rows), self.pictures.images(rows)
         segments = self.pictures.segments(rows).astype(np.int32)
+        # Composition takes a whole picture at once, so height and width are one axis on the device.
         spare = pictures - len(fill)
         both = np.stack([fill, images], axis=1).reshape(len(fill), 2, -1, 3)
         flat = segments.reshape(len(fill), -1)
@@ -358,6 +361,7 @@ class Run:
         if self.is_reference:
             return None
         reference = self.reference
+        # Spread over the unit, they are of several pictures and of masks with few and with many segments.
         rows = np.unique(np.linspace(0, its.total - 1, COMPARED).astype(np.int64))
         asking = self.device.submit(_reference_answers, self.model, reference, its, rows, host)
         wanted = self.device.wait(asking)
