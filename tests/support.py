@@ -91,6 +91,11 @@ class FewRounds(Facelime):
         return super().__call__(*words, *rounds, stdin=stdin)
 
 
+def predictions(run, reference):
+    """Return the predictions in the store of a command line."""
+    return Store(run.store).resolve(reference, ("predictions",))
+
+
 def write_faces(folder: Path, count: int = FACES, size: int = SIZE, truth: Path | None = None) -> Path:
     for number in range(count):
         label = ("normal", "rosacea")[number % 2]

@@ -202,7 +202,7 @@ class Run:
         return self.measured_batch() if wanted == AUTO else self._usual_batch()
 
     def _usual_batch(self) -> int:
-        # The other runtimes compute on the processor.
+        # Only of Keras is it known that it computes on the accelerator.
         if self.how.runtime != "keras":
             return PROCESSOR_BATCH
         from facelime_cli.models import backend
