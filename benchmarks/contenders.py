@@ -1,9 +1,8 @@
 """Time one contender on one picture: facelime, a bare forward pass, or a peer.
 
-This file runs in whatever environment the contender needs. It reads a folder that `run.py` has prepared
-(`net.keras`, `image.npy`, `segments.npy`, `store/`) and warms up. It prints one JSON object: evaluations per second,
-and what else the contender knows. Nothing is imported before it is needed: a peer's environment needs nothing of
-facelime's.
+This file runs in the environment of the contender. It reads a folder that `run.py` has prepared (`net.keras`,
+`image.npy`, `segments.npy`, `store/`) and warms up. It prints one JSON object: evaluations per second, and what else
+the contender reports. It imports a package only where it needs it. So a peer's environment needs nothing of facelime.
 
     python benchmarks/contenders.py lime FOLDER 1000
 """
@@ -14,6 +13,7 @@ import argparse
 import contextlib
 import io
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,7 +34,8 @@ class Setup:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.image, self.segments = np.load(folder / "image.npy"), np.load(folder / "segments.npy").astype(np.int64)
+        self.image = np.load(folder / "image.npy")
+        self.segments = np.load(folder / "segments.npy").astype(np.int64)
         self.backbone = (folder / "backbone").read_text()
 
     def keras(self) -> Any:
@@ -55,7 +56,7 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def bare(setup: Setup, evaluations: int) -> dict[str, Any]:
-    """Run one compiled forward pass of the Keras network, pictures and answers in memory."""
+    """Run the compiled forward pass of the Keras network, with pictures and answers in memory."""
     import tensorflow as tf
 
     net = setup.keras()
@@ -65,19 +66,21 @@ def bare(setup: Setup, evaluations: int) -> dict[str, Any]:
 
 
 def _calls(call: Callable[[], Any], evaluations: int) -> float:
+    """Return evaluations per second of a call that evaluates one batch."""
+    # The first call compiles.
     call()
-    calls = -(-evaluations // BATCH)
-    return calls * BATCH / seconds(lambda: [call() for _ in range(calls)])
+    calls = math.ceil(evaluations / BATCH)
+    spent = seconds(lambda: [call() for _ in range(calls)])
+    return calls * BATCH / spent
 
 
 def bare_runtime(setup: Setup, evaluations: int, runtime: str, precision: str) -> dict[str, Any]:
-    """Run one compiled forward pass of a runtime."""
+    """Run the compiled forward pass of a runtime."""
     from facelime_cli.models import runtimes
     from facelime_cli.store.references import Store
 
-    classifier = runtimes.load(
-        Store(setup.folder / "store").resolve("net", ("models",)), runtimes.How(runtime, precision)
-    )
+    model = Store(setup.folder / "store").resolve("net", ("models",))
+    classifier = runtimes.load(model, runtimes.How(runtime, precision))
     batch = np.repeat(setup.image[None].astype(np.float32), BATCH, axis=0)
     return {"rate": _calls(lambda: classifier.forward(batch), evaluations)}
 
@@ -100,9 +103,9 @@ class _Clock:
 
 
 def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> dict[str, Any]:
-    """Run `predict` on masks in a store, from the end of the first batch to that of the artifact.
+    """Run `predict` on masks in a store, and time it from the end of the first batch to the end of the artifact.
 
-    Reading, committing and writing count, loading and tracing do not.
+    Reading, committing and writing count. Loading and tracing do not.
     """
     import dataclasses
 
@@ -129,16 +132,16 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
     runtimes.load = timed
     store, clock = Store(setup.folder / "store"), _Clock()
     context = Context(store, Console(quiet=True))
-    segments = store.resolve("parts", ("segments",))
+    segments = store.resolve("cat-segments", ("segments",))
 
     def masks(seed: int) -> Any:
-        return execute(
-            perturb.STAGE,
-            perturb.Params(segmentation=segments.id, samples=evaluations + BATCH, seed=seed, preset="lime-defaults"),
-            context,
+        wanted = perturb.Params(
+            segmentation=segments.id, samples=evaluations + BATCH, seed=seed, preset="lime-defaults"
         )
+        return execute(perturb.STAGE, wanted, context)
 
-    masks(-1)  # what a first call imports is start-up
+    # The first call imports packages, which belongs to the start-up.
+    masks(-1)
     mine = masks(time.time_ns() % 10**9)
     params = predict.Params(
         masks=mine.artifact.id, model="net", runtime=runtime, precision=precision, batch_size=str(BATCH)
@@ -162,7 +165,7 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
 
 
 def composition(setup: Setup, evaluations: int) -> dict[str, Any]:
-    """Composition alone, as it is compiled in front of a Keras network: in front of one that takes a mean."""
+    """Run the composition alone, compiled in front of a network that only takes a mean."""
     from facelime_cli.models import backend, running
 
     keras = backend.keras()
@@ -171,24 +174,26 @@ def composition(setup: Setup, evaluations: int) -> dict[str, Any]:
     call = running.compiled(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)))
     pictures = backend.on_device(np.stack([setup.image // 2, setup.image])[None].reshape(1, 2, -1, 3))
     segments = backend.on_device(setup.segments.reshape(1, -1).astype(np.int32))
-    packed = np.random.default_rng(0).integers(0, 256, (BATCH, -(-int(setup.segments.max() + 1) // 8)), dtype=np.uint8)
-    return {"rate": _calls(lambda: call(packed, np.zeros(BATCH, np.int32), pictures, segments), evaluations)}
+    n_segments = int(setup.segments.max() + 1)
+    n_bytes = math.ceil(n_segments / 8)
+    packed = np.random.default_rng(0).integers(0, 256, (BATCH, n_bytes), dtype=np.uint8)
+    index = np.zeros(BATCH, np.int32)
+    return {"rate": _calls(lambda: call(packed, index, pictures, segments), evaluations)}
 
 
 # Peers
 
 
 def lime(setup: Setup, evaluations: int) -> dict[str, Any]:
-    """`lime_image` with Keras `predict`, both with their defaults."""
+    """Run `lime_image` with Keras `predict`, both with their defaults."""
     net = setup.keras()
     net.predict(setup.image[None].astype(np.float32), verbose=0)
-    return {
-        "rate": evaluations / _lime_seconds(setup, evaluations, lambda x: net.predict(x.astype(np.float32), verbose=0))
-    }
+    spent = _lime_seconds(setup, evaluations, lambda x: net.predict(x.astype(np.float32), verbose=0))
+    return {"rate": evaluations / spent}
 
 
 def lime_without_model(setup: Setup, evaluations: int) -> dict[str, Any]:
-    """Ask a model that answers at once: what `lime_image` spends itself. Its segmentation is not counted."""
+    """Run `lime_image` with a model that takes no time, which shows its own. Its segmentation is not counted."""
     answer = np.tile([0.25, 0.75], (LIME_BATCH, 1))
     spent = _lime_seconds(setup, evaluations, lambda x: answer[: len(x)])
     return {"rate": evaluations / spent, "outside_seconds_per_1000": spent / evaluations * 1000}
@@ -198,7 +203,8 @@ def _lime_seconds(setup: Setup, evaluations: int, classify: Callable[[Any], Any]
     from lime.lime_image import LimeImageExplainer
 
     def explain(samples: int) -> None:
-        with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+        # Its progress bar writes to stderr.
+        with contextlib.redirect_stderr(io.StringIO()):
             LimeImageExplainer(random_state=0).explain_instance(
                 setup.image,
                 classify,
@@ -213,7 +219,7 @@ def _lime_seconds(setup: Setup, evaluations: int, classify: Callable[[Any], Any]
 
 
 def notebook(setup: Setup, evaluations: int) -> dict[str, Any]:
-    """Run the rosacea notebook's loop: every mask painted region by region, every picture predicted alone."""
+    """Run the loop of the rosacea notebook. It paints each mask segment by segment and predicts each picture alone."""
     from sklearn.linear_model import LinearRegression
     from sklearn.metrics import pairwise_distances
 
@@ -227,11 +233,11 @@ def notebook(setup: Setup, evaluations: int) -> dict[str, Any]:
             shown = np.zeros(setup.segments.shape)
             for active in np.flatnonzero(each):
                 shown[setup.segments == active] = 1
-            answers.append(net.predict((setup.image * shown[:, :, None])[None], verbose=0))
+            composed = setup.image * shown[:, :, None]
+            answers.append(net.predict(composed[None], verbose=0))
         distances = pairwise_distances(masks, np.ones((1, n_segments)), metric="cosine").ravel()
-        LinearRegression().fit(
-            masks, np.concatenate(answers)[:, 1], sample_weight=np.sqrt(np.exp(-(distances**2) / 0.25**2))
-        )
+        weights = np.sqrt(np.exp(-(distances**2) / 0.25**2))
+        LinearRegression().fit(masks, np.concatenate(answers)[:, 1], sample_weight=weights)
 
     explain(2)
     return {"rate": evaluations / seconds(lambda: explain(evaluations))}
@@ -266,14 +272,14 @@ def _captum(setup: Setup, evaluations: int, make: Callable[[Any], Any], per_call
 
 
 def captum_lime(setup: Setup, evaluations: int) -> dict[str, Any]:
-    """Captum's Lime in batches, which is kinder than its default of one sample per call."""
+    """Run Captum's Lime in batches. That is faster than its default of one sample per call."""
     from captum.attr import Lime
 
     return _captum(setup, evaluations, Lime, BATCH)
 
 
 def captum_kernel_shap(setup: Setup, evaluations: int) -> dict[str, Any]:
-    """Captum's KernelShap, in batches too."""
+    """Run Captum's KernelShap in batches, as its Lime."""
     from captum.attr import KernelShap
 
     return _captum(setup, evaluations, KernelShap, BATCH)
@@ -284,15 +290,14 @@ def torch_bare(setup: Setup, evaluations: int) -> dict[str, Any]:
     import torch
 
     net, image, _ = _torch(setup)
-    batch = image.repeat(BATCH, 1, 1, 1).contiguous(
-        memory_format=torch.channels_last
-    )  # as Captum's own, and faster than channels first
+    # As Captum's own batches are, and faster than channels first.
+    batch = image.repeat(BATCH, 1, 1, 1).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         return {"rate": _calls(lambda: net(batch).numpy(), evaluations)}
 
 
 def xplique(setup: Setup, evaluations: int) -> dict[str, Any]:
-    """Xplique's Lime in batches."""
+    """Run Xplique's Lime in batches."""
     import tensorflow as tf
     from xplique.attributions import Lime
 
@@ -312,7 +317,7 @@ def xplique(setup: Setup, evaluations: int) -> dict[str, Any]:
 
 
 def shap(setup: Setup, evaluations: int) -> dict[str, Any]:
-    """Shap's partition explainer over a grid of its own, with a grey background."""
+    """Run shap's partition explainer. It divides the picture itself, and its background is grey."""
     import shap as package
 
     net = setup.keras()
@@ -344,15 +349,16 @@ CONTENDERS: dict[str, Callable[..., dict[str, Any]]] = {
         shap,
     )
 }
-"""Beside these there are `facelime:RUNTIME:PRECISION` and `bare:RUNTIME:PRECISION`."""
+"""`main` knows `facelime:RUNTIME:PRECISION` and `bare:RUNTIME:PRECISION` too."""
 
 
 def main() -> None:
-    """Run the contender that is named, and print what it says as JSON."""
+    """Run one contender, and print what it reports as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help=f"facelime:RUNTIME:PRECISION, bare:RUNTIME:PRECISION, {', '.join(CONTENDERS)}")
-    parser.add_argument("folder", type=Path, help="what run.py has prepared")
-    parser.add_argument("evaluations", type=int)
+    known = ", ".join(("facelime:RUNTIME:PRECISION", "bare:RUNTIME:PRECISION", *CONTENDERS))
+    parser.add_argument("name", help=f"Run this contender: {known}.")
+    parser.add_argument("folder", type=Path, help="Read the network and the picture in this folder, made by run.py.")
+    parser.add_argument("evaluations", type=int, help="Time so many evaluations.")
     options = parser.parse_args()
     setup = Setup(options.folder)
     kind, _, how = options.name.partition(":")

@@ -1,20 +1,21 @@
 """Measure how many evaluations each design of masks needs.
 
-Measured are the error of the coefficients and the overlap of the top 5, against a reference of many bernoulli samples.
+The script measures the error of the coefficients and the overlap of the top 5. It compares with a reference of many
+bernoulli samples.
 
-Two models are explained, both at 128 px. One is MobileNetV2 with its ImageNet classes, on six photographs
-(scikit-image, scikit-learn). The other is a MobileNetV2 that was fine-tuned on the training split of chest X-rays
-with its features frozen, on six X-rays of the test split. SLIC segments, mean fill, and ridge coefficients of the most
-probable class with lime's weights, as `fit-surrogate` computes them. `exact` is left out: so many segments have too
-many masks. `shapley` is left out too: its coefficients estimate Shapley values, which are other numbers.
+It explains two models at 128 px. One is MobileNetV2 with its ImageNet classes, on six photographs (scikit-image,
+scikit-learn). The other is a MobileNetV2 with frozen features, fine-tuned on the training split of chest X-rays, on six
+X-rays of the test split. Segments are SLIC's and the fill is `mean`. Coefficients are those of ridge for the most
+probable class with lime's weights, as `fit-surrogate` computes them. The design `exact` is left out: so many segments
+have too many masks. `shapley` is left out too: its coefficients estimate Shapley values, which are other numbers.
 
-The reference has an error of its own, known from its two halves. It is taken out of the errors of the designs, which
-would otherwise level off at it. A factor says how many bernoulli samples have the same error, by a line through the
-errors of bernoulli on logarithmic axes, picture by picture.
+The reference has an error of its own. Its two halves tell how large it is. It is subtracted from the errors of the
+designs, which would otherwise level off at it. A factor is the number of bernoulli samples with the same error, for one
+evaluation of the design. It is read from a line through the errors of bernoulli on logarithmic axes, for each picture.
 
     python benchmarks/designs.py --cache DIR [--data DIR] [--seeds 3] [--reference 8192] [--pictures 6] [--figure FILE]
 
-DIR is a store: what is computed stays there, and the same command resumes.
+DIR is a store. It keeps what is computed, and the same command resumes.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from facelime_cli.core.attribution import strongest
 from facelime_cli.core.linear import ridge
 from facelime_cli.core.masks import unpack
 from facelime_cli.core.surrogate import cosine_weights
+from facelime_cli.sources import SPLITS
 from facelime_cli.store.artifacts import Artifact
 from facelime_cli.store.references import Store
 
@@ -51,21 +53,24 @@ MEASURED = {
     "balanced": ("balanced", 0.5),
     "bernoulli, .8 kept": ("bernoulli", 0.8),
 }
-"""Each with the chance of a segment to be kept.
+"""Each design with the chance of a segment to be kept.
 
-Another chance means other coefficients: they are compared with a reference of their own.
+Another chance means other coefficients. They are compared with a reference of their own.
 """
 EVALUATIONS = (128, 192, 256, 330, 512, 768, 1000, 1448, 2048)
 AIM = (1000, 330)
-"""The error of so many bernoulli samples with so many evaluations."""
+"""The aim: the error of 1,000 bernoulli samples with 330 evaluations."""
 SIZE = 128
+"""Side of the pictures, in pixels."""
+WEIGHTS = "mobilenet_v2_1.0_224_imagenet.weights.h5"
 REFERENCE_SEED = 1_000_000
 KERNEL_WIDTH = 0.25
 PENALTY = 1.0
 TOP = 5
 POINTS = 100
 LEAST_SHARE = 0.05
-"""Of a measured squared error that is left at least when the reference's is taken out."""
+"""At least this share of a measured squared error is left when the reference's is subtracted."""
+TEST = SPLITS.index("test")
 
 
 @dataclass(frozen=True)
@@ -78,20 +83,23 @@ class Samples:
     def coefficients(self, rows: slice) -> Floats:
         """Return the coefficients (K,) of some of the samples, in probability points."""
         kept = self.masks[rows]
-        return (
-            POINTS
-            * ridge(
-                kept.astype(np.float64), self.values[rows, None], cosine_weights(kept, KERNEL_WIDTH), alpha=PENALTY
-            ).coefficients[:, 0]
-        )
+        weights = cosine_weights(kept, KERNEL_WIDTH)
+        fit = ridge(kept.astype(np.float64), self.values[rows, None], weights, alpha=PENALTY)
+        return POINTS * fit.coefficients[:, 0]
 
 
 @dataclass(frozen=True)
 class Errors:
     """What was measured of one model.
 
-    `error` holds root mean square errors in points (picture, seed, evaluations), `of_reference` the reference's own
-    (picture,), and `overlap` the overlaps of the top 5 (picture, seed, evaluations).
+    Attributes
+    ----------
+    error : (picture, seed, evaluations) float64 array
+        Root mean square errors, in probability points.
+    of_reference : (picture,) float64 array
+        The reference's own error, in probability points.
+    overlap : (picture, seed, evaluations) float64 array
+        Overlap of the top 5 with the reference's, 0 to 1.
     """
 
     error: Floats
@@ -101,7 +109,10 @@ class Errors:
     def corrected(self) -> Floats:
         """Return the errors over the seeds without the reference's own: (picture, evaluations)."""
         squares = (self.error**2).mean(axis=1)
-        return np.sqrt(np.maximum(squares - self.of_reference[:, None] ** 2, LEAST_SHARE * squares))
+        own = self.of_reference[:, None] ** 2
+        # The difference of two estimates can be negative, and a root needs something that is not.
+        left = np.maximum(squares - own, LEAST_SHARE * squares)
+        return np.sqrt(left)
 
 
 class Bench:
@@ -123,10 +134,8 @@ class Bench:
 
     def photographs(self) -> tuple[Artifact, Artifact]:
         """Return segments of photographs, and the network with its ImageNet classes."""
-        weights, labels = (
-            self.data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5",
-            self.data / "weights" / "imagenet_labels.txt",
-        )
+        weights = self.data / "weights" / WEIGHTS
+        labels = self.data / "weights" / "imagenet_labels.txt"
         model = self.run(
             "import-model",
             weights,
@@ -156,14 +165,14 @@ class Bench:
     def xrays(self) -> tuple[Artifact, Artifact]:
         """Return segments of X-rays, as many of each class, and a network fine-tuned on others."""
         dataset = self.run("preprocess", self.data / "xray", "--size", SIZE, "--group-pattern", "kermany")
-        weights = self.data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
+        weights = self.data / "weights" / WEIGHTS
         model = self.run("finetune", dataset.id, "--backbone", "mobilenetv2", "--weights", weights, "--epochs", 20)
         ids, labels, split = dataset.texts("id"), dataset.read("labels"), dataset.read("split")
-        chosen = [
-            ids[row]
-            for label in (0, 1)
-            for row in np.flatnonzero((labels == label) & (split == 2))[: self.options.pictures // 2]  # noqa: PLR2004 - test
-        ]
+        chosen: list[str] = []
+        for label in (0, 1):
+            rows = np.flatnonzero((labels == label) & (split == TEST))
+            # As many of each class, so that one class does not decide the result.
+            chosen += [ids[row] for row in rows[: self.options.pictures // 2]]
         return self.run("segment", dataset.id, "--method", "slic", "--images", ",".join(chosen)), model
 
     def samples(
@@ -193,30 +202,32 @@ class Bench:
 
     def measure(self, segments: Artifact, model: Artifact) -> dict[str, Errors]:
         """Return the errors of every design."""
-        half, found = self.options.reference // 2, {}
+        found = {}
         for design, drawn in MEASURED.items():
-            references = list(
-                self.samples(segments, model, ("bernoulli", drawn[1]), REFERENCE_SEED, self.options.reference)
-            )
+            reference = (BASELINE, drawn[1])
+            references = list(self.samples(segments, model, reference, REFERENCE_SEED, self.options.reference))
             true = [each.coefficients(slice(None)) for each in references]
-            own = np.array(
-                [_rms(each.coefficients(slice(half)) - each.coefficients(slice(half, None))) / 2 for each in references]
-            )
-            fitted = [
-                [
-                    [each.coefficients(slice(n)) for n in EVALUATIONS]
-                    for each in self.samples(segments, model, drawn, seed, max(EVALUATIONS))
-                ]
-                for seed in range(self.options.seeds)
-            ]  # seed, picture, evaluations
-            error = np.array(
-                [[[_rms(b - true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted]
-            )
-            overlap = np.array(
-                [[[_overlap(b, true[picture]) for b in row] for picture, row in enumerate(run)] for run in fitted]
-            )
-            found[design] = Errors(error.swapaxes(0, 1), own, overlap)
+            own = np.array([self._own_error(each) for each in references])
+            errors, overlaps = [], []
+            for seed in range(self.options.seeds):
+                drawn_samples = self.samples(segments, model, drawn, seed, max(EVALUATIONS))
+                by_picture = list(zip(drawn_samples, true, strict=True))
+                # Fewer evaluations are the first rows of many.
+                fitted = [[each.coefficients(slice(n)) for n in EVALUATIONS] for each, _ in by_picture]
+                pairs = list(zip(fitted, true, strict=True))
+                errors.append([[_rms(b - right) for b in row] for row, right in pairs])
+                overlaps.append([[_overlap(b, right) for b in row] for row, right in pairs])
+            error = np.array(errors).swapaxes(0, 1)
+            overlap = np.array(overlaps).swapaxes(0, 1)
+            found[design] = Errors(error, own, overlap)
         return found
+
+    def _own_error(self, reference: Samples) -> float:
+        """Return the error of a reference, half of the difference between its halves."""
+        half = self.options.reference // 2
+        first = reference.coefficients(slice(half))
+        second = reference.coefficients(slice(half, None))
+        return _rms(first - second) / 2
 
 
 def _rms(values: Floats) -> float:
@@ -225,17 +236,22 @@ def _rms(values: Floats) -> float:
 
 def _overlap(found: Floats, true: Floats) -> float:
     """Return the share of the reference's strongest segments that are found."""
-    return len(set(strongest(found, TOP).tolist()) & set(strongest(true, TOP).tolist())) / TOP
+    ours = set(strongest(found, TOP).tolist())
+    theirs = set(strongest(true, TOP).tolist())
+    return len(ours & theirs) / TOP
 
 
 def factors(errors: dict[str, Errors], design: str) -> Floats:
     """Return how many bernoulli samples one evaluation of a design is worth: (picture, evaluations)."""
     log_n = np.log(EVALUATIONS)
-    baseline, measured = np.log(errors[BASELINE].corrected()), np.log(errors[design].corrected())
-    lines = [np.polyfit(log_n, each, 1) for each in baseline]
-    return np.array(
-        [np.exp((each - level) / slope - log_n) for each, (slope, level) in zip(measured, lines, strict=True)]
-    )
+    baseline = np.log(errors[BASELINE].corrected())
+    measured = np.log(errors[design].corrected())
+    gained = []
+    for bernoulli, each in zip(baseline, measured, strict=True):
+        slope, level = np.polyfit(log_n, bernoulli, 1)
+        same_error = (each - level) / slope
+        gained.append(np.exp(same_error - log_n))
+    return np.array(gained)
 
 
 def reaches(errors: dict[str, Errors], design: str) -> Floats:
@@ -244,9 +260,14 @@ def reaches(errors: dict[str, Errors], design: str) -> Floats:
     It is read from a line on logarithmic axes.
     """
     log_n = np.log(EVALUATIONS)
-    wanted = [np.polyval(np.polyfit(log_n, each, 1), np.log(AIM[0])) for each in np.log(errors[BASELINE].corrected())]
-    lines = [np.polyfit(log_n, each, 1) for each in np.log(errors[design].corrected())]
-    return np.array([np.exp((target - level) / slope) for target, (slope, level) in zip(wanted, lines, strict=True)])
+    baseline = np.log(errors[BASELINE].corrected())
+    measured = np.log(errors[design].corrected())
+    needed = []
+    for bernoulli, each in zip(baseline, measured, strict=True):
+        target = np.polyval(np.polyfit(log_n, bernoulli, 1), np.log(AIM[0]))
+        slope, level = np.polyfit(log_n, each, 1)
+        needed.append(np.exp((target - level) / slope))
+    return np.array(needed)
 
 
 def table(name: str, errors: dict[str, Errors]) -> str:
@@ -255,7 +276,7 @@ def table(name: str, errors: dict[str, Errors]) -> str:
     lines = [
         (
             f"{name}: {len(own)} pictures, {errors[BASELINE].error.shape[1]} seeds; "
-            f"the reference's own error, {_rms(own):.2f} points, is taken out.\n"
+            f"the reference's own error, {_rms(own):.2f} points, is subtracted.\n"
         ),
         "| evaluations | "
         + " | ".join(f"{design}: error in points | top {TOP} | factor (least to most)" for design in errors)
@@ -281,7 +302,7 @@ def table(name: str, errors: dict[str, Errors]) -> str:
 
 
 def draw(found: dict[str, dict[str, Errors]], path: Path) -> None:
-    """Draw the errors of each model, the mean over its pictures, against the evaluations."""
+    """Draw the mean error over each model's pictures against the number of evaluations."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -305,18 +326,26 @@ def draw(found: dict[str, dict[str, Errors]], path: Path) -> None:
 def main() -> None:
     """Measure, print tables in Markdown, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="store for everything that is computed")
+    parser.add_argument("--cache", type=Path, required=True, help="Keep everything that is computed in this store.")
     parser.add_argument(
         "--data",
         type=Path,
         default=os.environ.get("FACELIME_DATA"),
-        help="folder with xray/ and weights/ [default: FACELIME_DATA]",
+        help="Read xray/ and weights/ in this folder. [default: FACELIME_DATA]",
     )
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--reference", type=int, default=8192, help="bernoulli samples of the reference")
-    parser.add_argument("--pictures", type=int, default=6)
-    parser.add_argument("--models", nargs="+", default=["photographs", "xrays"], choices=["photographs", "xrays"])
-    parser.add_argument("--figure", type=Path, help="draw the curves into this SVG or PNG file")
+    parser.add_argument("--seeds", type=int, default=3, help="Draw each design so many times. [default: 3]")
+    parser.add_argument(
+        "--reference", type=int, default=8192, help="Draw so many bernoulli samples for the reference. [default: 8192]"
+    )
+    parser.add_argument("--pictures", type=int, default=6, help="Explain so many pictures per model. [default: 6]")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=["photographs", "xrays"],
+        choices=["photographs", "xrays"],
+        help="Explain these models. [default: both]",
+    )
+    parser.add_argument("--figure", type=Path, help="Draw the curves into this SVG or PNG file.")
     options = parser.parse_args()
     if options.data is None:
         parser.error("say where the X-rays and weights are, with --data or FACELIME_DATA")

@@ -1,6 +1,6 @@
 """Make an environment for each peer on first use, in a cache folder.
 
-No package of a peer meets ours or another peer's.
+So the packages of a peer cannot disturb facelime's, or those of another peer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 class Peer:
     """A contender's packages.
 
-    `pinned` uses our own versions where the peer allows them. `alone` are installed without their dependencies.
+    Attributes
+    ----------
+    packages : tuple of str
+        What pip installs.
+    pinned : bool
+        Whether to take facelime's own versions, from `constraints.txt`.
+    alone : tuple of str
+        What pip installs without dependencies.
     """
 
     packages: tuple[str, ...]
@@ -36,7 +43,7 @@ PEERS = {
     "captum_lime": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
     "captum_kernel_shap": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
     "torch_bare": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
-    # It asks for TensorFlow with CUDA, some 5 GB, on every Linux machine: here it gets what it needs to run.
+    # Its dependencies include TensorFlow with CUDA, about 5 GB, on every Linux machine. It runs without that.
     "xplique": Peer(
         (
             "tensorflow==2.20.0",
@@ -57,9 +64,16 @@ PEERS = {
 
 @dataclass
 class Environments:
-    """Interpreters by contender: ours, one that the command line names, or one that is made here.
+    """Interpreters by contender: facelime's, one that the command line names, or one that is made here.
 
-    `failed` holds what could not be installed, and why.
+    Attributes
+    ----------
+    folder : Path
+        Where environments are kept.
+    named : dict
+        From contenders to interpreters that the command line names.
+    failed : dict
+        From contenders that could not be installed to the reason.
     """
 
     folder: Path
@@ -77,41 +91,42 @@ class Environments:
         try:
             return self._made(PEERS[contender])
         except subprocess.CalledProcessError as why:
-            said = (why.stderr or why.stdout or "").strip().splitlines()
-            self.failed[contender] = next(
-                (line for line in reversed(said) if line.startswith("ERROR")),
-                said[-1] if said else f"exit code {why.returncode}",
-            )
+            self.failed[contender] = _reason(why)
             return None
 
     def _made(self, peer: Peer) -> str:
-        """Return the interpreter of a peer's environment; it is made whole or not at all."""
-        place = self.folder / hashlib.sha256(repr(peer).encode()).hexdigest()[:16]
+        """Return the interpreter of a peer's environment, which is made whole or not at all."""
+        digest = hashlib.sha256(repr(peer).encode()).hexdigest()
+        place = self.folder / digest[:16]
         python = place / "bin" / "python"
-        if not (place / ".whole").exists():
+        # Written last. Without it, an installation was stopped on its way.
+        whole = place / ".whole"
+        if not whole.exists():
             shutil.rmtree(place, ignore_errors=True)
             print(f"making an environment with {', '.join(peer.packages)} in {place}", file=sys.stderr, flush=True)
-            subprocess.run([sys.executable, "-m", "venv", place], check=True, capture_output=True, text=True)
-            constraint = ["--constraint", str(CONSTRAINTS)] if peer.pinned else []
-            for packages in (peer.packages, ("--no-deps", *peer.alone) if peer.alone else ()):
-                if packages:
-                    subprocess.run(
-                        [
-                            python,
-                            "-m",
-                            "pip",
-                            "install",
-                            "--quiet",
-                            "--disable-pip-version-check",
-                            *constraint,
-                            *packages,
-                        ],
-                        check=True,
-                        capture_output=True,
-                        text=True,
-                    )
-            (place / ".whole").touch()
+            _run(sys.executable, "-m", "venv", place)
+            constraint = ["--constraint", CONSTRAINTS] if peer.pinned else []
+            install = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *constraint)
+            _run(*install, *peer.packages)
+            if peer.alone:
+                _run(*install, "--no-deps", *peer.alone)
+            whole.touch()
         return str(python)
+
+
+def _run(*words: object) -> None:
+    """Run a program, silently unless it fails."""
+    subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)
+
+
+def _reason(failure: subprocess.CalledProcessError) -> str:
+    """Return the line of a program's output that says best why it failed."""
+    said = (failure.stderr or failure.stdout or "").strip().splitlines()
+    # pip's last line is often advice about pip itself.
+    errors = [line for line in said if line.startswith("ERROR")]
+    if errors:
+        return errors[-1]
+    return said[-1] if said else f"exit code {failure.returncode}"
 
 
 def cache_folder() -> Path:

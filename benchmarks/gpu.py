@@ -1,9 +1,9 @@
 """Time composition and forward pass on a graphics card against the bare forward pass, lime's loop and Captum.
 
-Batch sizes go up to 1024. It needs a Keras wheel, h5py, NumPy and torch or JAX (or TensorFlow), and neither zarr nor
-lime. facelime's side is the very call that `predict` streams to, fed from a thread as `predict` feeds it. lime's loop
-is that of lime 0.2.0.1 (`lime_image.data_labels`), with batches of 10 to Keras `predict`. Weights are random.
-Everything is measured in alternation, and figures are medians of the rounds.
+This script needs Keras, h5py, NumPy, and torch, JAX or TensorFlow. It needs neither zarr nor lime. facelime's side is
+the compiled call of `predict`, fed from a thread as `predict` feeds it. lime's loop is that of lime 0.2.0.1
+(`lime_image.data_labels`), with batches of 10 for Keras `predict`. Weights are random, since speed does not depend on
+them. All are measured in turns. Figures are medians of the rounds.
 
     KERAS_BACKEND=torch python benchmarks/gpu.py [--networks inceptionv3 mobilenetv2] [--batches 32 128 512 1024]
         [--precisions float32 tf32 bfloat16] [--evaluations 4096] [--rounds 3]
@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # there need be no installation
+# facelime need not be installed on the machine with the card.
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import backend, building, running, wrapping
@@ -33,9 +34,10 @@ from facelime_cli.predicting.device import Device
 SEGMENTS = 64
 LIME_BATCH = 10
 AHEAD = 2
+"""Batches that wait for the device, as in `predict`."""
 LIME = "lime's loop, float32"
 LIME_EVALUATIONS = 500
-"""Its rate does not depend on how many there are."""
+"""Few, since the loop is slow and its rate does not depend on their number."""
 
 
 def picture(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -49,7 +51,7 @@ def picture(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def rate(work: Callable[[int], Any], evaluations: int, batch: int) -> float:
-    """Return evaluations per second, the first call, which compiles, not counted."""
+    """Return evaluations per second. The first call compiles, and is not counted."""
     work(batch)
     begun = time.perf_counter()
     work(evaluations)
@@ -85,7 +87,7 @@ def streamed(net: Any, size: int, batch: int) -> Callable[[int], Any]:
 
 
 def lime_loop(net: Any, size: int) -> Callable[[int], Any]:
-    """Return lime's loop: each picture made on its own in NumPy, ten of them to Keras `predict`."""
+    """Return lime's loop: NumPy makes picture by picture, and Keras `predict` gets ten of them at a time."""
     image, fill, segments = picture(size)
     rng = np.random.default_rng(2)
 
@@ -112,10 +114,9 @@ def captum(net: Any, size: int, batch: int) -> Callable[[int], Any]:
 
     image, _, segments = picture(size)
     values = backend.on_device(image[None].astype(np.float32))
-    method, labels = (
-        Lime(lambda x: net(x, training=False)),
-        torch.as_tensor(segments.astype(np.int64), device=values.device)[None, :, :, None],
-    )
+    method = Lime(lambda x: net(x, training=False))
+    on_device = torch.as_tensor(segments.astype(np.int64), device=values.device)
+    labels = on_device[None, :, :, None]
 
     def work(evaluations: int) -> None:
         with torch.no_grad():
@@ -125,7 +126,7 @@ def captum(net: Any, size: int, batch: int) -> Callable[[int], Any]:
 
 
 def contenders(backbone: str, batch: int, options: argparse.Namespace) -> dict[str, Callable[[], float | str]]:
-    """Return what is measured, by name; each returns evaluations per second, or why there are none."""
+    """Return what is measured, by name. Each returns evaluations per second, or the reason why there are none."""
     size = BACKBONES[backbone].size
     net = building.build(building.Architecture(backbone, size, 2, freeze="all")).whole
 
@@ -189,13 +190,24 @@ def main() -> None:
         nargs="+",
         default=["inceptionv3", "mobilenetv2"],
         choices=[name for name, each in BACKBONES.items() if each.application],
+        help="Measure these networks. [default: inceptionv3 mobilenetv2]",
     )
-    parser.add_argument("--batches", nargs="+", type=int, default=[32, 128, 512, 1024])
     parser.add_argument(
-        "--precisions", nargs="+", default=["float32", "tf32", "bfloat16"], choices=["float32", "tf32", "bfloat16"]
+        "--batches",
+        nargs="+",
+        type=int,
+        default=[32, 128, 512, 1024],
+        help="Measure these batch sizes. [default: 32 128 512 1024]",
     )
-    parser.add_argument("--evaluations", type=int, default=4096)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        default=["float32", "tf32", "bfloat16"],
+        choices=["float32", "tf32", "bfloat16"],
+        help="Measure these precisions. [default: all three]",
+    )
+    parser.add_argument("--evaluations", type=int, default=4096, help="Time so many evaluations. [default: 4096]")
+    parser.add_argument("--rounds", type=int, default=3, help="Measure so many times. [default: 3]")
     options = parser.parse_args()
     engine = backend.engine()
     cards = ", ".join(engine["cards"]) or "no graphics card"

@@ -1,23 +1,24 @@
 """Plant something that a classifier relies on, and count how often each segmenter, fill and design finds it.
 
-Tags of several kinds stand in 95 % of the PNEUMONIA X-rays and in 5 % of the NORMAL ones, always in one place. A
-logistic head on a frozen MobileNetV2 learns from them. Drawn faces have their flush. Explained are pictures with the
-tag that were not trained on, where the probability falls by at least `RELIED_ON` without the tag: there the truth is
-known. For each, all combinations of segmenter, fill and design are evaluated. Fewer evaluations are the first rows of
-many. `lime_image` itself, with its own defaults, stands beside them.
+A tag stands in 95 % of the PNEUMONIA X-rays and in 5 % of the NORMAL ones, always in one place. There are tags of
+several kinds. A logistic head on a frozen MobileNetV2 learns from these pictures. Drawn faces have a flush instead.
+
+The script explains pictures with the tag that the head has not seen in training. It takes those where the probability
+falls by at least 10 points without the tag, since the truth is known there. It evaluates all combinations of segmenter,
+fill and design. Fewer evaluations are the first rows of many. The `lime` package can be measured too.
 
 A segment counts as marked when the tag covers half of it, or when it holds a quarter of the tag. The segment that
 holds most of the tag always counts.
 
-*top 1*: the segment that speaks most for the class is marked (the pointing game: Zhang et al., IJCV 2018).
-*top 3*: one of the three strongest is marked.
-*IoU*: the tag's pixels against those of the strongest segments, as many as are marked.
+*top 1*: the segment with the largest coefficient is marked (the pointing game: Zhang et al., IJCV 2018).
+*top 3*: one of the three segments with the largest coefficients is marked.
+*IoU*: overlap of the tag's pixels with the strongest segments. It takes as many of them as are marked.
 
     python benchmarks/planted.py --cache DIR [--data DIR] [--evaluations 50 150] [--segmenters …] [--fills …]
         [--designs …] [--kinds …] [--pictures 4] [--lime] [--openvino]
 
-DIR keeps what is computed, a line for each combination and picture. The same command resumes, and the tables show all
-that this command names.
+DIR keeps what is computed, a line for each combination and picture. The same command resumes. The tables show the
+combinations that this command names.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -56,15 +58,19 @@ Found = dict[str, list[float]]
 
 SIZE = 128
 BATCH = 64
+LEAST_BYTES = 8
+"""Width of packed masks, enough for 64 segments."""
 IMAGENET_CLASSES = 1000
 SHARES = (0.05, 0.95)
-"""Of NORMAL and of PNEUMONIA pictures that have the tag."""
+"""Shares of the NORMAL and of the PNEUMONIA pictures that have the tag."""
 RELIED_ON = 0.1
+"""A head relies on a tag when its probability falls at least so much without it."""
 HALF, QUARTER = 0.5, 0.25
+"""A marked segment is covered so far by the tag, or holds so much of the tag."""
 MEASURES = ("top 1", "top 3", "IoU")
 TOP = 3
 AIM = (0.95, 150)
-"""Top 1 with so many evaluations."""
+"""The aim: 0.95 of top 1 with 150 evaluations."""
 LIME = "lime_image"
 FACES = "flush"
 N_FACES = 300
@@ -79,7 +85,7 @@ SEGMENTATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "grid": ("grid", {}),
     "hexagons": ("grid", {"cell": "hexagon"}),
 }
-"""`segment`'s own defaults of each method; quickshift's are lime's, which make as many as they make."""
+"""Each method with the defaults of `segment`. Those of quickshift are lime's, which fix no number of segments."""
 FILLS = tuple(choices.FILLS)
 DESIGNS: dict[str, tuple[str, float]] = {
     "bernoulli .5": ("bernoulli", 0.5),
@@ -88,12 +94,20 @@ DESIGNS: dict[str, tuple[str, float]] = {
     "balanced": ("balanced", 0.5),
     "shapley": ("shapley", 0.5),
 }
-"""Each with the chance of a segment to be kept; `exact` is out of reach, so many segments have too many masks."""
+"""Each design with the chance of a segment to be kept. `exact` is left out: so many segments have too many masks."""
 
 
 @dataclass(frozen=True)
 class Tag:
-    """Something to plant: where it stands in a picture of `SIZE`, and what it makes of the pixels there."""
+    """Something to plant.
+
+    Attributes
+    ----------
+    rows, columns : slice
+        Where it stands in a picture of `SIZE`.
+    paint : callable
+        From the pixels there and a random generator to new pixels.
+    """
 
     rows: slice
     columns: slice
@@ -101,8 +115,10 @@ class Tag:
 
     def planted(self, image: Pixels, rng: np.random.Generator) -> Pixels:
         """Return the picture with the tag."""
+        place = (self.rows, self.columns)
         with_tag = image.copy()
-        with_tag[self.rows, self.columns] = np.clip(self.paint(image[self.rows, self.columns], rng), 0, 255)
+        painted = self.paint(image[place], rng)
+        with_tag[place] = np.clip(painted, 0, 255)
         return with_tag
 
     @property
@@ -125,7 +141,9 @@ def _letter(below: Pixels, _: np.random.Generator, ground: int = 235, ink: int =
 def _checks(below: Pixels, _: np.random.Generator) -> NDArray[np.int64]:
     """Return the pixels with a fine chequered pattern that leaves their mean as it is."""
     y, x = np.mgrid[: below.shape[0], : below.shape[1]] // 2
-    return np.asarray(below.mean(axis=(0, 1)).astype(np.int64) + np.where((x + y) % 2, 60, -60)[..., None])
+    colour = below.mean(axis=(0, 1)).astype(np.int64)
+    pattern = np.where((x + y) % 2, 60, -60)
+    return np.asarray(colour + pattern[..., None])
 
 
 def _tint(below: Pixels, _: np.random.Generator) -> NDArray[np.float64]:
@@ -134,7 +152,7 @@ def _tint(below: Pixels, _: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _square(side: int, row: int, column: int) -> tuple[slice, slice]:
-    """Return a square's place; negative positions count from the far edge."""
+    """Return a square's place. Negative positions count from the far edge."""
     top, left = (at if at >= 0 else SIZE + at - side for at in (row, column))
     return slice(top, top + side), slice(left, left + side)
 
@@ -157,7 +175,20 @@ Each stands in several places.
 
 @dataclass(frozen=True)
 class Case:
-    """A picture whose explanation is known: what stands where, and how far the probability falls without it."""
+    """A picture whose explanation is known.
+
+    Attributes
+    ----------
+    name, kind : str
+        The picture's, and its tag's.
+    image : (SIZE, SIZE, 3) uint8 array
+    truth : (SIZE, SIZE) bool array
+        Where the tag stands.
+    effect : float
+        How far the probability falls without the tag.
+    head : (1281,) float32 array
+        The head that was trained with this tag, its bias last.
+    """
 
     name: str
     kind: str
@@ -168,9 +199,9 @@ class Case:
 
 
 class Model:
-    """A frozen MobileNetV2, on whose features a logistic head is fitted for each tag.
+    """A frozen MobileNetV2. A logistic head is fitted to its features for each tag.
 
-    One compiled call serves all heads, as `predict` has it.
+    One compiled call gives the features for all heads.
     """
 
     def __init__(self, weights: Path, *, quick: bool) -> None:
@@ -179,29 +210,33 @@ class Model:
         inputs = k.Input((SIZE, SIZE, 3))
         pooled = k.Model(whole.input, whole.layers[-2].output)
         self.pooled = k.Model(inputs, pooled(wrapping.scaled(inputs, "-1..1", 3)))
-        self.net = k.Model(inputs, k.layers.Dense(1, activation="sigmoid", name="head")(self.pooled(inputs)))
-        self.call = running.compiled(self.net)
+        # Without a head: a compiled call keeps the weights of the moment when it is first called.
+        self.call = running.compiled(self.pooled)
         self.quick = _openvino(self.pooled) if quick else None
 
     def features(self, images: Pixels) -> NDArray[np.float32]:
         """Return the features (N, 1280) of pictures (N, H, W, 3) uint8."""
         if self.quick is not None:
-            padded = np.pad(images, ((0, -len(images) % BATCH), (0, 0), (0, 0), (0, 0)))
-            return np.concatenate(
-                [self.quick(padded[first : first + BATCH].astype(np.float32)) for first in range(0, len(padded), BATCH)]
-            )[: len(images)]
+            # The compiled network takes whole batches alone.
+            spare = -len(images) % BATCH
+            padded = np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0)))
+            batches = [padded[first : first + BATCH].astype(np.float32) for first in range(0, len(padded), BATCH)]
+            found = np.concatenate([self.quick(batch) for batch in batches])
+            return found[: len(images)]
         return np.asarray(self.pooled.predict(images.astype(np.float32), batch_size=BATCH, verbose=0))
 
     def learn(self, images: Pixels, labels: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the weights (1281,) of a logistic head, the last one its bias."""
         scaler = StandardScaler()
-        fitted = LogisticRegression(C=0.01, max_iter=2000).fit(scaler.fit_transform(self.features(images)), labels)
+        scaled = scaler.fit_transform(self.features(images))
+        fitted = LogisticRegression(C=0.01, max_iter=2000).fit(scaled, labels)
+        # The scaling becomes part of the head, so that it takes features as they are.
         slopes = fitted.coef_[0] / scaler.scale_
-        return np.append(slopes, fitted.intercept_[0] - slopes @ scaler.mean_).astype(np.float32)
+        bias = fitted.intercept_[0] - slopes @ scaler.mean_
+        return np.append(slopes, bias).astype(np.float32)
 
     def use(self, head: NDArray[np.float32]) -> None:
         """Answer with this head from now on."""
-        self.net.get_layer("head").set_weights([head[:-1, None], head[-1:]])
         self.head = head.astype(np.float64)
 
     def probabilities(self, images: Pixels) -> NDArray[np.float64]:
@@ -210,38 +245,35 @@ class Model:
 
     def answers(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the head's probabilities (N,) for features (N, 1280)."""
-        return np.asarray(1 / (1 + np.exp(-(features @ self.head[:-1] + self.head[-1]))))
+        log_odds = features @ self.head[:-1] + self.head[-1]
+        return np.asarray(1 / (1 + np.exp(-log_odds)))
 
     def evaluate(
         self, image: Pixels, fill: Pixels, segments: NDArray[np.uint16], kept: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         """Return the probabilities (S,) of perturbed pictures."""
         if self.quick is not None:
-            return self.answers(
-                np.concatenate(
-                    [
-                        self.features(np.where(part[:, segments][..., None], image, fill))
-                        for part in np.array_split(kept, -(-len(kept) // BATCH))
-                    ]
-                )
-            )
-        n, width = kept.shape[0], 8  # 64 segments in 8 bytes; more of them need a trace of their own
-        packed = masks.pack(kept, max(width, -(-kept.shape[1] // 8)))
+            features = []
+            for some in np.array_split(kept, math.ceil(len(kept) / BATCH)):
+                shown = some[:, segments][..., None]
+                features.append(self.features(np.where(shown, image, fill)))
+            return self.answers(np.concatenate(features))
+        n, n_segments = kept.shape
+        # Every other width is traced anew, so that few segments get the width of many.
+        packed = masks.pack(kept, max(LEAST_BYTES, math.ceil(n_segments / 8)))
         packed = np.pad(packed, ((0, -n % BATCH), (0, 0)))
         pictures = np.stack([fill, image]).reshape(1, 2, -1, 3)
-        index, labels = np.zeros(BATCH, np.int32), segments.reshape(1, -1).astype(np.int32)
-        return np.concatenate(
-            [
-                self.call(packed[first : first + BATCH], index, pictures, labels)[:, 0]
-                for first in range(0, len(packed), BATCH)
-            ]
-        )[:n].astype(np.float64)
+        index = np.zeros(BATCH, np.int32)
+        labels = segments.reshape(1, -1).astype(np.int32)
+        batches = [packed[first : first + BATCH] for first in range(0, len(packed), BATCH)]
+        found = np.concatenate([self.call(batch, index, pictures, labels) for batch in batches])
+        return self.answers(found[:n])
 
 
 def _openvino(net: Any) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Return a network's forward pass by OpenVINO in bfloat16.
 
-    It is three times as fast on a processor that has such instructions.
+    It is three times as fast on a processor with bfloat16 instructions.
     """
     import openvino
 
@@ -254,7 +286,7 @@ def _openvino(net: Any) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
 
 
 class Bench:
-    """Cases, and what was found in them, kept in a folder."""
+    """Cases and their results, which are kept in a folder."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -296,26 +328,24 @@ class Bench:
         if kind == FACES:
             yield from self._faces()
             return
-        images, labels, split = (
-            self.xrays.read("images"),
-            self.xrays.read("labels").astype(np.int64),
-            self.xrays.read("split"),
-        )
+        images = self.xrays.read("images")
+        labels = self.xrays.read("labels").astype(np.int64)
+        split = self.xrays.read("split")
         rng = np.random.default_rng(0)
         has = rng.random(len(labels)) < np.array(SHARES)[labels]
         for place, tag in enumerate(KINDS[kind]):
             with_tag = np.stack([tag.planted(image, rng) for image in images])
             training = split == SPLITS.index("train")
-            head = self.model.learn(np.where(has[:, None, None, None], with_tag, images)[training], labels[training])
+            seen = np.where(has[:, None, None, None], with_tag, images)
+            head = self.model.learn(seen[training], labels[training])
             self.model.use(head)
             others = np.flatnonzero((labels == 1) & ~training)
             effects = self.model.probabilities(with_tag[others]) - self.model.probabilities(images[others])
             relied = others[effects >= RELIED_ON]
             _say(f"{kind}, place {place + 1}", effects)
             for row in relied[: self.options.pictures]:
-                yield Case(
-                    f"{kind}/{place}/{row}", kind, with_tag[row], tag.truth, float(effects[others == row][0]), head
-                )
+                effect = float(effects[others == row][0])
+                yield Case(f"{kind}/{place}/{row}", kind, with_tag[row], tag.truth, effect, head)
 
     def _faces(self) -> Iterator[Case]:
         """Yield drawn faces with a flush."""
@@ -323,10 +353,12 @@ class Bench:
         head = self.model.learn(np.stack([each.image for each in drawn]), np.arange(N_FACES) % 2)
         self.model.use(head)
         numbers = range(N_FACES, N_FACES + 4 * self.options.pictures)
-        flushed, pale = ([faces.draw(0, number, SIZE, flushed=each) for number in numbers] for each in (True, False))
-        effects = self.model.probabilities(np.stack([each.image for each in flushed])) - self.model.probabilities(
-            np.stack([each.image for each in pale])
-        )
+        # The same faces twice, with and without the flush.
+        flushed = [faces.draw(0, number, SIZE, flushed=True) for number in numbers]
+        pale = [faces.draw(0, number, SIZE, flushed=False) for number in numbers]
+        with_flush = self.model.probabilities(np.stack([each.image for each in flushed]))
+        without = self.model.probabilities(np.stack([each.image for each in pale]))
+        effects = with_flush - without
         _say(FACES, effects)
         chosen = np.flatnonzero(effects >= RELIED_ON)[: 2 * self.options.pictures]
         for place in chosen:
@@ -344,27 +376,15 @@ class Bench:
         for case in self.cases(kind):
             self.model.use(case.head)
             for segmenter in self.options.segmenters:
-                if all(
-                    self._key(case, segmenter, fill, design) in self.known
-                    for fill, design in itertools.product(self.options.fills, self.options.designs)
-                ):
+                choices_of_case = itertools.product(self.options.fills, self.options.designs)
+                keys = [self._key(case, segmenter, fill, design) for fill, design in choices_of_case]
+                if all(key in self.known for key in keys):
                     continue
-                method, own = SEGMENTATIONS[segmenter]
-                segments = superpixels.segment(
-                    case.image,
-                    method,
-                    {
-                        **{
-                            name: value
-                            for name, value in SEGMENTERS[method].settings.items()
-                            if value is not None or name == "connectivity"
-                        },
-                        **own,
-                    },
-                )
+                segments = _segments(case.image, segmenter)
                 for fill in self.options.fills:
                     self._measure(case, segmenter, segments, fill)
-            if self.options.lime and (key := self._key(case, LIME, LIME, LIME)) not in self.known:
+            key = self._key(case, LIME, LIME, LIME)
+            if self.options.lime and key not in self.known:
                 self._keep(key, self._lime(case))
 
     def _measure(self, case: Case, segmenter: str, segments: NDArray[np.uint16], fill: str) -> None:
@@ -374,11 +394,12 @@ class Bench:
             key = self._key(case, segmenter, fill, design)
             if key in self.known:
                 continue
-            filled = self._filled(case, segments, fill) if filled is None else filled
+            # Inpainting is slow, and all designs share one fill.
+            if filled is None:
+                filled = self._filled(case, segments, fill)
             name, probability = DESIGNS[design]
-            kept = choices.DESIGNS[name].load()(
-                masks.key_of(0, case.name, "mask"), max(self.options.evaluations), n_segments, probability
-            )
+            draw = choices.DESIGNS[name].load()
+            kept = draw(masks.key_of(0, case.name, "mask"), max(self.options.evaluations), n_segments, probability)
             values = self.model.evaluate(case.image, filled, segments, kept)
             rows = [_coefficients(design, kept[:n], values[:n]) for n in self.options.evaluations]
             self._keep(key, _judged(rows, segments, case.truth) | {"segments": [n_segments]})
@@ -401,44 +422,49 @@ class Bench:
         """Return a picture of the other class, without a tag."""
         if case.kind == FACES:
             return faces.draw(0, 0, SIZE, flushed=False).image
-        rows = np.flatnonzero((self.xrays.read("labels") == 0) & (self.xrays.read("split") == SPLITS.index("train")))
+        normal = self.xrays.read("labels") == 0
+        training = self.xrays.read("split") == SPLITS.index("train")
+        rows = np.flatnonzero(normal & training)
         return np.asarray(self.xrays.read("images", [int(rows[0])])[0])
 
     def _nearest_unlike(self, case: Case) -> Pixels:
-        """Return the most similar training picture of the other class, as the classifier saw it: a few have the tag."""
+        """Return the most similar training picture of the other class, as the classifier saw it. A few have the tag."""
         if case.name in self.nearest:
             return self.nearest[case.name]
         if case.kind == FACES:
             pool = np.stack([faces.draw(0, number, SIZE, flushed=False).image for number in range(0, N_FACES, 2)])
         else:
-            images, labels, split = self.xrays.read("images"), self.xrays.read("labels"), self.xrays.read("split")
+            images = self.xrays.read("images")
+            labels = self.xrays.read("labels")
+            split = self.xrays.read("split")
+            # The same generator as in `cases`, for the same pictures with the tag.
             rng = np.random.default_rng(0)
             has = rng.random(len(labels)) < np.array(SHARES)[labels]
             rows = np.flatnonzero((labels == 0) & (split == SPLITS.index("train")))
             tag = KINDS[case.kind][int(case.name.split("/")[1])]
             pool = np.stack([tag.planted(images[row], rng) if has[row] else images[row] for row in rows])
         every = np.concatenate([case.image[None], pool])
-        classes, n = (np.arange(len(every)) > 0).astype(np.int16), np.arange(len(every))
-        self.nearest[case.name] = every[nearest_unlike(thumbnails(every), classes, n, n[:1], n[1:])[0]]
+        n = np.arange(len(every))
+        classes = (n > 0).astype(np.int16)
+        found = nearest_unlike(thumbnails(every), classes, n, n[:1], n[1:])
+        self.nearest[case.name] = every[found[0]]
         return self.nearest[case.name]
 
     def _lime(self, case: Case) -> Found:
         """Return what the `lime` package itself finds, with its own defaults."""
         from lime.lime_image import LimeImageExplainer
 
+        def classify(images: Any) -> NDArray[np.float64]:
+            p = self.model.probabilities(np.asarray(images, np.uint8))
+            return np.stack([1 - p, p], axis=1)
+
         rows, segments = [], None
         for n in self.options.evaluations:
             answer = LimeImageExplainer(random_state=0).explain_instance(
-                case.image,
-                lambda images: np.stack([1 - (p := self.model.probabilities(np.asarray(images, np.uint8))), p], axis=1),
-                batch_size=BATCH,
-                labels=(1,),
-                top_labels=None,
-                num_samples=n,
+                case.image, classify, batch_size=BATCH, labels=(1,), top_labels=None, num_samples=n
             )
-            segments = (
-                np.unique(answer.segments, return_inverse=True)[1].reshape(answer.segments.shape).astype(np.uint16)
-            )
+            _, numbered = np.unique(answer.segments, return_inverse=True)
+            segments = numbered.reshape(answer.segments.shape).astype(np.uint16)
             coefficients = np.zeros(int(segments.max()) + 1)
             for segment, weight in answer.local_exp[1]:
                 coefficients[segment] = weight
@@ -457,9 +483,21 @@ class Bench:
     def results(self, kinds: list[str], choice: tuple[str, ...], measure: str) -> NDArray[np.float64]:
         """Return one measure of every case: (case, evaluations)."""
         wanted = (*choice, *self.options.evaluations)
-        return np.array(
-            [found[measure] for key, found in self.known.items() if key[1:] == wanted and key[0].split("/")[0] in kinds]
-        )
+        rows = []
+        for key, found in self.known.items():
+            kind = key[0].split("/")[0]
+            if key[1:] == wanted and kind in kinds:
+                rows.append(found[measure])
+        return np.array(rows)
+
+
+def _segments(image: Pixels, segmenter: str) -> NDArray[np.uint16]:
+    """Return a picture's segments, with the defaults of `segment` and with what a segmentation sets itself."""
+    method, own = SEGMENTATIONS[segmenter]
+    settings = SEGMENTERS[method].settings
+    # None stands for a setting that is not given, but for `connectivity` it is a value.
+    given = {name: value for name, value in settings.items() if value is not None or name == "connectivity"}
+    return superpixels.segment(image, method, {**given, **own})
 
 
 def _say(what: str, effects: NDArray[np.float64]) -> None:
@@ -472,17 +510,16 @@ def _say(what: str, effects: NDArray[np.float64]) -> None:
 
 
 def _coefficients(design: str, kept: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ridge coefficients (K,) with lime's weights; Shapley values for their own design."""
+    """Return ridge coefficients (K,) with lime's weights, or Shapley values for their own design."""
     z = kept.astype(np.float64)
     if design == "shapley":
         from facelime_cli.core import shapley
 
-        return np.asarray(
-            shapley.shapley(z, values[:, None], choices.loaded(choices.DESIGNS["shapley"].weights)(kept)).coefficients[
-                :, 0
-            ]
-        )
-    return np.asarray(ridge(z, values[:, None], cosine_weights(kept, 0.25), alpha=1.0).coefficients[:, 0])
+        weights = choices.loaded(choices.DESIGNS["shapley"].weights)(kept)
+        fit = shapley.shapley(z, values[:, None], weights)
+    else:
+        fit = ridge(z, values[:, None], cosine_weights(kept, 0.25), alpha=1.0)
+    return np.asarray(fit.coefficients[:, 0])
 
 
 def _judged(rows: list[NDArray[np.float64]], segments: NDArray[np.uint16], truth: NDArray[np.bool_]) -> Found:
@@ -493,12 +530,11 @@ def _judged(rows: list[NDArray[np.float64]], segments: NDArray[np.uint16], truth
     found: Found = {measure: [] for measure in MEASURES}
     for coefficients in rows:
         order = np.argsort(-coefficients, kind="stable")
-        pixels = np.isin(segments, order[: int(marked.sum())])
-        for measure, value in zip(
-            MEASURES,
-            (marked[order[0]], marked[order[:TOP]].any(), (pixels & truth).sum() / (pixels | truth).sum()),
-            strict=True,
-        ):
+        strongest = order[: int(marked.sum())]
+        pixels = np.isin(segments, strongest)
+        overlap = (pixels & truth).sum() / (pixels | truth).sum()
+        values = (marked[order[0]], marked[order[:TOP]].any(), overlap)
+        for measure, value in zip(MEASURES, values, strict=True):
             found[measure].append(float(value))
     return found
 
@@ -557,26 +593,41 @@ def tables(bench: Bench) -> Iterator[str]:
 def main() -> None:
     """Measure and print tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for everything that is computed")
+    parser.add_argument("--cache", type=Path, required=True, help="Keep everything that is computed in this folder.")
     parser.add_argument(
         "--data",
         type=Path,
         default=os.environ.get("FACELIME_DATA"),
-        help="folder with xray/ and weights/ [default: FACELIME_DATA]",
+        help="Read xray/ and weights/ in this folder. [default: FACELIME_DATA]",
     )
-    parser.add_argument("--evaluations", nargs="+", type=int, default=[50, 150])
-    parser.add_argument("--segmenters", nargs="+", default=list(SEGMENTATIONS), choices=list(SEGMENTATIONS))
-    parser.add_argument("--fills", nargs="+", default=list(FILLS), choices=FILLS)
-    parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
-    parser.add_argument("--kinds", nargs="+", default=[*KINDS, FACES], choices=[*KINDS, FACES])
-    parser.add_argument("--pictures", type=int, default=4, help="for each kind and place; twice as many faces")
-    parser.add_argument("--best", type=int, default=8, help="how many combinations the later tables list")
+    parser.add_argument(
+        "--evaluations",
+        nargs="+",
+        type=int,
+        default=[50, 150],
+        help="Explain with these numbers of evaluations. [default: 50 150]",
+    )
+    for option, known in (("segmenters", SEGMENTATIONS), ("fills", FILLS), ("designs", DESIGNS)):
+        parser.add_argument(
+            f"--{option}", nargs="+", default=list(known), choices=list(known), help="Measure these. [default: all]"
+        )
+    kinds = [*KINDS, FACES]
+    parser.add_argument("--kinds", nargs="+", default=kinds, choices=kinds, help="Plant these. [default: all]")
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=4,
+        help="Explain so many pictures for each kind and place, and twice as many faces. [default: 4]",
+    )
+    parser.add_argument(
+        "--best", type=int, default=8, help="List so many combinations in the later tables. [default: 8]"
+    )
     parser.add_argument(
         "--openvino",
         action="store_true",
-        help="evaluate with OpenVINO in bfloat16 (pip install openvino) instead of TensorFlow in float32",
+        help="Evaluate with OpenVINO in bfloat16 (pip install openvino), not with TensorFlow in float32.",
     )
-    parser.add_argument("--lime", action="store_true", help="the lime package itself as well")
+    parser.add_argument("--lime", action="store_true", help="Measure the lime package too.")
     options = parser.parse_args()
     if options.data is None:
         parser.error("say where the X-rays and weights are, with --data or FACELIME_DATA")

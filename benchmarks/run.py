@@ -1,10 +1,11 @@
-"""Measure `predict` against the machine's ceiling and against every peer, and print what docs/benchmarks.md holds.
+"""Measure `predict` against the machine's ceiling and against every peer, and print the tables of docs/benchmarks.md.
 
-Every contender explains the same picture with the same segments and asks the same network. Captum asks torchvision's
+Every contender explains the same picture with the same segments and the same network. Captum takes torchvision's
 network of the same architecture. Weights are random, since speed does not depend on them. Each contender runs in a
-process of its own. Each peer has an environment of its own, which is made on first use. All are measured in one run and
-in alternation. Ratios are of neighbours in one round, and medians over the rounds, since machines are noisy: leave the
-machine alone meanwhile.
+process of its own. Each peer has an environment of its own, which is made on first use.
+
+Machines are noisy. So all contenders are measured in turns. A ratio is the median of the ratios of single rounds. Leave
+the machine alone while it measures.
 
     python benchmarks/run.py [--networks inceptionv3 mobilenetv2] [--evaluations 1000] [--rounds 3]
         [--parts rates startup explain] [--only NAME …]
@@ -65,6 +66,16 @@ NAMES = {
     "composition": "facelime's composition alone",
     "lime_without_model": "lime without a model",
 }
+BARE = {
+    "facelime:keras:float32": "bare",
+    "captum_lime": "torch_bare",
+    "captum_kernel_shap": "torch_bare",
+    "lime": "bare",
+    "notebook": "bare",
+    "xplique": "bare",
+    "shap": "bare",
+}
+"""The bare pass of the network that a contender runs."""
 STAGES = ("segment", "perturb", "fit-surrogate", "render")
 LIBRARIES = "import skimage.segmentation, skimage.color, sklearn.linear_model"
 HELP_ROUNDS, COLD_ROUNDS = 5, 5
@@ -73,7 +84,17 @@ MEGABYTE = 1 << 20
 
 @dataclass
 class Measured:
-    """What the contenders said of one network, round by round; None where one failed."""
+    """What the contenders reported of one network.
+
+    Attributes
+    ----------
+    network : str
+        A key of `BACKBONES`.
+    said : dict
+        From a contender to its reports, round by round. None where it failed.
+    errors : dict
+        From a contender that failed to the reason.
+    """
 
     network: str
     said: dict[str, list[dict[str, Any] | None]] = field(default_factory=lambda: defaultdict(list))
@@ -81,7 +102,8 @@ class Measured:
 
     def median(self, name: str, figure: str = "rate") -> float | None:
         """Return the median of one figure."""
-        known = [each[figure] for each in self.said.get(name, []) if each is not None and each.get(figure) is not None]
+        reports = [each for each in self.said.get(name, []) if each is not None]
+        known = [each[figure] for each in reports if each.get(figure) is not None]
         return statistics.median(known) if known else None
 
     def ratio(self, name: str, other: str, figure: str = "rate") -> float | None:
@@ -113,15 +135,15 @@ def prepare(folder: Path, backbone: str) -> None:
     wrapping.save(net, folder / "net.keras")
     facelime(store, "import-model", folder / "net.keras", "--classes", "a,b", "--scaling", "0..255", "--name", "net")
     facelime(store, "preprocess", folder / "cat.png", "--size", size, "--name", "cat")
-    facelime(store, "segment", "cat", "--method", "quickshift", "--name", "parts")
-    segments = Store(store).resolve("parts", ("segments",))
+    facelime(store, "segment", "cat", "--method", "quickshift", "--name", "cat-segments")
+    segments = Store(store).resolve("cat-segments", ("segments",))
     np.save(folder / "segments.npy", segments.read("segments")[0])
     np.save(folder / "image.npy", segments.input("datasets").read("images")[0])
     (folder / "backbone").write_text(backbone)
 
 
 def measure_once(name: str, interpreter: str, folder: Path, evaluations: int) -> dict[str, Any]:
-    """Return what a contender says, and its peak memory; `error` where it failed."""
+    """Return what a contender reports, or an `error`."""
     process = subprocess.Popen(
         [interpreter, HERE / "contenders.py", name, folder, str(evaluations)],
         stdout=subprocess.PIPE,
@@ -136,7 +158,8 @@ def measure_once(name: str, interpreter: str, folder: Path, evaluations: int) ->
 
 
 def with_peak(name: str, interpreter: str, folder: Path, evaluations: int) -> dict[str, Any]:
-    """Measure in a process whose only child the contender is, so that the peak memory is the contender's."""
+    """Return what a contender reports, with its peak memory, in bytes."""
+    # The system tells only the peak of all children. So a process of its own has the contender as its only child.
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -164,19 +187,18 @@ def rates(backbone: str, options: argparse.Namespace, environments: Environments
                     measured.said[name].append(None)
                     continue
                 interpreter = environments.interpreter(name)
-                found = (
-                    {"error": environments.failed[name]}
-                    if interpreter is None
-                    else with_peak(name, interpreter, folder, options.evaluations)
-                )
+                if interpreter is None:
+                    found = {"error": environments.failed[name]}
+                else:
+                    found = with_peak(name, interpreter, folder, options.evaluations)
                 if "error" in found:
                     measured.errors[name] = found["error"]
-                measured.said[name].append(None if "error" in found else found)
-                print(
-                    f"{backbone}, round {number + 1}, {name}: " + (found.get("error") or f"{found['rate']:.1f}/s"),
-                    file=sys.stderr,
-                    flush=True,
-                )
+                    measured.said[name].append(None)
+                    outcome = found["error"]
+                else:
+                    measured.said[name].append(found)
+                    outcome = f"{found['rate']:.1f}/s"
+                print(f"{backbone}, round {number + 1}, {name}: {outcome}", file=sys.stderr, flush=True)
     return measured
 
 
@@ -187,10 +209,11 @@ def shown(value: float | None, form: str = ".2f") -> str:
 
 def name_of(contender: str) -> str:
     """Return a contender's name for people."""
+    if contender in NAMES:
+        return NAMES[contender]
     kind, _, how = contender.partition(":")
-    return (
-        NAMES.get(contender) or f"{'facelime' if kind == 'facelime' else 'bare forward pass'}, {how.replace(':', ' ')}"
-    )
+    what = "facelime" if kind == "facelime" else "bare forward pass"
+    return f"{what}, {how.replace(':', ' ')}"
 
 
 def tables(measured: Measured, options: argparse.Namespace) -> str:
@@ -224,30 +247,24 @@ def tables(measured: Measured, options: argparse.Namespace) -> str:
 
 
 def bare_of(name: str) -> str:
-    """Return the bare pass that a contender's own calls are measured against, or an empty string."""
-    if name == "facelime:keras:float32":
-        return "bare"
+    """Return the bare pass that a contender's own calls are compared with, or an empty string."""
+    if name in BARE:
+        return BARE[name]
     if name.startswith("facelime:"):
         return name.replace("facelime", "bare", 1)
-    return {
-        "captum_lime": "torch_bare",
-        "captum_kernel_shap": "torch_bare",
-        "lime": "bare",
-        "notebook": "bare",
-        "xplique": "bare",
-        "shap": "bare",
-    }.get(name, "")
+    return ""
 
 
 def own_time(measured: Measured, evaluations: int) -> list[str]:
-    """Return what the explainers spend themselves, as sentences."""
-    mine, theirs = (
-        measured.median(name, "outside_seconds_per_1000") for name in ("facelime:keras:float32", "lime_without_model")
-    )
-    ratio = measured.ratio("facelime:keras:float32", "lime_without_model", "outside_seconds_per_1000")
+    """Return the time that the explainers themselves take, as sentences."""
+    ours, lime, figure = "facelime:keras:float32", "lime_without_model", "outside_seconds_per_1000"
+    mine = measured.median(ours, figure)
+    theirs = measured.median(lime, figure)
+    ratio = measured.ratio(ours, lime, figure)
     composition = measured.median("composition")
     composing = 1000 / composition if composition else None
-    perturb, fit = (measured.median("facelime:keras:float32", figure) for figure in ("perturb_seconds", "fit_seconds"))
+    perturb = measured.median(ours, "perturb_seconds")
+    fit = measured.median(ours, "fit_seconds")
     return [
         (
             f"- outside the compiled call, per 1,000 evaluations: facelime {shown(mine, '.3f')} s, "
@@ -273,7 +290,7 @@ def startup() -> str:
     """Return how long the commands take to answer, and stages on one picture against the libraries that they import."""
     least = [sys.executable, "-c", "import typer, rich.console"]
     words = {"": [], **{each.name: [each.name] for each in INDEX}}
-    # Each round times everything once, so that a slower minute of the machine falls on all alike.
+    # Each round times everything once, so that a slow minute of the machine falls on all.
     help_seconds: dict[str, list[float]] = defaultdict(list)
     base: list[float] = []
     for _ in range(HELP_ROUNDS):
@@ -379,38 +396,61 @@ def main() -> None:
     """Measure and print in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--networks", nargs="+", default=["inceptionv3", "mobilenetv2"], choices=["inceptionv3", "mobilenetv2"]
+        "--networks",
+        nargs="+",
+        default=["inceptionv3", "mobilenetv2"],
+        choices=["inceptionv3", "mobilenetv2"],
+        help="Measure these networks. [default: both]",
     )
-    parser.add_argument("--evaluations", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--evaluations", type=int, default=1000, help="Time so many evaluations. [default: 1000]")
+    parser.add_argument("--rounds", type=int, default=3, help="Measure so many times. [default: 3]")
     parser.add_argument(
-        "--parts", nargs="+", default=["rates", "startup", "explain"], choices=["rates", "startup", "explain"]
+        "--parts",
+        nargs="+",
+        default=["rates", "startup", "explain"],
+        choices=["rates", "startup", "explain"],
+        help="Measure these. [default: all three]",
     )
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="contenders whose names begin so")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="Measure contenders whose names begin so. [default: all]"
+    )
     parser.add_argument(
         "--once",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="contenders, as for --only, that run in the first round alone, to save time",
+        help="Run contenders whose names begin so in the first round only, to save time. [default: none]",
     )
     parser.add_argument(
         "--same-quality",
         type=int,
         default=1000,
-        help="evaluations with which facelime's best design has the error of lime's --evaluations, "
-        "from benchmarks/designs.py",
+        help="Say how many evaluations facelime's best design needs for the error of lime's --evaluations, as "
+        "benchmarks/designs.py measures it. [default: 1000]",
     )
-    parser.add_argument("--explain-pictures", nargs="+", type=int, default=[1, 100])
-    parser.add_argument("--explain-samples", type=int, default=1000)
+    parser.add_argument(
+        "--explain-pictures",
+        nargs="+",
+        type=int,
+        default=[1, 100],
+        help="Time `explain` on so many pictures. [default: 1 100]",
+    )
+    parser.add_argument(
+        "--explain-samples", type=int, default=1000, help="Give `explain` so many samples. [default: 1000]"
+    )
     parser.add_argument(
         "--interpreter",
         nargs="+",
         default=[],
         metavar="CONTENDER=PYTHON",
-        help="use this interpreter instead of making an environment",
+        help="Use this interpreter instead of making an environment.",
     )
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="where environments are kept")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=cache_folder(),
+        help="Keep environments in this folder. [default: facelime-bench in the user's cache]",
+    )
     options = parser.parse_args()
     environments = Environments(options.cache, dict(each.split("=", 1) for each in options.interpreter))
     about, versions = machine.hardware(), ", ".join(f"{name} {number}" for name, number in machine.software().items())

@@ -1,8 +1,8 @@
 """Time `facelime segment` against scikit-image's own quickshift in one process, divided by the number of processes.
 
-Both are measured in alternation in one run, on the same pictures, and compared round by round, since machines are
-noisy. facelime's time includes the start-up of the command line, reading, the statistics and writing. Beside it stands
-what the machine itself allows: scikit-image alone, in as many plain processes.
+Both work on the same pictures. Machines are noisy. So they are measured in turns, and compared round by round.
+facelime's time includes the start-up of the command line, reading, the statistics and writing. A third measurement
+shows what the machine allows: scikit-image alone, in as many plain processes.
 
     python benchmarks/segments.py [--pictures 100] [--size 299] [--workers 2] [--rounds 3]
 """
@@ -32,29 +32,36 @@ from facelime_cli.choices import SEGMENTERS
 from facelime_cli.core.images import decode
 
 SOURCES = ("astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry", "retina")
-"""Photographs that scikit-image brings along; the pictures are parts of them."""
+"""Photographs that come with scikit-image. The pictures are cut from them."""
 OWN = {name: SEGMENTERS["quickshift"].settings[name] for name in ("kernel_size", "max_dist", "ratio", "sigma")}
 
 
 def write_pictures(folder: Path, count: int, size: int) -> None:
-    """Write parts of photographs, at random places, as PNG files of one size."""
+    """Write squares from random places of photographs, as PNG files of one size."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     for number in range(count):
-        photograph = getattr(skimage.data, SOURCES[number % len(SOURCES)])()
-        side = int(min(photograph.shape[:2]) * rng.uniform(0.6, 1))
-        top, left = (int(rng.integers(length - side + 1)) for length in photograph.shape[:2])
-        Image.fromarray(photograph[top : top + side, left : left + side]).resize((size, size)).save(
-            folder / f"{number:04d}.png"
-        )
+        source = SOURCES[number % len(SOURCES)]
+        photograph = getattr(skimage.data, source)()
+        height, width = photograph.shape[:2]
+        side = int(min(height, width) * rng.uniform(0.6, 1))
+        top = int(rng.integers(height - side + 1))
+        left = int(rng.integers(width - side + 1))
+        square = photograph[top : top + side, left : left + side]
+        picture = Image.fromarray(square).resize((size, size))
+        picture.save(folder / f"{number:04d}.png")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What something took.
+    """What a piece of work took.
 
-    `seconds` are those of a clock. `processor` are seconds of all processors together, which other work on the machine
-    hardly changes.
+    Attributes
+    ----------
+    seconds : float
+        By the clock.
+    processor : float
+        Seconds of all processors together. Other work on the machine hardly changes them.
     """
 
     seconds: float
@@ -62,11 +69,12 @@ class Cost:
 
 
 def _processor_seconds() -> float:
-    """Return what this process and its finished children have used."""
-    return sum(
-        used.ru_utime + used.ru_stime
-        for used in (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
+    """Return the processor seconds of this process and of its finished children."""
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        used = resource.getrusage(who)
+        total += used.ru_utime + used.ru_stime
+    return total
 
 
 def measured(work: Callable[[], object]) -> Cost:
@@ -83,17 +91,19 @@ def quickshift_alone(images: Sequence[np.ndarray]) -> None:
 
 
 def quickshift_in_processes(images: Sequence[np.ndarray], workers: int) -> Cost:
-    """Return what the pictures take in plain processes, their start-up included: what the machine allows."""
+    """Return what the pictures take in plain processes, with their start-up. The machine allows no more."""
 
     def work() -> None:
+        tasks = [[image] for image in images]
+        # As facelime's own workers are started.
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            list(pool.map(quickshift_alone, [[image] for image in images]))
+            list(pool.map(quickshift_alone, tasks))
 
     return measured(work)
 
 
 def segment(store: Path, dataset: str, workers: int) -> Cost:
-    """Return what the whole command takes; its result is removed again."""
+    """Return what the whole command takes. Its result is removed, so that the next round has nothing to reuse."""
     words = [
         sys.executable,
         "-m",
@@ -157,10 +167,12 @@ def measure(pictures: int, size: int, workers: int, rounds: int) -> list[tuple[C
 def main() -> None:
     """Measure and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=100)
-    parser.add_argument("--size", type=int, default=299)
-    parser.add_argument("--workers", type=int, default=machine.cores())
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pictures", type=int, default=100, help="Segment so many pictures. [default: 100]")
+    parser.add_argument("--size", type=int, default=299, help="Make pictures of this side, in pixels. [default: 299]")
+    parser.add_argument(
+        "--workers", type=int, default=machine.cores(), help="Use so many processes. [default: the machine's cores]"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="Measure so many times. [default: 3]")
     options = parser.parse_args()
     costs = measure(options.pictures, options.size, options.workers, options.rounds)
     about = machine.hardware()
@@ -170,22 +182,16 @@ def main() -> None:
     )
     print("| | seconds | ÷ scikit-image's seconds / processes | processor seconds | ÷ scikit-image's |")
     print("| --- | --- | --- | --- | --- |")
-    for column, name in enumerate(
-        ("scikit-image, one process", f"scikit-image, {options.workers} processes", "facelime segment")
-    ):
-        seconds, ratio = (
-            statistics.median(each)
-            for each in zip(
-                *((row[column].seconds, row[column].seconds * options.workers / row[0].seconds) for row in costs),
-                strict=True,
-            )
-        )
-        processor, of_processor = (
-            statistics.median(each)
-            for each in zip(
-                *((row[column].processor, row[column].processor / row[0].processor) for row in costs), strict=True
-            )
-        )
+    names = ("scikit-image, one process", f"scikit-image, {options.workers} processes", "facelime segment")
+    for column, name in enumerate(names):
+        own = [row[column] for row in costs]
+        alone = [row[0] for row in costs]
+        pairs = list(zip(own, alone, strict=True))
+        seconds = statistics.median(each.seconds for each in own)
+        # Ratios are of neighbours in one round: a slow minute of the machine falls on both.
+        ratio = statistics.median(each.seconds * options.workers / first.seconds for each, first in pairs)
+        processor = statistics.median(each.processor for each in own)
+        of_processor = statistics.median(each.processor / first.processor for each, first in pairs)
         print(f"| {name} | {seconds:.1f} | {ratio:.2f} | {processor:.1f} | {of_processor:.2f} |")
 
 

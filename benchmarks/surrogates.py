@@ -1,11 +1,12 @@
 """Time `fit-surrogate` against scikit-learn's `Ridge` fitted class by class, which gives coefficients alone.
 
-Pictures have 1,000 samples, 60 segments and 7 classes: masks as the surrogate needs them, and answers of a saturating
-function with noise. "coefficients" is one fit of all classes. "everything" adds what a report shows: intervals, the
-chance that signs and strongest segments repeat, R² and error by cross-fitting, verdicts. One thread, as in the stage.
+Each picture has 1,000 samples, 60 segments and 7 classes. Its masks are those that the surrogate needs. Its answers
+come from a saturating function with noise. "coefficients" is one fit of all classes. "everything" adds what a report
+shows: intervals, the chance that signs and strongest segments repeat, R² and error by cross-fitting, and verdicts.
+Everything runs in one thread, as in the stage.
 
-All are measured in alternation and compared round by round, since machines are noisy. A ratio above 1 says how many
-times faster than scikit-learn's coefficients.
+Machines are noisy. So all are measured in turns, and compared round by round. A ratio of 2 means twice as fast as
+scikit-learn's coefficients.
 
     python benchmarks/surrogates.py [--pictures 100] [--rounds 5] [--surrogates ridge linear shapley]
 """
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 SAMPLES, SEGMENTS, CLASSES = 1000, 60, 7
 TOP = 5
 NOISE = 0.02
+"""Standard deviation of the noise on an answer, in probability."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,23 @@ class Picture:
 
 def pictures(name: str, count: int) -> tuple[list[Picture], NDArray[np.int32]]:
     """Return pictures with the masks and weights that a surrogate needs, and the blocks of their rows."""
+    # Shapley values need masks of their own design, whose weights come with it.
     design = "shapley" if name == "shapley" else "bernoulli"
-    rng, made = np.random.default_rng(0), []
+    entry = choices.DESIGNS[design]
+    draw = entry.load()
+    rng = np.random.default_rng(0)
+    made = []
     for number in range(count):
-        masks = choices.DESIGNS[design].load()(key_of(number, "bench", "mask"), SAMPLES, SEGMENTS, 0.5)
-        curve = (masks - 0.5) @ rng.normal(size=(SEGMENTS, CLASSES)) / 2
-        answers = 1 / (1 + np.exp(-curve)) + rng.normal(size=curve.shape) * NOISE
-        weights = (
-            choices.loaded(choices.DESIGNS[design].weights)(masks)
-            if name == "shapley"
-            else surrogate.cosine_weights(masks, PROXIMITIES["cosine"])
-        )
+        key = key_of(number, "bench", "mask")
+        masks = draw(key, SAMPLES, SEGMENTS, 0.5)
+        effects = rng.normal(size=(SEGMENTS, CLASSES))
+        curve = (masks - 0.5) @ effects / 2
+        noise = rng.normal(size=curve.shape) * NOISE
+        answers = 1 / (1 + np.exp(-curve)) + noise
+        if name == "shapley":
+            weights = choices.loaded(entry.weights)(masks)
+        else:
+            weights = surrogate.cosine_weights(masks, PROXIMITIES["cosine"])
         made.append(Picture(masks, answers.astype(np.float32), weights))
     return made, blocks(design, SAMPLES, SEGMENTS)
 
@@ -76,7 +84,9 @@ def coefficients(name: str, made: list[Picture]) -> float:
     fit = fitter(name)
     begun = time.perf_counter()
     for each in made:
-        fit(each.masks.astype(np.float64), each.probabilities.astype(np.float64), each.weights)
+        z = each.masks.astype(np.float64)
+        y = each.probabilities.astype(np.float64)
+        fit(z, y, each.weights)
     return time.perf_counter() - begun
 
 
@@ -85,23 +95,32 @@ def scikit_learn(made: list[Picture]) -> float:
     begun = time.perf_counter()
     for each in made:
         for c in range(CLASSES):
-            Ridge(alpha=1).fit(
-                each.masks.astype(np.float64), each.probabilities[:, c].astype(np.float64), sample_weight=each.weights
-            )
+            z = each.masks.astype(np.float64)
+            y = each.probabilities[:, c].astype(np.float64)
+            Ridge(alpha=1).fit(z, y, sample_weight=each.weights)
     return time.perf_counter() - begun
 
 
 def fitter(name: str) -> Fitter:
     """Return a surrogate with its defaults."""
-    return surrogate.fitter(name, {key: value for key, value in SURROGATES[name].settings.items() if key not in NEAR})
+    settings = SURROGATES[name].settings
+    # The settings of the weights are no keywords of a surrogate.
+    own = {key: value for key, value in settings.items() if key not in NEAR}
+    return surrogate.fitter(name, own)
 
 
 def main() -> None:
     """Measure and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--surrogates", nargs="+", default=["ridge", "linear", "shapley"], choices=list(SURROGATES))
+    parser.add_argument("--pictures", type=int, default=100, help="Fit so many pictures. [default: 100]")
+    parser.add_argument("--rounds", type=int, default=5, help="Measure so many times. [default: 5]")
+    parser.add_argument(
+        "--surrogates",
+        nargs="+",
+        default=["ridge", "linear", "shapley"],
+        choices=list(SURROGATES),
+        help="Measure these surrogates. [default: ridge linear shapley]",
+    )
     options = parser.parse_args()
     about = machine.hardware()
     print(

@@ -1,6 +1,6 @@
 """Draw what the choices of docs/choices.md do, on drawn faces.
 
-Fills stand in fills.jpg, designs of masks and surrogates in designs_and_surrogates.png.
+The script writes fills.jpg, and designs_and_surrogates.png with the designs of masks and the surrogates.
 
 python docs/choices_drawn.py
 """
@@ -32,13 +32,16 @@ EFFECTS = np.array([0.3, 0.2, -0.15, 0.1, 0.05, -0.03, 0.0, 0.0, 0.0, 0.0, 0.0, 
 
 
 def draw_fills() -> Image.Image:
-    """Return one flushed face with the same half of its segments off, under each fill."""
+    """Return one flushed face under each fill. The same half of its segments is off each time."""
     face = faces.draw(0, 1, SIDE, flushed=True).image
     segments = superpixels.segment(face, "slic", SEGMENTERS["slic"].settings)
     others = np.stack([faces.draw(0, number, SIDE, flushed=False).image for number in range(2, 2 + OTHERS)])
     every = np.concatenate([face[None], others])
     n = np.arange(len(every))
-    nearest = every[nearest_unlike(thumbnails(every), (n > 0).astype(np.int16), n, n[:1], n[1:])[0]]
+    # The face is of one class, the others of another.
+    classes = (n > 0).astype(np.int16)
+    found = nearest_unlike(thumbnails(every), classes, n, n[:1], n[1:])
+    nearest = every[found[0]]
     own = {
         "dataset-mean": {"colour": others.mean(axis=(0, 1, 2)).round()},
         "blur": {"sigma": fills.BLUR_SHARE * SIDE},
@@ -46,18 +49,18 @@ def draw_fills() -> Image.Image:
         "image": {"picture": others[0]},
         "nearest-unlike": {"picture": nearest},
     }
-    kept = masks.balanced(KEY, 2, int(segments.max()) + 1, 0.5)[1][segments]
-    panels = [
-        _panel("the picture", face),
-        *(
-            _panel(name, np.where(kept[..., None], face, fill.load()(face, segments, **own.get(name, {}))))
-            for name, fill in choices.FILLS.items()
-        ),
-    ]
+    n_segments = int(segments.max()) + 1
+    # Row 0 of a design keeps all.
+    kept = masks.balanced(KEY, 2, n_segments, 0.5)[1][segments]
+    panels = [_panel("the picture", face)]
+    for name, fill in choices.FILLS.items():
+        filled = fill.load()(face, segments, **own.get(name, {}))
+        composed = np.where(kept[..., None], face, filled)
+        panels.append(_panel(name, composed))
     half = len(panels) // 2
-    return Image.fromarray(
-        np.concatenate([np.concatenate(panels[:half], axis=1), np.concatenate(panels[half:], axis=1)])
-    )
+    above = np.concatenate(panels[:half], axis=1)
+    below = np.concatenate(panels[half:], axis=1)
+    return Image.fromarray(np.concatenate([above, below]))
 
 
 def _panel(title: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -75,22 +78,25 @@ def draw_designs_and_surrogates(path: Path) -> None:
 
     figure, axes = plt.subplots(2, 8, figsize=(14, 6), layout="constrained")
     for axis, (name, design) in zip(axes[0], choices.DESIGNS.items(), strict=False):
-        axis.imshow(design.load()(KEY, ROWS, SEGMENTS, 0.5), cmap="gray", aspect="auto", interpolation="nearest")
+        drawn = design.load()(KEY, ROWS, SEGMENTS, 0.5)
+        axis.imshow(drawn, cmap="gray", aspect="auto", interpolation="nearest")
         axis.set(title=name, xlabel="segment", ylabel="sample" if name == "bernoulli" else "")
     for axis in axes[0, len(choices.DESIGNS) :]:
         axis.axis("off")
     for axis, (name, defaults) in zip(axes[1], SURROGATES.items(), strict=True):
-        design = "shapley" if name == "shapley" else "balanced"
-        kept = choices.DESIGNS[design].load()(KEY, SAMPLES, len(EFFECTS), 0.5)
+        # Shapley values need masks of their own design, whose weights come with it.
+        design = choices.DESIGNS["shapley" if name == "shapley" else "balanced"]
+        kept = design.load()(KEY, SAMPLES, len(EFFECTS), 0.5)
+        weights = cosine_weights(kept, 0.25)
+        if name == "shapley":
+            weights = choices.loaded(design.weights)(kept)
         z = kept.astype(np.float64)
         answers = 0.3 + z @ EFFECTS + 0.15 * z[:, 0] * z[:, 1]
-        fit = fitter(
-            name,
-            {key: 4 if key == "features" else value for key, value in defaults.settings.items() if key not in NEAR},
-        )
-        weights = (
-            choices.loaded(choices.DESIGNS[design].weights)(kept) if name == "shapley" else cosine_weights(kept, 0.25)
-        )
+        own = {key: value for key, value in defaults.settings.items() if key not in NEAR}
+        if "features" in own:
+            # Few enough that a reader sees which segments a selection leaves out.
+            own["features"] = 4
+        fit = fitter(name, own)
         values = 100 * fit(z, answers[:, None], weights).coefficients[:, 0]
         axis.barh(np.arange(len(values)), values, color=np.where(values > 0, "#d55e00", "#0072b2"))
         axis.set(title=name, xlabel="points", ylabel="segment" if name == "ridge" else "", xlim=(-20, 45))

@@ -1,4 +1,4 @@
-"""Photograph a real report, that of `facelime demo`, in chromium: docs/report.jpg, with which the README opens.
+"""Photograph the report of `facelime demo` in chromium: docs/report.jpg, the first picture of the README.
 
 python -m docs.report_picture
 """
@@ -20,7 +20,7 @@ FILE = Path(__file__).parent / "report.jpg"
 WIDTH, HEIGHT = 1280, 880
 QUALITY = 82
 SHOWN = "rosacea"
-"""The first picture of this class is shown, with its strongest region pointed at."""
+"""The photograph shows the first picture of this class, with the pointer on its strongest region."""
 
 
 def photograph(page: Path, folder: Path) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Draw every segmenter on two pictures that scikit-image brings along: docs/segmenters.jpg.
+"""Draw every segmenter on two pictures that come with scikit-image: docs/segmenters.jpg.
 
 python docs/segmenters.py
 """
@@ -36,19 +36,18 @@ def pictures() -> list[np.ndarray]:
 
     Neither has copyright restrictions.
     """
-    face, tissue = skimage.data.astronaut()[10:270, 90:350], skimage.data.immunohistochemistry()
-    return [
-        np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for image in (face, tissue)
-    ]
+    face = skimage.data.astronaut()[10:270, 90:350]
+    tissue = skimage.data.immunohistochemistry()
+    resized = [Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for image in (face, tissue)]
+    return [np.asarray(each) for each in resized]
 
 
 def panel(image: np.ndarray, title: str) -> np.ndarray:
     """Return a picture with the borders of its segments, below a line of text."""
     method, own = PANELS[title]
     labels = superpixels.segment(image, method, {**SEGMENTERS[method].settings, **own})
-    drawn = Image.fromarray((mark_boundaries(image, labels, color=BORDER, mode="inner") * 255).astype(np.uint8)).resize(
-        (SHOWN, SHOWN), Image.Resampling.LANCZOS
-    )
+    marked = mark_boundaries(image, labels, color=BORDER, mode="inner") * 255
+    drawn = Image.fromarray(marked.astype(np.uint8)).resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
     whole = Image.new("RGB", (SHOWN + 4, SHOWN + 18), "white")
     whole.paste(drawn, (2, 16))
     ImageDraw.Draw(whole).text((4, 2), f"{title}: {int(labels.max()) + 1}", fill="black")

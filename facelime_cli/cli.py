@@ -94,7 +94,7 @@ SHARDED = {
                 "--missing",
                 metavar="N",
                 min=1,
-                help="Do nothing; print which of N shards are not done, as 3,7.",
+                help="Compute nothing; print which of N shards are not done, as 3,7.",
                 show_default=False,
             ),
         ],

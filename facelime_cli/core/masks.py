@@ -492,8 +492,8 @@ def samples_of_share(
     there = int(units[-1]) + 1 - shared
     if there < n:
         raise FacelimeError(
-            f"{n} shares are more than the {there} independent samples (or pairs) that --design {design} has; "
-            "ask for fewer shares (--part), or perturb with more --samples"
+            f"{n} parts are more than the {there} independent samples (or pairs) that --design {design} has; "
+            "ask for fewer parts (--part), or perturb with more --samples"
         )
     in_every_share = units < shared
     in_turn = (units - shared) % n == i - 1

@@ -92,7 +92,7 @@ def _of_masks(masks: Artifact, changed: Mapping[str, Any]) -> Any:
     if FILLS[before].from_file:
         raise FacelimeError(
             f"masks/{masks.id} have --fill {before}, a file that the store does not keep; vary --fills, "
-            "compare shares of the samples with `facelime stability --stored`, or run the stages again."
+            "compare parts of the samples with `facelime stability --stored`, or run the stages again."
         )
     return found
 

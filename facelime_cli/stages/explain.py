@@ -22,7 +22,7 @@ from facelime_cli.models import runtimes
 from facelime_cli.options import Execution, Heading, Input, hints, inputs_of
 from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
 from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
-from facelime_cli.predicting.stand_ins import usual_design
+from facelime_cli.predicting.stand_ins import fill_of, usual_design
 from facelime_cli.stages import fit_surrogate, perturb, predict, preprocess, render, segment
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ def explain(params: Any, context: Context) -> Result:
 def _check(params: Any) -> None:
     """Refuse what cannot work before anything is made."""
     own_settings(params, params.design or usual_design(params.fill))
+    if params.fill is not None:
+        fill_of(params.fill)
     if not params.until_stable and (params.max_samples is not None or params.confidence is not None):
         raise CommandLineError(
             "--max-samples and --confidence are about more rounds of samples; ask for them with --until-stable."

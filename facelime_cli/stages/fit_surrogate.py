@@ -49,7 +49,8 @@ class Params:
         Choice(tuple(presets.SYSTEMS)),
         Option(
             show_default=False,
-            help=f"Take the surrogate of another system. Other options change it. {presets.help_of(presets.SYSTEMS)}.",
+            help="Take the surrogate of another system. Options that you give override it. "
+            f"{presets.help_of(presets.SYSTEMS)}.",
         ),
         Resolved(()),
     ] = None
@@ -85,8 +86,8 @@ class Params:
         Choice(tuple(PROXIMITIES)),
         Option(
             show_default=False,
-            help="Choose the distance from the full picture that makes a sample count less: cosine of the masks "
-            f"(lime's), or l2 of the pixels (Xplique's). [default: {NEAR['proximity']}]",
+            help="Choose how the distance from the full picture is measured; distant samples count less: cosine of "
+            f"the masks (lime's), or l2 of the pixels (Xplique's). [default: {NEAR['proximity']}]",
         ),
         Resolved(),
     ] = None
@@ -119,7 +120,7 @@ class Params:
         Option(
             metavar="I/N",
             show_default=False,
-            help="Fit only the I-th of N equal shares of the samples. Shares have nothing in common but the full "
+            help="Fit only part I of N of the samples. Parts have no sample in common but the full "
             "picture. [default: all samples]",
         ),
         Resolved(),

@@ -57,7 +57,7 @@ class Params:
         Choice(tuple(presets.SYSTEMS)),
         Option(
             show_default=False,
-            help="Take masks and fill of another system. Other options change them. "
+            help="Take masks and fill of another system. Options that you give override them. "
             f"{presets.help_of(presets.SYSTEMS)}.",
         ),
         Resolved(()),
@@ -68,7 +68,7 @@ class Params:
             min=2,
             max=1_000_000,
             show_default=False,
-            help="Make so many perturbed pictures of each picture, the unperturbed one among them. "
+            help="Take so many samples of each picture, the unperturbed picture among them. "
             "More make narrower intervals and take longer. " + presets.default_words("samples", DEFAULTS["samples"]),
         ),
     ] = None
@@ -132,8 +132,8 @@ class Params:
             min=0.5,
             max=0.999,
             show_default=False,
-            help="Call a picture stable when another run would find the same strongest segments with this chance; "
-            f"with --after. [default: {CONFIDENCE:g}]",
+            help="Call a picture stable when another run would find the same strongest segments with this chance. It "
+            f"counts where samples are added round by round. [default: {CONFIDENCE:g}]",
         ),
         Resolved(),
     ] = None

@@ -76,8 +76,8 @@ class Params:
         Option(
             metavar="kermany|REGEX",
             show_default=False,
-            help="Read the patient from the file name: the first group of the expression. No patient comes into two "
-            "splits. [default: every picture is a patient of its own]",
+            help="Read the group (patient or lesion) from the file name: the first bracket of the expression. No group "
+            "comes into two splits. [default: every picture is a group of its own]",
         ),
         Resolved(),
     ] = None
@@ -86,8 +86,8 @@ class Params:
         Option(
             metavar="kermany|REGEX",
             show_default=False,
-            help="Read the class from the file name instead of the folder: the named group that matches, else the "
-            "first group. kermany: normal, bacteria, virus.",
+            help="Read the class from the file name instead of the folder: the named bracket that matches, else the "
+            "first bracket. kermany: normal, bacteria, virus.",
         ),
         Resolved(()),
     ] = None
@@ -112,7 +112,7 @@ class Params:
     ] = None
     group_column: Annotated[
         str | None,
-        Option(metavar="NAME", show_default=False, help="Take the patient or lesion from this column."),
+        Option(metavar="NAME", show_default=False, help="Take the group (patient or lesion) from this column."),
         Resolved(()),
     ] = None
     one_per_group: Annotated[
@@ -161,8 +161,8 @@ class Params:
         Option(
             metavar="DIR",
             show_default=False,
-            help="Read masks of what an explanation should mark from this folder, under the pictures' relative names. "
-            "The report then says how much of it explanations mark.",
+            help="Read pictures of the true region from this folder, under the pictures' relative names. The report "
+            "then says how much of an explanation lies there.",
         ),
         Resolved(),
     ] = None

@@ -83,21 +83,20 @@ class Params:
     split: Annotated[
         str | None,
         Choice(SPLITS),
-        _setting("Segment only the pictures of this split. [default: all]"),
+        _setting("Use only the pictures of this split. [default: all]"),
         Resolved(("pictures",)),
     ] = None
     images: Annotated[
         str | None,
         _setting(
-            "Segment only these pictures, by id or its last part. Put an id with a comma in double quotes. "
-            "[default: all]",
+            "Use only these pictures, by id or its last part. Put an id with a comma in double quotes. [default: all]",
             metavar="ID,…",
         ),
         Resolved(("pictures",)),
     ] = None
     first: Annotated[
         int | None,
-        _setting("Segment only the first N, after the other filters. [default: all]", min=1, metavar="N"),
+        _setting("Use only the first N, after the other filters. [default: all]", min=1, metavar="N"),
         Resolved(("pictures",)),
     ] = None
     preset: Annotated[
@@ -105,7 +104,7 @@ class Params:
         Choice(tuple(presets.PRESETS)),
         _setting(
             "Take method and settings for one kind of picture, or those of another system. "
-            f"Other options change them. {presets.help_of(presets.PRESETS)}."
+            f"Options that you give override them. {presets.help_of(presets.PRESETS)}."
         ),
         Resolved(()),
     ] = None

@@ -1,8 +1,8 @@
 """Explain the same pictures again with other seeds, and say how far the explanations agree.
 
 Only the seed of the masks changes. What differs between such runs is chance: segments that come and go among the
-strongest mean nothing. --stored asks the model nothing: it fits shares of the stored samples alone. A share has fewer
-samples, so shares differ more than whole runs would.
+strongest mean nothing. --stored asks the model nothing: it fits parts of the stored samples alone. A part has fewer
+samples, so parts differ more than whole runs would.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Params:
             max=100,
             metavar="N",
             show_default=False,
-            help="Compare so many shares of the stored samples instead. [default: new runs]",
+            help="Compare so many parts of the stored samples instead. [default: new runs]",
         ),
     ] = None
     top: Annotated[int, Option(min=1, help="Compare so many of the strongest segments.")] = 5

@@ -77,4 +77,4 @@ class TestStored:
     @pytest.mark.parametrize(("part", "code"), [("3/2", 2), ("0/2", 2), ("half", 2), ("1/200", 1)])
     def test_no_such_part(self, part, code, chain):
         said = chain.facelime.fails("fit-surrogate", chain["predict"].id, "--part", part, code=code)
-        assert "shares" in said if code == 1 else part in said
+        assert "parts" in said if code == 1 else part in said
