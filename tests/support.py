@@ -107,6 +107,12 @@ def write_faces(folder: Path, count: int = FACES, size: int = SIZE, truth: Path 
     return folder
 
 
+def save_picture(path: Path, array) -> None:
+    """Write an array as a picture, with the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
 def write_scan(path: Path, values, kind="MONOCHROME2", **more) -> Path:
     """Write a DICOM file of 12 stored bits; `more` are further attributes by their keywords."""
     meta = FileMetaDataset()

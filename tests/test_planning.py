@@ -2,10 +2,14 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 
+from facelime_cli.console import Console
+from facelime_cli.engine import Context, find
+from facelime_cli.store.references import Store
 from tests import support
-from tests.support import SHARDED
+from tests.support import SHARDED, STAGES
 
 NEW = {
     "segment": ["faces", "--method", "grid", "--segments", 9],
@@ -107,3 +111,16 @@ def test_a_shard_does_not_make_what_all_shards_need(planned, chain):
     said = planned.fails("gradcam", *words_of(chain, "gradcam"), "--shard", "1/2")
     assert "facelime segment" in said
     assert state_of(store) == before
+
+
+def test_a_plan_of_preprocess_begins_no_store(facelime, tmp_path):
+    """The secret that patients are hashed with is drawn, but only a run keeps it."""
+    support.write_scan(tmp_path / "scans" / "a.dcm", np.arange(64, dtype=np.uint16).reshape(8, 8))
+    stage, store = STAGES["preprocess"], Store(facelime.store)
+    console = Console(quiet=True, as_json=False)
+    params = stage.params(source=[tmp_path / "scans"], size=16)
+    assert find(stage, params, Context(store, console)).artifact is None
+    assert not facelime.store.exists()
+    made = facelime.artifact("preprocess", tmp_path / "scans", "--size", 16)
+    found = find(stage, params, Context(Store(facelime.store), console)).artifact
+    assert found.id == made.id
