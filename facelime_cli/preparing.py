@@ -161,7 +161,7 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
         if value is not None and (divided or not labelled):
             why = "has no labels (no class folders, no --label-column), so there is nothing to divide"
             if divided:
-                why = "already is divided into train, val and test"
+                why = "is already divided into train, val and test"
             raise FacelimeError(f"{option} {value} does not fit {params.source[0]}, which {why}; leave {option} out.")
     if params.split is not None and params.folds is not None:
         raise CommandLineError("--split and --folds are two ways to divide; give one of them.")

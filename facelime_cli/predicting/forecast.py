@@ -55,7 +55,8 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
     """
     count = run.context.shard.count
     pictures = unit_pictures(layout) if artifact is None else artifact.unit_pictures
-    units = [slice(start, min(start + pictures, layout.n)) for start in range(0, layout.n, pictures)]
+    starts = range(0, layout.n, pictures)
+    units = [slice(start, min(start + pictures, layout.n)) for start in starts]
     done = artifact.done() if artifact else set()
     if artifact and len(done) == len(units):
         nothing = {"evaluations": 0, "taken_over": 0, "seconds": 0.0, "bytes": 0, "shards": []}
@@ -65,7 +66,8 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
     batch = _batch(run, wanted, artifact)
     batch, (seconds, difference) = run.fitted(batch, lambda size: _timed(run, units[0], size))
     startup = time.monotonic() - begun
-    donors = Donors(run.context.store, made, run.masks, besides=artifact.id if artifact else "")
+    itself = artifact.id if artifact else ""
+    donors = Donors(run.context.store, made, run.masks, besides=itself)
     made_with = digests.of_value({"batch_size": batch, **run.classifier.engine})
     left = []
     for unit, rows in enumerate(units):
@@ -115,10 +117,11 @@ def _in_words(value: dict[str, Any], count: int) -> Answer:
     """Return the forecast as lines, and as a table of shards where there are several."""
     evaluations, reused = value["evaluations"], value["taken_over"]
     rate, startup = value["evaluations_per_second"], duration(value["startup_seconds"])
+    took, size = duration(value["seconds"]), size_text(value["bytes"])
     lines = [
-        f"{evaluations} evaluations to compute, {reused} to reuse: about {duration(value['seconds'])}",
+        f"{evaluations} evaluations to compute, {reused} to reuse: about {took}",
         f"{rate:.1f} evaluations/s in batches of {value['batch_size']}, after {startup} to start",
-        f"the store grows by {size_text(value['bytes'])} at most",
+        f"the store grows by {size} at most",
     ]
     rows = []
     for each in value["shards"]:

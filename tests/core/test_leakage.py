@@ -20,7 +20,7 @@ class TestLeakage:
     def test_drawn_faces_have_none(self, facelime, tmp_path):
         assert self.sentences(facelime, self.clean(tmp_path / "f"), "--size", 32)["sentences"] == []
 
-    def test_a_patient_in_two_parts(self, facelime, tmp_path):
+    def test_a_patient_in_two_splits(self, facelime, tmp_path):
         for part in ("train", "test"):
             self.clean(tmp_path / "f" / part, 20)
         leaks = self.sentences(facelime, tmp_path / "f", "--size", 32, "--group-pattern", r"face-(\d+)")
@@ -28,7 +28,7 @@ class TestLeakage:
         assert any("more than one split" in each for each in leaks["sentences"])
         assert leaks["exact"]["across_parts"] == 20
 
-    def test_a_copy_in_another_part_even_when_scaled_and_recompressed(self, facelime, tmp_path):
+    def test_a_copy_in_another_split_even_when_scaled_and_recompressed(self, facelime, tmp_path):
         folder = self.clean(tmp_path / "f", 40)
         for number in range(0, 40, 2):
             original = Image.open(folder / "normal" / f"face-{number:03d}.png")
