@@ -526,7 +526,7 @@ def counted(results: Iterator[Any], advance: Callable[[int], None]) -> list[Any]
 def layout_of(
     found: Checked, n_files: int, settings: Mapping[str, Any], *, with_truth: bool, console: Console
 ) -> Layout:
-    """Return a dataset's arrays and facts, and say what is remarkable about it.
+    """Return a dataset's arrays and facts, and warn of what is remarkable about it.
 
     Parameters
     ----------
@@ -544,15 +544,10 @@ def layout_of(
     -------
     Layout
     """
-    import numpy as np
-
     from facelime_cli.core import leakage
 
     entries = found.entries
-    classes = sorted({entry.label for entry in entries if entry.label is not None})
-    number_of = {name: number for number, name in enumerate(classes)}
-    numbers = [NO_LABEL if entry.label is None else number_of[entry.label] for entry in entries]
-    labels = np.array(numbers, dtype=np.int16)
+    classes, labels = _labels(entries)
     groups, unmatched = _groups(entries, settings["group_pattern"])
     split, fold = _divided(entries, labels, groups, settings)
     # Without any class a missing one is nothing to be warned of.
@@ -580,10 +575,22 @@ def layout_of(
         "columns": list(_columns(entries)),
     }
     console.note(_summary(facts, len(entries)))
-    folds = {} if fold is None else {"fold": fold}
-    known = {"id": _texts(ids), "labels": labels, "split": split, "group": _texts(groups), **folds, **_table(entries)}
+    known = {"id": _texts(ids), "labels": labels, "split": split, "group": _texts(groups)}
+    if fold is not None:
+        known["fold"] = fold
+    known |= _table(entries)
     constants = {name: (values, ("picture",)) for name, values in known.items()}
     return Layout(len(entries), _arrays(len(entries), size, with_truth=with_truth), constants, facts)
+
+
+def _labels(entries: Sequence[Entry]) -> tuple[list[str], NDArray[np.int16]]:
+    """Return the names of the classes, sorted, and the class of every picture."""
+    import numpy as np
+
+    classes = sorted({entry.label for entry in entries if entry.label is not None})
+    number_of = {name: number for number, name in enumerate(classes)}
+    numbers = [NO_LABEL if entry.label is None else number_of[entry.label] for entry in entries]
+    return classes, np.array(numbers, dtype=np.int16)
 
 
 def _counts(classes: Sequence[str], labels: NDArray[np.int16], split: NDArray[np.int8]) -> dict[str, dict[str, int]]:

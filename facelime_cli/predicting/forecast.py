@@ -73,15 +73,14 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
     for unit, rows in enumerate(units):
         kept = _kept(artifact, unit)
         left.append(_Left() if unit in done else _left(run.masks, rows, donors, made_with, kept))
-    shares = []
+    shares, by_shard = [], []
     for shard in range(1, count + 1):
         own = [left[unit] for unit in shard_of(len(units), shard, count)]
-        shares.append(_share(own, batch, seconds, startup))
+        share = _share(own, batch, seconds, startup)
+        shares.append(share)
+        by_shard.append({"shard": shard, "evaluations": share.evaluations, "seconds": share.seconds})
     # Finished units lie in the store already. What compression saves is not known: this is the most.
     pending = sum(rows.stop - rows.start for unit, rows in enumerate(units) if unit not in done)
-    by_shard = []
-    for shard, share in enumerate(shares, 1):
-        by_shard.append({"shard": shard, "evaluations": share.evaluations, "seconds": share.seconds})
     value = {
         "evaluations": sum(share.evaluations for share in shares),
         "taken_over": donors.taken.total(),
