@@ -16,7 +16,16 @@ MOST_NAMED = 8
 
 
 def comma_separated(text: str) -> list[str]:
-    """Return the names in a list with commas between them; a name that holds one stands in double quotes.
+    """Return the names in a list with commas between them; a name that holds a comma stands in double quotes.
+
+    Parameters
+    ----------
+    text : str
+        As it is typed.
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
@@ -27,21 +36,48 @@ def comma_separated(text: str) -> list[str]:
 
 
 def listing(names: Iterable[str]) -> str:
-    """Return names as `comma_separated` reads them."""
+    """Return names as `comma_separated` reads them.
+
+    Parameters
+    ----------
+    names : iterable of str
+
+    Returns
+    -------
+    str
+    """
     stream = io.StringIO()
     csv.writer(stream, lineterminator="").writerow(names)
     return stream.getvalue()
 
 
 def row_of(name: str, ids: list[str]) -> int:
-    """Return the place of a picture among ids, by its id or by the id's last part where that is enough."""
-    found = [row for row, each in enumerate(ids) if each == name] or [
-        row for row, each in enumerate(ids) if each.rpartition("/")[2] == name
-    ]
+    """Return the place of a picture among ids, by its id or by the id's last part where that is enough.
+
+    Parameters
+    ----------
+    name : str
+        As it is typed.
+    ids : list of str
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    NotFoundError
+        When no picture is called so, or several are.
+    """
+    # A whole id comes first: it may be the last part of another one.
+    found = [row for row, each in enumerate(ids) if each == name]
+    if not found:
+        found = [row for row, each in enumerate(ids) if each.rpartition("/")[2] == name]
     if len(found) == 1:
         return found[0]
     if found:
-        raise NotFoundError(f"{name} could be {', '.join(ids[row] for row in found[:5])}; give the whole id.")
+        first = ", ".join(ids[row] for row in found[:5])
+        raise NotFoundError(f"{name} could be {first}; give the whole id.")
     raise NotFoundError(f"there is no picture {name!r} here; an id looks like {ids[0]!r}.")
 
 
@@ -50,6 +86,22 @@ def class_indices(text: str, names: list[str]) -> list[int]:
 
     A text that is the whole name of a class is that class, whatever commas it has.
 
+    Parameters
+    ----------
+    text : str
+        Names or numbers with commas between them.
+    names : list of str
+        Of all classes.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such class.
+
     Examples
     --------
     >>> class_indices('1,cat, "crane, small"', ["cat", "dog", "crane, small"])
@@ -57,14 +109,33 @@ def class_indices(text: str, names: list[str]) -> list[int]:
     >>> class_indices("crane, small", ["cat", "crane, small"])
     [1]
     """
-    return list(
-        dict.fromkeys(class_index(each, names) for each in ([text] if text in names else comma_separated(text)))
-    )
+    words = [text] if text in names else comma_separated(text)
+    found = [class_index(each, names) for each in words]
+    # A dict keeps the order in which classes were first named.
+    return list(dict.fromkeys(found))
 
 
 def class_index(text: str, names: list[str]) -> int:
-    """Return the class that a name or a number means."""
+    """Return the class that a name or a number means.
+
+    Parameters
+    ----------
+    text : str
+        As it is typed.
+    names : list of str
+        Of all classes.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    NotFoundError
+        When no class is called so, or several are.
+    """
     word = text.strip()
+    # A name comes before a number: a class may be called 7.
     found = [index for index, name in enumerate(names) if name == word]
     if len(found) == 1:
         return found[0]

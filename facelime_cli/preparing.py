@@ -57,6 +57,10 @@ def catalogue(params: Any, context: Context) -> list[Entry]:
     context : Context
         Its store's salt hides the patients of DICOM files.
 
+    Returns
+    -------
+    list of Entry
+
     Raises
     ------
     CommandLineError
@@ -83,7 +87,9 @@ def catalogue(params: Any, context: Context) -> list[Entry]:
 
 
 def _table_of(params: Any) -> sources.Table | None:
-    if params.table is None and (params.label_column or params.group_column or params.one_per_group):
+    about_a_table = params.label_column or params.group_column or params.one_per_group
+    # Ignoring these would make a dataset without labels, and say nothing of it.
+    if params.table is None and about_a_table:
         raise CommandLineError(
             "--label-column, --group-column and --one-per-group are about a table; give it with --table FILE."
         )
@@ -101,7 +107,9 @@ def _patient(entry: Entry, context: Context) -> str | None:
     patient = patient_of(entry.path)
     if patient is None:
         return None
-    return hashlib.sha256(context.store.salt() + patient.encode()).hexdigest()[:PATIENT_DIGITS]
+    # Numbers of patients are few enough to try them all: without a secret, the hash would hide nothing.
+    salted = context.store.salt() + patient.encode()
+    return hashlib.sha256(salted).hexdigest()[:PATIENT_DIGITS]
 
 
 def _class_names(path: Path) -> dict[str, str]:
@@ -110,15 +118,19 @@ def _class_names(path: Path) -> dict[str, str]:
         raise NotFoundError(
             f"there is no file {path}; give a CSV table of two columns, class and long name, to --class-names."
         )
+    # Spreadsheets write a byte order mark, which would become a part of the first class.
     with path.open(encoding="utf-8-sig", newline="") as lines:
         rows = [row for row in csv.reader(lines) if row]
+    names = {}
     for row in rows:
-        if len(row) != TWO_COLUMNS or not all(cell.strip() for cell in row):
+        cells = [cell.strip() for cell in row]
+        if len(cells) != TWO_COLUMNS or not all(cells):
             raise FacelimeError(
                 f"{path} should have two columns in every row, a class and its long name; "
                 "quote names that hold a comma."
             )
-    return {key.strip(): name.strip() for key, name in rows}
+        names[cells[0]] = cells[1]
+    return names
 
 
 def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
@@ -149,12 +161,14 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
         if value is not None and (divided or not labelled):
             why = "has no labels (no class folders, no --label-column), so there is nothing to divide"
             if divided:
-                why = "already is divided into train, val and test"
+                why = "is already divided into train, val and test"
             raise FacelimeError(f"{option} {value} does not fit {params.source[0]}, which {why}; leave {option} out.")
     if params.split is not None and params.folds is not None:
         raise CommandLineError("--split and --folds are two ways to divide; give one of them.")
     divides = labelled and not divided
-    split = _shares(params.split or DEFAULT_SPLIT) if divides and params.folds is None else None
+    split = None
+    if divides and params.folds is None:
+        split = _shares(params.split or DEFAULT_SPLIT)
     return {
         "size": params.size,
         "split": split,
@@ -166,6 +180,7 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
         "white_balance": params.white_balance,
         "equalize": params.equalize,
         "contrast": params.contrast,
+        # Where nothing is drawn by the seed, another seed is no other dataset.
         "seed": params.seed if divides else None,
         "truth": params.truth is not None,
     }
@@ -180,6 +195,7 @@ def _shares(text: str) -> list[float]:
         raise CommandLineError(
             f"--split {text!r} should be three shares such as {DEFAULT_SPLIT}: train, validation, test."
         )
+    # 70:20:10 and 7:2:1 are the same dataset, so they get the same parameters.
     whole = sum(shares)
     return [round(share / whole, 9) for share in shares]
 
@@ -207,6 +223,10 @@ def expression(option: str, pattern: str | None, named: Mapping[str, str]) -> st
     named : mapping
         Expressions by name.
 
+    Returns
+    -------
+    str or None
+
     Raises
     ------
     CommandLineError
@@ -233,7 +253,13 @@ def truth_files(folder: Path, catalog: Sequence[Entry]) -> dict[str, Path]:
     Parameters
     ----------
     folder : Path
+        Of masks; their relative names are those of the pictures.
     catalog : sequence of Entry
+        The pictures.
+
+    Returns
+    -------
+    dict
 
     Raises
     ------
@@ -244,7 +270,11 @@ def truth_files(folder: Path, catalog: Sequence[Entry]) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise NotFoundError(f"there is no folder {folder} with masks; check --truth.")
-    masks = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sources.picture_files(folder)}
+    masks = {}
+    for path in sources.picture_files(folder):
+        # Masks are often PNG files beside pictures in JPEG, so the extension does not count.
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        masks[name] = path
     found = {entry.id: masks[entry.id] for entry in catalog if entry.id in masks}
     if not found:
         raise FacelimeError(f"no mask in {folder} has the name of a picture; a mask of a/b.jpg is a/b.png there.")
@@ -288,7 +318,16 @@ def _mask_fault(path: Path) -> str | None:
 
 
 def source_digest(catalog: Sequence[Entry]) -> str:
-    """Return the digest of a source: over names, bytes, and what it says of class, group, split and further columns."""
+    """Return the digest of a source: over names, bytes, and what it says of class, group, split and further columns.
+
+    Parameters
+    ----------
+    catalog : sequence of Entry
+
+    Returns
+    -------
+    str
+    """
     said = sorted([entry.id, entry.label, entry.group, entry.split, dict(entry.columns)] for entry in catalog)
     files = {}
     for entry in catalog:
@@ -299,10 +338,21 @@ def source_digest(catalog: Sequence[Entry]) -> str:
 
 
 def files_digest(files: Iterable[tuple[str, Path]]) -> str:
-    """Return the digest of files: over sorted names and bytes."""
+    """Return the digest of files: over sorted names and bytes.
+
+    Parameters
+    ----------
+    files : iterable of (str, Path)
+        Name and place of each; places are no part of the digest, so that a moved folder is the same source.
+
+    Returns
+    -------
+    str
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     pairs = sorted(files)
+    # Hashing gives Python's lock away, so threads are enough, and need no copies of anything.
     with ThreadPoolExecutor(cores()) as threads:
         hashes = list(threads.map(_file_digest, [path for _, path in pairs]))
     named = [[name, digest] for (name, _), digest in zip(pairs, hashes, strict=True)]
@@ -339,7 +389,14 @@ class Checked:
     failed: list[dict[str, str]]
 
     def add(self, entry: Entry, measured: Traits | str) -> None:
-        """Note one file's measures, or why it cannot be read."""
+        """Note one file's measures, or why it cannot be read.
+
+        Parameters
+        ----------
+        entry : Entry
+        measured : Traits or str
+            The measures, or the reason.
+        """
         if isinstance(measured, str):
             self.failed.append({"file": entry.file, "reason": measured})
         else:
@@ -359,13 +416,19 @@ def checked(catalog: Sequence[Entry], key: str, params: Any, context: Context) -
         Those of `preprocess`.
     context : Context
 
+    Returns
+    -------
+    Checked
+
     Raises
     ------
     FacelimeError
         When no file can be read, or one cannot under `--strict`.
     """
     found = Checked([], [], [])
-    blocks = [catalog[start : start + CHECKED_TOGETHER] for start in range(0, len(catalog), CHECKED_TOGETHER)]
+    starts = range(0, len(catalog), CHECKED_TOGETHER)
+    blocks = [catalog[start : start + CHECKED_TOGETHER] for start in starts]
+    # Arrays of a .npz file are read once for all blocks.
     arrays: dict[str, Pixels] = {}
     with Workers(params.workers) as workers, context.console.progress("check", len(catalog)) as advance:
         for place, block in enumerate(blocks):
@@ -395,7 +458,10 @@ def _measured(
         advance(len(block))
         stored = read_json(kept)["measured"]
         return [each if isinstance(each, str) else Traits.from_json(each) for each in stored]
-    tasks = [(sources.pixels(entry, arrays), entry.path.suffix.lower()) for entry in block]
+    tasks = []
+    for entry in block:
+        pixels = sources.pixels(entry, arrays)
+        tasks.append((pixels, entry.path.suffix.lower()))
     measured: list[Traits | str] = counted(workers.map(_measure, tasks), advance)
     if kept is not None:
         values = [each if isinstance(each, str) else each.json() for each in measured]
@@ -434,7 +500,19 @@ def _decoded(pixels: Path | Pixels) -> Pixels:
 
 
 def counted(results: Iterator[Any], advance: Callable[[int], None]) -> list[Any]:
-    """Return results as a list, each counted when it comes."""
+    """Return results as a list, each counted when it comes.
+
+    Parameters
+    ----------
+    results : iterator
+        Such as that of `Workers.map`.
+    advance : callable
+        Is called with 1 for each.
+
+    Returns
+    -------
+    list
+    """
     gathered = []
     for each in results:
         gathered.append(each)
@@ -448,7 +526,7 @@ def counted(results: Iterator[Any], advance: Callable[[int], None]) -> list[Any]
 def layout_of(
     found: Checked, n_files: int, settings: Mapping[str, Any], *, with_truth: bool, console: Console
 ) -> Layout:
-    """Return a dataset's arrays and facts, and say what is remarkable about it.
+    """Return a dataset's arrays and facts, and warn of what is remarkable about it.
 
     Parameters
     ----------
@@ -461,32 +539,35 @@ def layout_of(
         Whether masks of the truth belong to it.
     console : Console
         Is told of pictures without a class or group, of empty splits and of leakage.
-    """
-    import numpy as np
 
+    Returns
+    -------
+    Layout
+    """
     from facelime_cli.core import leakage
 
     entries = found.entries
-    classes = sorted({entry.label for entry in entries if entry.label is not None})
-    numbers = [NO_LABEL if entry.label is None else classes.index(entry.label) for entry in entries]
-    labels = np.array(numbers, dtype=np.int16)
+    classes, labels = _labels(entries)
     groups, unmatched = _groups(entries, settings["group_pattern"])
     split, fold = _divided(entries, labels, groups, settings)
-    _say_unmatched(unmatched, int((labels == NO_LABEL).sum()) if classes else 0, console)
-    counts = {}
-    for index, name in enumerate(classes):
-        of_class = labels == index
-        counts[name] = {each: int((of_class & (split == place)).sum()) for place, each in enumerate(SPLITS)}
+    # Without any class a missing one is nothing to be warned of.
+    n_without_class = int((labels == NO_LABEL).sum()) if classes else 0
+    _say_unmatched(unmatched, n_without_class, console)
+    counts = _counts(classes, labels, split)
     _warn_of_empty_splits(counts, settings, console)
     ids = [entry.id for entry in entries]
-    leaks = leakage.report(ids, found.traits, labels, split if fold is None else fold, groups)
+    # With folds, a copy in another fold leaks: every fold is tested once.
+    divided = split if fold is None else fold
+    leaks = leakage.report(ids, found.traits, labels, divided, groups)
     for sentence in leaks["sentences"]:
         console.warn(f"leakage: {sentence}")
+    shares = {each: round(float((split == place).mean()), 4) for place, each in enumerate(SPLITS)}
+    size = int(settings["size"])
     facts = {
         "classes": classes,
-        "size": int(settings["size"]),
+        "size": size,
         "counts": counts,
-        "shares": {each: round(float((split == place).mean()), 4) for place, each in enumerate(SPLITS)},
+        "shares": shares,
         "groups": len(set(groups)),
         "files": n_files,
         "unreadable": found.failed,
@@ -494,10 +575,31 @@ def layout_of(
         "columns": list(_columns(entries)),
     }
     console.note(_summary(facts, len(entries)))
-    folds = {} if fold is None else {"fold": fold}
-    known = {"id": _texts(ids), "labels": labels, "split": split, "group": _texts(groups), **folds, **_table(entries)}
+    known = {"id": _texts(ids), "labels": labels, "split": split, "group": _texts(groups)}
+    if fold is not None:
+        known["fold"] = fold
+    known |= _table(entries)
     constants = {name: (values, ("picture",)) for name, values in known.items()}
-    return Layout(len(entries), _arrays(len(entries), int(settings["size"]), with_truth=with_truth), constants, facts)
+    return Layout(len(entries), _arrays(len(entries), size, with_truth=with_truth), constants, facts)
+
+
+def _labels(entries: Sequence[Entry]) -> tuple[list[str], NDArray[np.int16]]:
+    """Return the names of the classes, sorted, and the class of every picture."""
+    import numpy as np
+
+    classes = sorted({entry.label for entry in entries if entry.label is not None})
+    number_of = {name: number for number, name in enumerate(classes)}
+    numbers = [NO_LABEL if entry.label is None else number_of[entry.label] for entry in entries]
+    return classes, np.array(numbers, dtype=np.int16)
+
+
+def _counts(classes: Sequence[str], labels: NDArray[np.int16], split: NDArray[np.int8]) -> dict[str, dict[str, int]]:
+    """Return how many pictures of each class are in each split."""
+    counts = {}
+    for number, name in enumerate(classes):
+        of_class = labels == number
+        counts[name] = {each: int((of_class & (split == place)).sum()) for place, each in enumerate(SPLITS)}
+    return counts
 
 
 def _arrays(n: int, size: int, *, with_truth: bool) -> dict[str, ArraySpec]:
@@ -535,6 +637,7 @@ def _summary(facts: Mapping[str, Any], n: int) -> str:
 def _texts(values: Iterable[str]) -> NDArray[Any]:
     import numpy as np
 
+    # An array of fixed width would pad every text to the longest one.
     return np.array(list(values), dtype=object)
 
 
@@ -564,6 +667,7 @@ def _table(entries: Sequence[Entry]) -> dict[str, NDArray[Any]]:
         except ValueError:
             found[f"table/{name}"] = _texts(values)
             continue
+        # A column that is empty everywhere says nothing as numbers either.
         found[f"table/{name}"] = _texts(values) if np.isnan(numbers).all() else numbers
     return found
 
@@ -573,6 +677,7 @@ def _warn_of_empty_splits(
 ) -> None:
     shares = settings["split"]
     for place, split in enumerate(SPLITS):
+        # A source that is divided already may leave a split out on purpose, and so may --split 80:0:20.
         is_used = any(each[split] for each in counts.values())
         if shares:
             is_used = shares[place] > 0
@@ -609,6 +714,7 @@ def _divided(
     shares = settings["split"] if folds is None else [1.0] * folds
     if shares is None or not len(labelled):
         return split, None
+    # Pictures without a label are dealt to no split: nothing could be learned from them or tested on them.
     own_groups = [groups[int(i)] for i in labelled]
     dealt = divide(labels[labelled].tolist(), own_groups, shares, settings["seed"])
     if folds is None:
@@ -623,7 +729,17 @@ def _divided(
 
 
 def prepare_picture(task: tuple[Path | Pixels, Mapping[str, Any]]) -> Prepared:
-    """Return a picture as it stands in the dataset, in a worker process; the task is its pixels and the settings."""
+    """Return a picture as it stands in the dataset. Worker processes call this.
+
+    Parameters
+    ----------
+    task : tuple
+        Pixels from `sources.pixels`, and settings from `settings_of`.
+
+    Returns
+    -------
+    Prepared
+    """
     from facelime_cli.core.operations import prepare
 
     pixels, settings = task
@@ -631,7 +747,17 @@ def prepare_picture(task: tuple[Path | Pixels, Mapping[str, Any]]) -> Prepared:
 
 
 def prepare_truth(task: tuple[Path | None, Any, Mapping[str, Any]]) -> Pixels:
-    """Return a mask of the truth as its picture was cut and resized; zeros where there is none."""
+    """Return a mask of the truth as its picture was cut and resized; zeros where there is none.
+
+    Parameters
+    ----------
+    task : tuple
+        The mask's file or None, the box that was cut out of its picture, and settings from `settings_of`.
+
+    Returns
+    -------
+    (H, W) uint8 array
+    """
     import numpy as np
 
     from facelime_cli.core import images

@@ -97,6 +97,10 @@ def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
         Folders, pictures and .npz files; with a table, where its pictures lie.
     table : Table, optional
 
+    Returns
+    -------
+    list of Entry
+
     Raises
     ------
     NotFoundError
@@ -128,14 +132,20 @@ def picture_files(folder: Path) -> Iterator[Path]:
     Parameters
     ----------
     folder : Path
+
+    Yields
+    ------
+    Path
     """
     seen = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
+        # A link to a folder above would lead here again and again.
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
+        # Changed in place, the list tells `walk` where to go next, and in which order.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             suffix = Path(name).suffix.lower()
@@ -156,6 +166,7 @@ def _of(source: Path) -> list[Entry]:
     entries = []
     for relative, path in files:
         folders = relative.parts[:-1]
+        # A file beside the class folders has no class.
         label = folders[level] if len(folders) > level else None
         split = SPLIT_FOLDERS[folders[0].lower()] if divided else NO_SPLIT
         entries.append(Entry(relative.with_suffix("").as_posix(), path, label=label, split=split))
@@ -171,6 +182,7 @@ def _is_divided(source: Path, files: Sequence[tuple[Path, Path]], tops: set[str]
     if len(splits) < 2 and splits != tops:  # noqa: PLR2004 - one class may be called "test"
         return False
     strays = [relative for relative, _ in files if relative.parts[0] not in splits or len(relative.parts) < PATH_PARTS]
+    # A class may be called "train" by chance; two such folders are no chance, so the rest must fit.
     if strays and len(splits) > 1:
         named = ", ".join(sorted(splits))
         raise FacelimeError(
@@ -233,6 +245,7 @@ def _of_row(row: Mapping[str, str], table: Table, path: Path) -> Entry:
     """Return the picture of a row; an empty cell says nothing."""
     label = row[table.label_column] if table.label_column else ""
     group = row[table.group_column] if table.group_column else ""
+    # Class and group have arrays of their own; the other columns are kept as they are.
     used = {table.id_column, table.label_column, table.group_column}
     columns = {name: value for name, value in row.items() if name not in used}
     return Entry(row[table.id_column], path, label=label or None, group=group or None, columns=columns)
@@ -241,7 +254,7 @@ def _of_row(row: Mapping[str, str], table: Table, path: Path) -> Entry:
 def read_table(table: Table) -> list[dict[str, str]]:
     """Return the rows of a table, one per picture, by id; with `one_per_group` only the first of each group.
 
-    A row that stands there again in every column counts once: the skin system's table held each picture three times.
+    Equal rows count once: some published tables hold each picture several times, which would be a leak.
 
     Parameters
     ----------
@@ -265,6 +278,7 @@ def read_table(table: Table) -> list[dict[str, str]]:
         raise NotFoundError(
             f"there is no table {table.file}; give a .csv file with a column of picture ids to --table."
         )
+    # Spreadsheets write a byte order mark, which would become a part of the first column's name.
     try:
         with table.file.open(encoding="utf-8-sig", newline="") as lines:
             rows = [_stripped(row) for row in csv.DictReader(lines)]
@@ -274,12 +288,14 @@ def read_table(table: Table) -> list[dict[str, str]]:
         ) from why
     if not rows:
         raise FacelimeError(f"{table.file} has no rows below its heading; check --table.")
-    for option, column in (("id", table.id_column), ("label", table.label_column), ("group", table.group_column)):
+    columns = {"id": table.id_column, "label": table.label_column, "group": table.group_column}
+    for option, column in columns.items():
         if column is not None and column not in rows[0]:
             raise CommandLineError(
                 f"--{option}-column {column!r} is no column of {table.file}; its columns are {', '.join(rows[0])}."
             )
-    return _one_row_each(sorted(rows, key=lambda row: row[table.id_column]), table)
+    rows.sort(key=lambda row: row[table.id_column])
+    return _one_row_each(rows, table)
 
 
 def _stripped(row: Mapping[str | None, str | None]) -> dict[str, str]:
@@ -300,7 +316,8 @@ def _one_row_each(rows: list[dict[str, str]], table: Table) -> list[dict[str, st
     by_group: dict[str, dict[str, str]] = {}
     for row in by_id.values():
         # Rows are sorted by id, so that the first of a group is always the same.
-        by_group.setdefault(row[table.group_column] or row[table.id_column], row)
+        group = row[table.group_column] or row[table.id_column]
+        by_group.setdefault(group, row)
     return list(by_group.values())
 
 
@@ -327,6 +344,7 @@ def _of_arrays(path: Path) -> list[Entry]:
 def _member(path: Path, name: str) -> NDArray[Any] | None:
     import numpy as np
 
+    # A pickle in a foreign file could run any code.
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return np.asarray(arrays[name]) if name in arrays else None
@@ -344,6 +362,10 @@ def pixels(entry: Entry, arrays: dict[str, NDArray[np.uint8]]) -> Path | NDArray
     entry : Entry
     arrays : dict
         Keeps the arrays that were read, by their names.
+
+    Returns
+    -------
+    Path or uint8 array
     """
     import numpy as np
 
@@ -366,11 +388,15 @@ def group_of(entry: Entry, pattern: str | None) -> str | None:
         What the source says counts first.
     pattern : str, optional
         Regular expression for the file name: its first group, else all that it finds.
+
+    Returns
+    -------
+    str or None
     """
-    match = re.search(pattern, entry.path.stem) if entry.group is None and pattern is not None else None
-    if match is None:
+    if entry.group is not None or pattern is None:
         return entry.group
-    return (match[1] if match.re.groups else match[0]) or None
+    match = re.search(pattern, entry.path.stem)
+    return None if match is None else _found(match)
 
 
 def label_of(entry: Entry, pattern: str | None) -> str | None:
@@ -382,10 +408,23 @@ def label_of(entry: Entry, pattern: str | None) -> str | None:
     pattern : str, optional
         Regular expression for the file name, in place of what the source says: the name of the named group that
         matched, else its first group, else all that it finds.
+
+    Returns
+    -------
+    str or None
     """
-    match = re.search(pattern, entry.path.stem) if pattern is not None else None
+    if pattern is None:
+        return entry.label
+    match = re.search(pattern, entry.path.stem)
     if match is None:
-        return entry.label if pattern is None else None
+        return None
+    # Only a named group can map several spellings of a class to one name.
     if match.lastgroup is not None:
         return match.lastgroup
-    return (match[1] if match.re.groups else match[0]) or None
+    return _found(match)
+
+
+def _found(match: re.Match[str]) -> str | None:
+    """Return the first group of a match, or all of it where there are no groups; None for an empty text."""
+    text = match[1] if match.re.groups else match[0]
+    return text or None

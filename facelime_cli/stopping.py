@@ -18,8 +18,10 @@ def obey_signals() -> None:
     """Raise `StopRequested` at the first signal; at the second, leave at once: everything committed is safe on disk."""
     asked = False
 
+    # An exception in the main thread unwinds what is open: claims are given back, and files are closed.
     def stop(number: int, _: Any) -> None:
         nonlocal asked
+        # Who asks twice does not want to wait for the clean way.
         if asked:
             os._exit(EX_TEMPFAIL)
         asked = True
@@ -30,12 +32,43 @@ def obey_signals() -> None:
 
 
 def deadline(budget: str | None) -> float | None:
-    """Return when a time budget ends that begins now, by the monotonic clock."""
+    """Return when a time budget ends that begins now.
+
+    Parameters
+    ----------
+    budget : str, optional
+        As it is typed, such as 30m.
+
+    Returns
+    -------
+    float or None
+        By the monotonic clock, in seconds.
+
+    Raises
+    ------
+    CommandLineError
+        When it is no time span.
+    """
     return None if budget is None else time.monotonic() + span(budget)
 
 
 def span(text: str) -> float:
-    """Return a time span such as 30m in seconds."""
+    """Return a time span in seconds.
+
+    Parameters
+    ----------
+    text : str
+        A number and s, m, h or d, such as 30m; a number alone counts seconds.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    CommandLineError
+        When it has another form.
+    """
     match = SPAN.fullmatch(text.strip())
     if not match:
         raise CommandLineError(f"--time-budget {text!r} should be a time such as 90s, 30m or 2h.")

@@ -22,7 +22,13 @@ AHEAD_PER_PROCESS = 8
 
 
 class Workers:
-    """Worker processes that start when there is enough to do, and end with the `with` block whatever happens."""
+    """Worker processes that start when there is enough to do, and end with the `with` block whatever happens.
+
+    Parameters
+    ----------
+    processes : int, optional
+        How many at most; by default one per core.
+    """
 
     def __init__(self, processes: int | None) -> None:
         self._processes = processes or cores()
@@ -41,7 +47,23 @@ class Workers:
             self._pool = None
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """Yield the results in the order of the items."""
+        """Yield the results in the order of the items.
+
+        Parameters
+        ----------
+        function : callable
+            One that a new process can import: of a module, not of another function.
+        items : sequence
+
+        Yields
+        ------
+        object
+
+        Raises
+        ------
+        FacelimeError
+            When a worker process was killed.
+        """
         if self._pool is None and (self._processes == 1 or len(items) < FEWEST_ITEMS):
             return map(function, items)
         return self._parallel(function, items)
@@ -69,9 +91,9 @@ class Workers:
         from concurrent.futures import ProcessPoolExecutor
 
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._processes, multiprocessing.get_context("spawn"), initializer=_follow_parent
-            )
+            # A fork would copy the locks of Keras and of its threads in whatever state they are.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._processes, context, initializer=_follow_parent)
         return self._pool
 
 
@@ -81,6 +103,7 @@ def _follow_parent() -> None:
     import os
     import threading
 
+    # The terminal sends Ctrl-C to every process of the group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
@@ -88,6 +111,7 @@ def _follow_parent() -> None:
     def watch() -> None:
         if parent is not None:
             parent.join()
+            # A killed parent cannot end its workers, and `sys.exit` would end this thread alone.
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

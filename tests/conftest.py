@@ -109,6 +109,16 @@ def chain(tmp_path_factory, shared, faces):
     return Chain(Facelime(copy), artifacts, place / "store")
 
 
+@pytest.fixture(scope="session")
+def many(tmp_path_factory):
+    """A store with segments of 40 pictures (two units) and a small network. A test adds to it under its own names."""
+    run = Facelime(tmp_path_factory.mktemp("many") / "store")
+    run.json("preprocess", write_faces(tmp_path_factory.mktemp("forty"), 40), "--name", "forty", "--size", 48)
+    run.json("finetune", "forty", "--backbone", "cnn-small", "--epochs", 1, "--name", "small")
+    run.json("segment", "forty", "--method", "slic", "--name", "parts")
+    return run
+
+
 @pytest.fixture
 def facelime(tmp_path):
     """The command line on an empty store."""

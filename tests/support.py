@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 from typer.testing import CliRunner
 
 from facelime_cli.cli import app
@@ -89,6 +91,11 @@ class FewRounds(Facelime):
         return super().__call__(*words, *rounds, stdin=stdin)
 
 
+def predictions(run, reference):
+    """Return the predictions in the store of a command line."""
+    return Store(run.store).resolve(reference, ("predictions",))
+
+
 def write_faces(folder: Path, count: int = FACES, size: int = SIZE, truth: Path | None = None) -> Path:
     for number in range(count):
         label = ("normal", "rosacea")[number % 2]
@@ -98,6 +105,32 @@ def write_faces(folder: Path, count: int = FACES, size: int = SIZE, truth: Path 
                 (place / label).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(array).save(place / label / f"face-{number:03d}.png")
     return folder
+
+
+def save_picture(path: Path, array) -> None:
+    """Write an array as a picture, with the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def write_scan(path: Path, values, kind="MONOCHROME2", **more) -> Path:
+    """Write a DICOM file of 12 stored bits; `more` are further attributes by their keywords."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    scan = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    scan.PatientID, scan.PatientName = "12345", "Doe^Jane"
+    scan.StudyDate = "20200102"
+    scan.Rows, scan.Columns = values.shape[-2:]
+    scan.PhotometricInterpretation, scan.SamplesPerPixel, scan.PixelRepresentation = kind, 1, 0
+    scan.BitsAllocated, scan.BitsStored, scan.HighBit = 16, 12, 11
+    scan.PixelData = values.astype("<u2").tobytes()
+    for name, value in more.items():
+        setattr(scan, name, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scan.save_as(path)
+    return path
 
 
 @dataclass

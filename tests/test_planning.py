@@ -2,9 +2,14 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 
-from tests.support import SHARDED
+from facelime_cli.console import Console
+from facelime_cli.engine import Context, find
+from facelime_cli.store.references import Store
+from tests import support
+from tests.support import SHARDED, STAGES
 
 NEW = {
     "segment": ["faces", "--method", "grid", "--segments", 9],
@@ -20,11 +25,12 @@ NEW = {
 
 
 def state_of(store):
-    """Return what is in a store: every folder, and the size and digest of every file."""
+    """Return what is in a store: when every folder and file was changed, and the size and digest of every file."""
     found = {}
-    for path in sorted(store.rglob("*")):
+    for path in (store, *sorted(store.rglob("*"))):
         content = path.read_bytes() if path.is_file() else b""
-        found[path.relative_to(store).as_posix()] = (path.is_dir(), len(content), hashlib.sha256(content).hexdigest())
+        digest = hashlib.sha256(content).hexdigest()
+        found[path.relative_to(store).as_posix()] = (path.is_dir(), path.stat().st_mtime_ns, len(content), digest)
     return found
 
 
@@ -58,6 +64,14 @@ def test_missing_leaves_the_store_as_it_is(planned, chain, new_masks, command):
     assert state_of(store) == before
 
 
+@pytest.mark.parametrize("command", SHARDED)
+def test_missing_leaves_what_is_complete_as_it_is(planned, chain, faces, command):
+    before = state_of(planned.store)
+    answer = planned.json(*support.words_of(command, chain, faces), "--missing", 3)
+    assert answer["missing"] == []
+    assert state_of(planned.store) == before
+
+
 @pytest.mark.parametrize("more", [[], ["--batch-size", "auto"], ["--shard", "1/2"]], ids=["plain", "auto", "shard"])
 def test_a_dry_run_leaves_the_store_as_it_is(planned, new_masks, more):
     """The automatic batch size is measured and kept beside the model by a run, but not by a plan."""
@@ -68,6 +82,15 @@ def test_a_dry_run_leaves_the_store_as_it_is(planned, new_masks, more):
     assert answer["evaluations"] > 0
     assert answer["evaluations_per_second"] > 0
     assert state_of(store) == before
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_dry_run_keeps_no_converted_model(planned, new_masks, runtime):
+    pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
+    before = state_of(planned.store)
+    answer = planned.json("predict", new_masks.id, "--model", "small", "--runtime", runtime, "--dry-run")
+    assert answer["evaluations"] > 0
+    assert state_of(planned.store) == before
 
 
 def test_the_tests_above_can_fail(chain, tmp_path):
@@ -88,3 +111,16 @@ def test_a_shard_does_not_make_what_all_shards_need(planned, chain):
     said = planned.fails("gradcam", *words_of(chain, "gradcam"), "--shard", "1/2")
     assert "facelime segment" in said
     assert state_of(store) == before
+
+
+def test_a_plan_of_preprocess_begins_no_store(facelime, tmp_path):
+    """The secret that patients are hashed with is drawn, but only a run keeps it."""
+    support.write_scan(tmp_path / "scans" / "a.dcm", np.arange(64, dtype=np.uint16).reshape(8, 8))
+    stage, store = STAGES["preprocess"], Store(facelime.store)
+    console = Console(quiet=True, as_json=False)
+    params = stage.params(source=[tmp_path / "scans"], size=16)
+    assert find(stage, params, Context(store, console)).artifact is None
+    assert not facelime.store.exists()
+    made = facelime.artifact("preprocess", tmp_path / "scans", "--size", 16)
+    found = find(stage, params, Context(Store(facelime.store), console)).artifact
+    assert found.id == made.id

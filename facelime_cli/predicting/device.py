@@ -17,20 +17,54 @@ __all__ = ["Device", "NotYet"]
 
 
 class Device:
-    """Runs calls one after the other; `until` is when a time budget ends."""
+    """Runs calls one after the other, in a thread of its own.
+
+    Parameters
+    ----------
+    until : float, optional
+        When a time budget ends, by the monotonic clock.
+    """
 
     def __init__(self, until: float | None = None) -> None:
         self._until = until
         self._thread = ThreadPoolExecutor(1)
 
     def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Hand a call over."""
+        """Hand a call over.
+
+        Parameters
+        ----------
+        call : callable
+        *arguments
+            Of the call.
+
+        Returns
+        -------
+        Future
+            For `wait`.
+        """
+        # One thread alone: a device that computes two batches at once needs memory for both.
         return self._thread.submit(call, *arguments)
 
     def wait(self, future: Future[Any]) -> Any:
         """Return what a call answers.
 
         It waits in steps, so that a signal is seen at once. A stop says whether the call still runs.
+
+        Parameters
+        ----------
+        future : Future
+            From `submit`, or of another thread.
+
+        Returns
+        -------
+        object
+            The answer.
+
+        Raises
+        ------
+        StopRequested
+            At a signal, or when the time budget is used up.
         """
         try:
             while True:

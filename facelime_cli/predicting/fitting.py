@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 INTERVALS = ("analytic", "bootstrap")
 """How intervals are made; the function of the same name is in `core.intervals`."""
 BOOTSTRAP = INTERVALS[1]
+BY_SEGMENT = ("coefficients", "interval", "p_sign")
+"""Arrays with a value for every segment."""
 SHARE = re.compile(r"(\d+)/(\d+)")
 
 
@@ -79,6 +81,10 @@ def settings_of(params: Any, masks: Artifact) -> Settings:
         When a setting belongs to another surrogate, or `--part` has another form.
     FacelimeError
         When the surrogate cannot use masks of this design.
+
+    Returns
+    -------
+    Settings
     """
     design = str(masks.parameters.get("design", "bernoulli"))
     own = own_settings(params, design)
@@ -94,17 +100,31 @@ def settings_of(params: Any, masks: Artifact) -> Settings:
 
 
 def own_settings(params: Any, design: str) -> dict[str, Any]:
-    """Return the chosen surrogate's own settings, defaults filled in; see `settings_of` for the errors."""
+    """Return the chosen surrogate's own settings, defaults filled in; see `settings_of` for the errors.
+
+    Parameters
+    ----------
+    params : dataclass
+        Those of `fit-surrogate`.
+    design : str
+        Of the masks.
+
+    Returns
+    -------
+    dict
+    """
     # A surrogate that names no proximity weights samples itself.
     own = options.settings_of(params, "surrogate", SURROGATES)
     weighted = [name for name, each in DESIGNS.items() if each.weights is not None]
     if "proximity" not in own and design not in weighted:
+        usable = " or ".join(weighted)
         raise FacelimeError(
             f"--surrogate {params.surrogate} needs masks of few segments and of nearly all, "
             f"which --design {design} does not draw; "
-            f"perturb again with --design {' or '.join(weighted)}, or choose another surrogate."
+            f"perturb again with --design {usable}, or choose another surrogate."
         )
     if "proximity" in own:
+        # The two distances have different scales, so each has its own usual width.
         own["kernel_width"] = own["kernel_width"] or PROXIMITIES[own["proximity"]]
     return own
 
@@ -116,6 +136,7 @@ def _share(text: str | None, design: str) -> tuple[int, int] | None:
     match = SHARE.fullmatch(text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise CommandLineError(f"--part {text!r} should be I/N with 1 <= I <= N, such as 1/2.")
+    # A part of such a design no longer has the properties that its surrogates rely on.
     if DESIGNS[design].all_masks:
         raise FacelimeError(
             f"--part {text} would leave masks out of --design {design}, which needs all of them; "
@@ -125,17 +146,32 @@ def _share(text: str | None, design: str) -> tuple[int, int] | None:
 
 
 def pictures_of(settings: Settings, predictions: Artifact, rows: slice) -> Iterator[Picture]:
-    """Yield what is fitted for each picture of a unit."""
+    """Yield what is fitted for each picture of a unit.
+
+    Parameters
+    ----------
+    settings : Settings
+    predictions : Artifact
+    rows : slice
+        The unit's pictures.
+
+    Yields
+    ------
+    Picture
+    """
     masks, pictures = predictions.input("masks"), Segmented(predictions)
-    ids, counts, samples = (
-        predictions.texts("id")[rows],
-        pictures.counts(rows),
-        masks.read("n_samples", rows),
-    )
-    packed, probabilities = masks.read("masks", rows), predictions.read("probabilities", rows)
-    changes = _changes(pictures, rows) if settings.own.get("proximity") == "l2" else [None] * len(ids)
-    for place, (picture_id, n_segments, n, change) in enumerate(zip(ids, counts, samples, changes, strict=True)):
-        yield Picture(picture_id, packed[place, :n], probabilities[place, :n], int(n_segments), change)
+    ids = predictions.texts("id")[rows]
+    counts = pictures.counts(rows)
+    samples = masks.read("n_samples", rows)
+    packed = masks.read("masks", rows)
+    probabilities = predictions.read("probabilities", rows)
+    # Reading the pixels of all pictures takes long, so it is done only where they count.
+    by_pixels = settings.own.get("proximity") == "l2"
+    changes = _changes(pictures, rows) if by_pixels else [None] * len(ids)
+    for place, picture_id in enumerate(ids):
+        n = samples[place]
+        kept, answers = packed[place, :n], probabilities[place, :n]
+        yield Picture(picture_id, kept, answers, int(counts[place]), changes[place])
 
 
 def _changes(pictures: Segmented, rows: slice) -> list[NDArray[Any]]:
@@ -147,10 +183,21 @@ def _changes(pictures: Segmented, rows: slice) -> list[NDArray[Any]]:
 
 
 def explain_pictures(task: tuple[Settings, list[Picture]]) -> list[Explanation]:
-    """Explain some pictures. One thread: matrices are small, and results do not depend on the number of cores."""
+    """Explain some pictures. Worker processes call this.
+
+    Parameters
+    ----------
+    task : tuple
+        Settings and pictures.
+
+    Returns
+    -------
+    list of Explanation
+    """
     from threadpoolctl import threadpool_limits
 
     settings, pictures = task
+    # Matrices are small, and sums in one thread do not depend on the number of cores.
     with threadpool_limits(1):
         return [_explain_one(settings, each) for each in pictures]
 
@@ -161,16 +208,14 @@ def _explain_one(settings: Settings, picture: Picture) -> Explanation:
 
     kept = mask_design.unpack(picture.masks, picture.n_segments)
     keywords = {name: value for name, value in settings.own.items() if name not in NEAR}
-    method = fidelity.Method(
-        surrogate.fitter(settings.surrogate, keywords), settings.intervals, settings.top, settings.seed
-    )
-    rows, blocks = mask_design.samples_of_share(
-        mask_design.blocks(settings.design, *kept.shape), settings.design, settings.part
-    )
+    fit = surrogate.fitter(settings.surrogate, keywords)
+    method = fidelity.Method(fit, settings.intervals, settings.top, settings.seed)
+    # Samples that were drawn together are resampled together: they are no independent draws.
+    every_block = mask_design.blocks(settings.design, *kept.shape)
+    rows, blocks = mask_design.samples_of_share(every_block, settings.design, settings.part)
     kept = kept[rows]
-    return fidelity.explain(
-        kept, picture.probabilities[rows], _weights(settings, kept, picture.change), blocks, method, picture.id
-    )
+    weights = _weights(settings, kept, picture.change)
+    return fidelity.explain(kept, picture.probabilities[rows], weights, blocks, method, picture.id)
 
 
 def _weights(settings: Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:
@@ -180,7 +225,7 @@ def _weights(settings: Settings, kept: NDArray[Any], change: NDArray[Any] | None
     from facelime_cli.core import surrogate
 
     if "proximity" not in settings.own:
-        # `check_design` has made sure that the design is one that the Shapley kernel weights.
+        # `own_settings` has made sure that the design is one that the Shapley kernel weights.
         weigh = DESIGNS[settings.design].weights
         assert weigh is not None
         return np.asarray(loaded(weigh)(kept))
@@ -189,7 +234,20 @@ def _weights(settings: Settings, kept: NDArray[Any], change: NDArray[Any] | None
 
 
 def arrays_of(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]:
-    """Return a unit's part of every array, with room for `widest` segments."""
+    """Return what a unit writes into every array.
+
+    Parameters
+    ----------
+    fitted : list of Explanation
+        Of the unit's pictures.
+    widest : int
+        Number of segments to make room for.
+
+    Returns
+    -------
+    dict
+        From names to arrays, a row for each picture.
+    """
     import numpy as np
 
     def padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -197,11 +255,10 @@ def arrays_of(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]
         spare = [(0, widest - len(values))] + [(0, 0)] * (values.ndim - 1)
         return np.moveaxis(np.pad(values, spare, constant_values=np.nan), 1, 0)
 
-    return {
-        **{
-            name: np.stack([padded(getattr(each, name)) for each in fitted])
-            for name in ("coefficients", "interval", "p_sign")
-        },
-        **{name: np.stack([getattr(each, name) for each in fitted]) for name in SCALARS},
-        "verdict": np.array([each.verdict for each in fitted], dtype=object),
-    }
+    arrays = {}
+    for name in BY_SEGMENT:
+        arrays[name] = np.stack([padded(getattr(each, name)) for each in fitted])
+    for name in SCALARS:
+        arrays[name] = np.stack([getattr(each, name) for each in fitted])
+    arrays["verdict"] = np.array([each.verdict for each in fitted], dtype=object)
+    return arrays

@@ -43,32 +43,44 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
         What predictions must have been made as to be reused, see `Donors`.
     artifact : Artifact, optional
         The predictions, where they have been begun.
+
+    Returns
+    -------
+    Answer
+        Evaluations, seconds and bytes of what is left, and the evaluations and seconds of each shard.
+
+    Notes
+    -----
+    A shard takes the startup once, and the seconds of one batch for each batch of its grid that holds something to do.
     """
     count = run.context.shard.count
     pictures = unit_pictures(layout) if artifact is None else artifact.unit_pictures
-    units = [slice(start, min(start + pictures, layout.n)) for start in range(0, layout.n, pictures)]
+    starts = range(0, layout.n, pictures)
+    units = [slice(start, min(start + pictures, layout.n)) for start in starts]
     done = artifact.done() if artifact else set()
     if artifact and len(done) == len(units):
         nothing = {"evaluations": 0, "taken_over": 0, "seconds": 0.0, "bytes": 0, "shards": []}
         return Answer(nothing, [f"nothing is left to compute: predictions/{artifact.id} has everything"])
+    # Loading, compiling and comparing are done here as a run does them, so their time is the startup.
     begun = time.monotonic()
     batch = _batch(run, wanted, artifact)
     batch, (seconds, difference) = run.fitted(batch, lambda size: _timed(run, units[0], size))
     startup = time.monotonic() - begun
-    donors = Donors(run.context.store, made, run.masks, besides=artifact.id if artifact else "")
+    itself = artifact.id if artifact else ""
+    donors = Donors(run.context.store, made, run.masks, besides=itself)
     made_with = digests.of_value({"batch_size": batch, **run.classifier.engine})
     left = []
     for unit, rows in enumerate(units):
         kept = _kept(artifact, unit)
         left.append(_Left() if unit in done else _left(run.masks, rows, donors, made_with, kept))
-    shares = []
+    shares, by_shard = [], []
     for shard in range(1, count + 1):
         own = [left[unit] for unit in shard_of(len(units), shard, count)]
-        shares.append(_share(own, batch, seconds, startup))
-    pending = sum(rows.stop - rows.start for unit, rows in enumerate(units) if unit not in done)
-    by_shard = []
-    for shard, share in enumerate(shares, 1):
+        share = _share(own, batch, seconds, startup)
+        shares.append(share)
         by_shard.append({"shard": shard, "evaluations": share.evaluations, "seconds": share.seconds})
+    # Finished units lie in the store already. What compression saves is not known: this is the most.
+    pending = sum(rows.stop - rows.start for unit, rows in enumerate(units) if unit not in done)
     value = {
         "evaluations": sum(share.evaluations for share in shares),
         "taken_over": donors.taken.total(),
@@ -104,10 +116,11 @@ def _in_words(value: dict[str, Any], count: int) -> Answer:
     """Return the forecast as lines, and as a table of shards where there are several."""
     evaluations, reused = value["evaluations"], value["taken_over"]
     rate, startup = value["evaluations_per_second"], duration(value["startup_seconds"])
+    took, size = duration(value["seconds"]), size_text(value["bytes"])
     lines = [
-        f"{evaluations} evaluations to compute, {reused} to reuse: about {duration(value['seconds'])}",
+        f"{evaluations} evaluations to compute, {reused} to reuse: about {took}",
         f"{rate:.1f} evaluations/s in batches of {value['batch_size']}, after {startup} to start",
-        f"the store grows by {size_text(value['bytes'])} at most",
+        f"the store grows by {size} at most",
     ]
     rows = []
     for each in value["shards"]:
@@ -139,8 +152,11 @@ class _Left:
 
     def batches(self, size: int) -> int:
         """Return how many batches of the unit's grid hold one."""
-        starts = range(0, len(self.todo), size)
-        return sum(any(self.todo[start : start + size]) for start in starts)
+        # A batch with a single row that is left takes as long as a full one.
+        found = 0
+        for start in range(0, len(self.todo), size):
+            found += any(self.todo[start : start + size])
+        return found
 
 
 def _kept(artifact: Artifact | None, unit: int) -> list[int]:
@@ -158,10 +174,12 @@ def _left(masks: Artifact, rows: slice, donors: Donors, made_with: str, kept: Se
     import numpy as np
 
     its = distinct_masks(masks, rows)
-    missing, taken = np.ones(its.total, np.bool_), np.zeros(its.total, np.bool_)
+    missing = np.ones(its.total, np.bool_)
     missing[kept] = False
+    taken = np.zeros(its.total, np.bool_)
     for picture in range(rows.stop - rows.start if donors else 0):
         mine = np.flatnonzero(its.index == picture)
         known = donors.take(rows.start + picture, its.packed[mine], missing[mine], made_with)
         taken[mine[list(known)]] = True
+    # Reused evaluations leave the grid of batches, committed ones stay in it: the same as in a run.
     return _Left(missing[~taken].tolist())

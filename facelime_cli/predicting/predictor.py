@@ -56,11 +56,22 @@ class _Stream:
 
 
 class Predictor:
-    """Runs batches on the device, while this thread keeps and handles signals, and another reads what comes next."""
+    """Runs batches on the device, while this thread keeps and handles signals, and another reads what comes next.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        The predictions that are made, begun or not.
+    run : Run
+        What they are made with.
+    wanted : int or str
+        Batch size, or a word for the one that the artifact was begun with.
+    """
 
     def __init__(self, artifact: Artifact, run: Run, wanted: int | str) -> None:
         self.artifact, self._with = artifact, run
-        self.masks, self.model, self.console, self.device = run.masks, run.model, run.context.console, run.device
+        self.masks, self.model = run.masks, run.model
+        self.console, self.device = run.context.console, run.device
         # The bits of an answer depend on the batch size: every process keeps to the first, unless told otherwise.
         begun_with = int(artifact.execution["batch_size"])
         self.batch = wanted if isinstance(wanted, int) else begun_with
@@ -74,7 +85,20 @@ class Predictor:
         self._donors = Donors(run.context.store, made_as(artifact), run.masks, besides=artifact.id)
 
     def run(self, units: Pending) -> None:
-        """Do every unit; when asked to stop, tell whether the device still is at a call."""
+        """Do every unit.
+
+        Parameters
+        ----------
+        units : Pending
+            Each is claimed when it is begun.
+
+        Raises
+        ------
+        StopRequested
+            When asked to stop; it tells whether the device is still at a call.
+        FacelimeError
+            When the model answers with something else than numbers, or differs too much from the reference.
+        """
         try:
             self._run(units)
         except StopRequested as why:
@@ -86,8 +110,11 @@ class Predictor:
 
     def _run(self, units: Pending) -> None:
         samples = self.masks.read("n_samples")
-        total = sum(int(samples[self.artifact.rows(unit)].sum()) for unit in units.indices)
+        total = 0
+        for index in units.indices:
+            total += int(samples[self.artifact.rows(index)].sum())
         following = dict(zip(units.indices, units.indices[1:], strict=False))
+        # Closing the generator gives the claim back when a unit raises.
         with closing(iter(units)) as claimed:
             first = next(claimed, None)
             if first is None:
@@ -97,19 +124,22 @@ class Predictor:
             if self._with.is_reference:
                 _ = self._with.classifier  # loaded while the first unit is read
             its, host = self.device.wait(ahead[first.index])
-            self.batch, self._difference = self._with.fitted(
-                self.batch, lambda batch: self._with.difference(its, host, batch)
-            )
+            compared = self._with.fitted(self.batch, lambda batch: self._with.difference(its, host, batch))
+            self.batch, self._difference = compared
+            # Loading is no part of the progress, or its first estimate would be far too long.
             _ = self._with.classifier
             with self.console.progress("predict", total, unit="evaluations") as advance:
                 for unit in itertools.chain([first], claimed):
-                    its, host = self.device.wait(ahead[unit.index] if unit.index in ahead else self._read(unit.index))
+                    # Another process may have taken the unit that was read ahead.
+                    reading = ahead[unit.index] if unit.index in ahead else self._read(unit.index)
+                    its, host = self.device.wait(reading)
                     after = following.get(unit.index)
                     ahead = {} if after is None else {after: self._read(after)}
                     self._unit(unit, its, host, advance)
 
     def _read(self, unit: int) -> Future[tuple[DistinctMasks, tuple[Any, Any]]]:
         """Read a unit's masks and pictures in a thread beside the device's."""
+        # The last unit is padded to the size of the first, so that one compiled call serves all.
         rows, full = self.artifact.rows(unit), self.artifact.rows(0).stop
         return self._reader.submit(lambda: (distinct_masks(self.masks, rows), self._with.host(rows, full)))
 
@@ -126,7 +156,7 @@ class Predictor:
         began = int(stream.done.sum())
         if began:
             self.console.note(f"{began} of {stream.total} evaluations of unit {unit.index} were done before; resuming.")
-        self._take_over(unit, stream)
+        self._reuse(unit, stream)
         advance(int(stream.done.sum()), free=True)
         arrays = self.device.wait(device)
         try:
@@ -135,7 +165,9 @@ class Predictor:
                     self._batches(unit, stream, arrays, advance)
                 except backend.DeviceMemoryError:
                     self.batch = self._with.halved(self.batch)
-            advance(sum(len(rows) for rows in its.rows_of) - stream.total, free=True)
+            # The total counts samples: equal masks of a picture were computed once, and cost no time.
+            n_samples = sum(len(rows) for rows in its.rows_of)
+            advance(n_samples - stream.total, free=True)
             facts = {
                 "batch_size": self.batch,
                 "resumed_at": began,
@@ -144,17 +176,15 @@ class Predictor:
                 "made_with": sorted(stream.made_with),
                 "difference": self._difference,
             }
-            unit.finish(
-                {"probabilities": _by_picture(stream, self.artifact.shape("probabilities"))},
-                facts=facts,
-            )
+            probabilities = _by_picture(stream, self.artifact.shape("probabilities"))
+            unit.finish({"probabilities": probabilities}, facts=facts)
         except StopRequested:
             if not unit.finished:
                 self._commit(unit, stream)
             raise
 
     def _resume(self, unit: Unit, its: DistinctMasks) -> _Stream:
-        """Take up what earlier runs kept of a unit's evaluations."""
+        """Return a unit's evaluations with what earlier runs committed of them."""
         import numpy as np
 
         n_classes = self.artifact.shape("probabilities")[2]
@@ -165,28 +195,32 @@ class Predictor:
             np.arange(its.total),
         )
         for places, kept in unit.committed():
+            # A commit of another form cannot be of these masks; its rows are computed again.
             if kept.shape[1:] == stream.values.shape[1:] and places.max() < stream.total:
                 stream.values[places] = kept
                 stream.done[places] = True
-        stream.made_with = {path.name.removeprefix(MADE_WITH) for path in unit.scratch("").glob(f"{MADE_WITH}*")}
+        for path in unit.scratch("").glob(f"{MADE_WITH}*"):
+            stream.made_with.add(path.name.removeprefix(MADE_WITH))
         return stream
 
-    def _take_over(self, unit: Unit, stream: _Stream) -> None:
-        """Take what other artifacts know of the evaluations that are not done; the others are to do."""
+    def _reuse(self, unit: Unit, stream: _Stream) -> None:
+        """Reuse what other artifacts know of the evaluations that are not done; the others are to do."""
         import numpy as np
 
         taken = np.zeros(stream.total, np.bool_)
         for picture in range(unit.n if self._donors else 0):
             mine = np.flatnonzero(stream.masks.index == picture)
-            for place, values in self._donors.take(
-                unit.rows.start + picture, stream.masks.packed[mine], ~stream.done[mine], self._made_with
-            ).items():
+            missing = ~stream.done[mine]
+            row = unit.rows.start + picture
+            known = self._donors.take(row, stream.masks.packed[mine], missing, self._made_with)
+            for place, values in known.items():
                 stream.values[mine[place]] = values
                 taken[mine[place]] = True
         # Reused answers were made with the same batch size and device, or they would not have been taken.
         if taken.any():
             stream.made_with.add(self._made_with)
         stream.done |= taken
+        # Rows that earlier runs committed stay in `todo`, or the borders of batches and with them the bits would move.
         stream.todo = np.flatnonzero(~taken)
 
     def _batches(self, unit: Unit, stream: _Stream, arrays: tuple[Any, Any], advance: Advance) -> None:
@@ -197,9 +231,9 @@ class Predictor:
                 rows = stream.todo[start : start + self.batch]
                 if stream.done[rows].all():
                     continue
-                pending.append(
-                    (rows, self.device.submit(evaluate, self._with.classifier, stream.masks, rows, arrays, self.batch))
-                )
+                classifier = self._with.classifier
+                answers = self.device.submit(evaluate, classifier, stream.masks, rows, arrays, self.batch)
+                pending.append((rows, answers))
                 if len(pending) >= AHEAD:
                     self._collect(unit, stream, pending, advance)
             while pending:
@@ -208,6 +242,7 @@ class Predictor:
             self._last_words(stream, pending)
             raise
         except BaseException:
+            # What is still waiting would hold the device up, and nobody would collect it.
             for _, future in pending:
                 future.cancel()
             raise
@@ -219,6 +254,7 @@ class Predictor:
         pending: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]],
         advance: Advance,
     ) -> None:
+        # A batch leaves the list only when it has answered: a stop in between still finds it there.
         rows, future = pending[0]
         values = self.device.wait(future)
         pending.pop(0)
@@ -228,7 +264,7 @@ class Predictor:
         self.device.check_time()
 
     def _keep(self, stream: _Stream, rows: NDArray[np.int64], values: NDArray[np.float32]) -> int:
-        """Take a batch over; rows that an earlier run has committed stay as they were."""
+        """Note a batch's answers, and return how many are new; rows that an earlier run committed stay as they were."""
         import numpy as np
 
         # NaN means pending in the store: a NaN of the model would be asked for again for ever.
@@ -248,6 +284,7 @@ class Predictor:
         """Write what was collected since the last commit, and what it was made with."""
         import numpy as np
 
+        # The names come first: a kill in between must not leave answers of which nobody knows how they were made.
         for name in stream.made_with:
             unit.scratch(MADE_WITH + name).touch()
         rows = np.concatenate([*stream.uncommitted, np.empty(0, np.int64)]).astype(np.int64)
@@ -265,18 +302,21 @@ class Predictor:
         # A batch that is nearly done is worth waiting for, but a stop must end in time.
         deadline = time.monotonic() + GRACE_SECONDS
         for rows, future in pending:
-            if not future.cancelled():
-                try:
-                    self._keep(stream, rows, future.result(max(0.0, deadline - time.monotonic())))
-                except (NotYet, FacelimeError):
-                    return
+            if future.cancelled():
+                continue
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                self._keep(stream, rows, future.result(left))
+            except (NotYet, FacelimeError):
+                return
 
 
 def _by_picture(stream: _Stream, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return a unit's evaluations as (n, S, C), NaN beyond a picture's samples."""
     import numpy as np
 
-    part = np.full((len(stream.masks.rows_of), *shape[1:]), np.nan, np.float32)
+    n_pictures = len(stream.masks.rows_of)
+    probabilities = np.full((n_pictures, *shape[1:]), np.nan, np.float32)
     for row, rows in enumerate(stream.masks.rows_of):
-        part[row, : len(rows)] = stream.values[rows]
-    return part
+        probabilities[row, : len(rows)] = stream.values[rows]
+    return probabilities

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.references import Store
 
 GONE = (FacelimeError, FileNotFoundError)
-"""What reading another artifact raises when it is broken, or removed in the meantime: then it is none to take from."""
+"""What reading another artifact raises when it is broken or was just removed: then nothing is reused from it."""
 
 
 class Donors:
@@ -39,8 +39,12 @@ class Donors:
 
     def __init__(self, store: Store, made: tuple[Any, ...], masks: Artifact, besides: str = "") -> None:
         self._masks = masks
-        others = [each for each in store.artifacts(("predictions",)) if each.id != besides]
-        found = [(each, its_masks) for each in others for its_masks in _masks_of(each, made, masks)]
+        found = []
+        for other in store.artifacts(("predictions",)):
+            its_masks = None if other.id == besides else _masks_of(other, made, masks)
+            if its_masks is not None:
+                found.append((other, its_masks))
+        # The one with most samples is likely to know all, so that the others need not be read.
         self._found = sorted(found, key=lambda pair: pair[0].shape("probabilities")[1], reverse=True)
         self.taken: Counter[str] = Counter()
 
@@ -71,6 +75,7 @@ class Donors:
         """
         import numpy as np
 
+        # Masks are compared byte by byte: a hash could meet another, and a wrong answer would never be noticed.
         wanted = {packed[place].tobytes(): int(place) for place in np.flatnonzero(missing)}
         known: dict[int, NDArray[np.float32]] = {}
         for predictions, masks in self._found:
@@ -80,8 +85,10 @@ class Donors:
                 theirs = self._of(predictions, masks, row, wanted, made_with)
             except GONE:
                 continue
-            known |= {wanted.pop(mask): values for mask, values in theirs.items()}
-            self.taken.update({predictions.id: len(theirs)} if theirs else {})
+            for mask, values in theirs.items():
+                known[wanted.pop(mask)] = values
+            if theirs:
+                self.taken[predictions.id] += len(theirs)
         return known
 
     def _of(
@@ -91,30 +98,45 @@ class Donors:
         import numpy as np
 
         one = slice(row, row + 1)
+        # A unit made with two batch sizes does not say which answer is of which, so it counts for neither.
         if predictions.unit_facts(row).get("made_with") != [made_with]:
             return {}
-        packed = masks.read("masks", one)[0, : int(masks.read("n_samples", one)[0])]
-        places = {mask: place for place, mask in enumerate(each.tobytes() for each in packed) if mask in wanted}
+        n_samples = int(masks.read("n_samples", one)[0])
+        places = {}
+        for place, each in enumerate(masks.read("masks", one)[0, :n_samples]):
+            mask = each.tobytes()
+            if mask in wanted:
+                places[mask] = place
+        # The fill's pixels decide, not its name: a blur may have been made with another width.
         if not places or not np.array_equal(masks.read("fill", one), self._masks.read("fill", one)):
             return {}
         values = predictions.read("probabilities", one)[0]
         return {mask: values[place] for mask, place in places.items()}
 
 
-def _masks_of(other: Artifact, made: tuple[Any, ...], masks: Artifact) -> list[Artifact]:
-    """Return the masks of other predictions in a list: empty when these are of another model or of other segments."""
+def _masks_of(other: Artifact, made: tuple[Any, ...], masks: Artifact) -> Artifact | None:
+    """Return the masks of other predictions, or None when these are of another model or of other segments."""
     try:
         if made_as(other) != made:
-            return []
+            return None
         its_masks = other.input("masks")
-        return (
-            [its_masks] if its_masks.inputs["segmentation"]["digest"] == masks.inputs["segmentation"]["digest"] else []
-        )
+        theirs, ours = its_masks.inputs["segmentation"], masks.inputs["segmentation"]
+        return its_masks if theirs["digest"] == ours["digest"] else None
     except GONE:
-        return []
+        return None
 
 
 def made_as(predictions: Artifact) -> tuple[Any, ...]:
-    """Return what, beside masks, decides the values of predictions: stage, version, parameters, the model's digest."""
+    """Return what, beside masks, decides the values of predictions.
+
+    Parameters
+    ----------
+    predictions : Artifact
+
+    Returns
+    -------
+    tuple
+        Stage, version, parameters and the model's digest.
+    """
     model = predictions.inputs.get("model", {})
     return predictions.stage, predictions.version, predictions.parameters, model.get("digest")

@@ -69,7 +69,18 @@ class DistinctMasks:
 
 
 def distinct_masks(masks: Artifact, pictures: slice) -> DistinctMasks:
-    """Return the evaluations of some pictures."""
+    """Return the evaluations of some pictures.
+
+    Parameters
+    ----------
+    masks : Artifact
+    pictures : slice
+        Which of its pictures.
+
+    Returns
+    -------
+    DistinctMasks
+    """
     import numpy as np
 
     packed: list[NDArray[np.uint8]] = []
@@ -77,10 +88,13 @@ def distinct_masks(masks: Artifact, pictures: slice) -> DistinctMasks:
     for row, n in zip(range(pictures.start, pictures.stop), masks.read("n_samples", pictures), strict=True):
         kept = masks.read("masks", slice(row, row + 1))[0, :n]
         _, first, which = np.unique(kept, axis=0, return_index=True, return_inverse=True)
+        # `unique` sorts the masks; in the order of their samples, a run with more samples begins with the same batches.
         order = np.argsort(first)
-        rows_of.append(sum(len(each) for each in packed) + np.argsort(order)[which.ravel()])
+        before = sum(len(each) for each in packed)
+        rows_of.append(before + np.argsort(order)[which.ravel()])
         packed.append(kept[first[order]])
-    index = np.repeat(np.arange(len(packed), dtype=np.int32), [len(each) for each in packed])
+    n_masks = [len(each) for each in packed]
+    index = np.repeat(np.arange(len(packed), dtype=np.int32), n_masks)
     return DistinctMasks(np.concatenate(packed), index, rows_of)
 
 
@@ -118,7 +132,22 @@ class Run:
         return self.how == self.reference
 
     def halved(self, batch: int) -> int:
-        """Return half a batch size that the device's memory is too small for, and say so."""
+        """Return half a batch size that the device's memory is too small for, and say so.
+
+        Parameters
+        ----------
+        batch : int
+            The size that did not fit.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        FacelimeError
+            When not even one picture fits.
+        """
         if batch == 1:
             raise FacelimeError(
                 "the device has too little memory for a single picture; use a smaller network or another device."
@@ -137,6 +166,16 @@ class Run:
             The first size to try.
         call : callable
             Takes a batch size.
+
+        Returns
+        -------
+        tuple
+            The batch size and the answer.
+
+        Raises
+        ------
+        FacelimeError
+            When not even one picture fits.
         """
         from facelime_cli.models import backend
 
@@ -147,12 +186,23 @@ class Run:
                 batch = self.halved(batch)
 
     def batch_size(self, wanted: int | str) -> int:
-        """Return a batch size as a number; kept in the layout, so that every later process and shard uses the same."""
+        """Return a batch size as a number; kept in the layout, so that every later process and shard uses the same.
+
+        Parameters
+        ----------
+        wanted : int or str
+            A number, `AUTO` or `DEFAULT`.
+
+        Returns
+        -------
+        int
+        """
         if isinstance(wanted, int):
             return wanted
         return self.measured_batch() if wanted == AUTO else self._usual_batch()
 
     def _usual_batch(self) -> int:
+        # Only of Keras is it known that it computes on the accelerator.
         if self.how.runtime != "keras":
             return PROCESSOR_BATCH
         from facelime_cli.models import backend
@@ -166,17 +216,18 @@ class Run:
         """
 
         def measure(folder: Path) -> None:
-            rates = self._rates(ACCELERATOR_BATCHES if self._usual_batch() == ACCELERATOR_BATCH else PROCESSOR_BATCHES)
-            best = min(size for size, rate in rates.items() if rate >= ENOUGH * max(rates.values()))
+            on_accelerator = self._usual_batch() == ACCELERATOR_BATCH
+            rates = self._rates(ACCELERATOR_BATCHES if on_accelerator else PROCESSOR_BATCHES)
+            enough = ENOUGH * max(rates.values())
+            best = min(size for size, rate in rates.items() if rate >= enough)
             measured = ", ".join(f"{size}: {rate:.1f}" for size, rate in rates.items())
             self.context.console.note(
                 f"evaluations/s by batch size: {measured}; {best} is used, here and in later runs."
             )
-            write_json(
-                folder / "batch-size.json",
-                {"batch_size": best, "rates": {str(size): rate for size, rate in rates.items()}},
-            )
+            by_size = {str(size): rate for size, rate in rates.items()}
+            write_json(folder / "batch-size.json", {"batch_size": best, "rates": by_size})
 
+        # What decides the rates: another device, driver or picture size is measured anew.
         key = {
             "measured": "batch size",
             "runtime": self.how.runtime,
@@ -184,26 +235,43 @@ class Run:
             "size": self.pictures.dataset.facts["size"],
             **self.classifier.engine,
         }
-        return int(read_json(self.model.kept(key, measure) / "batch-size.json")["batch_size"])
+        folder = self.model.kept(key, measure)
+        return int(read_json(folder / "batch-size.json")["batch_size"])
 
     def _rates(self, sizes: tuple[int, ...]) -> dict[int, float]:
         """Return evaluations per second for some batch sizes, up to the one that needs too much memory or time."""
         from facelime_cli.models import backend
 
-        its, rates = distinct_masks(self.masks, slice(0, 1)), dict[int, float]()
-        arrays = self.device.wait(self.device.submit(self.classifier.upload, *self.host(slice(0, 1), 1)))
+        its = distinct_masks(self.masks, slice(0, 1))
+        rates: dict[int, float] = {}
+        uploading = self.device.submit(self.classifier.upload, *self.host(slice(0, 1), 1))
+        arrays = self.device.wait(uploading)
         for size in sizes:
             try:
                 seconds = self.timed(its, arrays, size)
             except backend.DeviceMemoryError:
                 return rates or self._rates((self.halved(size),))
             rates[size] = size / seconds
+            # The next size takes about twice as long.
             if seconds > LONGEST_CALL_SECONDS:
                 break
         return rates
 
     def timed(self, its: DistinctMasks, arrays: tuple[Any, Any], batch: int) -> float:
-        """Return the seconds that a batch takes, the first one, which compiles, not counted: the best of a few."""
+        """Return the seconds that a batch takes: the best of a few, without the first one, which compiles.
+
+        Parameters
+        ----------
+        its : DistinctMasks
+        arrays : pair of arrays
+            What `Classifier.upload` returned for `host`.
+        batch : int
+            Batch size.
+
+        Returns
+        -------
+        float
+        """
         import numpy as np
 
         rows = np.arange(batch) % its.total
@@ -218,7 +286,23 @@ class Run:
     def evaluate(
         self, its: DistinctMasks, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
     ) -> NDArray[np.float32]:
-        """Run one batch, and wait for it."""
+        """Run one batch, and wait for it.
+
+        Parameters
+        ----------
+        its : DistinctMasks
+        rows : (R,) int64 array
+            Which evaluations, at most `batch`.
+        arrays : pair of arrays
+            What `Classifier.upload` returned for `host`.
+        batch : int
+            Batch size.
+
+        Returns
+        -------
+        (R, C) float32 array
+            Probabilities.
+        """
         answers: NDArray[np.float32] = self.device.wait(
             self.device.submit(evaluate, self.classifier, its, rows, arrays, batch)
         )
@@ -245,11 +329,11 @@ class Run:
 
         fill, images = self.pictures.fill(rows), self.pictures.images(rows)
         segments = self.pictures.segments(rows).astype(np.int32)
+        # Composition takes a whole picture at once, so height and width are one axis on the device.
         spare = pictures - len(fill)
         both = np.stack([fill, images], axis=1).reshape(len(fill), 2, -1, 3)
-        return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(
-            segments.reshape(len(fill), -1), ((0, spare), (0, 0))
-        )
+        flat = segments.reshape(len(fill), -1)
+        return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(flat, ((0, spare), (0, 0)))
 
     def difference(self, its: DistinctMasks, host: tuple[Any, Any], batch: int) -> float | None:
         """Return the largest difference of a probability from the reference, on a few composed pictures of this run.
@@ -277,16 +361,21 @@ class Run:
         if self.is_reference:
             return None
         reference = self.reference
+        # Spread over the unit, they are of several pictures and of masks with few and with many segments.
         rows = np.unique(np.linspace(0, its.total - 1, COMPARED).astype(np.int64))
-        wanted = self.device.wait(self.device.submit(_reference_answers, self.model, reference, its, rows, host))
+        asking = self.device.submit(_reference_answers, self.model, reference, its, rows, host)
+        wanted = self.device.wait(asking)
         # What the reference set on the device, TF32 off, is not what this one wants: it is loaded anew.
         self.__dict__.pop("classifier", None)
-        arrays = self.device.wait(self.device.submit(self.classifier.upload, *host))
-        found = float(np.abs(self.evaluate(its, rows, arrays, max(batch, len(rows)))[: len(rows)] - wanted).max())
+        uploading = self.device.submit(self.classifier.upload, *host)
+        arrays = self.device.wait(uploading)
+        answers = self.evaluate(its, rows, arrays, max(batch, len(rows)))[: len(rows)]
+        found = float(np.abs(answers - wanted).max())
         said = (
             f"{self.how.runtime} in {self.how.precision} differs from {reference.runtime} in float32 by {found:.2g} "
             f"at most, on {len(rows)} composed pictures of this run"
         )
+        # NaN is no number below the tolerance, so this way round it is refused too.
         if not found <= self.tolerance:
             raise FacelimeError(
                 f"{said}: more than --tolerance {self.tolerance:g}; use --precision float32 or another --runtime, "
@@ -299,13 +388,31 @@ class Run:
 def evaluate(
     classifier: Classifier, its: DistinctMasks, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
 ) -> NDArray[np.float32]:
-    """Run one batch, padded to full size."""
+    """Run one batch, padded to full size.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    its : DistinctMasks
+    rows : (R,) int64 array
+        Which evaluations, at most `batch`.
+    arrays : pair of arrays
+        What `Classifier.upload` returned for the unit's pictures.
+    batch : int
+        Batch size.
+
+    Returns
+    -------
+    (R, C) float32 array
+        Probabilities.
+    """
     import numpy as np
 
+    # A shape that has not been met before would be compiled anew, which takes longer than the spare rows.
     spare = batch - len(rows)
-    return classifier.composed(
-        np.pad(its.packed[rows], ((0, spare), (0, 0))), np.pad(its.index[rows], (0, spare)), *arrays
-    )[: len(rows)]
+    packed = np.pad(its.packed[rows], ((0, spare), (0, 0)))
+    index = np.pad(its.index[rows], (0, spare))
+    return classifier.composed(packed, index, *arrays)[: len(rows)]
 
 
 def _reference_answers(

@@ -39,6 +39,7 @@ def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_
     found = []
     for row in range(surrogates.n):
         one = slice(row, row + 1)
+        # Sample 0 is the unchanged picture.
         answer = predictions.read("probabilities", one)[0, 0]
         c = int(answer.argmax())
         repeat = float(surrogates.read("topk_repeat", one)[0, c])

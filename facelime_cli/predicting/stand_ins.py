@@ -43,6 +43,11 @@ def fill_of(text: str) -> tuple[Fill, Path | None]:
         When it does not have this form.
     NotFoundError
         When there is no such file.
+
+    Returns
+    -------
+    fill : Fill
+    file : Path or None
     """
     name, colon, file = text.partition(":")
     fill = FILLS.get(name)
@@ -59,7 +64,18 @@ def fill_of(text: str) -> tuple[Fill, Path | None]:
 
 
 def usual_design(fill: str | None) -> str:
-    """Return the default design of a fill as it is typed, or of the default fill."""
+    """Return the default design of a fill.
+
+    Parameters
+    ----------
+    fill : str, optional
+        As it is typed; by default the default fill.
+
+    Returns
+    -------
+    str
+        The design's name.
+    """
     if fill is None:
         return USUAL_DESIGNS[True]
     known = FILLS.get(fill.partition(":")[0])
@@ -67,7 +83,17 @@ def usual_design(fill: str | None) -> str:
 
 
 def usual_fill(segments: Artifact) -> str:
-    """Return the default fill for some segments: a real picture, where each has one of another class and patient."""
+    """Return the default fill for some segments: a real picture, where each has one of another class and patient.
+
+    Parameters
+    ----------
+    segments : Artifact
+
+    Returns
+    -------
+    str
+        The fill's name.
+    """
     import numpy as np
 
     dataset, rows = segments.input("datasets"), segments.read("row")
@@ -125,7 +151,18 @@ class StandIns:
             raise FacelimeError(f"--fill {self.fill.name}: {self.file} {why}; give another picture.") from why
 
     def constants(self, console: Console) -> dict[str, tuple[NDArray[Any], tuple[str, ...]]]:
-        """Return the arrays that are known when masks are laid out: the row of each picture's stand-in, if any."""
+        """Return the arrays that are known when masks are laid out: the row of each picture's stand-in, if any.
+
+        Parameters
+        ----------
+        console : Console
+            Is told when similar pictures are looked for, which may take long.
+
+        Returns
+        -------
+        dict
+            From names to arrays and their dimensions.
+        """
         _ = self.picture  # a file that is no picture is named before anything is laid out
         if self.fill.name != UNLIKE:
             return {}
@@ -136,7 +173,22 @@ class StandIns:
         return {"colour": _mean_colour(self.dataset)} if self.fill.needs == "colour" else {}
 
     def made(self, masks: Artifact, rows: slice, workers: Workers, advance: Callable[[int], None]) -> NDArray[np.uint8]:
-        """Return the fills of some pictures: (n, H, W, 3) uint8."""
+        """Return the fills of some pictures.
+
+        Parameters
+        ----------
+        masks : Artifact
+            Laid out with `constants` and `facts`.
+        rows : slice
+            Which of its pictures.
+        workers : Workers
+        advance : callable
+            Is called with 1 for each picture.
+
+        Returns
+        -------
+        (n, H, W, 3) uint8 array
+        """
         import numpy as np
 
         pictures = Segmented(self.segments)
@@ -159,6 +211,7 @@ class StandIns:
         if self.fill.name == UNLIKE:
             others = self.dataset.read("images", masks.read("fill_row", rows).tolist())
             return [{"picture": each} for each in others]
+        # The key is the picture's own, so that noise does not change with the pictures beside it.
         known = {"sigma": self.sigma, "picture": self.picture, "colour": masks.facts.get("colour")}
         found = []
         for picture_id in self.segments.texts("id")[rows]:
@@ -178,6 +231,7 @@ def _pool(dataset: Artifact) -> NDArray[np.int64]:
     """Return the rows of a dataset's training split, or of all its pictures when it has none."""
     import numpy as np
 
+    # Only training pictures stand in for others, so that the test split stays unseen.
     training = dataset.read("split") == SPLITS.index("train")
     return np.flatnonzero(training) if training.any() else np.arange(dataset.n)
 

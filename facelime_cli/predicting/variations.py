@@ -37,6 +37,7 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
         When the masks of `first` cannot be drawn again.
     """
     refuse_others(first)
+    # A name belongs to the comparison, not to the explanations that it is made of.
     unnamed = replace(context, name=None)
     segments, masks, predictions = (first.input(kind) for kind in ("segments", "masks", "predictions"))
     if changes.get("segment"):
@@ -50,6 +51,7 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
         params = replace(params, segmentation=_reference(segments))
         masks = execute(stage_called("perturb"), params, unnamed).artifact
         params = stage_called("predict").params_of(predictions)
+        # With another batch size the bits would differ for a reason that is not compared.
         batch_size = str(predictions.execution["batch_size"])
         params = replace(params, masks=_reference(masks), batch_size=batch_size)
         predictions = execute(stage_called("predict"), params, unnamed).artifact
@@ -59,7 +61,17 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
 
 
 def refuse_others(surrogates: Artifact) -> None:
-    """Raise for attributions that no masks were drawn for."""
+    """Raise for attributions that no masks were drawn for.
+
+    Parameters
+    ----------
+    surrogates : Artifact
+
+    Raises
+    ------
+    FacelimeError
+        When another stage than `fit-surrogate` made them.
+    """
     fit = stage_called("fit-surrogate")
     if surrogates.stage != fit.name:
         raise FacelimeError(

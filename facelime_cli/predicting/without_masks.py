@@ -71,6 +71,15 @@ class Chosen:
 def model_of(inputs: Mapping[str, Artifact]) -> Artifact:
     """Return the model that is given, or the source's own.
 
+    Parameters
+    ----------
+    inputs : mapping
+        Artifacts by parameter: `source`, and `model` where it is given.
+
+    Returns
+    -------
+    Artifact
+
     Raises
     ------
     NotFoundError
@@ -112,6 +121,7 @@ def needed_segments(params: Chosen, source: Artifact, model: Artifact) -> dict[s
         runtimes.check_size(model, source, besides="")
         segment = stage_called("segment")
         return {"source": Needed(segment.name, segment.params(dataset=f"datasets/{source.id}", **filters))}
+    # An option without effect would make a person believe in a choice that was not made.
     for name, value in filters.items():
         if value is not None:
             raise CommandLineError(

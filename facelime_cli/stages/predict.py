@@ -104,11 +104,24 @@ class Params:
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
-    """Check that model, runtime and pictures fit, without loading the model."""
+    """Check that model, runtime and pictures fit, without loading the model.
+
+    Parameters
+    ----------
+    params : Params
+    inputs : mapping
+        The masks and the model.
+    context : Context
+
+    Returns
+    -------
+    Plan
+    """
     wanted = _wanted_batch(params.batch_size)
     run = _run(params, inputs, context)
 
     def prepare() -> Layout:
+        # The batch size is recorded when the artifact is begun: every process and shard must use the same.
         return _layout(run, {"batch_size": run.batch_size(wanted)})
 
     def work(artifact: Artifact, units: Pending) -> None:
@@ -174,7 +187,17 @@ def _wanted_batch(text: str | None) -> int | str:
 
 
 def forecast_of(params: Params, context: Context) -> Answer:
-    """Say how long everything would take; the store stays as it is."""
+    """Say how long everything would take; the store stays as it is.
+
+    Parameters
+    ----------
+    params : Params
+    context : Context
+
+    Returns
+    -------
+    Answer
+    """
     from facelime_cli.predicting import forecast
 
     inputs = resolve_inputs(params, context.store)
@@ -183,6 +206,7 @@ def forecast_of(params: Params, context: Context) -> Answer:
     assert meant is not None  # predict needs nothing that its plan could miss
     run = _run(params, inputs, context)
     made = (STAGE.name, STAGE.version, dict(meant.parameters), run.model.content)
+    # A forecast loads the model and may convert it, or measure a batch size: none of this may stay.
     with context.store.unchanged():
         return forecast.forecast(run, _layout(run, {}), _wanted_batch(params.batch_size), made, artifact)
 

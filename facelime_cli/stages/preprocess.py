@@ -179,7 +179,19 @@ class Params:
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
-    """Read the source's names and bytes; decode nothing yet."""
+    """Read the source's names and bytes; decode nothing yet.
+
+    Parameters
+    ----------
+    params : Params
+    inputs : mapping
+        Empty: a dataset is the first stage.
+    context : Context
+
+    Returns
+    -------
+    Plan
+    """
     del inputs
     catalog = preparing.catalogue(params, context)
     settings = preparing.settings_of(params, catalog)
@@ -188,7 +200,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # Masks of the truth are content too: with other masks the report says other things.
     if params.truth is not None:
         digested["truth"] = preparing.files_digest(truths.items())
-    job = _Job(params, settings, {entry.id: entry for entry in catalog}, truths, digested["source"], context)
+    entries = {entry.id: entry for entry in catalog}
+    job = _Job(params, settings, entries, truths, digested["source"], context)
     return Plan(
         params=params,
         resolved={name: settings[name] for name in ("split", "group_pattern", "seed", "truth")},
@@ -218,6 +231,7 @@ class _Job:
         with_truth = self.params.truth is not None
         if with_truth:
             preparing.check_truth(self.truths, self.params.workers, self.context.console)
+        # Labels, groups and splits are of the files that can be read alone, so all are looked at before the layout.
         catalog = list(self.entries.values())
         found = preparing.checked(catalog, self.key, self.params, self.context)
         return preparing.layout_of(
@@ -243,11 +257,11 @@ class _Job:
 
         arrays = {"images": np.stack([each.image for each in prepared])}
         if self.params.truth is not None:
-            tasks = [
-                (self.truths.get(entry.id), each.box, self.settings)
-                for entry, each in zip(chosen, prepared, strict=True)
-            ]
-            arrays["truth"] = np.stack(list(workers.map(preparing.prepare_truth, tasks)))
+            tasks = []
+            for entry, each in zip(chosen, prepared, strict=True):
+                tasks.append((self.truths.get(entry.id), each.box, self.settings))
+            masks = list(workers.map(preparing.prepare_truth, tasks))
+            arrays["truth"] = np.stack(masks)
         # Where no face was found, the whole picture was kept: the reader must know which these are.
         lost = []
         for entry, each in zip(chosen, prepared, strict=True):

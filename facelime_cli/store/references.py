@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -421,7 +421,12 @@ class Store:
         path = self.root / SALT
         if not path.exists():
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_whole(path, self._salt)
+            temporary = self.root / f"{SALT}-{uuid.uuid4().hex}"
+            files.write_whole(temporary, self._salt)
+            # A hard link never replaces a file, so the first of two processes decides for both.
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+            temporary.unlink()
         if path.read_bytes() != self._salt:
             raise BusyError(f"another process has just begun the store {self.root}; repeat the command.")
 

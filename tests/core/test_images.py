@@ -7,6 +7,7 @@ from PIL import Image
 from facelime_cli.core import images
 from facelime_cli.core.operations import Operations, prepare
 from facelime_cli.sources import picture_files
+from tests.support import write_scan
 
 
 @pytest.fixture
@@ -127,3 +128,41 @@ def test_files_are_found_once_below_links_in_circles(tmp_path, corner):
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "a" / "round").symlink_to(tmp_path)
     assert [path.name for path in picture_files(tmp_path)] == ["one.PNG"]
+
+
+class TestDicom:
+    ramp = np.linspace(0, 4000, 64).round().astype(np.uint16).reshape(8, 8)
+
+    def test_a_window_is_applied_after_rescaling(self, tmp_path):
+        found = images.decode(
+            write_scan(
+                tmp_path / "a.dcm",
+                self.ramp,
+                RescaleSlope=2,
+                RescaleIntercept=-1000,
+                WindowCenter=1000,
+                WindowWidth=2001,
+            )
+        )
+        values = self.ramp * 2.0 - 1000
+        wanted = np.clip(((values - (1000 - 0.5)) / 2000 + 0.5) * 255, 0, 255)
+        assert np.abs(found[..., 0] - wanted).max() < 1
+        assert np.array_equal(found[..., 0], found[..., 2])
+
+    def test_monochrome1_is_inverted(self, tmp_path):
+        both = [
+            images.decode(write_scan(tmp_path / f"{kind}.dcm", self.ramp, kind))[..., 0].astype(int)
+            for kind in ("MONOCHROME1", "MONOCHROME2")
+        ]
+        assert np.abs(both[0] + both[1] - 255).max() <= 1
+        assert both[1][0, 0] == 0
+        assert both[1][-1, -1] == 255
+
+    def test_several_frames_are_refused_with_a_sentence(self, tmp_path):
+        with pytest.raises(images.UnreadableError, match="2 frames"):
+            images.decode(write_scan(tmp_path / "a.dcm", np.stack([self.ramp, self.ramp]), NumberOfFrames=2))
+
+    def test_what_is_no_dicom(self, tmp_path):
+        (tmp_path / "a.dcm").write_bytes(b"nothing")
+        with pytest.raises(images.UnreadableError):
+            images.decode(tmp_path / "a.dcm")

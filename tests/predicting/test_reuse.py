@@ -177,7 +177,7 @@ def test_the_finished_units_of_an_incomplete_artifact_count(run, forty):
     same_as_without(run, found, forty, "--samples", 30)
 
 
-def test_shards_take_over_each_its_own(run, forty):
+def test_shards_reuse_each_its_own(run, forty):
     first, _ = predicted(run, forty, "--samples", 20)
     masks = run.artifact("perturb", forty, "--samples", 30)
     for shard in ("2/2", "1/2"):
@@ -207,7 +207,7 @@ def test_a_crash_in_the_middle_changes_no_bit(run, forty, monkeypatch):
 
 
 def test_what_was_kept_before_the_donor_came_stays(run, forty, monkeypatch):
-    """A run that crashed goes on after another one has finished that knows much of the rest."""
+    """A run that crashed resumes after another one has finished that knows much of the rest."""
     masks = run.artifact("perturb", forty, "--samples", 50)
     words = ["predict", masks.id, "--model", "small", *BATCH]
     crash(run, monkeypatch, 20, *words)

@@ -97,3 +97,24 @@ def test_it_is_found_again(rounds):
 )
 def test_options_that_do_not_go_together(chain, words):
     chain.facelime.fails("explain", "faces", "--model", "small", *WORDS, *words, code=2)
+
+
+def test_explain_has_one_time_budget(chain):
+    words = [
+        "explain",
+        "faces",
+        "--model",
+        "small",
+        "--split",
+        "test",
+        "--first",
+        3,
+        "--method",
+        "slic",
+        "--segments",
+        12,
+        "--samples",
+        37,
+    ]
+    assert chain.facelime(*words, "--time-budget", "0s").exit_code == 75
+    assert chain.facelime.json(*words, "--time-budget", "10m")["complete"] is True

@@ -23,7 +23,7 @@ def test_unreadable_files_are_named_and_counted(facelime, tmp_path):
     assert "--strict" in facelime.fails("preprocess", folder, "--size", 20, "--strict")
 
 
-def test_labels_parts_and_groups(facelime, tmp_path):
+def test_labels_splits_and_groups(facelime, tmp_path):
     folder = write_faces(tmp_path / "some", 60, 24)
     data = facelime.artifact("preprocess", folder, "--size", 24, "--group-pattern", r"face-(\d\d)")
     assert data.facts["classes"] == ["normal", "rosacea"]
@@ -35,7 +35,7 @@ def test_labels_parts_and_groups(facelime, tmp_path):
     assert set(split.tolist()) == {0, 1, 2}
 
 
-def test_a_flat_folder_has_no_labels_and_no_parts(facelime, faces):
+def test_a_flat_folder_has_no_labels_and_no_splits(facelime, faces):
     data = facelime.artifact("preprocess", faces / "normal", "--size", 24)
     assert set(data.read("labels").tolist()) == {-1}
     assert set(data.read("split").tolist()) == {-1}
@@ -47,7 +47,7 @@ def test_train_and_test_folders_are_kept(facelime, tmp_path):
     data = facelime.artifact("preprocess", tmp_path / "some", "--size", 24)
     assert data.facts["classes"] == ["normal", "rosacea"]
     assert np.bincount(data.read("split"), minlength=3).tolist() == [8, 0, 4]
-    assert "already is divided" in facelime.fails("preprocess", tmp_path / "some", "--size", 24, "--split", "1:1:1")
+    assert "is already divided" in facelime.fails("preprocess", tmp_path / "some", "--size", 24, "--split", "1:1:1")
 
 
 def test_loose_pictures_and_equal_stems(facelime, tmp_path):

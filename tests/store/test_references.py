@@ -128,12 +128,12 @@ class TestMaking:
         assert not store.root.exists()
         store.keep_salt()
         assert Store(store.root).salt() == store.salt()
+        assert [path.name for path in store.root.iterdir()] == [".salt"]
         assert store.root.stat().st_mode & 0o777 == 0o700
 
     def test_two_processes_do_not_begin_one_store_with_two_secrets(self, store):
         other = Store(store.root)
-        other.salt()
-        store.salt()
+        assert other.salt() != store.salt()
         store.keep_salt()
         with pytest.raises(BusyError, match="repeat the command"):
             other.keep_salt()

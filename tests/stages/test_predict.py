@@ -1,0 +1,44 @@
+"""Predict: shards, time budgets, and options that cannot be."""
+
+import numpy as np
+import pytest
+
+from tests.support import predictions
+
+
+def test_a_shard_does_its_units_and_says_so(many):
+    many.json("perturb", "parts", "--samples", 10, "--seed", 3, "--name", "partly")
+    words = ["predict", "partly", "--model", "small"]
+    first = many.json(*words, "--shard", "1/2")
+    assert (first["complete"], first["units_done"], first["units"]) == (False, 1, 2)
+    assert many(*words, "--missing", 2).stdout == "2\n"
+    values = predictions(many, first["artifact"]).read("probabilities")
+    assert not np.isnan(values[:32]).any()
+    assert np.isnan(values[32:]).all()
+    assert "not complete (1 of 2 units done)" in many.fails("fit-surrogate", first["artifact"])
+    assert many.json(*words, "--shard", "2/2")["complete"]
+
+
+def test_a_time_budget_stops_with_75_and_the_same_command_resumes(many, start):
+    many.json("perturb", "parts", "--samples", 4000, "--seed", 4, "--name", "budget")
+    words = ["predict", "budget", "--model", "small", "--batch-size", 16]
+    for budget in ("12s", "25s", "50s"):  # the first may be over before a slow machine has loaded the network
+        done = start(*words, "--time-budget", budget, store=many.store)
+        assert (done.returncode, done.stdout) == (75, ""), done.stderr
+        assert "the same command resumes" in done.stderr
+        artifact = predictions(many, "budget-small")
+        if any(True for _ in artifact.committed(0)) or artifact.done():
+            return
+    pytest.fail("nothing was kept")
+
+
+@pytest.mark.parametrize("text", ["", "m", "-3s", "1w", "1m30s"])
+def test_wrong_time_spans(chain, text):
+    chain.facelime.fails("predict", chain["perturb"].id, "--model", "small", "--time-budget", text, code=2)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "²"])
+def test_what_is_no_batch_size(chain, text):
+    assert "--batch-size" in chain.facelime.fails(
+        "predict", chain["perturb"].id, "--model", "small", "--batch-size", text, code=2
+    )
