@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -424,9 +424,13 @@ class Store:
             temporary = self.root / f"{SALT}-{uuid.uuid4().hex}"
             files.write_whole(temporary, self._salt)
             # A hard link never replaces a file, so the first of two processes decides for both.
-            with suppress(FileExistsError):
+            try:
                 os.link(temporary, path)
-            temporary.unlink()
+            except FileExistsError:
+                pass
+            except OSError:  # A file system without hard links, such as exFAT: the last of the two decides.
+                temporary.replace(path)
+            temporary.unlink(missing_ok=True)
         if path.read_bytes() != self._salt:
             raise BusyError(f"another process has just begun the store {self.root}; repeat the command.")
 

@@ -138,6 +138,16 @@ class TestMaking:
         with pytest.raises(BusyError, match="repeat the command"):
             other.keep_salt()
 
+    def test_a_store_begins_on_a_file_system_without_hard_links(self, store, monkeypatch):
+        def refused(*_):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr("os.link", refused)
+        secret = store.salt()
+        store.keep_salt()
+        assert Store(store.root).salt() == secret
+        assert [path.name for path in store.root.iterdir()] == [".salt"]
+
     def test_an_artifact_may_have_several_names(self, store):
         artifact = complete(store, "a")
         store.name(artifact, "b")
