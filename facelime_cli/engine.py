@@ -70,7 +70,7 @@ class Pending:
                 yield unit
                 if not unit.finished:
                     raise FacelimeError(
-                        f"unit {index} of {self.artifact.kind}/{self.artifact.id} was left unfinished; "
+                        f"unit {index} of {self.artifact.reference} was left unfinished; "
                         "repeat the command, with --debug if it happens again."
                     )
                 self.log.write("unit", unit=index)
@@ -311,7 +311,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     _give_name(artifact, context)
     _do_shard(artifact, plan, context, fresh=fresh)
     if not artifact.complete:
-        context.console.note(f"{artifact.kind}/{artifact.id}: {artifact.progress}; other shards are not done yet.")
+        context.console.note(f"{artifact.reference}: {artifact.progress}; other shards are not done yet.")
     return Result(artifact, reused=False, seconds=time.monotonic() - begun)
 
 
@@ -361,7 +361,7 @@ def _seal(artifact: Artifact, plan: Plan, context: Context) -> None:
                 facts, made = plan.finish(artifact)
                 artifact.seal(facts, made)
     except BusyError:
-        context.console.note(f"another process is sealing {artifact.kind}/{artifact.id}.")
+        context.console.note(f"another process is sealing {artifact.reference}.")
 
 
 @dataclass(frozen=True)
@@ -399,7 +399,7 @@ def _there(needed: Needed, context: Context) -> Artifact | None:
         artifact = _there(before, context)
         if artifact is None:
             return None
-        params = replace(params, **{name: f"{artifact.kind}/{artifact.id}"})
+        params = replace(params, **{name: artifact.reference})
     found = find(stage_called(needed.stage), params, replace(context, name=None)).artifact
     return found if found is not None and found.complete else None
 
@@ -423,7 +423,7 @@ def _made(needed: Needed, context: Context) -> Artifact:
     params = needed.params
     for name, before in needed.inputs.items():
         artifact = _made(before, context)
-        params = replace(params, **{name: f"{artifact.kind}/{artifact.id}"})
+        params = replace(params, **{name: artifact.reference})
     return execute(stage_called(needed.stage), params, replace(context, name=None)).artifact
 
 

@@ -117,7 +117,7 @@ class Run:
     @cached_property
     def classifier(self) -> Classifier:
         """The model, ready; loaded in the thread that will call it."""
-        self.context.console.note(f"loading {self.model.kind}/{self.model.id}")
+        self.context.console.note(f"loading {self.model.reference}")
         loaded: Classifier = self.device.wait(self.device.submit(runtimes.load, self.model, self.how))
         return loaded
 

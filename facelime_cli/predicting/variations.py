@@ -44,19 +44,19 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
         # The new method keeps the pictures alone: the settings of the first one mean something else to it.
         stage = stage_called("segment")
         pictures = stage.params_of(segments).images
-        params = stage.params(dataset=_reference(segments.input("datasets")), images=pictures, **changes["segment"])
+        params = stage.params(dataset=segments.input("datasets").reference, images=pictures, **changes["segment"])
         segments = execute(stage, params, unnamed).artifact
     if changes.get("segment") or changes.get("perturb"):
         params = _of_masks(masks, changes.get("perturb", {}))
-        params = replace(params, segmentation=_reference(segments))
+        params = replace(params, segmentation=segments.reference)
         masks = execute(stage_called("perturb"), params, unnamed).artifact
         params = stage_called("predict").params_of(predictions)
         # With another batch size the bits would differ for a reason that is not compared.
         batch_size = str(predictions.execution["batch_size"])
-        params = replace(params, masks=_reference(masks), batch_size=batch_size)
+        params = replace(params, masks=masks.reference, batch_size=batch_size)
         predictions = execute(stage_called("predict"), params, unnamed).artifact
     fit = stage_called("fit-surrogate")
-    fitted = replace(fit.params_of(first), predictions=_reference(predictions), **changes.get("fit_surrogate", {}))
+    fitted = replace(fit.params_of(first), predictions=predictions.reference, **changes.get("fit_surrogate", {}))
     return execute(fit, fitted, unnamed).artifact
 
 
@@ -95,7 +95,3 @@ def _of_masks(masks: Artifact, changed: Mapping[str, Any]) -> Any:
             "compare parts of the samples with `facelime stability --stored`, or run the stages again."
         )
     return found
-
-
-def _reference(artifact: Artifact) -> str:
-    return f"{artifact.kind}/{artifact.id}"

@@ -90,7 +90,7 @@ def model_of(inputs: Mapping[str, Artifact]) -> Artifact:
         return inputs["model"]
     if source.kind in {"predictions", "surrogates"}:
         return source.input("models")
-    raise NotFoundError(f"{source.kind}/{source.id} does not say which model to explain; name it with --model.")
+    raise NotFoundError(f"{source.reference} does not say which model to explain; name it with --model.")
 
 
 def needed_segments(params: Chosen, source: Artifact, model: Artifact) -> dict[str, Needed]:
@@ -125,8 +125,7 @@ def needed_segments(params: Chosen, source: Artifact, model: Artifact) -> dict[s
     for name, value in filters.items():
         if value is not None:
             raise CommandLineError(
-                f"--{name} chooses among the pictures of a dataset, but {source.kind}/{source.id} has its own; "
-                "leave it out."
+                f"--{name} chooses among the pictures of a dataset, but {source.reference} has its own; leave it out."
             )
     segments = source if source.kind == "segments" else source.input("segments")
     runtimes.check_size(model, segments.input("datasets"), besides="")

@@ -294,7 +294,7 @@ class Comparison:
 
         shown: dict[str, Any] = {"facts": facts, "top": self.top}
         shown["title"] = artifact.name
-        shown["reference"] = f"{artifact.kind}/{artifact.id}"
+        shown["reference"] = artifact.reference
         shown["pictures"] = pictures
         shown["pairs"] = table
         shown["lineage"] = pages.origins(made_from)

@@ -110,7 +110,7 @@ def answer(artifact: Artifact) -> Answer:
 def _heading(artifact: Artifact, state: dict[str, Any]) -> list[tuple[str, str]]:
     names = ", ".join(artifact.names)
     size = size_text(state["bytes"])
-    found = [("artifact", f"{artifact.kind}/{artifact.id}"), ("names", names), ("state", state["state"])]
+    found = [("artifact", artifact.reference), ("names", names), ("state", state["state"])]
     found.append(("stage", f"{artifact.stage} (version {artifact.version})"))
     found.append(("size", size))
     found.append(("fingerprint", artifact.fingerprint))

@@ -216,7 +216,7 @@ class Description:
         sizes = Counter(self.groups)
         unreadable = facts["unreadable"]
         shown: dict[str, Any] = {"title": dataset.name, "facts": facts}
-        shown["reference"] = f"{artifact.kind}/{artifact.id}"
+        shown["reference"] = artifact.reference
         shown["n"] = len(self.ids)
         shown["largest_group"] = max(sizes.values())
         shown["counts"] = self._count_table()

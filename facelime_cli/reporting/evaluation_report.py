@@ -136,7 +136,7 @@ class Report:
         mistakes, subgroups = facts["mistakes"], facts["subgroups"]
         shown: dict[str, Any] = {"facts": facts, "split": self.split}
         shown["title"] = artifact.name
-        shown["reference"] = f"{artifact.kind}/{artifact.id}"
+        shown["reference"] = artifact.reference
         shown["model"] = f"models/{model.id}"
         shown["dataset"] = f"datasets/{dataset.id}"
         shown["tables"] = summary(facts)

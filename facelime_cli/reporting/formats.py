@@ -78,9 +78,7 @@ def write_table(surrogates: Artifact, path: Path) -> None:
         When the artifact is of another kind.
     """
     if surrogates.kind != "surrogates":
-        raise FacelimeError(
-            f"{surrogates.kind}/{surrogates.id} is no table; only surrogates become .csv, everything else .h5."
-        )
+        raise FacelimeError(f"{surrogates.reference} is no table; only surrogates become .csv, everything else .h5.")
     explanations = Explanations(surrogates)
     # A file that is handed over holds every class, also those that a report does not show.
     every_class = range(len(explanations.names))

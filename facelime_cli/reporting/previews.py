@@ -90,7 +90,7 @@ def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     with zipfile.ZipFile(model.file("model.keras")) as file:
         config = json.loads(file.read("config.json"))
     layers = list(_layers(config, ""))
-    return sheets.listing(layers, f"{model.kind}/{model.id}: {len(layers)} layers")
+    return sheets.listing(layers, f"{model.reference}: {len(layers)} layers")
 
 
 def _layers(config: Any, indent: str) -> Iterator[str]:
@@ -111,7 +111,7 @@ def _made_before(artifact: Artifact, rows: Sequence[int], c: int | None) -> Imag
     folder = artifact.path / "figures"
     drawn = sorted(folder.glob("*.png"))
     if not drawn:
-        raise FacelimeError(f"{artifact.kind}/{artifact.id} has no picture of its own; open its index.html.")
+        raise FacelimeError(f"{artifact.reference} has no picture of its own; open its index.html.")
     return Image.open(drawn[0])
 
 

@@ -107,7 +107,7 @@ class ReportPages:
         classes = [len(each) for each in report.shown]
 
         shown: dict[str, Any] = {"title": title}
-        shown["reference"] = f"{artifact.kind}/{artifact.id}"
+        shown["reference"] = artifact.reference
         shown["scales"] = self._scales()
         shown["several"] = len(report.voices) > 1
         shown["top"] = report.request.top

@@ -115,7 +115,7 @@ def of(runs: Sequence[Artifact], top: int, context: Context) -> Answer:
         How many of the strongest segments are compared.
     context : Context
     """
-    params = Params(surrogates=[f"{each.kind}/{each.id}" for each in runs], top=top)
+    params = Params(surrogates=[each.reference for each in runs], top=top)
     return answer(execute(STAGE, params, context))
 
 

@@ -58,8 +58,8 @@ def run(params: Params, context: Context) -> Answer:
     context.console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {samples}")
     # Fewer samples and segments than usual: six pictures take seconds.
     chosen = explain.Params(
-        source=_reference(dataset),
-        model=_reference(model),
+        source=dataset.reference,
+        model=model.reference,
         segments=SEGMENTS,
         images=listing(_choose(dataset)),
         samples=SAMPLES,
@@ -82,7 +82,7 @@ def _dataset(params: Params, context: Context) -> Artifact:
 def _model(dataset: Artifact, context: Context) -> Artifact:
     context.console.note("training a small network")
     chosen = finetune.Params(
-        dataset=_reference(dataset), backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE
+        dataset=dataset.reference, backbone="cnn-small", epochs=EPOCHS, learning_rate=LEARNING_RATE
     )
     return execute(finetune.STAGE, chosen, replace(context, name="demo-cnn")).artifact
 
@@ -117,10 +117,6 @@ def draw_faces(pictures: Path, truth: Path, count: int, seed: int) -> None:
         for folder, array in ((pictures, face.image), (truth, face.truth * 255)):
             (folder / label).mkdir(parents=True, exist_ok=True)
             Image.fromarray(array).save(folder / label / f"face-{number:04d}.png")
-
-
-def _reference(artifact: Artifact) -> str:
-    return f"{artifact.kind}/{artifact.id}"
 
 
 def _choose(dataset: Artifact) -> list[str]:

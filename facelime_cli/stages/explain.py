@@ -217,7 +217,7 @@ def _params_of(stage: Stage, params: Any, **inputs: Artifact) -> Any:
     for each in dataclasses.fields(stage.params):
         if each.name not in inputs and hasattr(params, each.name):
             given[each.name] = getattr(params, each.name)
-    references = {name: f"{artifact.kind}/{artifact.id}" for name, artifact in inputs.items()}
+    references = {name: artifact.reference for name, artifact in inputs.items()}
     return stage.params(**given, **references)
 
 

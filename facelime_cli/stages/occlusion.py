@@ -66,11 +66,11 @@ def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> 
     if source.kind not in {"datasets", "segments"}:
         if params.fill is not None:
             raise CommandLineError(
-                f"--fill {params.fill}: {source.kind}/{source.id} has its own fill; leave it out, or give its segments."
+                f"--fill {params.fill}: {source.reference} has its own fill; leave it out, or give its segments."
             )
         return {}
     perturb = stage_called("perturb")
-    reference = f"{source.kind}/{source.id}"
+    reference = source.reference
     masks = perturb.params(segmentation=reference, samples=FEWEST_SAMPLES, design="bernoulli", fill=params.fill)
     before = {"segmentation": segments["source"]} if segments else {}
     return {"source": Needed(perturb.name, masks, before)}

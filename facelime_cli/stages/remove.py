@@ -33,10 +33,10 @@ class Params:
 def run(params: Params, context: Context) -> Answer:
     """Delete one artifact."""
     artifact = context.store.resolve(params.reference)
-    reference = f"{artifact.kind}/{artifact.id}"
+    reference = artifact.reference
     dependents = context.store.dependents(artifact)
     if dependents:
-        made = ", ".join(f"{each.kind}/{each.id}" for each in dependents)
+        made = ", ".join(each.reference for each in dependents)
         raise FacelimeError(f"{made} was made from {reference}; remove that first.")
     size = artifact.n_bytes
     if not params.yes and not _confirmed(f"Remove {reference} ({size_text(size)})?"):

@@ -38,14 +38,14 @@ def run(params: Params, context: Context) -> Answer:
     hopeless = [fault for fault in found if fault.unit is None]
     if hopeless:
         raise BrokenError(
-            f"{artifact.kind}/{artifact.id}: {hopeless[0].what}; no unit can mend that. "
+            f"{artifact.reference}: {hopeless[0].what}; no unit can mend that. "
             "`facelime remove` the artifact and make it again."
         )
     value = {"artifact": artifact.id, "reopened": units}
     if not units:
         return Answer(value, ["nothing is broken."])
     reopen(artifact, set(units))
-    reopened = f"units {', '.join(map(str, units))} of {artifact.kind}/{artifact.id}"
+    reopened = f"units {', '.join(map(str, units))} of {artifact.reference}"
     return Answer(value, [f"{reopened} are open again; repeat the `{artifact.stage}` command."])
 
 

@@ -407,7 +407,7 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         rows = [row for row in rows if split[row] == SPLITS.index(params.split)]
         if not rows:
             raise FacelimeError(
-                f"{dataset.kind}/{dataset.id} has no pictures in its {params.split} split; "
+                f"{dataset.reference} has no pictures in its {params.split} split; "
                 "leave --split out, or preprocess with another --split."
             )
     if params.images is not None:

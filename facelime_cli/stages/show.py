@@ -121,9 +121,7 @@ def _rows(artifact: Artifact, images: str | None, most: int) -> list[int]:
     """Return which pictures to draw, of `most` at once; where none is named, none."""
     names = comma_separated(images or "")
     if names and not most:
-        raise CommandLineError(
-            f"--images {images}: {artifact.kind}/{artifact.id} is drawn as a whole; leave the option out."
-        )
+        raise CommandLineError(f"--images {images}: {artifact.reference} is drawn as a whole; leave the option out.")
     if len(names) > most > 0:
         raise CommandLineError(
             f"--images names {len(names)} pictures, and --png draws {most} of {artifact.kind}; "
@@ -138,7 +136,7 @@ def _class(artifact: Artifact, classes: str | None, *, by_class: bool) -> int | 
         return None
     if not by_class:
         raise CommandLineError(
-            f"--classes {classes}: {artifact.kind}/{artifact.id} is not drawn by class; leave the option out."
+            f"--classes {classes}: {artifact.reference} is not drawn by class; leave the option out."
         )
     chosen = class_indices(classes, artifact.facts["classes"])
     if len(chosen) > 1:
@@ -157,8 +155,7 @@ def _explanations(artifact: Artifact, params: Params, form: str) -> Answer:
     surrogates = surrogates_of(artifact)
     if surrogates.kind != "surrogates":
         raise FacelimeError(
-            f"{artifact.kind}/{artifact.id} holds no explanations; "
-            "--format is for surrogates, and for reports of one of them."
+            f"{artifact.reference} holds no explanations; --format is for surrogates, and for reports of one of them."
         )
     explanations = Explanations(surrogates)
     chosen = None if params.classes is None else class_indices(params.classes, explanations.names)
