@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from facelime_cli.errors import BusyError
-from facelime_cli.store.files import read_json, write_json
+from facelime_cli.store.files import json_bytes, read_json, write_first, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ class Claim:
             number = time.time_ns() if held is None else _number(held) + 1
             path = folder / f"{unit:05d}.{number}"
             # A process that loses the race for a number looks again who holds the unit.
-            if _create(path):
+            if write_first(path, json_bytes(_identity(0)), durable=False):
                 _remove_older(path)
                 return cls(path)
 
@@ -228,20 +228,6 @@ def _alive(holder: dict[str, Any]) -> bool:
 def _identity(counter: int) -> dict[str, Any]:
     pid = os.getpid()
     return {"host": this_host(), "pid": pid, "start": process_start(pid), "counter": counter}
-
-
-def _create(path: Path) -> bool:
-    """Create a claim file with its content in one step; False when another process has created it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    write_json(temporary, _identity(0), durable=False)
-    # A link appears with its content. A file that is opened and then written can be read while it is empty.
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
 
 
 def _number(path: Path) -> int:

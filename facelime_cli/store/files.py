@@ -74,6 +74,40 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
         stream.write(data)
 
 
+def write_first(path: Path, data: bytes, *, durable: bool = True) -> bool:
+    """Write a file whole, unless another process was first.
+
+    Parameters
+    ----------
+    path : Path
+        The file; an existing one stays as it is.
+    data : bytes
+        Its content.
+    durable : bool
+        Wait for the disk.
+
+    Returns
+    -------
+    bool
+        Whether the file is this one.
+    """
+    if path.exists():
+        return False
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        write_whole(temporary, data, durable=durable)
+        # A hard link never replaces a file, and appears with its content. A file that is opened and then written can be
+        # read while it is empty.
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    if durable:
+        sync(path.parent)
+    return True
+
+
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file whole, row by row.
 
@@ -108,9 +142,29 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     ValueError
         When a number is NaN or infinite.
     """
+    write_whole(path, json_bytes(value), durable=durable)
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return the content of a JSON file.
+
+    Parameters
+    ----------
+    value : JSON value
+        What the file holds.
+
+    Returns
+    -------
+    bytes
+        UTF-8.
+
+    Raises
+    ------
+    ValueError
+        When a number is NaN or infinite.
+    """
     # Indented, since people look into these files; readable in every script.
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_whole(path, text.encode(), durable=durable)
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def read_json(path: Path) -> dict[str, Any]:

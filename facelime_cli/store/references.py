@@ -419,18 +419,11 @@ class Store:
         if self._salt is None:
             return
         path = self.root / SALT
-        if not path.exists():
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = self.root / f"{SALT}-{uuid.uuid4().hex}"
-            files.write_whole(temporary, self._salt)
-            # A hard link never replaces a file, so the first of two processes decides for both.
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                pass
-            except OSError:  # A file system without hard links, such as exFAT: the last of the two decides.
-                temporary.replace(path)
-            temporary.unlink(missing_ok=True)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            files.write_first(path, self._salt)
+        except OSError:  # A file system without hard links, such as exFAT: the last of the two decides.
+            files.write_whole(path, self._salt)
         if path.read_bytes() != self._salt:
             raise BusyError(f"another process has just begun the store {self.root}; repeat the command.")
 
@@ -509,19 +502,11 @@ def _wrong_kind(reference: str, kind: str, kinds: Sequence[str]) -> WrongKindErr
 def _agreed_id(place: Path, fingerprint: str, proposed: str) -> str:
     """Return the id under which a fingerprint is laid out.
 
-    Whoever proposes first decides, also for those who call it otherwise. A hard link is made by one process alone, and
-    its content is whole from the first moment.
+    Whoever proposes first decides, also for those who call it otherwise.
     """
     (place / IDS).mkdir(mode=0o700, exist_ok=True)
-    temporary = place / IDS / f".{uuid.uuid4().hex}"
-    files.write_whole(temporary, proposed.encode())
-    try:
-        os.link(temporary, place / IDS / fingerprint)
-    except FileExistsError:
-        return (place / IDS / fingerprint).read_text(encoding="utf-8")
-    finally:
-        temporary.unlink()
-    return proposed
+    agreed = place / IDS / fingerprint
+    return proposed if files.write_first(agreed, proposed.encode()) else agreed.read_text(encoding="utf-8")
 
 
 def _rename_or_lose(temporary: Path, path: Path) -> None:

@@ -30,6 +30,24 @@ def test_what_fails_in_the_middle_leaves_the_file_as_it_was(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["table.csv"]
 
 
+def test_whoever_writes_first_decides(tmp_path):
+    path = tmp_path / "file"
+    assert files.write_first(path, b"first")
+    assert not files.write_first(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_of_two_that_find_no_file_one_is_first(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    files.write_first(path, b"first")
+    # The other process looked before the file was there.
+    monkeypatch.setattr(type(path), "exists", lambda _: False)
+    assert not files.write_first(path, b"second", durable=False)
+    assert path.read_bytes() == b"first"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
 def test_json_comes_back_as_it_was(tmp_path):
     value = {"text": "Ω", "numbers": [1, 2.5, None], "nested": {"a": True}}
     files.write_json(tmp_path / "value.json", value)
