@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-from typer.models import ParameterInfo
+from typer.models import ArgumentInfo, ParameterInfo
 
 from facelime_cli import __version__
 from facelime_cli.console import Answer, Console
@@ -385,7 +385,7 @@ def _headings(params: type[Any], extra: dict[str, Any]) -> dict[str, str]:
 
     found = {}
     for name, (_, extras) in hints(params).items():
-        if type(marker(extras, ParameterInfo)).__name__ == "ArgumentInfo":
+        if isinstance(marker(extras, ParameterInfo), ArgumentInfo):
             continue
         heading = marker(extras, Heading)
         found[name] = OPTIONS if heading is None else heading.text

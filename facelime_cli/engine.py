@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.console import Answer
 from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
 from facelime_cli.options import hints, inputs_of, recorded
-from facelime_cli.store.manifests import Identity
+from facelime_cli.store.manifests import Identity, now
 from facelime_cli.store.references import check_name, name_from
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Pending:
     @property
     def pictures(self) -> int:
         """Number of pictures in these units."""
-        return sum(len(range(self.artifact.n)[self.artifact.rows(index)]) for index in self.indices)
+        rows = [self.artifact.rows(index) for index in self.indices]
+        return sum(each.stop - each.start for each in rows)
 
     def __iter__(self) -> Generator[Unit]:
         """Yield each unit, claimed until the next one is asked for. Units that others have finished are passed over."""
@@ -132,6 +133,11 @@ class Plan:
     def parameters(self) -> dict[str, Any]:
         """The parameters that count for the result."""
         return recorded(self.params, self.resolved)
+
+
+def facts_of_only_unit(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+    """Return what an artifact of one unit notes at its end: the facts of that unit, and no further file."""
+    return artifact.facts_of_units()[0], []
 
 
 def needs_nothing(_params: Any, _inputs: Mapping[str, Artifact], _context: Context) -> Mapping[str, Needed]:
@@ -301,7 +307,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     # What is needed decides the fingerprint, so it must be there before the plan.
     inputs |= {name: _made(needed, context) for name, needed in stage.needs(params, inputs, context).items()}
     plan = stage.plan(params, inputs, context)
-    artifact = context.store.find(stage.writes, _identity(stage, plan).fingerprint)
+    artifact = context.store.find(stage.writes, identity(stage, plan).fingerprint)
     if artifact is not None and artifact.complete:
         _give_name(artifact.require_complete(), context)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
@@ -389,7 +395,7 @@ def find(stage: Stage, params: Any, context: Context) -> Found:
             return Found()
         inputs[name] = artifact
     plan = stage.plan(params, inputs, context)
-    return Found(plan, context.store.find(stage.writes, _identity(stage, plan).fingerprint))
+    return Found(plan, context.store.find(stage.writes, identity(stage, plan).fingerprint))
 
 
 def _there(needed: Needed, context: Context) -> Artifact | None:
@@ -427,23 +433,14 @@ def _made(needed: Needed, context: Context) -> Artifact:
     return execute(stage_called(needed.stage), params, replace(context, name=None)).artifact
 
 
-def fingerprint(stage: Stage, params: Any, context: Context) -> str:
-    """Return the fingerprint of the artifact that an invocation makes, without making it.
+def identity(stage: Stage, plan: Plan) -> Identity:
+    """Return what the fingerprint of a plan's artifact is made from.
 
-    Raises
-    ------
-    IncompleteError
-        When something that it needs is not there yet.
+    Parameters
+    ----------
+    stage : Stage
+    plan : Plan
     """
-    plan = find(stage, params, context).plan
-    if plan is None:
-        raise IncompleteError(
-            f"what `facelime {stage.name}` needs is not there yet; run the command without --missing."
-        )
-    return _identity(stage, plan).fingerprint
-
-
-def _identity(stage: Stage, plan: Plan) -> Identity:
     return Identity(
         stage.name,
         stage.version,
@@ -456,7 +453,7 @@ def _lay_out(stage: Stage, plan: Plan, context: Context) -> Artifact:
     name = check_name(context.name) if context.name else name_from(plan.name)
     inputs = {name: {"kind": each.kind, "id": each.id, "digest": each.content} for name, each in plan.inputs.items()}
     inputs |= {name: {"digest": digest} for name, digest in plan.sources.items()}
-    return context.store.create(stage.writes, name, _identity(stage, plan), inputs, plan.prepare())
+    return context.store.create(stage.writes, name, identity(stage, plan), inputs, plan.prepare())
 
 
 class Log:
@@ -467,7 +464,7 @@ class Log:
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one event with its time."""
-        line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, **facts})
+        line = json.dumps({"time": now(), "event": event, **facts})
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 

@@ -430,12 +430,11 @@ def checked(catalog: Sequence[Entry], key: str, params: Any, context: Context) -
     blocks = [catalog[start : start + CHECKED_TOGETHER] for start in starts]
     # Arrays of a .npz file are read once for all blocks.
     arrays: dict[str, Pixels] = {}
+    # A single block takes seconds, which is not worth a file.
+    scratch = context.store.scratch("datasets", key) if len(blocks) > 1 else None
     with Workers(params.workers) as workers, context.console.progress("check", len(catalog)) as advance:
         for place, block in enumerate(blocks):
-            # A single block takes seconds, which is not worth a file.
-            kept = None
-            if len(blocks) > 1:
-                kept = context.store.scratch("datasets", key) / f"{place:06d}.json"
+            kept = None if scratch is None else scratch / f"{place:06d}.json"
             measured = _measured(block, kept, arrays, workers, advance)
             for entry, each in zip(block, measured, strict=True):
                 found.add(entry, each)
@@ -563,6 +562,7 @@ def layout_of(
         console.warn(f"leakage: {sentence}")
     shares = {each: round(float((split == place).mean()), 4) for place, each in enumerate(SPLITS)}
     size = int(settings["size"])
+    columns = _columns(entries)
     facts = {
         "classes": classes,
         "size": size,
@@ -572,13 +572,13 @@ def layout_of(
         "files": n_files,
         "unreadable": found.failed,
         "leakage": leaks,
-        "columns": list(_columns(entries)),
+        "columns": list(columns),
     }
     console.note(_summary(facts, len(entries)))
     known = {"id": _texts(ids), "labels": labels, "split": split, "group": _texts(groups)}
     if fold is not None:
         known["fold"] = fold
-    known |= _table(entries)
+    known |= _table(entries, columns)
     constants = {name: (values, ("picture",)) for name, values in known.items()}
     return Layout(len(entries), _arrays(len(entries), size, with_truth=with_truth), constants, facts)
 
@@ -655,12 +655,12 @@ def _columns(entries: Sequence[Entry]) -> dict[str, str]:
     return found
 
 
-def _table(entries: Sequence[Entry]) -> dict[str, NDArray[Any]]:
+def _table(entries: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Return the further columns: numbers where every value is one (NaN where it is empty), else text."""
     import numpy as np
 
     found = {}
-    for name, column in _columns(entries).items():
+    for name, column in columns.items():
         values = [entry.columns.get(column, "") for entry in entries]
         try:
             numbers = np.array([float(value) if value else float("nan") for value in values])

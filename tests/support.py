@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from facelime_cli.cli import app
 from facelime_cli.core.faces import draw
-from facelime_cli.engine import Stage
+from facelime_cli.engine import Stage, find, identity
 from facelime_cli.models import running
 from facelime_cli.predicting import predictor
 from facelime_cli.stages import INDEX
@@ -28,6 +28,11 @@ CHAIN = [name for name in STAGES if name != "import-model"]
 SHARDED = [name for name in CHAIN if STAGES[name].sharded]
 ROUNDS = 200
 """Bootstrap rounds of an evaluation; the default of a thousand costs seconds."""
+
+
+def fingerprint(stage, params, context):
+    """Return the fingerprint of the artifact that an invocation makes, without making it."""
+    return identity(stage, find(stage, params, context).plan).fingerprint
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from facelime_cli.console import Console
-from facelime_cli.engine import Context, fingerprint
+from facelime_cli.engine import Context
 from facelime_cli.options import Execution, Input, Resolved, hints, marker
 from facelime_cli.store.references import Store
-from tests.support import CHAIN, ROUNDS, SHARDED, STAGES, compared, words_of
+from tests.support import CHAIN, ROUNDS, SHARDED, STAGES, compared, fingerprint, words_of
 
 BEFORE = {
     "segment": "preprocess",

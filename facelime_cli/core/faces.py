@@ -92,17 +92,18 @@ class Plane:
 
     def ellipse(self, oval: Oval) -> Floats:
         """Return the opacity of an ellipse with a soft edge: (size, size), 1 inside, 0 outside."""
-        across = (self.u - oval.x) / oval.rx
-        down = (self.v - oval.y) / oval.ry
-        radius = np.sqrt(across**2 + down**2)
-        inward = (1 - radius) * min(oval.rx, oval.ry)
+        inward = (1 - np.sqrt(self._squared_radius(oval))) * min(oval.rx, oval.ry)
         return np.clip(inward * EDGE + 0.5, 0, 1)
 
     def blob(self, oval: Oval) -> Floats:
         """Return the opacity of a spot that fades from its middle: (size, size), 0…1."""
+        return np.exp(-(self._squared_radius(oval) ** 1.5))
+
+    def _squared_radius(self, oval: Oval) -> Floats:
+        """Return the square of the distance from the middle, 1 on the ellipse."""
         across = (self.u - oval.x) / oval.rx
         down = (self.v - oval.y) / oval.ry
-        return np.exp(-((across**2 + down**2) ** 1.5))
+        return across**2 + down**2
 
 
 def draw(seed: int, number: int, size: int, *, flushed: bool) -> Face:

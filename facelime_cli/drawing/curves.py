@@ -43,6 +43,7 @@ def figure(inches: tuple[float, float]) -> Figure:
     Figure
     """
     made = Figure(figsize=inches, layout="constrained")
+    # A canvas of its own: pyplot would keep every figure in memory, and may look for a screen.
     FigureCanvasAgg(made)
     return made
 

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from facelime_cli.core import attribution
-from facelime_cli.drawing import overlay
+from facelime_cli.drawing import curves, overlay
 from facelime_cli.drawing.charts import drawable
 from facelime_cli.drawing.palette import AGAINST, LIME_AGAINST, LIME_FOR, MIDDLE, TOWARDS, Colour
 
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
@@ -136,7 +135,7 @@ def views(panel: Panel) -> Figure:
     -------
     Figure
     """
-    made = _figure(INCHES)
+    made = curves.figure(INCHES)
     original, regions, kept, marked, heat, bars = made.subplots(2, 3).ravel()
     _original(original, panel)
     with_borders = overlay.with_borders(panel.image, panel.segments)
@@ -178,7 +177,7 @@ def as_lime(panel: Panel) -> Figure:
     ----------
     Ribeiro et al., "Why should I trust you?", KDD 2016; `get_image_and_mask` of the `lime` package.
     """
-    made = _figure(STUDENT_INCHES)
+    made = curves.figure(STUDENT_INCHES)
     left, right = made.subplots(1, 2)
     _original(left, panel)
     colours = (LIME_FOR, LIME_AGAINST)
@@ -200,7 +199,7 @@ def as_heatmap(panel: Panel) -> Figure:
     -------
     Figure
     """
-    made = _figure(STUDENT_INCHES)
+    made = curves.figure(STUDENT_INCHES)
     left, right = made.subplots(1, 2)
     _original(left, panel)
     _heatmap(right, panel, mpl.colormaps[RED_BLUE])
@@ -277,13 +276,6 @@ def write(figure: Figure, files: Sequence[Path], dots_per_inch: int = DOTS_PER_I
     with mpl.rc_context({"svg.hashsalt": "facelime", "svg.fonttype": "path", "hatch.linewidth": 0.5}):
         for path in files:
             figure.savefig(path, dpi=dots_per_inch, metadata=undated[path.suffix])
-
-
-def _figure(inches: tuple[float, float]) -> Figure:
-    made = Figure(figsize=inches, layout="constrained")
-    # A canvas of its own: pyplot would keep every figure in memory, and may look for a screen.
-    FigureCanvasAgg(made)
-    return made
 
 
 def _show(axes: Axes, image: Pixels, title: str) -> None:

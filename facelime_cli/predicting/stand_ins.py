@@ -258,7 +258,8 @@ def _nearest_unlike(segments: Artifact, console: Console) -> NDArray[np.int32]:
     wanted = np.union1d(rows, pool)
     thumbs = np.zeros((dataset.n, FEATURES), np.int64)
     for unit in range(dataset.n_units):
-        some = np.intersect1d(wanted, np.arange(dataset.n)[dataset.rows(unit)])
+        rows_of_unit = dataset.rows(unit)
+        some = np.intersect1d(wanted, np.arange(rows_of_unit.start, rows_of_unit.stop))
         if len(some):
             thumbs[some] = thumbnails(dataset.read("images", some.tolist()))
     found = nearest_unlike(thumbs, dataset.read("labels"), _groups(dataset), rows, pool)
@@ -279,7 +280,8 @@ def _mean_colour(dataset: Artifact) -> list[int]:
     pool = _pool(dataset)
     total = np.zeros(3, np.int64)
     for unit in range(dataset.n_units):
-        some = np.intersect1d(pool, np.arange(dataset.n)[dataset.rows(unit)])
+        rows_of_unit = dataset.rows(unit)
+        some = np.intersect1d(pool, np.arange(rows_of_unit.start, rows_of_unit.stop))
         if len(some):
             images = dataset.read("images", some.tolist())
             total += images.sum(axis=(0, 1, 2), dtype=np.int64)

@@ -12,6 +12,7 @@ from facelime_cli.errors import CommandLineError, NotFoundError
 from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Input, Resolved
 from facelime_cli.sources import SPLITS
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,6 +128,5 @@ def needed_segments(params: Chosen, source: Artifact, model: Artifact) -> dict[s
             raise CommandLineError(
                 f"--{name} chooses among the pictures of a dataset, but {source.reference} has its own; leave it out."
             )
-    segments = source if source.kind == "segments" else source.input("segments")
-    runtimes.check_size(model, segments.input("datasets"), besides="")
+    runtimes.check_size(model, Segmented(source).dataset, besides="")
     return {}

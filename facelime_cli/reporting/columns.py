@@ -9,6 +9,7 @@ import numpy as np
 
 from facelime_cli.core.summaries import by_frequency, crosstab, folded, most_shown, spread
 from facelime_cli.drawing import charts
+from facelime_cli.store import digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -208,7 +209,7 @@ def column(name: str, values: NDArray[Any], classes: Classes) -> Numbers | Texts
     classes : Classes
         Of the same N pictures.
     """
-    if values.dtype.kind in "OTU":
+    if values.dtype.kind in digests.TEXT_KINDS:
         return Texts(name, [str(value) for value in values], classes)
     return Numbers(name, values.astype(np.float64), classes)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.console import Answer, Table, size_text
+from facelime_cli.store import digests
 from facelime_cli.store.artifacts import standing
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Summary:
             Of numbers or strings.
         """
         self.total += values.size
-        if values.dtype.kind in "OTU":
+        if values.dtype.kind in digests.TEXT_KINDS:
             wanted = TEXTS - len(self.texts)
             first = values.ravel()[:wanted]
             self.texts += [str(each) for each in first]

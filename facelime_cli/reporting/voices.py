@@ -10,6 +10,7 @@ import numpy as np
 
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.reporting.explanations import Explanations, labels_of
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,11 +83,11 @@ def check_beside(surrogates: Artifact, beside: Sequence[Artifact]) -> None:
     CommandLineError
         When one is named twice.
     """
-    pictures = surrogates.input("segments").input("datasets")
+    pictures = Segmented(surrogates).dataset
     seen = {surrogates.id}
     # By content: the same pictures under another name are the same.
     for each in beside:
-        its_pictures = each.input("segments").input("datasets")
+        its_pictures = Segmented(each).dataset
         if its_pictures.content != pictures.content:
             raise FacelimeError(
                 f"surrogates/{each.id} explains pictures of another dataset than surrogates/{surrogates.id}; "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli.console import Answer, Table
-from facelime_cli.engine import Plan, Stage, execute
+from facelime_cli.engine import Plan, Stage, execute, facts_of_only_unit
 from facelime_cli.errors import CommandLineError
 from facelime_cli.names import class_index
 from facelime_cli.options import Resolved
@@ -65,9 +65,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             with context.console.progress("compare", len(comparison.ids)) as advance:
                 comparison.write(artifact, unit, advance)
 
-    def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return artifact.facts_of_units()[0], []
-
     # Their order counts: the first decides which pictures and classes are compared.
     inputs = {f"surrogates_{place}": each for place, each in enumerate(compared)}
     return Plan(
@@ -77,7 +74,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         prepare=lambda: Layout(1),
         work=work,
         inputs=inputs,
-        finish=finish,
+        finish=facts_of_only_unit,
     )
 
 

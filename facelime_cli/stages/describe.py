@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.engine import Plan, Stage
+from facelime_cli.engine import Plan, Stage, facts_of_only_unit
 from facelime_cli.options import Input
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import Layout
@@ -58,7 +58,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         context.console.note(f"page: {artifact.path / 'index.html'}")
-        return artifact.facts_of_units()[0], []
+        return facts_of_only_unit(artifact)
 
     # The page tells what a dataset's content digest leaves out: unreadable files, leakage, operations.
     told = digests.of_value([dataset.facts, dataset.parameters])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli.choices import words_of
-from facelime_cli.engine import Plan, Stage
+from facelime_cli.engine import Plan, Stage, facts_of_only_unit
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models import settings as training_settings
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, POOLINGS, published
@@ -322,9 +322,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             made = [file, *_write_history(artifact, trained.history)]
             unit.finish({}, made=made, facts=trained.facts)
 
-    def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return artifact.facts_of_units()[0], []
-
     # A recipe is not in it: its settings are, and the same settings are the same training.
     weights = "file" if is_file else settings.weights
     return Plan(
@@ -335,7 +332,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         work=work,
         inputs=inputs,
         sources=sources,
-        finish=finish,
+        finish=facts_of_only_unit,
     )
 
 

@@ -19,7 +19,7 @@ from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Execution
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import ArraySpec, Layout
-from facelime_cli.store.explanations import empty_arrays, unfitted_arrays
+from facelime_cli.store.explanations import NAN, empty_arrays, unfitted_arrays
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 10
 """Each class takes a pass back through the network. With more, each picture's most probable ones are explained."""
-NAN = float("nan")
 COARSE = "not checked against the model: a map of {} cells, drawn on the regions"
 NOWHERE = "nothing to explain: nowhere do the maps speak for this class"
 
@@ -72,7 +71,7 @@ def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find segments and model."""
     source, model = inputs["source"], model_of(inputs)
-    segments = source if source.kind == "segments" else source.input("segments")
+    segments = Segmented(source).segmentation
     job = _Job(params, segments, model, context)
     # A name is a folder, and some shells read a plus.
     variant = params.variant.replace("+", "p")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli.choices import words_of
-from facelime_cli.engine import Plan, Stage
+from facelime_cli.engine import Plan, Stage, facts_of_only_unit
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, published
 from facelime_cli.models.runtimes import FORMATS, FUNCTION
 from facelime_cli.options import Choice, Execution, Resolved
@@ -144,9 +144,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         for unit in units:
             unit.finish({}, made=checked().write(artifact), facts=checked().facts)
 
-    def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return artifact.facts_of_units()[0], []
-
     resolved: dict[str, Any] = {"classes": source.classes, "size": source.file_size}
     # These are there only where they say something, so that other models keep their fingerprints.
     if params.multi_label:
@@ -160,7 +157,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         prepare=prepare,
         work=work,
         sources={"file": source.digest()},
-        finish=finish,
+        finish=facts_of_only_unit,
     )
 
 

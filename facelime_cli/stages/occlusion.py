@@ -79,7 +79,7 @@ def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find masks and model."""
     source, model = inputs["source"], model_of(inputs)
-    masks = source if source.kind == "masks" else source.input("masks")
+    masks = Segmented(source).masks
     job = _Job(params, masks, model, context)
     return Plan(
         params=params,

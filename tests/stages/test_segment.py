@@ -8,11 +8,11 @@ from PIL import Image
 from facelime_cli import choices
 from facelime_cli.console import Console
 from facelime_cli.core import regions, superpixels, zones
-from facelime_cli.engine import Context, fingerprint
+from facelime_cli.engine import Context
 from facelime_cli.presets import PRESETS
 from facelime_cli.stages import segment
 from facelime_cli.store.references import Store
-from tests.support import Facelime, write_faces
+from tests.support import Facelime, fingerprint, write_faces
 
 SIDE = 96
 PICTURES = ("faces/a", "faces/b", "other/c")
