@@ -14,8 +14,7 @@ import numpy as np
 from facelime_cli.core import intervals
 from facelime_cli.core import masks as mask_design
 from facelime_cli.core.folds import FOLDS, folds_of
-from facelime_cli.core.linear import ridge
-from facelime_cli.core.verdict import STILL_PROBABILITY, Figures, verdict
+from facelime_cli.core.verdict import STILL_PROBABILITY, Figures, before_check
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 ERROR_SHARE = 1 - intervals.CONFIDENCE
 LEAST_FREEDOM = 0.1
 """Share of the samples' weight that the fit must leave free, for its residuals to tell noise from a curve."""
-REFERENCE_PENALTY = 1.0
-"""Of the ridge regression that tells whether a model is linear at all, beside surrogates that leave segments out."""
 LEAST_STEP = np.finfo(np.float32).eps
 """Standard deviation up to which a model does not move: the rounding of a float32 probability."""
 
@@ -150,15 +147,12 @@ def explain(
     repeat = _topk_repeat(fit, found, tops, spread >= STILL_PROBABILITY)
     full_picture = np.ones((1, n_segments))
     local = fit.predict(full_picture)[0]
-    limit, linear_limit = _limits(fit, sample)
     by_class = {
         "spread": spread,
         "r2": r2,
-        "limit": limit,
-        "linear_limit": linear_limit,
-        "imprecision": _imprecision(fit, found, method.top),
+        "limit": _limit(fit, sample),
+        "imprecision": imprecision(fit.coefficients, found.interval, method.top),
         "repeat": repeat,
-        "full_picture_error": np.abs(local - sample.probabilities[0]),
     }
     return Explanation(
         coefficients=fit.coefficients,
@@ -205,7 +199,7 @@ def _verdicts(sample: Sample, by_class: dict[str, Floats], *, complete: bool) ->
             complete=complete,
             **of_class,
         )
-        verdicts.append(verdict(figures))
+        verdicts.append(before_check(figures))
     return verdicts
 
 
@@ -256,24 +250,15 @@ def _accuracy(sample: Sample, held_out: Floats) -> tuple[Floats, Floats]:
     return _share_explained(error, variance, moves), np.sqrt(error)
 
 
-def _limits(fit: Fit, sample: Sample) -> tuple[Floats, Floats]:
-    """Return the share of variance explained with samples without end: both (C,).
-
-    The first is that of this surrogate, the second that of a linear one with every segment. Apart, they tell a model
-    that is not linear from a surrogate that leaves out too much.
-    """
+def _limit(fit: Fit, sample: Sample) -> Floats:
+    """Return the share of variance that this surrogate would explain with samples without end: (C,)."""
     if fit.smoother is not None:
         # What a sample does to its own fitted value is what the fit used up of it.
         used = np.minimum(fit.smoother.leverage, 1.0)
-        freedom = _mean(1 - used, sample)
-        limit = _adjusted_r2(fit, sample, freedom)
-        return limit, limit
-    kept = (fit.coefficients != 0).sum(axis=0)
+        return _adjusted_r2(fit, sample, _mean(1 - used, sample))
     # A selection is not linear in y and has no leverage: it is charged for the segments it kept, and the intercept.
-    freedom = 1 - (kept + 1) / intervals.effective(sample.weights)
-    reference = ridge(sample.masks, sample.probabilities, sample.weights, alpha=REFERENCE_PENALTY)
-    _, linear_limit = _limits(reference, sample)
-    return _adjusted_r2(fit, sample, freedom), linear_limit
+    kept = (fit.coefficients != 0).sum(axis=0)
+    return _adjusted_r2(fit, sample, 1 - (kept + 1) / intervals.effective(sample.weights))
 
 
 def _adjusted_r2(fit: Fit, sample: Sample, freedom: Floats) -> Floats:
@@ -292,17 +277,29 @@ def _adjusted_r2(fit: Fit, sample: Sample, freedom: Floats) -> Floats:
     return _share_explained(left_over, variance, variance > 0)
 
 
-def _imprecision(fit: Fit, found: Uncertainty, top: int) -> Floats:
-    """Return the median half interval of the top segments, as a share of the strongest coefficient: (C,)."""
-    sizes = np.abs(fit.coefficients)
+def imprecision(coefficients: Floats, interval: Floats, top: int) -> Floats:
+    """Return the median half interval of the top segments, as a share of the strongest coefficient.
+
+    Parameters
+    ----------
+    coefficients : (K, C) float64 array
+    interval : (K, C, 2) float64 array
+        95 % each.
+    top : int
+        How many of the strongest segments to look at.
+
+    Returns
+    -------
+    (C,) float64 array
+        0 where nothing speaks, NaN where there is no interval.
+    """
+    sizes = np.abs(coefficients)
     order = np.argsort(-sizes, axis=0)[:top]
-    low = found.interval[..., 0]
-    high = found.interval[..., 1]
-    width = high - low
+    width = interval[..., 1] - interval[..., 0]
     half = np.take_along_axis(width / 2, order, axis=0)
     largest = sizes.max(axis=0)
     # Divided by infinity where nothing speaks: a model that does not move is precise, not undefined.
-    return np.median(half, axis=0) / np.where(largest > 0, largest, np.inf)
+    return np.asarray(np.median(half, axis=0) / np.where(largest > 0, largest, np.inf))
 
 
 def distinct(interval: Floats, top: int) -> Integers:
@@ -357,13 +354,30 @@ def _topk_repeat(fit: Fit, found: Uncertainty, tops: Integers, moves: Bools) -> 
         return repeated
     explained = moves & fit.coefficients.any(axis=0)
     for c in np.flatnonzero(explained):
-        sizes = np.abs(fit.coefficients[:, c])
-        order = np.argsort(-sizes, kind="stable")
-        inside = np.zeros(len(sizes), np.bool_)
-        inside[order[: tops[c]]] = True
-        drawn = np.abs(found.draws(int(c)))
-        # The set is the same when its weakest member beats the strongest of the others, in whatever order they are.
-        weakest_inside = drawn[:, inside].min(axis=1)
-        strongest_outside = drawn[:, ~inside].max(axis=1, initial=0.0)
-        repeated[c] = (weakest_inside >= strongest_outside).mean()
+        repeated[c] = repeats(fit.coefficients[:, c], found.draws(int(c)), int(tops[c]))
     return repeated
+
+
+def repeats(coefficients: Floats, drawn: Floats, top: int) -> float:
+    """Return the chance that another run's strongest segments would be the same set.
+
+    Parameters
+    ----------
+    coefficients : (K,) float64 array
+    drawn : (D, K) float64 array
+        What other runs might find.
+    top : int
+        Size of the set.
+
+    Returns
+    -------
+    float
+    """
+    order = np.argsort(-np.abs(coefficients), kind="stable")
+    inside = np.zeros(len(coefficients), np.bool_)
+    inside[order[:top]] = True
+    sizes = np.abs(drawn)
+    # The set is the same when its weakest member beats the strongest of the others, in whatever order they are.
+    weakest_inside = sizes[:, inside].min(axis=1)
+    strongest_outside = sizes[:, ~inside].max(axis=1, initial=0.0)
+    return float((weakest_inside >= strongest_outside).mean())

@@ -1,47 +1,175 @@
-"""What the figures of an explanation mean, in words; the thresholds are explained in docs/numbers.md."""
+"""What the figures of an explanation mean, in words; docs/numbers.md gives the evidence for each rule.
+
+An explanation has a word before the model is asked (`before_check`) and another one after it (`after_check`).
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 STILL_PROBABILITY = 0.005
 """Weighted standard deviation of the model's probability below which there is nothing to explain."""
-FAITHFUL_R2 = 0.5
-"""A surrogate that explains less than half of the variance does not describe the model."""
 PRECISE_SHARE = 0.5
 """Largest half interval of a top segment, as a share of the strongest coefficient."""
 LEAST_REPEAT = 0.5
 """Least chance that another run's strongest segments are the same set."""
 CLEAR_R2 = 0.9
-"""A surrogate this close describes the model.
-
-If its strongest segments change places, they are equal. If it has no interval, it needs none.
-"""
-FULL_PICTURE_PROBABILITY = 0.15
-"""Largest error of a surrogate on the picture itself, which it is meant to explain, in probability."""
+"""A surrogate this close has strongest segments that change places only where they are equal."""
+ALONE_R2 = 0.5
+"""From this R² on the regions act mostly alone: their effects add up."""
 LEAST_SAMPLES_PER_SEGMENT = 5
 """Samples per segment that a verdict asks for, where there are too few to say more."""
 LEAST_EFFECTIVE_PER_SEGMENT = 2
 """Effective samples per segment below which chance decides too much for any verdict."""
 LEAST_FACTOR, LARGEST_FACTOR = 1.5, 1000.0
 """Least and largest multiple of the samples that a verdict asks for."""
-
 LEAST_EFFECTIVE_SHARE = 0.02
 """Least share of effective samples among all; lime's weights leave 90 %."""
+SIGNIFICANT = 0.05
+"""Largest p value with which the model confirms an explanation under one fill."""
+LEAST_EFFECT = 0.1
+"""Least effect, in log-odds, with which it does."""
+FILLS_OF_FAIR = 2
+"""Under how many fills the model confirms a fair explanation; under more it is strong, under one it depends on it."""
+STILL_LOG_ODDS = 0.01
+"""Range of the log-odds of everything that a check asked below which the model's answer is still."""
+SATURATED_LOG_ODDS = 15.0
+"""Median log-odds beyond which the rounding of a float32 probability hides what the model answers."""
 
-TRUSTWORTHY = "trustworthy"
-NOT_LINEAR = "not linear here"
-NOTHING = "nothing to explain: the model's answer hardly moves"
+STRONG = "strong"
+FAIR = "fair"
+DEPENDS = "depends on the stand-in"
+NOT_CONFIRMED = "not confirmed"
 NEEDS_MORE = "needs more samples: about "
-TOO_SPARSE = "too sparse: the model answers to more segments than this surrogate keeps"
+NOTHING = "nothing to explain: the model's answer hardly moves"
+SATURATED = "nothing to explain: the model's answer is saturated"
 TOO_NARROW = "too narrow a kernel: hardly any sample counts; use a larger --kernel-width"
-NO_INTERVAL = "no interval to judge by: use --intervals bootstrap"
+NOT_CHECKED = "not checked"
+TOO_FEW_REGIONS = "not checked: too few regions to compare with"
+BEFORE_WORDS = ("trustworthy", "not linear here", "too sparse", "no interval to judge by")
+"""How verdicts of earlier versions begin. They measured whether regions act alone, so they count as not checked."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A verdict as reports explain it.
+
+    Attributes
+    ----------
+    text : str
+        How the verdict begins.
+    meaning : str
+        What it says, in one sentence.
+    next_step : str
+        What to do next; empty where nothing is to be done.
+    pale : bool
+        Whether the map is drawn pale, since it may mislead.
+    """
+
+    text: str
+    meaning: str
+    next_step: str = ""
+    pale: bool = True
+
+
+WORDS = (
+    Word(
+        STRONG,
+        "The model confirms the strongest regions under at least three kinds of replacement: "
+        "without them it loses more than without other regions.",
+        pale=False,
+    ),
+    Word(
+        FAIR,
+        "The model confirms the strongest regions under two kinds of replacement.",
+        "Read the regions, not their order.",
+        pale=False,
+    ),
+    Word(
+        DEPENDS,
+        "The model confirms the strongest regions under one kind of replacement only.",
+        "Read the map for this comparison alone, or explain again with more --donors.",
+    ),
+    Word(
+        NOT_CONFIRMED,
+        "Without the strongest regions the model loses no more than without other regions.",
+        "Do not read the map. Try other --segments, or look for a cause that lies in no single region.",
+    ),
+    Word(
+        NEEDS_MORE.partition(":")[0],
+        "Chance decides which regions come first.",
+        "Repeat with the number of --samples that is given.",
+    ),
+    Word(
+        NOTHING.partition(":")[0],
+        "The model's answer is the same whatever is replaced.",
+        "Explain another class or another picture.",
+    ),
+    Word(
+        TOO_NARROW.partition(":")[0],
+        "Hardly any sample counts.",
+        "Use a larger --kernel-width.",
+    ),
+    Word(
+        NOT_CHECKED,
+        "Nobody has asked the model whether these regions matter to it.",
+        "Run `facelime check`.",
+    ),
+)
+"""Every verdict, the best first."""
+
+
+def word_of(verdict: str) -> Word:
+    """Return what reports say of a verdict.
+
+    Parameters
+    ----------
+    verdict : str
+        As it is stored. Those of methods that fit nothing, and of earlier versions, count as not checked.
+
+    Returns
+    -------
+    Word
+
+    Examples
+    --------
+    >>> word_of("needs more samples: about 2,400").text, word_of("trustworthy").text
+    ('needs more samples', 'not checked')
+    """
+    return next((each for each in WORDS if verdict.startswith(each.text)), WORDS[-1])
+
+
+def known(verdict: str) -> str:
+    """Return a stored verdict as it reads today: words of earlier versions count as not checked.
+
+    Parameters
+    ----------
+    verdict : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> known("not linear here"), known("fair")
+    ('not checked', 'fair')
+    """
+    return NOT_CHECKED if verdict.startswith(BEFORE_WORDS) else verdict
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a verdict is made from, for one class.
+    """What a verdict is made from before the model is asked, for one class.
 
     Attributes
     ----------
@@ -51,17 +179,12 @@ class Figures:
         Weighted standard deviation of the model's probability.
     r2 : float
         On samples that were not fitted.
-    linear_limit : float
-        R² of a linear surrogate with every segment, if there were samples without end.
-        NaN where the samples cannot tell.
     limit : float
-        The same of this surrogate.
+        R² of this surrogate, if there were samples without end. NaN where the samples cannot tell.
     imprecision : float
         Half interval of the top segments, as a share of the strongest coefficient. NaN where there is no interval.
     repeat : float
         Chance that the set of the top segments repeats. NaN where there is no interval.
-    full_picture_error : float
-        Distance of the surrogate from the model on the picture itself, in probability.
     n_samples, n_segments : int
     complete : bool
         Whether all masks there are were used, so that nothing is left to chance.
@@ -70,18 +193,16 @@ class Figures:
     effective_samples: float
     spread: float
     r2: float
-    linear_limit: float
     limit: float
     imprecision: float
     repeat: float
-    full_picture_error: float
     n_samples: int
     n_segments: int
     complete: bool
 
 
-def verdict(found: Figures) -> str:
-    """Say in words what the figures mean: the first rule that holds.
+def before_check(found: Figures) -> str:
+    """Say in words what the samples allow to say: the first rule that holds.
 
     Parameters
     ----------
@@ -94,36 +215,75 @@ def verdict(found: Figures) -> str:
 
     Notes
     -----
-    The rules and their thresholds are this program's own; docs/numbers.md gives the evidence for each.
+    The rules and their thresholds are this program's own. R² is no part of them: regions that act together have a low
+    one, whether or not the explanation is true.
 
     Examples
     --------
-    >>> good = Figures(900.0, 0.1, 0.95, 0.97, 0.96, 0.2, 0.9, 0.01, n_samples=1000, n_segments=20, complete=False)
-    >>> verdict(good)
-    'trustworthy'
+    >>> good = Figures(900.0, 0.1, 0.95, 0.96, 0.2, 0.9, n_samples=1000, n_segments=20, complete=False)
+    >>> before_check(good)
+    'not checked'
     """
     chance = not found.complete
     least = LEAST_EFFECTIVE_PER_SEGMENT * found.n_segments
-    few = _too_few(found, least)
     narrow = 0 < found.effective_samples < LEAST_EFFECTIVE_SHARE * found.n_samples
-    # "not >=" is meant: an R² that is NaN asks for samples too.
-    unfaithful = not found.r2 >= FAITHFUL_R2
-    unclear = found.r2 < CLEAR_R2
+    # "not >=" is meant: an R² that is NaN is unclear too.
+    unclear = not found.r2 >= CLEAR_R2
     # The order is the message: whoever has too few samples learns nothing from any later figure.
     rules = (
         (chance and narrow, TOO_NARROW),
-        (chance and found.effective_samples < least, few),
+        (chance and found.effective_samples < least, _too_few(found, least)),
         (found.spread < STILL_PROBABILITY, NOTHING),
-        (math.isnan(found.linear_limit), few),
-        (found.linear_limit < FAITHFUL_R2, NOT_LINEAR),
-        (found.limit < FAITHFUL_R2, TOO_SPARSE),
-        (chance and unfaithful, _more(found)),
-        (chance and unclear and math.isnan(found.imprecision), NO_INTERVAL),
+        (chance and math.isnan(found.limit), _too_few(found, least)),
         (chance and found.imprecision > PRECISE_SHARE, _more(found)),
         (chance and unclear and found.repeat < LEAST_REPEAT, _more(found)),
-        (found.full_picture_error > FULL_PICTURE_PROBABILITY, NOT_LINEAR),
     )
-    return next((words for holds, words in rules if holds), TRUSTWORTHY)
+    return next((words for holds, words in rules if holds), NOT_CHECKED)
+
+
+def after_check(before: str, answers: Floats, effect: Floats, p_value: Floats) -> str:
+    """Say in words what the model answered: under how many fills it confirms the strongest regions.
+
+    Parameters
+    ----------
+    before : str
+        The verdict before.
+    answers : (F, S) float64 array
+        Log-odds of everything that was asked.
+    effect : (k, F) float64 array
+        Log-odds lost beyond the mean of other sets, for each number of regions and each fill. NaN where no other set
+        is there to compare with.
+    p_value : (k, F) float64 array
+
+    Returns
+    -------
+    str
+
+    Notes
+    -----
+    A fill confirms when p is at most 0.05 and the effect at least 0.1 log-odds, for any number of regions.
+    A verdict that asks for samples stays where the model confirms under no fill: then nobody knows whether the regions
+    are wrong, or only drawn by chance.
+
+    Examples
+    --------
+    >>> answers, p = np.array([[0.0, 2.0]] * 4), np.array([[0.025, 0.025, 0.025, 0.5]])
+    >>> [after_check("not checked", answers, effect, p) for effect in (np.ones((1, 4)), np.zeros((1, 4)))]
+    ['strong', 'not confirmed']
+    """
+    if before.startswith(NOTHING) or np.ptp(answers) < STILL_LOG_ODDS:
+        return NOTHING
+    if abs(float(np.median(answers))) > SATURATED_LOG_ODDS:
+        return SATURATED
+    if np.isnan(effect).all():
+        return TOO_FEW_REGIONS
+    with np.errstate(invalid="ignore"):
+        confirmed = (p_value <= SIGNIFICANT) & (effect >= LEAST_EFFECT)
+    n_fills = int(confirmed.any(axis=0).sum())
+    if not n_fills:
+        return before if before.startswith((NEEDS_MORE, TOO_NARROW)) else NOT_CONFIRMED
+    by_number = {1: DEPENDS, FILLS_OF_FAIR: FAIR}
+    return by_number.get(n_fills, STRONG)
 
 
 def _too_few(found: Figures, least: int) -> str:
@@ -131,7 +291,7 @@ def _too_few(found: Figures, least: int) -> str:
     # The effective number grows as the samples do. Without any, one is assumed, since nothing can be divided by 0.
     effective = max(found.effective_samples, 1.0)
     wanted = max(LEAST_SAMPLES_PER_SEGMENT * found.n_segments, found.n_samples * least / effective)
-    return NEEDS_MORE + _about(wanted)
+    return NEEDS_MORE + about(wanted)
 
 
 def _more(found: Figures) -> str:
@@ -142,9 +302,23 @@ def _more(found: Figures) -> str:
         precision = (found.imprecision / PRECISE_SHARE) ** 2
     enough = LEAST_SAMPLES_PER_SEGMENT * found.n_segments / found.n_samples
     factor = max(precision, enough, LEAST_FACTOR)
-    return NEEDS_MORE + _about(found.n_samples * min(factor, LARGEST_FACTOR))
+    return NEEDS_MORE + about(found.n_samples * min(factor, LARGEST_FACTOR))
 
 
-def _about(count: float) -> str:
-    """Return a count with two significant digits, such as 2,400."""
+def about(count: float) -> str:
+    """Return a count with two significant digits.
+
+    Parameters
+    ----------
+    count : float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> about(2412)
+    '2,400'
+    """
     return f"{float(f'{count:.2g}'):,.0f}"

@@ -14,7 +14,6 @@ from facelime_cli.core.masks import bernoulli, blocks, key_of
 from tests.core.test_intervals import fitter_of
 
 SIMULATIONS = 200
-SPARSE = ("lasso", "highest", "forward", "lars")
 
 
 def explain(z, y, name="ridge", *, design="bernoulli", intervals="analytic", top=5, seed=0, weights=None, **parameters):
@@ -38,18 +37,7 @@ def design_for(name):
 
 class TestVerdicts:
     @pytest.mark.parametrize("name", SURROGATES)
-    def test_pure_noise_is_never_trustworthy(self, name):
-        """Few samples, as many as segments, and many; noise has no surrogate."""
-        rng, design = np.random.default_rng(1), design_for(name)
-        for seed in range(SIMULATIONS):
-            n_samples = (20, 60, 200)[seed % 3]
-            found = explain(
-                masks_of(design, seed, n_samples, 20), rng.random((n_samples, 1)), name, design=design, seed=seed
-            )
-            assert verdict.TRUSTWORTHY not in found.verdict
-
-    @pytest.mark.parametrize("name", SURROGATES)
-    def test_a_linear_model_is_always_trustworthy(self, name):
+    def test_a_linear_model_has_enough_samples(self, name):
         """Four of twenty segments matter much, and there are five samples a segment.
 
         A surrogate of ten segments, or one with a lasso's penalty, can hold such a model.
@@ -60,43 +48,27 @@ class TestVerdicts:
             truth[rng.permutation(20)[:4]] = rng.choice([-1, 1], 4) * rng.uniform(0.2, 0.4, 4)
             z = masks_of(design, seed, 100, 20)
             found = explain(z, 0.5 + (z @ truth)[:, None], name, design=design, seed=seed)
-            assert found.verdict == [verdict.TRUSTWORTHY], seed
+            assert found.verdict == [verdict.NOT_CHECKED], seed
             assert found.r2[0] > 0.9
 
     @pytest.mark.parametrize("design", ["bernoulli", "paired", "balanced"])
     @pytest.mark.parametrize("name", ["ridge", "linear", "bayesian-ridge"])
-    def test_and_so_is_one_with_every_segment_in_every_design(self, name, design):
+    def test_and_so_has_one_with_every_segment_in_every_design(self, name, design):
         rng = np.random.default_rng(3)
         for seed in range(40):
             z = masks_of(design, seed, 200, 40)
             truth = rng.normal(size=(40, 2)) * 0.02
             found = explain(z, 0.5 + z @ truth, name, design=design, seed=seed)
-            assert found.verdict == [verdict.TRUSTWORTHY] * 2
+            assert found.verdict == [verdict.NOT_CHECKED] * 2
             assert (found.r2 > 0.9).all()
 
     @pytest.mark.parametrize("design", ["paired", "balanced"])
     @pytest.mark.parametrize("n_samples", [64, 200, 1000])
-    def test_noise_in_every_design(self, design, n_samples):
+    def test_noise_in_every_design_needs_more(self, design, n_samples):
         rng = np.random.default_rng(n_samples)
         for seed in range(20):
             found = explain(masks_of(design, seed, n_samples, 30), rng.random((n_samples, 2)), design=design, seed=seed)
-            assert verdict.TRUSTWORTHY not in found.verdict
-
-    @pytest.mark.parametrize("name", [each for each in SURROGATES if each != "shapley"])
-    def test_noise_is_not_trusted_after_a_bootstrap_either(self, name):
-        rng = np.random.default_rng(5)
-        for seed in range(2):
-            z = masks_of("bernoulli", seed, 60, 10)
-            found = explain(z, rng.random((60, 1)), name, intervals="bootstrap", seed=seed)
-            assert verdict.TRUSTWORTHY not in found.verdict
-            assert np.isfinite(found.interval).all()
-
-    def test_a_surrogate_that_misses_the_picture_itself_is_not_trustworthy(self, rng):
-        z = masks_of("bernoulli", 0, 600, 20)
-        y = (0.3 + z @ rng.uniform(-0.03, 0.03, size=(20, 1))).astype(np.float32)
-        assert explain(z, y).verdict == [verdict.TRUSTWORTHY]
-        y[0] += 0.4
-        assert explain(z, y).verdict == [verdict.NOT_LINEAR]
+            assert all(each.startswith(verdict.NEEDS_MORE) for each in found.verdict)
 
     @pytest.mark.parametrize("name", SURROGATES)
     def test_a_still_model_has_nothing_to_explain(self, name):
@@ -108,34 +80,11 @@ class TestVerdicts:
         assert (found.r2 == 0).all()
 
     @pytest.mark.parametrize("name", SURROGATES)
-    def test_a_parity_is_not_linear(self, name):
+    def test_regions_that_act_together_have_a_low_r2(self, name):
         design = design_for(name)
         z = masks_of(design, 0, 2000, 12)
-        assert explain(z, (z[:, :4].sum(1) % 2)[:, None].astype(float), name, design=design).verdict == [
-            verdict.NOT_LINEAR
-        ]
-
-    @pytest.mark.parametrize("name", SPARSE)
-    def test_a_surrogate_that_leaves_out_too_much_says_so(self, name, rng):
-        """Forty segments matter alike.
-
-        The model is linear in all of them. It is not linear in three alone, or in those that outweigh a large penalty.
-        """
-        z = masks_of("bernoulli", 0, 1000, 40)
-        y = 0.5 + z @ rng.uniform(0.015, 0.025, size=(40, 1))
-        assert explain(z, y, name, **({"alpha": 0.005} if name == "lasso" else {"features": 3})).verdict == [
-            verdict.TOO_SPARSE
-        ]
-        assert explain(z, y, "ridge").verdict == [verdict.TRUSTWORTHY]
-
-    @pytest.mark.parametrize("name", SPARSE)
-    def test_without_intervals_only_a_clear_case_is_trusted(self, name, rng):
-        z = masks_of("bernoulli", 0, 1000, 12)
-        y = (z @ np.array([0.3, -0.25, 0.2, *[0.0] * 9]))[:, None]
-        noisy = y + rng.normal(size=y.shape) * 0.12
-        assert explain(z, y, name).verdict == [verdict.TRUSTWORTHY]
-        assert explain(z, noisy, name, top=3).verdict == [verdict.NO_INTERVAL]
-        assert explain(z, noisy, name, top=3, intervals="bootstrap").verdict == [verdict.TRUSTWORTHY]
+        found = explain(z, (z[:, :4].sum(1) % 2)[:, None].astype(float), name, design=design)
+        assert found.r2[0] < verdict.ALONE_R2
 
     def test_a_kernel_that_lets_hardly_any_sample_count_is_named(self, rng):
         z = masks_of("bernoulli", 0, 500, 30)
@@ -150,18 +99,18 @@ class TestVerdicts:
             z = masks_of("bernoulli", 0, n, 60)
             verdicts += explain(z, (z @ truth + rng.normal(size=n) * 0.06)[:, None]).verdict
         assert verdicts[0].startswith(verdict.NEEDS_MORE)
-        assert verdicts[1] == verdict.TRUSTWORTHY
+        assert verdicts[1] == verdict.NOT_CHECKED
 
     @pytest.mark.parametrize("name", SURROGATES)
     def test_all_masks_never_need_more(self, name, rng):
         z = masks_of("exact", 0, 64, 6)
         y = 0.4 + z @ rng.uniform(0.05, 0.12, size=(6, 1)) + rng.normal(size=(64, 1)) * 0.04
         found = explain(z, y, name, design="exact", **({"alpha": 1e-4} if name == "lasso" else {}))
-        assert found.verdict == [verdict.TRUSTWORTHY]
+        assert found.verdict == [verdict.NOT_CHECKED]
         assert (found.topk_repeat == 1).all()
         assert np.array_equal(found.interval[..., 0], found.coefficients)
         noise = explain(z, rng.random((64, 1)), name, design="exact")
-        assert noise.verdict[0] in {verdict.NOT_LINEAR, verdict.TOO_SPARSE}
+        assert not noise.verdict[0].startswith(verdict.NEEDS_MORE)
 
 
 class TestFigures:
