@@ -446,8 +446,8 @@ class Bench:
         every = np.concatenate([case.image[None], pool])
         n = np.arange(len(every))
         classes = (n > 0).astype(np.int16)
-        found = nearest_unlike(thumbnails(every), classes, n, n[:1], n[1:])
-        self.nearest[case.name] = every[found[0]]
+        found = nearest_unlike(thumbnails(every), classes, n, n[:1], n[1:], 1)
+        self.nearest[case.name] = every[found[0, 0]]
         return self.nearest[case.name]
 
     def _lime(self, case: Case) -> Found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,33 +57,36 @@ def _begins(side: int) -> Integers:
 
 
 def nearest_unlike(
-    thumbs: Integers,
+    thumbs: NDArray[np.integer[Any]],
     classes: NDArray[np.int16],
     groups: Integers,
     rows: Integers,
     pool: Integers,
+    count: int,
 ) -> Integers:
-    """Return for each of some pictures the most similar one of another class and another group.
+    """Return for each of some pictures the most similar ones of another class and another group, its donors.
 
-    Similarity is the squared distance of thumbnails.
+    Similarity is the squared distance of thumbnails. Each donor is of another group than those before it.
 
     Parameters
     ----------
-    thumbs : (N, F) int64 array
+    thumbs : (N, F) integer array
         Of every picture of a dataset, see `thumbnails`.
     classes : (N,) int16 array
         -1 where there is none.
     groups : (N,) int64 array
         Equal for pictures of one patient.
     rows : (R,) int64 array
-        The pictures that need one.
+        The pictures that need donors.
     pool : (P,) int64 array
         The pictures that may be one, in ascending order.
+    count : int
+        How many donors to find.
 
     Returns
     -------
-    (R,) int64 array
-        Rows of the dataset, the first of equals; -1 where there is none.
+    (R, count) int64 array
+        Rows of the dataset, the most similar first, the lower row first of equals; -1 where there is none.
 
     References
     ----------
@@ -93,10 +96,10 @@ def nearest_unlike(
     Examples
     --------
     >>> thumbs, classes = np.array([[0], [1], [9], [4]]), np.array([0, 0, 1, 1], np.int16)
-    >>> nearest_unlike(thumbs, classes, np.arange(4), np.array([0, 2]), np.arange(4)).tolist()
-    [3, 1]
+    >>> nearest_unlike(thumbs, classes, np.arange(4), np.array([0, 2]), np.arange(4), 2).tolist()
+    [[3, 2], [1, 0]]
     """
-    found = np.full(len(rows), -1)
+    found = np.full((len(rows), count), -1)
     known = pool[classes[pool] >= 0]
     if not len(known):
         return found
@@ -109,12 +112,11 @@ def nearest_unlike(
         # |a - b|² less |a|², which is the same for all candidates of a picture.
         distances = lengths - 2 * (exact[some] @ candidates.T)
         own_class = classes[some][:, None]
-        own_group = groups[some][:, None]
-        other_class = own_class != classes[known]
-        other_group = own_group != groups[known]
         # A picture of no class has no unlike ones.
-        unlike = (own_class >= 0) & other_class & other_group
-        nearest = np.where(unlike, distances, np.inf).argmin(axis=1)
-        has_any = unlike.any(axis=1)
-        found[first : first + AT_ONCE] = np.where(has_any, known[nearest], -1)
+        unlike = (own_class >= 0) & (own_class != classes[known]) & (groups[some][:, None] != groups[known])
+        for number in range(count):
+            nearest = np.where(unlike, distances, np.inf).argmin(axis=1)
+            has_any = unlike.any(axis=1)
+            found[first : first + AT_ONCE, number] = np.where(has_any, known[nearest], -1)
+            unlike &= groups[known] != groups[known[nearest]][:, None]
     return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.choices import FILLS, UNLIKE, USUAL_DESIGNS, WITHOUT_CLASSES
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.sources import SPLITS
+from facelime_cli.store import digests
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
     Settings = dict[str, Any]
 
+KEPT_ARRAY = "array.npy"
+"""File of an array that is computed once and kept beside a dataset."""
+KEPT_DONORS = 8
+"""How many donors are looked for at once: more than the views of an explanation use."""
 FILL_NAMES = "|".join(f"{name}:FILE" if fill.from_file else name for name, fill in FILLS.items())
 """Every fill as it is typed, for help."""
 
@@ -123,6 +128,8 @@ class StandIns:
         Standard deviation of the blur, in pixels.
     file : Path, optional
         The picture that stands in, for fills that are read from a file.
+    donor : int
+        Which of the most similar pictures of another class stands in, from 1.
     """
 
     fill: Fill
@@ -130,6 +137,7 @@ class StandIns:
     seed: int
     sigma: float | None = None
     file: Path | None = None
+    donor: int = 1
 
     @property
     def dataset(self) -> Artifact:
@@ -166,7 +174,7 @@ class StandIns:
         _ = self.picture  # a file that is no picture is named before anything is laid out
         if self.fill.name != UNLIKE:
             return {}
-        return {"fill_row": (_nearest_unlike(self.segments, console), ("picture",))}
+        return {"fill_row": (donor_rows(self.segments, self.donor, console), ("picture",))}
 
     def facts(self) -> dict[str, Any]:
         """Return what is known of the whole dataset: its mean colour, where the fill needs it."""
@@ -244,33 +252,90 @@ def _groups(dataset: Artifact) -> NDArray[np.int64]:
     return np.asarray(np.unique(names, return_inverse=True)[1])
 
 
-def _nearest_unlike(segments: Artifact, console: Console) -> NDArray[np.int32]:
-    """Return for each segmented picture the row of the most similar one of another class and patient."""
+def donor_rows(segments: Artifact, donor: int, console: Console) -> NDArray[np.int32]:
+    """Return for each segmented picture the row of its donor: a similar one of another class and patient.
+
+    Parameters
+    ----------
+    segments : Artifact
+    donor : int
+        Which of them, from 1, the most similar first. Each is of another patient.
+    console : Console
+
+    Returns
+    -------
+    (N,) int32 array
+        Rows of the dataset.
+
+    Raises
+    ------
+    FacelimeError
+        When a picture has not so many.
+    """
     import numpy as np
 
-    from facelime_cli.core.neighbours import FEATURES, nearest_unlike, thumbnails
-
-    dataset = segments.input("datasets")
-    rows = segments.read("row").astype(np.int64)
-    pool = _pool(dataset)
-    console.note(f"looking for the most similar picture of another class among {len(pool):,}")
-    # Only these are read: a dataset may be much larger than its training split.
-    wanted = np.union1d(rows, pool)
-    thumbs = np.zeros((dataset.n, FEATURES), np.int64)
-    for unit in range(dataset.n_units):
-        rows_of_unit = dataset.rows(unit)
-        some = np.intersect1d(wanted, np.arange(rows_of_unit.start, rows_of_unit.stop))
-        if len(some):
-            thumbs[some] = thumbnails(dataset.read("images", some.tolist()))
-    found = nearest_unlike(thumbs, dataset.read("labels"), _groups(dataset), rows, pool)
+    found = _donors(segments, max(donor, KEPT_DONORS), console)[:, donor - 1]
     lost = np.flatnonzero(found < 0)
     if len(lost):
         picture_id = segments.texts("id")[int(lost[0])]
+        wanted = "a picture" if donor == 1 else f"{donor} pictures of different patients,"
+        remedy = f"give another --fill, such as {WITHOUT_CLASSES}" if donor == 1 else "choose a smaller --donor"
         raise FacelimeError(
-            f"{picture_id}: --fill {UNLIKE} needs a picture of another class and another patient, and there is none; "
-            f"give another --fill, such as {WITHOUT_CLASSES}."
+            f"{picture_id}: --fill {UNLIKE} needs {wanted} of another class and another patient, and there is none; "
+            f"{remedy}."
         )
     return found.astype(np.int32)
+
+
+def most_donors(segments: Artifact, console: Console) -> int:
+    """Return how many donors every segmented picture has, at most as many as are kept.
+
+    Parameters
+    ----------
+    segments : Artifact
+    console : Console
+
+    Returns
+    -------
+    int
+    """
+    return int((_donors(segments, KEPT_DONORS, console) >= 0).sum(axis=1).min())
+
+
+def _donors(segments: Artifact, count: int, console: Console) -> NDArray[np.int64]:
+    """Return the donors of each segmented picture: (N, count), found once and kept beside the dataset."""
+    import numpy as np
+
+    from facelime_cli.core.neighbours import nearest_unlike
+
+    dataset = segments.input("datasets")
+    rows = segments.read("row").astype(np.int64)
+
+    def find(folder: Path) -> None:
+        pool = _pool(dataset)
+        console.note(f"looking for the most similar pictures of another class among {len(pool):,}")
+        found = nearest_unlike(_thumbnails(dataset), dataset.read("labels"), _groups(dataset), rows, pool, count)
+        np.save(folder / KEPT_ARRAY, found)
+
+    key = {"measured": "donors", "count": count, "rows": digests.of_bytes(rows.astype("<i8").tobytes())}
+    found: NDArray[np.int64] = np.load(dataset.kept(key, find) / KEPT_ARRAY, allow_pickle=False)
+    return found
+
+
+def _thumbnails(dataset: Artifact) -> NDArray[np.uint8]:
+    """Return the thumbnails of a dataset, (N, F), computed once and kept beside it."""
+    import numpy as np
+
+    from facelime_cli.core.neighbours import thumbnails
+
+    def compute(folder: Path) -> None:
+        units = [thumbnails(dataset.read("images", dataset.rows(unit))) for unit in range(dataset.n_units)]
+        np.save(folder / KEPT_ARRAY, np.concatenate(units).astype(np.uint8))
+
+    found: NDArray[np.uint8] = np.load(
+        dataset.kept({"measured": "thumbnails"}, compute) / KEPT_ARRAY, allow_pickle=False
+    )
+    return found
 
 
 def _mean_colour(dataset: Artifact) -> list[int]:

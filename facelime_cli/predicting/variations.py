@@ -88,7 +88,7 @@ def _of_masks(masks: Artifact, changed: Mapping[str, Any]) -> Any:
     found = replace(stage_called("perturb").params_of(masks), after=None, confidence=None, **changed)
     before = masks.parameters["fill"]
     if changed.get("fill", before) != before:
-        return replace(found, fill_sigma=None)
+        return replace(found, fill_sigma=None, donor=None)
     if FILLS[before].from_file:
         raise FacelimeError(
             f"masks/{masks.id} have --fill {before}, a file that the store does not keep; vary --fills, "

@@ -39,7 +39,7 @@ ANY_PROBABILITY = [name for name, design in DESIGNS.items() if design.probabilit
 """Designs that take any chance of a segment to be kept."""
 REAL_FILLS = [name for name, fill in FILLS.items() if fill.real]
 SLOW_FILLS = [name for name, fill in FILLS.items() if fill.slow]
-KEPT_BEFORE = ("design", "probability", "fill", "fill_sigma", "seed")
+KEPT_BEFORE = ("design", "probability", "fill", "fill_sigma", "donor", "seed")
 """What must be as it was where masks are extended."""
 
 
@@ -109,6 +109,18 @@ class Params:
         ),
         Resolved(),
     ] = None
+    donor: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=100,
+            metavar="N",
+            show_default=False,
+            help=f"With --fill {UNLIKE}, let the N-th most similar picture stand in; each is of another patient. "
+            "Another donor shows what depends on the first. [default: 1]",
+        ),
+        Resolved(),
+    ] = None
     seed: Annotated[
         int | None,
         Option(
@@ -153,11 +165,21 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     segments, before = inputs["segmentation"], inputs.get("after")
     chosen = resolved(params, segments)
     fill, file = fill_of(str(chosen.fill))
-    stand_ins = StandIns(fill, segments, int(chosen.seed or 0), _sigma(chosen, fill.needs, segments), file)
+    stand_ins = StandIns(
+        fill,
+        segments,
+        seed=int(chosen.seed or 0),
+        sigma=_sigma(chosen, fill.needs, segments),
+        file=file,
+        donor=_donor(chosen),
+    )
     # The word that was typed may hold a path; the name and the digest of the file count.
     counts: dict[str, Any] = {"fill": fill.name, "fill_sigma": stand_ins.sigma, "confidence": None}
+    # Left out for the first donor: masks made before donors existed keep their fingerprints.
+    if stand_ins.donor > 1:
+        counts["donor"] = stand_ins.donor
     if before is not None:
-        _check_after(before, segments, {**vars(chosen), **counts})
+        _check_after(before, segments, {**vars(chosen), "donor": None, **counts})
         counts["confidence"] = chosen.confidence or CONFIDENCE
     elif chosen.confidence is not None:
         raise CommandLineError(
@@ -299,6 +321,15 @@ def _sigma(chosen: Params, needs: str | None, segments: Artifact) -> float | Non
     return chosen.fill_sigma or round(BLUR_SHARE * size, 3)
 
 
+def _donor(chosen: Params) -> int:
+    """Return which similar picture stands in, from 1."""
+    if chosen.donor is not None and chosen.fill != UNLIKE:
+        raise CommandLineError(
+            f"--donor belongs to {UNLIKE}, not to --fill {chosen.fill}; leave it out or change the fill."
+        )
+    return chosen.donor or 1
+
+
 def _check_after(before: Artifact, segments: Artifact, wanted: Mapping[str, Any]) -> None:
     """Raise when some surrogates are not what these masks would extend."""
     if before.stage != "fit-surrogate":
@@ -313,9 +344,9 @@ def _check_after(before: Artifact, segments: Artifact, wanted: Mapping[str, Any]
         )
     masks = before.input("masks").parameters
     for name in KEPT_BEFORE:
-        if masks[name] != wanted[name]:
+        if masks.get(name) != wanted.get(name):
             raise FacelimeError(
-                f"surrogates/{before.id} were made with {option_of(name)} {masks[name]}, not {wanted[name]}; "
+                f"surrogates/{before.id} were made with {option_of(name)} {masks.get(name)}, not {wanted.get(name)}; "
                 "only --samples can change with --after."
             )
 

@@ -26,7 +26,7 @@ def test_against_a_search_by_hand(rng, monkeypatch):
         rng.integers(0, 20, n),
     )
     rows, pool = np.arange(n), np.arange(0, n, 2)
-    found = nearest_unlike(thumbs, classes, groups, rows, pool)
+    found = nearest_unlike(thumbs, classes, groups, rows, pool, 3)
     for row in rows:
         others = [
             each
@@ -36,16 +36,20 @@ def test_against_a_search_by_hand(rng, monkeypatch):
             and classes[each] != classes[row]
             and groups[each] != groups[row]
         ]
-        wanted = min(others, key=lambda each: ((thumbs[each] - thumbs[row]) ** 2).sum()) if others else -1
-        assert found[row] == wanted
+        wanted = []
+        while others and len(wanted) < 3:
+            wanted.append(min(others, key=lambda each: ((thumbs[each] - thumbs[row]) ** 2).sum()))
+            others = [each for each in others if groups[each] != groups[wanted[-1]]]
+        assert found[row].tolist() == wanted + [-1] * (3 - len(wanted))
 
 
 def test_none_where_there_is_no_other_class():
     thumbs = np.zeros((4, 2), np.int64)
     assert (
-        nearest_unlike(thumbs, np.array([0, 0, -1, -1], np.int16), np.arange(4), np.arange(4), np.arange(4)).tolist()
-        == [-1] * 4
+        nearest_unlike(thumbs, np.array([0, 0, -1, -1], np.int16), np.arange(4), np.arange(4), np.arange(4), 1).tolist()
+        == [[-1]] * 4
     )
     assert (
-        nearest_unlike(thumbs, np.full(4, -1, np.int16), np.arange(4), np.arange(4), np.arange(4)).tolist() == [-1] * 4
+        nearest_unlike(thumbs, np.full(4, -1, np.int16), np.arange(4), np.arange(4), np.arange(4), 1).tolist()
+        == [[-1]] * 4
     )

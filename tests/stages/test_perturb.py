@@ -243,3 +243,37 @@ def test_going_on_from_other_masks(chain):
     other = run.artifact("segment", "faces", "--first", 2, "--method", "slic", "--segments", 6)
     assert "other segments" in run.fails("perturb", other.id, "--after", first, "--samples", 200)
     assert "--after" in run.fails("perturb", chain["segment"].id, "--confidence", 0.9, code=2)
+
+
+def test_each_donor_is_the_next_similar_picture_of_another_patient(chain, few):
+    run, dataset = chain.facelime, chain["preprocess"]
+    made = [run.artifact("perturb", few.id, "--samples", 4, "--donor", donor) for donor in (1, 2, 3)]
+    assert made[0].id == run.artifact("perturb", few.id, "--samples", 4).id
+    labels, groups = dataset.read("labels"), dataset.texts("group")
+    for place, row in enumerate(few.read("row")):
+        donors = [int(each.read("fill_row")[place]) for each in made]
+        assert all(labels[donor] != labels[row] for donor in donors)
+        assert len({groups[donor] for donor in donors}) == 3
+        for each, donor in zip(made, donors, strict=True):
+            assert np.array_equal(each.read("fill")[place], dataset.read("images", [donor])[0])
+
+
+def test_thumbnails_and_donors_are_kept_beside_the_dataset(chain, few):
+    run, kept = chain.facelime, chain["preprocess"].path / "kept"
+    run.json("perturb", few.id, "--samples", 5, "--donor", 2)
+    before = sorted(kept.iterdir())
+    assert len(before) >= 2
+    result = run("perturb", few.id, "--samples", 6, "--donor", 3)
+    assert "looking for" not in result.stderr
+    assert sorted(kept.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--donor", 2, "--fill", "blur"], 2, "--donor belongs to nearest-unlike, not to --fill blur"),
+        (["--donor", 100], 1, "needs 100 pictures of different patients"),
+    ],
+)
+def test_a_donor_that_is_not_there_is_refused(chain, few, words, code, said):
+    assert said in chain.facelime.fails("perturb", few.id, "--samples", 4, *words, code=code)
