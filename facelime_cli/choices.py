@@ -324,7 +324,7 @@ FILLS = table(
         name="inpaint",
         words="painted over from the segment's border",
         function=f"{CORE}.fills:inpaint",
-        stands="painted over from its border",
+        stands="the region painted over from its border",
         slow=True,
     ),
     Fill(

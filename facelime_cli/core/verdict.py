@@ -155,7 +155,7 @@ class Worth:
         Examples
         --------
         >>> Worth(38, 40).words
-        'right in 84 to 99 of 100 planted cases'
+        'right in 83 to 99 of 100 planted cases'
         """
         low, high = self.interval
         return f"right in {100 * low:.0f} to {100 * high:.0f} of 100 planted cases"
