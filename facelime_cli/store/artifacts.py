@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions", "surrogates", "reports")
+KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions", "surrogates", "checks", "reports")
 """Folders of a store, in the order of the work."""
 SHORT = 8
 """How many digits of its fingerprint are in an artifact's id."""
