@@ -105,14 +105,12 @@ class Source(Protocol):
     """What the model is asked: pictures, each with one fill or several, and masks for each of these.
 
     The device has a picture for each fill: that of picture p and fill f is number p · F + f.
-
-    Attributes
-    ----------
-    n_fills : int
-        F.
     """
 
-    n_fills: int
+    @property
+    def n_fills(self) -> int:
+        """F."""
+        ...
 
     @property
     def segmentation(self) -> Artifact:

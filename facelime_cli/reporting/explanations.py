@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.choices import SURROGATES
-from facelime_cli.errors import NotFoundError
+from facelime_cli.errors import BrokenError, NotFoundError
 from facelime_cli.names import row_of
 from facelime_cli.store.pictures import Segmented
 
@@ -658,7 +658,7 @@ def _optional(artifact: Artifact, kind: str) -> Artifact | None:
     """Return the nearest artifact of a kind among what another was made from, or None."""
     try:
         return artifact.input(kind)
-    except NotFoundError:
+    except (NotFoundError, BrokenError):
         return None
 
 
