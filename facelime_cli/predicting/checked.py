@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import FILLS, UNLIKE
-from facelime_cli.errors import NotFoundError
 from facelime_cli.predicting.run import DistinctMasks, padded
 from facelime_cli.predicting.stand_ins import StandIns, usual_fill
+from facelime_cli.store.explanations import masks_of
 from facelime_cli.store.pictures import Segmented
 from facelime_cli.workers import Workers
 
@@ -66,41 +66,6 @@ class StandIn:
     name: str
     made: Artifact | None
     stand_ins: StandIns | None
-
-
-def views_of(surrogates: Artifact) -> list[Artifact]:
-    """Return the surrogates that others were made from, such as a consensus; else themselves.
-
-    Parameters
-    ----------
-    surrogates : Artifact
-
-    Returns
-    -------
-    list of Artifact
-    """
-    return [each for each in surrogates.parents() if each.kind == "surrogates"] or [surrogates]
-
-
-def masks_of(surrogates: Artifact) -> list[Artifact]:
-    """Return the masks from which an explanation comes: one for each view of a consensus.
-
-    Parameters
-    ----------
-    surrogates : Artifact
-
-    Returns
-    -------
-    list of Artifact
-        Empty for methods without masks, such as Grad-CAM.
-    """
-    found = []
-    for each in views_of(surrogates):
-        try:
-            found.append(each.input("masks"))
-        except NotFoundError:
-            continue
-    return found
 
 
 def stand_ins_of(surrogates: Artifact) -> list[StandIn]:

@@ -18,10 +18,10 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_indices
 from facelime_cli.options import Execution, Input, Resolved
 from facelime_cli.predicting import asking
-from facelime_cli.predicting.checked import Asked, Checked, masks_of, views_of
+from facelime_cli.predicting.checked import Asked, Checked
 from facelime_cli.predicting.reuse import VERSIONS
 from facelime_cli.store.arrays import TEXT, ArraySpec, Layout
-from facelime_cli.store.explanations import NAN
+from facelime_cli.store.explanations import NAN, masks_of, views_of
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
