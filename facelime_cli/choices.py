@@ -9,10 +9,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+class Worded(Protocol):
+    """Something that help explains in a few words."""
+
+    @property
+    def words(self) -> str:
+        """What it does."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,7 @@ def table(*entries: E) -> dict[str, E]:
     return {entry.name: entry for entry in entries}
 
 
-def words_of(entries: Mapping[str, Entry]) -> str:
+def words_of(entries: Mapping[str, Worded]) -> str:
     """Return the words of a help text that say what each entry does."""
     return "; ".join(f"{name}: {entry.words}" for name, entry in entries.items())
 
@@ -473,3 +482,65 @@ ATTRIBUTIONS = table(
         "lies on this region",
     ),
 )
+
+
+# Views
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One run of LIME among several.
+
+    Attributes
+    ----------
+    scale : float
+        Its number of segments, as a multiple of the usual one.
+    fill : str, optional
+        What stands in; None is the default fill of the pictures.
+    """
+
+    scale: float = 1.0
+    fill: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSet:
+    """Views that are explained together.
+
+    Attributes
+    ----------
+    name, words : str
+        As a user types it, and what it is, for help.
+    views : tuple of View
+        The most important first: where samples are few, the last are left out.
+    donors : int
+        How many similar pictures take turns as stand-ins.
+    """
+
+    name: str
+    words: str
+    views: tuple[View, ...]
+    donors: int = 1
+
+
+COARSE, FINE = 17 / 40, 85 / 40
+"""Scales beside the usual one: 17 and 85 segments where 40 are usual."""
+MEDIUM_VIEW, COARSE_VIEW, FINE_VIEW = View(), View(scale=COARSE), View(scale=FINE)
+WITNESSES = (View(fill="blur"), View(fill="inpaint"))
+VIEWS = {
+    each.name: each
+    for each in (
+        ViewSet(
+            name="consensus",
+            words="three scales and four similar pictures of another class, with a blurred and a painted witness",
+            views=(MEDIUM_VIEW, COARSE_VIEW, FINE_VIEW, *WITNESSES, MEDIUM_VIEW),
+            donors=4,
+        ),
+        ViewSet(name="fills", words="one scale, three fills", views=(MEDIUM_VIEW, *WITNESSES)),
+        ViewSet(name="scales", words="three scales, one fill", views=(MEDIUM_VIEW, COARSE_VIEW, FINE_VIEW)),
+        ViewSet(name="single", words="one run", views=(MEDIUM_VIEW,)),
+    )
+}
+"""What `explain` runs."""
+LEAST_SAMPLES_OF_VIEW = 50
+"""A view with fewer samples says little: then fewer views are run."""

@@ -39,12 +39,16 @@ class Shard:
 
 @dataclass(frozen=True)
 class Context:
-    """What a command may use: the store, the terminal, its own name and shard."""
+    """What a command may use: the store, the terminal, its own name and shard.
+
+    `loaded` keeps the model that was loaded last, so that a command that asks it several times loads it once.
+    """
 
     store: Store
     console: Console
     name: str | None = None
     shard: Shard = field(default_factory=Shard)
+    loaded: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

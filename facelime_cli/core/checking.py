@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -156,12 +156,38 @@ def questions(
     return Questions(masks, places, curves)
 
 
-def log_odds(probabilities: NDArray[np.float32]) -> Floats:
+def n_questions(n_segments: int, n_classes: int, numbers: Sequence[int], n_sets: int) -> int:
+    """Return how many masks `questions` makes, without making them.
+
+    Parameters
+    ----------
+    n_segments, n_classes : int
+        Of the picture, and how many classes are checked.
+    numbers : sequence of int
+    n_sets : int
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> n_questions(40, 1, [1, 3], 39) == len(questions({0: np.arange(40)}, 40, [1, 3], 39, 7).masks)
+    True
+    """
+    of_class = 2 * len(CURVE)
+    for k in numbers:
+        if 1 < k < n_segments:
+            of_class += 1 + (min(n_sets, comb(n_segments - k, k)) if 2 * k <= n_segments else 0)
+    return 1 + n_segments + n_classes * of_class
+
+
+def log_odds(probabilities: NDArray[np.floating[Any]]) -> Floats:
     """Return the log-odds of every class.
 
     Parameters
     ----------
-    probabilities : (..., C) float32 array
+    probabilities : (..., C) float array
 
     Returns
     -------

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri, stdtr, stdtrit
 
+from facelime_cli.core.fidelity import imprecision
 from facelime_cli.core.intervals import DRAWS, TAIL
 from facelime_cli.core.masks import WORD_VALUES, random_words
+from facelime_cli.core.verdict import NOT_CHECKED, NOTHING, PRECISE_SHARE, more
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Segments = NDArray[np.uint16]
-
-UNSURE = 0.5
-"""Chance of a sign of which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,14 @@ class Consensus:
         Views, witnesses too, whose interval lies on the coefficient's side of 0.
     agreement : (K, C) float32 array
         Share of the views, witnesses too, whose own value has the coefficient's sign.
+    by_masks : (K, C, 2) float64 array
+        The part of the interval that more samples would narrow. NaN where no view has an interval.
     """
 
     coefficients: Floats
     interval: Floats
     p_sign: Floats
+    by_masks: Floats
     votes: NDArray[np.int16]
     agreement: NDArray[np.float32]
 
@@ -162,8 +164,9 @@ def join(views: Sequence[View], carrier: Segments) -> Consensus:
     errors = np.stack([error for _, error in found])
     carries = np.array([view.carries for view in views])
     mean = values[carries].mean(axis=0)
-    half, p_sign = _uncertainty(values[carries], errors[carries], mean)
     z = ndtri(1 - TAIL)
+    within = np.sqrt((errors[carries] ** 2).sum(axis=0)) / carries.sum()
+    half, p_sign = _uncertainty(values[carries], within, mean)
     side = np.sign(mean)
     with np.errstate(invalid="ignore"):
         beyond = (side * values - z * errors > 0).sum(axis=0)
@@ -171,15 +174,15 @@ def join(views: Sequence[View], carrier: Segments) -> Consensus:
         coefficients=mean,
         interval=np.stack([mean - half, mean + half], axis=-1),
         p_sign=p_sign,
+        by_masks=np.stack([mean - z * within, mean + z * within], axis=-1),
         votes=beyond.astype(np.int16),
         agreement=(np.sign(values) == side).mean(axis=0).astype(np.float32),
     )
 
 
-def _uncertainty(values: Floats, errors: Floats, mean: Floats) -> tuple[Floats, Floats]:
+def _uncertainty(values: Floats, within: Floats, mean: Floats) -> tuple[Floats, Floats]:
     """Return half of each interval, and the chance of each sign: both (K, C)."""
     n = len(values)
-    within = np.sqrt((errors**2).sum(axis=0)) / n
     freedom = n - 1
     tiny = np.finfo(np.float64).tiny
     by_masks = np.maximum(within, tiny)
@@ -194,6 +197,39 @@ def _uncertainty(values: Floats, errors: Floats, mean: Floats) -> tuple[Floats, 
 def _chance(chance: Floats, width: Floats) -> Floats:
     """Return chances, NaN where there is no interval."""
     return np.where(np.isnan(width), np.nan, chance)
+
+
+def verdicts(found: Consensus, before: Sequence[Sequence[str]], n_samples: int, top: int) -> list[str]:
+    """Say in words what the samples of all views allow to say, before the model is asked.
+
+    Parameters
+    ----------
+    found : Consensus
+    before : sequence of sequence of str
+        The verdicts of the views that carry, each on C classes.
+    n_samples : int
+        Of all views together.
+    top : int
+        How many of the strongest segments have to be precise.
+
+    Returns
+    -------
+    list of C str
+
+    Notes
+    -----
+    Only what more samples would narrow asks for samples. Views that differ for another reason would go on differing.
+    """
+    wide = imprecision(found.coefficients, found.by_masks, top)
+    words = []
+    for c, share in enumerate(wide.tolist()):
+        if all(view[c].startswith(NOTHING) for view in before):
+            words.append(NOTHING)
+        elif share > PRECISE_SHARE:
+            words.append(more(share, n_samples, len(found.coefficients)))
+        else:
+            words.append(NOT_CHECKED)
+    return words
 
 
 def draws(found: Consensus, key: int, c: int) -> Floats:

@@ -332,14 +332,34 @@ def _too_few(found: Figures, least: int) -> str:
 
 
 def _more(found: Figures) -> str:
-    """Ask for as many samples as intervals need to become precise."""
+    return more(found.imprecision, found.n_samples, found.n_segments)
+
+
+def more(imprecision: float, n_samples: int, n_segments: int) -> str:
+    """Ask for as many samples as intervals need to become precise.
+
+    Parameters
+    ----------
+    imprecision : float
+        Half interval of the top segments, as a share of the strongest coefficient. NaN where there is no interval.
+    n_samples, n_segments : int
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> more(1.0, 1000, 40)
+    'needs more samples: about 4,000'
+    """
     precision = 0.0
-    if not math.isnan(found.imprecision):
+    if not math.isnan(imprecision):
         # The width of an interval shrinks with the root of the number of samples.
-        precision = (found.imprecision / PRECISE_SHARE) ** 2
-    enough = LEAST_SAMPLES_PER_SEGMENT * found.n_segments / found.n_samples
+        precision = (imprecision / PRECISE_SHARE) ** 2
+    enough = LEAST_SAMPLES_PER_SEGMENT * n_segments / n_samples
     factor = max(precision, enough, LEAST_FACTOR)
-    return NEEDS_MORE + about(found.n_samples * min(factor, LARGEST_FACTOR))
+    return NEEDS_MORE + about(n_samples * min(factor, LARGEST_FACTOR))
 
 
 def about(count: float) -> str:

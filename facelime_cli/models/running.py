@@ -25,6 +25,8 @@ As constants of a graph, weights take about 15 times their own memory while it i
 """
 BITS = 8
 """In a byte of a packed mask."""
+OF_BATCH = 2
+"""How many arrays of a composed call have a row for each evaluation; the others have one for each picture."""
 
 
 def composer(size: tuple[int, int]) -> Callable[..., Any]:
@@ -107,12 +109,16 @@ def _compile_tensorflow(compose: Callable[..., Any], network: Any) -> Answers:
     graphs: dict[tuple[Any, ...], Any] = {}
 
     def run(*arrays: Any) -> NDArray[np.float32]:
-        shapes = tuple(tuple(array.shape) for array in arrays)
-        if shapes not in graphs:
-            graphs.clear()  # the graph of another batch size, with all its constants
-            graphs[shapes] = tf.function(answer, autograph=False)
+        # The pictures of a run, unlike its batches, are of any number: views and checks share one graph.
+        shapes = tuple(
+            tuple(array.shape) if place < OF_BATCH else (None, *array.shape[1:]) for place, array in enumerate(arrays)
+        )
         with memory_errors_named():
             tensors = [tf.convert_to_tensor(array) for array in arrays]
+            if shapes not in graphs:
+                graphs.clear()  # the graph of another batch size, with all its constants
+                signature = [tf.TensorSpec(shape, each.dtype) for shape, each in zip(shapes, tensors, strict=True)]
+                graphs[shapes] = tf.function(answer, input_signature=signature, autograph=False)
             return np.asarray(graphs[shapes](*tensors))
 
     return run

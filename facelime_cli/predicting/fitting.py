@@ -13,9 +13,8 @@ from facelime_cli.store.explanations import SCALARS
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from facelime_cli.core.fidelity import Explanation
@@ -250,15 +249,34 @@ def arrays_of(fitted: list[Explanation], widest: int) -> dict[str, NDArray[Any]]
     """
     import numpy as np
 
-    def padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Put classes first, and NaN beyond the picture's own segments."""
-        spare = [(0, widest - len(values))] + [(0, 0)] * (values.ndim - 1)
-        return np.moveaxis(np.pad(values, spare, constant_values=np.nan), 1, 0)
-
     arrays = {}
     for name in BY_SEGMENT:
-        arrays[name] = np.stack([padded(getattr(each, name)) for each in fitted])
+        arrays[name] = by_class([getattr(each, name) for each in fitted], widest, np.nan)
     for name in SCALARS:
         arrays[name] = np.stack([getattr(each, name) for each in fitted])
     arrays["verdict"] = np.array([each.verdict for each in fitted], dtype=object)
     return arrays
+
+
+def by_class(pictures: Sequence[NDArray[Any]], widest: int, missing: float) -> NDArray[Any]:
+    """Return values by segment as artifacts keep them: classes first, then the segments of the widest picture.
+
+    Parameters
+    ----------
+    pictures : sequence of (K, C, …) array
+    widest : int
+        Number of segments to make room for.
+    missing : float
+        What stands beyond a picture's own segments.
+
+    Returns
+    -------
+    (n, C, widest, …) array
+    """
+    import numpy as np
+
+    found = []
+    for values in pictures:
+        spare = [(0, widest - len(values))] + [(0, 0)] * (values.ndim - 1)
+        found.append(np.moveaxis(np.pad(values, spare, constant_values=missing), 1, 0))
+    return np.stack(found)

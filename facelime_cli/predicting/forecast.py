@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer, Table, duration, size_text
-from facelime_cli.predicting.reuse import Donors
-from facelime_cli.predicting.run import distinct_masks
+from facelime_cli.engine import find
+from facelime_cli.predicting import asking
+from facelime_cli.predicting.reuse import Donors, Wanted, made_of
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import unit_pictures
 from facelime_cli.store.units import shard_of
@@ -16,6 +17,7 @@ from facelime_cli.store.units import shard_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from facelime_cli.engine import Context, Stage
     from facelime_cli.predicting.run import Run
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
@@ -29,20 +31,19 @@ class _Share:
     seconds: float
 
 
-def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...], artifact: Artifact | None) -> Answer:
+def of_stage(stage: Stage, params: Any, run: Run, layout: Layout, context: Context) -> Answer:
     """Run a few batches and say how long everything would take, each shard too. Nothing is written.
 
     Parameters
     ----------
+    stage : Stage
+        One that asks the model.
+    params : dataclass
+        Its parameters.
     run : Run
     layout : Layout
-        Of the predictions.
-    wanted : int or str
-        Batch size.
-    made : tuple
-        What predictions must have been made as to be reused, see `Donors`.
-    artifact : Artifact, optional
-        The predictions, where they have been begun.
+        Of what it makes.
+    context : Context
 
     Returns
     -------
@@ -53,6 +54,13 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
     -----
     A shard takes the startup once, and the seconds of one batch for each batch of its grid that holds something to do.
     """
+    found = find(stage, params, context)
+    # A forecast loads the model and may convert it, or measure a batch size: none of this may stay.
+    with context.store.unchanged():
+        return _forecast(run, layout, asking.wanted_batch(params.batch_size), found.artifact)
+
+
+def _forecast(run: Run, layout: Layout, wanted: int | str, artifact: Artifact | None) -> Answer:
     count = run.context.shard.count
     pictures = unit_pictures(layout) if artifact is None else artifact.unit_pictures
     starts = range(0, layout.n, pictures)
@@ -60,19 +68,19 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
     done = artifact.done() if artifact else set()
     if artifact and len(done) == len(units):
         nothing = {"evaluations": 0, "taken_over": 0, "seconds": 0.0, "bytes": 0, "shards": []}
-        return Answer(nothing, [f"nothing is left to compute: predictions/{artifact.id} has everything"])
+        return Answer(nothing, [f"nothing is left to compute: {artifact.reference} has everything"])
     # Loading, compiling and comparing are done here as a run does them, so their time is the startup.
     begun = time.monotonic()
     batch = _batch(run, wanted, artifact)
     batch, (seconds, difference) = run.fitted(batch, lambda size: _timed(run, units[0], size))
     startup = time.monotonic() - begun
     itself = artifact.id if artifact else ""
-    donors = Donors(run.context.store, made, run.masks, besides=itself)
+    donors = Donors(run.context.store, made_of(run), run.source.segmentation, besides=itself)
     made_with = digests.of_value({"batch_size": batch, **run.classifier.engine})
     left = []
     for unit, rows in enumerate(units):
         kept = _kept(artifact, unit)
-        left.append(_Left() if unit in done else _left(run.masks, rows, donors, made_with, kept))
+        left.append(_Left() if unit in done else _left(run, rows, donors, made_with, kept))
     shares, by_shard = [], []
     for shard in range(1, count + 1):
         own = [left[unit] for unit in shard_of(len(units), shard, count)]
@@ -87,7 +95,7 @@ def forecast(run: Run, layout: Layout, wanted: int | str, made: tuple[Any, ...],
         "evaluations_per_second": batch / seconds,
         "startup_seconds": startup,
         "seconds": sum(share.seconds for share in shares),
-        "bytes": pending * layout.arrays["probabilities"].picture_bytes,
+        "bytes": pending * sum(spec.picture_bytes for spec in layout.arrays.values()),
         "batch_size": batch,
         "difference": difference,
         "shards": by_shard,
@@ -132,7 +140,7 @@ def _in_words(value: dict[str, Any], count: int) -> Answer:
 
 def _timed(run: Run, unit: slice, batch: int) -> tuple[float, float | None]:
     """Return the seconds of a batch, and how far its answers are from the reference."""
-    its = distinct_masks(run.masks, unit)
+    its = run.source.masks(unit)
     host = run.host(unit, unit.stop)
     difference = run.difference(its, host, batch)
     uploading = run.device.submit(run.classifier.upload, *host)
@@ -169,17 +177,19 @@ def _kept(artifact: Artifact | None, unit: int) -> list[int]:
     return kept
 
 
-def _left(masks: Artifact, rows: slice, donors: Donors, made_with: str, kept: Sequence[int]) -> _Left:
+def _left(run: Run, rows: slice, donors: Donors, made_with: str, kept: Sequence[int]) -> _Left:
     """Return what is to be computed of a unit."""
     import numpy as np
 
-    its = distinct_masks(masks, rows)
+    its, n_fills = run.source.masks(rows), run.source.n_fills
     missing = np.ones(its.total, np.bool_)
     missing[kept] = False
     taken = np.zeros(its.total, np.bool_)
-    for picture in range(rows.stop - rows.start if donors else 0):
+    fills = run.source.fills(rows) if donors else np.empty(0, np.uint8)
+    for picture in range(len(fills) * n_fills):
+        row, fill = divmod(picture, n_fills)
         mine = np.flatnonzero(its.index == picture)
-        known = donors.take(rows.start + picture, its.packed[mine], missing[mine], made_with)
-        taken[mine[list(known)]] = True
+        wanted = Wanted(rows.start + row, fills[row, fill], its.packed[mine], missing[mine])
+        taken[mine[list(donors.take(wanted, made_with))]] = True
     # Reused evaluations leave the grid of batches, committed ones stay in it: the same as in a run.
     return _Left(missing[~taken].tolist())

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import FacelimeError, StopRequested
 from facelime_cli.predicting.device import NotYet
-from facelime_cli.predicting.reuse import Donors, made_as
-from facelime_cli.predicting.run import distinct_masks, evaluate
+from facelime_cli.predicting.reuse import Donors, Wanted, made_as
+from facelime_cli.predicting.run import evaluate
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Predictor:
     Parameters
     ----------
     artifact : Artifact
-        The predictions that are made, begun or not.
+        The predictions or the check that are made, begun or not.
     run : Run
         What they are made with.
     wanted : int or str
@@ -70,7 +70,7 @@ class Predictor:
 
     def __init__(self, artifact: Artifact, run: Run, wanted: int | str) -> None:
         self.artifact, self._with = artifact, run
-        self.masks, self.model = run.masks, run.model
+        self.source, self.model = run.source, run.model
         self.console, self.device = run.context.console, run.device
         # The bits of an answer depend on the batch size: every process keeps to the first, unless told otherwise.
         begun_with = int(artifact.execution["batch_size"])
@@ -82,7 +82,7 @@ class Predictor:
             )
         self._reader = ThreadPoolExecutor(1)
         self._difference: float | None = None
-        self._donors = Donors(run.context.store, made_as(artifact), run.masks, besides=artifact.id)
+        self._donors = Donors(run.context.store, made_as(artifact), run.source.segmentation, besides=artifact.id)
 
     def run(self, units: Pending) -> None:
         """Do every unit.
@@ -106,13 +106,10 @@ class Predictor:
             raise
         finally:
             for donor, count in self._donors.taken.items():
-                self.console.note(f"{count} evaluations of the same pictures were reused from predictions/{donor}.")
+                self.console.note(f"{count} evaluations of the same pictures were reused from {donor}.")
 
     def _run(self, units: Pending) -> None:
-        samples = self.masks.read("n_samples")
-        total = 0
-        for index in units.indices:
-            total += int(samples[self.artifact.rows(index)].sum())
+        total = sum(self.source.n_samples(self.artifact.rows(index)) for index in units.indices)
         following = dict(zip(units.indices, units.indices[1:], strict=False))
         # Closing the generator gives the claim back when a unit raises.
         with closing(iter(units)) as claimed:
@@ -128,7 +125,7 @@ class Predictor:
             self.batch, self._difference = compared
             # Loading is no part of the progress, or its first estimate would be far too long.
             _ = self._with.classifier
-            with self.console.progress("predict", total, unit="evaluations") as advance:
+            with self.console.progress(self.artifact.stage, total, unit="evaluations") as advance:
                 for unit in itertools.chain([first], claimed):
                     # Another process may have taken the unit that was read ahead.
                     reading = ahead[unit.index] if unit.index in ahead else self._read(unit.index)
@@ -141,7 +138,7 @@ class Predictor:
         """Read a unit's masks and pictures in a thread beside the device's."""
         # The last unit is padded to the size of the first, so that one compiled call serves all.
         rows, full = self.artifact.rows(unit), self.artifact.rows(0).stop
-        return self._reader.submit(lambda: (distinct_masks(self.masks, rows), self._with.host(rows, full)))
+        return self._reader.submit(lambda: (self.source.masks(rows), self._with.host(rows, full)))
 
     @property
     def _made_with(self) -> str:
@@ -156,7 +153,7 @@ class Predictor:
         began = int(stream.done.sum())
         if began:
             self.console.note(f"{began} of {stream.total} evaluations of unit {unit.index} were done before; resuming.")
-        self._reuse(unit, stream)
+        self._reuse(unit, stream, host[0])
         advance(int(stream.done.sum()), free=True)
         arrays = self.device.wait(device)
         try:
@@ -176,8 +173,8 @@ class Predictor:
                 "made_with": sorted(stream.made_with),
                 "difference": self._difference,
             }
-            probabilities = _by_picture(stream, self.artifact.shape("probabilities"))
-            unit.finish({"probabilities": probabilities}, facts=facts)
+            answers = [stream.values[rows] for rows in its.rows_of]
+            unit.finish(self.source.parts(unit.rows, answers), facts=facts)
         except StopRequested:
             if not unit.finished:
                 self._commit(unit, stream)
@@ -187,7 +184,7 @@ class Predictor:
         """Return a unit's evaluations with what earlier runs committed of them."""
         import numpy as np
 
-        n_classes = self.artifact.shape("probabilities")[2]
+        n_classes = self.artifact.shape("probabilities")[-1]
         stream = _Stream(
             its,
             np.full((its.total, n_classes), np.nan, np.float32),
@@ -203,17 +200,21 @@ class Predictor:
             stream.made_with.add(path.name.removeprefix(MADE_WITH))
         return stream
 
-    def _reuse(self, unit: Unit, stream: _Stream) -> None:
+    def _reuse(self, unit: Unit, stream: _Stream, pictures: NDArray[np.uint8]) -> None:
         """Reuse what other artifacts know of the evaluations that are not done; the others are to do."""
         import numpy as np
 
         taken = np.zeros(stream.total, np.bool_)
-        for picture in range(unit.n if self._donors else 0):
+        n_fills = self.source.n_fills
+        for picture in range(unit.n * n_fills if self._donors else 0):
             mine = np.flatnonzero(stream.masks.index == picture)
-            missing = ~stream.done[mine]
-            row = unit.rows.start + picture
-            known = self._donors.take(row, stream.masks.packed[mine], missing, self._made_with)
-            for place, values in known.items():
+            wanted = Wanted(
+                row=unit.rows.start + picture // n_fills,
+                fill=pictures[picture, 0],
+                packed=stream.masks.packed[mine],
+                missing=~stream.done[mine],
+            )
+            for place, values in self._donors.take(wanted, self._made_with).items():
                 stream.values[mine[place]] = values
                 taken[mine[place]] = True
         # Reused answers were made with the same batch size and device, or they would not have been taken.
@@ -309,14 +310,3 @@ class Predictor:
                 self._keep(stream, rows, future.result(left))
             except (NotYet, FacelimeError):
                 return
-
-
-def _by_picture(stream: _Stream, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return a unit's evaluations as (n, S, C), NaN beyond a picture's samples."""
-    import numpy as np
-
-    n_pictures = len(stream.masks.rows_of)
-    probabilities = np.full((n_pictures, *shape[1:]), np.nan, np.float32)
-    for row, rows in enumerate(stream.masks.rows_of):
-        probabilities[row, : len(rows)] = stream.values[rows]
-    return probabilities

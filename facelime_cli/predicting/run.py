@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import runtimes
@@ -13,7 +14,7 @@ from facelime_cli.store.files import read_json, write_json
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -40,6 +41,8 @@ TRIAL_CALLS = 3
 LONGEST_CALL_SECONDS = 5.0
 """A larger batch is not tried after one that took so long: a stop would have to wait for it."""
 T = TypeVar("T")
+MASK_BYTES = 16
+"""Masks travel to the device in multiples of so many bytes."""
 COMPARED = 8
 """Composed pictures on which a runtime is compared with the reference."""
 
@@ -53,9 +56,9 @@ class DistinctMasks:
     packed : (R, M) uint8 array
         The different masks, picture by picture, in the order of their first samples.
     index : (R,) int32 array
-        The picture of each.
+        The picture of each, as the device numbers them: a picture with several fills is several there.
     rows_of : list of (S,) int64 array
-        For each picture, the evaluation of each of its samples.
+        For each picture of the device, the evaluation of each of its samples.
     """
 
     packed: NDArray[np.uint8]
@@ -67,42 +70,137 @@ class DistinctMasks:
         """Number of evaluations."""
         return len(self.packed)
 
+    @classmethod
+    def of(cls, samples: Sequence[NDArray[np.uint8]]) -> DistinctMasks:
+        """Return the evaluations that some samples ask for.
 
-def distinct_masks(masks: Artifact, pictures: slice) -> DistinctMasks:
-    """Return the evaluations of some pictures.
+        Parameters
+        ----------
+        samples : sequence of (S, M) uint8 array
+            Packed masks of each picture of the device.
+
+        Returns
+        -------
+        DistinctMasks
+        """
+        import numpy as np
+
+        packed: list[NDArray[np.uint8]] = []
+        rows_of: list[NDArray[np.int64]] = []
+        before = 0
+        for kept in samples:
+            _, first, which = np.unique(kept, axis=0, return_index=True, return_inverse=True)
+            # `unique` sorts the masks; in the order of their samples, a run with more samples begins with the same
+            # batches.
+            order = np.argsort(first)
+            rows_of.append(before + np.argsort(order)[which.ravel()])
+            packed.append(kept[first[order]])
+            before += len(packed[-1])
+        n_masks = [len(each) for each in packed]
+        index = np.repeat(np.arange(len(packed), dtype=np.int32), n_masks)
+        return cls(np.concatenate(packed), index, rows_of)
+
+
+class Source(Protocol):
+    """What the model is asked: pictures, each with one fill or several, and masks for each of these.
+
+    The device has a picture for each fill: that of picture p and fill f is number p · F + f.
+    """
+
+    @property
+    def n_fills(self) -> int:
+        """F."""
+        ...
+
+    @property
+    def segmentation(self) -> Artifact:
+        """The segments of the pictures."""
+        ...
+
+    def n_samples(self, rows: slice) -> int:
+        """Return how many samples some pictures have, all fills together."""
+        ...
+
+    def masks(self, rows: slice) -> DistinctMasks:
+        """Return the evaluations of some pictures."""
+        ...
+
+    def fills(self, rows: slice) -> NDArray[np.uint8]:
+        """Return what stands in: (n, F, H, W, 3)."""
+        ...
+
+    def parts(self, rows: slice, answers: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+        """Return what a unit writes into every array, from the (S, C) answers of each picture of the device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """The source of `predict`: masks as `perturb` has drawn them.
+
+    Attributes
+    ----------
+    artifact : Artifact
+        Of kind masks.
+    """
+
+    artifact: Artifact
+    n_fills = 1
+
+    @cached_property
+    def segmentation(self) -> Artifact:
+        """The segments of the pictures."""
+        return self.artifact.input("segments")
+
+    def n_samples(self, rows: slice) -> int:
+        """Return how many samples some pictures have."""
+        return int(self.artifact.read("n_samples", rows).sum())
+
+    def masks(self, rows: slice) -> DistinctMasks:
+        """Return the evaluations of some pictures."""
+        samples = []
+        for row, n in zip(range(rows.start, rows.stop), self.artifact.read("n_samples", rows), strict=True):
+            # One picture at a time, without the rows that it does not use.
+            samples.append(self.artifact.read("masks", slice(row, row + 1))[0, :n])
+        return DistinctMasks.of(samples)
+
+    def fills(self, rows: slice) -> NDArray[np.uint8]:
+        """Return what stands in: (n, 1, H, W, 3)."""
+        return self.artifact.read("fill", rows)[:, None]
+
+    def parts(self, rows: slice, answers: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+        """Return the probabilities (n, S, C), NaN beyond a picture's samples."""
+        del rows
+        return {"probabilities": padded(answers, self.artifact.shape("masks")[1])}
+
+
+def padded(answers: Sequence[NDArray[np.float32]], n_samples: int) -> NDArray[np.float32]:
+    """Return answers of different numbers of samples as one array.
 
     Parameters
     ----------
-    masks : Artifact
-    pictures : slice
-        Which of its pictures.
+    answers : sequence of (S, C) float32 array
+    n_samples : int
+        How long to make each.
 
     Returns
     -------
-    DistinctMasks
+    (n, n_samples, C) float32 array
+        NaN beyond what there is.
     """
     import numpy as np
 
-    packed: list[NDArray[np.uint8]] = []
-    rows_of: list[NDArray[np.int64]] = []
-    for row, n in zip(range(pictures.start, pictures.stop), masks.read("n_samples", pictures), strict=True):
-        kept = masks.read("masks", slice(row, row + 1))[0, :n]
-        _, first, which = np.unique(kept, axis=0, return_index=True, return_inverse=True)
-        # `unique` sorts the masks; in the order of their samples, a run with more samples begins with the same batches.
-        order = np.argsort(first)
-        before = sum(len(each) for each in packed)
-        rows_of.append(before + np.argsort(order)[which.ravel()])
-        packed.append(kept[first[order]])
-    n_masks = [len(each) for each in packed]
-    index = np.repeat(np.arange(len(packed), dtype=np.int32), n_masks)
-    return DistinctMasks(np.concatenate(packed), index, rows_of)
+    found = np.full((len(answers), n_samples, answers[0].shape[1]), np.nan, np.float32)
+    for row, values in zip(found, answers, strict=True):
+        row[: len(values)] = values
+    return found
 
 
 @dataclass
 class Run:
-    """What one invocation works with; the model is loaded when it is first needed, and once."""
+    """What one invocation works with; the model is loaded when it is first needed, and once a command."""
 
-    masks: Artifact
+    source: Source
     model: Artifact
     how: How
     tolerance: float
@@ -111,14 +209,19 @@ class Run:
 
     @cached_property
     def pictures(self) -> Segmented:
-        """The pictures that are perturbed, with their segments and fills."""
-        return Segmented(self.masks)
+        """The pictures that are perturbed, with their segments."""
+        return Segmented(self.source.segmentation)
 
-    @cached_property
+    @property
     def classifier(self) -> Classifier:
-        """The model, ready; loaded in the thread that will call it."""
-        self.context.console.note(f"loading {self.model.reference}")
-        loaded: Classifier = self.device.wait(self.device.submit(runtimes.load, self.model, self.how))
+        """The model, ready; loaded in the thread that will call it, and kept for what the same command asks later."""
+        kept = self.context.loaded
+        key = (self.model.content, self.how)
+        if key not in kept:
+            self.context.console.note(f"loading {self.model.reference}")
+            kept.clear()  # memory for two is seldom there
+            kept[key] = self.device.wait(self.device.submit(runtimes.load, self.model, self.how))
+        loaded: Classifier = kept[key]
         return loaded
 
     @property
@@ -242,7 +345,7 @@ class Run:
         """Return evaluations per second for some batch sizes, up to the one that needs too much memory or time."""
         from facelime_cli.models import backend
 
-        its = distinct_masks(self.masks, slice(0, 1))
+        its = self.source.masks(slice(0, 1))
         rates: dict[int, float] = {}
         uploading = self.device.submit(self.classifier.upload, *self.host(slice(0, 1), 1))
         arrays = self.device.wait(uploading)
@@ -316,7 +419,7 @@ class Run:
         rows : slice
             Pictures of the run.
         pictures : int
-            Number of pictures to pad to, U, so that one compiled call serves all units.
+            Number of pictures to pad to, so that one compiled call serves all units. With F fills each, U = F times it.
 
         Returns
         -------
@@ -327,12 +430,13 @@ class Run:
         """
         import numpy as np
 
-        fill, images = self.pictures.fill(rows), self.pictures.images(rows)
+        fills, images = self.source.fills(rows), self.pictures.images(rows)
         segments = self.pictures.segments(rows).astype(np.int32)
         # Composition takes a whole picture at once, so height and width are one axis on the device.
-        spare = pictures - len(fill)
-        both = np.stack([fill, images], axis=1).reshape(len(fill), 2, -1, 3)
-        flat = segments.reshape(len(fill), -1)
+        beside = np.broadcast_to(images[:, None], fills.shape)
+        both = np.stack([fills, beside], axis=2).reshape(-1, 2, math.prod(images.shape[1:3]), 3)
+        flat = np.repeat(segments.reshape(len(images), -1), self.source.n_fills, axis=0)
+        spare = (pictures - len(images)) * self.source.n_fills
         return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(flat, ((0, spare), (0, 0)))
 
     def difference(self, its: DistinctMasks, host: tuple[Any, Any], batch: int) -> float | None:
@@ -366,7 +470,7 @@ class Run:
         asking = self.device.submit(_reference_answers, self.model, reference, its, rows, host)
         wanted = self.device.wait(asking)
         # What the reference set on the device, TF32 off, is not what this one wants: it is loaded anew.
-        self.__dict__.pop("classifier", None)
+        self.context.loaded.clear()
         uploading = self.device.submit(self.classifier.upload, *host)
         arrays = self.device.wait(uploading)
         answers = self.evaluate(its, rows, arrays, max(batch, len(rows)))[: len(rows)]
@@ -410,7 +514,8 @@ def evaluate(
 
     # A shape that has not been met before would be compiled anew, which takes longer than the spare rows.
     spare = batch - len(rows)
-    packed = np.pad(its.packed[rows], ((0, spare), (0, 0)))
+    # Nor would one whose masks are a few bytes wider: the views of a picture differ in their number of segments.
+    packed = np.pad(its.packed[rows], ((0, spare), (0, -its.packed.shape[1] % MASK_BYTES)))
     index = np.pad(its.index[rows], (0, spare))
     return classifier.composed(packed, index, *arrays)[: len(rows)]
 

@@ -23,7 +23,7 @@ def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_
     Parameters
     ----------
     surrogates : Artifact
-        Made by `fit-surrogate`.
+        Made by `fit-surrogate` or `consensus`.
     confidence : float
         The chance, 0 to 1.
 
@@ -35,15 +35,22 @@ def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_
 
     from facelime_cli.core.verdict import NEEDS_MORE, NOTHING
 
-    predictions = surrogates.input("predictions")
     found = []
     for row in range(surrogates.n):
         one = slice(row, row + 1)
-        # Sample 0 is the unchanged picture.
-        answer = predictions.read("probabilities", one)[0, 0]
-        c = int(answer.argmax())
+        c = int(_answer(surrogates, one).argmax())
         repeat = float(surrogates.read("topk_repeat", one)[0, c])
         verdict = str(surrogates.read("verdict", one)[0, c])
         sure = repeat >= confidence and not verdict.startswith(NEEDS_MORE)
         found.append(sure or verdict == NOTHING)
     return np.array(found)
+
+
+def _answer(surrogates: Artifact, one: slice) -> NDArray[np.float32]:
+    """Return the model's probabilities for one unchanged picture: (C,)."""
+    if surrogates.has("probabilities"):
+        answer: NDArray[np.float32] = surrogates.read("probabilities", one)[0]
+    else:
+        # Sample 0 is the unchanged picture.
+        answer = surrogates.input("predictions").read("probabilities", one)[0, 0]
+    return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.choices import FILLS, UNLIKE, USUAL_DESIGNS, WITHOUT_CLASSES
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
@@ -14,7 +14,7 @@ from facelime_cli.store import digests
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -114,6 +114,19 @@ def usual_fill(segments: Artifact) -> str:
     return UNLIKE
 
 
+class Constants(Protocol):
+    """What is known of the fills of a whole run, see `StandIns.constants` and `StandIns.facts`."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the fill needs of the whole dataset."""
+        ...
+
+    def read(self, name: str, rows: slice) -> NDArray[Any]:
+        """Return an array's values for some pictures."""
+        ...
+
+
 @dataclass(frozen=True)
 class StandIns:
     """The fill of one run.
@@ -180,13 +193,15 @@ class StandIns:
         """Return what is known of the whole dataset: its mean colour, where the fill needs it."""
         return {"colour": _mean_colour(self.dataset)} if self.fill.needs == "colour" else {}
 
-    def made(self, masks: Artifact, rows: slice, workers: Workers, advance: Callable[[int], None]) -> NDArray[np.uint8]:
+    def made(
+        self, masks: Constants, rows: slice, workers: Workers, advance: Callable[[int], None]
+    ) -> NDArray[np.uint8]:
         """Return the fills of some pictures.
 
         Parameters
         ----------
-        masks : Artifact
-            Laid out with `constants` and `facts`.
+        masks : Constants
+            An artifact that was laid out with `constants` and `facts`, or just these.
         rows : slice
             Which of its pictures.
         workers : Workers
@@ -211,7 +226,7 @@ class StandIns:
             advance(1)
         return np.stack(filled)
 
-    def _settings(self, masks: Artifact, rows: slice) -> list[Settings]:
+    def _settings(self, masks: Constants, rows: slice) -> list[Settings]:
         """Return what the fill's function needs beside picture and segments, for each picture."""
         from facelime_cli.core.masks import key_of
 

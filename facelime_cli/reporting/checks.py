@@ -169,13 +169,13 @@ class Check:
         regions = self._of("regions", row)[c]
         return [int(each) for each in regions if each >= 0]
 
-    def answers(self, row: int, c: int, off: Sequence[int], n_segments: int) -> Floats | None:
-        """Return the model's probability of a class without some regions.
+    def answers(self, row: int, off: Sequence[int], n_segments: int) -> Floats | None:
+        """Return the model's answers without some regions.
 
         Parameters
         ----------
-        row, c : int
-            The picture and the class.
+        row : int
+            The picture.
         off : sequence of int
             The regions that are switched off.
         n_segments : int
@@ -183,8 +183,8 @@ class Check:
 
         Returns
         -------
-        (F,) float64 array or None
-            One for each fill; None where this was not asked.
+        (F, C) float64 array or None
+            The probability of each of the model's classes, for each fill; None where this was not asked.
         """
         count = int(self._of("n_samples", row))
         masks = unpack(self._of("masks", row)[:count], n_segments)
@@ -193,7 +193,7 @@ class Check:
         asked = np.flatnonzero((masks == wanted).all(axis=1))
         if not len(asked):
             return None
-        return np.asarray(self._of("probabilities", row)[:, asked[0], c], np.float64)
+        return np.asarray(self._of("probabilities", row)[:, asked[0]], np.float64)
 
     def fill(self, row: int, place: int) -> NDArray[np.uint8]:
         """Return what stood in for a picture's regions.

@@ -11,9 +11,10 @@ import numpy as np
 
 from facelime_cli.choices import FILLS, SURROGATES
 from facelime_cli.core.verdict import known
-from facelime_cli.errors import NotFoundError
+from facelime_cli.errors import BrokenError, NotFoundError
 from facelime_cli.names import row_of
 from facelime_cli.reporting.checks import Check, known_number
+from facelime_cli.store.explanations import views_of
 from facelime_cli.store.pictures import RowReader, Segmented
 
 if TYPE_CHECKING:
@@ -186,10 +187,9 @@ class Explanations:
         self.model = surrogates.input("models")
         self._pictures = Segmented(surrogates)
         self.dataset = self._pictures.dataset
-        views = surrogates.facts.get("views")
-        runs = [surrogates] if views is None else [_view(surrogates, each["surrogates"]) for each in views]
-        self.runs = [Run.of(each) for each in runs]
-        alone = None if views is not None else self.runs[0]
+        joined = surrogates.has("votes")
+        self.runs = [Run.of(each) for each in (views_of(surrogates) if joined else [surrogates])]
+        alone = None if joined else self.runs[0]
         self.masks = None if alone is None else alone.masks
         self.predictions = None if alone is None else alone.predictions
         self.fitted_as = _input(surrogates, "surrogates") or surrogates
@@ -862,17 +862,11 @@ def _input(artifact: Artifact, name: str) -> Artifact | None:
     return None if given is None else artifact.store.stored(given["kind"], given["id"])
 
 
-def _view(consensus: Artifact, reference: str) -> Artifact:
-    """Return a view of a consensus by its reference."""
-    kind, _, artifact_id = reference.partition("/")
-    return consensus.store.stored(kind, artifact_id)
-
-
 def _optional(artifact: Artifact, kind: str) -> Artifact | None:
     """Return the nearest artifact of a kind among what another was made from, or None."""
     try:
         return artifact.input(kind)
-    except NotFoundError:
+    except (NotFoundError, BrokenError):
         return None
 
 

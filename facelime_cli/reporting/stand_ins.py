@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
+PERCENT = 100
 REMOVED = 3
 """How many of the strongest regions are missing in a composed example, where the check took so many away."""
 FEWEST_SHARED = 3
@@ -185,14 +186,23 @@ class StandIns:
         number = REMOVED if REMOVED in check.numbers else max(check.numbers)
         off = check.strongest(row, c)[:number]
         n_segments = self._explanations.counts[row]
-        before, after = (check.answers(row, c, regions, n_segments) for regions in ([], off))
+        before, after = (check.answers(row, regions, n_segments) for regions in ([], off))
         if not off or before is None or after is None:
             return []
+        explained = [self._explained(answers, c) for answers in (before, after)]
         return [
-            Example(each, off, 100 * float(before[each.place]), 100 * float(after[each.place]))
+            Example(each, off, *(PERCENT * float(values[each.place]) for values in explained))
             for each in self._of_check(row)
             if each.place is not None and (self._people or not FILLS[each.fill].real)
         ]
+
+    def _explained(self, answers: NDArray[np.float64], c: int) -> NDArray[np.float64]:
+        """Return what is explained of the model's answers (F, C): a probability, or the difference of two: (F,)."""
+        contrast = self._explanations.contrast
+        if contrast is None:
+            return answers[:, c]
+        one, other = contrast
+        return np.asarray(answers[:, one] - answers[:, other])
 
     def composed(self, example: Example) -> Pixels:
         """Return the picture that the model saw.

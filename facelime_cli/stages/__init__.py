@@ -62,6 +62,9 @@ INDEX = (
         predict="Ask the model about every perturbed picture.",
         fit_surrogate="Fit a linear surrogate to the predictions: one coefficient per segment and class, "
         "with its interval.",
+        consensus="Join several views of the same pictures into one explanation: coefficients, intervals and votes.",
+        check="Ask the model whether an explanation is true: what it loses without the strongest regions, and without "
+        "others.",
         render="Write a report: one page that opens from disk, with the figures of every segment and a table "
         "of coefficients.",
     ),

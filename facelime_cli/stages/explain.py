@@ -1,7 +1,8 @@
-"""Explain pictures in one go: segment, perturb, predict, fit-surrogate and render.
+"""Explain pictures in one go: several views, their consensus, the check by the model, and the report.
 
-SOURCE is a dataset of the store, or a picture or folder, which is first preprocessed at the model's input size. The
-artifacts are the same as those of the stages alone. Stopped or killed, the same command resumes.
+SOURCE is a dataset of the store, or a picture or folder, which is first preprocessed at the model's input size. Each
+view runs segment, perturb, predict and fit-surrogate. The artifacts are the same as those of the stages alone. Stopped
+or killed, the same command resumes.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli import presets, stopping
-from facelime_cli.choices import SURROGATES
+from facelime_cli.choices import SEGMENTERS, SURROGATES, UNLIKE, VIEWS, words_of
 from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context, Result, Stage, execute
-from facelime_cli.errors import CommandLineError, NotFoundError, WrongKindError
+from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.models import runtimes
-from facelime_cli.options import Execution, Heading, Input, hints, inputs_of
+from facelime_cli.options import Choice, Execution, Heading, Input, hints, inputs_of, option_of
 from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
 from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
-from facelime_cli.predicting.stand_ins import fill_of, usual_design
-from facelime_cli.stages import fit_surrogate, perturb, predict, preprocess, render, segment
+from facelime_cli.predicting.stand_ins import fill_of, most_donors, usual_design, usual_fill
+from facelime_cli.predicting.views import PlannedView, planned
+from facelime_cli.stages import check, consensus, fit_surrogate, perturb, predict, preprocess, render, segment
 
 if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
@@ -34,15 +36,19 @@ STAGES = {
     "Perturbation": perturb.STAGE,
     "Prediction": predict.STAGE,
     "Surrogate": fit_surrogate.STAGE,
+    "Check": check.STAGE,
     "Report": render.STAGE,
 }
 """The stages that are run, by the heading under which their options stand."""
-PICTURES, RUN = Heading("Pictures"), Heading("Run")
+PICTURES, VIEWS_HEADING, RUN = Heading("Pictures"), Heading("Views"), Heading("Run")
 HEADINGS = {
     **dict.fromkeys(("split", "images", "first", "preset"), PICTURES),
     **dict.fromkeys(("workers", "time_budget"), RUN),
 }
 """Options that stand elsewhere than their stage's others."""
+OF_ONE_RUN = ("design", "probability", "fill", "fill_sigma", "donor", "after")
+"""Options that describe one run of LIME: with them, and with the presets of other systems, there is one view."""
+SINGLE = "single"
 
 
 def _params() -> type[Any]:
@@ -87,7 +93,35 @@ def _params() -> type[Any]:
         ),
         Heading("Perturbation"),
     ]
+    views = Annotated[
+        str | None,
+        Choice(tuple(VIEWS)),
+        Option(
+            show_default=False,
+            help=f"Explain with these views, which share --samples. {words_of(VIEWS)}. "
+            "Views show what depends on the segments and on what stands in. "
+            f"[default: {next(iter(VIEWS))}; {SINGLE} with options of one run, such as --fill or --design]",
+        ),
+        VIEWS_HEADING,
+    ]
+    donors = Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=20,
+            show_default=False,
+            help=f"With {UNLIKE}, let so many similar pictures take turns as stand-ins. "
+            f"[default: {VIEWS['consensus'].donors} for consensus, else 1]",
+        ),
+        VIEWS_HEADING,
+    ]
+    checks = Annotated[
+        bool,
+        Option("--check/--no-check", help="Ask the model whether the explanation is true, which takes a third more."),
+        Heading("Check"),
+    ]
     every += [("until_stable", until_stable, False), ("max_samples", max_samples, None)]
+    every += [("views", views, None), ("donors", donors, None), ("check", checks, True)]
     return dataclasses.make_dataclass("Params", every, frozen=True, kw_only=True)
 
 
@@ -98,12 +132,26 @@ def run(params: Any, context: Context) -> Answer:
     """Run the stages and answer with the report's result."""
     result = explain(params, context)
     page = result.artifact.path.absolute() / "index.html"
-    return Answer({**result.json(), "report": str(page)}, [result.artifact.id])
+    value = {**result.json(), "report": str(page), "artifacts": artifacts_of(result.artifact)}
+    return Answer(value, [result.artifact.id])
+
+
+def artifacts_of(report: Artifact) -> dict[str, str]:
+    """Return a reference for each kind of artifact that a report comes from: the nearest to it."""
+    found: dict[str, str] = {}
+    level = [report]
+    while level:
+        for artifact in level:
+            # Of several views the first is the medium one, and a consensus stands before its views.
+            found.setdefault(artifact.kind, artifact.reference)
+        level = [parent for artifact in level for parent in artifact.parents()]
+    return found
 
 
 def explain(params: Any, context: Context) -> Result:
-    """Run the five stages, each on what the one before made; the result is the report's."""
-    params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS})
+    """Run the views, their consensus, the check and the report; the result is the report's."""
+    params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS}) if _single(params) else params
+    params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
     model = context.store.resolve(params.model, ("models",)).require_complete()
     # A missing one would end the run at its last stage, after all evaluations.
@@ -114,10 +162,12 @@ def explain(params: Any, context: Context) -> Result:
     # Before anything is segmented: this is the mistake that people make.
     if not params.resize:
         runtimes.check_size(model, dataset)
-    results = [rounds.execute(segment.STAGE, dataset=dataset)]
-    results += rounds.fitted(results[0].artifact)
-    surrogates = results[-1].artifact
-    results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=surrogates), context))
+    results = rounds.fitted(dataset)
+    if params.check:
+        explained = results[-1].artifact
+        results.append(rounds.execute(check.STAGE, {"time_budget": rounds.left}, surrogates=explained))
+    shown = results[-1].artifact
+    results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=shown), context))
     return Result(
         results[-1].artifact,
         reused=all(result.reused for result in results),
@@ -125,9 +175,26 @@ def explain(params: Any, context: Context) -> Result:
     )
 
 
+def _single(params: Any) -> bool:
+    """Return whether there is one view: asked for, or described by options of one run."""
+    given = [name for name in OF_ONE_RUN if getattr(params, name) is not None]
+    if params.preset in presets.SYSTEMS:
+        given.append("preset")
+    if given and params.views not in {None, SINGLE}:
+        raise CommandLineError(
+            f"{option_of(given[0])} describes one run, and --views {params.views} are several; leave one of them out."
+        )
+    if given and params.donors is not None:
+        raise CommandLineError(
+            f"{option_of(given[0])} describes one run, and --donors are several; leave one of them out."
+        )
+    return bool(given) or params.views == SINGLE
+
+
 def _check(params: Any) -> None:
     """Refuse what cannot work before anything is made."""
-    own_settings(params, params.design or usual_design(params.fill))
+    with_defaults = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS})
+    own_settings(with_defaults, params.design or usual_design(params.fill))
     if params.fill is not None:
         fill_of(params.fill)
     if not params.until_stable and (params.max_samples is not None or params.confidence is not None):
@@ -139,7 +206,7 @@ def _check(params: Any) -> None:
             f"--max-samples {params.max_samples} is less than the --samples {params.samples} of the first round; "
             "raise it, or begin with fewer."
         )
-    if params.until_stable and not SURROGATES[params.surrogate].intervals and params.intervals != BOOTSTRAP:
+    if params.until_stable and not SURROGATES[with_defaults.surrogate].intervals and params.intervals != BOOTSTRAP:
         raise CommandLineError(
             f"--until-stable judges by intervals, and --surrogate {params.surrogate} has none without "
             f"--intervals {BOOTSTRAP}; add it, or choose another surrogate."
@@ -174,21 +241,28 @@ class _Rounds:
         params = _params_of(stage, self.params, **inputs)
         return execute(stage, dataclasses.replace(params, **changes or {}), self.context)
 
-    def fitted(self, segments: Artifact) -> list[Result]:
-        """Perturb, predict and fit, once or until nothing changes any more; the last result is of the surrogates."""
-        if not self.params.until_stable:
-            return self._round(segments, {})
-        return self._until_stable(segments)
+    @property
+    def left(self) -> str | None:
+        """What earlier stages have left of the time budget: each stage takes a budget of its own."""
+        return None if self.deadline is None else f"{max(0.0, self.deadline - time.monotonic()):.3f}s"
 
-    def _until_stable(self, segments: Artifact) -> list[Result]:
+    def fitted(self, dataset: Artifact) -> list[Result]:
+        """Run the views, once or until nothing changes any more; the last result is of the explanation."""
+        # Segments come first: the default fill follows from their pictures.
+        results = [self.execute(segment.STAGE, dataset=dataset)]
+        results += self._round(dataset, results[0].artifact, self.params.samples, {})
+        if not self.params.until_stable:
+            return results
+        return results + self._until_stable(dataset, results[0].artifact, results[-1].artifact)
+
+    def _until_stable(self, dataset: Artifact, segments: Artifact, explained: Artifact) -> list[Result]:
         """Double the samples of those pictures whose explanation may still change; their predictions are reused."""
         samples = self.params.samples
         most = self.params.max_samples or MOST_SAMPLES
         confidence = self.params.confidence or CONFIDENCE
-        results = self._round(segments, {"confidence": None})
+        results: list[Result] = []
         while True:
-            surrogates = results[-1].artifact
-            stable = stable_pictures(surrogates, confidence)
+            stable = stable_pictures(explained, confidence)
             self.context.console.note(
                 f"{int(stable.sum())} of {len(stable)} explanations are stable with up to {samples} samples"
             )
@@ -196,19 +270,65 @@ class _Rounds:
                 return results
             # Doubling needs few rounds, and the samples before are a part of those after.
             samples = min(2 * samples, most)
-            more = {"samples": samples, "after": f"surrogates/{surrogates.id}", "confidence": confidence}
-            results += self._round(segments, more)
+            more = {"after": explained.reference, "confidence": confidence}
+            results += self._round(dataset, segments, samples, more)
+            explained = results[-1].artifact
 
-    def _round(self, segments: Artifact, changes: dict[str, Any]) -> list[Result]:
-        """Perturb, predict and fit once. What earlier stages have taken of the time budget is gone."""
+    def _round(self, dataset: Artifact, segments: Artifact, samples: int, changes: dict[str, Any]) -> list[Result]:
+        """Run every view once, and join them where there are several."""
+        changes = {"confidence": None, **changes}
+        if _single(self.params) and self.params.donors in {None, 1}:
+            return self._view(segments, {"samples": samples, **changes})
+        results: list[Result] = []
+        fitted: list[Artifact] = []
+        for view in self._views(segments, samples):
+            own = segments
+            if view.segments != _usual(segments):
+                results.append(self.execute(segment.STAGE, {"segments": view.segments}, dataset=dataset))
+                own = results[-1].artifact
+            more = {"samples": view.samples, "fill": view.fill, "donor": view.donor, **changes}
+            results += self._view(own, more)
+            fitted.append(results[-1].artifact)
+        if len(fitted) > 1:
+            joined = consensus.Params(
+                surrogates=[each.reference for each in fitted],
+                carrier=segments.reference,
+                stable_top=self.params.stable_top,
+            )
+            results.append(execute(consensus.STAGE, joined, self.context))
+        return results
+
+    def _views(self, segments: Artifact, samples: int) -> list[PlannedView]:
+        """Return the views, as far as there are donors for them."""
+        chosen = VIEWS[self.params.views or next(iter(VIEWS))]
+        fill, donors = usual_fill(segments), self.params.donors or chosen.donors
+        if fill == UNLIKE:
+            there_are = most_donors(segments, self.context.console)
+            if self.params.donors is not None and donors > there_are:
+                raise FacelimeError(
+                    f"--donors {donors}: a picture has only {there_are} similar pictures of another class and of "
+                    "different patients; use fewer."
+                )
+            donors = min(donors, there_are)
+        # Rounds that take more samples keep the views of the first.
+        first = planned(chosen, usual=_usual(segments), fill=fill, donors=donors, samples=self.params.samples)
+        share, left = divmod(samples, len(first))
+        return [dataclasses.replace(each, samples=share + (place < left)) for place, each in enumerate(first)]
+
+    def _view(self, segments: Artifact, changes: dict[str, Any]) -> list[Result]:
+        """Perturb, predict and fit; the last result is of the surrogates."""
         masks = self.execute(perturb.STAGE, changes, segmentation=segments)
-        # Each `predict` takes a budget of its own; all rounds share the one of the command.
-        left = None
-        if self.deadline is not None:
-            left = f"{max(0.0, self.deadline - time.monotonic()):.3f}s"
-        predictions = self.execute(predict.STAGE, {"time_budget": left}, masks=masks.artifact, model=self.model)
+        predictions = self.execute(predict.STAGE, {"time_budget": self.left}, masks=masks.artifact, model=self.model)
         surrogates = self.execute(fit_surrogate.STAGE, predictions=predictions.artifact)
         return [masks, predictions, surrogates]
+
+
+def _usual(segments: Artifact) -> int | None:
+    """Return the number of segments that was asked for, or that the method asks for itself."""
+    asked = segments.parameters.get("segments")
+    if asked is None:
+        asked = SEGMENTERS[str(segments.parameters["method"])].settings.get("segments")
+    return None if asked is None else int(asked)
 
 
 def _params_of(stage: Stage, params: Any, **inputs: Artifact) -> Any:

@@ -20,6 +20,7 @@ from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
 from facelime_cli.predicting.stand_ins import FILL_NAMES, StandIns, fill_of, usual_design, usual_fill
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
+from facelime_cli.store.explanations import views_of
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -178,15 +179,16 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # Left out for the first donor: masks made before donors existed keep their fingerprints.
     if stand_ins.donor > 1:
         counts["donor"] = stand_ins.donor
+    begun = None
     if before is not None:
-        _check_after(before, segments, {**vars(chosen), "donor": None, **counts})
+        begun = _begun(before, segments, {**vars(chosen), "donor": None, **counts})
         counts["confidence"] = chosen.confidence or CONFIDENCE
     elif chosen.confidence is not None:
         raise CommandLineError(
             f"--confidence {chosen.confidence} is about pictures that are stable already; "
             "name their surrogates with --after."
         )
-    job = _Job(chosen, segments, before, stand_ins, context)
+    job = _Job(chosen, segments, _Before(before, begun), stand_ins, context)
     return Plan(
         params=chosen,
         resolved=counts,
@@ -199,12 +201,20 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
 
 @dataclass(frozen=True)
+class _Before:
+    """The round before: its explanation, and its masks on these segments; None in the first round."""
+
+    explained: Artifact | None
+    masks: Artifact | None
+
+
+@dataclass(frozen=True)
 class _Job:
     """Making masks and fills for some segments."""
 
     params: Params
     segments: Artifact
-    before: Artifact | None
+    before: _Before
     stand_ins: StandIns
     context: Context
 
@@ -230,9 +240,9 @@ class _Job:
         from facelime_cli.core.masks import rows_in_use
 
         kept = [0] * self.segments.n
-        if self.before is not None:
-            stable = stable_pictures(self.before, self.params.confidence or CONFIDENCE)
-            kept = (self.before.input("masks").read("n_samples") * stable).tolist()
+        if self.before.explained is not None and self.before.masks is not None:
+            stable = stable_pictures(self.before.explained, self.params.confidence or CONFIDENCE)
+            kept = (self.before.masks.read("n_samples") * stable).tolist()
         used = []
         counts = self.segments.read("n_segments")
         for picture_id, count, enough in zip(self.segments.texts("id"), counts, kept, strict=True):
@@ -330,25 +340,34 @@ def _donor(chosen: Params) -> int:
     return chosen.donor or 1
 
 
-def _check_after(before: Artifact, segments: Artifact, wanted: Mapping[str, Any]) -> None:
-    """Raise when some surrogates are not what these masks would extend."""
-    if before.stage != "fit-surrogate":
+def _begun(before: Artifact, segments: Artifact, wanted: Mapping[str, Any]) -> Artifact:
+    """Return the masks of an explanation that these would extend: of a consensus, those of one of its views."""
+    if before.stage not in {"fit-surrogate", "consensus"}:
         raise FacelimeError(
-            f"surrogates/{before.id} were made by `{before.stage}`, which has no samples to extend; "
-            "give --after those of `fit-surrogate`."
+            f"{before.reference} was made by `{before.stage}`, which has no samples to extend; "
+            "give --after surrogates of `fit-surrogate` or `consensus`."
         )
-    if before.input("segments").content != segments.content:
+    views = [each.input("masks") for each in views_of(before)]
+    own = [each for each in views if each.inputs["segmentation"]["digest"] == segments.content]
+    if not own:
         raise FacelimeError(
-            f"surrogates/{before.id} are of other segments than segments/{segments.id}; "
-            "give --after surrogates of these."
+            f"{before.reference} is of other segments than {segments.reference}; give --after surrogates of these."
         )
-    masks = before.input("masks").parameters
-    for name in KEPT_BEFORE:
-        if masks.get(name) != wanted.get(name):
-            raise FacelimeError(
-                f"surrogates/{before.id} were made with {option_of(name)} {masks.get(name)}, not {wanted.get(name)}; "
-                "only --samples can change with --after."
-            )
+    differing = [_differing(each, wanted) for each in own]
+    for masks, name in zip(own, differing, strict=True):
+        if name is None:
+            return masks
+    name = str(differing[0])
+    raise FacelimeError(
+        f"{before.reference} was made with {option_of(name)} {own[0].parameters.get(name)}, not {wanted.get(name)}; "
+        "only --samples can change with --after."
+    )
+
+
+def _differing(masks: Artifact, wanted: Mapping[str, Any]) -> str | None:
+    """Return the first parameter in which masks are not what is wanted."""
+    made = masks.parameters
+    return next((name for name in KEPT_BEFORE if made.get(name) != wanted.get(name)), None)
 
 
 def restored(masks: Artifact) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.errors import NotFoundError
 from facelime_cli.store.arrays import TEXT, ArraySpec
 
 if TYPE_CHECKING:
@@ -113,4 +114,39 @@ def empty_arrays(artifact: Artifact, n: int) -> dict[str, NDArray[Any]]:
             found[name] = np.full(shape, "", dtype=object)
         else:
             found[name] = np.full(shape, np.nan, dtype=spec.dtype)
+    return found
+
+
+def views_of(surrogates: Artifact) -> list[Artifact]:
+    """Return the surrogates that others were made from, such as a consensus; else themselves.
+
+    Parameters
+    ----------
+    surrogates : Artifact
+
+    Returns
+    -------
+    list of Artifact
+    """
+    return [each for each in surrogates.parents() if each.kind == "surrogates"] or [surrogates]
+
+
+def masks_of(surrogates: Artifact) -> list[Artifact]:
+    """Return the masks from which an explanation comes: one for each view of a consensus.
+
+    Parameters
+    ----------
+    surrogates : Artifact
+
+    Returns
+    -------
+    list of Artifact
+        Empty for methods without masks, such as Grad-CAM.
+    """
+    found = []
+    for each in views_of(surrogates):
+        try:
+            found.append(each.input("masks"))
+        except NotFoundError:
+            continue
     return found

@@ -1,0 +1,311 @@
+"""What a check asks: the pictures without their strongest regions and without others, under several fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.choices import FILLS, UNLIKE
+from facelime_cli.predicting.run import DistinctMasks, padded
+from facelime_cli.predicting.stand_ins import StandIns, usual_fill
+from facelime_cli.store.explanations import masks_of
+from facelime_cli.store.pictures import Segmented
+from facelime_cli.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facelime_cli.console import Console
+    from facelime_cli.core.checking import Questions
+    from facelime_cli.store.artifacts import Artifact
+
+ALWAYS = (UNLIKE, "blur", "inpaint", "mean")
+"""Fills under which every explanation is checked, so that verdicts mean the same for all."""
+BY_SEGMENT = frozenset({"mean", "inpaint"})
+"""Fills that depend on the segments."""
+BITS = 8
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a fill needs to know of a whole dataset, see `StandIns.constants` and `StandIns.facts`.
+
+    Attributes
+    ----------
+    arrays : mapping
+        By name, a value for each picture.
+    facts : mapping
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    facts: Mapping[str, Any]
+
+    def read(self, name: str, rows: slice) -> NDArray[Any]:
+        """Return some pictures of an array."""
+        return self.arrays[name][rows]
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """One fill of a check.
+
+    Attributes
+    ----------
+    name : str
+        A key of `choices.FILLS`.
+    made : Artifact or None
+        Masks that hold it already.
+    stand_ins : StandIns or None
+        What makes it else.
+    """
+
+    name: str
+    made: Artifact | None
+    stand_ins: StandIns | None
+
+
+def stand_ins_of(surrogates: Artifact) -> list[StandIn]:
+    """Return the fills under which an explanation is checked: those of every check, then its own.
+
+    Parameters
+    ----------
+    surrogates : Artifact
+
+    Returns
+    -------
+    list of StandIn
+        The default fill of datasets is left out where a picture has none of another class and patient.
+    """
+    from facelime_cli.core.fills import BLUR_SHARE
+
+    segments = Segmented(surrogates).segmentation
+    masks = [each for each in masks_of(surrogates) if each.parameters.get("donor", 1) == 1]
+    own = list(dict.fromkeys(str(each.parameters["fill"]) for each in masks))
+    usual = [name for name in ALWAYS if name != UNLIKE or usual_fill(segments) == UNLIKE]
+    size = int(segments.input("datasets").facts["size"])
+    found = []
+    for name in dict.fromkeys((*usual, *own)):
+        made = next((each for each in masks if each.parameters["fill"] == name and _same(each, segments, name)), None)
+        sigma = round(BLUR_SHARE * size, 3) if FILLS[name].needs == "sigma" else None
+        found.append(StandIn(name, made, None if made else StandIns(FILLS[name], segments, seed=0, sigma=sigma)))
+    # A file that the store does not keep can only be taken from masks.
+    return [each for each in found if each.made or not FILLS[each.name].from_file]
+
+
+def _same(masks: Artifact, segments: Artifact, fill: str) -> bool:
+    """Return whether masks hold the very fill that these segments would have."""
+    return fill not in BY_SEGMENT or masks.inputs["segmentation"]["digest"] == segments.content
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How pictures are checked.
+
+    Attributes
+    ----------
+    classes : callable
+        Returns for each picture the classes to check: reading them takes a while, and a plan does not need them.
+    numbers : tuple of int
+        How many of the strongest regions are taken away at once.
+    sets : int
+        How many sets of others they are compared with.
+    seed : int
+    versus : (int, int) or None
+        Of a contrast, the two classes whose log-odds are told apart.
+    """
+
+    classes: Callable[[], list[list[int]]]
+    numbers: tuple[int, ...]
+    sets: int
+    seed: int
+    versus: tuple[int, int] | None
+
+
+@dataclass
+class Checked:
+    """The source of `check`: an explanation's strongest regions, and sets of others, under several fills.
+
+    Attributes
+    ----------
+    surrogates : Artifact
+        The explanation.
+    asked : Asked
+    workers : Workers
+        They make fills that take long.
+    console : Console
+    """
+
+    surrogates: Artifact
+    asked: Asked
+    console: Console
+    workers: Workers = field(default_factory=lambda: Workers(1))
+    _known: dict[str, Known] = field(default_factory=dict)
+    _fills: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+
+    @cached_property
+    def segmentation(self) -> Artifact:
+        """The segments of the pictures."""
+        return Segmented(self.surrogates).segmentation
+
+    @cached_property
+    def stand_ins(self) -> list[StandIn]:
+        """The fills."""
+        return stand_ins_of(self.surrogates)
+
+    @cached_property
+    def classes(self) -> list[list[int]]:
+        """For each picture, the classes to check."""
+        return self.asked.classes()
+
+    @property
+    def n_fills(self) -> int:
+        """F."""
+        return len(self.stand_ins)
+
+    def n_questions(self) -> list[int]:
+        """Return how many masks each picture has, S."""
+        from facelime_cli.core.checking import n_questions
+
+        counts = self.segmentation.read("n_segments").tolist()
+        numbers, sets = self.asked.numbers, self.asked.sets
+        return [
+            n_questions(count, len(classes), numbers, sets) for count, classes in zip(counts, self.classes, strict=True)
+        ]
+
+    def n_samples(self, rows: slice) -> int:
+        """Return how many samples some pictures have, all fills together."""
+        return self.n_fills * sum(self.n_questions()[rows])
+
+    def questions(self, rows: slice) -> list[Questions]:
+        """Return what is asked of each of some pictures."""
+        from facelime_cli.core.checking import questions, strongest_first
+        from facelime_cli.core.masks import key_of
+
+        coefficients = self.surrogates.read("coefficients", rows)
+        counts = self.segmentation.read("n_segments", rows).tolist()
+        ids, found = self.surrogates.texts("id")[rows], []
+        for picture, count, values, classes in zip(ids, counts, coefficients, self.classes[rows], strict=True):
+            rankings = {c: strongest_first(values[c, :count]) for c in classes}
+            key = key_of(self.asked.seed, picture, "check")
+            found.append(questions(rankings, count, self.asked.numbers, self.asked.sets, key))
+        return found
+
+    def masks(self, rows: slice) -> DistinctMasks:
+        """Return the evaluations of some pictures: the same masks for each fill."""
+        samples = [packed for each in self._packed(rows) for packed in [each] * self.n_fills]
+        return DistinctMasks.of(samples)
+
+    def _packed(self, rows: slice) -> list[NDArray[np.uint8]]:
+        from facelime_cli.core.masks import pack
+
+        return [pack(each.masks, self.n_bytes) for each in self.questions(rows)]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of a packed mask, as many as `perturb` gives it."""
+        return -(-int(self.segmentation.read("n_segments").max()) // BITS)
+
+    def fills(self, rows: slice) -> NDArray[np.uint8]:
+        """Return what stands in: (n, F, H, W, 3)."""
+        import numpy as np
+
+        if rows.start not in self._fills:
+            made = [self._fill(each, rows) for each in self.stand_ins]
+            self._fills[rows.start] = np.stack(made, axis=1)
+        return self._fills[rows.start]
+
+    def _fill(self, stand_in: StandIn, rows: slice) -> NDArray[np.uint8]:
+        if stand_in.made is not None:
+            return stand_in.made.read("fill", rows)
+        assert stand_in.stand_ins is not None
+        return stand_in.stand_ins.made(self._known_of(stand_in), rows, self.workers, lambda _: None)
+
+    def _known_of(self, stand_in: StandIn) -> Known:
+        if stand_in.name not in self._known:
+            assert stand_in.stand_ins is not None
+            constants = stand_in.stand_ins.constants(self.console)
+            arrays = {name: values for name, (values, _) in constants.items()}
+            self._known[stand_in.name] = Known(arrays, stand_in.stand_ins.facts())
+        return self._known[stand_in.name]
+
+    def fill_rows(self) -> NDArray[np.int32]:
+        """Return the row of the dataset that stands in for each picture, -1 where no picture does: (N,)."""
+        import numpy as np
+
+        for each in self.stand_ins:
+            if each.name == UNLIKE:
+                if each.made is not None:
+                    return each.made.read("fill_row")
+                return self._known_of(each).arrays["fill_row"]
+        return np.full(self.surrogates.n, -1, np.int32)
+
+    def parts(self, rows: slice, answers: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+        """Return what a unit writes into every array."""
+        import numpy as np
+
+        asked = self.questions(rows)
+        n_samples = max(self.n_questions())
+        by_picture = [np.stack(answers[first : first + self.n_fills]) for first in _starts(answers, self.n_fills)]
+        judged = [self._judged(row, *each) for row, each in enumerate(zip(asked, by_picture, strict=True), rows.start)]
+        every: dict[str, NDArray[Any]] = {name: np.stack([each[name] for each in judged]) for name in judged[0]}
+        packed = [np.pad(each, ((0, n_samples - len(each)), (0, 0))) for each in self._packed(rows)]
+        shape = (len(asked), self.n_fills, n_samples, -1)
+        every |= {
+            "masks": np.stack(packed),
+            "n_samples": np.array([len(each.masks) for each in asked], np.int32),
+            "fill": self.fills(rows),
+            "probabilities": padded(answers, n_samples).reshape(shape),
+        }
+        self._fills.pop(rows.start, None)
+        return every
+
+    def _judged(self, row: int, asked: Questions, answers: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Return the verdict on a picture, and what it is made from; `answers` is (F, S, C)."""
+        import numpy as np
+
+        from facelime_cli.core import checking
+        from facelime_cli.core.verdict import after_check
+
+        one = slice(row, row + 1)
+        coefficients = self.surrogates.read("coefficients", one)[0]
+        before = self.surrogates.read("verdict", one)[0]
+        n_classes, numbers = len(coefficients), self.asked.numbers
+        per_class = (n_classes, len(numbers), self.n_fills)
+        found = {
+            "effect": np.full(per_class, np.nan),
+            "p_value": np.full(per_class, np.nan),
+            "curve": np.full((n_classes, self.n_fills, 2, len(checking.CURVE)), np.nan, np.float32),
+            "regions": np.full((n_classes, max(numbers)), -1, np.int32),
+            "verdict": np.full(n_classes, "", dtype=object),
+        }
+        for c in self.classes[row]:
+            log_odds, probability = self._of_class(answers, c)
+            effect, p_value = checking.judged(asked, log_odds, c, numbers)
+            found["effect"][c], found["p_value"][c] = effect, p_value
+            found["curve"][c] = probability[:, asked.curves[c]]
+            count = asked.masks.shape[1]
+            strongest = checking.strongest_first(coefficients[c, :count])[: max(numbers)]
+            found["regions"][c, : len(strongest)] = strongest
+            found["verdict"][c] = after_check(str(before[c]), log_odds, effect, p_value)
+        return found
+
+    def _of_class(self, answers: NDArray[np.float32], c: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Return the log-odds of a class, and its probability: both (F, S)."""
+        from facelime_cli.core.checking import log_odds
+
+        if self.asked.versus is None:
+            return log_odds(answers)[..., c], answers[..., c]
+        one, other = self.asked.versus
+        # Of two classes, the odds of one against the other.
+        both = answers[..., [one, other]].astype("float64")
+        share = both[..., 0] / both.sum(axis=-1).clip(min=1e-30)
+        return log_odds(share), answers[..., one] - answers[..., other]
+
+
+def _starts(answers: Sequence[Any], n_fills: int) -> range:
+    """Return where the answers of each picture begin."""
+    return range(0, len(answers), n_fills)
