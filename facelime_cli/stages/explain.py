@@ -46,7 +46,7 @@ HEADINGS = {
     **dict.fromkeys(("workers", "time_budget"), RUN),
 }
 """Options that stand elsewhere than their stage's others."""
-OF_ONE_RUN = ("design", "probability", "fill", "fill_sigma", "donor", "after")
+OF_ONE_RUN = ("design", "probability", "fill", "fill_sigma", "donor")
 """Options that describe one run of LIME: with them, and with the presets of other systems, there is one view."""
 SINGLE = "single"
 
