@@ -122,6 +122,11 @@ WORDS = (
         "Use a larger --kernel-width.",
     ),
     Word(
+        TOO_FEW_REGIONS,
+        "There are too few regions to compare the strongest ones with.",
+        "Use more --segments.",
+    ),
+    Word(
         NOT_CHECKED,
         "Nobody has asked the model whether these regions matter to it.",
         "Run `facelime check`.",

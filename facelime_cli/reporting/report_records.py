@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import FILLS
 from facelime_cli.core.fidelity import distinct
-from facelime_cli.core.verdict import ALONE_R2, NOT_CHECKED, NOTHING, WORTH, word_of
+from facelime_cli.core.verdict import ALONE_R2, NOT_CHECKED, NOTHING, TOO_FEW_REGIONS, WORTH, word_of
 from facelime_cli.drawing.outlines import paths as outlines_of
 from facelime_cli.drawing.overlay import colour
 from facelime_cli.reporting.explanations import Strength, listed
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 NOT_EXPLAINED = "not explained for these classes"
 """Stands in the place of a verdict where no class of a picture is shown."""
-QUIET = frozenset({NOT_CHECKED, word_of(NOTHING).text})
+QUIET = frozenset({NOT_CHECKED, TOO_FEW_REGIONS, word_of(NOTHING).text})
 """Words that say neither good nor bad of an explanation."""
+CHECK_MORE = "Name the class with `facelime check --check-classes`."
+"""What to do next about a class that a check left out."""
 FILLS_TO_COMPARE = 2
 """Fewer fills cannot differ in which region comes first."""
 LISTED_CLASSES = 8
@@ -204,6 +206,13 @@ class Side:
     def badge(self) -> str:
         """How the verdict's badge looks, see `badge_of`."""
         return badge_of(self.word)
+
+    @property
+    def next_step(self) -> str:
+        """What to do next; empty where nothing is to be done."""
+        unchecked = self.word.text == NOT_CHECKED and self.voice.explanations.check is not None
+        # The picture was checked, but for other classes.
+        return CHECK_MORE if unchecked else self.word.next_step
 
     @property
     def worth(self) -> str:
