@@ -1,4 +1,4 @@
-"""Write what is made from the program itself: the command reference, and the tables of choices.
+"""Write what is made from the program itself: the command reference, the tables of choices and that of verdicts.
 
 python docs/reference.py          # write them
 python docs/reference.py --check  # exit 1 when one is out of date
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from facelime_cli import choices
 from facelime_cli.cli import EVERYWHERE, app
+from facelime_cli.core import verdict
 from facelime_cli.stages import INDEX
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ TABLES: dict[str, Mapping[str, choices.Entry]] = {
     "--variant": choices.ATTRIBUTIONS,
 }
 """The tables of choices, by the option that chooses."""
+VERDICTS = "verdicts"
+"""How the table of verdicts is called."""
+NONE = "–"
 BLOCK = re.compile(r"<!-- table of (\S+): made by `make docs` -->\n.*?<!-- end of table -->", re.DOTALL)
 
 
@@ -71,7 +75,17 @@ def table(option: str) -> str:
     rows = [f"| {option} | what it does | settings |", "| --- | --- | --- |"]
     for name, entry in TABLES[option].items():
         settings = [f"`--{key.replace('_', '-')}` {_default(value)}" for key, value in entry.settings.items()]
-        rows.append(f"| `{name}` | {entry.words} | {', '.join(settings) or '–'} |")
+        rows.append(f"| `{name}` | {entry.words} | {', '.join(settings) or NONE} |")
+    return "\n".join(rows)
+
+
+def verdicts() -> str:
+    """Return the table of verdicts as Markdown: what each says, what to do next, and what it was worth."""
+    rows = ["| verdict | what it says | what to do next | measured |", "| --- | --- | --- | --- |"]
+    for word in verdict.WORDS:
+        worth = verdict.WORTH.get(word.text)
+        measured = NONE if worth is None else f"{worth.words} ({worth.right} of {worth.cases})"
+        rows.append(f"| {word.text} | {word.meaning} | {word.next_step or NONE} | {measured} |")
     return "\n".join(rows)
 
 
@@ -83,8 +97,9 @@ def with_tables(text: str) -> str:
     """Return a document with fresh tables between their marks."""
 
     def fresh(match: re.Match[str]) -> str:
-        option = match[1]
-        return f"<!-- table of {option}: made by `make docs` -->\n\n{table(option)}\n\n<!-- end of table -->"
+        name = match[1]
+        made = verdicts() if name == VERDICTS else table(name)
+        return f"<!-- table of {name}: made by `make docs` -->\n\n{made}\n\n<!-- end of table -->"
 
     return BLOCK.sub(fresh, text)
 

@@ -292,8 +292,11 @@ class Fill(Entry):
         Whether a real picture stands in, so that half of the segments can go and the model still knows what it sees.
     from_file : bool
         Whether the picture is a file, named behind a colon.
+    stands : str
+        What a reader sees where a region is off, in plain words.
     """
 
+    stands: str
     needs: str | None = None
     real: bool = False
     from_file: bool = False
@@ -304,27 +307,47 @@ UNLIKE = "nearest-unlike"
 WITHOUT_CLASSES = "inpaint"
 """The default fill where there is no picture of another class."""
 FILLS = table(
-    Fill(name="mean", words="the segment's mean colour (lime's)", function=f"{CORE}.fills:mean"),
-    Fill(name="black", words="black", function=f"{CORE}.fills:black"),
-    Fill(name="grey", words="grey", function=f"{CORE}.fills:grey"),
+    Fill(
+        name="mean",
+        words="the segment's mean colour (lime's)",
+        function=f"{CORE}.fills:mean",
+        stands="its mean colour",
+    ),
+    Fill(name="black", words="black", function=f"{CORE}.fills:black", stands="black"),
+    Fill(name="grey", words="grey", function=f"{CORE}.fills:grey", stands="grey"),
     Fill(
         name="dataset-mean",
         words="the dataset's mean colour",
         function=f"{CORE}.fills:dataset_mean",
+        stands="the mean colour of all pictures",
         needs="colour",
     ),
-    Fill(name="blur", words="the picture blurred", function=f"{CORE}.fills:blur", needs="sigma"),
+    Fill(
+        name="blur",
+        words="the picture blurred",
+        function=f"{CORE}.fills:blur",
+        stands="a blurred copy",
+        needs="sigma",
+    ),
     Fill(
         name="inpaint",
         words="painted over from the segment's border",
         function=f"{CORE}.fills:inpaint",
+        stands="the region painted over from its border",
         slow=True,
     ),
-    Fill(name="noise", words="random colours", function=f"{CORE}.fills:noise", needs="key"),
+    Fill(
+        name="noise",
+        words="random colours",
+        function=f"{CORE}.fills:noise",
+        stands="random colours",
+        needs="key",
+    ),
     Fill(
         name="image",
         words="another picture, from a file",
         function=f"{CORE}.fills:other_picture",
+        stands="one picture for all, from a file",
         needs="picture",
         real=True,
         from_file=True,
@@ -333,6 +356,7 @@ FILLS = table(
         name=UNLIKE,
         words="the dataset's most similar picture of another class",
         function=f"{CORE}.fills:other_picture",
+        stands="the most similar picture of another class",
         needs="picture",
         real=True,
     ),

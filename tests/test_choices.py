@@ -76,7 +76,7 @@ SEGMENTERS["invented-halves"] = Segmenter(
     name="invented-halves", words="four quarters", function="__main__:halves", settings=COMMON,
     remedies=("enlarge the picture", "enlarge the picture"))
 DESIGNS["invented-design"] = Design(name="invented-design", words="one after the other", function="__main__:one_by_one")
-FILLS["invented-white"] = Fill(name="invented-white", words="plain white", function="__main__:white")
+FILLS["invented-white"] = Fill(name="invented-white", words="plain white", function="__main__:white", stands="white")
 SURROGATES["invented-ridge"] = Surrogate(
     name="invented-ridge", words="twice the penalty", function="__main__:doubled", settings=NEAR)
 ATTRIBUTIONS["invented-map"] = Attribution(

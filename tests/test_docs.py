@@ -62,7 +62,10 @@ def test_every_choice_is_in_a_table_of_the_guide(option):
 
 
 def test_every_verdict_is_explained():
+    """The table of words is made from the program; here each sentence stands beside the rule that gives it."""
     numbers = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
-    for name, words in vars(verdict).items():
-        if name.isupper() and isinstance(words, str):
-            assert f"| {words}" in numbers
+    sentences = [words for name, words in vars(verdict).items() if name.isupper() and isinstance(words, str)]
+    assert len(sentences) == len(set(sentences)) >= len(verdict.WORDS)
+    for words in sentences:
+        assert f"| {words}" in numbers
+    assert "<!-- table of verdicts: made by `make docs` -->" in numbers

@@ -73,6 +73,22 @@ def compose(packed: Bytes, index: Indices, pictures: Bytes, segments: Indices, o
     return out
 
 
+def composed(image: Bytes, fill: Bytes, segments: NDArray[np.uint16], kept: NDArray[np.bool_]) -> Bytes:
+    """Return perturbed pictures as the model sees them: fill where a segment is switched off.
+
+    Parameters
+    ----------
+    image, fill : (H, W, 3) uint8 array
+    segments : (H, W) uint16 array
+    kept : (n, K) bool array
+
+    Returns
+    -------
+    (n, H, W, 3) uint8 array
+    """
+    return np.where(kept[:, segments][..., None], image, fill)
+
+
 def resized(pictures: Floats32, size: int) -> Floats32:
     """Return square pictures, bilinear, in which all pixels of a larger picture count.
 

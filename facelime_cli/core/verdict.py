@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facelime_cli.core.metrics import wilson
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -120,12 +122,52 @@ WORDS = (
         "Use a larger --kernel-width.",
     ),
     Word(
+        TOO_FEW_REGIONS,
+        "There are too few regions to compare the strongest ones with.",
+        "Use more --segments.",
+    ),
+    Word(
         NOT_CHECKED,
         "Nobody has asked the model whether these regions matter to it.",
         "Run `facelime check`.",
     ),
 )
 """Every verdict, the best first."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """How often the explanations with a verdict named the region that was planted.
+
+    Attributes
+    ----------
+    right, cases : int
+        Cases in which the strongest region was the planted one, and all cases with this verdict.
+    """
+
+    right: int
+    cases: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the share that is right, 0 to 1."""
+        return wilson(self.right, self.cases)
+
+    @property
+    def words(self) -> str:
+        """What reports say of it.
+
+        Examples
+        --------
+        >>> Worth(38, 40).words
+        'right in 83 to 99 of 100 planted cases'
+        """
+        low, high = self.interval
+        return f"right in {100 * low:.0f} to {100 * high:.0f} of 100 planted cases"
+
+
+WORTH: dict[str, Worth] = {}
+"""What each word was worth on planted truth, by `Word.text`. A word that is missing was not measured."""
 
 
 def word_of(verdict: str) -> Word:

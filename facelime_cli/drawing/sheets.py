@@ -5,6 +5,7 @@ They show segments with their numbers, perturbed pictures with their predictions
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,8 @@ CELL_INCHES = 1.7
 LISTED_LINES = 60
 LONGEST_LINE = 100
 TITLE_POINTS = 8
+TITLE_LETTERS = 25
+"""Letters of a line above a perturbed picture."""
 
 
 def numbered(image: Pixels, segments: Segments, title: str) -> Figure:
@@ -66,26 +69,6 @@ def numbered(image: Pixels, segments: Segments, title: str) -> Figure:
     return made
 
 
-def composed(image: Pixels, fill: Pixels, segments: Segments, kept: NDArray[np.bool_]) -> Pixels:
-    """Return perturbed pictures as the model sees them: fill where a segment is switched off.
-
-    Parameters
-    ----------
-    image, fill : (H, W, 3) uint8 array
-    segments : (H, W) uint16 array
-    kept : (n, K) bool array
-
-    Returns
-    -------
-    (n, H, W, 3) uint8 array
-    """
-    pictures = []
-    for one in kept:
-        stays = one[segments][..., None]
-        pictures.append(np.where(stays, image, fill))
-    return np.stack(pictures)
-
-
 def perturbed(images: Pixels, titles: Sequence[str], probabilities: Floats | None, label: str) -> Figure:
     """Draw perturbed pictures, and above them the distribution of all predictions.
 
@@ -116,7 +99,7 @@ def perturbed(images: Pixels, titles: Sequence[str], probabilities: Floats | Non
     for axes in cells:
         axes.set_axis_off()
     for axes, image, title in zip(cells, images, titles, strict=False):
-        _show(axes, image, drawable(title, LONGEST_LINE))
+        _show(axes, image, fill(drawable(title, LONGEST_LINE), TITLE_LETTERS))
     return made
 
 

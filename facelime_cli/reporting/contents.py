@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.console import Answer, Table, size_text
+from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.store import digests
 from facelime_cli.store.artifacts import standing
 
@@ -106,6 +107,24 @@ def answer(artifact: Artifact) -> Answer:
         rows = [_array_row(name, each) for name, each in arrays.items()]
         tables.append(Table(ARRAY_COLUMNS, rows))
     return Answer(value, tables=tables)
+
+
+def pictures(artifact: Artifact) -> list[dict[str, Any]]:
+    """Return verdict and regions of each picture and class, as JSON values.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        Surrogates, or a check of some; a complete one.
+
+    Returns
+    -------
+    list of dict
+        As `Explanations.ranked_json` gives them: each picture's most probable classes and its true one.
+    """
+    explanations = Explanations.of(artifact)
+    rows = range(len(explanations))
+    return [explanations.ranked_json(row, c) for row in rows for c in explanations.shown(row, None)]
 
 
 def _heading(artifact: Artifact, state: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.choices import SURROGATES
+from facelime_cli.choices import FILLS, SURROGATES
+from facelime_cli.core.verdict import known
 from facelime_cli.errors import BrokenError, NotFoundError
 from facelime_cli.names import row_of
-from facelime_cli.store.pictures import Segmented
+from facelime_cli.reporting.checks import Check, known_number
+from facelime_cli.store.explanations import views_of
+from facelime_cli.store.pictures import RowReader, Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from facelime_cli.reporting.checks import Confirmation
     from facelime_cli.store.artifacts import Artifact
 
 PERCENT = 100
@@ -85,6 +89,8 @@ class Strength:
         The chance of the sign in percent, NaN where there is no interval.
     pixels : int
         The segment's size.
+    votes : int or None
+        Views whose interval lies on this side of 0; None where there are no views.
     """
 
     segment: int
@@ -94,6 +100,7 @@ class Strength:
     high: float
     sure: float
     pixels: int
+    votes: int | None
 
     @property
     def known(self) -> bool:
@@ -106,6 +113,44 @@ class Strength:
         return self.known and self.low <= 0 <= self.high
 
 
+@dataclass(frozen=True)
+class Run:
+    """One run behind some explanations: a view of a consensus, or the only one.
+
+    Attributes
+    ----------
+    surrogates : Artifact
+    masks, predictions : Artifact or None
+        What they come from, where they come from samples. Of masks, occlusion takes the fill alone.
+    """
+
+    surrogates: Artifact
+    masks: Artifact | None
+    predictions: Artifact | None
+
+    @classmethod
+    def of(cls, surrogates: Artifact) -> Run:
+        """Return the run that made some surrogates.
+
+        Parameters
+        ----------
+        surrogates : Artifact
+            No consensus: that comes from several runs.
+        """
+        return cls(surrogates, _optional(surrogates, "masks"), predictions_of(surrogates))
+
+    @property
+    def fill(self) -> str | None:
+        """What stood in for a region, a key of `choices.FILLS`; None where nothing was replaced."""
+        return None if self.masks is None else str(self.masks.parameters["fill"])
+
+    @property
+    def origins(self) -> list[Artifact | None]:
+        """What it was made from, in order."""
+        fitted_as = _input(self.surrogates, "surrogates") or self.surrogates
+        return [self.surrogates.input("segments"), self.masks, self.predictions, fitted_as, self.surrogates]
+
+
 class Explanations:
     """What some surrogates, of whatever stage, say of their pictures.
 
@@ -113,13 +158,18 @@ class Explanations:
     ----------
     surrogates : Artifact
         Of kind `surrogates`.
+    check : Artifact, optional
+        Of kind `checks`: what the model answered when these surrogates were checked.
 
     Attributes
     ----------
+    check : Check or None
     segmentation, model, dataset : Artifact
-        What the explanations are about.
+        What the explanations are about; of a consensus the segmentation is its carrier.
+    runs : list of Run
+        The views of a consensus, else the one run.
     masks, predictions : Artifact or None
-        What they come from, where they come from samples.
+        What they come from, where they come from samples of one run.
     fitted_as : Artifact
         The surrogates whose parameters say how these were fitted: themselves, or those that a contrast was made from.
     names : list of str
@@ -130,14 +180,18 @@ class Explanations:
         Of the pictures.
     """
 
-    def __init__(self, surrogates: Artifact) -> None:
+    def __init__(self, surrogates: Artifact, check: Artifact | None = None) -> None:
         self.surrogates = surrogates
+        self.check = None if check is None else Check(check)
         self.segmentation = surrogates.input("segments")
         self.model = surrogates.input("models")
         self._pictures = Segmented(surrogates)
         self.dataset = self._pictures.dataset
-        self.masks = _optional(surrogates, "masks")
-        self.predictions = predictions_of(surrogates)
+        joined = surrogates.has("votes")
+        self.runs = [Run.of(each) for each in (views_of(surrogates) if joined else [surrogates])]
+        alone = None if joined else self.runs[0]
+        self.masks = None if alone is None else alone.masks
+        self.predictions = None if alone is None else alone.predictions
         self.fitted_as = _input(surrogates, "surrogates") or surrogates
         self.names: list[str] = surrogates.facts["classes"]
         answering = self.predictions or surrogates
@@ -145,8 +199,18 @@ class Explanations:
         self.ids = surrogates.texts("id")
         quantity = QUANTITIES[surrogates.spec("coefficients").measure]
         self.quantity = replace(quantity, reads=surrogates.facts.get("reads", quantity.reads))
-        # The last unit of each array that was read: readers go from picture to picture.
-        self._units: dict[tuple[str, str], tuple[int, NDArray[Any]]] = {}
+        self._reader = RowReader()
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Explanations:
+        """Return the explanations that an artifact stands for.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            Surrogates, a check of some, or a report of `render`.
+        """
+        return cls(*explained_by(artifact))
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -154,13 +218,7 @@ class Explanations:
 
     def _of(self, artifact: Artifact, name: str, row: int) -> Any:
         """Return one picture's part of an array."""
-        unit = row // artifact.unit_pictures
-        rows = artifact.rows(unit)
-        known, values = self._units.get((artifact.id, name), (-1, None))
-        if known != unit or values is None:
-            values = artifact.read(name, rows)
-            self._units[artifact.id, name] = (unit, values)
-        return values[row - rows.start]
+        return self._reader.read(artifact, name, row)
 
     @cached_property
     def counts(self) -> list[int]:
@@ -180,6 +238,21 @@ class Explanations:
     def method(self) -> str:
         """What the explanations are called, such as LIME."""
         return method_of(self.surrogates)
+
+    @property
+    def n_views(self) -> int | None:
+        """How many views they were joined from; None where there was one run alone."""
+        return len(self.runs) if self.surrogates.has("votes") else None
+
+    @cached_property
+    def fills(self) -> list[str]:
+        """What stood in for regions, keys of `choices.FILLS`; empty where nothing was replaced."""
+        return list(dict.fromkeys(run.fill for run in self.runs if run.fill is not None))
+
+    @property
+    def compared_with(self) -> str:
+        """What the picture was compared with, in plain words; empty where nothing was replaced."""
+        return listed([FILLS[fill].stands for fill in self.fills])
 
     @property
     def contrast(self) -> tuple[int, int] | None:
@@ -323,7 +396,7 @@ class Explanations:
         return {name: float(self._of(self.surrogates, name, row)[c]) for name in FIGURES}
 
     def verdict(self, row: int, c: int) -> str:
-        """Return what the figures mean, in words.
+        """Return what the check found, or what the figures mean where there was none, in words.
 
         Parameters
         ----------
@@ -332,7 +405,65 @@ class Explanations:
         c : int
             The class, among `names`.
         """
-        return str(self._of(self.surrogates, "verdict", row)[c])
+        after = "" if self.check is None else self.check.verdict(row, c)
+        return after or known(str(self._of(self.surrogates, "verdict", row)[c]))
+
+    def confirmation(self, row: int, c: int) -> Confirmation | None:
+        """Return what the model answered without the strongest regions.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        Confirmation or None
+            None where the class was not checked.
+        """
+        return None if self.check is None else self.check.confirmation(row, c)
+
+    def votes(self, row: int, c: int) -> list[int] | None:
+        """Return in how many views each segment's interval lies on the coefficient's side of 0.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        list of K int or None
+            None where there are no views.
+        """
+        if not self.surrogates.has("votes"):
+            return None
+        votes = self._of(self.surrogates, "votes", row)[c, : self.counts[row]]
+        return [int(each) for each in votes]
+
+    def first_by_fill(self, row: int, c: int) -> dict[str, int]:
+        """Return which segment speaks most for a class, by what stood in.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        dict
+            From keys of `choices.FILLS` to segments; empty where there are no views.
+        """
+        if not self.surrogates.has("first"):
+            return {}
+        first = self._of(self.surrogates, "first", row)[c]
+        return {fill: int(k) for fill, k in zip(self.surrogates.facts["fills"], first, strict=True)}
 
     def interval(self, row: int, c: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the intervals of a picture's coefficients.
@@ -367,14 +498,15 @@ class Explanations:
         Returns
         -------
         int or None
-            None when it comes from none: of masks, occlusion takes the fill alone.
+            Those of all views of a consensus. None when it comes from none: of masks, occlusion takes the fill alone.
         """
-        if self.masks is None or self.predictions is None:
+        sampled = [run.masks for run in self.runs if run.masks is not None and run.predictions is not None]
+        if not sampled:
             return None
-        return int(self._of(self.masks, "n_samples", row))
+        return sum(int(self._of(masks, "n_samples", row)) for masks in sampled)
 
     def unchanged(self, row: int) -> int:
-        """Return on how many segments the fill changes nothing, so that they must look unimportant.
+        """Return on how many segments no fill changes anything, so that they must look unimportant.
 
         Parameters
         ----------
@@ -384,10 +516,11 @@ class Explanations:
         from facelime_cli.core.fills import unchanged
 
         # Methods that follow gradients replace nothing by a fill.
-        if self.masks is None:
+        fills = [run.masks.read("fill", [row])[0] for run in self.runs if run.masks is not None]
+        if not fills:
             return 0
-        fill = self._of(self.masks, "fill", row)
-        return int(unchanged(self.image(row), fill, self.segments(row)).sum())
+        image, segments = self.image(row), self.segments(row)
+        return int(np.all([unchanged(image, fill, segments) for fill in fills], axis=0).sum())
 
     def shown(self, row: int, chosen: Sequence[int] | None) -> list[int]:
         """Return the classes to show of a picture.
@@ -431,6 +564,7 @@ class Explanations:
         """
         coefficients = self.coefficients(row, c)
         interval, p_sign = self.interval(row, c)
+        votes = self.votes(row, c)
         pixels = np.bincount(self.segments(row).ravel(), minlength=len(coefficients))
         # A stable order: of equal coefficients the segment with the lower number is first, on every machine.
         order = (-np.abs(coefficients)).argsort(kind="stable")
@@ -445,6 +579,7 @@ class Explanations:
                 high=PERCENT * float(high),
                 sure=PERCENT * float(p_sign[k]),
                 pixels=int(pixels[k]),
+                votes=None if votes is None else votes[k],
             )
             found.append(each)
         return found
@@ -530,37 +665,91 @@ class Explanations:
         return {
             "class": self.names[c],
             "probability": float(self.full[row][c]),
-            "verdict": self.verdict(row, c),
+            **self._answered(row, c),
             **figures,
             "samples": self.samples(row),
             "regions": regions,
         }
 
+    def _answered(self, row: int, c: int) -> dict[str, Any]:
+        """Return verdict, effect and p value as JSON values."""
+        found = self.confirmation(row, c)
+        effect, p_value = (None, None) if found is None else (found.mean_effect, found.worst_p)
+        return {"verdict": self.verdict(row, c), "effect": effect, "p_value": p_value}
+
+    def ranked_json(self, row: int, c: int) -> dict[str, Any]:
+        """Return verdict and regions of one explanation as JSON values, for programs that read the store.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        dict
+            Coefficients times 100; boxes in pixels; None where there is no figure.
+        """
+        from scipy.ndimage import find_objects
+
+        found = self.confirmation(row, c)
+        lists = ([], []) if found is None else (found.effect.tolist(), found.p_value.tolist())
+        effects, p_values = ([[known_number(each) for each in of_number] for of_number in values] for values in lists)
+        # SciPy's objects begin at 1, and uint16 may not have room for one more.
+        boxes = find_objects(self.segments(row).astype(np.int32) + 1)
+        regions = []
+        for each in self.strengths(row, c):
+            down, across = boxes[each.segment]
+            region: dict[str, Any] = {"segment": each.segment, "points": each.value}
+            region["interval"] = [each.low, each.high] if each.known else None
+            region["votes"] = each.votes
+            region["box"] = [down.start, across.start, down.stop, across.stop]
+            regions.append(region)
+        return {
+            "id": self.ids[row],
+            "class": self.names[c],
+            **self._answered(row, c),
+            "effects": effects,
+            "p_values": p_values,
+            "segments": self.segmentation.reference,
+            "regions": regions,
+        }
+
     @property
     def origins(self) -> list[Artifact]:
-        """What the explanations were made from, in order, themselves the last."""
-        about = (self.dataset, self.model, self.segmentation)
-        made = (*about, self.masks, self.predictions, self.fitted_as, self.surrogates)
-        # Most surrogates are what they were fitted as: they are named once.
-        return list({each.id: each for each in made if each is not None}.values())
+        """What the explanations were made from, in order, themselves the last, or their check."""
+        made: list[Artifact | None] = [self.dataset, self.model, self.segmentation]
+        for run in self.runs:
+            made += run.origins
+        made.append(self.surrogates)
+        if self.check is not None:
+            made.append(self.check.artifact)
+        # Views share segments, and most surrogates are what they were fitted as: each is named once.
+        return list({each.reference: each for each in made if each is not None}.values())
 
 
-def surrogates_of(artifact: Artifact) -> Artifact:
-    """Return the surrogates that a report of `render` explains, whatever stands beside them.
+def explained_by(artifact: Artifact) -> tuple[Artifact, Artifact | None]:
+    """Return the surrogates that an artifact stands for, and their check.
 
     Parameters
     ----------
     artifact : Artifact
-        Of any kind.
+        Of any kind. A check stands for what it checked, a report of `render` for what it was given first.
 
     Returns
     -------
-    Artifact
-        Any artifact but such a report is returned itself.
+    surrogates : Artifact
+        Any other artifact is returned itself.
+    check : Artifact or None
     """
     # A comparison has several surrogates, none of which is the one.
-    found = _input(artifact, "surrogates") if artifact.stage == "render" else None
-    return found or artifact
+    given = _input(artifact, "surrogates") if artifact.stage == "render" else None
+    shown = given or artifact
+    if shown.kind != "checks":
+        return shown, None
+    return _input(shown, "surrogates") or shown, shown
 
 
 def method_of(surrogates: Artifact) -> str:
@@ -592,6 +781,22 @@ def predictions_of(surrogates: Artifact) -> Artifact | None:
     """
     made_from = _input(surrogates, "surrogates") or surrogates
     return _input(made_from, "predictions")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them.
+
+    Parameters
+    ----------
+    words : sequence of str
+
+    Examples
+    --------
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    *first, last = words or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def labels_of(compared: Sequence[Explanations]) -> list[str]:
@@ -636,7 +841,10 @@ def _label(settings: dict[str, Any], names: Sequence[str]) -> str:
 def _settings(explanations: Explanations) -> dict[str, Any]:
     """Return every parameter on the way to some explanations, and their model."""
     found = {"model": explanations.model.name, METHOD: explanations.method}
-    for made in explanations.origins:
+    # Views differ in what they were made from: a consensus is told by its method and its own parameters.
+    joined = explanations.n_views is not None
+    origins = [explanations.segmentation, explanations.surrogates] if joined else explanations.origins
+    for made in origins:
         if made.kind not in EXPLAINING_KINDS:
             continue
         # Occlusion takes only the fill of its masks: how their samples were drawn did not matter.

@@ -115,17 +115,28 @@ def _drawing(explanations: Explanations, row: int, c: int) -> Drawing:
 
 def _strongest(explanations: Explanations, row: int, c: int) -> Table:
     """Return the strongest segments as a table, below the verdict."""
-    heading = ("rank", "segment", "speaks", explanations.quantity.short, "95 % interval", "")
+    views = explanations.n_views
+    counted = ("views",) if views else ()
+    heading = ("rank", "segment", "speaks", explanations.quantity.short, "95 % interval", *counted, "")
     rows = []
     for each in explanations.strengths(row, c)[:TOP]:
         line = [str(each.rank), str(each.segment)]
         line.append(_side(each))
         line.append(signed(each.value))
         line.append(f"{signed(each.low)} to {signed(each.high)}" if each.known else "")
+        line += [f"{each.votes} of {views}"] if views else []
         line.append(_doubt(each, explanations.zero))
         rows.append(line)
+    return Table(heading, rows, _judged(explanations, row, c))
+
+
+def _judged(explanations: Explanations, row: int, c: int) -> str:
+    """Return the verdict, and what the model loses without the strongest segments where it was asked."""
     verdict = explanations.verdict(row, c)
-    return Table(heading, rows, verdict)
+    found = explanations.confirmation(row, c)
+    if found is None:
+        return verdict
+    return f"{verdict}. {found.words('segment')}"
 
 
 def _side(each: Strength) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.engine import stage_called
 from facelime_cli.errors import NotFoundError
 from facelime_cli.options import hints, marker, takes_several
+from facelime_cli.reporting.checks import p_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,21 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["signed"] = signed
+    found.filters["p"] = p_text
+    found.filters["commands"] = _with_commands
     return found
+
+
+def _with_commands(text: str) -> Any:
+    """Return a sentence whose commands, between backticks, are set as code."""
+    from markupsafe import Markup, escape
+
+    parts = str(escape(text)).split("`")
+    # Every second part stood between two backticks.
+    return Markup("").join(
+        Markup(f"<code>{part}</code>" if place % 2 else part)  # noqa: S704 - as above
+        for place, part in enumerate(parts)
+    )
 
 
 def signed(value: float, digits: int = 1) -> str:

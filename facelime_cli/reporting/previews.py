@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.core.compose import composed
 from facelime_cli.core.masks import unpack
 from facelime_cli.drawing import charts, curves, sheets
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models import runtimes
-from facelime_cli.reporting.explanations import PERCENT, Explanations, surrogates_of
+from facelime_cli.reporting.explanations import PERCENT, Explanations
+from facelime_cli.reporting.stand_ins import StandIns
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -33,9 +35,9 @@ TOP = 10
 """How many of the strongest segments are coloured."""
 LONGEST_NAME = 40
 """Letters of a picture's or a class's name in a title."""
-PICTURES = {"datasets": SHEET, "segments": 1, "masks": 1, "predictions": 1, "surrogates": 1, "reports": 1}
+PICTURES = {"datasets": SHEET, "segments": 1, "masks": 1, "predictions": 1, "surrogates": 1, "checks": 1, "reports": 1}
 """For each kind that is drawn picture by picture, how many at once."""
-BY_CLASS = frozenset({"predictions", "surrogates", "reports"})
+BY_CLASS = frozenset({"predictions", "surrogates", "checks", "reports"})
 """Kinds that are drawn for one class."""
 
 
@@ -121,7 +123,7 @@ def _report(report: Artifact, rows: Sequence[int], c: int | None) -> Figure | Im
 
     if report.stage != "render":
         return _made_before(report, rows, c)
-    explanations = Explanations(surrogates_of(report))
+    explanations = Explanations.of(report)
     classes = report.parameters["classes"] if c is None else [c]
     row, c = _first_shown(explanations, rows, classes)
     drawn = report.path / "figures" / f"{row:05d}-class{c}.png"
@@ -181,7 +183,7 @@ def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[NDArray[np.uint8],
     fill = pictures.fill(one)[0]
     segments = pictures.segments(one)[0]
     drawn = kept[:SAMPLES]
-    return sheets.composed(image, fill, segments, drawn), kept
+    return composed(image, fill, segments, drawn), kept
 
 
 def _surrogates(surrogates: Artifact, rows: Sequence[int], c: int | None) -> Figure:
@@ -189,6 +191,23 @@ def _surrogates(surrogates: Artifact, rows: Sequence[int], c: int | None) -> Fig
     classes = None if c is None else [c]
     row, chosen = _first_shown(explanations, rows, classes)
     return _fitted(explanations, row, chosen)
+
+
+def _check(check: Artifact, rows: Sequence[int], c: int | None) -> Figure:
+    """Draw the picture, what stands in for its regions, and the picture without its strongest ones."""
+    explanations = Explanations.of(check)
+    row, c = _first_shown(explanations, rows, None if c is None else [c])
+    stood_in = StandIns(explanations, people=True)
+    picture = charts.drawable(explanations.ids[row], LONGEST_NAME)
+    images, titles = [explanations.image(row)], [f"{picture}: {explanations.verdict(row, c)}"]
+    for each in stood_in.of(row):
+        images.append(each.picture())
+        titles.append(each.words)
+    for example in stood_in.examples(row, c):
+        images.append(stood_in.composed(example))
+        regions = ", ".join(str(each) for each in example.regions)
+        titles.append(f"{example.after:.1f} % without {regions} (before: {example.before:.1f} %)")
+    return sheets.perturbed(np.stack(images), titles, None, "")
 
 
 def _first_shown(explanations: Explanations, rows: Sequence[int], classes: Sequence[int] | None) -> tuple[int, int]:
@@ -264,6 +283,7 @@ PREVIEWS: dict[str, Callable[[Artifact, Sequence[int], int | None], Any]] = {
     "masks": _masks,
     "predictions": _predictions,
     "surrogates": _surrogates,
+    "checks": _check,
     "reports": _report,
 }
 """For each kind what draws an artifact: of which of its pictures, and for which class."""

@@ -16,6 +16,7 @@ from facelime_cli.drawing import outlines
 from facelime_cli.drawing.overlay import towards_against
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from facelime_cli.drawing.figures import Panel
 
 JPEG_QUALITY = 92
+SMALL_PIXELS = 256
+"""Longest side of a stand-in and of a composed example, which a page shows at half of it."""
+SMALL_QUALITY = 85
 THUMBNAIL_PIXELS = 144
 """Twice the 72 pixels at which the overview shows it, for fine screens."""
 THUMBNAIL_QUALITY = 80
@@ -45,6 +49,8 @@ class ToDraw:
         Files to write.
     zones : str or None
         The zones to divide the segments among, a key of `core.zones.NAMES`.
+    small : sequence of ((H, W, 3) uint8 array, Path)
+        Stand-ins and composed examples, and their files to write.
     """
 
     image: NDArray[np.uint8]
@@ -54,6 +60,7 @@ class ToDraw:
     picture: Path
     thumbnail: Path
     zones: str | None
+    small: Sequence[tuple[NDArray[np.uint8], Path]] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,10 @@ def draw(task: ToDraw) -> Drawn:
     small = Image.fromarray(marked)
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     small.save(task.thumbnail, quality=THUMBNAIL_QUALITY)
+    for pixels, file in task.small:
+        each = Image.fromarray(pixels)
+        each.thumbnail((SMALL_PIXELS, SMALL_PIXELS))
+        each.save(file, quality=SMALL_QUALITY, subsampling=0)
     return outline(task)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +13,19 @@ from facelime_cli.core.zones import attribution_by_zone
 from facelime_cli.errors import NotFoundError
 from facelime_cli.reporting.explanations import COLUMNS, PERCENT
 from facelime_cli.reporting.regions import ToDraw
+from facelime_cli.reporting.stand_ins import StandIns
 from facelime_cli.reporting.voices import voices_of
 from facelime_cli.store.files import write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from facelime_cli.drawing.figures import Panel
     from facelime_cli.reporting.explanations import Explanations
     from facelime_cli.reporting.regions import Drawn
+    from facelime_cli.reporting.stand_ins import Example, StandIn
     from facelime_cli.reporting.voices import Voice
     from facelime_cli.store.artifacts import Artifact
 
@@ -49,6 +51,8 @@ class Request:
         Whether pictures lie inside the page.
     style : str
         Of the figures, a key of `drawing.figures.STYLES`.
+    people : bool
+        Whether pictures of other people that stand in are shown.
     """
 
     classes: list[int] | None
@@ -56,6 +60,7 @@ class Request:
     by_zone: str | None
     single_file: bool
     style: str
+    people: bool = True
 
 
 class Report:
@@ -63,13 +68,15 @@ class Report:
 
     Parameters
     ----------
-    surrogates : sequence of Artifact
-        The report's own surrogates, and those beside them.
+    given : sequence of Artifact
+        The report's own surrogates or check, and those beside them.
     request : Request
 
     Attributes
     ----------
     voices : list of Voice
+    stood_in : list of StandIns
+        What stood in for the regions of each voice.
     explanations : Explanations
         Of the first voice: its pictures and classes are the report's.
     shown : list of list of int
@@ -83,9 +90,10 @@ class Report:
         When there is nothing to show, or one of the voices has nothing to say.
     """
 
-    def __init__(self, surrogates: Sequence[Artifact], request: Request) -> None:
+    def __init__(self, given: Sequence[Artifact], request: Request) -> None:
         self.request = request
-        self.voices = voices_of(surrogates)
+        self.voices = voices_of(given)
+        self.stood_in = [StandIns(voice.explanations, people=request.people) for voice in self.voices]
         self.explanations: Explanations = self.voices[0].explanations
         pictures = range(len(self.explanations))
         self.shown = [self.explanations.shown(row, request.classes) for row in pictures]
@@ -177,11 +185,23 @@ class Report:
         ----------
         row : int
         """
-        found = [picture_name(row), thumbnail_name(row)]
+        found = [picture_name(row), thumbnail_name(row), *(name for name, _ in self._small(row))]
         return found if self.one_page else [*found, page_name(row)]
 
     def to_draw(self, artifact: Artifact, row: int) -> ToDraw:
         """Return what to draw of a picture for its page.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The report that is being made.
+        row : int
+        """
+        small = [(pixels(), artifact.file(name)) for name, pixels in self._small(row)]
+        return replace(self.to_outline(artifact, row), small=small)
+
+    def to_outline(self, artifact: Artifact, row: int) -> ToDraw:
+        """Return what to outline of a picture that is drawn already.
 
         Parameters
         ----------
@@ -202,6 +222,55 @@ class Report:
             thumbnail=artifact.file(thumbnail_name(row)),
             zones=self.request.by_zone,
         )
+
+    # What stands in
+
+    def stand_ins(self, row: int) -> list[tuple[str, StandIn]]:
+        """Return the stand-ins that stand beside a picture, each with its file.
+
+        Parameters
+        ----------
+        row : int
+            The picture, as the report numbers it.
+        """
+        found: dict[str, StandIn] = {}
+        for voice, stand_ins in zip(self.voices, self.stood_in, strict=True):
+            its_row = voice.places.get(self.explanations.ids[row])
+            # Explanations of the same pictures share most of them.
+            for each in [] if its_row is None else stand_ins.of(its_row):
+                found.setdefault(each.words, each)
+        return [(f"stand-ins/{row:05d}-{place}.jpg", each) for place, each in enumerate(found.values())]
+
+    def examples(self, row: int, c: int) -> dict[str, list[tuple[str, Example]]]:
+        """Return the composed examples of everyone who explains a picture's class, each with its file.
+
+        Parameters
+        ----------
+        row, c : int
+            The picture and the class, as the report numbers them.
+
+        Returns
+        -------
+        dict
+            By the voice's label.
+        """
+        found = {}
+        for number, (voice, stand_ins) in enumerate(zip(self.voices, self.stood_in, strict=True)):
+            its = voice.explains(self.explanations.ids[row], c)
+            examples = stand_ins.examples(*its) if its else []
+            stem = f"examples/{row:05d}-class{c}-{number}"
+            found[voice.label] = [(f"{stem}-{place}.jpg", each) for place, each in enumerate(examples)]
+        return found
+
+    def _small(self, row: int) -> Iterator[tuple[str, Callable[[], NDArray[np.uint8]]]]:
+        """Yield the small pictures beside a picture: each one's file, and what reads or composes it."""
+        for name, stand_in in self.stand_ins(row):
+            yield name, stand_in.picture
+        for c in self.shown[row]:
+            composing = zip(self.stood_in, self.examples(row, c).values(), strict=True)
+            for stand_ins, examples in composing:
+                for name, each in examples:
+                    yield name, partial(stand_ins.composed, each)
 
     def _segments(self, row: int) -> list[NDArray[np.uint16]]:
         """Return a picture's segments by segmentation; empty where a segmentation does not have the picture."""

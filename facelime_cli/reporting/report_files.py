@@ -101,7 +101,7 @@ class ReportFiles:
         made = self._report.write_tables(self._artifact)
         # Many pictures have pages of their own already; few stand on this one.
         rows = range(len(self._report.explanations)) if self._report.one_page else range(0)
-        tasks = [self._report.to_draw(self._artifact, row) for row in rows]
+        tasks = [self._report.to_outline(self._artifact, row) for row in rows]
         with Workers(processes) as workers:
             drawn = list(workers.map(regions.outline, tasks))
         page = self._pages.index(drawn)

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
+from collections import Counter
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.choices import FILLS
 from facelime_cli.core.agreement import Attribution, agreement
+from facelime_cli.core.verdict import WORDS
 from facelime_cli.reporting import pages
-from facelime_cli.reporting.explanations import PERCENT
+from facelime_cli.reporting.explanations import PERCENT, listed
 from facelime_cli.reporting.report import page_name, picture_name, thumbnail_name
-from facelime_cli.reporting.report_records import ClassShown, OverviewRow, PictureShown, Side, Silent
+from facelime_cli.reporting.report_records import (
+    NOT_EXPLAINED,
+    ClassShown,
+    OverviewRow,
+    PictureShown,
+    Side,
+    Silent,
+    badge_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facelime_cli.reporting.regions import Drawn
     from facelime_cli.reporting.report import Report
+    from facelime_cli.reporting.stand_ins import Example
     from facelime_cli.reporting.voices import Voice
     from facelime_cli.store.artifacts import Artifact
-
-NOT_EXPLAINED = "not explained for these classes"
 
 
 class ReportPages:
@@ -58,7 +68,7 @@ class ReportPages:
             pictures.append(shown_picture)
         # What the reader can filter by: each answer and each verdict once.
         answers = {row.said for row in overview}
-        verdicts = {row.verdict_kind for row in overview}
+        counted = Counter(row.verdict_kind for row in overview)
         labels = [row.label for row in overview]
 
         shown = self._common(self._artifact.name)
@@ -69,7 +79,9 @@ class ReportPages:
         shown["pictures"] = pictures
         shown["overview"] = overview
         shown["said_classes"] = sorted(answers)
-        shown["verdicts"] = sorted(verdicts)
+        shown["verdicts"] = _by_worth(counted)
+        shown["cohort"] = self._cohort()
+        shown["sharing"] = report.stood_in[0].sharing
         shown["labelled"] = any(label is not None for label in labels)
         shown["truth"] = report.truth_summary()
         shown["zones"] = self._zone_means()
@@ -119,16 +131,28 @@ class ReportPages:
         shown["software"] = explanations.surrogates.software
         return shown
 
-    def _scales(self) -> list[tuple[float, Any]]:
-        """Return the end of each colour scale, and what it is of."""
+    def _scales(self) -> list[tuple[float, Any, str]]:
+        """Return the end of each colour scale, what it is of, and what pictures were compared with."""
         quantities: dict[str, Any] = {}
+        fills: dict[str, dict[str, None]] = {}
         for voice in self._report.voices:
             quantity = voice.explanations.quantity
             quantities.setdefault(quantity.name, quantity)
+            fills.setdefault(quantity.name, {}).update(dict.fromkeys(voice.explanations.fills))
         found = []
         for unit, scale in self._report.scales.items():
-            found.append((scale, quantities[unit]))
+            compared = listed([FILLS[fill].stands for fill in fills[unit]])
+            found.append((scale, quantities[unit], compared))
         return found
+
+    def _cohort(self) -> dict[str, Any] | None:
+        """Return what the check says of all pictures together, each with its first class, or None."""
+        check = self._explanations.check
+        if check is None:
+            return None
+        first = [(row, classes[0]) for row, classes in enumerate(self._report.shown) if classes]
+        found = check.cohort(first)
+        return None if found is None else {**vars(found), "stands": FILLS[found.fill].stands}
 
     def _readings(self) -> list[tuple[str, str, list[str]]]:
         """Return how the numbers read: each unit and sentence once, with the explanations that are read so."""
@@ -243,7 +267,9 @@ class ReportPages:
         for place, paths in enumerate(drawn.paths):
             prefix = _prefix(row, place)
             outlines.append((prefix, paths))
-        classes = [self._class(row, c, drawn) for c in report.shown[row]]
+        classes = [self._class(row, c, drawn, above) for c in report.shown[row]]
+        stand_ins = [(self._source(name, above), each) for name, each in report.stand_ins(row)]
+        left_out = any(each.left_out for each in report.stood_in)
         return PictureShown(
             explanations=self._explanations,
             row=row,
@@ -252,6 +278,8 @@ class ReportPages:
             inside=report.request.single_file,
             outlines=outlines,
             classes=classes,
+            stand_ins=stand_ins,
+            left_out=left_out,
         )
 
     def _source(self, name: str, above: str) -> str:
@@ -263,7 +291,7 @@ class ReportPages:
         encoded = b64encode(file.read_bytes())
         return f"data:image/jpeg;base64,{encoded.decode()}"
 
-    def _class(self, row: int, c: int, drawn: Drawn) -> ClassShown:
+    def _class(self, row: int, c: int, drawn: Drawn, above: str) -> ClassShown:
         """Return what everyone says of one class of a picture; who says nothing has a sentence for it."""
         explanations = self._explanations
         name = explanations.names[c]
@@ -273,6 +301,7 @@ class ReportPages:
             label = its[0].label
             explaining[label] = its
         first = next(iter(explaining.values()))
+        examples = self._report.examples(row, c)
         voices: list[Side | Silent] = []
         for voice in self._report.voices:
             if voice.label not in explaining:
@@ -281,7 +310,8 @@ class ReportPages:
             its = explaining[voice.label]
             alike = None if voice is first[0] else self._agreement(first, its)
             prefix = _prefix(row, voice.segmentation)
-            side = self._side(its, drawn, prefix, alike)
+            its_examples = [(self._source(file, above), each) for file, each in examples[voice.label]]
+            side = self._side(its, drawn, prefix, alike, its_examples)
             voices.append(side)
         probability = float(explanations.full[row][c])
         return ClassShown(name, probability, voices)
@@ -322,7 +352,14 @@ class ReportPages:
         voice = first[0]
         return {"first": voice.label, "by_region": by_region, **vars(found)}
 
-    def _side(self, its: tuple[Voice, int, int], drawn: Drawn, prefix: str, alike: dict[str, Any] | None) -> Side:
+    def _side(
+        self,
+        its: tuple[Voice, int, int],
+        drawn: Drawn,
+        prefix: str,
+        alike: dict[str, Any] | None,
+        examples: list[tuple[str, Example]],
+    ) -> Side:
         """Return what a page shows of one explanation: a voice, with its own picture and class."""
         voice, row, c = its
         report = self._report
@@ -341,7 +378,14 @@ class ReportPages:
             zones=zones,
             agreement=alike,
             answer=answer,
+            examples=examples,
         )
+
+
+def _by_worth(counted: Counter[str]) -> list[tuple[str, int, str]]:
+    """Return each word that a report has, the best first: how often, and how its badge looks."""
+    badges = {word.text: badge_of(word) for word in WORDS} | {NOT_EXPLAINED: "quiet"}
+    return [(text, counted[text], badge) for text, badge in badges.items() if counted[text]]
 
 
 def _attribution(voice: Voice, row: int, c: int) -> Attribution:

@@ -7,24 +7,54 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.choices import FILLS
 from facelime_cli.core.fidelity import distinct
+from facelime_cli.core.verdict import ALONE_R2, NOT_CHECKED, NOTHING, TOO_FEW_REGIONS, WORTH, word_of
 from facelime_cli.drawing.outlines import paths as outlines_of
 from facelime_cli.drawing.overlay import colour
-from facelime_cli.reporting.explanations import Strength
+from facelime_cli.reporting.explanations import Strength, listed
+from facelime_cli.reporting.stand_ins import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from facelime_cli.core.verdict import Word
+    from facelime_cli.reporting.checks import Confirmation
     from facelime_cli.reporting.explanations import Explanations, Quantity
+    from facelime_cli.reporting.stand_ins import Example, StandIn
     from facelime_cli.reporting.voices import Voice
 
-TRUSTWORTHY = "trustworthy"
+NOT_EXPLAINED = "not explained for these classes"
+"""Stands in the place of a verdict where no class of a picture is shown."""
+QUIET = frozenset({NOT_CHECKED, TOO_FEW_REGIONS, word_of(NOTHING).text})
+"""Words that say neither good nor bad of an explanation."""
+CHECK_MORE = "Name the class with `facelime check --check-classes`."
+"""What to do next about a class that a check left out."""
+FILLS_TO_COMPARE = 2
+"""Fewer fills cannot differ in which region comes first."""
 LISTED_CLASSES = 8
 """Classes up to which all are listed beside a picture, else the most probable."""
 MOST_PROBABLE_LISTED = 5
 """How many of the most probable classes are listed where there are too many for all."""
 MOST_LISTED = 100
 """Further classes up to which a picture's page names them all."""
+
+
+def badge_of(word: Word) -> str:
+    """Return how a verdict's badge looks: `good`, `doubt`, or `quiet` where it says neither.
+
+    Parameters
+    ----------
+    word : Word
+
+    Examples
+    --------
+    >>> [badge_of(word_of(verdict)) for verdict in ("strong", "not confirmed", "not checked")]
+    ['good', 'doubt', 'quiet']
+    """
+    if not word.pale:
+        return "good"
+    return "quiet" if word.text in QUIET else "doubt"
 
 
 @dataclass(frozen=True)
@@ -85,17 +115,14 @@ class OverviewRow:
     strong: float | None = None
 
     @property
-    def verdict(self) -> str:
-        """The verdict as it is shown."""
-        # The template marks the one word `trustworthy`, so that it stays as it is.
-        if self.whole_verdict == TRUSTWORTHY:
-            return self.whole_verdict
-        return self.whole_verdict[:1].upper() + self.whole_verdict[1:]
+    def verdict_kind(self) -> str:
+        """The word of the verdict, to filter by and to count."""
+        return NOT_EXPLAINED if self.whole_verdict == NOT_EXPLAINED else word_of(self.whole_verdict).text
 
     @property
-    def verdict_kind(self) -> str:
-        """The verdict without the details after its colon, to filter by."""
-        return self.whole_verdict.partition(":")[0]
+    def badge(self) -> str:
+        """How its badge looks, see `badge_of`."""
+        return badge_of(word_of(self.whole_verdict))
 
 
 @dataclass(frozen=True)
@@ -134,6 +161,8 @@ class Side:
         With the report's own explanation.
     answer : (str, float) or None
         Another model's name and probability.
+    examples : list of (str, Example)
+        The picture without its strongest regions, and where each copy is.
     """
 
     voice: Voice
@@ -144,6 +173,7 @@ class Side:
     zones: list[tuple[str, float]]
     agreement: dict[str, Any] | None
     answer: tuple[str, float] | None
+    examples: list[tuple[str, Example]]
     # Templates ask every voice whether it is silent.
     silent: None = None
 
@@ -167,6 +197,70 @@ class Side:
         """What its figures mean, in words."""
         return self.voice.explanations.verdict(self.row, self.c)
 
+    @property
+    def word(self) -> Word:
+        """What the page says of the verdict."""
+        return word_of(self.verdict)
+
+    @property
+    def badge(self) -> str:
+        """How the verdict's badge looks, see `badge_of`."""
+        return badge_of(self.word)
+
+    @property
+    def next_step(self) -> str:
+        """What to do next; empty where nothing is to be done."""
+        unchecked = self.word.text == NOT_CHECKED and self.voice.explanations.check is not None
+        # The picture was checked, but for other classes.
+        return CHECK_MORE if unchecked else self.word.next_step
+
+    @property
+    def worth(self) -> str:
+        """What the verdict's word was worth on planted truth; empty where nobody measured it."""
+        measured = WORTH.get(self.word.text)
+        return "" if measured is None else measured.words
+
+    @cached_property
+    def confirmation(self) -> Confirmation | None:
+        """What the model answered without the strongest regions, or None."""
+        return self.voice.explanations.confirmation(self.row, self.c)
+
+    @property
+    def effects(self) -> list[tuple[str, list[tuple[float, float]]]]:
+        """For each fill what it is, and its effect and p value for each number of regions."""
+        found = self.confirmation
+        if found is None:
+            return []
+        both = zip(found.effect.T.tolist(), found.p_value.T.tolist(), strict=True)
+        pairs = [list(zip(effects, p_values, strict=True)) for effects, p_values in both]
+        return [(FILLS[fill].stands, its) for fill, its in zip(found.fills, pairs, strict=True)]
+
+    @property
+    def compared_with(self) -> str:
+        """What stood in for regions, in plain words; empty where nothing was replaced."""
+        return self.voice.explanations.compared_with
+
+    @property
+    def n_views(self) -> int | None:
+        """How many views it was joined from."""
+        return self.voice.explanations.n_views
+
+    @property
+    def first_by_fill(self) -> str:
+        """Whether the first region depends on what stands in, in a sentence; empty with fewer than two fills."""
+        first = self.voice.explanations.first_by_fill(self.row, self.c)
+        if len(first) < FILLS_TO_COMPARE:
+            return ""
+        if len(set(first.values())) == 1:
+            return f"Region {next(iter(first.values()))} is first whatever stands in."
+        each = [f"{region} ({FILLS[fill].stands})" for fill, region in first.items()]
+        return f"The first region depends on what stands in: {listed(each)}."
+
+    @property
+    def without(self) -> str:
+        """Which regions are missing in the examples."""
+        return words_of([each for _, each in self.examples])
+
     @cached_property
     def figures(self) -> dict[str, float]:
         """Figures of fidelity, NaN where there are none."""
@@ -176,6 +270,17 @@ class Side:
     def measured(self) -> bool:
         """Whether there are figures of fidelity."""
         return not math.isnan(self.figures["r2"])
+
+    @property
+    def alone(self) -> bool:
+        """Whether regions act mostly alone, so that their coefficients add up."""
+        return self.figures["r2"] >= ALONE_R2
+
+    @property
+    def overshoots(self) -> bool:
+        """Whether the surrogate's answer for the full picture is impossible."""
+        least = 0.0 if self.voice.explanations.contrast is None else -1.0
+        return not least <= self.figures["local_prediction"] <= 1.0
 
     @property
     def repeats(self) -> bool:
@@ -275,6 +380,10 @@ class PictureShown:
     outlines : list of (str, list of str)
         For each segmentation what the names of its outlines begin with, and the outlines.
     classes : list of ClassShown
+    stand_ins : list of (str, StandIn)
+        What stands where a region is off, and where each copy is.
+    left_out : bool
+        Whether another person's picture stands in, and is not shown.
     """
 
     explanations: Explanations
@@ -284,6 +393,8 @@ class PictureShown:
     inside: bool
     outlines: list[tuple[str, list[str]]]
     classes: list[ClassShown]
+    stand_ins: list[tuple[str, StandIn]]
+    left_out: bool
 
     @property
     def id(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.reporting.explanations import Explanations, labels_of
+from facelime_cli.reporting.explanations import Explanations, explained_by, labels_of
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ class Voice:
         return row, its_class
 
 
-def check_beside(surrogates: Artifact, beside: Sequence[Artifact]) -> None:
+def check_beside(given: Artifact, beside: Sequence[Artifact]) -> None:
     """Check that explanations may stand side by side.
 
     Parameters
     ----------
-    surrogates : Artifact
-        The report's own.
+    given : Artifact
+        The report's own surrogates, or a check of them.
     beside : sequence of Artifact
         Those of `--beside`.
 
@@ -83,30 +83,32 @@ def check_beside(surrogates: Artifact, beside: Sequence[Artifact]) -> None:
     CommandLineError
         When one is named twice.
     """
-    pictures = Segmented(surrogates).dataset
-    seen = {surrogates.id}
+    pictures = Segmented(given).dataset
+    seen = {explained_by(given)[0].id}
     # By content: the same pictures under another name are the same.
     for each in beside:
         its_pictures = Segmented(each).dataset
         if its_pictures.content != pictures.content:
             raise FacelimeError(
-                f"surrogates/{each.id} explains pictures of another dataset than surrogates/{surrogates.id}; "
+                f"{each.reference} explains pictures of another dataset than {given.reference}; "
                 "put explanations of the same pictures beside each other."
             )
-        if each.id in seen:
+        # A check and what it checked are the same explanation.
+        explained = explained_by(each)[0].id
+        if explained in seen:
             raise CommandLineError(f"--beside {each.id} is in the report already; name each explanation once.")
-        seen.add(each.id)
+        seen.add(explained)
 
 
-def voices_of(surrogates: Sequence[Artifact]) -> list[Voice]:
+def voices_of(given: Sequence[Artifact]) -> list[Voice]:
     """Return the voices of a report.
 
     Parameters
     ----------
-    surrogates : sequence of Artifact
-        The report's own surrogates first: its pictures and classes are the report's.
+    given : sequence of Artifact
+        Surrogates, or checks of them. The report's own first: its pictures and classes are the report's.
     """
-    everyone = [Explanations(each) for each in surrogates]
+    everyone = [Explanations.of(each) for each in given]
     first = everyone[0]
     # Outlines are drawn once for each segmentation, however many voices share it.
     segmentations = list(dict.fromkeys(each.segmentation.id for each in everyone))

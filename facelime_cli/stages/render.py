@@ -1,5 +1,6 @@
 """Write a report: one page that opens from disk, with the figures of every segment and a table of coefficients.
 
+SURROGATES may be a check of some, from `check`: then the page has its verdicts, and the pictures that the model saw.
 Vermilion segments speak for a class, blue ones against it, hatched ones may be nothing. The whole report has one colour
 scale, so that pictures can be compared. Up to 48 pictures stand on one page; more get a page each, beside an overview.
 --beside shows what other models or methods say of the same pictures. --figures adds pictures for print.
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from facelime_cli.reporting.report import Report
     from facelime_cli.store.artifacts import Artifact
 
+EXPLAINED = ("surrogates", "checks")
+"""What holds explanations: a check stands for the surrogates that it checked."""
 FORMATS = ("png", "svg", "pdf")
 STYLES = ("facelime", "lime", "heatmap")
 ZONES = ("face", "lungs")
@@ -42,8 +45,12 @@ class Params:
 
     surrogates: Annotated[
         str,
-        Argument(metavar="SURROGATES", help="Surrogates, or - to read them from standard input.", show_default=False),
-        Input(("surrogates",)),
+        Argument(
+            metavar="SURROGATES",
+            help="Surrogates or a check of them, or - to read them from standard input.",
+            show_default=False,
+        ),
+        Input(EXPLAINED),
     ]
     beside: Annotated[
         list[str] | None,
@@ -93,6 +100,15 @@ class Params:
             "--single-file", help="Put every picture into the one page, to hand it over. Many pictures make it large."
         ),
     ] = False
+    no_stand_ins: Annotated[
+        bool,
+        Option(
+            "--no-stand-ins",
+            help="Leave other people's pictures out, which stand where a region is off, and what is composed with "
+            "them. Use it to hand the page over.",
+        ),
+        Resolved(),
+    ] = False
     figures: Annotated[
         str | None,
         Option(
@@ -120,12 +136,14 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Choose the classes; the colour scale follows from all of them."""
+    from facelime_cli.reporting.explanations import explained_by
     from facelime_cli.reporting.report_files import ReportFiles
     from facelime_cli.reporting.voices import check_beside
 
-    surrogates = inputs["surrogates"]
-    beside = [context.store.resolve(reference, ("surrogates",)) for reference in params.beside or ()]
-    check_beside(surrogates, beside)
+    given = inputs["surrogates"]
+    surrogates, _ = explained_by(given)
+    beside = [context.store.resolve(reference, EXPLAINED) for reference in params.beside or ()]
+    check_beside(given, beside)
     params = presets.filled(params, DEFAULTS)
     chosen = None if params.classes is None else class_indices(params.classes, surrogates.facts["classes"])
     formats = _formats(params)
@@ -133,7 +151,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # Planning makes no report: reading what it shows takes a while, and `--missing` asks for nothing of it.
     @cache
     def report() -> Report:
-        return _report([surrogates, *beside], chosen, params)
+        return _report([given, *beside], chosen, params)
 
     def work(artifact: Artifact, units: Pending) -> None:
         with context.console.progress("render", units.pictures) as advance:
@@ -146,10 +164,12 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     # What stands beside is shown, so that it is an input like the surrogates themselves.
     inputs = {**inputs, **{f"beside_{place}": each for place, each in enumerate(beside)}}
+    # Left out where it is not given: reports made before it existed keep their parameters.
+    without = {"no_stand_ins": True} if params.no_stand_ins else {}
     return Plan(
         params=params,
-        resolved={"classes": chosen, "figures": formats or None},
-        name=surrogates.name,
+        resolved={"classes": chosen, "figures": formats or None, **without},
+        name=given.name,
         prepare=partial(_layout, surrogates),
         work=work,
         inputs=inputs,
@@ -174,7 +194,7 @@ def _formats(params: Params) -> list[str]:
     return [each for each in FORMATS if each in asked]
 
 
-def _report(surrogates: list[Artifact], chosen: list[int] | None, params: Params) -> Report:
+def _report(given: list[Artifact], chosen: list[int] | None, params: Params) -> Report:
     from facelime_cli.reporting.report import Report, Request
 
     request = Request(
@@ -183,8 +203,9 @@ def _report(surrogates: list[Artifact], chosen: list[int] | None, params: Params
         by_zone=params.by_zone,
         single_file=params.single_file,
         style=params.style,
+        people=not params.no_stand_ins,
     )
-    return Report(surrogates, request)
+    return Report(given, request)
 
 
-STAGE = Stage(name="render", writes="reports", version=5, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(name="render", writes="reports", version=6, params=Params, plan=plan, help=__doc__, sharded=True)

@@ -2,12 +2,13 @@
 
 --png writes a picture of any artifact: sample pictures, segments with their numbers, or how a training went. Perturbed
 pictures are drawn as the model saw them, with its answers; surrogates with their fit to these answers.
+A check is drawn as the picture beside what stood in, and without its strongest regions.
 --format text draws explanations in the terminal. --format json and csv write their figures for other programs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,8 @@ from facelime_cli.store.artifacts import KINDS
 if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
+EXPLAINED = ("surrogates", "checks")
+"""Kinds whose pictures `--json` tells one by one."""
 FORMATS = ("text", "json", "csv")
 
 
@@ -45,7 +48,7 @@ class Params:
         Option(
             "--format",
             show_default=False,
-            help="Give the explanations of surrogates or of their report: drawn in the terminal, as JSON, "
+            help="Give the explanations of surrogates, of a check or of a report: drawn in the terminal, as JSON, "
             "or as a CSV table.",
         ),
     ] = None
@@ -83,7 +86,11 @@ def run(params: Params, context: Context) -> Answer:
     # The plain answer reads every array once, unit by unit; a drawing reads only what it draws.
     from facelime_cli.reporting import contents
 
-    return contents.answer(artifact)
+    found = contents.answer(artifact)
+    if not (context.console.as_json and artifact.kind in EXPLAINED and artifact.complete):
+        return found
+    # Regions are read picture by picture, which only a program waits for.
+    return replace(found, value={**found.value, "pictures": contents.pictures(artifact)})
 
 
 def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
@@ -149,15 +156,16 @@ def _class(artifact: Artifact, classes: str | None, *, by_class: bool) -> int | 
 def _explanations(artifact: Artifact, params: Params, form: str) -> Answer:
     """Give explanations in one of the formats."""
     from facelime_cli.reporting import formats
-    from facelime_cli.reporting.explanations import Explanations, surrogates_of
+    from facelime_cli.reporting.explanations import Explanations, explained_by
 
     artifact.require_complete()
-    surrogates = surrogates_of(artifact)
+    surrogates, check = explained_by(artifact)
     if surrogates.kind != "surrogates":
         raise FacelimeError(
-            f"{artifact.reference} holds no explanations; --format is for surrogates, and for reports of one of them."
+            f"{artifact.reference} holds no explanations; "
+            "--format is for surrogates, for their checks, and for reports of one of them."
         )
-    explanations = Explanations(surrogates)
+    explanations = Explanations(surrogates, check)
     chosen = None if params.classes is None else class_indices(params.classes, explanations.names)
     rows = [explanations.row(name) for name in comma_separated(params.images or "")]
     return formats.answer(explanations, form, rows, chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import FacelimeError
 
@@ -122,6 +122,34 @@ class Segmented:
             When the artifact was made without masks, such as a map of gradients.
         """
         return self.masks.read("fill", rows)
+
+
+class RowReader:
+    """Reads arrays picture by picture, as readers go: the last unit of each array stays in memory."""
+
+    def __init__(self) -> None:
+        self._units: dict[tuple[str, str], tuple[int, NDArray[Any]]] = {}
+
+    def read(self, artifact: Artifact, name: str, row: int) -> Any:
+        """Return one picture's part of an array.
+
+        Parameters
+        ----------
+        artifact : Artifact
+        name : str
+        row : int
+
+        Returns
+        -------
+        array or number
+        """
+        unit = row // artifact.unit_pictures
+        rows = artifact.rows(unit)
+        known, values = self._units.get((artifact.reference, name), (-1, None))
+        if known != unit or values is None:
+            values = artifact.read(name, rows)
+            self._units[artifact.reference, name] = (unit, values)
+        return values[row - rows.start]
 
 
 def tested_fold(dataset: Artifact, fold: int | None) -> int | None:

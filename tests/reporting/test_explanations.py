@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facelime_cli.errors import NotFoundError
-from facelime_cli.reporting.explanations import COLUMNS, Explanations, labels_of, method_of, surrogates_of
+from facelime_cli.reporting.explanations import COLUMNS, Explanations, explained_by, labels_of, method_of
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def test_what_was_fitted_and_what_was_not(chain):
 
 
 def test_a_report_leads_to_its_surrogates(chain):
-    assert surrogates_of(chain["render"]).id == chain["fit-surrogate"].id
-    assert surrogates_of(chain["compare"]).id == chain["compare"].id
+    assert explained_by(chain["render"])[0].id == chain["fit-surrogate"].id
+    assert explained_by(chain["compare"])[0].id == chain["compare"].id
     assert method_of(chain["fit-surrogate"]) == "LIME"
 
 

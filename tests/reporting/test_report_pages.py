@@ -27,7 +27,7 @@ def test_a_page_holds_every_coefficient_with_its_colour(chain):
         chain["fit-surrogate"].read("coefficients")[0],
     )
     c, scale = int(full.argmax()), chain["render"].facts["scale_probability_points"]
-    drawing = page.partition('class="drawn"')[2].partition("</figure>")[0]
+    drawing = page.partition('class="drawn')[2].partition("</figure>")[0]
     for k, value in enumerate(coefficients[c, : chain["segment"].read("n_segments")[0]]):
         region = re.search(rf'<use href="#p00000-{k}" class="r ([^"]*)"[^>]*>.*?</use>', drawing)
         assert pages.signed(100 * value) in region[0]
@@ -43,7 +43,8 @@ def test_a_single_file_needs_none_beside_it(chain):
     assert {name.partition(",")[0] for name in re.findall(r'(?:src|<image [^>]*href)="([^"]+)"', page)} == {
         "data:image/jpeg;base64"
     }
-    assert page.count("data:image/jpeg") == 3 + 3  # each picture once, and its small copy in the overview
+    # Each picture once, its small copy in the overview, and what stood in.
+    assert page.count("data:image/jpeg") == 3 + 3 + 3
     assert page.count('-photo"/>') == 3 * (1 + 2)
 
 
