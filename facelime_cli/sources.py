@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.core.formats import ARRAYS_SUFFIX, DICOM_SUFFIXES, PICTURE_SUFFIXES
+from facelime_cli.core.formats import ARRAYS_SUFFIX, DICOM_SUFFIXES, LABEL_SUFFIXES, PICTURE_SUFFIXES
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 
 if TYPE_CHECKING:
@@ -428,3 +428,51 @@ def _found(match: re.Match[str]) -> str | None:
     """Return the first group of a match, or all of it where there are no groups; None for an empty text."""
     text = match[1] if match.re.groups else match[0]
     return text or None
+
+
+def map_files(folder: Path, ids: Sequence[str], option: str, what: str) -> dict[str, Path]:
+    """Return each picture's map: the file whose name below the folder is the id, or in it the id's last part.
+
+    Parameters
+    ----------
+    folder : Path
+    ids : sequence of str
+        Of the pictures.
+    option, what : str
+        Where the folder was named, and what its files are, for messages.
+
+    Returns
+    -------
+    dict
+        From each id to its file.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no folder, or a picture has no file.
+    FacelimeError
+        When a picture has several files.
+    """
+    if not folder.is_dir():
+        raise NotFoundError(f"there is no folder {folder} with {what}s; check {option}.")
+    named: dict[str, list[Path]] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in LABEL_SUFFIXES and path.is_file()):
+        named.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    # A file directly in the folder may serve an id by its last part, but never two ids.
+    lasts = Counter(name.rpartition("/")[2] for name in ids)
+    found = {
+        name: named.get(name) or (named.get(last, []) if lasts[last := name.rpartition("/")[2]] == 1 else [])
+        for name in ids
+    }
+    lost = [name for name in ids if not found[name]]
+    if lost:
+        raise NotFoundError(
+            f"{len(lost)} of {len(ids)} pictures have no {what} in {folder}, such as {lost[0]}; "
+            f"save it there as {lost[0]}.png, .tif or .npy, or choose pictures with --images."
+        )
+    twice = next((paths for paths in found.values() if len(paths) > 1), None)
+    if twice is not None:
+        raise FacelimeError(
+            f"{' and '.join(path.name for path in twice)} in {folder} are {what}s of one picture; leave one of them."
+        )
+    return {name: paths[0] for name, paths in found.items()}

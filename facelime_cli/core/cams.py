@@ -138,14 +138,14 @@ def pooled(cam: Floats, segments: NDArray[np.uint16]) -> Floats:
     Parameters
     ----------
     cam : (h, w) float64 array
-        Not negative. It is enlarged to the size of the segments first.
+        It is enlarged to the size of the segments first. Negative values speak against the class.
     segments : (H, W) uint16 array
         The segment of each pixel, 0…K-1.
 
     Returns
     -------
     (K,) float64 array
-        Sums to 1, or is 0 where the map is.
+        Absolute values sum to 1, or are 0 where the map is.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def pooled(cam: Floats, segments: NDArray[np.uint16]) -> Floats:
     height, width = segments.shape
     large = enlarged(cam, (height, width))
     sums = np.bincount(segments.ravel(), weights=large.ravel())
-    total = sums.sum()
+    total = np.abs(sums).sum()
     # Shares, since maps of different layers and classes have no common scale.
     if total > 0:
         sums = sums / total

@@ -1,4 +1,4 @@
-"""Label maps from files: whole numbers, one per pixel, in PNG, TIFF or NumPy's own format."""
+"""Maps from files, in PNG, TIFF or NumPy's own format: labels, whole numbers per pixel, and saliency, any numbers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AXES = 2
+CHANNELS = 3
+"""Of a picture in colour; a fourth one is its transparency."""
+NUMBERS = "iubf"
+"""NumPy's kinds of numbers."""
 WHOLE_NUMBERS = "iub"
 """NumPy's kinds of signed integers, unsigned integers and booleans."""
 
@@ -63,6 +67,34 @@ def read(path: Path, height: int, width: int) -> NDArray[np.int64]:
     return np.repeat(taller, factor, axis=1)
 
 
+def saliency(path: Path) -> NDArray[np.float64]:
+    """Return the saliency map in a file, of any size.
+
+    Parameters
+    ----------
+    path : Path
+        One number per cell. Of a picture in colour, the mean of its channels counts.
+
+    Returns
+    -------
+    (h, w) float64 array
+
+    Raises
+    ------
+    FacelimeError
+        When the file is no map of finite numbers.
+    """
+    values = _numbers(path)
+    if values.ndim == AXES + 1 and path.suffix.lower() != NUMPY_SUFFIX:
+        values = values[..., :CHANNELS].mean(axis=-1)
+    if values.ndim != AXES or values.dtype.kind not in NUMBERS or not values.size or not np.isfinite(values).all():
+        raise FacelimeError(
+            f"{path} holds {values.dtype} of shape {values.shape}, not one finite number per cell; "
+            "save the map as a grey PNG or TIFF, or as a .npy array of two axes"
+        )
+    return values.astype(np.float64)
+
+
 def _numbers(path: Path) -> NDArray[Any]:
     try:
         if path.suffix.lower() == NUMPY_SUFFIX:
@@ -72,7 +104,7 @@ def _numbers(path: Path) -> NDArray[Any]:
             # Further frames would be dropped without a word: a TIFF stack holds one map each.
             frames = getattr(picture, "n_frames", 1)
             if frames > 1:
-                raise FacelimeError(f"{path} holds {frames} frames; save one label map per file")
+                raise FacelimeError(f"{path} holds {frames} frames; save one map per file")
             return np.asarray(picture)
     except UNREADABLE as why:
-        raise FacelimeError(f"{path} cannot be read as labels ({why}); save it again as PNG, TIFF or .npy") from why
+        raise FacelimeError(f"{path} cannot be read as a map ({why}); save it again as PNG, TIFF or .npy") from why

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.choices import FILLS
 from facelime_cli.engine import execute, stage_called
 from facelime_cli.errors import FacelimeError
+from facelime_cli.store.explanations import views_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facelime_cli.engine import Context
     from facelime_cli.store.artifacts import Artifact
+
+FIT, CONSENSUS = "fit-surrogate", "consensus"
 
 
 def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Artifact:
@@ -22,7 +25,7 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
     Parameters
     ----------
     first : Artifact
-        Surrogates of `fit-surrogate`.
+        Surrogates of `fit-surrogate`, or a consensus: then each of its views is made again.
     context : Context
     **changes : mapping
         New values by parameter, for `segment`, `perturb` or `fit_surrogate`.
@@ -39,6 +42,8 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
     refuse_others(first)
     # A name belongs to the comparison, not to the explanations that it is made of.
     unnamed = replace(context, name=None)
+    if first.stage == CONSENSUS:
+        return _joined_again(first, unnamed, changes)
     segments, masks, predictions = (first.input(kind) for kind in ("segments", "masks", "predictions"))
     if changes.get("segment"):
         # The new method keeps the pictures alone: the settings of the first one mean something else to it.
@@ -55,9 +60,16 @@ def again(first: Artifact, context: Context, **changes: Mapping[str, Any]) -> Ar
         batch_size = str(predictions.execution["batch_size"])
         params = replace(params, masks=masks.reference, batch_size=batch_size)
         predictions = execute(stage_called("predict"), params, unnamed).artifact
-    fit = stage_called("fit-surrogate")
+    fit = stage_called(FIT)
     fitted = replace(fit.params_of(first), predictions=predictions.reference, **changes.get("fit_surrogate", {}))
     return execute(fit, fitted, unnamed).artifact
+
+
+def _joined_again(first: Artifact, context: Context, changes: Mapping[str, Mapping[str, Any]]) -> Artifact:
+    """Return a consensus of views that are made again."""
+    views = [again(view, context, **changes).reference for view in views_of(first)]
+    stage = stage_called(CONSENSUS)
+    return execute(stage, replace(stage.params_of(first), surrogates=views), context).artifact
 
 
 def refuse_others(surrogates: Artifact) -> None:
@@ -70,13 +82,12 @@ def refuse_others(surrogates: Artifact) -> None:
     Raises
     ------
     FacelimeError
-        When another stage than `fit-surrogate` made them.
+        When another stage than `fit-surrogate` or `consensus` made them.
     """
-    fit = stage_called("fit-surrogate")
-    if surrogates.stage != fit.name:
+    if surrogates.stage not in {FIT, CONSENSUS}:
         raise FacelimeError(
             f"surrogates/{surrogates.id} were made by `{surrogates.stage}`, which draws no masks that could be drawn "
-            f"again; give those of `{fit.name}`."
+            f"again; give those of `{FIT}` or `{CONSENSUS}`."
         )
 
 

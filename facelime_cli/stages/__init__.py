@@ -72,6 +72,7 @@ INDEX = (
         "Other explanations",
         gradcam="Explain by gradients (Grad-CAM): where a convolution's maps speak for a class, pooled on segments.",
         occlusion="Explain by switching off one segment at a time: how far the model's probability falls.",
+        import_maps="Bring maps from elsewhere: pool PNG or NumPy files on segments, so that they can be checked.",
         contrast="Explain why one class rather than another, from the same stored predictions.",
     ),
     *_listed(

@@ -1,25 +1,28 @@
 """Ask the model whether an explanation is true: what it loses without the strongest regions, and without others.
 
-REF is an explanation: surrogates of any method. The strongest regions are replaced, and the loss in log-odds is
-compared with that of random sets of others, under every fill of the explanation and others. A verdict says how far the
-model confirms. Runtime, precision and batch size are those of the explanation unless you give others.
+REF is an explanation: surrogates of any method. --maps checks maps from elsewhere. The strongest regions are replaced,
+and the loss in log-odds is compared with that of random sets of others, under every fill of the explanation and others.
+A verdict says how far the model confirms. Runtime, precision and batch size are those of the explanation unless you
+give others.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.engine import Plan, Stage, resolve_inputs
+from facelime_cli.engine import Needed, Plan, Stage, resolve_inputs, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_indices
 from facelime_cli.options import Execution, Input, Resolved
 from facelime_cli.predicting import asking
 from facelime_cli.predicting.checked import Asked, Checked
 from facelime_cli.predicting.reuse import VERSIONS
+from facelime_cli.predicting.without_masks import READS
 from facelime_cli.store.arrays import TEXT, ArraySpec, Layout
 from facelime_cli.store.explanations import NAN, masks_of, views_of
 from facelime_cli.workers import Workers
@@ -44,9 +47,30 @@ class Params(asking.Asking):
 
     surrogates: Annotated[
         str,
-        Argument(metavar="REF", help="Surrogates, or - to read them from standard input.", show_default=False),
-        Input(("surrogates",)),
+        Argument(
+            metavar="REF",
+            help="Surrogates, or - to read them from standard input; with --maps also a dataset or segments.",
+            show_default=False,
+        ),
+        Input(READS),
     ]
+    maps: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            show_default=False,
+            help="Check the maps in this folder, on the pictures and segments of REF: a PNG, TIFF or .npy file for "
+            "each picture, named by its id. Bright, or positive, speaks for the class.",
+        ),
+        Resolved(()),
+    ] = None
+    model: Annotated[
+        str | None,
+        Option(
+            metavar="MODEL", show_default=False, help="With --maps, ask this model. [default: that of the surrogates]"
+        ),
+        Input(("models",)),
+    ] = None
     regions: Annotated[
         str,
         Option(
@@ -78,6 +102,20 @@ class Params(asking.Asking):
         ),
         Execution(),
     ] = None
+
+
+def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> Mapping[str, Needed]:
+    """Name the surrogates that are made of maps from elsewhere."""
+    given = inputs["surrogates"]
+    if params.maps is None:
+        if given.kind != "surrogates":
+            raise CommandLineError(f"{given.reference} is no explanation; give surrogates, or --maps of its pictures.")
+        if params.model is not None:
+            raise CommandLineError(f"--model belongs to --maps: {given.reference} has its own model; leave it out.")
+        return {}
+    stage = stage_called("import-maps")
+    maps = stage.params(source=given.reference, model=params.model, maps=params.maps)
+    return {"surrogates": Needed(stage.name, maps)}
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -225,6 +263,8 @@ def forecast_of(params: Params, context: Context) -> Answer:
     """Say how long everything would take; the store stays as it is."""
     from facelime_cli.predicting import forecast
 
+    if params.maps is not None:
+        raise CommandLineError("--dry-run forecasts the check of surrogates; make them of --maps with `import-maps`.")
     surrogates = resolve_inputs(params, context.store)["surrogates"]
     with context.store.unchanged():
         source, run = _run(params, surrogates, context)
@@ -249,6 +289,7 @@ STAGE = Stage(
     plan=plan,
     help=__doc__,
     sharded=True,
+    needs=needs,
     forecast=forecast_of,
     restored=restored,
 )

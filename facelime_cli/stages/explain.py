@@ -63,7 +63,8 @@ def _params() -> type[Any]:
         PICTURES,
     ]
     every: list[Any] = [("source", source), ("model", model)]
-    known = {"source", "model"}
+    # Maps from elsewhere are no part of these runs.
+    known = {"source", "model", "maps"}
     for heading, stage in STAGES.items():
         references, annotations = inputs_of(stage.params), hints(stage.params)
         for each in dataclasses.fields(stage.params):
@@ -165,7 +166,7 @@ def explain(params: Any, context: Context) -> Result:
     results = rounds.fitted(dataset)
     if params.check:
         explained = results[-1].artifact
-        results.append(rounds.execute(check.STAGE, {"time_budget": rounds.left}, surrogates=explained))
+        results.append(rounds.execute(check.STAGE, {"time_budget": rounds.left, "model": None}, surrogates=explained))
     shown = results[-1].artifact
     results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=shown), context))
     return Result(
@@ -325,9 +326,11 @@ class _Rounds:
 
 def _usual(segments: Artifact) -> int | None:
     """Return the number of segments that was asked for, or that the method asks for itself."""
-    asked = segments.parameters.get("segments")
-    if asked is None:
-        asked = SEGMENTERS[str(segments.parameters["method"])].settings.get("segments")
+    made = segments.parameters
+    asked = made.get("segments")
+    # A scale of the user's stands in place of a number.
+    if asked is None and made.get("scale") is None:
+        asked = SEGMENTERS[str(made["method"])].settings.get("segments")
     return None if asked is None else int(asked)
 
 

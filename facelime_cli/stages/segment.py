@@ -6,7 +6,6 @@ Named zones of a face or of the lungs can stand beside the segments, or be the s
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,12 +14,11 @@ from typer import Argument, Option
 
 from facelime_cli import presets
 from facelime_cli.choices import COMMON, SEGMENTERS, words_of
-from facelime_cli.core.formats import LABEL_SUFFIXES
 from facelime_cli.engine import Plan, Stage
-from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import comma_separated, listing, row_of
 from facelime_cli.options import Choice, Execution, Input, Resolved, given_settings, option_of, owners_of
-from facelime_cli.sources import SPLITS
+from facelime_cli.sources import SPLITS, map_files
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.workers import Workers
@@ -237,7 +235,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     ids = [every[row] for row in rows]
     folder = settings.pop("labels", None)
     # A label map belongs to the content, wherever its folder lies: its bytes are a source, its path is none.
-    label_maps = {} if folder is None else _label_files(folder, ids)
+    label_maps = {} if folder is None else map_files(folder, ids, "--labels", "label map")
     job = _Job(replace(params, method=method), settings, dataset, rows, ids, label_maps, context)
     sources = {}
     if label_maps:
@@ -421,33 +419,6 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
         # The order of the words does not matter: the same pictures are the same artifact.
         rows = sorted(set(wanted))
     return rows[: params.first]
-
-
-def _label_files(folder: Path, ids: Sequence[str]) -> dict[str, Path]:
-    """Return each picture's label map: the file whose name below the folder is the id, or in it the id's last part."""
-    if not folder.is_dir():
-        raise NotFoundError(f"there is no folder {folder} with label maps; check --labels.")
-    named: dict[str, list[Path]] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in LABEL_SUFFIXES and path.is_file()):
-        named.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
-    # A file directly in the folder may serve an id by its last part, but never two ids.
-    lasts = Counter(name.rpartition("/")[2] for name in ids)
-    found = {
-        name: named.get(name) or (named.get(last, []) if lasts[last := name.rpartition("/")[2]] == 1 else [])
-        for name in ids
-    }
-    lost = [name for name in ids if not found[name]]
-    if lost:
-        raise NotFoundError(
-            f"{len(lost)} of {len(ids)} pictures have no label map in {folder}, such as {lost[0]}; "
-            f"save it there as {lost[0]}.png, .tif or .npy, or choose pictures with --images."
-        )
-    twice = next((paths for paths in found.values() if len(paths) > 1), None)
-    if twice is not None:
-        raise FacelimeError(
-            f"{' and '.join(path.name for path in twice)} in {folder} are label maps of one picture; leave one of them."
-        )
-    return {name: paths[0] for name, paths in found.items()}
 
 
 def _check_labels(files: Mapping[str, Path], size: int) -> None:

@@ -1,7 +1,8 @@
 """Explain the same pictures with other segments and fills, and say what holds whatever you choose.
 
 Every combination of --methods and --fills is run. Each method has its own defaults; the first run's method keeps its
-settings. What shows in all of them does not depend on the choice.
+settings. What shows in all of them does not depend on the choice. A consensus is compared with its own views, and with
+what you name beside them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from facelime_cli.errors import CommandLineError
 from facelime_cli.options import Input
 from facelime_cli.predicting.variations import again, refuse_others
 from facelime_cli.stages import compare
+from facelime_cli.store.explanations import views_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,17 +59,20 @@ def run(params: Params, context: Context) -> Answer:
     """Run every combination, then compare."""
     first = context.store.resolve(params.surrogates, ("surrogates",))
     refuse_others(first)
-    own_method = str(first.input("segments").parameters["method"])
-    own_fill = str(first.input("masks").parameters["fill"])
+    views = views_of(first)
+    # Of a consensus, the first view has the usual number of segments.
+    base = views[0]
+    own_method = str(base.input("segments").parameters["method"])
+    own_fill = str(base.input("masks").parameters["fill"])
     known_methods = [name for name, segmenter in SEGMENTERS.items() if segmenter.needs is None]
     known_fills = [name for name, fill in FILLS.items() if not fill.from_file]
     methods = _words("--methods", params.methods, known_methods, own_method)
     fills = _words("--fills", params.fills, known_fills, own_fill)
-    runs = [first]
+    runs = list({each.id: each for each in (first, *views)}.values())
     for method, fill in itertools.product(methods, fills):
         if (method, fill) != (own_method, own_fill):
             segments = {} if method == own_method else {"method": method}
-            runs.append(again(first, context, segment=segments, perturb={"fill": fill}))
+            runs.append(again(base, context, segment=segments, perturb={"fill": fill}))
     if len(runs) == 1:
         raise CommandLineError(
             "there is nothing to vary; name other ways to segment with --methods, or other fills with --fills."

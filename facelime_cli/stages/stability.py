@@ -1,8 +1,8 @@
 """Explain the same pictures again with other seeds, and say how far the explanations agree.
 
-Only the seed of the masks changes. What differs between such runs is chance: segments that come and go among the
-strongest mean nothing. --stored asks the model nothing: it fits parts of the stored samples alone. A part has fewer
-samples, so parts differ more than whole runs would.
+Only the seed of the masks changes; of a consensus, every view is made again. What differs between such runs is chance:
+segments that come and go among the strongest mean nothing. --stored asks the model nothing: it fits parts of the stored
+samples alone. A part has fewer samples, so parts differ more than whole runs would.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from facelime_cli.errors import FacelimeError
 from facelime_cli.options import Input
 from facelime_cli.predicting.variations import again, refuse_others
 from facelime_cli.stages import compare
+from facelime_cli.store.explanations import masks_of
 
 if TYPE_CHECKING:
     from facelime_cli.console import Answer
@@ -57,7 +58,8 @@ def run(params: Params, context: Context) -> Answer:
     """Repeat, then compare."""
     first = context.store.resolve(params.surrogates, ("surrogates",))
     refuse_others(first)
-    if DESIGNS[first.input("masks").parameters["design"]].all_masks:
+    masks = masks_of(first)
+    if any(DESIGNS[each.parameters["design"]].all_masks for each in masks):
         raise FacelimeError(
             f"surrogates/{first.id} were fitted to every mask there is. "
             "Nothing is left to chance: other seeds would find the same."
@@ -66,7 +68,7 @@ def run(params: Params, context: Context) -> Answer:
         shares = [f"{number}/{params.stored}" for number in range(1, params.stored + 1)]
         runs = [again(first, context, fit_surrogate={"part": share}) for share in shares]
         return compare.of(runs, params.top, context)
-    seed = int(first.input("masks").parameters["seed"])
+    seed = int(masks[0].parameters["seed"])
     seeds = range(seed + 1, seed + params.repeats + 1)
     runs = [first, *(again(first, context, perturb={"seed": other}) for other in seeds)]
     return compare.of(runs, params.top, context)

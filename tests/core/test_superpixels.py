@@ -360,7 +360,7 @@ class TestFiles:
     def test_what_is_no_label_map_is_refused(self, tmp_path, wrong):
         np.save(tmp_path / "a.npy", wrong)
         with pytest.raises(
-            FacelimeError, match=r"a.npy (holds .* not one whole number per pixel|cannot be read as labels)"
+            FacelimeError, match=r"a.npy (holds .* not one whole number per pixel|cannot be read as a map)"
         ):
             self.read(tmp_path / "a.npy")
 
