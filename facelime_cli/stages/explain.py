@@ -23,7 +23,7 @@ from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Execution, Heading, Input, hints, inputs_of, option_of
 from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
 from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
-from facelime_cli.predicting.stand_ins import fill_of, most_donors, usual_design, usual_fill
+from facelime_cli.predicting.stand_ins import KEPT_DONORS, fill_of, most_donors, usual_design, usual_fill
 from facelime_cli.predicting.views import PlannedView, planned
 from facelime_cli.stages import check, consensus, fit_surrogate, perturb, predict, preprocess, render, segment
 
@@ -109,7 +109,7 @@ def _params() -> type[Any]:
         int | None,
         Option(
             min=1,
-            max=20,
+            max=KEPT_DONORS,
             show_default=False,
             help=f"With {UNLIKE}, let so many similar pictures take turns as stand-ins. "
             f"[default: {VIEWS['consensus'].donors} for consensus, else 1]",
@@ -165,8 +165,7 @@ def explain(params: Any, context: Context) -> Result:
         runtimes.check_size(model, dataset)
     results = rounds.fitted(dataset)
     if params.check:
-        explained = results[-1].artifact
-        results.append(rounds.execute(check.STAGE, {"time_budget": rounds.left, "model": None}, surrogates=explained))
+        results.append(rounds.checked(results[-1].artifact))
     shown = results[-1].artifact
     results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=shown), context))
     return Result(
@@ -315,6 +314,12 @@ class _Rounds:
         first = planned(chosen, usual=_usual(segments), fill=fill, donors=donors, samples=self.params.samples)
         share, left = divmod(samples, len(first))
         return [dataclasses.replace(each, samples=share + (place < left)) for place, each in enumerate(first)]
+
+    def checked(self, explained: Artifact) -> Result:
+        """Ask the model whether the explanation is true."""
+        # The model is the explanation's own, and the seed that of the masks.
+        changes = {"model": None, "seed": self.params.seed or perturb.DEFAULTS["seed"], "time_budget": self.left}
+        return self.execute(check.STAGE, changes, surrogates=explained)
 
     def _view(self, segments: Artifact, changes: dict[str, Any]) -> list[Result]:
         """Perturb, predict and fit; the last result is of the surrogates."""
