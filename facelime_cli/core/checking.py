@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LEAST_PROBABILITY = 1e-7
 """Probabilities are cut off here before log-odds: a float32 tells no smaller distance from 1."""
-CURVE = (0.1, 0.2, 0.4, 0.6, 0.8)
+CURVE = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Shares of the segments that are removed, or kept alone, along a curve."""
 
 
@@ -260,6 +260,38 @@ def judged(asked: Questions, answers: Floats, c: int, numbers: Sequence[int]) ->
         for fill, of_fill in enumerate(answers):
             found[:, place, fill] = compared(of_fill[rows])
     return found[0], found[1]
+
+
+def areas(curve: NDArray[np.floating[Any]], full: NDArray[np.floating[Any]]) -> Floats:
+    """Return the area under each curve of a class.
+
+    Parameters
+    ----------
+    curve : (F, 2, J) float array
+        Probabilities without the strongest share of the segments, and with it alone, at the shares of `CURVE`.
+    full : (F,) float array
+        Probability of the full picture.
+
+    Returns
+    -------
+    (F, 2) float64 array
+        Deletion, which is low where the strongest segments matter, and insertion, which is high there.
+
+    References
+    ----------
+    Petsiuk, Das and Saenko, "RISE: randomized input sampling for explanation of black-box models", BMVC 2018.
+
+    Examples
+    --------
+    >>> curve = np.array([[[0.2] * 5 + [0.0], [0.8] * 5 + [1.0]]])
+    >>> areas(curve, np.array([1.0])).round(2).tolist()
+    [[0.22, 0.78]]
+    """
+    # Nothing is removed at share 0, and nothing is kept there: then the picture is all fill, as without everything.
+    empty = curve[:, 0, -1]
+    begin = np.stack([full, empty], axis=-1)
+    values = np.concatenate([begin[..., None], curve], axis=-1).astype(np.float64)
+    return np.asarray(np.trapezoid(values, [0.0, *CURVE], axis=-1))
 
 
 def combined(p_values: Floats) -> float:

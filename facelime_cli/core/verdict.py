@@ -319,13 +319,29 @@ def after_check(before: str, answers: Floats, effect: Floats, p_value: Floats) -
         return SATURATED
     if np.isnan(effect).all():
         return TOO_FEW_REGIONS
-    with np.errstate(invalid="ignore"):
-        confirmed = (p_value <= SIGNIFICANT) & (effect >= LEAST_EFFECT)
-    n_fills = int(confirmed.any(axis=0).sum())
+    n_fills = int(confirming(effect, p_value).sum())
     if not n_fills:
         return before if before.startswith((NEEDS_MORE, TOO_NARROW)) else NOT_CONFIRMED
     by_number = {1: DEPENDS, FILLS_OF_FAIR: FAIR}
     return by_number.get(n_fills, STRONG)
+
+
+def confirming(effect: Floats, p_value: Floats) -> NDArray[np.bool_]:
+    """Return under which fills the model confirms the strongest regions.
+
+    Parameters
+    ----------
+    effect, p_value : (k, F) float64 arrays
+        As `after_check` takes them.
+
+    Returns
+    -------
+    (F,) bool array
+        Where p is small and the effect large enough, for any number of regions.
+    """
+    with np.errstate(invalid="ignore"):
+        confirmed = (p_value <= SIGNIFICANT) & (effect >= LEAST_EFFECT)
+    return np.asarray(confirmed.any(axis=0))
 
 
 def _too_few(found: Figures, least: int) -> str:

@@ -279,6 +279,7 @@ class Checked:
             "effect": np.full(per_class, np.nan),
             "p_value": np.full(per_class, np.nan),
             "curve": np.full((n_classes, self.n_fills, 2, len(checking.CURVE)), np.nan, np.float32),
+            "area": np.full((n_classes, self.n_fills, 2), np.nan),
             "regions": np.full((n_classes, max(numbers)), -1, np.int32),
             "verdict": np.full(n_classes, "", dtype=object),
         }
@@ -287,6 +288,7 @@ class Checked:
             effect, p_value = checking.judged(asked, log_odds, c, numbers)
             found["effect"][c], found["p_value"][c] = effect, p_value
             found["curve"][c] = probability[:, asked.curves[c]]
+            found["area"][c] = checking.areas(found["curve"][c], probability[:, 0])
             count = asked.masks.shape[1]
             strongest = checking.strongest_first(coefficients[c, :count])[: max(numbers)]
             found["regions"][c, : len(strongest)] = strongest

@@ -11,6 +11,7 @@ import numpy as np
 
 from facelime_cli.core.checking import combined, discoveries
 from facelime_cli.core.masks import unpack
+from facelime_cli.core.verdict import confirming
 from facelime_cli.store.pictures import RowReader
 
 if TYPE_CHECKING:
@@ -71,8 +72,14 @@ class Confirmation:
         """The largest p value over the fills."""
         return float(np.nanmax(self.p_value[self._last]))
 
+    @property
+    def confirming(self) -> list[str]:
+        """The fills under which the model confirms the strongest regions, for any number of them."""
+        held = confirming(self.effect, self.p_value)
+        return [fill for fill, each in zip(self.fills, held.tolist(), strict=True) if each]
+
     def words(self, region: str) -> str:
-        """Return mean effect and worst p value in a sentence.
+        """Return mean effect and p values in a sentence.
 
         Parameters
         ----------
@@ -88,12 +95,13 @@ class Confirmation:
         one = self.number == 1
         which = f"strongest {region}" if one else f"{self.number} strongest {region}s"
         others = f"another {region}" if one else f"{self.number} others"
-        effect = f"{abs(self.mean_effect):.1f} log-odds {'more' if self.mean_effect >= 0 else 'less'}"
-        found = f"Without its {which} the model loses {effect} than without {others}"
-        p = p_text(self.worst_p)
-        if len(self.fills) == 1:
-            return f"{found} (p {p})."
-        return f"{found}, as a mean over {len(self.fills)} stand-ins (p {p} or smaller)."
+        size = abs(self.mean_effect)
+        effect = f"{size:.{1 if size >= 1 else 2}f} log-odds {'more' if self.mean_effect >= 0 else 'less'}"
+        n_fills = len(self.fills)
+        mean = f", as a mean over {n_fills} stand-ins" if n_fills > 1 else ""
+        least = float(np.nanmin(self.p_value[self._last]))
+        p_values = dict.fromkeys((p_text(least), p_text(self.worst_p)))
+        return f"Without its {which} the model loses {effect} than without {others}{mean} (p {' to '.join(p_values)})."
 
 
 class Check:

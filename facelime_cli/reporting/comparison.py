@@ -12,7 +12,8 @@ import numpy as np
 from facelime_cli.core.agreement import Attribution, agreement, held
 from facelime_cli.errors import FacelimeError
 from facelime_cli.reporting import pages
-from facelime_cli.reporting.explanations import Explanations, labels_of
+from facelime_cli.reporting.explanations import Explanations
+from facelime_cli.reporting.labels import labels_of
 from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:

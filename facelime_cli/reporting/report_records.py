@@ -226,6 +226,17 @@ class Side:
         return self.voice.explanations.confirmation(self.row, self.c)
 
     @property
+    def confirmed_under(self) -> str:
+        """Under which fills the model confirms the strongest regions, in a sentence; empty where one was asked."""
+        found = self.confirmation
+        if found is None or len(found.fills) < FILLS_TO_COMPARE:
+            return ""
+        names = [FILLS[fill].stands for fill in found.confirming]
+        if not names:
+            return f"The model confirms them under none of {len(found.fills)} stand-ins."
+        return f"The model confirms them under {len(names)} of {len(found.fills)} stand-ins: {listed(names)}."
+
+    @property
     def effects(self) -> list[tuple[str, list[tuple[float, float]]]]:
         """For each fill what it is, and its effect and p value for each number of regions."""
         found = self.confirmation

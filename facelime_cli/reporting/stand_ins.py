@@ -126,7 +126,9 @@ class StandIns:
             donor = self._donor(each.source, row) if each.fill == UNLIKE else -1
             found.setdefault((each.fill, donor), each)
         shown = [each for each in found.values() if self._people or not FILLS[each.fill].real]
-        return sorted(shown, key=lambda each: not each.own)
+        # Several donors stand together.
+        order = list(dict.fromkeys(each.fill for each in shown))
+        return sorted(shown, key=lambda each: (not each.own, order.index(each.fill)))
 
     def _of_check(self, row: int) -> list[StandIn]:
         check = self._explanations.check

@@ -235,6 +235,9 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
             NAN,
             "probability",
         ),
+        "area": ArraySpec(
+            "float64", (n, n_classes, n_fills, 2), ("picture", "class", "fill", "direction"), NAN, "probability"
+        ),
         "regions": ArraySpec("int32", (n, n_classes, max(asked.numbers)), ("picture", "class", "place"), -1),
         "verdict": ArraySpec(TEXT, (n, n_classes), ("picture", "class"), ""),
         "masks": ArraySpec("uint8", (n, n_samples, source.n_bytes), ("picture", "sample", "byte"), 0),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from facelime_cli.errors import NotFoundError
-from facelime_cli.reporting.explanations import COLUMNS, Explanations, explained_by, labels_of, method_of
+from facelime_cli.reporting.explanations import COLUMNS, Explanations, explained_by, method_of
+from facelime_cli.reporting.labels import labels_of
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from facelime_cli.reporting.explanations import Explanations, labels_of
+from facelime_cli.reporting.explanations import Explanations
+from facelime_cli.reporting.labels import labels_of
 
 
 class TestCommands:
