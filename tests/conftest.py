@@ -16,7 +16,7 @@ from PIL import Image
 
 from facelime_cli.core.faces import draw
 from facelime_cli.store.references import Store
-from tests.support import ROUNDS, SIZE, Chain, Facelime, FewRounds, write_faces, write_maps
+from tests.support import ROUNDS, SIZE, Chain, Facelime, FewRounds, Judged, write_faces, write_maps
 
 SMALL_SIDE = 24
 MADE = "made.json"
@@ -113,6 +113,18 @@ def chain(tmp_path_factory, shared, faces):
     shutil.copytree(place / "store", copy)
     artifacts = {stage: Store(copy).stored(*reference.split("/")) for stage, reference in made.items()}
     return Chain(Facelime(copy), artifacts, place / "store")
+
+
+@pytest.fixture(scope="session")
+def judged(chain):
+    """Four views of the chain's pictures, their consensus and its check, in the chain's store."""
+    run, views = chain.facelime, [chain["fit-surrogate"]]
+    for words in (("--donor", 2), ("--fill", "blur"), ("--fill", "inpaint")):
+        masks = run.artifact("perturb", chain["segment"].id, "--samples", 60, *words)
+        predictions = run.artifact("predict", masks.id, "--model", "small", "--batch-size", 16)
+        views.append(run.artifact("fit-surrogate", predictions.id))
+    consensus = run.artifact("consensus", *(each.reference for each in views))
+    return Judged(run, views, consensus, run.artifact("check", consensus.reference))
 
 
 @pytest.fixture(scope="session")

@@ -173,6 +173,16 @@ class Chain:
         return Facelime(store)
 
 
+@dataclass
+class Judged:
+    """Views, their consensus and its check, in one store; read them, do not change them."""
+
+    facelime: Facelime
+    views: list[Artifact]
+    consensus: Artifact
+    check: Artifact
+
+
 def compared(chain):
     """Return what the chain's comparison compares."""
     return [each["id"] for each in chain["compare"].inputs.values()]

@@ -251,7 +251,8 @@ class Checked:
 
         asked = self.questions(rows)
         n_samples = max(self.n_questions())
-        by_picture = [np.stack(answers[first : first + self.n_fills]) for first in _starts(answers, self.n_fills)]
+        starts = range(0, len(answers), self.n_fills)
+        by_picture = [np.stack(answers[first : first + self.n_fills]) for first in starts]
         judged = [self._judged(row, *each) for row, each in enumerate(zip(asked, by_picture, strict=True), rows.start)]
         every: dict[str, NDArray[Any]] = {name: np.stack([each[name] for each in judged]) for name in judged[0]}
         packed = [np.pad(each, ((0, n_samples - len(each)), (0, 0))) for each in self._packed(rows)]
@@ -308,8 +309,3 @@ class Checked:
         both = answers[..., [one, other]].astype("float64")
         share = both[..., 0] / both.sum(axis=-1).clip(min=1e-30)
         return log_odds(share), answers[..., one] - answers[..., other]
-
-
-def _starts(answers: Sequence[Any], n_fills: int) -> range:
-    """Return where the answers of each picture begin."""
-    return range(0, len(answers), n_fills)

@@ -11,9 +11,9 @@ import numpy as np
 
 from facelime_cli.choices import FILLS, SURROGATES
 from facelime_cli.core.verdict import known
-from facelime_cli.errors import BrokenError, NotFoundError
 from facelime_cli.names import row_of
 from facelime_cli.reporting.checks import Check, known_number
+from facelime_cli.reporting.runs import Run, explained_by, method_of
 from facelime_cli.store.explanations import views_of
 from facelime_cli.store.pictures import RowReader, Segmented
 
@@ -105,44 +105,6 @@ class Strength:
         return self.known and self.low <= 0 <= self.high
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run behind some explanations: a view of a consensus, or the only one.
-
-    Attributes
-    ----------
-    surrogates : Artifact
-    masks, predictions : Artifact or None
-        What they come from, where they come from samples. Of masks, occlusion takes the fill alone.
-    """
-
-    surrogates: Artifact
-    masks: Artifact | None
-    predictions: Artifact | None
-
-    @classmethod
-    def of(cls, surrogates: Artifact) -> Run:
-        """Return the run that made some surrogates.
-
-        Parameters
-        ----------
-        surrogates : Artifact
-            No consensus: that comes from several runs.
-        """
-        return cls(surrogates, _optional(surrogates, "masks"), predictions_of(surrogates))
-
-    @property
-    def fill(self) -> str | None:
-        """What stood in for a region, a key of `choices.FILLS`; None where nothing was replaced."""
-        return None if self.masks is None else str(self.masks.parameters["fill"])
-
-    @property
-    def origins(self) -> list[Artifact | None]:
-        """What it was made from, in order."""
-        fitted_as = _input(self.surrogates, "surrogates") or self.surrogates
-        return [self.surrogates.input("segments"), self.masks, self.predictions, fitted_as, self.surrogates]
-
-
 class Explanations:
     """What some surrogates, of whatever stage, say of their pictures.
 
@@ -184,7 +146,7 @@ class Explanations:
         alone = None if joined else self.runs[0]
         self.masks = None if alone is None else alone.masks
         self.predictions = None if alone is None else alone.predictions
-        self.fitted_as = _input(surrogates, "surrogates") or surrogates
+        self.fitted_as = surrogates if alone is None else alone.fitted_as
         self.names: list[str] = surrogates.facts["classes"]
         answering = self.predictions or surrogates
         self.answer_names: list[str] = answering.facts["classes"]
@@ -722,59 +684,6 @@ class Explanations:
         return list({each.reference: each for each in made if each is not None}.values())
 
 
-def explained_by(artifact: Artifact) -> tuple[Artifact, Artifact | None]:
-    """Return the surrogates that an artifact stands for, and their check.
-
-    Parameters
-    ----------
-    artifact : Artifact
-        Of any kind. A check stands for what it checked, a report of `render` for what it was given first.
-
-    Returns
-    -------
-    surrogates : Artifact
-        Any other artifact is returned itself.
-    check : Artifact or None
-    """
-    # A comparison has several surrogates, none of which is the one.
-    given = _input(artifact, "surrogates") if artifact.stage == "render" else None
-    shown = given or artifact
-    if shown.kind != "checks":
-        return shown, None
-    return _input(shown, "surrogates") or shown, shown
-
-
-def method_of(surrogates: Artifact) -> str:
-    """Return what the explanations of some surrogates are called.
-
-    Parameters
-    ----------
-    surrogates : Artifact
-    """
-    named = surrogates.facts.get("method")
-    if named:
-        return str(named)
-    return "KernelSHAP" if surrogates.parameters.get("surrogate") == "shapley" else "LIME"
-
-
-def predictions_of(surrogates: Artifact) -> Artifact | None:
-    """Return what some surrogates, or those that they contrast, were fitted to.
-
-    Only direct inputs count: masks of a later round come from predictions too, which are another explanation's.
-
-    Parameters
-    ----------
-    surrogates : Artifact
-
-    Returns
-    -------
-    Artifact or None
-        None where nothing was fitted.
-    """
-    made_from = _input(surrogates, "surrogates") or surrogates
-    return _input(made_from, "predictions")
-
-
 def listed(words: Sequence[str]) -> str:
     """Return words as a sentence lists them.
 
@@ -789,20 +698,6 @@ def listed(words: Sequence[str]) -> str:
     """
     *first, last = words or [""]
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _input(artifact: Artifact, name: str) -> Artifact | None:
-    """Return what an artifact was made from directly under a name, or None."""
-    given = artifact.inputs.get(name)
-    return None if given is None else artifact.store.stored(given["kind"], given["id"])
-
-
-def _optional(artifact: Artifact, kind: str) -> Artifact | None:
-    """Return the nearest artifact of a kind among what another was made from, or None."""
-    try:
-        return artifact.input(kind)
-    except (NotFoundError, BrokenError):
-        return None
 
 
 def _without_intervals(surrogates: Artifact) -> bool:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.reporting.explanations import Explanations, explained_by
+from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.reporting.labels import labels_of
+from facelime_cli.reporting.runs import explained_by
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:

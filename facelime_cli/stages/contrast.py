@@ -53,7 +53,7 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find the predictions, and how the surrogates were fitted."""
-    from facelime_cli.reporting.explanations import predictions_of
+    from facelime_cli.reporting.runs import predictions_of
 
     surrogates = inputs["surrogates"]
     names: list[str] = surrogates.facts["classes"]
@@ -105,7 +105,7 @@ class _Job:
 
     def prepare(self) -> Layout:
         """Return one contrast for every picture."""
-        from facelime_cli.reporting.explanations import method_of
+        from facelime_cli.reporting.runs import method_of
 
         names = self.surrogates.facts["classes"]
         one, other = (names[c] for c in self.classes)

@@ -25,7 +25,7 @@ from facelime_cli.options import Choice, Execution, Heading, Input, hints, input
 from facelime_cli.predicting.asking import wanted_batch
 from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
 from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
-from facelime_cli.predicting.stand_ins import fill_of, most_donors, usual_design, usual_fill
+from facelime_cli.predicting.stand_ins import KEPT_DONORS, fill_of, most_donors, usual_design, usual_fill
 from facelime_cli.predicting.views import PlannedView, planned
 from facelime_cli.stages import check, consensus, fit_surrogate, perturb, predict, preprocess, render, segment
 
@@ -111,7 +111,7 @@ def _params() -> type[Any]:
         int | None,
         Option(
             min=1,
-            max=20,
+            max=KEPT_DONORS,
             show_default=False,
             help=f"With {UNLIKE}, let so many similar pictures take turns as stand-ins. "
             f"[default: {VIEWS['consensus'].donors} for consensus, else 1]",
@@ -154,9 +154,7 @@ def artifacts_of(report: Artifact) -> dict[str, str]:
 def explain(params: Any, context: Context) -> Result:
     """Run the views, their consensus, the check and the report; the result is the report's."""
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS}) if _single(params) else params
-    # Several views share the samples, and the check draws its sets from the seed: both are numbers from here on.
-    seed = perturb.DEFAULTS["seed"] if params.seed is None else params.seed
-    params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"], seed=seed)
+    params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
     model = context.store.resolve(params.model, ("models",)).require_complete()
     # What is wrong here would end the run at one of its last stages, after all evaluations.
@@ -172,8 +170,7 @@ def explain(params: Any, context: Context) -> Result:
         runtimes.check_size(model, dataset)
     results = rounds.fitted(dataset)
     if params.check:
-        explained = results[-1].artifact
-        results.append(rounds.execute(check.STAGE, {"time_budget": rounds.left, "model": None}, surrogates=explained))
+        results.append(rounds.checked(results[-1].artifact))
     shown = results[-1].artifact
     results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=shown), context))
     return Result(
@@ -329,6 +326,12 @@ class _Rounds:
         first = planned(chosen, usual=_usual(segments), fill=fill, donors=donors, samples=self.params.samples)
         share, left = divmod(samples, len(first))
         return [dataclasses.replace(each, samples=share + (place < left)) for place, each in enumerate(first)]
+
+    def checked(self, explained: Artifact) -> Result:
+        """Ask the model whether the explanation is true."""
+        # The model is the explanation's own, and the seed that of the masks.
+        changes = {"model": None, "seed": self.params.seed or perturb.DEFAULTS["seed"], "time_budget": self.left}
+        return self.execute(check.STAGE, changes, surrogates=explained)
 
     def _view(self, segments: Artifact, changes: dict[str, Any]) -> list[Result]:
         """Perturb, predict and fit; the last result is of the surrogates."""

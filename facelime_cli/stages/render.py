@@ -136,8 +136,8 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Choose the classes; the colour scale follows from all of them."""
-    from facelime_cli.reporting.explanations import explained_by
     from facelime_cli.reporting.report_files import ReportFiles
+    from facelime_cli.reporting.runs import explained_by
     from facelime_cli.reporting.voices import check_beside
 
     given = inputs["surrogates"]

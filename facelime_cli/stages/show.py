@@ -156,7 +156,8 @@ def _class(artifact: Artifact, classes: str | None, *, by_class: bool) -> int | 
 def _explanations(artifact: Artifact, params: Params, form: str) -> Answer:
     """Give explanations in one of the formats."""
     from facelime_cli.reporting import formats
-    from facelime_cli.reporting.explanations import Explanations, explained_by
+    from facelime_cli.reporting.explanations import Explanations
+    from facelime_cli.reporting.runs import explained_by
 
     artifact.require_complete()
     surrogates, check = explained_by(artifact)

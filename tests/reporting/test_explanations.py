@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from facelime_cli.errors import NotFoundError
-from facelime_cli.reporting.explanations import COLUMNS, Explanations, explained_by, method_of
+from facelime_cli.reporting.explanations import COLUMNS, Explanations
 from facelime_cli.reporting.labels import labels_of
+from facelime_cli.reporting.runs import explained_by, method_of
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,95 @@ def test_a_report_leads_to_its_surrogates(chain):
     assert explained_by(chain["render"])[0].id == chain["fit-surrogate"].id
     assert explained_by(chain["compare"])[0].id == chain["compare"].id
     assert method_of(chain["fit-surrogate"]) == "LIME"
+
+
+def test_a_check_leads_to_what_it_checked(judged):
+    surrogates, check = explained_by(judged.check)
+    assert (surrogates.id, check.id) == (judged.consensus.id, judged.check.id)
+    assert explained_by(judged.consensus) == (judged.consensus, None)
+
+
+def test_the_verdict_of_the_check_counts_where_there_is_one(judged):
+    found, after = Explanations.of(judged.check), judged.check.read("verdict")
+    before = Explanations(judged.consensus)
+    assert (after != "").any(axis=1).all()
+    for row, c in np.ndindex(after.shape):
+        assert found.verdict(row, c) == (after[row, c] or before.verdict(row, c))
+
+
+def test_words_of_earlier_versions_are_not_checked(chain, monkeypatch):
+    found = Explanations(chain["fit-surrogate"])
+    read = found._reader.read
+    old = np.array(["trustworthy", "needs more samples: about 90"])
+    monkeypatch.setattr(
+        found._reader, "read", lambda artifact, name, row: old if name == "verdict" else read(artifact, name, row)
+    )
+    assert [found.verdict(0, c) for c in range(2)] == ["not checked", "needs more samples: about 90"]
+    # Methods that fit nothing keep their own sentence.
+    assert Explanations(chain["occlusion"]).verdict(0, 0).startswith("exact for one region")
+
+
+def test_a_consensus_is_read_like_any_explanation(judged):
+    found = Explanations(judged.consensus)
+    assert (found.n_views, found.fitted, found.masks, found.predictions) == (4, False, None, None)
+    assert found.samples(1) == 90 + 3 * 60
+    assert found.fills == ["nearest-unlike", "blur", "inpaint"]
+    assert found.compared_with == (
+        "the most similar picture of another class, a blurred copy and the region painted over from its border"
+    )
+    assert [
+        each.votes for each in sorted(found.strengths(0, 1), key=lambda each: each.segment)
+    ] == judged.consensus.read("votes")[0, 1, : found.counts[0]].tolist()
+    assert list(found.first_by_fill(0, 1).values()) == judged.consensus.read("first")[0, 1].tolist()
+    assert found.full == pytest.approx(found.answers)
+
+
+def test_the_lineage_names_what_every_view_was_made_from(judged):
+    made = [each.reference for each in Explanations.of(judged.check).origins]
+    assert len(made) == len(set(made))
+    assert made[-2:] == [judged.consensus.reference, judged.check.reference]
+    for view in judged.views:
+        for each in (view, view.input("masks"), view.input("predictions"), view.input("segments")):
+            assert each.reference in made
+
+
+def test_effect_and_p_are_told_at_the_largest_number(judged):
+    found, c = Explanations.of(judged.check), int(np.flatnonzero(judged.check.read("verdict")[0] != "")[0])
+    told = found.ranked_json(0, c)
+    effect, p_value = (judged.check.read(name)[0, c] for name in ("effect", "p_value"))
+    assert judged.check.facts["numbers"] == [1, 3]
+    assert told["effect"] == pytest.approx(effect[1].mean())
+    assert told["p_value"] == p_value[1].max()
+    assert told["effects"] == effect.tolist()
+    assert told["p_values"] == p_value.tolist()
+    unchecked = Explanations(judged.consensus).ranked_json(0, c)
+    assert (unchecked["effect"], unchecked["p_value"], unchecked["effects"]) == (None, None, [])
+    assert unchecked["regions"] == told["regions"]
+
+
+def test_regions_are_told_with_their_boxes(judged):
+    found = Explanations(judged.consensus)
+    told, segments = found.ranked_json(2, 0), found.segments(2)
+    assert told["segments"] == judged.consensus.input("segments").reference
+    points = [abs(each["points"]) for each in told["regions"]]
+    assert points == sorted(points, reverse=True)
+    assert len(points) == found.counts[2]
+    for each in told["regions"]:
+        top, left, bottom, right = each["box"]
+        inside = segments == each["segment"]
+        assert inside[top:bottom, left:right].sum() == inside.sum()
+        assert inside[top].any()
+        assert inside[bottom - 1].any()
+        assert inside[:, left].any()
+        assert inside[:, right - 1].any()
+        assert each["interval"][0] <= each["points"] <= each["interval"][1]
+
+
+def test_labels_tell_a_consensus_from_a_run(judged):
+    assert labels_of([Explanations(judged.consensus), Explanations(judged.views[0])]) == [
+        "LIME, consensus of 4 views",
+        "LIME",
+    ]
 
 
 def test_labels_name_what_differs_and_ids_where_nothing_does(chain, explanations):

@@ -34,6 +34,19 @@ def test_every_artifact_has_a_picture(chain, stage, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["look.png"]
 
 
+def test_a_check_shows_what_stood_in_and_what_the_model_answered(judged, tmp_path, monkeypatch):
+    from facelime_cli.reporting import previews
+
+    seen = []
+    drawn = previews.sheets.perturbed
+    monkeypatch.setattr(previews.sheets, "perturbed", lambda *values: seen.append(values) or drawn(*values))
+    pictured(judged.facelime, tmp_path, judged.check.reference)
+    images, titles, *_ = seen[0]
+    assert len(images) == len(titles) == 1 + 5 + len(judged.check.facts["fills"])
+    assert titles[3] == "a blurred copy"
+    assert "(before: " in titles[-1]
+
+
 def test_a_network_from_elsewhere_shows_its_layers(chain, tmp_path):
     import keras
 

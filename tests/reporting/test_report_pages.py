@@ -5,8 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from facelime_cli.core.verdict import WORTH, Worth, word_of
 from facelime_cli.drawing import overlay
 from facelime_cli.reporting import pages
+from facelime_cli.reporting.explanations import Explanations
 
 
 def test_the_page_asks_nothing_of_outside_and_shows_its_pictures(chain):
@@ -46,6 +48,83 @@ def test_a_single_file_needs_none_beside_it(chain):
     # Each picture once, its small copy in the overview, and what stood in.
     assert page.count("data:image/jpeg") == 3 + 3 + 3
     assert page.count('-photo"/>') == 3 * (1 + 2)
+
+
+def page_of(judged, *words):
+    report = judged.facelime.artifact("render", *words)
+    return report, (report.path / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_checked_page_says_what_the_model_answered(judged):
+    report, page = page_of(judged, judged.check.reference)
+    explanations = Explanations.of(judged.check)
+    for row in range(3):
+        c = explanations.shown(row, None)[0]
+        verdict = explanations.verdict(row, c)
+        assert f"{verdict[:1].upper()}{verdict[1:]}</span> {word_of(verdict).meaning}" in page
+        assert explanations.confirmation(row, c).words("region") in page
+        off = ", ".join(str(each) for each in explanations.check.strongest(row, c))
+        assert f"What the model answers without regions {off}" in page
+    assert "Does the model lose more without the 3 strongest regions than without 3 others?" in page
+    assert "of 4 views" in page
+    assert "only for checking" in page
+    for name in re.findall(r'src="((?:stand-ins|examples)/[^"]+)"', page):
+        assert (report.path / name).is_file()
+    assert set(re.findall(r'src="stand-ins/(\d+)-', page)) == {"00000", "00001", "00002"}
+
+
+def test_a_class_that_the_check_left_out_says_how_to_check_it(judged):
+    _, page = page_of(judged, judged.check.reference)
+    left_out = (judged.check.read("verdict") == "").sum()
+    assert page.count("facelime check --check-classes</code>") == left_out
+
+
+def test_low_words_are_drawn_pale(judged):
+    _, page = page_of(judged, judged.check.reference)
+    explanations = Explanations.of(judged.check)
+    shown = [(row, c) for row in range(3) for c in explanations.shown(row, None)]
+    pale = [word_of(explanations.verdict(*each)).pale for each in shown]
+    assert page.count('class="drawn pale"') == sum(pale)
+    assert page.count("Drawn pale, since it may mislead.") == sum(pale)
+
+
+def test_what_a_word_was_worth_is_said_where_it_was_measured(judged, monkeypatch):
+    explanations = Explanations.of(judged.check)
+    word = word_of(explanations.verdict(0, explanations.shown(0, None)[0])).text
+    assert "planted cases" not in page_of(judged, judged.check.reference, "--top", 4)[1]
+    monkeypatch.setitem(WORTH, word, Worth(99, 100))
+    assert (
+        "This word was right in 95 to 100 of 100 planted cases."
+        in page_of(judged, judged.check.reference, "--top", 5)[1]
+    )
+
+
+def test_an_impossible_answer_has_its_meaning(chain, monkeypatch):
+    read = Explanations.figures
+    monkeypatch.setattr(Explanations, "figures", lambda *of: {**read(*of), "local_prediction": 1.53, "r2": 0.2})
+    report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--top", 3)
+    page = (report.path / "index.html").read_text(encoding="utf-8")
+    assert (
+        page.count("153.0&nbsp;% (the sum of the coefficients overshoots, which means that regions act together)") == 6
+    )
+    assert "Regions act together: R²&nbsp;0.20" in page
+
+
+def test_the_overview_counts_and_filters_by_word(judged):
+    _, page = page_of(judged, judged.check.reference)
+    explanations = Explanations.of(judged.check)
+    words = [word_of(explanations.verdict(row, explanations.shown(row, None)[0])).text for row in range(3)]
+    assert re.findall(r'data-verdict="([^"]+)"', page) == words
+    for text in set(words):
+        assert f'<option value="{text}">' in page
+        assert f"{text[:1].upper()}{text[1:]}</span>&nbsp;{words.count(text)}" in page
+
+
+def test_other_people_are_not_in_the_file_that_is_handed_over(judged):
+    _, page = page_of(judged, judged.check.reference, "--single-file", "--no-stand-ins")
+    assert "(another patient)" not in page
+    assert page.count("This report leaves it out.") == 3
+    assert "a blurred copy" in page
 
 
 def test_names_that_are_markup_stay_text(facelime, tmp_path):

@@ -1,4 +1,8 @@
-"""`show`: what it refuses."""
+"""`show`: what it tells of explanations, and what it refuses."""
+
+import json
+
+from facelime_cli.reporting.explanations import Explanations
 
 
 def test_what_cannot_be_drawn_as_asked(chain, tmp_path):
@@ -29,3 +33,32 @@ def test_what_cannot_be_shown(chain, tmp_path):
         "show", chain.reference("render"), "--format", "json", "--classes", "measles"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["there.png"]
+
+
+def test_json_tells_every_picture_of_explanations(judged, chain):
+    run = judged.facelime
+    told = run.json("show", judged.check.reference)
+    explanations = Explanations.of(judged.check)
+    expected = [(row, c) for row in range(3) for c in explanations.shown(row, None)]
+    assert [(each["id"], each["class"]) for each in told["pictures"]] == [
+        (explanations.ids[row], explanations.names[c]) for row, c in expected
+    ]
+    assert told["pictures"] == [explanations.ranked_json(row, c) for row, c in expected]
+    plain = run.json("show", chain.reference("gradcam"))["pictures"][0]
+    assert plain["effect"] is None
+    assert plain["regions"][0]["interval"] is None
+    assert plain["regions"][0]["votes"] is None
+    # Of other kinds it is their number.
+    assert run.json("show", chain.reference("segment"))["pictures"] == 3
+
+
+def test_a_check_is_shown_in_every_form(judged):
+    run = judged.facelime
+    told = run("show", judged.check.reference, "--format", "text").stdout
+    assert "log-odds" in told
+    assert "of 4" in told
+    first = json.loads(run("show", judged.check.reference, "--format", "json").stdout)["pictures"][0]["explanations"][0]
+    assert first["verdict"] == Explanations.of(judged.check).verdict(0, Explanations.of(judged.check).shown(0, None)[0])
+    assert first["effect"] is not None
+    table = run("show", judged.check.reference, "--format", "csv").stdout
+    assert table == run("show", judged.consensus.reference, "--format", "csv").stdout
