@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facelime_cli.core import fidelity
 from facelime_cli.core.checking import CURVE, log_odds, strongest_first
 from facelime_cli.core.masks import unpack
 from facelime_cli.models import backend
@@ -213,6 +214,21 @@ def test_a_report_and_show_read_a_check(explained, chain):
         assert each["verdict"] == check.read("verdict")[row, c]
         assert each["segments"] == surrogates.input("segments").reference
     run.json("export", check.reference, "--to", run.store.parent / "check.h5")
+
+
+def test_verdicts_of_earlier_versions_count_as_not_checked(chain, monkeypatch):
+    """They told whether regions act alone. Stores still have them."""
+    run = chain.facelime
+    with monkeypatch.context() as patch:
+        patch.setattr(fidelity, "before_check", lambda _: "trustworthy")
+        old = run.artifact("fit-surrogate", chain["predict"].id, "--kernel-width", 0.31, "--workers", 1)
+    assert set(old.read("verdict").ravel()) == {"trustworthy"}
+    assert {each["verdict"] for each in run.json("show", old.reference)["pictures"]} == {"not checked"}
+    report = run.artifact("render", old.reference)
+    assert "trustworthy" not in (report.path / "index.html").read_text(encoding="utf-8")
+    views = [old.reference, chain.reference("fit-surrogate")]
+    for made in (run.artifact("check", old.reference), run.artifact("consensus", *views)):
+        assert "trustworthy" not in made.read("verdict").ravel().tolist()
 
 
 # Fills

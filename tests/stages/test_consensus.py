@@ -6,10 +6,11 @@ import h5py
 import numpy as np
 import pytest
 import xarray
+from PIL import Image
 
 from facelime_cli.core import consensus
 from facelime_cli.core.consensus import View
-from tests.support import write_faces
+from tests.support import save_picture
 
 
 def view_of(run, segments, *words, samples=60, fit=()):
@@ -146,11 +147,13 @@ def test_views_of_other_pictures(chain):
     assert "explains other pictures or another model" in said
 
 
-def test_views_of_the_same_names_in_another_dataset(chain, tmp_path):
-    run = chain.facelime
-    data = run.artifact("preprocess", write_faces(tmp_path / "dim"), "--size", 48, "--crop-border", 5)
-    ids = ",".join(chain["segment"].texts("id"))
-    segments = run.artifact("segment", data.id, "--images", ids, "--method", "grid", "--segments", 6)
+def test_views_of_the_same_names_in_another_dataset(chain, faces, tmp_path):
+    run, ids = chain.facelime, chain["segment"].texts("id")
+    for name in ids:
+        save_picture(tmp_path / f"{name}.png", 255 - np.asarray(Image.open(faces / f"{name}.png")))
+    data = run.artifact("preprocess", tmp_path, "--size", 48, "--workers", 1)
+    segments = run.artifact("segment", data.id, "--method", "grid", "--segments", 6)
+    assert segments.texts("id") == ids
     said = refused(chain, chain.reference("fit-surrogate"), view_of(run, segments.id).reference)
     assert "explains other pictures or another model" in said
 
