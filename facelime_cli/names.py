@@ -109,7 +109,7 @@ def class_indices(text: str, names: list[str]) -> list[int]:
     >>> class_indices("crane, small", ["cat", "crane, small"])
     [1]
     """
-    words = [text] if text in names else comma_separated(text)
+    words = [text] if text in names else comma_separated(text) or [text]
     found = [class_index(each, names) for each in words]
     # A dict keeps the order in which classes were first named.
     return list(dict.fromkeys(found))

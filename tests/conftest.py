@@ -16,7 +16,7 @@ from PIL import Image
 
 from facelime_cli.core.faces import draw
 from facelime_cli.store.references import Store
-from tests.support import ROUNDS, SIZE, Chain, Facelime, FewRounds, Judged, write_faces
+from tests.support import ROUNDS, SIZE, Chain, Facelime, FewRounds, Judged, write_faces, write_maps
 
 SMALL_SIDE = 24
 MADE = "made.json"
@@ -91,6 +91,12 @@ def run_every_stage(run: Facelime, faces: Path) -> dict[str, str]:
     keep("contrast", surrogates, "--class", "rosacea", "--versus", "normal")
     linear = run.artifact("fit-surrogate", predictions, "--surrogate", "linear")
     keep("compare", surrogates, linear.id)
+    blurred = run.artifact("perturb", segments, "--samples", 60, "--fill", "blur")
+    answers = run.artifact("predict", blurred.id, "--model", "small", "--batch-size", 16)
+    witness = run.artifact("fit-surrogate", answers.id)
+    keep("consensus", surrogates, witness.id)
+    keep("check", surrogates)
+    keep("import-maps", segments, "--model", "small", "--maps", write_maps(faces, run.store.parent / "maps"))
     return made
 
 

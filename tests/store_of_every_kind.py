@@ -40,7 +40,7 @@ MODELS = {"net": (2, "softmax"), "other": (2, "softmax"), "single": (1, "sigmoid
 INTEGER_KINDS = ("datasets", "segments", "masks")
 INTEGER_STAGES = ("describe", "finetune")
 """Stages whose ids are the same everywhere when their input is, though what they write is not."""
-WITH_WORKERS = ("preprocess", "segment", "perturb", "fit-surrogate", "render", "explain")
+WITH_WORKERS = ("preprocess", "segment", "perturb", "fit-surrogate", "check", "render", "explain")
 """Commands that start processes, which takes longer than these small pictures."""
 UNREPEATABLE_STAGES = ("finetune",)
 """Stages that answer otherwise each time, even on one machine."""
@@ -227,6 +227,8 @@ inpaint: perturb slic --samples 20 --fill inpaint
 noise: perturb slic --samples 20 --fill noise --seed 11
 image: perturb slic --samples 20 --fill image:fill.ppm
 unlike: perturb slic --samples 20 --fill nearest-unlike
+donor: perturb slic --samples 20 --donor 2
+blurred: perturb slic --samples 60 --fill blur --name blurred
 without labels: perturb flat-segments --samples 20
 lime masks: perturb quickshift --preset lime-defaults --samples 40
 rosacea masks: perturb quickshift --preset rosacea
@@ -286,7 +288,16 @@ after: perturb slic --samples 160 --after ridge --confidence 0.999 --name after
 after, predicted: predict after --model net --name predictions-after
 after, fitted: fit-surrogate predictions-after
 contrast: contrast ridge --class spotted --versus plain --name contrast
+predictions, blurred: predict blurred --model net --name predictions-blurred
+ridge, blurred: fit-surrogate predictions-blurred --name ridge-blurred
+consensus: consensus ridge ridge-7 ridge-blurred --name consensus
+consensus of two: consensus ridge-7 ridge-blurred --stable-top 2 --carrier slic
+check: check ridge --name check
+check of a consensus: check consensus --regions 1,2 --sets 19 --seed 3 --check-classes spotted --name check-consensus
+check of a contrast: check contrast
 gradcam: gradcam ridge --name gradcam
+maps: import-maps segments/slic --model net --maps labels --name maps
+check of maps: check maps --batch-size 8
 gradcam++: gradcam segments/slic --model other --variant gradcam++ --layer first
 eigencam: gradcam drawn --model net --split test --first 2 --variant eigencam
 occlusion: occlusion ridge --name occlusion
@@ -299,12 +310,15 @@ report, much: render ridge --beside gradcam --beside ridge-other --top 3 --class
 report, styled: render linear --preset rosacea --figures svg --style heatmap
 report of gradcam: render gradcam
 report of contrast: render contrast
+report of a check: render check-consensus
+report to hand over: render check --no-stand-ins
 comparison: compare ridge gradcam occlusion
 comparison of one: compare ridge ridge-7 --top 2 --class plain
 stability: stability ridge --repeats 1
 stability, stored: stability ridge --stored 2 --top 3
 sensitivity: sensitivity ridge --methods grid --fills mean,black
 explained: explain drawn --model net --split test --first 2 --segments 6 --samples 40 --surrogate linear
+views: explain drawn --model net --split test --first 2 --segments 6 --samples 150 --views fills
 explained picture: explain flat/p00-0.ppm --model single --samples 30 --preset rosacea
 """
 

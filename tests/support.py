@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
@@ -112,6 +113,14 @@ def write_faces(folder: Path, count: int = FACES, size: int = SIZE, truth: Path 
     return folder
 
 
+def write_maps(faces: Path, folder: Path) -> Path:
+    """Write a map for each drawn face: how much redder than green its pixels are."""
+    for path in faces.rglob("*.png"):
+        pixels = np.asarray(Image.open(path)).astype(np.int16)
+        save_picture(folder / path.relative_to(faces), (pixels[..., 0] - pixels[..., 1]).clip(0, 255).astype(np.uint8))
+    return folder
+
+
 def save_picture(path: Path, array) -> None:
     """Write an array as a picture, with the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +156,11 @@ class Chain:
     made_in: Path
     """The store in which the artifacts were made; this one is a copy of it."""
 
+    @property
+    def maps(self) -> Path:
+        """The folder of maps that `import-maps` has read."""
+        return self.made_in.parent / "maps"
+
     def __getitem__(self, stage):
         return self.artifacts[stage]
 
@@ -174,6 +188,11 @@ def compared(chain):
     return [each["id"] for each in chain["compare"].inputs.values()]
 
 
+def joined(chain):
+    """Return what the chain's consensus joins."""
+    return [each["id"] for name, each in chain["consensus"].inputs.items() if name.startswith("surrogates")]
+
+
 def words_of(stage, chain, faces):
     """Return the words that made the chain's artifact of a stage."""
     return {
@@ -190,4 +209,7 @@ def words_of(stage, chain, faces):
         "gradcam": ["gradcam", chain["segment"].id, "--model", "small"],
         "occlusion": ["occlusion", chain["perturb"].id, "--model", "small"],
         "contrast": ["contrast", chain["fit-surrogate"].id, "--class", "rosacea", "--versus", "normal"],
+        "consensus": ["consensus", *joined(chain)],
+        "check": ["check", chain["fit-surrogate"].id],
+        "import-maps": ["import-maps", chain["segment"].id, "--model", "small", "--maps", chain.maps],
     }[stage]

@@ -26,9 +26,10 @@ def test_the_table_holds_every_kind_and_every_stage():
         "masks",
         "predictions",
         "surrogates",
+        "checks",
         "reports",
     }
-    assert len({each["stage"] for each in everywhere}) == 14
+    assert len({each["stage"] for each in everywhere}) == 17
 
 
 def test_a_difference_is_named():

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from facelime_cli.stages import INDEX
+from tests.support import joined
 
 HEAVY = {"numpy", "zarr", "tensorflow", "keras", "skimage", "sklearn", "h5py", "matplotlib", "PIL", "scipy"}
 NETWORKS = {"tensorflow", "keras", "jax", "torch"}
@@ -51,6 +52,9 @@ def commands_without_network(chain, faces, tmp_path):
         "show --format": ["show", chain.reference("gradcam"), "--format", "text"],
         "contrast": ["contrast", chain["fit-surrogate"].id, "--class", "normal", "--versus", "rosacea"],
         "compare": ["compare", chain["fit-surrogate"].id, chain["gradcam"].id, "--top", "2"],
+        "consensus": ["consensus", *joined(chain), "--stable-top", "2"],
+        "check, when it is found": ["check", chain.reference("fit-surrogate")],
+        "render, of a check": ["render", chain.reference("check"), "--top", "3"],
         "verify": ["verify", predictions],
         "export": ["export", predictions, "--to", tmp_path / "out.h5"],
     }
@@ -70,7 +74,8 @@ NAMES = [
     "verify",
     "export",
 ]
-NAMES += ["show --png", "show --format", "contrast", "compare"]
+NAMES += ["show --png", "show --format", "contrast", "compare", "consensus"]
+NAMES += ["check, when it is found", "render, of a check"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,6 +20,9 @@ NEW = {
     "gradcam": ["faces", "--model", "small", "--first", 2],
     "occlusion": ["faces", "--model", "small", "--first", 2],
     "contrast": ["surrogates/{fit-surrogate}", "--class", 0, "--versus", 1],
+    "consensus": ["{fit-surrogate}", "{witness}", "--stable-top", 3],
+    "check": ["surrogates/{fit-surrogate}", "--seed", 5],
+    "import-maps": ["faces", "--model", "small", "--first", 2, "--maps", "{maps}"],
 }
 """A run of each sharded command that has not been made; data sets where segments or masks would come first."""
 
@@ -48,6 +51,7 @@ def new_masks(planned, chain):
 
 def words_of(chain, command, **more):
     known = {name: each.id for name, each in {**chain.artifacts, **more}.items()}
+    known |= {"witness": support.joined(chain)[1], "maps": chain.maps}
     return [str(word).format(**known) for word in NEW[command]]
 
 
@@ -82,6 +86,14 @@ def test_a_dry_run_leaves_the_store_as_it_is(planned, new_masks, more):
     assert answer["evaluations"] > 0
     assert answer["evaluations_per_second"] > 0
     assert state_of(store) == before
+
+
+@pytest.mark.parametrize("more", [[], ["--batch-size", "auto"], ["--shard", "1/2"]], ids=["plain", "auto", "shard"])
+def test_a_dry_run_of_a_check_leaves_the_store_as_it_is(planned, chain, more):
+    before = state_of(planned.store)
+    answer = planned.json("check", *words_of(chain, "check"), *more, "--dry-run")
+    assert answer["evaluations"] > 0
+    assert state_of(planned.store) == before
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])

@@ -86,13 +86,19 @@ def saliency(path: Path) -> NDArray[np.float64]:
     """
     values = _numbers(path)
     if values.ndim == AXES + 1 and path.suffix.lower() != NUMPY_SUFFIX:
-        values = values[..., :CHANNELS].mean(axis=-1)
-    if values.ndim != AXES or values.dtype.kind not in NUMBERS or not values.size or not np.isfinite(values).all():
+        # Two channels are grey and its transparency.
+        values = values[..., : CHANNELS if values.shape[-1] >= CHANNELS else 1].mean(axis=-1)
+    if values.ndim != AXES or values.dtype.kind not in NUMBERS or not values.size or not _finite(values):
         raise FacelimeError(
             f"{path} holds {values.dtype} of shape {values.shape}, not one finite number per cell; "
             "save the map as a grey PNG or TIFF, or as a .npy array of two axes"
         )
     return values.astype(np.float64)
+
+
+def _finite(values: NDArray[Any]) -> bool:
+    """Return whether all numbers are finite where maps are enlarged, which is done in float32."""
+    return bool((np.abs(values.astype(np.float64)) <= np.finfo(np.float32).max).all())
 
 
 def _numbers(path: Path) -> NDArray[Any]:

@@ -144,7 +144,7 @@ class Checked:
     console: Console
     workers: Workers = field(default_factory=lambda: Workers(1))
     _known: dict[str, Known] = field(default_factory=dict)
-    _fills: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    _fills: dict[tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict)
 
     @cached_property
     def segmentation(self) -> Artifact:
@@ -213,10 +213,12 @@ class Checked:
         """Return what stands in: (n, F, H, W, 3)."""
         import numpy as np
 
-        if rows.start not in self._fills:
+        # A batch size is measured on the first picture alone, which is no unit.
+        key = (rows.start, rows.stop)
+        if key not in self._fills:
             made = [self._fill(each, rows) for each in self.stand_ins]
-            self._fills[rows.start] = np.stack(made, axis=1)
-        return self._fills[rows.start]
+            self._fills[key] = np.stack(made, axis=1)
+        return self._fills[key]
 
     def _fill(self, stand_in: StandIn, rows: slice) -> NDArray[np.uint8]:
         if stand_in.made is not None:
@@ -261,7 +263,7 @@ class Checked:
             "fill": self.fills(rows),
             "probabilities": padded(answers, n_samples).reshape(shape),
         }
-        self._fills.pop(rows.start, None)
+        self._fills.pop((rows.start, rows.stop), None)
         return every
 
     def _judged(self, row: int, asked: Questions, answers: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

@@ -37,7 +37,7 @@ INDEX = (
     *_listed(
         "First steps",
         demo="Run everything on drawn faces: a first report in half a minute, without data or a download.",
-        explain="Explain pictures in one go: segment, perturb, predict, fit-surrogate and render.",
+        explain="Explain pictures in one go: several views, their consensus, the check by the model, and the report.",
     ),
     *_listed(
         "Data",

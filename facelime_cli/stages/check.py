@@ -160,7 +160,7 @@ def _run(params: Params, surrogates: Artifact, context: Context) -> tuple[Checke
     """Return what is asked and with what; the model is not loaded yet."""
     asked = Asked(
         classes=partial(_classes, params, surrogates),
-        numbers=_numbers(params.regions),
+        numbers=numbers_of(params.regions),
         sets=params.sets,
         seed=params.seed,
         versus=_versus(surrogates),
@@ -170,8 +170,24 @@ def _run(params: Params, surrogates: Artifact, context: Context) -> tuple[Checke
     return source, asking.run_of(params, source, surrogates.input("models"), context)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    """Return how many regions are taken away at once."""
+def numbers_of(text: str) -> tuple[int, ...]:
+    """Return how many regions are taken away at once.
+
+    Parameters
+    ----------
+    text : str
+        As it is typed.
+
+    Raises
+    ------
+    CommandLineError
+        When it is no list of such numbers.
+
+    Returns
+    -------
+    tuple of int
+        Each once, the smallest first.
+    """
     words = [word.strip() for word in text.split(",")]
     numbers = [int(word) if word.isascii() and word.isdigit() else 0 for word in words]
     if not all(1 <= number <= MOST_NUMBER for number in numbers):

@@ -17,7 +17,7 @@ from facelime_cli.names import class_index
 from facelime_cli.options import Input, Resolved
 from facelime_cli.predicting import fitting
 from facelime_cli.store.arrays import ArraySpec, Layout
-from facelime_cli.store.explanations import SCALARS
+from facelime_cli.store.explanations import SCALARS, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,11 +61,16 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # Every coefficient would be exactly 0.
     if one == other:
         raise CommandLineError(f"--class {params.explained} and --versus {params.versus} are the same class; name two.")
+    views = views_of(surrogates)
+    if len(views) > 1:
+        raise FacelimeError(
+            f"surrogates/{surrogates.id} join {len(views)} views, and a contrast is fitted to the predictions of one; "
+            f"give one of them, such as {views[0].reference}."
+        )
     predictions = predictions_of(surrogates)
     if predictions is None:
         raise FacelimeError(
-            f"surrogates/{surrogates.id} were not fitted to predictions; "
-            "give surrogates that `fit-surrogate` or `explain` made."
+            f"surrogates/{surrogates.id} were not fitted to predictions; give surrogates that `fit-surrogate` made."
         )
     job = _Job(surrogates, predictions, _settings(surrogates, predictions), (one, other), context)
     return Plan(
@@ -153,7 +158,7 @@ def restored(contrast: Artifact) -> dict[str, Any]:
 STAGE = Stage(
     name="contrast",
     writes="surrogates",
-    version=2,
+    version=3,
     params=Params,
     plan=plan,
     help=__doc__,

@@ -20,7 +20,9 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context, Result, Stage, execute
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.models import runtimes
+from facelime_cli.names import class_indices
 from facelime_cli.options import Choice, Execution, Heading, Input, hints, inputs_of, option_of
+from facelime_cli.predicting.asking import wanted_batch
 from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
 from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
 from facelime_cli.predicting.stand_ins import KEPT_DONORS, fill_of, most_donors, usual_design, usual_fill
@@ -155,7 +157,10 @@ def explain(params: Any, context: Context) -> Result:
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
     model = context.store.resolve(params.model, ("models",)).require_complete()
-    # A missing one would end the run at its last stage, after all evaluations.
+    # What is wrong here would end the run at one of its last stages, after all evaluations.
+    for classes in (params.classes, params.checked if params.check else None):
+        if classes is not None:
+            class_indices(classes, model.facts["classes"])
     for reference in params.beside or ():
         context.store.resolve(reference, ("surrogates",)).require_complete()
     rounds = _Rounds(params, model, stopping.deadline(params.time_budget), dataclasses.replace(context, name=None))
@@ -197,6 +202,9 @@ def _check(params: Any) -> None:
     own_settings(with_defaults, params.design or usual_design(params.fill))
     if params.fill is not None:
         fill_of(params.fill)
+    wanted_batch(params.batch_size)
+    check.numbers_of(params.regions)
+    render.formats_of(params)
     if not params.until_stable and (params.max_samples is not None or params.confidence is not None):
         raise CommandLineError(
             "--max-samples and --confidence are about more rounds of samples; ask for them with --until-stable."
@@ -310,6 +318,10 @@ class _Rounds:
                     "different patients; use fewer."
                 )
             donors = min(donors, there_are)
+        elif self.params.donors is not None:
+            raise FacelimeError(
+                f"--donors {donors} are similar pictures of another class, and these have none; leave the option out."
+            )
         # Rounds that take more samples keep the views of the first.
         first = planned(chosen, usual=_usual(segments), fill=fill, donors=donors, samples=self.params.samples)
         share, left = divmod(samples, len(first))

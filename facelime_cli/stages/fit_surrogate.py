@@ -189,5 +189,5 @@ class _Job:
 
 
 STAGE = Stage(
-    name="fit-surrogate", writes="surrogates", version=2, params=Params, plan=plan, help=__doc__, sharded=True
+    name="fit-surrogate", writes="surrogates", version=3, params=Params, plan=plan, help=__doc__, sharded=True
 )

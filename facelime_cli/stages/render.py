@@ -146,7 +146,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     check_beside(given, beside)
     params = presets.filled(params, DEFAULTS)
     chosen = None if params.classes is None else class_indices(params.classes, surrogates.facts["classes"])
-    formats = _formats(params)
+    formats = formats_of(params)
 
     # Planning makes no report: reading what it shows takes a while, and `--missing` asks for nothing of it.
     @cache
@@ -183,8 +183,19 @@ def _layout(surrogates: Artifact) -> Layout:
     return Layout(surrogates.n, constants=surrogates.carried(), facts=facts)
 
 
-def _formats(params: Params) -> list[str]:
-    """Return the formats of the figures, in the order of `FORMATS`."""
+def formats_of(params: Any) -> list[str]:
+    """Return the formats of the figures, in the order of `FORMATS`.
+
+    Parameters
+    ----------
+    params : dataclass
+        Those of `render`, or of a command that has its options.
+
+    Raises
+    ------
+    CommandLineError
+        When a format is none, or a style has no figures.
+    """
     asked = [] if params.figures is None else [word.strip().lower() for word in params.figures.split(",")]
     for word in asked:
         if word not in FORMATS:
