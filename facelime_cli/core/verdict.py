@@ -99,7 +99,7 @@ WORDS = (
     Word(
         DEPENDS,
         "The model confirms the strongest regions under one kind of replacement only.",
-        "Read the map for this comparison alone, or explain again with more --donors.",
+        "Read the map for this comparison alone, or run `explain` again with more --donors.",
     ),
     Word(
         NOT_CONFIRMED,
@@ -130,6 +130,7 @@ WORDS = (
         NOT_CHECKED,
         "Nobody has asked the model whether these regions matter to it.",
         "Run `facelime check`.",
+        pale=False,
     ),
 )
 """Every verdict, the best first."""
