@@ -294,10 +294,10 @@ consensus: consensus ridge ridge-7 ridge-blurred --name consensus
 consensus of two: consensus ridge-7 ridge-blurred --stable-top 2 --carrier slic
 check: check ridge --name check
 check of a consensus: check consensus --regions 1,2 --sets 19 --seed 3 --check-classes spotted --name check-consensus
-check of a contrast: check contrast
+check of a contrast: check contrast --name check-contrast
 gradcam: gradcam ridge --name gradcam
 maps: import-maps segments/slic --model net --maps labels --name maps
-check of maps: check maps --batch-size 8
+check of maps: check maps --batch-size 8 --name check-maps
 gradcam++: gradcam segments/slic --model other --variant gradcam++ --layer first
 eigencam: gradcam drawn --model net --split test --first 2 --variant eigencam
 occlusion: occlusion ridge --name occlusion

@@ -17,6 +17,7 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.options import Resolved
 from facelime_cli.predicting.joining import Joining
 from facelime_cli.store.arrays import Layout
+from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +93,8 @@ def _check(views: Sequence[Artifact]) -> None:
                 f"{each.reference} was made by `{each.stage}` and is no view; give those of `fit-surrogate`."
             )
         same = each.input("models").content == first.input("models").content and each.texts("id") == first.texts("id")
-        if not same or each.input("datasets").content != first.input("datasets").content:
+        # The dataset of the segments: a model comes from one too, which may be another.
+        if not same or Segmented(each).dataset.content != Segmented(first).dataset.content:
             raise FacelimeError(
                 f"{each.reference} explains other pictures or another model than {first.reference}; "
                 "join views of the same pictures and model."

@@ -147,7 +147,8 @@ def artifacts_of(report: Artifact) -> dict[str, str]:
         for artifact in level:
             # Of several views the first is the medium one, and a consensus stands before its views.
             found.setdefault(artifact.kind, artifact.reference)
-        level = [parent for artifact in level for parent in artifact.parents()]
+        # What a model was trained on is no part of what is explained.
+        level = [parent for artifact in level if artifact.kind != "models" for parent in artifact.parents()]
     return found
 
 

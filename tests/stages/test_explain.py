@@ -170,6 +170,9 @@ def test_without_classes_blur_stands_in(chain, tmp_path, faces):
         shutil.copy(path, tmp_path / f"{number}.png")
     words = [tmp_path, "--model", "small", "--method", "slic", "--segments", 12, "--samples", 200]
     found = made(chain.facelime, *words)
+    single = made(chain.facelime, *words, *SINGLE)
+    assert found["datasets"].n == single["datasets"].n == 2
+    assert found["datasets"].id == single["datasets"].id != chain["preprocess"].id
     assert {fill for _, fill, *_ in planned_of(found["surrogates"])} == {"blur", "inpaint"}
     assert all(each["carries"] for each in found["surrogates"].facts["views"])
     assert "nearest-unlike" not in found["checks"].facts["fills"]
