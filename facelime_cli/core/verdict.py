@@ -171,8 +171,11 @@ class Worth:
         return f"right in {100 * low:.0f} to {100 * high:.0f} of 100 planted cases"
 
 
-WORTH: dict[str, Worth] = {}
-"""What each word was worth on planted truth, by `Word.text`. A word that is missing was not measured."""
+WORTH = {STRONG: Worth(57, 59), FAIR: Worth(31, 33), DEPENDS: Worth(8, 11), NOT_CONFIRMED: Worth(6, 12)}
+"""What each word was worth on planted truth, by `Word.text`, see docs/measured.md.
+
+The cases are of kinds of tags that no rule was chosen on. A word that is missing was not measured.
+"""
 
 
 def word_of(verdict: str) -> Word:
