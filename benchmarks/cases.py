@@ -179,8 +179,12 @@ class Blocks:
             trained = self._trained(features, classes)
             self._converted(self.tail, self.shape, tail)
             np.save(heads, np.stack([frozen, trained]).astype(np.float64))
-        frozen, trained = np.load(heads)
-        return [Network(self.frozen, frozen), Network(self._compiled(tail), trained)]
+        return self.kept(name)
+
+    def kept(self, name: str) -> list[Network]:
+        """Return the frozen and the trained network that the cache has."""
+        frozen, trained = np.load(self.cache / f"{name}.npy")
+        return [Network(self.frozen, frozen), Network(self._compiled(self.cache / f"{name}.xml"), trained)]
 
     def _trained(self, features: Features, classes: NDArray[np.int64]) -> Features:
         """Train the last blocks and return the head's weights (1281,)."""
