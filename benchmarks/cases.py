@@ -49,6 +49,8 @@ CUT = "block_12_add"
 """The last layer that both networks share."""
 STEPS, STEP_PICTURES, RATE = 60, 32, 5e-4
 """How the last blocks are trained: steps of Adam, pictures of a step, learning rate."""
+N_FEATURES = 1280
+"""What a head sees."""
 N_DONORS = 8
 CARRIER = 40
 """Segments that a picture is asked for, and that regions are swapped in."""
@@ -186,10 +188,31 @@ class Blocks:
         frozen, trained = np.load(self.cache / f"{name}.npy")
         return [Network(self.frozen, frozen), Network(self._compiled(self.cache / f"{name}.xml"), trained)]
 
+    def maps(self, name: str) -> list[Callable[[Features], Features]]:
+        """Return what gives the last feature maps (BATCH, 4, 4, 1280) of both networks."""
+        return [self._frozen_maps, self._compiled(self._without_pooling(self.cache / f"{name}.xml"))]
+
+    @cached_property
+    def _frozen_maps(self) -> Callable[[Features], Features]:
+        k = backend.keras()
+        return self._converted(k.Model(self.tail.input, self.tail.layers[-2].output), self.shape)
+
+    def _without_pooling(self, file: Path) -> Any:
+        """Return a kept network that ends before its mean over all places, places first."""
+        import openvino
+        from openvino import opset13
+
+        whole = openvino.Core().read_model(file)
+        pooling = next(each for each in whole.get_ordered_ops()[::-1] if each.get_type_name() == "ReduceMean")
+        pooled = pooling.input_value(0)
+        order = [0, 2, 3, 1] if pooled.get_partial_shape()[1].get_length() == N_FEATURES else [0, 1, 2, 3]
+        turned = opset13.transpose(pooled, opset13.constant(order))
+        return openvino.Model([turned], whole.get_parameters())
+
     def _trained(self, features: Features, classes: NDArray[np.int64]) -> Features:
         """Train the last blocks and return the head's weights (1281,)."""
         k = backend.keras()
-        self._trainer.set_weights([*self.untrained, np.zeros((1280, 1), np.float32), np.zeros(1, np.float32)])
+        self._trainer.set_weights([*self.untrained, np.zeros((N_FEATURES, 1), np.float32), np.zeros(1, np.float32)])
         self._trainer.compile(k.optimizers.Adam(RATE), k.losses.BinaryCrossentropy(from_logits=True))
         rng = np.random.default_rng(0)
         for _ in range(STEPS):
