@@ -32,7 +32,7 @@ import numpy as np
 from cases import CARRIER, NETWORKS, Bools, Floats, Labels, probability
 from numpy.typing import NDArray
 from planted import coefficients_of, judged, marked_by
-from pool import DESIGN_OF, NEAREST, OTHER_DESIGN, VIEWS, masks_of
+from pool import DESIGN_OF, FEWER, NEAREST, OTHER_DESIGN, VIEWS, masks_of
 from tags import HALVES
 
 DEFAULT = "three scales × two donors; witnesses"
@@ -291,7 +291,9 @@ class Judge:
             found["fine IoU"].append(fine_overlap(answer.density, truth))
             patients.append(patient)
         results = {measure: Results(np.array(values), np.array(patients)) for measure, values in found.items()}
-        return results | {"again": self._repeated(name, evaluations, rule)}
+        if enough(CHOICES[name], evaluations, FEWER):
+            results["again"] = self._repeated(name, evaluations, rule)
+        return results
 
     def _repeated(self, name: str, evaluations: int, rule: str) -> Results:
         """Return whether another seed and other donors give the same first region."""
@@ -309,9 +311,9 @@ class Judge:
 MEASURES = ("first", "IoU", "fine IoU", "again")
 
 
-def spelled(results: Results) -> str:
+def spelled(results: Results | None) -> str:
     """Return a mean with its interval."""
-    if not len(results.values):
+    if results is None or not len(results.values):
         return "–"
     return "{:.2f} [{:.2f}, {:.2f}]".format(*results.interval())
 
@@ -325,7 +327,7 @@ def tables(judge: Judge, evaluations: list[int]) -> Iterator[str]:
         for name in possible(n):
             found = judge.measured(name, n)
             less = spelled(found["first"].less(judge.measured(REFERENCE, n)["first"]))
-            yield f"| {name} | " + " | ".join(spelled(found[each]) for each in MEASURES) + f" | {less} |"
+            yield f"| {name} | " + " | ".join(spelled(found.get(each)) for each in MEASURES) + f" | {less} |"
     middle = evaluations[len(evaluations) // 2]
     yield f"\nRules of joining, {middle} evaluations:\n\n| views, rule | " + " | ".join(MEASURES) + " |"
     yield "| --- " * (1 + len(MEASURES)) + "|"
@@ -333,16 +335,17 @@ def tables(judge: Judge, evaluations: list[int]) -> Iterator[str]:
         if len(CHOICES[name].shares) - len(CHOICES[name].witnesses) > 1 and not CHOICES[name].witnesses:
             for rule in JOINS:
                 found = judge.measured(name, middle, rule)
-                yield f"| {name}, {rule} | " + " | ".join(spelled(found[each]) for each in MEASURES) + " |"
+                yield f"| {name}, {rule} | " + " | ".join(spelled(found.get(each)) for each in MEASURES) + " |"
 
 
 def possible(evaluations: int) -> list[str]:
     """Return the choices that the pool has enough evaluations for."""
-    fits = {
-        name: all(round(evaluations * share) <= BY_NAME[view].rows for view, share in choice.shares.items())
-        for name, choice in CHOICES.items()
-    }
-    return [name for name, enough in fits.items() if enough]
+    return [name for name, choice in CHOICES.items() if enough(choice, evaluations)]
+
+
+def enough(choice: Choice, evaluations: int, part: float = 1.0) -> bool:
+    """Return whether each view of a choice has enough evaluations, or a part of those there are."""
+    return all(round(evaluations * share) <= part * BY_NAME[view].rows for view, share in choice.shares.items())
 
 
 def numbers(judge: Judge) -> Iterator[str]:
