@@ -24,7 +24,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from planted import coefficients_of, judged, marked_by
 from pool import DESIGN_OF, FEWER, NEAREST, OTHER_DESIGN, VIEWS, masks_of
 from tags import HALVES
 
-DEFAULT = "three scales × two donors; witnesses"
+DEFAULT = "four donors in turn; witnesses with equal shares"
 """The choice that was made on the half `choose`."""
 BOOTSTRAPS = 2000
 BY_NAME = {view.name: view for view in VIEWS}
@@ -75,6 +75,7 @@ SCALES = tuple(f"{NEAREST}/{scale}/0" for scale in (17, 40, 85))
 SCALES_TWO = tuple(f"{NEAREST}/{scale}/{donor}" for scale in (17, 40, 85) for donor in (0, 1))
 DONORS = tuple(f"{NEAREST}/40/{donor}" for donor in range(4))
 SCALES_FOUR = (*(f"{NEAREST}/{scale}/{donor}" for scale in (17, 85) for donor in (0, 1)), *DONORS[2:])
+TURNS = (f"{NEAREST}/40/2", f"{NEAREST}/17/1", f"{NEAREST}/85/0", f"{NEAREST}/40/3")
 FINE = (f"{NEAREST}/40/0", f"{NEAREST}/85/0")
 EVERY = tuple(f"{fill}/{scale}/0" for fill in (NEAREST, "blur", "inpaint") for scale in (17, 40, 85))
 
@@ -95,11 +96,15 @@ CHOICES: dict[str, Choice] = {
     "three scales + blur, inpaint": _even(*SCALES, *OTHERS),
     "three scales × two donors + blur, inpaint": _even(*SCALES_TWO, *OTHERS),
     "three scales × three fills": _even(*EVERY),
+    "four donors in turn": _even(*TURNS),
+    "four donors in turn + blur, inpaint": _even(*TURNS, *OTHERS),
+    "four donors in turn; witnesses": _watched(*TURNS),
+    "four donors in turn; witnesses with equal shares": _watched(*TURNS, share=1 / 6),
     "three scales; witnesses": _watched(*SCALES),
     "three scales × two donors; witnesses": _watched(*SCALES_TWO),
     "three scales, four donors; witnesses": _watched(*SCALES_FOUR),
 }
-"""Candidates. Segments are those that are asked for."""
+"""Candidates. Segments are those that are asked for. *In turn*: 17, 40, 85 and 40 segments, another donor each."""
 
 
 class Record:
@@ -126,7 +131,7 @@ class Record:
         with np.load(self.file) as kept:
             return {key: kept[key] for key in kept.files if key.startswith(("image", "fill/"))}
 
-    @lru_cache(maxsize=200)  # noqa: B019 - records live as long as the process
+    @cache  # noqa: B019 - records live as long as the process
     def coefficients(self, view: str, network: int, rows: int) -> Floats:
         """Return a view's coefficients on its own segments."""
         chosen = BY_NAME[view]
@@ -264,7 +269,7 @@ class Judge:
     def __init__(self, options: argparse.Namespace) -> None:
         self.tagged = records(options.cache, options.half, "tag")
         self.again = {record.name: record for record in records(options.cache, options.half, "again")}
-        self.strict = options.strict
+        self.strict, self.chosen = options.strict, options.views
         self.networks = [NETWORKS.index(name) for name in options.networks]
         patients = [f"{record.about['set']}/{record.about['group']}" for record in self.tagged]
         self.patients = np.unique(patients, return_inverse=True)[1]
@@ -324,23 +329,23 @@ def tables(judge: Judge, evaluations: list[int]) -> Iterator[str]:
     for n in evaluations:
         yield f"\n{n} evaluations:\n\n| views | " + " | ".join(MEASURES) + " | first − reference |"
         yield "| --- " * (2 + len(MEASURES)) + "|"
-        for name in possible(n):
+        for name in possible(judge.chosen, n):
             found = judge.measured(name, n)
             less = spelled(found["first"].less(judge.measured(REFERENCE, n)["first"]))
             yield f"| {name} | " + " | ".join(spelled(found.get(each)) for each in MEASURES) + f" | {less} |"
     middle = evaluations[len(evaluations) // 2]
     yield f"\nRules of joining, {middle} evaluations:\n\n| views, rule | " + " | ".join(MEASURES) + " |"
     yield "| --- " * (1 + len(MEASURES)) + "|"
-    for name in possible(middle):
+    for name in possible(judge.chosen, middle):
         if len(CHOICES[name].shares) - len(CHOICES[name].witnesses) > 1 and not CHOICES[name].witnesses:
             for rule in JOINS:
                 found = judge.measured(name, middle, rule)
                 yield f"| {name}, {rule} | " + " | ".join(spelled(found.get(each)) for each in MEASURES) + " |"
 
 
-def possible(evaluations: int) -> list[str]:
+def possible(chosen: list[str], evaluations: int) -> list[str]:
     """Return the choices that the pool has enough evaluations for."""
-    return [name for name, choice in CHOICES.items() if enough(choice, evaluations)]
+    return [name for name in chosen if enough(CHOICES[name], evaluations)]
 
 
 def enough(choice: Choice, evaluations: int, part: float = 1.0) -> bool:
@@ -373,6 +378,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="The folder that pool.py has filled.")
     add_cases(parser)
     parser.add_argument("--evaluations", nargs="+", type=int, default=[300, 600, 1000], help="In all, for each choice.")
+    parser.add_argument("--views", nargs="+", choices=list(CHOICES), default=list(CHOICES), help="[default: all]")
     options = parser.parse_args()
     print("\n".join(tables(Judge(options), options.evaluations)))
 
