@@ -1,14 +1,14 @@
 """Let the networks check explanations, and count how often each verdict is right.
 
 For each verified case of `pool.py`, four rankings of the carrier's regions are checked: the consensus (`--choice`),
-nearest-unlike alone, and two random ones. The three first regions are switched off, and 39 random sets of three others,
-under four fills. Regions off one at a time are in the pool. Clean controls have no tag: the first two rankings are
-checked there too.
+nearest-unlike alone, and four random ones. The three first regions are switched off, and 39 random sets of three others,
+under four fills. Regions off one at a time are in the pool. Clean controls have no tag: the consensus is checked there
+too.
 
 *effect*: mean log-odds without a random set, less the log-odds without the first regions.
 *p*: one more than the number of random sets that lose at least as much, over one more than there are. For one region
 the random sets are all others.
-*confirmed* under a fill: p is at most 0.05, for one region, for three or for either, and the effect is large enough.
+*confirmed* under a fill: p is at most 0.05 and the effect is large enough, for one region, for three or for either.
 
     python benchmarks/check.py --cache DIR --data DIR [--part 1 2] [--threads 1]    # evaluate
     python benchmarks/check.py --cache DIR --table [--half choose]                  # judge
@@ -42,7 +42,7 @@ Order = NDArray[np.int64]
 
 TOP = 3
 RANDOM_SETS = 39
-RANDOM_RANKINGS = ("random 1", "random 2")
+RANDOM_RANKINGS = tuple(f"random {number}" for number in range(1, 5))
 LEVEL = 0.05
 CLIPPED = float(np.log((1 - 1e-7) / 1e-7))
 """Probabilities nearer to 0 or 1 than 1e-7 are taken as that."""
@@ -55,22 +55,14 @@ EFFECTS = (0.0, 0.1, 0.3, 1.0)
 def rankings(record: Record, network: int, choice: str) -> dict[str, Order]:
     """Return the orders of regions that are checked, the first region first."""
     found = {}
-    for name in dict.fromkeys((choice, REFERENCE)):
-        coefficients = explained(record, network, name).coefficients
+    for name in (choice,) if record.what == "clean" else (choice, REFERENCE):
+        coefficients = joined(record, network, CHOICES[name], EVALUATIONS).coefficients
         found[name] = np.argsort(-coefficients, kind="stable")
     if record.what == "tag":
         for name in RANDOM_RANKINGS:
             rng = np.random.default_rng(masks.key_of(0, record.name, name))
             found[name] = rng.permutation(int(record.carrier.max()) + 1)
     return found
-
-
-def explained(record: Record, network: int, name: str) -> Joined:
-    """Return an explanation. Clean controls of the reference have fewer evaluations."""
-    n = EVALUATIONS
-    if record.what == "clean" and name == REFERENCE:
-        n = pool.CLEAN_ROWS
-    return joined(record, network, CHOICES[name], n)
 
 
 def kept_of(order: Order, name: str) -> Bools:
@@ -95,13 +87,11 @@ class Sets:
         words = f"{record.about['name']}/{NETWORKS[network]}/{ranking}"
         return self.folder / f"{words.replace('/', '-').replace(' ', '_')}.npy"
 
-    def evaluate(self, record: Record, networks: list[Network], blocks: Blocks, choice: str) -> None:
-        """Evaluate and keep what is not known of a picture."""
+    def evaluate(self, record: Record, networks: list[Network], blocks: Blocks, orders: list[dict[str, Order]]) -> None:
+        """Evaluate and keep what is not known of a picture: some rankings for each network."""
         shown: dict[str, Any] = {}
-        for at, network in enumerate(networks):
-            if not record.about["verified"][at]:
-                continue
-            for name, order in rankings(record, at, choice).items():
+        for at, (network, ranked) in enumerate(zip(networks, orders, strict=True)):
+            for name, order in ranked.items():
                 file = self.file(record, at, name)
                 if file.exists():
                     continue
@@ -114,20 +104,30 @@ class Sets:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Evaluate all cases and clean controls that the pool has."""
+    """Evaluate all cases and clean controls that the pool has, random rankings last."""
     blocks, sets = Blocks(options), Sets(options.cache)
     part, parts = options.part
     found = records(options.cache, None, "tag") + records(options.cache, None, "clean")
-    found.sort(key=lambda record: record.name)
-    units = itertools.groupby(found, key=lambda record: record.name.rpartition("/")[0])
-    for number, (name, those) in enumerate(units):
+    units: dict[str, list[Record]] = {}
+    for record in found:
+        units.setdefault(record.name.rpartition("/")[0], []).append(record)
+    for random, (number, (name, those)) in itertools.product((False, True), enumerate(units.items())):
         if number % parts != part - 1:
             continue
         begun = time.perf_counter()
         networks = blocks.kept(name.replace("/", "-"))
         for record in those:
-            sets.evaluate(record, networks, blocks, options.choice)
+            orders = [wanted(record, at, options.choice, random=random) for at in range(len(networks))]
+            sets.evaluate(record, networks, blocks, orders)
         print(f"{name}: {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
+
+
+def wanted(record: Record, network: int, choice: str, *, random: bool) -> dict[str, Order]:
+    """Return the rankings to evaluate: the random ones or the others, none where the picture is no case."""
+    if not counts(record, network):
+        return {}
+    found = rankings(record, network, choice)
+    return {name: order for name, order in found.items() if (name in RANDOM_RANKINGS) == random}
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,8 @@ class Checked:
     ----------
     right : bool
         The first region is marked.
+    among_three : bool
+        One of the first three is.
     same : bool
         The first region is the same against every fill that the explanation used.
     again : bool, optional
@@ -147,6 +149,7 @@ class Checked:
     """
 
     right: bool
+    among_three: bool
     same: bool
     again: bool | None
     p: Floats
@@ -204,30 +207,27 @@ class Checks:
         marked = marked_by(record.arrays["truth"], record.carrier)
         same, again = False, None
         if ranking not in RANDOM_RANKINGS:
-            same = agrees(explained(record, network, ranking), ranking)
+            same = agrees(joined(record, network, CHOICES[ranking], EVALUATIONS), ranking)
             if record.what == "tag" and record.name in self.repeated:
-                other = explained(self.repeated[record.name], network, ranking)
+                other = joined(self.repeated[record.name], network, CHOICES[ranking], EVALUATIONS)
                 again = bool(other.coefficients.argmax() == order[0])
-        return Checked(bool(marked[order[0]]), same, again, p, effect)
+        return Checked(bool(marked[order[0]]), bool(marked[order[:TOP]].any()), same, again, p, effect)
 
 
-CONFIRMED = {
-    "k = 1": lambda ok: ok[0],
-    "k = 3": lambda ok: ok[1],
-    "either": lambda ok: ok.any(axis=0),
-    "both": lambda ok: ok.all(axis=0),
-}
-"""From what is confirmed for one and for three regions under each fill, (2, 4), to what is confirmed: (4,)."""
 STRONG = {
-    "3 of 4": (3, False),
-    "4 of 4": (4, False),
-    "same first, 3 of 4": (3, True),
-    "same first, 4 of 4": (4, True),
-    "same first": (0, True),
+    "one under 3": (3, 0, 0),
+    "three under 3": (0, 3, 0),
+    "three under 4": (0, 4, 0),
+    "either under 3": (0, 0, 3),
+    "either under 4": (0, 0, 4),
+    "either under 3, one under 1": (1, 0, 3),
+    "either under 3, one under 2": (2, 0, 3),
+    "either under 4, one under 1": (1, 0, 4),
+    "one under 3, three under 3": (3, 3, 3),
 }
-"""For `strong`: the fills that must confirm, and whether the first region must be the same against every fill."""
+"""For `strong`: under how many fills one region is confirmed, three are, and one or three are."""
 FAIR = 2
-"""For `fair`: the fills that must confirm."""
+"""For `fair`: under how many fills one region or three are confirmed."""
 WORDS = ("strong", "fair", "depends on the stand-in", "not confirmed")
 
 
@@ -237,24 +237,26 @@ class Rule:
 
     Attributes
     ----------
-    confirmed, strong : str
-        Keys of `CONFIRMED` and `STRONG`.
+    strong : str
+        A key of `STRONG`.
     effect : float
-        Least effect, in log-odds.
+        Least effect that confirms, in log-odds.
+    same : bool
+        Whether a strong explanation has the same first region against every fill.
     """
 
-    confirmed: str
-    effect: float
     strong: str
+    effect: float
+    same: bool
 
     def word(self, one: Checked) -> str:
         """Return the verdict."""
-        ok = CONFIRMED[self.confirmed]((one.p <= LEVEL) & (one.effect >= self.effect))
-        n = int(ok.sum())
-        least, same = STRONG[self.strong]
-        if n >= least and (one.same or not same):
+        ok = (one.p <= LEVEL) & (one.effect >= self.effect)
+        fills = (*ok.sum(axis=1), ok.any(axis=0).sum())
+        enough = all(n >= least for n, least in zip(fills, STRONG[self.strong], strict=True))
+        if enough and (one.same or not self.same):
             return WORDS[0]
-        return WORDS[1] if n >= FAIR else WORDS[2] if n else WORDS[3]
+        return WORDS[1] if fills[-1] >= FAIR else WORDS[2] if fills[-1] else WORDS[3]
 
 
 def of(hits: list[bool]) -> str:
@@ -272,30 +274,43 @@ def of(hits: list[bool]) -> str:
 def rules_table(ranking: str, tagged: dict[str, list[Checked]], clean: dict[str, list[Checked]]) -> Iterator[str]:
     """Yield a row for each rule: what `strong` and `fair` are worth."""
     columns = (
-        *("confirmed by", "effect ≥", "strong", "share strong", "right if strong", "again if strong", "share fair"),
-        *("right if fair", "strong, random", "strong, tag's place of a clean control"),
+        *("strong: confirmed", "same first", "effect ≥", "share strong", "right if strong", "again if strong"),
+        *(
+            "share fair",
+            "right if fair",
+            "strong, random",
+            "strong, random without the tag",
+            "strong, tag's place, clean",
+        ),
     )
     yield "| " + " | ".join(columns) + " |\n" + "| --- " * len(columns) + "|"
-    each, n = tagged[ranking], len(tagged[ranking])
-    for confirmed, effect, strong in itertools.product(CONFIRMED, EFFECTS, STRONG):
-        rule = Rule(confirmed, effect, strong)
-        if strong == "same first" and (confirmed, effect) != ("either", EFFECTS[0]):
-            continue
+    each, n, random = tagged[ranking], len(tagged[ranking]), tagged["random"]
+    for strong, same, effect in itertools.product(STRONG, (False, True), EFFECTS):
+        rule = Rule(strong, effect, same)
         strongs, fairs = ([one for one in each if rule.word(one) == word] for word in WORDS[:2])
-        random = [rule.word(one) == WORDS[0] for one in tagged["random"]]
         plain = [rule.word(one) == WORDS[0] and one.right for one in clean.get(ranking, [])]
         cells = [f"{len(strongs) / n:.2f}", of([one.right for one in strongs])]
         cells += [of([one.again for one in strongs if one.again is not None])]
-        cells += [f"{len(fairs) / n:.2f}", of([one.right for one in fairs]), of(random), of(plain)]
-        yield f"| {confirmed} | {effect} | {strong} | " + " | ".join(cells) + " |"
+        cells += [f"{len(fairs) / n:.2f}", of([one.right for one in fairs])]
+        cells += [of([rule.word(one) == WORDS[0] for one in those]) for those in (random, without_tag(random))]
+        yield f"| {strong} | {'yes' if same else ''} | {effect} | " + " | ".join([*cells, of(plain)]) + " |"
+
+
+def without_tag(checks: list[Checked]) -> list[Checked]:
+    """Return the checks of rankings whose first three regions have no tag, so that nothing is there to confirm."""
+    return [one for one in checks if not one.among_three]
 
 
 def words_table(rule: Rule, tagged: dict[str, list[Checked]], clean: dict[str, list[Checked]]) -> Iterator[str]:
     """Yield every word of one rule, for every ranking."""
-    yield f"\n{rule.confirmed}, effect ≥ {rule.effect}, strong: {rule.strong}\n"
+    yield f"\nstrong: {rule.strong}{', same first' if rule.same else ''}; effect ≥ {rule.effect}\n"
     yield "| ranking | cases | " + " | ".join(f"{word}: share | right" for word in WORDS) + " |"
     yield "| --- " * (2 + 2 * len(WORDS)) + "|"
-    whole = {**tagged, **{f"{ranking}, clean": each for ranking, each in clean.items()}}
+    whole = {
+        **tagged,
+        "random without the tag": without_tag(tagged["random"]),
+        **{f"{ranking}, clean": each for ranking, each in clean.items()},
+    }
     for ranking, each in whole.items():
         cells = []
         for word in WORDS:
@@ -314,8 +329,8 @@ def tables(options: argparse.Namespace) -> Iterator[str]:
     if options.rule is None:
         yield from rules_table(options.choice, tagged, clean)
         return
-    confirmed, effect, strong = options.rule
-    yield from words_table(Rule(confirmed, float(effect), strong), tagged, clean)
+    strong, effect, same = options.rule
+    yield from words_table(Rule(strong, float(effect), same == "same"), tagged, clean)
 
 
 def main() -> None:
@@ -325,7 +340,7 @@ def main() -> None:
     views.add_cases(parser)
     parser.add_argument("--choice", choices=list(CHOICES), default=views.DEFAULT, help="Views that are checked.")
     parser.add_argument(
-        "--rule", nargs=3, metavar=("CONFIRMED", "EFFECT", "STRONG"), help="Show all words of one rule, not all rules."
+        "--rule", nargs=3, metavar=("STRONG", "EFFECT", "SAME"), help="Show all words of one rule, not all rules."
     )
     options = parser.parse_args()
     if options.table:
