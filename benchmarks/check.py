@@ -1,9 +1,9 @@
 """Let the networks check explanations, and count how often each verdict is right.
 
-For each verified case of `pool.py`, four rankings of the carrier's regions are checked: the consensus (`--choice`),
-nearest-unlike alone, and four random ones. The three first regions are switched off, and 39 random sets of three others,
-under four fills. Regions off one at a time are in the pool. Clean controls have no tag: the consensus is checked there
-too.
+For each verified case of `pool.py`, six rankings of the carrier's regions are checked: the consensus (`--choice`),
+nearest-unlike alone, and four random ones. The three first regions are switched off, and 39 random sets of three
+others, under four fills. Regions off one at a time are in the pool. The consensus is checked on clean controls, which
+have no tag, too.
 
 *effect*: mean log-odds without a random set, less the log-odds without the first regions.
 *p*: one more than the number of random sets that lose at least as much, over one more than there are. For one region
@@ -306,11 +306,8 @@ def words_table(rule: Rule, tagged: dict[str, list[Checked]], clean: dict[str, l
     yield f"\nstrong: {rule.strong}{', same first' if rule.same else ''}; effect ≥ {rule.effect}\n"
     yield "| ranking | cases | " + " | ".join(f"{word}: share | right" for word in WORDS) + " |"
     yield "| --- " * (2 + 2 * len(WORDS)) + "|"
-    whole = {
-        **tagged,
-        "random without the tag": without_tag(tagged["random"]),
-        **{f"{ranking}, clean": each for ranking, each in clean.items()},
-    }
+    whole = tagged | {"random without the tag": without_tag(tagged["random"])}
+    whole |= {f"{ranking}, clean": each for ranking, each in clean.items()}
     for ranking, each in whole.items():
         cells = []
         for word in WORDS:
