@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from planted import head_of, marked_by, segments_of
 from tags import FACES_ALONE, KINDS, SIZE, Pixels, Tag
 
-from facelime_cli.core import neighbours
+from facelime_cli.core import masks, neighbours
 from facelime_cli.models import backend, building, wrapping
 
 Floats = NDArray[np.float64]
@@ -314,7 +314,9 @@ class Unit:
     def candidates(self) -> Iterator[Case]:
         """Yield the held-out pictures of class 1 that a network relies on the tag for, those of both first."""
         rows = np.flatnonzero(~self.shown.training & (self.shown.classes == 1))
-        rows = np.random.default_rng(1).permutation(rows)
+        # Other pictures for each tag: with the same ones, a few donors would decide everything.
+        rng = np.random.default_rng(masks.key_of(0, self.name, "pictures"))
+        rows = rng.permutation(rows)
         given = probability(self.log_odds(self.with_tag[rows]))
         without = probability(self.log_odds(self.shown.images[rows]))
         effects = given - without

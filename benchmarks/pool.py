@@ -192,7 +192,8 @@ class Pool:
             if number % parts != part - 1 or at not in self.options.sets:
                 continue
             name = f"{at}/{kind}/{place}"
-            if name in self.known:
+            done = f"{name}/done"
+            if done in self.known:
                 continue
             begun = time.perf_counter()
             unit = Unit(self.shown(at), kind, place, self.blocks)
@@ -205,7 +206,7 @@ class Pool:
                     used += 1
                 if used == self.options.pictures or tried == 4 * self.options.pictures:
                     break
-            self._line(name, {"tried": tried, "used": used})
+            self._line(done, {"tried": tried, "used": used})
 
     def _case(self, unit: Unit, case: Case, number: int, used: int) -> None:
         begun = time.perf_counter()
