@@ -244,7 +244,8 @@ class Blocks:
     def _compiled(self, model: Any) -> Callable[[Features], Features]:
         import openvino
 
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16"}
+        # Pinned, every process of a machine would take the same core.
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16", "ENABLE_CPU_PINNING": False}
         if self.threads:
             settings["INFERENCE_NUM_THREADS"] = self.threads
         compiled = openvino.Core().compile_model(model, "CPU", settings)
