@@ -194,8 +194,10 @@ class Blocks:
 
     @cached_property
     def _frozen_maps(self) -> Callable[[Features], Features]:
-        k = backend.keras()
-        return self._converted(k.Model(self.tail.input, self.tail.layers[-2].output), self.shape)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "frozen.xml"
+            self._converted(self.tail, self.shape, file)
+            return self._compiled(self._without_pooling(file))
 
     def _without_pooling(self, file: Path) -> Any:
         """Return a kept network that ends before its mean over all places, places first."""

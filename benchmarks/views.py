@@ -269,7 +269,7 @@ class Judge:
     def __init__(self, options: argparse.Namespace) -> None:
         self.tagged = records(options.cache, options.half, "tag")
         self.again = {record.name: record for record in records(options.cache, options.half, "again")}
-        self.strict, self.chosen = options.strict, options.views
+        self.strict = options.strict
         self.networks = [NETWORKS.index(name) for name in options.networks]
         patients = [f"{record.about['set']}/{record.about['group']}" for record in self.tagged]
         self.patients = np.unique(patients, return_inverse=True)[1]
@@ -323,20 +323,20 @@ def spelled(results: Results | None) -> str:
     return "{:.2f} [{:.2f}, {:.2f}]".format(*results.interval())
 
 
-def tables(judge: Judge, evaluations: list[int]) -> Iterator[str]:
+def tables(judge: Judge, evaluations: list[int], chosen: list[str]) -> Iterator[str]:
     """Yield Markdown tables: counts, choices, differences from the reference, and rules of joining."""
     yield from numbers(judge)
     for n in evaluations:
         yield f"\n{n} evaluations:\n\n| views | " + " | ".join(MEASURES) + " | first − reference |"
         yield "| --- " * (2 + len(MEASURES)) + "|"
-        for name in possible(judge.chosen, n):
+        for name in possible(chosen, n):
             found = judge.measured(name, n)
             less = spelled(found["first"].less(judge.measured(REFERENCE, n)["first"]))
             yield f"| {name} | " + " | ".join(spelled(found.get(each)) for each in MEASURES) + f" | {less} |"
     middle = evaluations[len(evaluations) // 2]
     yield f"\nRules of joining, {middle} evaluations:\n\n| views, rule | " + " | ".join(MEASURES) + " |"
     yield "| --- " * (1 + len(MEASURES)) + "|"
-    for name in possible(judge.chosen, middle):
+    for name in possible(chosen, middle):
         if len(CHOICES[name].shares) - len(CHOICES[name].witnesses) > 1 and not CHOICES[name].witnesses:
             for rule in JOINS:
                 found = judge.measured(name, middle, rule)
@@ -380,7 +380,7 @@ def main() -> None:
     parser.add_argument("--evaluations", nargs="+", type=int, default=[300, 600, 1000], help="In all, for each choice.")
     parser.add_argument("--views", nargs="+", choices=list(CHOICES), default=list(CHOICES), help="[default: all]")
     options = parser.parse_args()
-    print("\n".join(tables(Judge(options), options.evaluations)))
+    print("\n".join(tables(Judge(options), options.evaluations, options.views)))
 
 
 if __name__ == "__main__":
