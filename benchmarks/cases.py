@@ -346,11 +346,7 @@ class Unit:
         classes = np.append(self.seen_classes, 1).astype(np.int16)
         groups = np.append(self.seen_groups, group)
         pool = np.flatnonzero(classes == 0)
-        found: list[int] = []
-        for _ in range(N_DONORS):
-            nearest = int(neighbours.nearest_unlike(thumbs, classes, groups, np.array([own]), pool)[0])
-            found.append(nearest)
-            pool = pool[groups[pool] != groups[nearest]]
+        found = neighbours.nearest_unlike(thumbs, classes, groups, np.array([own]), pool, N_DONORS)[0]
         return self.seen[found]
 
 

@@ -37,6 +37,7 @@ from pool import FILLS, composed
 from views import CHOICES, REFERENCE, Joined, Record, counts, joined, records
 
 from facelime_cli.core import masks
+from facelime_cli.core.checking import compared
 
 Order = NDArray[np.int64]
 
@@ -156,20 +157,14 @@ class Checked:
     effect: Floats
 
 
-def compared(without: float, others: Floats) -> tuple[float, float]:
-    """Return p and effect of the log-odds without the first regions, beside those without others."""
-    without, others = np.clip(without, -CLIPPED, CLIPPED), np.clip(others, -CLIPPED, CLIPPED)
-    return (1 + (others <= without).sum()) / (len(others) + 1), float(others.mean() - without)
-
-
 def figures(record: Record, network: int, order: Order, triples: Floats) -> tuple[Floats, Floats]:
     """Return p and effect of a ranking, for one and three regions, under each fill: (2, 4) each."""
     found = []
     for fill, answers in zip(FILLS, triples, strict=True):
         alone = record.arrays[f"off/{fill}"][network].astype(np.float64)
-        one = compared(alone[order[0]], np.delete(alone, order[0]))
-        found.append((one, compared(answers[0], answers[1:])))
-    p, effect = np.array(found).transpose(2, 1, 0)
+        one = compared(np.clip(alone[order], -CLIPPED, CLIPPED))
+        found.append((one, compared(np.clip(answers, -CLIPPED, CLIPPED))))
+    effect, p = np.array(found).transpose(2, 1, 0)
     return p, effect
 
 

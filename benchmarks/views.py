@@ -35,6 +35,8 @@ from planted import coefficients_of, judged, marked_by
 from pool import DESIGN_OF, FEWER, NEAREST, OTHER_DESIGN, VIEWS, masks_of
 from tags import HALVES
 
+from facelime_cli.core import consensus
+
 DEFAULT = "four donors in turn; witnesses with equal shares"
 """The choice that was made on the half `choose`."""
 BOOTSTRAPS = 2000
@@ -167,15 +169,6 @@ def counts(record: Record, network: int, *, strict: bool = False) -> bool:
     return bool(record.arrays["swapped"][network].max() > change[others].max())
 
 
-def carried(coefficients: Floats, segments: Labels, carrier: Labels) -> Floats:
-    """Return coefficients of segments (J,) on the carrier's regions: (K,).
-
-    A segment's coefficient is shared among the regions by its pixels in each.
-    """
-    shared = coefficients / np.bincount(segments.ravel())
-    return np.bincount(carrier.ravel(), weights=shared[segments].ravel())
-
-
 def _scaled_mean(views: Floats) -> Floats:
     """Return the mean after each view is divided by its largest coefficient."""
     largest = np.abs(views).max(axis=1, keepdims=True)
@@ -221,7 +214,7 @@ def joined(record: Record, network: int, choice: Choice, evaluations: int, rule:
     for view, share in choice.shares.items():
         own = record.coefficients(view, network, round(evaluations * share))
         segments = record.segments(BY_NAME[view].scale)
-        views[view] = carried(own, segments, record.carrier)
+        views[view] = consensus.shares(record.carrier, segments) @ own
         if view not in choice.witnesses:
             density += (own / np.bincount(segments.ravel()))[segments]
     carrying = np.stack([each for view, each in views.items() if view not in choice.witnesses])
