@@ -37,7 +37,7 @@ from tags import HALVES
 
 from facelime_cli.core import consensus
 
-DEFAULT = "four donors in turn; witnesses with equal shares"
+DEFAULT = "four donors in turn + blur, inpaint"
 """The choice that was made on the half `choose`."""
 BOOTSTRAPS = 2000
 BY_NAME = {view.name: view for view in VIEWS}

@@ -526,17 +526,17 @@ class ViewSet:
 COARSE, FINE = 17 / 40, 85 / 40
 """Scales beside the usual one: 17 and 85 segments where 40 are usual."""
 MEDIUM_VIEW, COARSE_VIEW, FINE_VIEW = View(), View(scale=COARSE), View(scale=FINE)
-WITNESSES = (View(fill="blur"), View(fill="inpaint"))
+PAINTED_VIEWS = (View(fill="blur"), View(fill="inpaint"))
 VIEWS = {
     each.name: each
     for each in (
         ViewSet(
             name="consensus",
-            words="three scales and four similar pictures of another class, with a blurred and a painted witness",
-            views=(MEDIUM_VIEW, COARSE_VIEW, FINE_VIEW, *WITNESSES, MEDIUM_VIEW),
+            words="three scales and four similar pictures of another class, a blurred copy and one painted over",
+            views=(MEDIUM_VIEW, COARSE_VIEW, FINE_VIEW, *PAINTED_VIEWS, MEDIUM_VIEW),
             donors=4,
         ),
-        ViewSet(name="fills", words="one scale, three fills", views=(MEDIUM_VIEW, *WITNESSES)),
+        ViewSet(name="fills", words="one scale, three fills", views=(MEDIUM_VIEW, *PAINTED_VIEWS)),
         ViewSet(name="scales", words="three scales, one fill", views=(MEDIUM_VIEW, COARSE_VIEW, FINE_VIEW)),
         ViewSet(name="single", words="one run", views=(MEDIUM_VIEW,)),
     )

@@ -37,14 +37,11 @@ class View:
         In probability.
     interval : (K, C, 2) float64 array
         95 %, NaN where there is none.
-    carries : bool
-        Whether it counts in the mean. A view that does not is a witness: it votes only.
     """
 
     segments: Segments
     coefficients: Floats
     interval: Floats
-    carries: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,15 +51,15 @@ class Consensus:
     Attributes
     ----------
     coefficients : (K, C) float64 array
-        Mean over the views that carry.
+        Mean over the views.
     interval : (K, C, 2) float64 array
         95 %, from the differences between views and from the masks within each.
     p_sign : (K, C) float64 array
         Chance that the mean of other views like these has the same sign.
     votes : (K, C) int16 array
-        Views, witnesses too, whose interval lies on the coefficient's side of 0.
+        Views whose interval lies on the coefficient's side of 0.
     agreement : (K, C) float32 array
-        Share of the views, witnesses too, whose own value has the coefficient's sign.
+        Share of the views whose own value has the coefficient's sign.
     by_masks : (K, C, 2) float64 array
         The part of the interval that more samples would narrow. NaN where no view has an interval.
     """
@@ -130,7 +127,6 @@ def join(views: Sequence[View], carrier: Segments) -> Consensus:
     Parameters
     ----------
     views : sequence of View
-        At least one carries.
     carrier : (H, W) uint16 array
         The segments that the answer is about, 0…K-1.
 
@@ -162,11 +158,10 @@ def join(views: Sequence[View], carrier: Segments) -> Consensus:
     found = [carried(view, carrier) for view in views]
     values = np.stack([value for value, _ in found])
     errors = np.stack([error for _, error in found])
-    carries = np.array([view.carries for view in views])
-    mean = values[carries].mean(axis=0)
+    mean = values.mean(axis=0)
     z = ndtri(1 - TAIL)
-    within = np.sqrt((errors[carries] ** 2).sum(axis=0)) / carries.sum()
-    half, p_sign = _uncertainty(values[carries], within, mean)
+    within = np.sqrt((errors**2).sum(axis=0)) / len(views)
+    half, p_sign = _uncertainty(values, within, mean)
     side = np.sign(mean)
     with np.errstate(invalid="ignore"):
         beyond = (side * values - z * errors > 0).sum(axis=0)
@@ -206,7 +201,7 @@ def verdicts(found: Consensus, before: Sequence[Sequence[str]], n_samples: int, 
     ----------
     found : Consensus
     before : sequence of sequence of str
-        The verdicts of the views that carry, each on C classes.
+        The verdicts of the views, each on C classes.
     n_samples : int
         Of all views together.
     top : int

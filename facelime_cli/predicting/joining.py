@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.choices import FILLS
 from facelime_cli.predicting.fitting import by_class
 from facelime_cli.store.arrays import ArraySpec
 from facelime_cli.store.explanations import SCALARS, explanation_arrays
@@ -29,7 +28,7 @@ BY_SEGMENT = {
 }
 """Arrays with a value for every segment, and what stands beyond a picture's own."""
 MEANS = ("intercept", "local_prediction", "r2", "rmse")
-"""Figures of fidelity that are those of the carrying views on average."""
+"""Figures of fidelity that are those of the views on average."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,10 @@ class Joining:
         """The fill of each view."""
         return [str(each.input("masks").parameters["fill"]) for each in self.views]
 
-    @property
-    def carries(self) -> list[bool]:
-        """Which views count in the mean: those whose fill is a real picture, or all where none is."""
-        real = [FILLS[fill].real for fill in self.fills]
-        return real if any(real) else [True] * len(real)
-
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of the views."""
         views = []
-        for each, fill, carries in zip(self.views, self.fills, self.carries, strict=True):
+        for each, fill in zip(self.views, self.fills, strict=True):
             masks = each.input("masks")
             views.append(
                 {
@@ -77,7 +70,6 @@ class Joining:
                     "fill": fill,
                     "donor": masks.parameters.get("donor", 1),
                     "segments": each.input("segments").parameters.get("segments"),
-                    "carries": carries,
                     "samples": masks.parameters["samples"],
                 }
             )
@@ -136,14 +128,13 @@ class Joining:
         from facelime_cli.core.fidelity import distinct
         from facelime_cli.core.masks import key_of
 
-        every = [view.view(row, carries=carries) for view, carries in zip(views, self.carries, strict=True)]
-        carrying = [view for view, carries in zip(views, self.carries, strict=True) if carries]
+        every = [view.view(row) for view in views]
         joined = consensus.join(every, carrier)
         first = consensus.first_by_fill(every, self.fills, carrier)
-        before = [view.arrays["verdict"][row].tolist() for view in carrying]
+        before = [view.arrays["verdict"][row].tolist() for view in views]
         n_samples = sum(int(view.n_samples[row]) for view in views)
         found = {name: getattr(joined, name) for name in BY_SEGMENT}
-        found |= {name: np.mean([view.arrays[name][row] for view in carrying], axis=0) for name in MEANS}
+        found |= {name: np.mean([view.arrays[name][row] for view in views], axis=0) for name in MEANS}
         tops = distinct(joined.interval, self.top)
         return found | {
             "effective_samples": np.sum([view.arrays["effective_samples"][row] for view in views], axis=0),
@@ -169,7 +160,7 @@ class _ReadView:
         n_samples = pictures.masks.read("n_samples", rows)
         return cls(arrays, pictures.segments(rows), pictures.counts(rows), n_samples)
 
-    def view(self, row: int, *, carries: bool) -> View:
+    def view(self, row: int) -> View:
         from facelime_cli.core.consensus import View
 
         count = int(self.counts[row])
@@ -177,7 +168,7 @@ class _ReadView:
         coefficients, interval = (
             self.arrays[name][row][:, :count].swapaxes(0, 1) for name in ("coefficients", "interval")
         )
-        return View(self.segments[row], coefficients, interval, carries=carries)
+        return View(self.segments[row], coefficients, interval)
 
 
 def _repeats(joined: Consensus, tops: NDArray[np.int64], key: int) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """Join several views of the same pictures into one explanation: coefficients, intervals and votes.
 
 A view is one run of LIME: segments, fill, donor and seed. Give surrogates of the same pictures and model, which differ
-in any of these. The answer is on the segments of one view, the carrier. Views of real pictures carry the mean. Views of
-painted fills are witnesses: they vote, and count for the mean only where all fills are painted.
+in any of these. The answer is on the segments of one view, the carrier: the mean of all views, and how many of them
+speak alike.
 """
 
 from __future__ import annotations

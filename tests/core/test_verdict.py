@@ -52,8 +52,11 @@ def test_all_masks_leave_nothing_to_chance(changed):
     ("p", "words"),
     [
         ([[YES, YES, YES, YES], [NO] * 4], verdict.STRONG),
-        ([[YES, YES, NO, NO], [NO, YES, YES, NO]], verdict.STRONG),
-        ([[YES, NO, NO, NO], [NO, YES, YES, YES]], verdict.FAIR),
+        ([[YES, NO, NO, NO], [NO, YES, YES, YES]], verdict.STRONG),
+        ([[YES, YES, NO, NO], [NO, YES, YES, NO]], verdict.FAIR),
+        ([[YES] * 5, [YES, YES, YES, YES, NO]], verdict.STRONG),
+        ([[YES] * 3, [YES] * 3], verdict.STRONG),
+        ([[YES] * 2, [YES] * 2], verdict.FAIR),
         ([[NO] * 4, [YES] * 4], verdict.FAIR),
         ([[YES, YES, NO, NO], [NO] * 4], verdict.FAIR),
         ([[NO] * 4, [NO, YES, NO, NO]], verdict.DEPENDS),
