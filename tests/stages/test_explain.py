@@ -178,6 +178,7 @@ def test_more_donors_than_there_are(chain, tmp_path):
     assert {donor for _, _, donor, _ in planned_of(made(run, *words[1:])["surrogates"])} == {1, 2}
 
 
+@pytest.mark.long  # several whole runs; `test_views` and `test_check` have the parts
 def test_methods_without_a_number_have_one_scale(chain, tmp_path):
     run = chain.facelime
     for words in (["--method", "quickshift"], ["--zones", "face", "--method", "zones"]):
@@ -192,6 +193,7 @@ def test_methods_without_a_number_have_one_scale(chain, tmp_path):
     assert [view[0] for view in planned_of(joined)] == [None] * 3
 
 
+@pytest.mark.long  # several whole runs; `test_views` and `test_check` have the parts
 def test_without_classes_blur_stands_in(chain, tmp_path, faces):
     for number, path in enumerate(sorted(faces.rglob("*.png"))[:2]):
         shutil.copy(path, tmp_path / f"{number}.png")
