@@ -33,14 +33,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tags
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from tags import SIZE
 
 from facelime_cli import choices, machine
 from facelime_cli.choices import SEGMENTERS
@@ -56,7 +58,6 @@ from facelime_cli.store.references import Store
 Pixels = NDArray[np.uint8]
 Found = dict[str, list[float]]
 
-SIZE = 128
 BATCH = 64
 LEAST_BYTES = 8
 """Width of packed masks, enough for 64 segments."""
@@ -97,80 +98,8 @@ DESIGNS: dict[str, tuple[str, float]] = {
 """Each design with the chance of a segment to be kept. `exact` is left out: so many segments have too many masks."""
 
 
-@dataclass(frozen=True)
-class Tag:
-    """Something to plant.
-
-    Attributes
-    ----------
-    rows, columns : slice
-        Where it stands in a picture of `SIZE`.
-    paint : callable
-        From the pixels there and a random generator to new pixels.
-    """
-
-    rows: slice
-    columns: slice
-    paint: Callable[[Pixels, np.random.Generator], Any]
-
-    def planted(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the picture with the tag."""
-        place = (self.rows, self.columns)
-        with_tag = image.copy()
-        painted = self.paint(image[place], rng)
-        with_tag[place] = np.clip(painted, 0, 255)
-        return with_tag
-
-    @property
-    def truth(self) -> NDArray[np.bool_]:
-        """Where it stands: (SIZE, SIZE) bool."""
-        where = np.zeros((SIZE, SIZE), np.bool_)
-        where[self.rows, self.columns] = True
-        return where
-
-
-def _letter(below: Pixels, _: np.random.Generator, ground: int = 235, ink: int = 20) -> Pixels:
-    """Return a plate with an L on it."""
-    side = len(below)
-    plate = np.full_like(below, ground)
-    plate[side // 5 : -side // 5, side // 4 : side // 4 + 2] = ink
-    plate[-side // 5 - 2 : -side // 5, side // 4 : -side // 4] = ink
-    return plate
-
-
-def _checks(below: Pixels, _: np.random.Generator) -> NDArray[np.int64]:
-    """Return the pixels with a fine chequered pattern that leaves their mean as it is."""
-    y, x = np.mgrid[: below.shape[0], : below.shape[1]] // 2
-    colour = below.mean(axis=(0, 1)).astype(np.int64)
-    pattern = np.where((x + y) % 2, 60, -60)
-    return np.asarray(colour + pattern[..., None])
-
-
-def _tint(below: Pixels, _: np.random.Generator) -> NDArray[np.float64]:
-    """Return the pixels in a warmer colour."""
-    return np.asarray(below * (1.0, 0.82, 0.55) + (12, 6, 0))
-
-
-def _square(side: int, row: int, column: int) -> tuple[slice, slice]:
-    """Return a square's place. Negative positions count from the far edge."""
-    top, left = (at if at >= 0 else SIZE + at - side for at in (row, column))
-    return slice(top, top + side), slice(left, left + side)
-
-
-KINDS: dict[str, tuple[Tag, ...]] = {
-    "bright": tuple(Tag(*_square(14, *at), _letter) for at in ((4, 4), (4, -5), (-5, 4))),
-    "dark": tuple(Tag(*_square(14, *at), partial(_letter, ground=0, ink=70)) for at in ((30, 12), (52, 58), (88, 100))),
-    "textured": tuple(Tag(*_square(14, *at), _checks) for at in ((8, 70), (60, 20), (92, 90))),
-    "bar": (
-        Tag(slice(4, 10), slice(4, 4 + SIZE // 2), _letter),
-        Tag(slice(SIZE - 12, SIZE - 6), slice(SIZE // 2 - 6, SIZE - 6), _letter),
-    ),
-    "tint": (Tag(*_square(28, 6, 6), _tint), Tag(*_square(28, 50, -40), _tint)),
-}
-"""A plate with a letter, light or dark; a fine pattern; a light bar over half of the width; a warm tint.
-
-Each stands in several places.
-"""
+KINDS = {kind: tags.KINDS[kind] for kind in ("bright", "dark", "textured", "bar", "tint")}
+"""A plate with a letter, light or dark; a fine pattern; a light bar over half of the width; a warm tint."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +141,7 @@ class Model:
         self.pooled = k.Model(inputs, pooled(wrapping.scaled(inputs, "-1..1", 3)))
         # Without a head: a compiled call keeps the weights of the moment when it is first called.
         self.call = running.compiled(self.pooled)
-        self.quick = _openvino(self.pooled) if quick else None
+        self.quick = quick_pass(self.pooled) if quick else None
 
     def features(self, images: Pixels) -> NDArray[np.float32]:
         """Return the features (N, 1280) of pictures (N, H, W, 3) uint8."""
@@ -227,13 +156,7 @@ class Model:
 
     def learn(self, images: Pixels, labels: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the weights (1281,) of a logistic head, the last one its bias."""
-        scaler = StandardScaler()
-        scaled = scaler.fit_transform(self.features(images))
-        fitted = LogisticRegression(C=0.01, max_iter=2000).fit(scaled, labels)
-        # The scaling becomes part of the head, so that it takes features as they are.
-        slopes = fitted.coef_[0] / scaler.scale_
-        bias = fitted.intercept_[0] - slopes @ scaler.mean_
-        return np.append(slopes, bias).astype(np.float32)
+        return head_of(self.features(images), labels)
 
     def use(self, head: NDArray[np.float32]) -> None:
         """Answer with this head from now on."""
@@ -270,7 +193,18 @@ class Model:
         return self.answers(found[:n])
 
 
-def _openvino(net: Any) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def head_of(features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the weights (1281,) of a logistic head for features (N, 1280), the last one its bias."""
+    scaler = StandardScaler()
+    scaled = scaler.fit_transform(features)
+    fitted = LogisticRegression(C=0.01, max_iter=2000).fit(scaled, labels)
+    # The scaling becomes part of the head, so that it takes features as they are.
+    slopes = fitted.coef_[0] / scaler.scale_
+    bias = fitted.intercept_[0] - slopes @ scaler.mean_
+    return np.append(slopes, bias).astype(np.float32)
+
+
+def quick_pass(net: Any) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Return a network's forward pass by OpenVINO in bfloat16.
 
     It is three times as fast on a processor with bfloat16 instructions.
@@ -380,7 +314,7 @@ class Bench:
                 keys = [self._key(case, segmenter, fill, design) for fill, design in choices_of_case]
                 if all(key in self.known for key in keys):
                     continue
-                segments = _segments(case.image, segmenter)
+                segments = segments_of(case.image, *SEGMENTATIONS[segmenter])
                 for fill in self.options.fills:
                     self._measure(case, segmenter, segments, fill)
             key = self._key(case, LIME, LIME, LIME)
@@ -401,8 +335,8 @@ class Bench:
             draw = choices.DESIGNS[name].load()
             kept = draw(masks.key_of(0, case.name, "mask"), max(self.options.evaluations), n_segments, probability)
             values = self.model.evaluate(case.image, filled, segments, kept)
-            rows = [_coefficients(design, kept[:n], values[:n]) for n in self.options.evaluations]
-            self._keep(key, _judged(rows, segments, case.truth) | {"segments": [n_segments]})
+            rows = [coefficients_of(design, kept[:n], values[:n]) for n in self.options.evaluations]
+            self._keep(key, judged(rows, segments, case.truth) | {"segments": [n_segments]})
 
     def _filled(self, case: Case, segments: NDArray[np.uint16], fill: str) -> Pixels:
         """Return a fill as `perturb` makes it."""
@@ -470,7 +404,7 @@ class Bench:
                 coefficients[segment] = weight
             rows.append(coefficients)
         assert segments is not None
-        return _judged(rows, segments, case.truth) | {"segments": [float(segments.max() + 1)]}
+        return judged(rows, segments, case.truth) | {"segments": [float(segments.max() + 1)]}
 
     def _key(self, case: Case, *choice: str) -> tuple[Any, ...]:
         return (case.name, *choice, *self.options.evaluations)
@@ -491,9 +425,8 @@ class Bench:
         return np.array(rows)
 
 
-def _segments(image: Pixels, segmenter: str) -> NDArray[np.uint16]:
+def segments_of(image: Pixels, method: str, own: dict[str, Any]) -> NDArray[np.uint16]:
     """Return a picture's segments, with the defaults of `segment` and with what a segmentation sets itself."""
-    method, own = SEGMENTATIONS[segmenter]
     settings = SEGMENTERS[method].settings
     # None stands for a setting that is not given, but for `connectivity` it is a value.
     given = {name: value for name, value in settings.items() if value is not None or name == "connectivity"}
@@ -509,7 +442,7 @@ def _say(what: str, effects: NDArray[np.float64]) -> None:
     )
 
 
-def _coefficients(design: str, kept: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
+def coefficients_of(design: str, kept: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ridge coefficients (K,) with lime's weights, or Shapley values for their own design."""
     z = kept.astype(np.float64)
     if design == "shapley":
@@ -522,11 +455,16 @@ def _coefficients(design: str, kept: NDArray[np.bool_], values: NDArray[np.float
     return np.asarray(fit.coefficients[:, 0])
 
 
-def _judged(rows: list[NDArray[np.float64]], segments: NDArray[np.uint16], truth: NDArray[np.bool_]) -> Found:
-    """Return the measures of coefficients, one value for each number of evaluations."""
+def marked_by(truth: NDArray[np.bool_], segments: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Return which segments (K,) count as the tag."""
     sizes = np.bincount(segments.ravel())
     inside = np.bincount(segments.ravel(), weights=truth.ravel())
-    marked = (inside >= HALF * sizes) | (inside >= QUARTER * truth.sum()) | (inside == inside.max())
+    return np.asarray((inside >= HALF * sizes) | (inside >= QUARTER * truth.sum()) | (inside == inside.max()))
+
+
+def judged(rows: list[NDArray[np.float64]], segments: NDArray[np.uint16], truth: NDArray[np.bool_]) -> Found:
+    """Return the measures of coefficients, one value for each number of evaluations."""
+    marked = marked_by(truth, segments)
     found: Found = {measure: [] for measure in MEASURES}
     for coefficients in rows:
         order = np.argsort(-coefficients, kind="stable")

@@ -337,6 +337,8 @@ def openvino_run(path: Path, precision: str) -> Run:
     hints = {
         "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
         "INFERENCE_NUM_THREADS": machine.cores(),
+        # Pinned, the shards of one machine would all take the same cores.
+        "ENABLE_CPU_PINNING": False,
     }
     compiled: dict[tuple[int, ...], Any] = {}
 

@@ -295,7 +295,7 @@ class Checked:
             count = asked.masks.shape[1]
             strongest = checking.strongest_first(coefficients[c, :count])[: max(numbers)]
             found["regions"][c, : len(strongest)] = strongest
-            found["verdict"][c] = after_check(str(before[c]), log_odds, effect, p_value)
+            found["verdict"][c] = after_check(str(before[c]), log_odds, effect, p_value, numbers)
         return found
 
     def _of_class(self, answers: NDArray[np.float32], c: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:

@@ -215,12 +215,18 @@ class Run:
     @property
     def classifier(self) -> Classifier:
         """The model, ready; loaded in the thread that will call it, and kept for what the same command asks later."""
+        return self._loaded(self.how)
+
+    def _loaded(self, how: How) -> Classifier:
         kept = self.context.loaded
-        key = (self.model.content, self.how)
+        key = (self.model.content, how)
         if key not in kept:
             self.context.console.note(f"loading {self.model.reference}")
-            kept.clear()  # memory for two is seldom there
-            kept[key] = self.device.wait(self.device.submit(runtimes.load, self.model, self.how))
+            # A runtime computes in one precision at a time, and memory for more models is seldom there.
+            for content, other in list(kept):
+                if content != self.model.content or other.runtime == how.runtime:
+                    del kept[content, other]
+            kept[key] = self.device.wait(self.device.submit(runtimes.load, self.model, how))
         loaded: Classifier = kept[key]
         return loaded
 
@@ -467,10 +473,8 @@ class Run:
         reference = self.reference
         # Spread over the unit, they are of several pictures and of masks with few and with many segments.
         rows = np.unique(np.linspace(0, its.total - 1, COMPARED).astype(np.int64))
-        asking = self.device.submit(_reference_answers, self.model, reference, its, rows, host)
+        asking = self.device.submit(_answers, self._loaded(reference), its, rows, host)
         wanted = self.device.wait(asking)
-        # What the reference set on the device, TF32 off, is not what this one wants: it is loaded anew.
-        self.context.loaded.clear()
         uploading = self.device.submit(self.classifier.upload, *host)
         arrays = self.device.wait(uploading)
         answers = self.evaluate(its, rows, arrays, max(batch, len(rows)))[: len(rows)]
@@ -520,8 +524,7 @@ def evaluate(
     return classifier.composed(packed, index, *arrays)[: len(rows)]
 
 
-def _reference_answers(
-    model: Artifact, reference: How, its: DistinctMasks, rows: NDArray[np.int64], host: tuple[Any, Any]
+def _answers(
+    classifier: Classifier, its: DistinctMasks, rows: NDArray[np.int64], host: tuple[Any, Any]
 ) -> NDArray[np.float32]:
-    classifier = runtimes.load(model, reference)
     return evaluate(classifier, its, rows, classifier.upload(*host), len(rows))

@@ -53,24 +53,28 @@ class Confirmation:
     p_value: Floats
 
     @cached_property
-    def _last(self) -> int:
-        """The place of the largest number of regions that was compared."""
-        return int(np.flatnonzero(~np.isnan(self.effect).all(axis=1))[-1])
+    def _shown(self) -> int:
+        """The place of the number of regions that most fills confirm; of equals the largest that was compared."""
+        compared = np.flatnonzero(~np.isnan(self.effect).all(axis=1))
+        # One number at a time: the verdict takes whichever confirms, and the sentence should speak of that.
+        n_fills = [int(confirming(self.effect[[k]], self.p_value[[k]]).sum()) for k in compared]
+        best = np.flatnonzero(np.array(n_fills) == max(n_fills))[-1]
+        return int(compared[best])
 
     @property
     def number(self) -> int:
-        """The largest number of regions that was compared; `mean_effect` and `worst_p` are of it."""
-        return self.numbers[self._last]
+        """The number of regions that most fills confirm, else the largest; `mean_effect` and `worst_p` are of it."""
+        return self.numbers[self._shown]
 
     @property
     def mean_effect(self) -> float:
         """The mean effect over the fills."""
-        return float(np.nanmean(self.effect[self._last]))
+        return float(np.nanmean(self.effect[self._shown]))
 
     @property
     def worst_p(self) -> float:
         """The largest p value over the fills."""
-        return float(np.nanmax(self.p_value[self._last]))
+        return float(np.nanmax(self.p_value[self._shown]))
 
     @property
     def confirming(self) -> list[str]:
@@ -99,7 +103,7 @@ class Confirmation:
         effect = f"{size:.{1 if size >= 1 else 2}f} log-odds {'more' if self.mean_effect >= 0 else 'less'}"
         n_fills = len(self.fills)
         mean = f", as a mean over {n_fills} stand-ins" if n_fills > 1 else ""
-        least = float(np.nanmin(self.p_value[self._last]))
+        least = float(np.nanmin(self.p_value[self._shown]))
         p_values = dict.fromkeys((p_text(least), p_text(self.worst_p)))
         return f"Without its {which} the model loses {effect} than without {others}{mean} (p {' to '.join(p_values)})."
 

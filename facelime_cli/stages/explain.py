@@ -163,7 +163,7 @@ def explain(params: Any, context: Context) -> Result:
         if classes is not None:
             class_indices(classes, model.facts["classes"])
     for reference in params.beside or ():
-        context.store.resolve(reference, ("surrogates",)).require_complete()
+        context.store.resolve(reference, render.EXPLAINED).require_complete()
     rounds = _Rounds(params, model, stopping.deadline(params.time_budget), dataclasses.replace(context, name=None))
     dataset = rounds.dataset()
     # Before anything is segmented: this is the mistake that people make.

@@ -18,7 +18,7 @@ from facelime_cli.options import Execution, Resolved
 from facelime_cli.predicting.stand_ins import FILL_NAMES
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import Layout
-from facelime_cli.store.explanations import empty_arrays, unfitted_arrays
+from facelime_cli.store.explanations import empty_arrays, masks_of, unfitted_arrays
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find masks and model."""
     source, model = inputs["source"], model_of(inputs)
-    masks = Segmented(source).masks
+    masks = _masks(source)
     job = _Job(params, masks, model, context)
     return Plan(
         params=params,
@@ -88,6 +88,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         work=job.work,
         inputs={"source": masks, "model": model},
     )
+
+
+def _masks(source: Artifact) -> Artifact:
+    """Return the masks whose fill is used: of a consensus, those of its first view on the carrier."""
+    views = masks_of(source) if source.kind == "surrogates" else []
+    own = [each for each in views if each.input("segments").id == Segmented(source).segmentation.id]
+    return own[0] if own else Segmented(source).masks
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ RULES = [
 ]
 ANSWERS = np.array([[0.0, 1.0, 3.0]] * 4)
 YES, NO = 1 / 40, 0.5
+NUMBERS = (1, 3)
 
 
 @pytest.mark.parametrize(("changed", "words"), RULES)
@@ -51,7 +52,9 @@ def test_all_masks_leave_nothing_to_chance(changed):
     ("p", "words"),
     [
         ([[YES, YES, YES, YES], [NO] * 4], verdict.STRONG),
-        ([[YES, NO, NO, NO], [NO, YES, YES, NO]], verdict.STRONG),
+        ([[YES, YES, NO, NO], [NO, YES, YES, NO]], verdict.STRONG),
+        ([[YES, NO, NO, NO], [NO, YES, YES, YES]], verdict.FAIR),
+        ([[NO] * 4, [YES] * 4], verdict.FAIR),
         ([[YES, YES, NO, NO], [NO] * 4], verdict.FAIR),
         ([[NO] * 4, [NO, YES, NO, NO]], verdict.DEPENDS),
         ([[NO] * 4] * 2, verdict.NOT_CONFIRMED),
@@ -59,31 +62,31 @@ def test_all_masks_leave_nothing_to_chance(changed):
 )
 def test_the_number_of_fills_that_confirm_gives_the_word(p, words):
     p = np.array(p)
-    assert verdict.after_check(verdict.NOT_CHECKED, ANSWERS, np.ones(p.shape), p) == words
+    assert verdict.after_check(verdict.NOT_CHECKED, ANSWERS, np.ones(p.shape), p, NUMBERS) == words
 
 
 @pytest.mark.parametrize("before", [verdict.NEEDS_MORE + "2,400", verdict.TOO_NARROW])
 def test_too_few_samples_are_only_named_where_nothing_is_confirmed(before):
     effect = np.ones((1, 4))
-    assert verdict.after_check(before, ANSWERS, effect, np.full((1, 4), NO)) == before
-    assert verdict.after_check(before, ANSWERS, effect, np.full((1, 4), YES)) == verdict.STRONG
+    assert verdict.after_check(before, ANSWERS, effect, np.full((1, 4), NO), [1]) == before
+    assert verdict.after_check(before, ANSWERS, effect, np.full((1, 4), YES), [1]) == verdict.STRONG
 
 
 def test_a_small_effect_confirms_nothing():
     p = np.full((1, 4), YES)
-    assert verdict.after_check(verdict.NOT_CHECKED, ANSWERS, np.full((1, 4), 0.09), p) == verdict.NOT_CONFIRMED
+    assert verdict.after_check(verdict.NOT_CHECKED, ANSWERS, np.full((1, 4), 0.09), p, [1]) == verdict.NOT_CONFIRMED
 
 
 def test_still_and_saturated_answers_have_nothing_to_explain():
     effect, p = np.ones((1, 4)), np.full((1, 4), YES)
-    assert verdict.after_check(verdict.NOTHING, ANSWERS, effect, p) == verdict.NOTHING
-    assert verdict.after_check(verdict.NOT_CHECKED, np.full((4, 3), 2.0), effect, p) == verdict.NOTHING
-    assert verdict.after_check(verdict.NOT_CHECKED, ANSWERS + 15.1, effect, p) == verdict.SATURATED
+    assert verdict.after_check(verdict.NOTHING, ANSWERS, effect, p, [1]) == verdict.NOTHING
+    assert verdict.after_check(verdict.NOT_CHECKED, np.full((4, 3), 2.0), effect, p, [1]) == verdict.NOTHING
+    assert verdict.after_check(verdict.NOT_CHECKED, ANSWERS + 15.1, effect, p, [1]) == verdict.SATURATED
 
 
 def test_nothing_to_compare_with_is_no_refutation():
     nothing = np.full((2, 4), nan)
-    assert verdict.after_check(verdict.NOT_CHECKED, ANSWERS, nothing, nothing) == verdict.TOO_FEW_REGIONS
+    assert verdict.after_check(verdict.NOT_CHECKED, ANSWERS, nothing, nothing, NUMBERS) == verdict.TOO_FEW_REGIONS
 
 
 @pytest.mark.parametrize("old", ["trustworthy", "not linear here", "too sparse: the model answers to more segments"])

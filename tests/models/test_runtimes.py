@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facelime_cli.models import backend, loading, runtimes, wrapping
-from facelime_cli.predicting.run import distinct_masks
+from facelime_cli.predicting.run import Perturbed
 from facelime_cli.store.references import Store
 from tests.support import Facelime
 
@@ -88,7 +88,7 @@ class TestEvery:
         stopped = start(*words, "--batch-size", 16, "--time-budget", "0s", store=run.store)
         assert stopped.returncode == 75, stopped.stderr
         begun = Store(run.store).artifacts(("predictions",))[0]
-        its = distinct_masks(masks, begun.rows(0))
+        its = Perturbed(masks).masks(begun.rows(0))
         values = np.empty((its.total, 2), np.float32)
         for picture, rows in enumerate(its.rows_of):
             values[rows] = found.read("probabilities")[picture, : len(rows)]
