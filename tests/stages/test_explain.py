@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from facelime_cli.choices import VIEWS
+from facelime_cli.core.faces import draw
 from facelime_cli.predicting.stability import stable_pictures
 from facelime_cli.store.references import Store
+from tests.support import save_picture
 
 SINGLE = ["--views", "single", "--no-check"]
 WORDS = ["--split", "test", "--first", 4, "--method", "slic", "--segments", 12, "--samples", 20, "--batch-size", 16]
@@ -146,11 +148,37 @@ def test_donors_take_turns(chain):
     run = chain.facelime
     found = made(run, *SLIC, "--samples", 150, "--views", "single", "--donors", 3, "--no-check")["surrogates"]
     assert planned_of(found) == [(12, "nearest-unlike", donor, 50) for donor in (1, 2, 3)]
-    said = run.fails("explain", *SLIC, "--donors", 20)
-    assert "--donors 20" in said
-    assert "use fewer" in said
+    for wrong in (0, 9):
+        result = run("explain", *SLIC, "--donors", wrong)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "--donors" in result.stderr
 
 
+def test_more_donors_than_there_are(chain, tmp_path):
+    """Four pictures of two classes: each has two of the other class."""
+    run = chain.facelime
+    for number in range(4):
+        picture = draw(1, number, 48, flushed=number % 2 == 0).image
+        save_picture(tmp_path / ("rosacea", "normal")[number % 2] / f"{number}.png", picture)
+    data = run.artifact("preprocess", tmp_path, "--size", 48, "--split", "0:0:100", "--workers", 1)
+    words = [
+        "explain",
+        data.id,
+        "--model",
+        "small",
+        "--method",
+        "grid",
+        "--segments",
+        6,
+        "--samples",
+        150,
+        "--no-check",
+    ]
+    assert "--donors 3: a picture has only 2 similar pictures" in run.fails(*words, "--donors", 3)
+    assert {donor for _, _, donor, _ in planned_of(made(run, *words[1:])["surrogates"])} == {1, 2}
+
+
+@pytest.mark.long  # several whole runs; `test_views` and `test_check` have the parts
 def test_methods_without_a_number_have_one_scale(chain, tmp_path):
     run = chain.facelime
     for words in (["--method", "quickshift"], ["--zones", "face", "--method", "zones"]):
@@ -165,6 +193,7 @@ def test_methods_without_a_number_have_one_scale(chain, tmp_path):
     assert [view[0] for view in planned_of(joined)] == [None] * 3
 
 
+@pytest.mark.long  # several whole runs; `test_views` and `test_check` have the parts
 def test_without_classes_blur_stands_in(chain, tmp_path, faces):
     for number, path in enumerate(sorted(faces.rglob("*.png"))[:2]):
         shutil.copy(path, tmp_path / f"{number}.png")
