@@ -42,15 +42,15 @@ def joined(chain, views):
     return chain.facelime.artifact("consensus", *(each.id for each in views), "--carrier", chain["segment"].id)
 
 
-def expected(views, carrier, row, carries):
+def expected(views, carrier, row):
     """Return what `core.consensus` makes of the stored arrays of a picture."""
     every = []
-    for each, counts in zip(views, carries, strict=True):
+    for each in views:
         segments = each.input("segments")
         n = int(segments.read("n_segments")[row])
         coefficients = each.read("coefficients")[row, :, :n].swapaxes(0, 1)
         interval = each.read("interval")[row, :, :n].swapaxes(0, 1)
-        every.append(View(segments.read("segments")[row], coefficients, interval, carries=counts))
+        every.append(View(segments.read("segments")[row], coefficients, interval))
     return every, consensus.join(every, carrier.read("segments")[row])
 
 
@@ -58,7 +58,7 @@ def test_mean_interval_and_votes_are_those_of_the_stored_views(joined, views, ch
     carrier = chain["segment"]
     assert joined.input("segments").id == carrier.id
     for row, n in enumerate(carrier.read("n_segments")):
-        _, wanted = expected(views, carrier, row, [True, True, False, False])
+        _, wanted = expected(views, carrier, row)
         for name in ("coefficients", "interval", "p_sign", "votes", "agreement"):
             found = joined.read(name)[row]
             assert np.array_equal(found[:, :n], getattr(wanted, name).swapaxes(0, 1)), name
@@ -69,24 +69,20 @@ def test_the_first_segment_by_fill_is_on_the_carrier(joined, views, chain):
     carrier, fills = chain["segment"], ["nearest-unlike", "nearest-unlike", "blur", "inpaint"]
     assert joined.facts["fills"] == ["nearest-unlike", "blur", "inpaint"]
     for row in range(carrier.n):
-        every, _ = expected(views, carrier, row, [True] * 4)
+        every, _ = expected(views, carrier, row)
         wanted = consensus.first_by_fill(every, fills, carrier.read("segments")[row])
         assert np.array_equal(joined.read("first")[row], np.stack(list(wanted.values()), axis=-1))
 
 
-def test_witnesses_do_not_carry(joined, views, chain):
-    assert [each["carries"] for each in joined.facts["views"]] == [True, True, False, False]
-    alone = chain.facelime.artifact("consensus", views[0].id, views[1].id, "--carrier", chain["segment"].id)
-    assert np.array_equal(alone.read("coefficients"), joined.read("coefficients"), equal_nan=True)
-    assert not np.array_equal(alone.read("votes"), joined.read("votes"))
-    assert alone.facts["fills"] == ["nearest-unlike"]
-    painted = chain.facelime.artifact("consensus", views[2].id, views[3].id)
-    assert [each["carries"] for each in painted.facts["views"]] == [True, True]
+def test_every_view_counts_in_the_mean(joined, views, chain):
+    fewer = chain.facelime.artifact("consensus", *(each.id for each in views[:3]), "--carrier", chain["segment"].id)
+    assert not np.array_equal(fewer.read("coefficients"), joined.read("coefficients"), equal_nan=True)
+    assert fewer.facts["fills"] == ["nearest-unlike", "blur"]
 
 
-def test_figures_are_those_of_the_carrying_views(joined, views):
+def test_figures_are_those_of_the_views(joined, views):
     for name in ("intercept", "local_prediction", "r2", "rmse"):
-        mean = np.mean([each.read(name) for each in views[:2]], axis=0)
+        mean = np.mean([each.read(name) for each in views], axis=0)
         assert np.allclose(joined.read(name), mean, equal_nan=True)
     assert np.allclose(joined.read("effective_samples"), sum(each.read("effective_samples") for each in views))
     answers = views[0].input("predictions").read("probabilities")[:, 0]
