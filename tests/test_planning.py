@@ -88,8 +88,9 @@ def test_a_dry_run_leaves_the_store_as_it_is(planned, new_masks, more):
     assert state_of(store) == before
 
 
-@pytest.mark.parametrize("more", [[], ["--batch-size", "auto"], ["--shard", "1/2"]], ids=["plain", "auto", "shard"])
+@pytest.mark.parametrize("more", [["--batch-size", 8], ["--batch-size", "auto"], ["--batch-size", 8, "--shard", "1/2"]])
 def test_a_dry_run_of_a_check_leaves_the_store_as_it_is(planned, chain, more):
+    """With the batch size of the chain everything that is asked would be known from its own check."""
     before = state_of(planned.store)
     answer = planned.json("check", *words_of(chain, "check"), *more, "--dry-run")
     assert answer["evaluations"] > 0
