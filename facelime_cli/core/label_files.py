@@ -12,6 +12,7 @@ from facelime_cli.core.images import UNREADABLE
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def read(path: Path, height: int, width: int) -> NDArray[np.int64]:
     FacelimeError
         When the file is no label map, or its size does not fit.
     """
-    labels = _numbers(path)
+    labels = _numbers(path, lambda picture: picture)
     if labels.ndim != AXES or labels.dtype.kind not in WHOLE_NUMBERS or not labels.size:
         raise FacelimeError(
             f"{path} holds {labels.dtype} of shape {labels.shape}, not one whole number per pixel; "
@@ -84,7 +85,7 @@ def saliency(path: Path) -> NDArray[np.float64]:
     FacelimeError
         When the file is no map of finite numbers.
     """
-    values = _numbers(path)
+    values = _numbers(path, _without_palette)
     if values.ndim == AXES + 1 and path.suffix.lower() != NUMPY_SUFFIX:
         # Two channels are grey and its transparency.
         values = values[..., : CHANNELS if values.shape[-1] >= CHANNELS else 1].mean(axis=-1)
@@ -101,7 +102,13 @@ def _finite(values: NDArray[Any]) -> bool:
     return bool((np.abs(values.astype(np.float64)) <= np.finfo(np.float32).max).all())
 
 
-def _numbers(path: Path) -> NDArray[Any]:
+def _without_palette(picture: Image.Image) -> Image.Image:
+    """Return a picture whose numbers are colours: a map is bright or dark, whatever its palette numbers."""
+    return picture.convert("RGB") if picture.mode == "P" else picture
+
+
+def _numbers(path: Path, prepared: Callable[[Image.Image], Image.Image]) -> NDArray[Any]:
+    """Return the numbers in a file; a picture is prepared first."""
     try:
         if path.suffix.lower() == NUMPY_SUFFIX:
             # No pickles: an array of objects runs code when it is read.
@@ -111,6 +118,6 @@ def _numbers(path: Path) -> NDArray[Any]:
             frames = getattr(picture, "n_frames", 1)
             if frames > 1:
                 raise FacelimeError(f"{path} holds {frames} frames; save one map per file")
-            return np.asarray(picture)
+            return np.asarray(prepared(picture))
     except UNREADABLE as why:
         raise FacelimeError(f"{path} cannot be read as a map ({why}); save it again as PNG, TIFF or .npy") from why

@@ -58,6 +58,7 @@ NOT_CONFIRMED = "not confirmed"
 NEEDS_MORE = "needs more samples: about "
 NOTHING = "nothing to explain: the model's answer hardly moves"
 SATURATED = "nothing to explain: the model's answer is saturated"
+NO_ORDER = "nothing to explain: no region speaks more for this class than another"
 TOO_NARROW = "too narrow a kernel: hardly any sample counts; use a larger --kernel-width"
 NOT_CHECKED = "not checked"
 TOO_FEW_REGIONS = "not checked: too few regions to compare with"
@@ -117,7 +118,7 @@ WORDS = (
     ),
     Word(
         NOTHING.partition(":")[0],
-        "The model's answer is the same whatever is replaced.",
+        "The model's answer is the same whatever is replaced, or no region speaks more for the class than another.",
         "Explain another class or another picture.",
     ),
     Word(

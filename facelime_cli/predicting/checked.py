@@ -271,7 +271,7 @@ class Checked:
         import numpy as np
 
         from facelime_cli.core import checking
-        from facelime_cli.core.verdict import after_check
+        from facelime_cli.core.verdict import NO_ORDER, after_check
 
         one = slice(row, row + 1)
         coefficients = self.surrogates.read("coefficients", one)[0]
@@ -286,13 +286,17 @@ class Checked:
             "regions": np.full((n_classes, max(numbers)), -1, np.int32),
             "verdict": np.full(n_classes, "", dtype=object),
         }
+        count = asked.masks.shape[1]
         for c in self.classes[row]:
+            # Of equal regions none is the strongest, and a verdict would be about their numbers.
+            if count > 1 and not np.ptp(coefficients[c, :count]):
+                found["verdict"][c] = NO_ORDER
+                continue
             log_odds, probability = self._of_class(answers, c)
             effect, p_value = checking.judged(asked, log_odds, c, numbers)
             found["effect"][c], found["p_value"][c] = effect, p_value
             found["curve"][c] = probability[:, asked.curves[c]]
             found["area"][c] = checking.areas(found["curve"][c], probability[:, 0])
-            count = asked.masks.shape[1]
             strongest = checking.strongest_first(coefficients[c, :count])[: max(numbers)]
             found["regions"][c, : len(strongest)] = strongest
             found["verdict"][c] = after_check(str(before[c]), log_odds, effect, p_value, numbers)

@@ -293,11 +293,14 @@ def donor_rows(segments: Artifact, donor: int, console: Console) -> NDArray[np.i
     lost = np.flatnonzero(found < 0)
     if len(lost):
         picture_id = segments.texts("id")[int(lost[0])]
-        wanted = "a picture" if donor == 1 else f"{donor} pictures of different patients,"
-        remedy = f"give another --fill, such as {WITHOUT_CLASSES}" if donor == 1 else "choose a smaller --donor"
+        if donor > 1:
+            raise FacelimeError(
+                f"{picture_id}: --donor {donor} needs {donor} pictures of another class and of different patients, and "
+                "there are fewer; choose a smaller --donor."
+            )
         raise FacelimeError(
-            f"{picture_id}: --fill {UNLIKE} needs {wanted} of another class and another patient, and there is none; "
-            f"{remedy}."
+            f"{picture_id}: --fill {UNLIKE} needs a picture of another class and another patient, and there is none; "
+            f"give another --fill, such as {WITHOUT_CLASSES}."
         )
     return found.astype(np.int32)
 

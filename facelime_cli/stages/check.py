@@ -141,7 +141,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             "numbers": list(source.asked.numbers),
             "classes": _chosen(params, surrogates),
         },
-        name=surrogates.name,
+        name=f"{surrogates.name}-check",
         prepare=prepare,
         work=work,
         inputs={"surrogates": surrogates, "segmentation": source.segmentation, "model": run.model},

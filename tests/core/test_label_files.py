@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelime_cli.core.label_files import saliency
+from facelime_cli.core.label_files import read, saliency
 from facelime_cli.errors import FacelimeError
 
 GREY = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)
@@ -60,3 +60,11 @@ def test_what_cannot_be_read(tmp_path):
     for name, said in (("map.png", "cannot be read"), ("map.npy", "cannot be read"), ("map.tif", "2 frames")):
         with pytest.raises(FacelimeError, match=said):
             saliency(tmp_path / name)
+
+
+def test_a_palette_s_colours_count_in_a_map_and_its_numbers_in_labels(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "P")
+    picture.putpalette([255, 255, 255, 0, 0, 0])
+    picture.save(tmp_path / "a.png")
+    assert saliency(tmp_path / "a.png").tolist() == [[255, 0], [0, 255]]
+    assert read(tmp_path / "a.png", 2, 2).tolist() == [[0, 1], [1, 0]]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facelime_cli.core.label_files import saliency
+from facelime_cli.core.verdict import NO_ORDER
 
 
 def test_a_coefficient_is_the_share_of_the_map_on_a_segment(chain):
@@ -74,3 +75,13 @@ def test_what_is_refused(chain, tmp_path):
     assert "name it with --model" in run.fails(words[0], words[1], "--maps", chain.maps)
     assert "has its own; leave it out" in run.fails(*words, chain.maps, "--split", "test", code=2)
     assert len(run.json("status")["artifacts"]) == before
+
+
+def test_a_map_without_an_order_has_nothing_to_check(chain, tmp_path):
+    for picture in chain["segment"].texts("id"):
+        path = tmp_path / f"{picture}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.zeros((4, 4)))
+    check = chain.facelime.artifact("check", chain["segment"].id, "--model", "small", "--maps", tmp_path)
+    assert set(check.read("verdict").ravel().tolist()) == {"", NO_ORDER}
+    assert np.isnan(check.read("effect")).all()

@@ -272,7 +272,7 @@ def test_thumbnails_and_donors_are_kept_beside_the_dataset(chain, few):
     ("words", "code", "said"),
     [
         (["--donor", 2, "--fill", "blur"], 2, "--donor belongs to nearest-unlike, not to --fill blur"),
-        (["--donor", 100], 1, "needs 100 pictures of different patients"),
+        (["--donor", 100], 1, "needs 100 pictures of another class and of different patients"),
     ],
 )
 def test_a_donor_that_is_not_there_is_refused(chain, few, words, code, said):
