@@ -91,24 +91,26 @@ class Word:
 WORDS = (
     Word(
         STRONG,
-        "The model confirms the strongest regions under every kind of replacement, and the first one alone under one "
-        "at least: without them it loses more than without other regions.",
+        "Under every kind of replacement, the model loses more without the regions that speak most for the class than "
+        "without others; under one at least, without the first of them alone.",
         pale=False,
     ),
     Word(
         FAIR,
-        "The model confirms the strongest regions under at least two kinds of replacement.",
-        "Read the regions, not their order.",
+        "Under at least two kinds of replacement, the model loses more without the regions that speak most for the "
+        "class than without others.",
+        "Read these regions together, not one by one.",
         pale=False,
     ),
     Word(
         DEPENDS,
-        "The model confirms the strongest regions under one kind of replacement only.",
-        "Read the map for this comparison alone, or run `explain` again with more --donors.",
+        "Under one kind of replacement only, the model loses more without the regions that speak most for the class "
+        "than without others.",
+        "Do not rely on the map. Run `explain` again with more --samples or --donors.",
     ),
     Word(
         NOT_CONFIRMED,
-        "Without the strongest regions the model loses no more than without other regions.",
+        "The model does not clearly lose more without the regions that speak most for the class than without others.",
         "Do not read the map. Try other --segments, or look for a cause that lies in no single region.",
     ),
     Word(
@@ -135,7 +137,6 @@ WORDS = (
         NOT_CHECKED,
         "Nobody has asked the model whether these regions matter to it.",
         "Run `facelime check`.",
-        pale=False,
     ),
 )
 """Every verdict, the best first."""
@@ -166,10 +167,11 @@ class Worth:
         Examples
         --------
         >>> Worth(38, 40).words
-        'right in 83 to 99 of 100 planted cases'
+        'in 83 to 99 of 100 pictures with a planted cause, the first region was the planted one'
         """
         low, high = self.interval
-        return f"right in {100 * low:.0f} to {100 * high:.0f} of 100 planted cases"
+        share = f"in {100 * low:.0f} to {100 * high:.0f} of 100 pictures with a planted cause"
+        return f"{share}, the first region was the planted one"
 
 
 WORTH = {STRONG: Worth(59, 61), FAIR: Worth(30, 34), DEPENDS: Worth(9, 11), NOT_CONFIRMED: Worth(3, 9)}

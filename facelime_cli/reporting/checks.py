@@ -94,10 +94,10 @@ class Confirmation:
         --------
         >>> found = Confirmation([1, 3], ["mean"], np.array([[0.5], [2.06]]), np.array([[0.2], [0.025]]))
         >>> found.words("region")
-        'Without its 3 strongest regions the model loses 2.1 log-odds more than without 3 others (p .025).'
+        'Without the 3 regions that speak most for it the model loses 2.1 log-odds more than without 3 others (p .025).'
         """
         one = self.number == 1
-        which = f"strongest {region}" if one else f"{self.number} strongest {region}s"
+        which = f"{region} that speaks" if one else f"{self.number} {region}s that speak"
         others = f"another {region}" if one else f"{self.number} others"
         size = abs(self.mean_effect)
         effect = f"{size:.{1 if size >= 1 else 2}f} log-odds {'more' if self.mean_effect >= 0 else 'less'}"
@@ -105,7 +105,8 @@ class Confirmation:
         mean = f", as a mean over {n_fills} stand-ins" if n_fills > 1 else ""
         least = float(np.nanmin(self.p_value[self._shown]))
         p_values = dict.fromkeys((p_text(least), p_text(self.worst_p)))
-        return f"Without its {which} the model loses {effect} than without {others}{mean} (p {' to '.join(p_values)})."
+        p = " to ".join(p_values)
+        return f"Without the {which} most for it the model loses {effect} than without {others}{mean} (p {p})."
 
 
 class Check:
@@ -252,8 +253,9 @@ class Check:
         known = int((~np.isnan(p_values)).sum())
         if known < FEWEST_OF_COHORT:
             return None
+        fill = self.fills[self.judging]
         held = int(discoveries(p_values, FALSE_DISCOVERIES).sum())
-        return Cohort(known, held, combined(p_values), self.numbers[place], self.fills[self.judging])
+        return Cohort(known, held, combined(p_values), self.numbers[place], fill, fill not in self.own)
 
 
 @dataclass(frozen=True)
@@ -272,6 +274,8 @@ class Cohort:
         How many of the strongest regions were taken away.
     fill : str
         What stood in, a key of `choices.FILLS`.
+    unused : bool
+        Whether no explanation used it.
     """
 
     compared: int
@@ -279,6 +283,7 @@ class Cohort:
     p_value: float
     number: int
     fill: str
+    unused: bool
 
 
 def p_text(value: float) -> str:

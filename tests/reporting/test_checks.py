@@ -40,7 +40,7 @@ def test_the_largest_number_that_was_compared_counts():
     assert (found.number, found.mean_effect, found.worst_p) == (1, 1.25, 0.3)
     assert found.confirming == ["blur"]
     assert found.words("region") == (
-        "Without its strongest region the model loses 1.2 log-odds more than without another region, "
+        "Without the region that speaks most for it the model loses 1.2 log-odds more than without another region, "
         "as a mean over 2 stand-ins (p .04 to .3)."
     )
     less = Confirmation([1], ["mean"], np.array([[-0.25]]), np.array([[0.0001]]))

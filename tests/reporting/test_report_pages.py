@@ -5,9 +5,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from facelime_cli.core.verdict import WORTH, Worth, word_of
+from facelime_cli.core.verdict import Worth, word_of
 from facelime_cli.drawing import overlay
-from facelime_cli.reporting import pages
+from facelime_cli.reporting import pages, report_records
 from facelime_cli.reporting.explanations import Explanations
 
 
@@ -65,7 +65,7 @@ def test_a_checked_page_says_what_the_model_answered(judged):
         assert explanations.confirmation(row, c).words("region") in page
         off = ", ".join(str(each) for each in explanations.check.strongest(row, c))
         assert f"What the model answers without regions {off}" in page
-    assert "Does the model lose more without the 3 strongest regions than without 3 others?" in page
+    assert "Does the model lose more without the 3 regions that speak most for its class than without 3 others?" in page
     assert "of 4 views" in page
     assert "only for checking" in page
     for name in re.findall(r'src="((?:stand-ins|examples)/[^"]+)"', page):
@@ -91,12 +91,11 @@ def test_low_words_are_drawn_pale(judged):
 def test_what_a_word_was_worth_is_said_where_it_was_measured(judged, monkeypatch):
     explanations = Explanations.of(judged.check)
     word = word_of(explanations.verdict(0, explanations.shown(0, None)[0])).text
-    assert "planted cases" not in page_of(judged, judged.check.reference, "--top", 4)[1]
-    monkeypatch.setitem(WORTH, word, Worth(99, 100))
-    assert (
-        "This word was right in 95 to 100 of 100 planted cases."
-        in page_of(judged, judged.check.reference, "--top", 5)[1]
-    )
+    monkeypatch.setattr(report_records, "WORTH", {})
+    assert "planted" not in page_of(judged, judged.check.reference, "--top", 4)[1]
+    monkeypatch.setattr(report_records, "WORTH", {word: Worth(99, 100)})
+    said = "Measured for this word: in 95 to 100 of 100 pictures with a planted cause"
+    assert said in page_of(judged, judged.check.reference, "--top", 5)[1]
 
 
 def test_an_impossible_answer_has_its_meaning(chain, monkeypatch):
