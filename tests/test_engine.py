@@ -10,7 +10,7 @@ from facelime_cli.console import Console
 from facelime_cli.engine import Context
 from facelime_cli.options import Execution, Input, Resolved, hints, marker
 from facelime_cli.store.references import Store
-from tests.support import CHAIN, ROUNDS, SHARDED, STAGES, compared, fingerprint, words_of
+from tests.support import CHAIN, ROUNDS, SHARDED, STAGES, compared, fingerprint, joined, words_of
 
 BEFORE = {
     "segment": "preprocess",
@@ -21,8 +21,10 @@ BEFORE = {
     "gradcam": "segment",
     "occlusion": "perturb",
     "contrast": "fit-surrogate",
+    "check": "fit-surrogate",
+    "import-maps": "segment",
 }
-"""What each stage that has parts reads first."""
+"""What each stage that has parts reads first. A consensus reads several."""
 
 CHANGES = {
     "preprocess": {
@@ -94,6 +96,7 @@ CHANGES = {
         "probability": 0.6,
         "fill": "black",
         "fill_sigma": 3.0,
+        "donor": 2,
         "seed": 1,
     },
     "predict": {"runtime": "openvino", "precision": "bfloat16"},
@@ -114,6 +117,7 @@ CHANGES = {
         "classes": "rosacea",
         "by_zone": "face",
         "single_file": True,
+        "no_stand_ins": True,
         "figures": "png",
         "style": "lime",
     },
@@ -121,6 +125,16 @@ CHANGES = {
     "gradcam": {"layer": "cnn_small/conv2d", "variant": "eigencam"},
     "occlusion": {},
     "contrast": {},
+    "consensus": {"stable_top": 3},
+    "check": {
+        "runtime": "openvino",
+        "precision": "bfloat16",
+        "regions": "1",
+        "checked": "normal",
+        "sets": 40,
+        "seed": 1,
+    },
+    "import-maps": {},
     "import-model": {
         "classes": "b,a",
         "scaling": "0..1",
@@ -155,6 +169,9 @@ NEUTRAL = {
     "gradcam": {"batch_size": 2},
     "occlusion": {"batch_size": 5},
     "contrast": {},
+    "consensus": {},
+    "check": {"batch_size": "7", "time_budget": "5m", "tolerance": 0.5, "workers": 1},
+    "import-maps": {"batch_size": 2},
 }
 """For each stage, another value of every parameter that does not."""
 
@@ -178,6 +195,8 @@ CHOOSES = {
     "fill",
     "explained",
     "versus",
+    "maps",
+    "carrier",
 }
 """Marked as resolved: not their words but what they choose is in the fingerprint. Tests of their own vary them."""
 
@@ -197,6 +216,9 @@ def base_params(stage, chain, faces):
         "gradcam": {"source": chain["segment"].id, "model": "small"},
         "occlusion": {"source": chain["perturb"].id, "model": "small"},
         "contrast": {"surrogates": chain["fit-surrogate"].id, "explained": "rosacea", "versus": "normal"},
+        "consensus": {"surrogates": joined(chain)},
+        "check": {"surrogates": chain["fit-surrogate"].id},
+        "import-maps": {"source": chain["segment"].id, "model": "small", "maps": chain.maps},
     }
     return STAGES[stage].params(**inputs[stage])
 
@@ -206,7 +228,7 @@ def context(chain):
     return Context(Store(chain.facelime.store), Console(quiet=True))
 
 
-@pytest.mark.parametrize("stage", SHARDED)
+@pytest.mark.parametrize("stage", BEFORE)
 def test_reads_a_reference_or_json_from_standard_input(stage, chain, faces):
     words = words_of(stage, chain, faces)
     before = chain.reference(BEFORE[stage])
@@ -215,7 +237,7 @@ def test_reads_a_reference_or_json_from_standard_input(stage, chain, faces):
         assert chain.facelime.json(*words, stdin=text)["artifact"] == chain[stage].id
 
 
-@pytest.mark.parametrize("stage", SHARDED)
+@pytest.mark.parametrize("stage", BEFORE)
 def test_empty_standard_input_is_an_error(stage, chain, faces):
     words = words_of(stage, chain, faces)
     words[1] = "-"
@@ -235,10 +257,15 @@ def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
         "fit-surrogate": ("--kernel-width", 3),
         "render": ("--top", 4),
         "gradcam": ("--variant", "gradcam++"),
+        "consensus": ("--stable-top", 2),
+        "check": ("--seed", 3),
     }.get(stage)
     if stage == "contrast":
         other = chain.facelime.artifact("fit-surrogate", chain["predict"].id, "--kernel-width", 4)
         words = [stage, other.id, "--class", "normal", "--versus", "rosacea"]
+    elif stage == "import-maps":
+        words = words_of(stage, chain, faces)
+        words[1] = chain.facelime.artifact("segment", "faces", "--split", "test", "--first", 3, "--method", "grid").id
     elif option is None:
         other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 5, "--seed", 8)
         words = [stage, other.id, "--model", "small"]
