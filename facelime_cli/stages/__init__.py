@@ -36,7 +36,7 @@ def _listed(heading: str, **summaries: str) -> list[Listed]:
 INDEX = (
     *_listed(
         "First steps",
-        demo="Run everything on drawn faces: a first report in half a minute, without data or a download.",
+        demo="Run everything on drawn faces: a first report in a minute, without data or a download.",
         explain="Explain pictures in one go: several views, their consensus, the check by the model, and the report.",
     ),
     *_listed(

@@ -1,4 +1,4 @@
-"""Run everything on drawn faces: a first report in half a minute, without data or a download.
+"""Run everything on drawn faces: a first report in a minute, without data or a download.
 
 Half of the faces have a flush like rosacea, whose place is known. A small network learns to tell them apart, and six
 test pictures are explained. The report says how much of the attribution lies on the true flush.
@@ -56,7 +56,7 @@ def run(params: Params, context: Context) -> Answer:
     model = _model(dataset, context)
     samples = f"{SAMPLES} samples each"
     context.console.note(f"explaining {sum(EXPLAINED.values())} test pictures with {samples}")
-    # Fewer samples and segments than usual: six pictures take seconds.
+    # Fewer samples than usual, and more segments for small faces: six pictures take seconds.
     chosen = explain.Params(
         source=dataset.reference,
         model=model.reference,
