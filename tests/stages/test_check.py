@@ -316,6 +316,7 @@ def test_answers_of_predictions_and_checks_are_reused(fresh, chain):
     assert again.facts["evaluations"] == 0
 
 
+@pytest.mark.long
 def test_reuse_changes_no_bit(fresh, chain, tmp_path):
     alone = Facelime(tmp_path / "alone")
     shutil.copytree(fresh.store, alone.store)
@@ -338,6 +339,7 @@ def test_a_dry_run_counts_what_a_run_computes(fresh, chain):
     assert fresh.json("check", surrogates.id, "--dry-run")["evaluations"] == 0
 
 
+@pytest.mark.long
 def test_the_batch_size_can_be_measured(fresh, chain):
     surrogates = fitted(fresh, chain["segment"].id)
     said = fresh.json("check", surrogates.id, "--batch-size", "auto", "--dry-run")
@@ -357,6 +359,7 @@ def forty(many):
     return fitted(many, "parts", samples=30)
 
 
+@pytest.mark.long
 def test_a_crash_and_shards_change_nothing(many, forty, tmp_path, monkeypatch):
     words = ["check", forty.id, "--batch-size", 16]
     copies = [Facelime(tmp_path / name) for name in ("crashed", "sharded")]
@@ -374,6 +377,7 @@ def test_a_crash_and_shards_change_nothing(many, forty, tmp_path, monkeypatch):
     assert [each.id for each in (resumed, parts)] == [whole.id] * 2
 
 
+@pytest.mark.long
 def test_a_time_budget_stops_it_and_it_resumes(many, forty):
     words = ["check", forty.id, "--seed", 7]
     assert many(*words, "--time-budget", "0s").exit_code == 75

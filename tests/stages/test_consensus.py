@@ -182,6 +182,7 @@ def test_an_unfinished_view(many):
 # Who reads it
 
 
+@pytest.mark.long
 def test_shards_make_the_same(many):
     views = [view_of(many, "parts", "--seed", seed, samples=30).reference for seed in (31, 32)]
     assert many.json("consensus", *views, "--missing", 2)["missing"] == [1, 2]
@@ -233,6 +234,7 @@ def test_it_is_verified(joined, chain):
     assert chain.facelime.json("verify", joined.reference)["faults"] == []
 
 
+@pytest.mark.long
 def test_it_is_compared_with_its_views(joined, views, chain):
     report = chain.facelime.artifact("compare", joined.reference, views[0].reference, "--top", 3)
     assert len(report.facts["compared"]) == 2

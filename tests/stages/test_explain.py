@@ -134,6 +134,7 @@ def test_the_model_is_loaded_once(chain):
     assert result.stderr.count("loading models/") == 1
 
 
+@pytest.mark.long
 def test_fills_and_scales(chain):
     run = chain.facelime
     fills = made(run, *SLIC, "--samples", 150, "--views", "fills", "--no-check")["surrogates"]
@@ -268,6 +269,7 @@ def test_views_that_there_are_not(chain):
 # Stops
 
 
+@pytest.mark.long
 def test_views_stop_and_resume(chain, tmp_path):
     """The budget is one for all views and the check, and what they have made is kept."""
     run = chain.copy(tmp_path / "store")
