@@ -196,15 +196,15 @@ class Checked:
 
     def masks(self, rows: slice) -> DistinctMasks:
         """Return the evaluations of some pictures: the same masks for each fill."""
-        samples = [packed for each in self._packed(rows) for packed in [each] * self.n_fills]
+        samples = [packed for each in self._packed(self.questions(rows)) for packed in [each] * self.n_fills]
         return DistinctMasks.of(samples)
 
-    def _packed(self, rows: slice) -> list[NDArray[np.uint8]]:
+    def _packed(self, asked: list[Questions]) -> list[NDArray[np.uint8]]:
         from facelime_cli.core.masks import pack
 
-        return [pack(each.masks, self.n_bytes) for each in self.questions(rows)]
+        return [pack(each.masks, self.n_bytes) for each in asked]
 
-    @property
+    @cached_property
     def n_bytes(self) -> int:
         """Bytes of a packed mask, as many as `perturb` gives it."""
         return -(-int(self.segmentation.read("n_segments").max()) // BITS)
@@ -255,7 +255,7 @@ class Checked:
         by_picture = [np.stack(answers[first : first + self.n_fills]) for first in starts]
         judged = [self._judged(row, *each) for row, each in enumerate(zip(asked, by_picture, strict=True), rows.start)]
         every: dict[str, NDArray[Any]] = {name: np.stack([each[name] for each in judged]) for name in judged[0]}
-        packed = [np.pad(each, ((0, n_samples - len(each)), (0, 0))) for each in self._packed(rows)]
+        packed = [np.pad(each, ((0, n_samples - len(each)), (0, 0))) for each in self._packed(asked)]
         shape = (len(asked), self.n_fills, n_samples, -1)
         every |= {
             "masks": np.stack(packed),
