@@ -1,5 +1,6 @@
 """Fixtures of all tests: drawn faces, a small finished store, the command line in this process and in another."""
 
+import atexit
 import csv
 import fcntl
 import json
@@ -7,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +28,12 @@ LONGEST = {"test_end_to_end.py", "test_training.py", "test_evaluate.py", "test_p
 
 
 def pytest_configure():
-    """Give each process of a run its own share of the cores, as the processes of a cluster have."""
+    """Keep the user's own state out of the tests, and give each process of a run its own share of the cores."""
+    # For child processes too. The processes of a run share one folder, since what one imports the others may use.
+    if "FACELIME_TEST_STATE" not in os.environ:
+        os.environ["FACELIME_TEST_STATE"] = tempfile.mkdtemp(prefix="facelime-state-")
+        atexit.register(shutil.rmtree, os.environ["FACELIME_TEST_STATE"], ignore_errors=True)
+    os.environ["XDG_STATE_HOME"] = os.environ["FACELIME_TEST_STATE"]
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None or not hasattr(os, "sched_setaffinity"):
         return

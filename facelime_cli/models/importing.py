@@ -6,13 +6,14 @@ One function checks each format: those that `runtimes.FORMATS` names.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli import trust
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.models import building, outside, running, runtimes, wrapping
+from facelime_cli.models import building, outside, programs, running, runtimes, wrapping
 from facelime_cli.models.backbones import BACKBONES, published
 from facelime_cli.models.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL
 from facelime_cli.store import digests
@@ -54,7 +55,7 @@ class Source:
     model_version : str, optional
         Of what a function loads.
     trust : bool
-        Whether code inside a Keras file may run.
+        Whether code inside it may run.
     """
 
     path: Path
@@ -116,9 +117,12 @@ class Source:
             raise CommandLineError(
                 "--model-version belongs to a Python function; a file is known by its own bytes, so leave it out."
             )
-        if form != KERAS and (self.backbone or self.trust):
-            option = "backbone" if self.backbone else "trust"
-            raise CommandLineError(f"--{option} belongs to Keras files; leave it out.")
+        if form != KERAS and self.backbone:
+            raise CommandLineError("--backbone belongs to Keras files; leave it out.")
+        if form == ONNX and self.trust:
+            raise CommandLineError(
+                "--trust belongs to models that carry code, and an ONNX file has none; leave it out."
+            )
 
     def _check_options_of_a_function(self) -> None:
         if self.scaling is not None:
@@ -142,9 +146,9 @@ class Source:
         """
         form = self.format
         if form == FUNCTION:
-            return outside.source_digest(str(self.path))
+            return outside.source_digest(outside.modules_of(str(self.path)))
         if form == SAVED_MODEL:
-            return digests.of_value(_files_of(self.path))
+            return digests.of_value(programs.files_of(self.path))
         return digests.of_file(self.path)
 
     def checked(self) -> Checked:
@@ -176,7 +180,7 @@ class Checked:
     """
 
     facts: Mapping[str, Any]
-    write: Callable[[Artifact], Sequence[str]] = field(default=lambda _: ())
+    write: Callable[[Artifact], Sequence[str]]
 
 
 def class_names(text: str) -> list[str]:
@@ -221,12 +225,6 @@ def _lines_of(path: Path) -> list[str]:
     return lines
 
 
-def _files_of(folder: Path) -> dict[str, str]:
-    """Return the digests of a folder's files by relative name."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {path.relative_to(folder).as_posix(): digests.of_file(path) for path in files}
-
-
 # One function for each format
 
 
@@ -244,7 +242,7 @@ def from_keras(source: Source) -> Checked:
     Raises
     ------
     FacelimeError
-        Where it cannot be loaded, or its answers are no probabilities.
+        Where it cannot be loaded, carries code that is not trusted, or its answers are no probabilities.
     """
     wrapped, output = _wrapped(source, _loaded(source))
     facts = {
@@ -253,12 +251,12 @@ def from_keras(source: Source) -> Checked:
         "weights": wrapped.count_params(),
         "output": output,
     }
-    if source.trust:
-        facts["trusted"] = True
     name = FORMATS[KERAS].file
 
     def write(artifact: Artifact) -> Sequence[str]:
         wrapping.save(wrapped, artifact.file(name))
+        if source.trust:
+            programs.trust_imported(artifact, KERAS)
         return [name]
 
     return Checked(facts, write)
@@ -270,10 +268,21 @@ def _loaded(source: Source) -> Any:
         if source.path.name.endswith(".weights.h5"):
             names = "|".join(published(BACKBONES))
             raise FacelimeError(f"{source.path} holds weights alone; name their network with --backbone {names}.")
-        return wrapping.load(source.path, trust=source.trust)
+        program = programs.in_file(KERAS, source.path)
+        _check_consent(source, program)
+        return wrapping.load(source.path, trust=program is not None)
     size = source.file_size
     assert size is not None
     return building.application_with_weights(source.backbone, source.path, len(source.classes), size)
+
+
+def _check_consent(source: Source, program: programs.Program | None) -> None:
+    """Raise before anything runs of code that nobody has consented to."""
+    if program is not None and not source.trust:
+        raise FacelimeError(
+            f"{source.path} carries code ({program.words}), which would run on this machine with your rights; "
+            "if you know who made it, add --trust."
+        )
 
 
 def from_saved_model(source: Source) -> Checked:
@@ -292,15 +301,17 @@ def from_saved_model(source: Source) -> Checked:
     FacelimeError
         Where it cannot be loaded, or its answers are no probabilities.
     """
+    _check_consent(source, programs.in_file(SAVED_MODEL, source.path))
     net = wrapping.load_saved_model(source.path)
     wrapped, output = _wrapped(source, net)
-    files, size = _files_of(source.path), wrapping.input_size(wrapped)
+    files, size = programs.files_of(source.path), wrapping.input_size(wrapped)
     around = _around(source, str(source.scaling), wrapping.channels(net))
     facts = {"format": SAVED_MODEL, "size": size, "output": output, **around.facts()}
     name = FORMATS[SAVED_MODEL].file
 
     def write(artifact: Artifact) -> Sequence[str]:
         shutil.copytree(source.path, artifact.file(name), dirs_exist_ok=True)
+        programs.trust_imported(artifact, SAVED_MODEL)
         return [f"{name}/{each}" for each in files]
 
     return Checked({"model": digests.of_value({"files": files, **facts}), **facts}, write)
@@ -369,19 +380,27 @@ def from_function(source: Source) -> Checked:
         Where it cannot be imported, or its answers are no probabilities.
     """
     reference = str(source.path)
+    modules = outside.modules_of(reference)
     around = _around(source, outside.FUNCTION_SCALING, wrapping.COLOUR)
     size = int(source.size or 0)
     facts = {
-        **_tried(source, around, outside.function(reference), FUNCTION, size),
+        **_tried(source, around, outside.function(reference, modules), FUNCTION, size),
         "function": reference,
-        "source": outside.source_digest(reference),
+        "source": outside.source_digest(modules),
         "model_version": source.model_version,
     }
     module = reference.partition(":")[0]
     not_covered = (
         f"what {module} imports and loads: packages, other modules, files of weights; --model-version stands for them"
     )
-    return Checked({"model": digests.of_value(facts), **facts, "not_covered": not_covered})
+
+    def write(artifact: Artifact) -> Sequence[str]:
+        # Who names a function on the command line consents to its code as it is now.
+        program = programs.in_function(reference, modules)
+        trust.add(program.kind, program.digest, artifact.reference)
+        return []
+
+    return Checked({"model": digests.of_value(facts), **facts, "not_covered": not_covered}, write)
 
 
 # What the formats share

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli import machine
+from facelime_cli import machine, trust
 from facelime_cli.core import compose
-from facelime_cli.errors import FacelimeError
-from facelime_cli.models import backend, outside, running, wrapping
-from facelime_cli.models.runtimes import FORMATS, KERAS, SAVED_MODEL, Classifier, check_layers, format_of, usual
+from facelime_cli.errors import BrokenError, FacelimeError
+from facelime_cli.models import backend, outside, programs, running, wrapping
+from facelime_cli.models.runtimes import KERAS, SAVED_MODEL, Classifier, check_layers, format_of, usual
+from facelime_cli.store import digests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from facelime_cli.models.runtimes import How
     from facelime_cli.store.artifacts import Artifact
+
+CONVERTED = "converted"
+"""What the user's own facelime has made of a model, among what is trusted."""
 
 
 def with_keras(model: Artifact, how: How) -> Classifier:
@@ -67,22 +72,24 @@ def network_of(model: Artifact, how: How) -> Any:
     FacelimeError
         Where it cannot be loaded.
     """
-    its_format = format_of(model)
-    path = model.file(FORMATS[its_format].file)
-    if its_format == SAVED_MODEL:
+    with programs.opened(model) as (path, program):
+        net = _network(model, path, how, runs_code=program is not None)
+    return wrapping.resized(net, how.resize_from) if how.resize_from else net
+
+
+def _network(model: Artifact, path: Path, how: How, *, runs_code: bool) -> Any:
+    """Return the network in a model's file or folder; code in it runs where that is trusted."""
+    if format_of(model) == SAVED_MODEL:
         around = model.facts["around"]
-        net = wrapping.with_scaling(
-            wrapping.load_saved_model(path),
+        return wrapping.with_scaling(
+            wrapping.load_saved_model(path, model.reference),
             scaling=around["scaling"],
             size=model.facts["size"],
             n_classes=around["classes"],
             activation=around["activation"],
         )
-    else:
-        trust = bool(model.facts.get("trusted"))
-        net = wrapping.load(path, trust=trust)
-        net = wrapping.in_precision(net, how.precision, trust=trust)
-    return wrapping.resized(net, how.resize_from) if how.resize_from else net
+    net = wrapping.load(path, trust=runs_code, what=model.reference)
+    return wrapping.in_precision(net, how.precision, trust=runs_code)
 
 
 def with_onnx(model: Artifact, how: How) -> Classifier:
@@ -104,8 +111,8 @@ def with_onnx(model: Artifact, how: How) -> Classifier:
     """
     import onnxruntime
 
-    path = _file_for(model, "onnx", "model.onnx", {"onnxruntime": onnxruntime.__version__})
-    session = outside.onnx_session(path)
+    with _file_for(model, "onnx", "model.onnx", {"onnxruntime": onnxruntime.__version__}) as path:
+        session = outside.onnx_session(path)
     engine = {"runtime": "onnx", "version": onnxruntime.__version__, "providers": session.get_providers()}
     return _whole_pictures(model, how, outside.onnx_run(session), engine)
 
@@ -130,9 +137,9 @@ def with_openvino(model: Artifact, how: How) -> Classifier:
     outside.silence_openvino()
     import openvino
 
-    path = _file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__})
-    engine = {"runtime": "openvino", "version": openvino.__version__}
-    return _whole_pictures(model, how, outside.openvino_run(path, how.precision), engine)
+    with _file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__}) as path:
+        run = outside.openvino_run(path, how.precision)
+    return _whole_pictures(model, how, run, {"runtime": "openvino", "version": openvino.__version__})
 
 
 def with_python(model: Artifact, how: How) -> Classifier:
@@ -150,15 +157,17 @@ def with_python(model: Artifact, how: How) -> Classifier:
     Raises
     ------
     FacelimeError
-        Where its source has changed since it was imported.
+        Where its source has changed since it was imported, or this user does not trust it.
     """
-    reference = model.facts["function"]
-    if outside.source_digest(reference) != model.facts["source"]:
+    reference = programs.reference_in(model)
+    modules = outside.modules_of(reference)
+    if outside.source_digest(modules) != model.facts["source"]:
         raise FacelimeError(
             f"the source of {reference} has changed since models/{model.id} was imported; "
             f"import it again with `facelime import-model {reference}`."
         )
-    return _whole_pictures(model, how, outside.function(reference), {"runtime": "python"})
+    programs.require(model, programs.in_function(reference, modules))
+    return _whole_pictures(model, how, outside.function(reference, modules), {"runtime": "python"})
 
 
 def _whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: Mapping[str, Any]) -> Classifier:
@@ -198,20 +207,37 @@ def _whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: 
     return Classifier(forward, composed, upload, {**engine, "numpy": np.__version__, **machine.hardware()})
 
 
-def _file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str]) -> Path:
-    """Return a model's file for another runtime: its own, or one converted once and kept beside it.
+@contextmanager
+def _file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str]) -> Iterator[Path]:
+    """Yield a private copy of a model's file for another runtime: its own, or one converted once and kept beside it.
 
-    What is kept is known by the digest of what it was made from and with.
+    What is kept is known by the digest of what it was made from and with. It is used where this user's own facelime has
+    made it: in a store from elsewhere, anything could stand there.
     """
-    its_format = format_of(model)
-    if its_format != KERAS:
-        return model.file(FORMATS[its_format].file)
+    with programs.opened(model) as (path, program):
+        if format_of(model) != KERAS:
+            yield path
+            return
+        source = digests.of_file(path)
 
-    def convert(folder: Path) -> None:
-        wrapping.export(network_of(model, usual(model)), folder / name, form)
+        def convert(folder: Path) -> None:
+            wrapping.export(_network(model, path, usual(model), runs_code=program is not None), folder / name, form)
+            trust.add(CONVERTED, _conversion(source, folder), model.reference)
 
-    made_from = {"content": model.content, "for": form, "keras": version("keras"), **versions}
-    return model.kept(made_from, convert) / name
+        def is_own(folder: Path) -> bool:
+            return trust.is_trusted(CONVERTED, _conversion(source, folder))
+
+        made_from = {"content": model.content, "for": form, "keras": version("keras"), **versions}
+        copied = path.with_name("converted")
+        programs.copy(model.kept(made_from, convert, is_own), copied, model.reference)
+        if not is_own(copied):
+            raise BrokenError(f"what {model.reference} was converted to changed while it was read; try again.")
+        yield copied / name
+
+
+def _conversion(source: str, folder: Path) -> str:
+    """Return the digest of a converted model, and of the file that it was made from."""
+    return digests.of_value({"source": source, "files": programs.files_of(folder)})
 
 
 def layered(model: Artifact) -> Any:

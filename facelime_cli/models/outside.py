@@ -10,6 +10,8 @@ import importlib.util
 import re
 import sys
 from dataclasses import asdict, dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,9 @@ from facelime_cli.models.wrapping import BOTH_SIDES, COLOUR, GREY, IMAGE_AXES, L
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import CodeType
 
     from numpy.typing import NDArray
 
@@ -334,6 +338,8 @@ def openvino_run(path: Path, precision: str) -> Run:
     import openvino
 
     core = openvino.Core()
+    # Read now: what was looked at is what is compiled, for every size of the batch.
+    network = core.read_model(path)
     hints = {
         "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
         "INFERENCE_NUM_THREADS": machine.cores(),
@@ -344,10 +350,10 @@ def openvino_run(path: Path, precision: str) -> Run:
 
     def run(values: NDArray[np.float32]) -> Any:
         if values.shape not in compiled:
-            network = core.read_model(path)
-            network.reshape(list(values.shape))
+            shaped = network.clone()
+            shaped.reshape(list(values.shape))
             compiled.clear()  # the network of another batch size
-            compiled[values.shape] = core.compile_model(network, "CPU", hints)
+            compiled[values.shape] = core.compile_model(shaped, "CPU", hints)
         return compiled[values.shape](values, share_inputs=True)[0]
 
     return run
@@ -364,8 +370,23 @@ REFERENCE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 """A name such as package.module:function."""
 
 
-def source_digest(reference: str) -> str:
-    """Return the digest of the source of the module of `package.module:function`.
+@dataclass(frozen=True)
+class Module:
+    """A Python module whose code has not run yet.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    content : bytes
+        Of its file.
+    """
+
+    path: Path
+    content: bytes
+
+
+def modules_of(reference: str) -> dict[str, Module]:
+    """Read the module of `package.module:function` and the packages around it; nothing of them runs.
 
     Parameters
     ----------
@@ -374,38 +395,81 @@ def source_digest(reference: str) -> str:
 
     Returns
     -------
-    str
+    dict
+        By name, the outermost package first and the module itself last.
 
     Raises
     ------
     NotFoundError
         Where there is no such module.
     """
-    return digests.of_file(_source(reference))
-
-
-def _source(reference: str) -> Path:
     module = reference.partition(":")[0]
     if "" not in sys.path:
         sys.path.insert(0, "")  # the working folder, as `python -m` does
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.origin or not Path(spec.origin).is_file():
+    found: dict[str, Module] = {}
+    places: Sequence[str] | None = None
+    parts = module.split(".")
+    for n_parts in range(1, len(parts) + 1):
+        name = ".".join(parts[:n_parts])
+        spec = _spec(name, places)
+        if spec is None:
+            break
+        if spec.origin and Path(spec.origin).is_file():
+            path = Path(spec.origin)
+            found[name] = Module(path, path.read_bytes())
+        places = _places(spec, places)
+    if module not in found:
         raise NotFoundError(
             f"there is no Python module {module} with a source file, neither in this folder nor installed; "
             f"run the command where `import {module}` works."
         )
-    return Path(spec.origin)
+    return found
 
 
-def function(reference: str) -> Run:
-    """Import `package.module:function`, which runs the module's code.
+def source_digest(modules: Mapping[str, Module]) -> str:
+    """Return the digest of the source of a function's own module.
+
+    Parameters
+    ----------
+    modules : mapping
+        From `modules_of`.
+
+    Returns
+    -------
+    str
+    """
+    return digests.of_bytes(list(modules.values())[-1].content)
+
+
+def _spec(name: str, places: Sequence[str] | None) -> ModuleSpec | None:
+    """Return where a module is; unlike `importlib.util.find_spec`, this imports no package around it."""
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, places)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _places(spec: ModuleSpec, above: Sequence[str] | None) -> list[str]:
+    """Return the folders in which a package's modules are; none for a module."""
+    if spec.submodule_search_locations is None:
+        return []
+    if spec.origin is not None:
+        return list(spec.submodule_search_locations)
+    # A package without a file of its own: Python would import the one around it to list its folders.
+    last = spec.name.rpartition(".")[2]
+    folders = [Path(place or ".").resolve() / last for place in (sys.path if above is None else above)]
+    return [str(folder) for folder in folders if folder.is_dir()]
+
+
+def function(reference: str, modules: Mapping[str, Module]) -> Run:
+    """Import `package.module:function`, which runs the code of its modules: these bytes, whatever the files hold now.
 
     Parameters
     ----------
     reference : str
+    modules : mapping
+        From `modules_of`.
 
     Returns
     -------
@@ -414,18 +478,56 @@ def function(reference: str) -> Run:
     Raises
     ------
     NotFoundError
-        Where there is no such module or function.
+        Where there is no such function.
     FacelimeError
         Where the module fails.
     """
     module, _, name = reference.partition(":")
-    _source(reference)  # its own message for a module that is not there
+    finder = _Finder(modules)
+    sys.meta_path.insert(0, finder)
     try:
         found = getattr(importlib.import_module(module), name, None)
     except Exception as why:  # as in `guarded`
         raise FacelimeError(
             f"the Python module {module} cannot be imported ({_told(why)}); --debug shows where."
         ) from why
+    finally:
+        sys.meta_path.remove(finder)
     if not callable(found):
         raise NotFoundError(f"the Python module {module} has no function {name}; give module:function.")
     return found  # type: ignore[no-any-return]
+
+
+class _Finder(MetaPathFinder):
+    """Finds modules that were read already."""
+
+    def __init__(self, modules: Mapping[str, Module]) -> None:
+        self._modules = modules
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return where a module is, with a loader of what was read of it."""
+        del path, target
+        module = self._modules.get(fullname)
+        if module is None or module.path.suffix != ".py":
+            return None
+        is_package = module.path.name == "__init__.py"
+        return importlib.util.spec_from_file_location(
+            fullname,
+            module.path,
+            loader=_Loader(fullname, module),
+            submodule_search_locations=[str(module.path.parent)] if is_package else None,
+        )
+
+
+class _Loader(SourceFileLoader):
+    """Runs what was read of a module: its file may be another by now, and a cache beside it may hold anything."""
+
+    def __init__(self, fullname: str, module: Module) -> None:
+        super().__init__(fullname, str(module.path))
+        self._content = module.content
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the compiled source."""
+        del fullname
+        code: CodeType = self.source_to_code(self._content, self.path)
+        return code

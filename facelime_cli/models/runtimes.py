@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import Entry, table
-from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,7 +68,7 @@ FORMATS = table(
         function="facelime_cli.models.importing:from_function",
         warning=(
             "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
-            "import only what you trust."
+            "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
         ),
     ),
 )
@@ -85,8 +85,19 @@ def format_of(model: Artifact) -> str:
     -------
     str
         A key of `FORMATS`. A model that says nothing is Keras' own.
+
+    Raises
+    ------
+    BrokenError
+        For another format.
     """
-    return str(model.facts.get("format", KERAS))
+    form = str(model.facts.get("format", KERAS))
+    if form not in FORMATS:
+        raise BrokenError(
+            f"{model.reference} is of the format {form!r}, which this version of facelime does not know; "
+            "import it again."
+        )
+    return form
 
 
 # Runtimes

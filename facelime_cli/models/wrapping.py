@@ -333,14 +333,16 @@ def save(network: Any, path: Path) -> None:
     network.save(path)
 
 
-def load(path: Path, *, trust: bool = False) -> Any:
-    """Load a saved network; code inside the file (a Lambda layer) is refused, unless it is trusted.
+def load(path: Path, *, trust: bool = False, what: str = "") -> Any:
+    """Load a saved network. `programs` tells before whether its file carries code; Keras looks once more here.
 
     Parameters
     ----------
     path : pathlib.Path
     trust : bool
         Whether code inside the file may run.
+    what : str
+        Its name in errors, where that is another than its path.
 
     Returns
     -------
@@ -348,33 +350,28 @@ def load(path: Path, *, trust: bool = False) -> Any:
 
     Raises
     ------
-    FacelimeError
-        For code that is not trusted.
     BrokenError
-        For a file that is no network.
+        For a file that is no network, or whose code may not run.
     """
     k = keras()
     try:
         return k.models.load_model(path, compile=False, safe_mode=not trust)
     except UNLOADABLE as why:
-        if not trust and "ambda" in str(why):
-            raise FacelimeError(
-                f"{path.name} holds code of its own (a Lambda layer), which would run on this machine; "
-                "if you know who made it, add --trust."
-            ) from why
         raise BrokenError(
-            f"{path} cannot be loaded as a Keras model ({first_line(why)}); "
+            f"{what or path} cannot be loaded as a Keras model ({first_line(why)}); "
             "give a .keras or .h5 file of a whole model, or --backbone NAME for a file of weights alone."
         ) from why
 
 
-def load_saved_model(path: Path) -> Any:
+def load_saved_model(path: Path, what: str = "") -> Any:
     """Return a TensorFlow SavedModel as a network of one layer: its signature `serving_default`.
 
     Parameters
     ----------
     path : pathlib.Path
         Its folder.
+    what : str
+        Its name in errors, where that is another than its path.
 
     Returns
     -------
@@ -392,7 +389,7 @@ def load_saved_model(path: Path) -> Any:
     its_backend = k.backend.backend()
     if its_backend != "tensorflow":
         raise FacelimeError(
-            f"{path.name} is a TensorFlow SavedModel, which KERAS_BACKEND={its_backend} does not run; "
+            f"{what or path.name} is a TensorFlow SavedModel, which KERAS_BACKEND={its_backend} does not run; "
             "leave the variable out."
         )
     import tensorflow as tf
@@ -402,28 +399,28 @@ def load_saved_model(path: Path) -> Any:
         layer = k.layers.TFSMLayer(str(path), call_endpoint=SIGNATURE)
     except (*UNLOADABLE, tf.errors.OpError) as why:
         raise BrokenError(
-            f"{path} cannot be loaded as a SavedModel with a signature {SIGNATURE} ({first_line(why)}); "
+            f"{what or path} cannot be loaded as a SavedModel with a signature {SIGNATURE} ({first_line(why)}); "
             "export the model again, with `model.export(folder)` in Keras."
         ) from why
-    spec = _only_input(signatures[SIGNATURE], path)
+    spec = _only_input(signatures[SIGNATURE], what or str(path))
     if spec.shape.rank != IMAGE_AXES or spec.shape[0] is not None or spec.dtype != tf.float32:
         raise FacelimeError(
-            f"{path} reads {spec.dtype.name} of {spec.shape}; it should read float32 of (None, height, width, 1 or 3), "
-            "any number of pictures: export it again so."
+            f"{what or path} reads {spec.dtype.name} of {spec.shape}; "
+            "it should read float32 of (None, height, width, 1 or 3), any number of pictures: export it again so."
         )
     inputs = k.Input(tuple(spec.shape)[1:])
     (output,) = layer(inputs).values()
     return k.Model(inputs, output)
 
 
-def _only_input(signature: Any, path: Path) -> Any:
+def _only_input(signature: Any, what: str) -> Any:
     """Return what a signature of TensorFlow reads."""
     _, named = signature.structured_input_signature
     specs = list(named.values())
     n_outputs = len(signature.structured_outputs)
     if len(specs) != 1 or n_outputs != 1:
         raise FacelimeError(
-            f"{path} has {len(specs)} inputs and {n_outputs} outputs; "
+            f"{what} has {len(specs)} inputs and {n_outputs} outputs; "
             "facelime explains networks with one picture in and one vector out."
         )
     return specs[0]
@@ -458,9 +455,14 @@ def in_precision(network: Any, precision: str, *, trust: bool = False) -> Any:
     has_32_bits = all(getattr(layer, "compute_dtype", "float32") == "float32" for layer in layers)
     if policy == "float32" and has_32_bits:
         return network
+    configuration = _with_policy(network.get_config(), policy)
     if trust:
-        keras().config.enable_unsafe_deserialization()  # `load` asks for safety each time, whatever is said here
-    other = type(network).from_config(_with_policy(network.get_config(), policy))
+        # For this network alone: Keras' own switch would hold for all that the process loads afterwards.
+        saving = keras().saving
+        described = {**saving.serialize_keras_object(network), "config": configuration}
+        other = saving.deserialize_keras_object(described, safe_mode=False)
+    else:
+        other = type(network).from_config(configuration)
     other.set_weights(network.get_weights())
     return other
 

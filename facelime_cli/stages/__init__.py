@@ -89,6 +89,7 @@ INDEX = (
         verify="Recompute every digest of one artifact, or of all, and name what differs.",
         repair="Reopen the units of an artifact that `verify` finds broken.",
         remove="Delete an artifact, after a question.",
+        trust="List, add or remove the models whose code may run here: Lambda layers, SavedModels, Python functions.",
     ),
 )
 """Every subcommand, in the order and under the headings of `facelime --help`."""

@@ -154,6 +154,8 @@ def artifacts_of(report: Artifact) -> dict[str, str]:
 
 def explain(params: Any, context: Context) -> Result:
     """Run the views, their consensus, the check and the report; the result is the report's."""
+    from facelime_cli.models.programs import require_of_stored
+
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS}) if _single(params) else params
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
@@ -169,6 +171,7 @@ def explain(params: Any, context: Context) -> Result:
     # Before anything is segmented: this is the mistake that people make.
     if not params.resize:
         runtimes.check_size(model, dataset)
+    require_of_stored(model)
     results = rounds.fitted(dataset)
     if params.check:
         results.append(rounds.checked(results[-1].artifact))

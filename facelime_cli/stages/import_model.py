@@ -4,6 +4,9 @@ SOURCE is a whole Keras model (.keras, .h5), the weights of a known network (--b
 the folder of a TensorFlow SavedModel. It may also be a Python function, package.module:function, that turns float32
 pictures (B, H, W, 3) in 0…1 into probabilities (B, classes): the way for PyTorch and everything else. Some pictures are
 run through the model, and answers that are no probabilities are refused.
+
+A model that carries code is loaded where you trust it: a SavedModel and a Lambda layer with --trust, a function because
+you name it. In a store that was copied from elsewhere you trust a model with `facelime trust add`.
 """
 
 from __future__ import annotations
@@ -104,7 +107,9 @@ class Params:
     trust: Annotated[
         bool,
         Option(
-            "--trust", help="Load a Keras file with code of its own (a Lambda layer), which then runs on this machine."
+            "--trust",
+            help="Let the code of a model run on this machine with your rights: a SavedModel, or a Keras file with a "
+            "Lambda layer. `facelime trust` lists what you trust.",
         ),
         Execution(),
     ] = False

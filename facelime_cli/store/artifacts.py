@@ -388,7 +388,12 @@ class Artifact:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def kept(self, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    def kept(
+        self,
+        key: Mapping[str, Any],
+        make: Callable[[Path], None],
+        is_good: Callable[[Path], bool] = lambda _: True,
+    ) -> Path:
         """Return a folder for what can be made from the artifact again, such as a converted model.
 
         It is made on first use, whole or not at all, and is no part of the artifact's content.
@@ -399,6 +404,8 @@ class Artifact:
             What tells it from others; its digest names the folder.
         make : callable
             Fills an empty folder.
+        is_good : callable
+            Tells whether a folder that is there may be used; else it is made anew.
 
         Returns
         -------
@@ -407,12 +414,12 @@ class Artifact:
         """
         name = digests.of_value(dict(key))
         folder = self.path / "kept" / name
-        if folder.is_dir():
+        if folder.is_dir() and is_good(folder):
             return folder
         aside = self.store.aside
         # A plan leaves the store as it is: what it measures and converts goes elsewhere.
         folder = self.file(f"kept/{name}") if aside is None else aside / f"{self.id}-{name}"
-        if folder.is_dir():
+        if aside is not None and folder.is_dir():
             return folder
         # A name with a dot is a folder that a killed process left behind, or one that is being made.
         files.remove_old(folder.parent.glob(".*"))
@@ -420,6 +427,8 @@ class Artifact:
         temporary.mkdir(mode=0o700)
         try:
             make(temporary)
+            if not (folder.is_dir() and is_good(folder)):
+                _discard(folder)
             # Another process may have been faster: then its folder stays.
             with suppress(OSError):
                 temporary.rename(folder)
@@ -658,6 +667,14 @@ class Artifact:
         """Take the manifest away; what is finished then is what has a record."""
         (self.path / manifests.MANIFEST).unlink(missing_ok=True)
         self._manifest = None
+
+
+def _discard(path: Path) -> None:
+    """Delete what stands at a path, if anything does; a link, not what it points to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def standing(artifact: Artifact) -> dict[str, Any]:

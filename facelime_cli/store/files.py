@@ -40,12 +40,13 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
+def _whole(path: Path, *, durable: bool, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a file that a reader sees either complete or not at all."""
     # In the same folder, where a rename is one step; with a dot, so that no pattern takes it for a file of the store.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with temporary.open("wb") as stream:
+        # The mode counts from the first moment: what is closed after it was written was open for a while.
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
             yield stream
             stream.flush()
             if durable:
@@ -58,7 +59,7 @@ def _whole(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
         sync(path.parent)
 
 
-def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
+def write_whole(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
     """Write a file whole.
 
     Parameters
@@ -69,8 +70,10 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
         Its content.
     durable : bool
         Wait for the disk. A heartbeat, whose loss costs nothing, does without.
+    mode : int
+        Who may read and write it, less what the process' umask takes.
     """
-    with _whole(path, durable=durable) as stream:
+    with _whole(path, durable=durable, mode=mode) as stream:
         stream.write(data)
 
 

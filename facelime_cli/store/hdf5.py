@@ -87,3 +87,30 @@ def _attach_scale(out: Any, whole: Any, axis: int, dimension: str) -> None:
         out[name].make_scale(dimension)
     whole.dims[axis].label = dimension
     whole.dims[axis].attach_scale(out[name])
+
+
+def root_attribute(path: Path, name: str) -> str | None:
+    """Return a text among the attributes of an HDF5 file.
+
+    Parameters
+    ----------
+    path : Path
+        Any file.
+    name : str
+        Of an attribute of its root.
+
+    Returns
+    -------
+    str or None
+        None where there is none of this name.
+
+    Raises
+    ------
+    OSError
+        When it is no HDF5 file.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        value = file.attrs.get(name)
+    return value.decode() if isinstance(value, bytes) else None if value is None else str(value)

@@ -201,7 +201,6 @@ class TestFunction:
         [
             (["--scaling", "0..1", "--size", 48], "--scaling"),
             ([], "--size"),
-            (["--size", 48, "--trust"], "--trust"),
             (["--size", 48, "--backbone", "mobilenetv2"], "--backbone"),
         ],
     )
@@ -252,7 +251,9 @@ def as_keras(pictures, small, tmp_path_factory):
 class TestSavedModel:
     def test_answers_as_the_network_it_was(self, pictures, small, as_keras, tmp_path):
         small.export(tmp_path / "exported", verbose=False)
-        result = pictures("import-model", tmp_path / "exported", *THREE, "--name", "saved")
+        words = ["import-model", tmp_path / "exported", *THREE, "--name", "saved"]
+        assert "add --trust" in pictures.fails(*words)
+        result = pictures(*words, "--trust")
         assert result.exit_code == 0, result.stderr
         assert "may read and write files" in result.stderr
         found = pictures.artifact("predict", "masks", "--model", "saved")
@@ -264,7 +265,8 @@ class TestSavedModel:
         (tmp_path / "empty").mkdir()
         assert "saved_model.pb" in pictures.fails("import-model", tmp_path / "empty", *THREE)
         (tmp_path / "empty" / "saved_model.pb").write_bytes(b"nothing")
-        assert "cannot be loaded as a SavedModel" in pictures.fails("import-model", tmp_path / "empty", *THREE)
+        words = ["import-model", tmp_path / "empty", *THREE, "--trust"]
+        assert "cannot be loaded as a SavedModel" in pictures.fails(*words)
 
 
 class TestOnnx:
@@ -344,6 +346,7 @@ class TestOnnx:
     def test_what_is_no_model(self, pictures, tmp_path):
         (tmp_path / "x.onnx").write_bytes(b"nothing")
         assert "cannot be loaded as an ONNX model" in pictures.fails("import-model", tmp_path / "x.onnx", *THREE)
+        assert "--trust belongs to" in pictures.fails("import-model", tmp_path / "x.onnx", *THREE, "--trust", code=2)
 
 
 class TestCodeInAFile:
@@ -359,9 +362,9 @@ class TestCodeInAFile:
 
     def test_is_refused_unless_it_is_trusted(self, pictures, path):
         words = ["import-model", path, "--classes", "a,b", "--scaling", "0..1", "--name", "code"]
-        assert "--trust" in pictures.fails(*words)
+        assert "add --trust" in pictures.fails(*words)
         model = pictures.artifact(*words, "--trust")
-        assert model.facts["trusted"] is True
+        assert "trusted" not in model.facts
         assert pictures.artifact("predict", "masks", "--model", model.id).complete
         assert pictures.artifact("predict", "masks", "--model", model.id, "--precision", "bfloat16").complete
 
