@@ -5,6 +5,7 @@ Each becomes one callable from an array to an array.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import re
@@ -334,12 +335,20 @@ def openvino_run(path: Path, precision: str) -> Run:
     Returns
     -------
     callable
+
+    Raises
+    ------
+    BrokenError
+        Where the file cannot be loaded.
     """
     import openvino
 
     core = openvino.Core()
     # Read now: what was looked at is what is compiled, for every size of the batch.
-    network = core.read_model(path)
+    try:
+        network = core.read_model(path)
+    except Exception as why:  # its exceptions have no common kind
+        raise BrokenError(f"{path.name} cannot be loaded by OpenVINO ({_told(why)}); import the model again.") from why
     hints = {
         "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
         "INFERENCE_NUM_THREADS": machine.cores(),
@@ -412,12 +421,12 @@ def modules_of(reference: str) -> dict[str, Module]:
     for n_parts in range(1, len(parts) + 1):
         name = ".".join(parts[:n_parts])
         spec = _spec(name, places)
-        if spec is None:
-            break
-        if spec.origin and Path(spec.origin).is_file():
+        if spec is not None and spec.origin and Path(spec.origin).is_file():
             path = Path(spec.origin)
             found[name] = Module(path, path.read_bytes())
-        places = _places(spec, places)
+            places = spec.submodule_search_locations or []
+        else:
+            places = _folders(parts[n_parts - 1], places)
     if module not in found:
         raise NotFoundError(
             f"there is no Python module {module} with a source file, neither in this folder nor installed; "
@@ -444,21 +453,17 @@ def source_digest(modules: Mapping[str, Module]) -> str:
 def _spec(name: str, places: Sequence[str] | None) -> ModuleSpec | None:
     """Return where a module is; unlike `importlib.util.find_spec`, this imports no package around it."""
     for finder in sys.meta_path:
-        spec = finder.find_spec(name, places)
-        if spec is not None:
-            return spec
+        # Python lists the folders of a package without a file of its own by the one around it, which is not there.
+        with contextlib.suppress(KeyError):
+            spec = finder.find_spec(name, places)
+            if spec is not None:
+                return spec
     return None
 
 
-def _places(spec: ModuleSpec, above: Sequence[str] | None) -> list[str]:
-    """Return the folders in which a package's modules are; none for a module."""
-    if spec.submodule_search_locations is None:
-        return []
-    if spec.origin is not None:
-        return list(spec.submodule_search_locations)
-    # A package without a file of its own: Python would import the one around it to list its folders.
-    last = spec.name.rpartition(".")[2]
-    folders = [Path(place or ".").resolve() / last for place in (sys.path if above is None else above)]
+def _folders(name: str, places: Sequence[str] | None) -> list[str]:
+    """Return the folders of a package that has no file of its own."""
+    folders = [Path(place or ".").resolve() / name for place in (sys.path if places is None else places)]
     return [str(folder) for folder in folders if folder.is_dir()]
 
 
