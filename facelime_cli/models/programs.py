@@ -43,7 +43,7 @@ CODE_LAYERS = {
 """Layers of Keras that hold code, or load it from elsewhere."""
 CODE_VALUES = {"__lambda__", "__typespec__", "TypeSpec", "CompositeTensor"}
 """What else makes Keras run or import something while it reads a configuration."""
-NETWORKS = {"Functional", "Model", "Sequential", "DTypePolicy"}
+NETWORKS = {"Functional", "Model", "Sequential", "DTypePolicy", "FloatDTypePolicy"}
 """What a configuration may take from `keras` and `keras.models`, where functions that read files live too."""
 PARTS = {
     "activations",

@@ -171,7 +171,8 @@ def open_group(folder: Path, mode: str) -> Any:
 
     # By default zarr writes no chunk that equals the fill value. Then a missing file could not be told from a lost one.
     zarr.config.set({"array.write_empty_chunks": True})
-    return zarr.open_group(str(folder), mode=mode)  # type: ignore[arg-type]
+    # Never an older format, which zarr would look for too: its codecs can unpickle, and a pickle runs code.
+    return zarr.open_group(str(folder), mode=mode, zarr_format=3)  # type: ignore[arg-type]
 
 
 def _make_array(group: zarr.Group, name: str, spec: ArraySpec, pictures: int) -> zarr.Array[Any]:

@@ -1,7 +1,13 @@
 """Arrays: parts under the limit, one file for each unit, and reading that never takes a lost file for a pending one."""
 
+import json
+import pickle
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import pytest
+import zarr
 
 from facelime_cli.errors import BrokenError
 from facelime_cli.store import arrays
@@ -98,3 +104,34 @@ def test_the_measure_is_stored_as_the_unit(artifact):
 def test_bytes_of_a_picture(dtype, picture_bytes):
     assert ArraySpec(dtype, (7, 5, 2), ("picture", "y", "x")).picture_bytes == picture_bytes
     assert ArraySpec(dtype, (7, 0), ("picture", "x")).picture_bytes == 1
+
+
+class Touching:
+    """Runs code when it is unpickled: it makes a file."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+def test_arrays_of_an_older_format_are_never_unpickled(tmp_path, monkeypatch):
+    from numcodecs import pickles
+
+    # Recent versions of numcodecs refuse this by themselves; older ones do not.
+    monkeypatch.setattr(pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
+    marker, folder = tmp_path / "ran", tmp_path / "arrays.zarr"
+    (folder / "ids").mkdir(parents=True)
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    described = {"zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "|O", "fill_value": None, "order": "C"}
+    codecs = {"compressor": {"id": "pickle", "protocol": 4}, "filters": [{"id": "vlen-utf8"}]}
+    (folder / "ids" / ".zarray").write_text(json.dumps(described | codecs))
+    (folder / "ids" / "0").write_bytes(pickle.dumps(Touching(marker)))
+    with pytest.raises(FileNotFoundError):
+        arrays.open_group(folder, "r")
+    assert not marker.exists()
+    # zarr by itself runs it.
+    with suppress(TypeError, ValueError):
+        zarr.open_group(str(folder), mode="r")["ids"][:]
+    assert marker.exists()
