@@ -434,6 +434,8 @@ class Store:
 
     def _open_root(self, place: Path) -> None:
         """Make the folder of a kind; an existing root keeps its mode, with a warning where others can read it."""
+        # The root may be a link of the user's own; what is below it may have come with the store.
+        files.inside(self.root, place.name)
         try:
             if not self.root.exists():
                 self.root.mkdir(mode=0o700, parents=True)

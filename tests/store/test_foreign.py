@@ -195,8 +195,10 @@ def test_a_linked_artifact_or_kind_is_refused(store, artifact, tmp_path):
     place.rename(away)
     place.symlink_to(away)
     assert "is a link" in standing(store.stored(artifact.kind, artifact.id))["state"]
+    before = sorted(away.rglob("*"))
     with pytest.raises(FacelimeError, match="link"):
         create(store, "other", 9)
+    assert sorted(away.rglob("*")) == before
 
 
 def test_a_linked_chunk_is_neither_read_nor_written_through(store, tmp_path):
