@@ -237,7 +237,9 @@ def _file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str]
 
 def _conversion(source: str, folder: Path) -> str:
     """Return the digest of a converted model, and of the file that it was made from."""
-    return digests.of_value({"source": source, "files": programs.files_of(folder)})
+    files = programs.files_of(folder)
+    files.pop(digests.SEAL, None)  # it is written last
+    return digests.of_value({"source": source, "files": files})
 
 
 def layered(model: Artifact) -> Any:

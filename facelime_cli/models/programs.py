@@ -364,7 +364,7 @@ def _copy(model: Artifact) -> Iterator[tuple[Path, Program | None]]:
     name = FORMATS[form].file
     with TemporaryDirectory(prefix="facelime-") as folder:
         path = Path(folder) / name
-        copy(model.path / name, path, model.reference)
+        copy(model.file(name), path, model.reference)
         yield path, in_file(form, path)
 
 

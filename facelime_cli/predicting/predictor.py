@@ -193,7 +193,8 @@ class Predictor:
         )
         for places, kept in unit.committed():
             # A commit of another form cannot be of these masks; its rows are computed again.
-            if kept.shape[1:] == stream.values.shape[1:] and places.max() < stream.total:
+            fits = kept.shape[1:] == stream.values.shape[1:] and places.max() < stream.total
+            if fits and np.isfinite(kept).all():
                 stream.values[places] = kept
                 stream.done[places] = True
         for path in unit.scratch("").glob(f"{MADE_WITH}*"):

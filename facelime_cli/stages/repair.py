@@ -1,12 +1,13 @@
-"""Reopen the units of an artifact that `verify` finds broken.
+"""Mend what `verify` finds broken in an artifact.
 
-The command that made the artifact then makes these units again, and no others.
+Small files are written again where they can be. Broken units are opened again: the command that made the artifact then
+makes these units, and no others.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
@@ -16,6 +17,9 @@ from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.verifying import faults, reopen
+
+if TYPE_CHECKING:
+    from facelime_cli.store.artifacts import Artifact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,23 +34,41 @@ class Params:
 
 
 def run(params: Params, context: Context) -> Answer:
-    """Reopen the broken units."""
+    """Mend what can be mended, and open broken units again."""
     artifact = context.store.resolve(params.reference)
-    found = faults(artifact)
+    mended: list[str] = []
+    while True:
+        found = faults(artifact)
+        # A file that no unit made and that cannot be written again: no command makes it.
+        hopeless = [fault for fault in found if not fault.mendable or fault.what in mended]
+        if hopeless:
+            raise BrokenError(
+                f"{artifact.reference}: {hopeless[0].what}; nothing can mend that. "
+                "`facelime remove` the artifact and make it again."
+            )
+        repairs = [fault for fault in found if fault.mend is not None]
+        if not repairs:
+            break
+        artifact.refuse_if_busy()
+        for fault in repairs:
+            assert fault.mend is not None
+            fault.mend()
+            mended.append(fault.what)
     units = sorted({fault.unit for fault in found if fault.unit is not None})
-    # A fault outside the units is in the manifest or the layout, which no command makes again.
-    hopeless = [fault for fault in found if fault.unit is None]
-    if hopeless:
-        raise BrokenError(
-            f"{artifact.reference}: {hopeless[0].what}; no unit can mend that. "
-            "`facelime remove` the artifact and make it again."
-        )
-    value = {"artifact": artifact.id, "reopened": units}
-    if not units:
-        return Answer(value, ["nothing is broken."])
-    reopen(artifact, set(units))
-    reopened = f"units {', '.join(map(str, units))} of {artifact.reference}"
-    return Answer(value, [f"{reopened} are open again; repeat the `{artifact.stage}` command."])
+    if units:
+        reopen(artifact, set(units))
+    return _answer(artifact, mended, units)
+
+
+def _answer(artifact: Artifact, mended: list[str], units: list[int]) -> Answer:
+    value = {"artifact": artifact.id, "mended": mended, "reopened": units}
+    lines = [f"mended: {what}." for what in mended]
+    if units:
+        reopened = f"units {', '.join(map(str, units))} of {artifact.reference}"
+        lines.append(f"{reopened} are open again; repeat the `{artifact.stage}` command.")
+    elif mended and not artifact.complete:
+        lines.append(f"{artifact.reference} is not complete; repeat the `{artifact.stage}` command.")
+    return Answer(value, lines or ["nothing is broken."])
 
 
 COMMAND = Command("repair", Params, run, __doc__ or "")

@@ -5,7 +5,7 @@ The exit code is 1 when something differs.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
@@ -44,13 +44,14 @@ def run(params: Params, context: Context) -> Answer:
     # Every fault is named before the command fails, so that one run tells all there is to mend.
     for fault in found:
         context.console.error(f"{fault.artifact}: {fault.what}.")
-    if found:
+    if any(fault.mendable for fault in found):
         context.console.note("run `facelime repair REF`, then repeat the command that made the artifact.")
-    value = {"verified": len(chosen), "faults": [asdict(fault) for fault in found]}
+    unfinished = sum(not artifact.complete for artifact in chosen)
+    value = {"verified": len(chosen), "unfinished": unfinished, "faults": [fault.json() for fault in found]}
     if found:
         return Answer(value, code=1)
-    artifacts = "1 artifact" if len(chosen) == 1 else f"{len(chosen)} artifacts"
-    return Answer(value, [f"{artifacts} verified, every digest holds."])
+    folders = "1 folder" if len(chosen) == 1 else f"{len(chosen)} folders"
+    return Answer(value, [f"{folders} verified, {unfinished} of them unfinished; every digest holds."])
 
 
 COMMAND = Command("verify", Params, run, __doc__ or "")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FOLDER = "arrays.zarr"
 """Folder of an artifact that holds its arrays."""
+METADATA = "zarr.json"
+"""zarr's own file about an array or a group."""
 UNIT_PICTURES = 32
 PART_BYTES = 64 << 20
 """The largest part of an array that a unit may have."""
@@ -178,18 +180,13 @@ def open_group(folder: Path, mode: str) -> Any:
 def _make_array(group: zarr.Group, name: str, spec: ArraySpec, pictures: int) -> zarr.Array[Any]:
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    part = (max(1, min(pictures, spec.shape[0])), *spec.shape[1:])
-    if pictures == 1 and spec.picture_bytes > PART_BYTES:
-        # One picture alone is too large: its samples, the second axis, are divided.
-        samples = PART_BYTES * spec.shape[1] // spec.picture_bytes
-        part = (1, max(1, samples), *spec.shape[2:])
-    large = spec.dtype != TEXT and len(part) > 1 and spec.picture_bytes >= PICTURE_SHARD_BYTES
+    chunks, shards = _grid(spec, pictures)
     return group.create_array(
         name,
         shape=spec.shape,
         dtype=str if spec.dtype == TEXT else spec.dtype,
-        chunks=(1, *part[1:]) if large else part,
-        shards=part if large else None,
+        chunks=chunks,
+        shards=shards,
         fill_value=spec.fill,
         # The checksum comes after compression: that of a zarr shard covers its index alone.
         compressors=[ZstdCodec(level=3), Crc32cCodec()],
@@ -197,6 +194,122 @@ def _make_array(group: zarr.Group, name: str, spec: ArraySpec, pictures: int) ->
         chunk_key_encoding={"name": "default", "separator": "."},
         attributes={"unit": spec.measure} if spec.measure else {},
     )
+
+
+def _grid(spec: ArraySpec, pictures: int) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Return the shape of a chunk, and that of a file where one holds several chunks."""
+    part = (max(1, min(pictures, spec.shape[0])), *spec.shape[1:])
+    if pictures == 1 and spec.picture_bytes > PART_BYTES:
+        # One picture alone is too large: its samples, the second axis, are divided.
+        samples = PART_BYTES * spec.shape[1] // spec.picture_bytes
+        part = (1, max(1, samples), *spec.shape[2:])
+    large = spec.dtype != TEXT and len(part) > 1 and spec.picture_bytes >= PICTURE_SHARD_BYTES
+    return ((1, *part[1:]), part) if large else (part, None)
+
+
+# Metadata: zarr's own files, which decide where it looks for a chunk and what stands in for one that it does not find
+
+
+def metadata_files(folder: Path) -> dict[str, str]:
+    """Return what zarr has written about the arrays, to compare it whenever one is opened.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder `arrays.zarr` of an artifact.
+
+    Returns
+    -------
+    dict of str to str
+        The text of every `zarr.json`, by its path below the folder.
+    """
+    found = sorted(folder.rglob(METADATA))
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
+
+
+def metadata_of(name: str) -> list[str]:
+    """Return the names of the metadata files that zarr reads for an array.
+
+    Parameters
+    ----------
+    name : str
+        Name of the array; a `/` stands behind each group that it is in.
+
+    Returns
+    -------
+    list of str
+        Paths below `arrays.zarr`, that of the root first.
+    """
+    parts = name.split("/")
+    return [METADATA, *("/".join([*parts[: i + 1], METADATA]) for i in range(len(parts)))]
+
+
+def check_metadata(folder: Path, name: str, kept: Mapping[str, str]) -> None:
+    """Raise where the metadata files of an array are not those that were written.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder `arrays.zarr` of an artifact.
+    name : str
+        Name of the array.
+    kept : mapping of str to str
+        From `metadata_files`, when the arrays were laid out.
+
+    Raises
+    ------
+    ValueError
+        Naming the file.
+    """
+    for file in metadata_of(name):
+        path = folder / file
+        if not path.is_file():
+            raise ValueError(f"{file} is missing")
+        if path.read_bytes() != kept.get(file, "").encode():
+            raise ValueError(f"{file} is not what was written")
+
+
+def check_form(folder: Path, name: str, spec: ArraySpec, pictures: int) -> None:
+    """Raise where an array has another form than one that is laid out anew.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder `arrays.zarr` of an artifact.
+    name : str
+        Name of the array.
+    spec : ArraySpec
+        How it was laid out; the fill value does not count.
+    pictures : int
+        How many of them lie in one file.
+
+    Raises
+    ------
+    ValueError
+        When they differ.
+    """
+    array = open_group(folder, "r")[name]
+    metadata = array.metadata.to_dict()
+    chunks, shards = _grid(spec, pictures)
+    wanted = {
+        "shape": spec.shape,
+        "dimension_names": spec.dimensions,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shards or chunks}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+        "data_type": spec.dtype,
+    }
+    for key, value in wanted.items():
+        if _plain(metadata.get(key)) != _plain(value):
+            raise ValueError(f"{name}/{METADATA} has {metadata.get(key)} as {key}, not {value}")
+    if array.chunks != chunks:
+        raise ValueError(f"{name}/{METADATA} has chunks of {array.chunks}, not of {chunks}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON would give it back: tuples as lists."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _itemsize(dtype: str) -> int:
@@ -232,6 +345,7 @@ def write_parts(folder: Path, unit: int, rows: slice, parts: Mapping[str, NDArra
     group = open_group(folder, "r+")
     pictures = {}
     for name, part in parts.items():
+        _remove_links(folder / name, unit)
         group[name][rows] = part
         _sync_unit(folder / name, unit)
         pictures[name] = digests.of_pictures(part)
@@ -239,11 +353,22 @@ def write_parts(folder: Path, unit: int, rows: slice, parts: Mapping[str, NDArra
 
 
 def _sync_unit(folder: Path, unit: int) -> None:
-    """Flush a unit's files of one array: those whose first index is the unit's, such as `c.3.0.0` of unit 3."""
-    for path in folder.glob(f"c.{unit}*"):
-        if path.name.split(".")[1] == str(unit):
-            files.sync(path)
+    """Flush a unit's files of one array."""
+    for path in _files_of(folder, unit):
+        files.sync(path)
     files.sync(folder)
+
+
+def _remove_links(folder: Path, unit: int) -> None:
+    """Remove links among a unit's files of one array: zarr would write to where they point."""
+    for path in _files_of(folder, unit):
+        if path.is_symlink():
+            path.unlink()
+
+
+def _files_of(folder: Path, unit: int) -> list[Path]:
+    """Return a unit's files of one array: those whose first index is the unit's, such as `c.3.0.0` of unit 3."""
+    return [path for path in folder.glob(f"c.{unit}*") if path.name.split(".")[1] == str(unit)]
 
 
 # Reading
@@ -300,7 +425,8 @@ def _check_files(folder: Path, array: Any, rows: slice | Sequence[int] | None, w
         for rest in itertools.product(*map(range, counts)):
             numbers = ".".join(map(str, (chunk, *rest)))
             path = folder / f"c.{numbers}"
-            if not path.exists():
+            # A link is no part of a store: what it points to may be anybody's.
+            if not path.is_file() or path.is_symlink():
                 raise ValueError(f"{path.name} is missing")
 
 

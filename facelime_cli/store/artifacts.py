@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, first_line
-from facelime_cli.store import arrays, claims, digests, files, manifests, units
+from facelime_cli.store import arrays, claims, digests, files, forms, manifests, units
 from facelime_cli.store.arrays import TEXT, ZARR_ERRORS, ArraySpec
 from facelime_cli.store.units import Unit
 
@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 
 KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions", "surrogates", "checks", "reports")
 """Folders of a store, in the order of the work."""
-SHORT = 8
-"""How many digits of its fingerprint are in an artifact's id."""
 CLAIMS = "claims"
 """Folder of an artifact that holds the claims on its units."""
+NAMES, LOGS = "names", "logs"
+EMPTY_FOLDERS = (NAMES, LOGS, units.RECORDS, CLAIMS, units.BEGUN)
+"""Folders that every artifact begins with."""
+FOLDERS = (*EMPTY_FOLDERS, "kept", arrays.FOLDER)
+"""Folders that an artifact may have beside those of its own files."""
+ANSWERS = "probabilities"
+"""The array of a model's answers, of whatever kind of artifact."""
+ANSWERS_OF_PICTURES = 2
+"""Axes of answers for pictures as they are: picture and class."""
 
 
 class Shelf(Protocol):
@@ -58,9 +65,10 @@ class Artifact:
 
     def __init__(self, store: Shelf, path: Path) -> None:
         self.store, self.path = store, path
-        # Neither file changes once it is written, so each is read once.
+        # None of these files changes once it is written, so each is read once.
         self._layout: dict[str, Any] | None = None
         self._manifest: dict[str, Any] | None = None
+        self._sound: set[int] = set()
 
     @property
     def id(self) -> str:
@@ -81,24 +89,49 @@ class Artifact:
     def layout(self) -> dict[str, Any]:
         """What was known when the artifact was laid out; only `store/` reads it."""
         if self._layout is None:
+            self._refuse_links()
             self._layout = manifests.read_layout(self.path)
         return self._layout
+
+    def _refuse_links(self) -> None:
+        """Raise where the artifact lies elsewhere: what is written to it would land there."""
+        for path in (self.path.parent, self.path, *(self.path / name for name in FOLDERS)):
+            if path.is_symlink():
+                raise BrokenError(
+                    f"{path} is a link, which no folder of a store may be; put what it points to in its place."
+                )
 
     @property
     def complete(self) -> bool:
         """Whether the manifest stands."""
-        return (self.path / manifests.MANIFEST).exists()
+        return (self.path / manifests.MANIFEST).is_file()
+
+    @property
+    def lost_its_manifest(self) -> bool:
+        """Whether it was sealed once, but its manifest is gone: only sealing takes the folder of records away."""
+        return not self.complete and not (self.path / units.RECORDS).is_dir()
 
     @property
     def manifest(self) -> dict[str, Any]:
         """The manifest, whose own digest is checked; only `store/` reads it. `IncompleteError` when there is none."""
         if self._manifest is None:
+            if self.lost_its_manifest:
+                raise BrokenError(
+                    f"{self.reference} has lost its {manifests.MANIFEST}; restore that file, or"
+                    f" `facelime repair {self.reference}` and repeat the `{self.stage}` command that makes it."
+                )
             if not self.complete:
                 raise IncompleteError(
                     f"{self.reference} is not complete ({self.progress});"
                     f" repeat the `{self.stage}` command that makes it."
                 )
-            self._manifest = manifests.read_manifest(self.path)
+            manifest, layout = manifests.read_manifest(self.path), self.layout
+            if any(manifest[name] != layout[name] for name in manifests.IN_BOTH):
+                raise BrokenError(
+                    f"the manifest of {self.reference} tells of another artifact;"
+                    f" remove it (`facelime remove {self.reference}`) and make it again."
+                )
+            self._manifest = manifest
         return self._manifest
 
     @property
@@ -121,7 +154,7 @@ class Artifact:
     @property
     def names(self) -> list[str]:
         """Every name it was given."""
-        return sorted(path.name for path in (self.path / "names").glob("*"))
+        return sorted(path.name for path in (self.path / NAMES).glob("*") if forms.NAME.fullmatch(path.name))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -238,7 +271,7 @@ class Artifact:
             When there are several at the same distance.
         """
         # Level by level: predictions come from a model and from masks, and the dataset of either is farther away.
-        level = self.parents()
+        level, seen = self.parents(), {self.reference}
         while level:
             found = {artifact.id: artifact for artifact in level if artifact.kind == kind}
             if len(found) > 1:
@@ -247,7 +280,10 @@ class Artifact:
                 )
             if found:
                 return next(iter(found.values()))
-            level = [parent for artifact in level for parent in artifact.parents()]
+            # An artifact that is its own input would lead round and round.
+            ahead = [artifact for artifact in level if artifact.reference not in seen]
+            seen.update(artifact.reference for artifact in ahead)
+            level = [parent for artifact in ahead for parent in artifact.parents()]
         raise NotFoundError(
             f"{self.reference} was not made from any of {kind}; `facelime show {self.reference}` names its inputs."
         )
@@ -332,15 +368,80 @@ class Artifact:
         Raises
         ------
         BrokenError
-            When there is no such array, or when its bytes cannot be read.
+            When there is no such array, when its bytes cannot be read, or when an answer of the model is missing.
         """
+        self.require_metadata([name])
         try:
-            return arrays.read_array(self.path / arrays.FOLDER, name, rows, self._written(name))
+            values = arrays.read_array(self.path / arrays.FOLDER, name, rows, self._written(name))
+            if name == ANSWERS and self.complete:
+                self._refuse_gaps(values, rows)
         except ZARR_ERRORS as why:
             raise BrokenError(
                 f"array `{name}` of {self.reference} cannot be read ({first_line(why)});"
                 f" `facelime verify {self.reference}` names the broken units, `facelime repair` makes room for them."
             ) from why
+        return values
+
+    def check_metadata(self, name: str) -> None:
+        """Compare zarr's own files of an array with those that were laid out.
+
+        Parameters
+        ----------
+        name : str
+            Name of the array.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError, RuntimeError, OSError
+            See `ZARR_ERRORS`: when they differ, or there is no such array.
+        """
+        folder = self.path / arrays.FOLDER
+        if name not in self.layout["arrays"]:
+            raise ValueError("there is no such array")
+        if "metadata" in self.layout:
+            arrays.check_metadata(folder, name, self.layout["metadata"])
+        else:
+            # Earlier versions kept no copy of these files, so they are compared with what this one would write.
+            known = "digest" in self.layout["arrays"][name]
+            arrays.check_form(folder, name, self.spec(name), self.n if known else self.unit_pictures)
+
+    def require_metadata(self, names: Iterable[str]) -> None:
+        """Refuse to read or write arrays when zarr's own files of them are not those that were laid out.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Names of the arrays.
+
+        Raises
+        ------
+        BrokenError
+            Naming the file.
+        """
+        for name in names:
+            files.inside(self.path, f"{arrays.FOLDER}/{name}")
+            try:
+                self.check_metadata(name)
+            except ZARR_ERRORS as why:
+                raise BrokenError(
+                    f"array `{name}` of {self.reference} cannot be opened ({first_line(why)});"
+                    f" `facelime repair {self.reference}` mends what can be mended."
+                ) from why
+
+    def _refuse_gaps(self, values: NDArray[Any], rows: slice | Sequence[int] | None) -> None:
+        """Raise ValueError where an answer is NaN that the model has given."""
+        import numpy as np
+
+        missing = np.isnan(values).any(axis=-1)
+        if not missing.any():
+            return
+        # Answers beyond a picture's own number of samples are NaN on purpose.
+        source = self if self.has("n_samples") else self.input("masks") if self.kind == "predictions" else None
+        if source is not None and values.ndim > ANSWERS_OF_PICTURES:
+            used = source.read("n_samples", rows)
+            missing &= np.arange(values.shape[-2]) < used.reshape(-1, *[1] * (missing.ndim - 1))
+        if missing.any():
+            raise ValueError(f"{int(missing.sum())} answers of the model are missing")
 
     def _written(self, name: str) -> list[slice] | None:
         """Return which pictures of an array units have written; None when all of it must be there."""
@@ -369,7 +470,7 @@ class Artifact:
     @property
     def n_bytes(self) -> int:
         """How much it takes on the disk, with all that is kept beside it."""
-        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+        return sum(path.lstat().st_size for path in self.path.rglob("*") if path.is_file() and not path.is_symlink())
 
     def file(self, name: str) -> Path:
         """Return the path of one of its files; the folders above it are made.
@@ -383,8 +484,13 @@ class Artifact:
         -------
         Path
             Where the file is, or belongs.
+
+        Raises
+        ------
+        BrokenError
+            When the name leads out of the folder, by itself or through a link.
         """
-        path = self.path / name
+        path = files.inside(self.path, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -413,22 +519,26 @@ class Artifact:
             The folder.
         """
         name = digests.of_value(dict(key))
-        folder = self.path / "kept" / name
-        if folder.is_dir() and is_good(folder):
+        folder = files.inside(self.path, f"kept/{name}")
+        if digests.sealed(folder) and is_good(folder):
             return folder
         aside = self.store.aside
-        # A plan leaves the store as it is: what it measures and converts goes elsewhere.
-        folder = self.file(f"kept/{name}") if aside is None else aside / f"{self.id}-{name}"
-        if aside is not None and folder.is_dir():
-            return folder
+        if aside is None:
+            # One that was damaged, or that is not good, is made again.
+            files.discard(folder)
+            folder.parent.mkdir(exist_ok=True)
+        else:
+            # A plan leaves the store as it is: what it measures and converts goes elsewhere.
+            folder = aside / f"{self.id}-{name}"
+            if folder.is_dir():
+                return folder
         # A name with a dot is a folder that a killed process left behind, or one that is being made.
         files.remove_old(folder.parent.glob(".*"))
         temporary = folder.with_name(f".{uuid.uuid4().hex}")
         temporary.mkdir(mode=0o700)
         try:
             make(temporary)
-            if not (folder.is_dir() and is_good(folder)):
-                _discard(folder)
+            digests.seal(temporary)
             # Another process may have been faster: then its folder stays.
             with suppress(OSError):
                 temporary.rename(folder)
@@ -499,7 +609,11 @@ class Artifact:
         dict or None
             None while the unit is pending, and when the artifact is complete: then the manifest has it.
         """
-        return units.read_record(self.path, unit)
+        record = units.read_record(self.path, unit, checked="digest" in self.layout)
+        rows = self.rows(unit)
+        if record is None or record["rows"] != [rows.start, rows.stop]:
+            return None
+        return record if set(record["pictures"]) == set(self.filled_by_units()) else None
 
     def unit_facts(self, row: int) -> dict[str, Any]:
         """Return what was noted of the unit that a picture is in.
@@ -531,8 +645,11 @@ class Artifact:
         if self.complete:
             return set(range(self.n_units))
         # The records are counted, not the arrays: zarr cannot tell a pending part from a lost one.
-        numbers = [int(path.stem) for path in (self.path / units.RECORDS).glob("[0-9]*.json")]
-        return {unit for unit in numbers if self.record(unit) is not None}
+        stems = [path.stem for path in (self.path / units.RECORDS).glob("[0-9]*.json")]
+        there = {int(stem) for stem in stems if stem.isdecimal() and int(stem) < self.n_units}
+        # A record that is damaged does not count, so that its unit is done again.
+        self._sound.update(unit for unit in there - self._sound if self.record(unit) is not None)
+        return there & self._sound
 
     def shard(self, index: int, count: int) -> range:
         """Return the units of one shard: a contiguous run.
@@ -607,7 +724,7 @@ class Artifact:
             Naming the process.
         """
         folder = self.path / CLAIMS
-        claimed = {int(path.stem) for path in folder.glob("[0-9]*")} if chosen is None else chosen
+        claimed = claims.units_claimed(folder) if chosen is None else chosen
         for unit in sorted(claimed):
             holder = claims.live_holder(folder, unit)
             if holder is not None:
@@ -669,14 +786,6 @@ class Artifact:
         self._manifest = None
 
 
-def _discard(path: Path) -> None:
-    """Delete what stands at a path, if anything does; a link, not what it points to."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def standing(artifact: Artifact) -> dict[str, Any]:
     """Return how an artifact stands; a broken one says so instead of hiding the others.
 
@@ -701,7 +810,7 @@ def standing(artifact: Artifact) -> dict[str, Any]:
             "begun": artifact.begun,
         }
     except BrokenError as why:
-        return known | {"complete": False, "state": f"broken: {why}", "stage": "", "pictures": 0, "begun": ""}
+        return known | {"complete": False, "state": f"damaged: {why}", "stage": "", "pictures": 0, "begun": ""}
 
 
 def lineage(artifact: Artifact) -> list[Artifact]:

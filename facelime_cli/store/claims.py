@@ -8,6 +8,7 @@ thought dead sees that it was replaced. The first number is the time, so that no
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from contextlib import suppress
@@ -15,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from facelime_cli.errors import BusyError
-from facelime_cli.store.files import json_bytes, read_json, write_first, write_json
+from facelime_cli.errors import BrokenError, BusyError
+from facelime_cli.store import digests, forms
+from facelime_cli.store.files import discard, json_bytes, read_json, write_first, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 HEARTBEAT_SECONDS = 10.0
@@ -27,6 +29,10 @@ SILENCE_SECONDS = 120.0
 """How long another host's claim may stand still before it counts as dead."""
 LOOK_SECONDS = 1.0
 """How often a waiting process looks at another host's claim."""
+DAMAGED_SECONDS = 3 * HEARTBEAT_SECONDS
+"""How long a claim that cannot be read may stand still: its process would have written it again by then."""
+FILE = re.compile(r"(\d{5,9})\.(\d{1,19})")
+"""Name of a claim's file: the unit and the number of the claim."""
 BOOT_DIGITS = 8
 START_FIELD = 19
 """Place of a process's start among what follows its name in `/proc/PID/stat`; the state is the first (proc(5))."""
@@ -124,7 +130,8 @@ class Claim:
             number = time.time_ns() if held is None else _number(held) + 1
             path = folder / f"{unit:05d}.{number}"
             # A process that loses the race for a number looks again who holds the unit.
-            if write_first(path, json_bytes(_identity(0)), durable=False):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            if write_first(path, _content(0), durable=False):
                 _remove_older(path)
                 return cls(path)
 
@@ -169,7 +176,7 @@ class Claim:
                 return
             # A full disk ends the work where it writes. A missed beat is made up by the next.
             with suppress(OSError):
-                write_json(self.path, _identity(counter), durable=False)
+                write_whole(self.path, _content(counter), durable=False)
 
 
 def live_holder(folder: Path, unit: int) -> dict[str, Any] | None:
@@ -188,10 +195,48 @@ def live_holder(folder: Path, unit: int) -> dict[str, Any] | None:
         With `host`, `pid` and `start`.
     """
     held = _newest(folder, unit)
-    holder = None if held is None else _read(held)
+    holder = None if held is None else read(held)
     if holder is None or holder["host"] != this_host():
         return None
     return holder if _alive(holder) else None
+
+
+def units_claimed(folder: Path) -> set[int]:
+    """Return the units that somebody has claimed, alive or not.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the artifact's claims.
+
+    Returns
+    -------
+    set of int
+    """
+    return {int(match[1]) for match in map(FILE.fullmatch, _names(folder)) if match}
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return what a claim says.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+
+    Returns
+    -------
+    dict or None
+        With `host`, `pid`, `start` and `counter`; None when it is gone, or damaged.
+    """
+    try:
+        claim = read_json(path)
+        forms.CLAIM(claim, "")
+    except (OSError, BrokenError, forms.FormError):
+        return None
+    told = {name: value for name, value in claim.items() if name != "digest"}
+    # Claims of earlier versions have no digest.
+    return claim if claim.get("digest") in {None, digests.of_value(told)} else None
 
 
 def refusal(unit: int, holder: dict[str, Any]) -> BusyError:
@@ -225,37 +270,39 @@ def _alive(holder: dict[str, Any]) -> bool:
     return start is not None and start == holder["start"]
 
 
-def _identity(counter: int) -> dict[str, Any]:
+def _content(counter: int) -> bytes:
+    """Return what the file of a claim of this process holds."""
     pid = os.getpid()
-    return {"host": this_host(), "pid": pid, "start": process_start(pid), "counter": counter}
+    claim = {"host": this_host(), "pid": pid, "start": process_start(pid), "counter": counter}
+    return json_bytes({**claim, "digest": digests.of_value(claim)})
 
 
 def _number(path: Path) -> int:
     return int(path.suffix[1:])
 
 
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("[0-9]*")]
+
+
 def _newest(folder: Path, unit: int) -> Path | None:
-    return max(folder.glob(f"{unit:05d}.*"), key=_number, default=None)
+    matches = [match for match in map(FILE.fullmatch, _names(folder)) if match and int(match[1]) == unit]
+    newest = max(matches, key=lambda match: int(match[2]), default=None)
+    return None if newest is None else folder / newest[0]
 
 
 def _remove_older(path: Path) -> None:
     """Delete the claims that one has replaced."""
     for older in path.parent.glob(f"{path.stem}.*"):
-        if _number(older) < _number(path):
-            older.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        return None
+        if FILE.fullmatch(older.name) and _number(older) < _number(path):
+            discard(older)
 
 
 def _refuse_if_alive(held: Path, unit: int, say: Callable[[str], None], silence_seconds: float) -> None:
     """Return when the holder is dead; for another host that takes up to `silence_seconds` of listening."""
-    holder = _read(held)
+    holder = read(held)
     if holder is None:
+        _wait_for_damaged(held, unit, say, min(silence_seconds, DAMAGED_SECONDS))
         return
     if holder["host"] == this_host():
         if _alive(holder):
@@ -266,12 +313,29 @@ def _refuse_if_alive(held: Path, unit: int, say: Callable[[str], None], silence_
         f"unit {unit} is claimed by a process on {_host(holder)}:"
         f" waiting up to {silence_seconds:.0f} s for a sign of life."
     )
-    until = time.monotonic() + silence_seconds
-    while time.monotonic() < until:
-        time.sleep(min(LOOK_SECONDS, silence_seconds / 4))
-        now = _read(held)
+    for _ in _looks(silence_seconds):
+        now = read(held)
         # The holder has let go, or another process has replaced its claim: `take` looks again.
         if now is None:
             return
         if now["counter"] != holder["counter"]:
             raise refusal(unit, holder)
+
+
+def _wait_for_damaged(held: Path, unit: int, say: Callable[[str], None], seconds: float) -> None:
+    """Return when the holder of a claim that cannot be read has had the time to write it again, or has let go."""
+    if not held.exists():
+        return
+    say(f"the claim on unit {unit} cannot be read: waiting up to {seconds:.0f} s for its process to write it again.")
+    for _ in _looks(seconds):
+        if not held.exists() or read(held) is not None:
+            return
+    # Nobody writes it: the next number replaces it.
+
+
+def _looks(seconds: float) -> Iterator[None]:
+    """Yield as often as a waiting process should look."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(min(LOOK_SECONDS, seconds / 4))
+        yield

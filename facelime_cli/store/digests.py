@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 READ_BYTES = 1 << 20
+SEAL = "digests.json"
+"""The file of a sealed folder."""
 TEXT_KINDS = "OTU"
 """NumPy's kinds of dtypes that hold texts: objects, variable-width strings, fixed-width strings."""
 
@@ -94,6 +96,38 @@ def of_file(path: Path) -> str:
         while block := stream.read(READ_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def seal(folder: Path) -> None:
+    """Write the digest of every file of a folder beside them, so that `sealed` knows them again.
+
+    Parameters
+    ----------
+    folder : Path
+        Its files may lie in folders below it.
+    """
+    (folder / SEAL).write_bytes(canonical(_of_files(folder)))
+
+
+def sealed(folder: Path) -> bool:
+    """Return whether a folder holds exactly what `seal` saw.
+
+    Parameters
+    ----------
+    folder : Path
+        It need not exist.
+
+    Returns
+    -------
+    bool
+    """
+    seal = folder / SEAL
+    return seal.is_file() and seal.read_bytes() == canonical(_of_files(folder))
+
+
+def _of_files(folder: Path) -> dict[str, str]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+    return {path.relative_to(folder).as_posix(): of_file(path) for path in found}
 
 
 def of_pictures(array: NDArray[Any]) -> list[str]:

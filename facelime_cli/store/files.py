@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import shutil
+import stat
 import time
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.errors import BrokenError
+from facelime_cli.errors import BrokenError, first_line
+from facelime_cli.store import forms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 ABANDONED_SECONDS = 24 * 3600
 """From this age on, nobody is taken to work in a temporary folder any more."""
+MOST_BYTES = 256 << 20
+"""The largest JSON file that is read; the manifest of 100,000 pictures has a few MiB."""
 
 
 def sync(path: Path) -> None:
@@ -191,14 +196,106 @@ def read_json(path: Path) -> dict[str, Any]:
         When it holds anything else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as why:
+        value = json.loads(read_small(path), parse_constant=_refuse_constant)
+        forms.check_depth(value)
+    except (ValueError, RecursionError) as why:
+        reason = "it is nested too deep" if isinstance(why, RecursionError) else first_line(why)
         raise BrokenError(
-            f"{path} is not readable JSON ({why}); restore it, or remove the artifact and make it again."
+            f"{path} is not readable JSON ({reason}); restore it, or remove the artifact and make it again."
         ) from why
     if not isinstance(value, dict):
         raise BrokenError(f"{path} should hold a JSON object; restore it, or remove the artifact and make it again.")
     return value
+
+
+def _refuse_constant(text: str) -> None:
+    raise forms.FormError(f"holds the number {text}")
+
+
+def read_small(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a small file of a store: a regular one, no link, and no larger than expected.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int
+        Bytes that it may have.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    BrokenError
+        When it is something else than a file, or too large.
+    """
+    # Without waiting: to open a named pipe would block for ever.
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as why:
+        if why.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO}:
+            raise BrokenError(f"{path} is no file of its own; remove it, or restore the file.") from why
+        raise
+    known = os.fstat(descriptor)
+    if not stat.S_ISREG(known.st_mode) or known.st_size > most:
+        os.close(descriptor)
+        what = (
+            f"has {known.st_size} bytes, more than the {most} it may have"
+            if stat.S_ISREG(known.st_mode)
+            else "is no file"
+        )
+        raise BrokenError(f"{path} {what}; remove it, or restore the file.")
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read(most + 1)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return a path below a folder, when nothing on the way leads out of it.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of an artifact.
+    name : str
+        Path below it, with `/` between folders; it may come out of a file of the store.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+
+    Raises
+    ------
+    BrokenError
+        When the name is not relative, or when a part of the path is a link.
+    """
+    if not forms.relative_name(name):
+        raise BrokenError(f"{name!r} cannot be a file of {folder.name}; remove that artifact and make it again.")
+    path = folder
+    for part in name.split("/"):
+        path /= part
+        if path.is_symlink():
+            raise BrokenError(
+                f"{path} is a link, which no file or folder of a store may be; put what it points to in its place."
+            )
+    return path
+
+
+def discard(path: Path) -> None:
+    """Remove a file, a link or a whole folder, if there is one; what a link points to stays.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_old(folders: Iterable[Path]) -> None:

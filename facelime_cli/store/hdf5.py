@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.store import digests
+from facelime_cli.store import digests, files
 from facelime_cli.store.arrays import TEXT
 from facelime_cli.store.artifacts import lineage
 
@@ -47,7 +47,7 @@ def write_hdf5(artifact: Artifact, path: Path) -> None:
         for name in artifact.arrays:
             _write_array(artifact, name, out)
         for name in artifact.manifest["files"]:
-            content = (artifact.path / name).read_bytes()
+            content = files.inside(artifact.path, name).read_bytes()
             out.create_dataset(f"files/{name}", data=np.frombuffer(content, dtype=np.uint8))
 
 

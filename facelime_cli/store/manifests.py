@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import machine
 from facelime_cli.errors import BrokenError
-from facelime_cli.store import arrays, digests, files
+from facelime_cli.store import arrays, digests, files, forms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from facelime_cli.store.arrays import Layout
@@ -19,20 +19,8 @@ if TYPE_CHECKING:
 LAYOUT, MANIFEST = "layout.json", "manifest.json"
 SCHEMA = 1
 """Version of both files' form."""
-IN_BOTH = (
-    "schema",
-    "stage",
-    "stage_version",
-    "id",
-    "name",
-    "fingerprint",
-    "parameters",
-    "inputs",
-    "n",
-    "unit_pictures",
-)
+IN_BOTH = tuple(forms.IDENTITY)
 """What the manifest repeats of the layout, word by word."""
-LAYOUT_KEYS = frozenset({*IN_BOTH, "arrays", "facts", "execution", "begun"})
 OF_ARRAYS = ("dtype", "shape", "dimensions", "unit")
 IN_CONTENT = ("model", "classes", "size")
 """Facts that a later stage depends on, so that they are part of the content digest."""
@@ -92,9 +80,10 @@ def write_layout(
     """
     # Facts are noted at the end as well; parameters and inputs are final, since they make the fingerprint.
     pictures = arrays.unit_pictures(layout)
-    described = {}
+    described, metadata = {}, {}
     if layout.arrays or layout.constants:
         described = arrays.make_arrays(folder / arrays.FOLDER, layout, pictures)
+        metadata = arrays.metadata_files(folder / arrays.FOLDER)
     written = {
         "schema": SCHEMA,
         "stage": identity.stage,
@@ -110,7 +99,10 @@ def write_layout(
         "facts": dict(layout.facts),
         "execution": dict(layout.execution),
         "begun": now(),
+        # Word by word: what zarr reads there decides where it looks for a chunk, and what stands in for a lost one.
+        "metadata": metadata,
     }
+    written["digest"] = digests.of_value(written)
     files.write_json(folder / LAYOUT, written)
 
 
@@ -125,7 +117,7 @@ def read_layout(folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        With at least `LAYOUT_KEYS`.
+        Of the form `forms.LAYOUT`.
 
     Raises
     ------
@@ -135,19 +127,61 @@ def read_layout(folder: Path) -> dict[str, Any]:
     reference = f"{folder.parent.name}/{folder.name}"
     remedy = f"remove it (`facelime remove {reference}`) and make it again"
     try:
-        layout = files.read_json(folder / LAYOUT)
-    except FileNotFoundError as why:
+        layout = files.read_json(files.inside(folder, LAYOUT))
+    except (FileNotFoundError, NotADirectoryError) as why:
         raise BrokenError(f"{reference} has no {LAYOUT}; {remedy}.") from why
     except BrokenError as why:
         raise BrokenError(f"the {LAYOUT} of {reference} cannot be read; {remedy}.") from why
-    missing = LAYOUT_KEYS - set(layout)
-    if missing:
-        raise BrokenError(f"the {LAYOUT} of {reference} lacks {', '.join(sorted(missing))}; {remedy}.")
+    _check_form(layout, forms.LAYOUT, LAYOUT, reference)
+    _check_layout(folder, layout, reference, remedy)
     # Its own digest stands in the manifest, so that a changed layout is noticed as a changed array is.
-    sealed = files.read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
+    sealed = _sealed(folder)
     if "layout" in sealed and digests.of_value(layout) != sealed["layout"]:
         raise BrokenError(f"the {LAYOUT} of {reference} is not the one it was sealed with; {remedy}.")
     return layout
+
+
+def _sealed(folder: Path) -> dict[str, Any]:
+    """Return the manifest of an artifact, unchecked; empty when there is none."""
+    try:
+        return files.read_json(files.inside(folder, MANIFEST))
+    except FileNotFoundError:
+        return {}
+
+
+def _check_form(value: Mapping[str, Any], form: Callable[[Any, str], None], file: str, reference: str) -> None:
+    """Raise where a file does not hold what it should, or was written by a later version."""
+    schema = value.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise BrokenError(
+            f"a newer version of facelime made {reference} (schema {schema}, this one reads up to {SCHEMA});"
+            " install the newer version to read it."
+        )
+    try:
+        form(value, "")
+    except forms.FormError as why:
+        raise BrokenError(
+            f"the {file} of {reference} {why}; remove it (`facelime remove {reference}`) and make it again."
+        ) from why
+
+
+def _is_id(name: str, fingerprint: str) -> bool:
+    """Return whether the name of a folder is an id of a fingerprint."""
+    return forms.ID.fullmatch(name) is not None and name.endswith(fingerprint[: forms.ID_DIGITS])
+
+
+def _check_layout(folder: Path, layout: Mapping[str, Any], reference: str, remedy: str) -> None:
+    """Raise where a layout does not match its own digest, or its fingerprint is not of what it tells."""
+    told = {name: value for name, value in layout.items() if name != "digest"}
+    # Layouts of earlier versions have no digest of their own.
+    changed = "digest" in layout and digests.of_value(told) != layout["digest"]
+    inputs = {name: each["digest"] for name, each in layout["inputs"].items()}
+    identity = Identity(layout["stage"], layout["stage_version"], layout["parameters"], inputs)
+    if changed or identity.fingerprint != layout["fingerprint"] or not _is_id(folder.name, identity.fingerprint):
+        raise BrokenError(f"the {LAYOUT} of {reference} does not match its own digest; {remedy}.")
+    for name, array in layout["arrays"].items():
+        if len(array["shape"]) != len(array["dimensions"]) or array["shape"][:1] != [layout["n"]]:
+            raise BrokenError(f"the {LAYOUT} of {reference} has {array['shape']} as shape of `{name}`; {remedy}.")
 
 
 def write_manifest(
@@ -195,14 +229,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     BrokenError
         When it cannot be read, or does not match its own digest.
     """
-    manifest = files.read_json(folder / MANIFEST)
+    reference = f"{folder.parent.name}/{folder.name}"
+    remedy = f"remove it (`facelime remove {reference}`) and make it again"
+    manifest = files.read_json(files.inside(folder, MANIFEST))
+    _check_form(manifest, forms.MANIFEST, f"{MANIFEST}", reference)
     told = {name: value for name, value in manifest.items() if name != "digest"}
-    if digests.of_value(told) != manifest.get("digest"):
-        reference = f"{folder.parent.name}/{folder.name}"
-        raise BrokenError(
-            f"the manifest of {reference} does not match its own digest;"
-            f" remove it (`facelime remove {reference}`) and make it again."
-        )
+    if digests.of_value(told) != manifest["digest"]:
+        raise BrokenError(f"the manifest of {reference} does not match its own digest; {remedy}.")
+    units = -(-manifest["n"] // manifest["unit_pictures"])
+    if len(manifest["units"]) != units:
+        raise BrokenError(f"the manifest of {reference} has {len(manifest['units'])} units, not {units}; {remedy}.")
     return manifest
 
 

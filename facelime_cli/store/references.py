@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.errors import AmbiguousError, BusyError, FacelimeError, NotFoundError, WrongKindError
+from facelime_cli.errors import AmbiguousError, BrokenError, BusyError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.store import files, manifests
-from facelime_cli.store.artifacts import CLAIMS, KINDS, SHORT, Artifact
-from facelime_cli.store.units import BEGUN, RECORDS
+from facelime_cli.store.artifacts import EMPTY_FOLDERS, KINDS, NAMES, Artifact
+from facelime_cli.store.forms import ID, ID_DIGITS, LONGEST_NAME, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 IDS = ".ids"
 """Folder of a kind that holds, by fingerprint, the id that was agreed on."""
-NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
-"""What may be a name: part of an id, and so of a folder."""
-LONGEST_NAME = 100
-FOLDERS = ("names", "logs", RECORDS, CLAIMS, BEGUN)
-"""Folders that every artifact begins with."""
+LONGEST_ID_BYTES = 1000
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """Rights of everybody but the owner."""
 SALT = ".salt"
@@ -136,12 +132,15 @@ class Store:
             None when nothing was laid out yet.
         """
         place = self.root / kind
-        agreed = place / IDS / fingerprint
-        if agreed.exists():
-            path = place / agreed.read_text(encoding="utf-8")
-            return Artifact(self, path) if path.is_dir() else None
+        agreed = agreed_id(place, fingerprint)
+        if agreed is not None:
+            artifact = Artifact(self, place / agreed)
+            if not artifact.path.is_dir():
+                return None
+            if artifact.fingerprint == fingerprint:
+                return artifact
         # Without an agreed id, such as in a copied store, the digits at the end of an id lead to it.
-        for path in sorted(place.glob(f"*-{fingerprint[:SHORT]}")):
+        for path in sorted(place.glob(f"*-{fingerprint[:ID_DIGITS]}")):
             artifact = Artifact(self, path)
             if artifact.fingerprint == fingerprint:
                 return artifact
@@ -233,7 +232,7 @@ class Store:
         found = [each for each in everything if each.id == reference]
         if found:
             return found
-        named = [each for each in everything if (each.path / "names" / reference).exists()]
+        named = [each for each in everything if reference in each.names]
         return [self._newest(named, reference)] if named else []
 
     def _newest(self, named: list[Artifact], name: str) -> Artifact:
@@ -261,15 +260,14 @@ class Store:
         Returns
         -------
         list of Artifact
-            By kind and id.
+            By kind and id. Those that it was made from itself are left out: in a damaged store both may be true.
         """
-        wanted = (artifact.kind, artifact.id)
-        found = []
-        for each in self.artifacts():
-            origins = {(origin.get("kind"), origin.get("id")) for origin in each.inputs.values()}
-            if wanted in origins:
-                found.append(each)
-        return found
+        origins = {each.reference: _origins(each) for each in self.artifacts()}
+        before = {artifact.reference}
+        while ahead := set().union(*(origins.get(each, set()) for each in before)) - before:
+            before |= ahead
+        found = [each for each, its in origins.items() if artifact.reference in its and each not in before]
+        return [self.stored(*each.split("/")) for each in found]
 
     # Making
 
@@ -303,21 +301,27 @@ class Store:
         """
         place = self.root / kind
         self._open_root(place)
-        artifact_id = _agreed_id(place, identity.fingerprint, f"{name}-{identity.fingerprint[:SHORT]}")
+        artifact_id = _agree(place, identity.fingerprint, f"{name}-{identity.fingerprint[:ID_DIGITS]}")
         # Beside its place: a rename is one step only within a file system.
         temporary = place / f".laying-{uuid.uuid4().hex}"
         _remove_abandoned(place)
         temporary.mkdir(mode=0o700)
         try:
-            for folder in FOLDERS:
+            for folder in EMPTY_FOLDERS:
                 (temporary / folder).mkdir(mode=0o700)
-            (temporary / "names" / name).touch()
+            (temporary / NAMES / name).touch()
             manifests.write_layout(temporary, artifact_id, name, identity, inputs, layout)
             _rename_or_lose(temporary, place / artifact_id)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         files.sync(place)
-        return Artifact(self, place / artifact_id)
+        artifact = Artifact(self, place / artifact_id)
+        if artifact.fingerprint != identity.fingerprint:
+            raise BrokenError(
+                f"{artifact.reference} stands where another artifact belongs;"
+                f" remove it (`facelime remove {artifact.reference}`) and repeat the command."
+            )
+        return artifact
 
     def name(self, artifact: Artifact, name: str) -> None:
         """Give an artifact one more name.
@@ -329,8 +333,9 @@ class Store:
         name : str
             A name that `check_name` allows; one that it has already changes nothing.
         """
-        path = artifact.path / "names" / name
+        path = files.inside(artifact.path, f"{NAMES}/{name}")
         if not path.exists():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             path.touch()
 
     def remove(self, artifact: Artifact) -> None:
@@ -429,6 +434,8 @@ class Store:
 
     def _open_root(self, place: Path) -> None:
         """Make the folder of a kind; an existing root keeps its mode, with a warning where others can read it."""
+        # The root may be a link of the user's own; what is below it may have come with the store.
+        files.inside(self.root, place.name)
         try:
             if not self.root.exists():
                 self.root.mkdir(mode=0o700, parents=True)
@@ -492,6 +499,11 @@ def name_from(text: str) -> str:
     return cut if NAME.fullmatch(cut) else "artifact"
 
 
+def _origins(artifact: Artifact) -> set[str]:
+    """Return the references of what an artifact was made from."""
+    return {f"{given['kind']}/{given['id']}" for given in artifact.inputs.values() if "id" in given}
+
+
 def _wrong_kind(reference: str, kind: str, kinds: Sequence[str]) -> WrongKindError:
     return WrongKindError(
         f"{reference} is of kind {kind}, but this command reads {' or '.join(kinds)};"
@@ -499,14 +511,42 @@ def _wrong_kind(reference: str, kind: str, kinds: Sequence[str]) -> WrongKindErr
     )
 
 
-def _agreed_id(place: Path, fingerprint: str, proposed: str) -> str:
+def agreed_id(place: Path, fingerprint: str) -> str | None:
+    """Return the id under which a fingerprint was laid out.
+
+    Parameters
+    ----------
+    place : Path
+        The folder of a kind.
+    fingerprint : str
+        64 hexadecimal digits.
+
+    Returns
+    -------
+    str or None
+        None when nothing was agreed on, or when what is written there is damaged.
+    """
+    try:
+        text = files.read_small(files.inside(place, f"{IDS}/{fingerprint}"), LONGEST_ID_BYTES).decode()
+    except (OSError, BrokenError, UnicodeDecodeError):
+        return None
+    return text if ID.fullmatch(text) and text.endswith(fingerprint[:ID_DIGITS]) else None
+
+
+def _agree(place: Path, fingerprint: str, proposed: str) -> str:
     """Return the id under which a fingerprint is laid out.
 
     Whoever proposes first decides, also for those who call it otherwise.
     """
-    (place / IDS).mkdir(mode=0o700, exist_ok=True)
-    agreed = place / IDS / fingerprint
-    return proposed if files.write_first(agreed, proposed.encode()) else agreed.read_text(encoding="utf-8")
+    path = files.inside(place, IDS)
+    path.mkdir(mode=0o700, exist_ok=True)
+    path /= fingerprint
+    # What cannot be read agrees on nothing.
+    if agreed_id(place, fingerprint) is None:
+        files.discard(path)
+    if files.write_first(path, proposed.encode()):
+        return proposed
+    return agreed_id(place, fingerprint) or proposed
 
 
 def _rename_or_lose(temporary: Path, path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import shutil
 import time
+import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.errors import BrokenError
-from facelime_cli.store import arrays, digests, files
+from facelime_cli.store import arrays, digests, files, forms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
 RECORDS, BEGUN = "units", "begun"
 """Folders of an unfinished artifact: the records of its finished units, and what the others keep."""
-RECORD_KEYS = frozenset({"unit", "rows", "seconds", "pictures", "files", "facts"})
 COMMIT_DIGITS = 16
 """How many digits of its digest are in the name of a commit."""
+NO_ARRAYS = (ValueError, KeyError, TypeError, EOFError, MemoryError, OSError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises for a file that holds no arrays."""
 
 
 class Owner(Protocol):
@@ -33,6 +36,10 @@ class Owner(Protocol):
 
     def rows(self, unit: int) -> slice:
         """Return which pictures a unit owns."""
+        ...
+
+    def require_metadata(self, names: Iterable[str]) -> None:
+        """Refuse to write arrays that are not as they were laid out."""
         ...
 
 
@@ -89,9 +96,12 @@ class Unit:
         ------
         BusyError
             When another process has taken this unit over.
+        BrokenError
+            When zarr's own files of an array were changed.
         """
         # A process that stood still long enough to be replaced must not write over the other's work.
         self._claim.check()
+        self.artifact.require_metadata(parts)
         folder = self.artifact.path
         pictures = arrays.write_parts(folder / arrays.FOLDER, self.index, self.rows, parts)
         # What a record speaks of must be on the disk before it.
@@ -106,7 +116,7 @@ class Unit:
 
     @property
     def _folder(self) -> Path:
-        return begun(self.artifact.path, self.index)
+        return files.inside(self.artifact.path, f"{BEGUN}/{self.index:05d}")
 
     def commit(self, places: NDArray[np.int64], values: NDArray[Any]) -> None:
         """Keep some evaluations of this unit, in a file of their own, until the unit is finished.
@@ -198,8 +208,13 @@ def commits(folder: Path, unit: int) -> Iterator[tuple[NDArray[np.int64], NDArra
             continue
         if digests.of_bytes(content)[:COMMIT_DIGITS] == path.stem.partition("-")[2]:
             # What is read from a store is data: pickled objects could run code.
-            with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-                yield kept["places"], kept["values"]
+            try:
+                with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+                    places, values = kept["places"], kept["values"]
+            except NO_ARRAYS:
+                continue
+            if places.dtype == np.int64 and places.shape == values.shape[:1] and len(places) and places.min() >= 0:
+                yield places, values
 
 
 def record_path(folder: Path, unit: int) -> Path:
@@ -220,7 +235,7 @@ def record_path(folder: Path, unit: int) -> Path:
     return folder / RECORDS / f"{unit:05d}.json"
 
 
-def read_record(folder: Path, unit: int) -> dict[str, Any] | None:
+def read_record(folder: Path, unit: int, *, checked: bool = True) -> dict[str, Any] | None:
     """Return what is written of a finished unit.
 
     Parameters
@@ -229,6 +244,8 @@ def read_record(folder: Path, unit: int) -> dict[str, Any] | None:
         The folder of an artifact.
     unit : int
         Number of the unit.
+    checked : bool
+        Whether it must carry its own digest; those of earlier versions do not.
 
     Returns
     -------
@@ -238,9 +255,13 @@ def read_record(folder: Path, unit: int) -> dict[str, Any] | None:
     # A record that cannot be read costs one unit's work; an error here would block the whole artifact.
     try:
         record = files.read_json(record_path(folder, unit))
-    except (FileNotFoundError, BrokenError):
+        forms.RECORD(record, "")
+    except (OSError, BrokenError, forms.FormError):
         return None
-    return record if set(record) >= RECORD_KEYS else None
+    told = {name: value for name, value in record.items() if name != "digest"}
+    # Records of earlier versions have no digest of their own.
+    sound = digests.of_value(told) == record["digest"] if "digest" in record else not checked
+    return record if sound and record["unit"] == unit else None
 
 
 def write_record(
@@ -277,6 +298,7 @@ def write_record(
         "files": dict(file_digests),
         "facts": dict(facts),
     }
+    record["digest"] = digests.of_value(record)
     files.write_json(record_path(artifact.path, unit), record)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from facelime_cli.errors import BrokenError, first_line
-from facelime_cli.store import digests, units
+from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, first_line
+from facelime_cli.store import arrays, claims, digests, files, forms, manifests, units
+from facelime_cli.store.arrays import ZARR_ERRORS
+from facelime_cli.store.artifacts import CLAIMS, NAMES
+from facelime_cli.store.references import IDS, agreed_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
     from facelime_cli.store.artifacts import Artifact
 
@@ -27,15 +32,27 @@ class Fault:
         What is wrong, in words.
     unit : int or None
         The unit that holds it; None when it belongs to no unit.
+    mend : callable, optional
+        Puts right what belongs to no unit; None where nothing can.
     """
 
     artifact: str
     what: str
     unit: int | None
+    mend: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+
+    def json(self) -> dict[str, Any]:
+        """Return what `--json` tells of it."""
+        return {"artifact": self.artifact, "what": self.what, "unit": self.unit, "mendable": self.mendable}
+
+    @property
+    def mendable(self) -> bool:
+        """Whether `repair` can mend it: by itself, or by opening a unit again."""
+        return self.unit is not None or self.mend is not None
 
 
 def faults(artifact: Artifact) -> list[Fault]:
-    """Compute every digest of an artifact again.
+    """Compute every digest of an artifact again, and look at its small files.
 
     Parameters
     ----------
@@ -48,13 +65,17 @@ def faults(artifact: Artifact) -> list[Fault]:
         What differs; a layout or a manifest that cannot be read is the only fault then.
     """
     try:
-        return list(_faults(artifact))
+        _ = artifact.layout
+        # What is lost or changed beside the arrays comes first: without it they may not be readable at all.
+        found = [*_faults_of_small_files(artifact), *_faults_of_metadata(artifact)]
+        return found or list(_faults_of_content(artifact))
     except BrokenError as why:
         return [Fault(artifact.reference, first_line(why), None)]
 
 
-def _faults(artifact: Artifact) -> Iterator[Fault]:
+def _faults_of_content(artifact: Artifact) -> Iterator[Fault]:
     manifest = artifact.manifest if artifact.complete else None
+    yield from _faults_of_inputs(artifact)
     # Arrays that were known at layout belong to no unit, so they are compared as a whole.
     for name, known in artifact.layout["arrays"].items():
         if "digest" in known:
@@ -64,7 +85,88 @@ def _faults(artifact: Artifact) -> Iterator[Fault]:
         for name, digest in expected.items():
             yield from _compare(artifact, name, unit, digest)
     if manifest:
-        yield from _compare_files(artifact, manifest["files"])
+        yield from _compare_files(artifact, manifest)
+
+
+def _faults_of_inputs(artifact: Artifact) -> Iterator[Fault]:
+    """Yield the inputs that are other ones by now than those that it was made from."""
+    for name, given in artifact.inputs.items():
+        if "id" not in given:
+            continue
+        try:
+            digest = artifact.store.stored(given["kind"], given["id"]).content
+        except (NotFoundError, IncompleteError, BrokenError):
+            # An artifact may be handed on without its inputs; a broken one has a fault of its own.
+            continue
+        if digest != given["digest"]:
+            what = f"its input {name}, {given['kind']}/{given['id']}, is not the one it was made from"
+            yield Fault(artifact.reference, what, None)
+
+
+def _faults_of_metadata(artifact: Artifact) -> Iterator[Fault]:
+    """Yield the files of zarr's that are not those that were laid out; they can be written again."""
+    kept = artifact.layout.get("metadata")
+    if kept is None:
+        yield from _faults_of_old_metadata(artifact)
+        return
+    folder = artifact.path / arrays.FOLDER
+    for name in kept:
+        path = files.inside(folder, name)
+        if not path.is_file() or path.read_bytes() != kept[name].encode():
+            mend = partial(_write_again, path, kept[name])
+            yield Fault(artifact.reference, f"{arrays.FOLDER}/{name} is not what was written", None, mend)
+
+
+def _faults_of_old_metadata(artifact: Artifact) -> Iterator[Fault]:
+    """Yield the arrays whose form is another one than was laid out, where no copy of zarr's files was kept."""
+    for name in artifact.arrays:
+        try:
+            artifact.check_metadata(name)
+        except ZARR_ERRORS as why:
+            yield Fault(artifact.reference, f"array {name} cannot be read ({first_line(why)})", None)
+
+
+def _write_again(path: Path, text: str) -> None:
+    files.discard(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.write_whole(path, text.encode())
+
+
+def _faults_of_small_files(artifact: Artifact) -> Iterator[Fault]:
+    """Yield what is wrong beside the content: a lost manifest, names, claims, the agreed id."""
+    reference = artifact.reference
+    if artifact.lost_its_manifest:
+        # Without the manifest nobody knows the digests any more: every unit is made again.
+        mend = partial((artifact.path / units.RECORDS).mkdir, mode=0o700)
+        yield Fault(reference, f"it was complete, but its {manifests.MANIFEST} is gone", None, mend)
+    yield from _faults_of_names(artifact)
+    claimed = artifact.path / CLAIMS
+    for path in sorted(claimed.glob("*")):
+        # A live process writes its claim again within seconds.
+        if not claims.FILE.fullmatch(path.name) or claims.read(path) is None:
+            yield Fault(reference, f"the claim {path.name!r} cannot be read", None, partial(files.discard, path))
+    agreed = artifact.path.parent / IDS / artifact.fingerprint
+    if agreed.is_symlink() or agreed.exists():
+        found = agreed_id(artifact.path.parent, artifact.fingerprint)
+        if found != artifact.id and not (found and (artifact.path.parent / found).is_dir()):
+            mend = partial(_write_again, agreed, artifact.id)
+            yield Fault(reference, f"the file {IDS}/{artifact.fingerprint} does not hold its id", None, mend)
+
+
+def _faults_of_names(artifact: Artifact) -> Iterator[Fault]:
+    folder = artifact.path / NAMES
+    if not folder.is_dir():
+        yield Fault(artifact.reference, f"it has no folder {NAMES}", None, partial(_make_names, artifact))
+        return
+    for path in sorted(folder.glob("*")):
+        if not forms.NAME.fullmatch(path.name) or path.is_symlink() or not path.is_file():
+            yield Fault(artifact.reference, f"{path.name!r} is no name", None, partial(files.discard, path))
+
+
+def _make_names(artifact: Artifact) -> None:
+    files.discard(artifact.path / NAMES)
+    (artifact.path / NAMES).mkdir(mode=0o700)
+    artifact.path.joinpath(NAMES, artifact.name).touch()
 
 
 def reopen(artifact: Artifact, broken: AbstractSet[int]) -> None:
@@ -120,10 +222,17 @@ def _compare(artifact: Artifact, name: str, unit: int | None, expected: str) -> 
         yield Fault(artifact.reference, f"{where} differs from its digest", unit)
 
 
-def _compare_files(artifact: Artifact, expected: Mapping[str, str]) -> Iterator[Fault]:
-    for name, digest in expected.items():
-        path = artifact.path / name
-        if not path.exists():
-            yield Fault(artifact.reference, f"file {name} is missing", None)
-        elif digests.of_file(path) != digest:
-            yield Fault(artifact.reference, f"file {name} differs from its digest", None)
+def _compare_files(artifact: Artifact, manifest: Mapping[str, Any]) -> Iterator[Fault]:
+    made_by = {name: unit for unit, kept in enumerate(manifest["units"]) for name in kept["files"]}
+    for name, digest in manifest["files"].items():
+        path = files.inside(artifact.path, name)
+        if path.is_file() and digests.of_file(path) == digest:
+            continue
+        what = f"file {name} differs from its digest" if path.is_file() else f"file {name} is missing"
+        if artifact.kind == "models":
+            # A network that is trained again is another one, from which nothing was made.
+            yield Fault(artifact.reference, what, None)
+        elif name in made_by:
+            yield Fault(artifact.reference, what, made_by[name])
+        else:
+            yield Fault(artifact.reference, what, None, partial(reopen, artifact, frozenset()))

@@ -16,7 +16,9 @@ def layout(n=N, unit_pictures=32, **more):
 
 
 def create(store, name="thing", seed=0, kind="predictions", inputs=None, **more):
-    return store.create(kind, name, Identity("predict", 1, {"seed": seed}, {}), inputs or {}, layout(**more))
+    inputs = inputs or {}
+    identity = Identity("predict", 1, {"seed": seed}, {key: each["digest"] for key, each in inputs.items()})
+    return store.create(kind, name, identity, inputs, layout(**more))
 
 
 def finish(artifact, parts):

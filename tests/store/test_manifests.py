@@ -41,6 +41,11 @@ def test_a_changed_layout_is_noticed(store, artifact):
     path = artifact.path / "layout.json"
     changed = json.loads(path.read_text()) | {"unit_pictures": 16}
     path.write_text(json.dumps(changed))
+    with pytest.raises(BrokenError, match="own digest"):
+        _ = store.resolve("thing").layout
+    # Whoever writes the digest anew too is found out by the manifest.
+    del changed["digest"]
+    path.write_text(json.dumps(changed | {"digest": digests.of_value(changed)}))
     with pytest.raises(BrokenError, match="sealed with"):
         _ = store.resolve("thing").layout
 

@@ -16,7 +16,7 @@ def test_a_broken_manifest_is_a_state_and_a_fault(facelime, faces):
     (data.path / "manifest.json").write_text("{}")
     (broken,) = facelime.json("status")["artifacts"]
     assert broken["complete"] is False
-    assert broken["state"].startswith("broken: ")
+    assert broken["state"].startswith("damaged: ")
     answer = facelime("verify", data.id, "--json")
     assert answer.exit_code == 1
     assert data.id in answer.stdout
