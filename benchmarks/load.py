@@ -6,8 +6,8 @@ one after the other, as a person would run it.
 
 - Memory is the largest sum of the private memory of all processes of a command (PSS of Linux), sampled every 0.1 s.
 - Files are those of the artifact that the command made. The promise is one per 32 pictures and array, and a constant.
-- Time is told per picture. "× time" divides it by the time of the smallest run; linear work has at most the same ratio
-  as the pictures, since starting costs the same for few and many.
+- Time is judged by the processor's: other programs on a machine change the clock's. "× time" divides it by that of the
+  smallest run. Linear work has at most the ratio of the pictures, since starting costs the same for few and many.
 
     python benchmarks/load.py [--times 1 4 16] [--pictures 1250] [--evaluated 63] [--samples 1000] [--dir DIR]
 
@@ -58,6 +58,9 @@ class Cost:
     command : str
     pictures : int
     seconds : float
+        By the clock.
+    processor : float
+        Seconds of all processors, in all processes of the command.
     memory : float
         Bytes.
     files : int
@@ -69,6 +72,7 @@ class Cost:
     command: str
     pictures: int
     seconds: float
+    processor: float
     memory: float
     files: int
     arrays: int
@@ -171,25 +175,25 @@ def commands_of(place: Path, evaluated: int, samples: int) -> list[tuple[str, li
 def measured(times: int, command: str, words: list[str], pictures: int) -> Cost:
     """Run one command and return what it cost."""
     begun = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "facelime_cli", *words, "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    memory = Memory(process.pid)
-    memory.start()
-    out, err = process.communicate()
-    seconds = time.monotonic() - begun
-    memory.ended.set()
-    memory.join()
-    if process.returncode:
-        raise SystemExit(f"{' '.join(words)}: {err}")
-    answer = json.loads(out)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen([sys.executable, "-m", "facelime_cli", *words, "--json"], stdout=out, stderr=err)
+        memory = Memory(process.pid)
+        memory.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - begun
+        memory.ended.set()
+        memory.join()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(words)}: {err.read()}")
+        answer = json.loads(out.read())
     path = Path(answer["path"]) if isinstance(answer, dict) and "path" in answer else None
     n_files = sum(each.is_file() for each in path.rglob("*")) if path else 0
     n_arrays = len(list((path / "arrays.zarr").rglob("zarr.json"))) - 1 if path else 0
-    return Cost(times, command, pictures, seconds, memory.most, n_files, max(n_arrays, 0))
+    processor = usage.ru_utime + usage.ru_stime
+    return Cost(times, command, pictures, seconds, processor, memory.most, n_files, max(n_arrays, 0))
 
 
 class Memory(threading.Thread):
@@ -251,12 +255,13 @@ def table(costs: list[Cost]) -> str:
     lines = [
         f"{os.cpu_count()} cores; {', '.join(f'{name} {number}' for name, number in machine.software().items())}",
         "",
-        "| command | pictures | × pictures | s | × time | memory, MB | files | arrays | files allowed |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| command | pictures | × pictures | s | processor, s | × time | memory, MB | files | arrays | files allowed |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in sorted(costs, key=lambda cost: list(first).index(cost.command)):
         base = first[each.command]
-        more = f"{each.pictures / base.pictures:.0f} | {each.seconds:.1f} | {each.seconds / base.seconds:.1f}"
+        more = f"{each.pictures / base.pictures:.0f} | {each.seconds:.1f}"
+        more += f" | {each.processor:.1f} | {each.processor / base.processor:.1f}"
         files = f"{each.files} | {each.arrays} | {each.most_files}" if each.files else "– | – | –"
         lines.append(f"| {each.command} | {each.pictures:,} | {more} | {each.memory / MEGA:.0f} | {files} |")
     return "\n".join(lines)
@@ -274,9 +279,9 @@ def faults(costs: list[Cost]) -> list[str]:
             found.append(f"{name} wrote {each.files} files; {each.most_files} are allowed.")
         smaller = before.get(each.command)
         if smaller and each.pictures > smaller.pictures:
-            allowed = MOST_MORE_TIME * smaller.seconds * each.pictures / smaller.pictures
-            if each.seconds > allowed:
-                found.append(f"{name} took {each.seconds:.1f} s; linear is {allowed / MOST_MORE_TIME:.1f} s.")
+            linear = smaller.processor * each.pictures / smaller.pictures
+            if each.processor > MOST_MORE_TIME * linear:
+                found.append(f"{name} took {each.processor:.1f} s of processors; linear is {linear:.1f} s.")
         before[each.command] = each
     return found
 

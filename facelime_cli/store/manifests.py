@@ -130,7 +130,7 @@ def read_layout(folder: Path) -> dict[str, Any]:
     Raises
     ------
     BrokenError
-        When the file is missing or cannot be read, or when the manifest knows another layout.
+        When the file is missing, cannot be read or is of a newer facelime, or when the manifest knows another layout.
     """
     reference = f"{folder.parent.name}/{folder.name}"
     remedy = f"remove it (`facelime remove {reference}`) and make it again"
@@ -140,6 +140,7 @@ def read_layout(folder: Path) -> dict[str, Any]:
         raise BrokenError(f"{reference} has no {LAYOUT}; {remedy}.") from why
     except BrokenError as why:
         raise BrokenError(f"the {LAYOUT} of {reference} cannot be read; {remedy}.") from why
+    _refuse_newer(layout, reference)
     missing = LAYOUT_KEYS - set(layout)
     if missing:
         raise BrokenError(f"the {LAYOUT} of {reference} lacks {', '.join(sorted(missing))}; {remedy}.")
@@ -193,9 +194,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises
     ------
     BrokenError
-        When it cannot be read, or does not match its own digest.
+        When it cannot be read, is of a newer facelime, or does not match its own digest.
     """
     manifest = files.read_json(folder / MANIFEST)
+    _refuse_newer(manifest, f"{folder.parent.name}/{folder.name}")
     told = {name: value for name, value in manifest.items() if name != "digest"}
     if digests.of_value(told) != manifest.get("digest"):
         reference = f"{folder.parent.name}/{folder.name}"
@@ -204,6 +206,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f" remove it (`facelime remove {reference}`) and make it again."
         )
     return manifest
+
+
+def _refuse_newer(found: Mapping[str, Any], reference: str) -> None:
+    """Raise when a file has a form that only a later facelime knows; what it means then is anyone's guess."""
+    schema = found.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise BrokenError(
+            f"{reference} was made by a newer facelime (form {schema}; this one reads up to {SCHEMA});"
+            " use that facelime, or make it again with this one."
+        )
 
 
 def _manifest_of(
