@@ -4,8 +4,10 @@ Drawn faces of 32 pixels go through `preprocess` and `segment`: 1,250, 5,000 and
 through the other stages with a tiny network, with 1,000 evaluations each. Every command runs in a process of its own,
 one after the other, as a person would run it.
 
-- Memory is the largest sum of the private memory of all processes of a command (PSS of Linux), sampled every 0.1 s.
-- Files are those of the artifact that the command made. The promise is one per 32 pictures and array, and a constant.
+- Memory is the largest sum of the private memory of all processes of a command, and once what the largest of them maps
+  of files, such as libraries. It is sampled every 0.1 s. Linux alone tells it.
+- Files are those of the artifact that the command made. The promise is one per 32 pictures and array, and a constant. A
+  report has small files for a browser too: a page, thumbnails and examples of each picture.
 - Time is judged by the processor's: other programs on a machine change the clock's. "× time" divides it by that of the
   smallest run. Linear work has at most the ratio of the pictures, since starting costs the same for few and many.
 
@@ -41,6 +43,8 @@ UNIT = 32
 MOST_MEMORY = 2e9
 MOST_OTHER_FILES = 48
 """Files of an artifact beside its units': manifest, layout, logs, the descriptions of arrays, a page and its tables."""
+MOST_REPORT_FILES = 16
+"""Files of each picture of a report: page, picture, thumbnail, stand-ins, and examples of two classes."""
 MOST_MORE_TIME = 1.25
 """How much longer than linear a command may take: machines are noisy, and n log n is allowed."""
 SAMPLED_EVERY = 0.1
@@ -80,7 +84,8 @@ class Cost:
     @property
     def most_files(self) -> int:
         """How many files the promise allows."""
-        return self.arrays * -(-self.pictures // UNIT) + MOST_OTHER_FILES
+        pages = MOST_REPORT_FILES * self.pictures if self.command == "render" else 0
+        return self.arrays * -(-self.pictures // UNIT) + MOST_OTHER_FILES + pages
 
 
 def main() -> int:
@@ -218,7 +223,7 @@ class Memory(threading.Thread):
     def run(self) -> None:
         """Sample until the end."""
         while not self.ended.wait(SAMPLED_EVERY):
-            self.most = max(self.most, sum(map(private, family(self.pid))))
+            self.most = max(self.most, memory_of(family(self.pid)))
 
 
 def family(pid: int) -> list[int]:
@@ -235,13 +240,18 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def private(pid: int) -> float:
-    """Return the bytes of a process; what several share is divided among them."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0.0)
+def memory_of(pids: list[int]) -> float:
+    """Return the bytes of some processes: what is private to each, and once what the largest maps of files."""
+    own, shared = 0.0, 0.0
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        except OSError:
+            continue  # it has ended
+        kilobytes = {name: float(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+        own += 1024 * kilobytes["Anonymous"]
+        shared = max(shared, 1024 * (kilobytes["Rss"] - kilobytes["Anonymous"]))
+    return own + shared
 
 
 # Judging
