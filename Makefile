@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test test-all lint types docs readme bench clean
+.PHONY: help demo test test-all lint types docs readme bench load audit clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,13 @@ readme: $(STAMP) docs ## the documents above, and the picture of a report in the
 bench: $(STAMP) ## time predict, start-up and explain against the ceiling and every peer; an hour on an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[openvino,onnx]"
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+load: $(STAMP) ## measure memory, files and time of every stage up to 20,000 pictures; an hour on an idle machine
+	$(BIN)/python benchmarks/load.py $(LOAD_ARGS)
+
+audit: $(STAMP) ## look for known vulnerabilities in the versions of constraints.txt, where their data can be reached
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[audit]"
+	$(BIN)/python tests/audit.py
 
 clean: ## remove the virtual environment and caches; the store stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.console import Answer
 from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
 from facelime_cli.options import hints, inputs_of, recorded
+from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.manifests import Identity, now
 from facelime_cli.store.references import check_name, name_from
 
@@ -235,7 +237,10 @@ def stage_called(name: str) -> Stage:
             if why.name != module:
                 raise
     if name not in STAGES:
-        raise NotFoundError(f"there is no stage {name!r}; another version of facelime made what names it.")
+        raise NotFoundError(
+            f"this facelime has no stage {name!r}; use the newer facelime that made what names it, "
+            "or make it again with this one."
+        )
     return STAGES[name]
 
 
@@ -301,7 +306,39 @@ def resolve_inputs(params: Any, store: Store) -> dict[str, Artifact]:
         if reference is not None:
             found[name] = store.resolve(reference, kinds)
             found[name].require_complete()
+            refuse_newer(found[name])
     return found
+
+
+def refuse_newer(artifact: Artifact) -> None:
+    """Raise when a later facelime made an artifact, or something that it was made from.
+
+    Parameters
+    ----------
+    artifact : Artifact
+
+    Raises
+    ------
+    FacelimeError
+        When this facelime does not know the stage, or only an earlier version of it.
+    """
+    seen, waiting = set(), [artifact]
+    while waiting:
+        each = waiting.pop()
+        if each.reference in seen:
+            continue
+        seen.add(each.reference)
+        known = stage_called(each.stage).version
+        if each.version > known:
+            raise FacelimeError(
+                f"{each.reference} was made by version {each.version} of `{each.stage}`, and this facelime knows "
+                f"version {known}; use the newer facelime that made it, or make it again with this one."
+            )
+        for given in each.inputs.values():
+            # What is gone cannot be misread.
+            if "id" in given and given["kind"] in KINDS:
+                with suppress(NotFoundError):
+                    waiting.append(each.store.stored(given["kind"], given["id"]))
 
 
 def execute(stage: Stage, params: Any, context: Context) -> Result:
@@ -311,6 +348,8 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     # What is needed decides the fingerprint, so it must be there before the plan.
     inputs |= {name: _made(needed, context) for name, needed in stage.needs(params, inputs, context).items()}
     plan = stage.plan(params, inputs, context)
+    for each in plan.inputs.values():
+        refuse_newer(each)
     artifact = context.store.find(stage.writes, identity(stage, plan).fingerprint)
     if artifact is not None and artifact.complete:
         _give_name(artifact.require_complete(), context)

@@ -1,5 +1,6 @@
 """Documents say what is true today."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -69,3 +70,49 @@ def test_every_verdict_is_explained():
     for words in sentences:
         assert f"| {words}" in numbers
     assert "<!-- table of verdicts: made by `make docs` -->" in numbers
+
+
+NAMED_TEST = re.compile(r"\[`(tests/[\w/]+\.py)((?:::\w+)+)`\]\(\.\./([^)]+)\)")
+
+
+def named_tests(file):
+    """Return the tests of a file as pytest names them, with `Class::` in front where they are in one."""
+    found = set()
+    for each in ast.parse(file.read_text(encoding="utf-8")).body:
+        inside = each.body if isinstance(each, ast.ClassDef) else ()
+        found |= {f"{each.name}::{one.name}" for one in inside if isinstance(one, ast.FunctionDef)}
+        if isinstance(each, ast.FunctionDef):
+            found.add(each.name)
+    return {name for name in found if name.split("::")[-1].startswith("test_")}
+
+
+def unheld(page):
+    """Return the rows of a page of promises that name no test, or one that is not there."""
+    found = []
+    for line in page.splitlines():
+        if not line.startswith("| ") or line.startswith(("| promise", "| ---")):
+            continue
+        tests = NAMED_TEST.findall(line)
+        there = all(file == link and name[2:] in named_tests(ROOT / file) for file, name, link in tests)
+        if not tests or not there or line.count("[`") != len(tests):
+            found.append(line)
+    return found
+
+
+def test_every_promise_names_tests_that_exist():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert page.count("\n| ") > 40
+    assert unheld(page) == []
+
+
+def test_the_test_of_promises_can_fail():
+    own = "[`tests/test_docs.py::test_every_promise_names_tests_that_exist`](../tests/test_docs.py)"
+    rows = {
+        f"| all is well | {own} |": False,
+        "| all is well | nobody knows |": True,
+        f"| all is well | {own}, [`tests/test_docs.py::test_gone`](../tests/test_docs.py) |": True,
+        "| all is well | [`tests/test_docs.py::test_every_verdict_is_explained`](../tests/test_links.py) |": True,
+    }
+    assert unheld("| promise | held by |\n| --- | --- |\n" + "\n".join(rows)) == [
+        row for row, bad in rows.items() if bad
+    ]

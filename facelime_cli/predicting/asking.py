@@ -102,11 +102,12 @@ def as_before(params: Asking, predictions: Artifact | None) -> Any:
     if predictions is None:
         return params
     known = predictions.parameters
+    # Predictions of version 1 knew no choice of these: they were made with what is the default today.
     return replace(
         params,
-        runtime=params.runtime or known["runtime"],
-        precision=params.precision or known["precision"],
-        resize=params.resize or known["resize"],
+        runtime=params.runtime or known.get("runtime"),
+        precision=params.precision or known.get("precision"),
+        resize=params.resize or known.get("resize", False),
         # With another batch size the bits of stored answers would be others, and none could be reused.
         batch_size=params.batch_size or str(predictions.execution["batch_size"]),
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from facelime_cli.console import Answer
-from facelime_cli.engine import Command, Context
+from facelime_cli.engine import Command, Context, refuse_newer
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_indices, comma_separated, row_of
 from facelime_cli.options import Choice, Input
@@ -75,6 +75,7 @@ class Params:
 def run(params: Params, context: Context) -> Answer:
     """Describe one artifact, draw it, or give its explanations."""
     artifact = context.store.resolve(params.reference)
+    refuse_newer(artifact)
     if params.png is not None and params.format is not None:
         raise CommandLineError("--png writes a file and --format writes to the terminal; ask for one of them.")
     if params.png is not None:

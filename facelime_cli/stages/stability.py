@@ -59,7 +59,7 @@ def run(params: Params, context: Context) -> Answer:
     first = context.store.resolve(params.surrogates, ("surrogates",))
     refuse_others(first)
     masks = masks_of(first)
-    if any(DESIGNS[each.parameters["design"]].all_masks for each in masks):
+    if any(DESIGNS[each.parameters.get("design", "bernoulli")].all_masks for each in masks):
         raise FacelimeError(
             f"surrogates/{first.id} were fitted to every mask there is. "
             "Nothing is left to chance: other seeds would find the same."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.store import digests, files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import zarr
@@ -345,30 +345,36 @@ def write_parts(folder: Path, unit: int, rows: slice, parts: Mapping[str, NDArra
     group = open_group(folder, "r+")
     pictures = {}
     for name, part in parts.items():
-        _remove_links(folder / name, unit)
-        group[name][rows] = part
-        _sync_unit(folder / name, unit)
+        array = group[name]
+        _remove_links(folder / name, array, unit)
+        array[rows] = part
+        _sync_unit(folder / name, array, unit)
         pictures[name] = digests.of_pictures(part)
     return pictures
 
 
-def _sync_unit(folder: Path, unit: int) -> None:
+def _sync_unit(folder: Path, array: Any, unit: int) -> None:
     """Flush a unit's files of one array."""
-    for path in _files_of(folder, unit):
-        files.sync(path)
+    for name in _file_names(array, unit):
+        files.sync(folder / name)
     files.sync(folder)
 
 
-def _remove_links(folder: Path, unit: int) -> None:
+def _remove_links(folder: Path, array: Any, unit: int) -> None:
     """Remove links among a unit's files of one array: zarr would write to where they point."""
-    for path in _files_of(folder, unit):
-        if path.is_symlink():
-            path.unlink()
+    for name in _file_names(array, unit):
+        if (folder / name).is_symlink():
+            (folder / name).unlink()
 
 
-def _files_of(folder: Path, unit: int) -> list[Path]:
-    """Return a unit's files of one array: those whose first index is the unit's, such as `c.3.0.0` of unit 3."""
-    return [path for path in folder.glob(f"c.{unit}*") if path.name.split(".")[1] == str(unit)]
+def _file_names(array: Any, unit: int) -> Iterator[str]:
+    """Yield the names of a unit's files of one array, such as `c.3.0.0` of unit 3."""
+    # A zarr shard is a file that holds several chunks.
+    part = array.shards or array.chunks
+    # Along every axis but the first, a unit has all files.
+    counts = [-(-length // step) for length, step in zip(array.shape[1:], part[1:], strict=True)]
+    for rest in itertools.product(*map(range, counts)):
+        yield "c." + ".".join(map(str, (unit, *rest)))
 
 
 # Reading
@@ -413,21 +419,16 @@ def _check_files(folder: Path, array: Any, rows: slice | Sequence[int] | None, w
     wanted: Sequence[int] = everything
     if rows is not None:
         wanted = everything[rows] if isinstance(rows, slice) else rows
-    there = [everything]
+    needed = set(wanted)
+    # Nothing is looked up where all is written: a unit of a large array is read as fast as one of a small array.
     if written is not None:
-        there = [everything[part] for part in written]
-    needed = set(wanted).intersection(itertools.chain.from_iterable(there))
-    # A zarr shard is a file that holds several chunks.
-    part = array.shards or array.chunks
-    # Along every axis but the first, a reader needs all files.
-    counts = [-(-length // step) for length, step in zip(array.shape[1:], part[1:], strict=True)]
-    for chunk in {row // part[0] for row in needed}:
-        for rest in itertools.product(*map(range, counts)):
-            numbers = ".".join(map(str, (chunk, *rest)))
-            path = folder / f"c.{numbers}"
+        needed.intersection_update(itertools.chain.from_iterable(everything[part] for part in written))
+    pictures = (array.shards or array.chunks)[0]
+    for unit in {row // pictures for row in needed}:
+        for name in _file_names(array, unit):
             # A link is no part of a store: what it points to may be anybody's.
-            if not path.is_file() or path.is_symlink():
-                raise ValueError(f"{path.name} is missing")
+            if not (folder / name).is_file() or (folder / name).is_symlink():
+                raise ValueError(f"{name} is missing")
 
 
 def _scattered(array: Any, rows: Sequence[int]) -> NDArray[Any]:

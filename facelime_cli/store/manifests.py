@@ -122,7 +122,7 @@ def read_layout(folder: Path) -> dict[str, Any]:
     Raises
     ------
     BrokenError
-        When the file is missing or cannot be read, or when the manifest knows another layout.
+        When the file is missing, cannot be read or is of a newer facelime, or when the manifest knows another layout.
     """
     reference = f"{folder.parent.name}/{folder.name}"
     remedy = f"remove it (`facelime remove {reference}`) and make it again"
@@ -151,12 +151,7 @@ def _sealed(folder: Path) -> dict[str, Any]:
 
 def _check_form(value: Mapping[str, Any], form: Callable[[Any, str], None], file: str, reference: str) -> None:
     """Raise where a file does not hold what it should, or was written by a later version."""
-    schema = value.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise BrokenError(
-            f"a newer version of facelime made {reference} (schema {schema}, this one reads up to {SCHEMA});"
-            " install the newer version to read it."
-        )
+    _refuse_newer(value, reference)
     try:
         form(value, "")
     except forms.FormError as why:
@@ -227,7 +222,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises
     ------
     BrokenError
-        When it cannot be read, or does not match its own digest.
+        When it cannot be read, is of a newer facelime, or does not match its own digest.
     """
     reference = f"{folder.parent.name}/{folder.name}"
     remedy = f"remove it (`facelime remove {reference}`) and make it again"
@@ -240,6 +235,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if len(manifest["units"]) != units:
         raise BrokenError(f"the manifest of {reference} has {len(manifest['units'])} units, not {units}; {remedy}.")
     return manifest
+
+
+def _refuse_newer(found: Mapping[str, Any], reference: str) -> None:
+    """Raise when a file has a form that only a later facelime knows; what it means then is anyone's guess."""
+    schema = found.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise BrokenError(
+            f"{reference} was made by a newer facelime (form {schema}; this one reads up to {SCHEMA});"
+            " use that facelime, or make it again with this one."
+        )
 
 
 def _manifest_of(

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from facelime_cli.core import images, leakage
+from facelime_cli.core.faces import draw
 from tests.support import save_picture, write_faces
 
 
@@ -81,7 +82,35 @@ class TestLeakage:
         found = [
             leakage.traits(images.decode(path), path.suffix) for path in sorted((data / "faces" / "normal").iterdir())
         ]
-        assert leakage.near_pairs(found) == []
+        assert list(leakage.near_pairs(found)) == []
+
+    def test_near_pairs_are_those_that_comparing_all_with_all_finds(self, rng):
+        found = []
+        for number in range(200):
+            picture = draw(0, number // 2, 32, flushed=False).image
+            changed = picture + rng.integers(-6, 7, picture.shape)
+            if number % 7 == 0:  # blank pictures, which are many pairs
+                changed = np.full_like(picture, rng.integers(0, 12))
+            found.append(leakage.traits(changed.clip(0, 255).astype(np.uint8), ".png"))
+        hashes = np.array([np.unpackbits(np.frombuffer(each.near, np.uint8)) for each in found])
+        thumbnails = np.array([np.frombuffer(each.thumbnail, np.uint8) for each in found]).astype(float)
+        bits = (hashes[:, None] != hashes[None]).sum(axis=-1)
+        apart = np.sqrt(((thumbnails[:, None] - thumbnails[None]) ** 2).mean(axis=-1))
+        every = np.argwhere(np.triu((bits <= leakage.NEAR_BITS) & (apart <= leakage.NEAR_LEVELS), 1))
+        assert len(every) > 100
+        assert list(leakage.near_pairs(found)) == [tuple(pair) for pair in every.tolist()]
+
+    def test_the_worst_pairs_are_named_first_and_each_once(self):
+        pairs = [(0, 1), (2, 3), (4, 5), (6, 7), (0, 7), (8, 9), (10, 11)]
+        split = np.array([0, 0, 0, 1, 0, 0, -1, 1, 2, 2, 0, 0])
+        labels = np.array([0, 1, 0, 0, 0, 0, 1, 0, -1, 1, 0, 0])
+        found = leakage._pairs(iter(pairs), "abcdefghijkl", labels, split)
+        assert found == {
+            "pairs": 7,
+            "across_parts": 2,
+            "different_labels": 2,
+            "examples": [["c", "d"], ["a", "h"], ["a", "b"], ["g", "h"], ["e", "f"]],
+        }
 
 
 def test_pictures_without_a_class_are_in_no_split_that_could_leak(facelime, tmp_path):
