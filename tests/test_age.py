@@ -9,7 +9,8 @@ import pytest
 
 from facelime_cli.store import digests
 from facelime_cli.store.artifacts import KINDS
-from facelime_cli.store.manifests import LAYOUT, MANIFEST, SCHEMA
+from facelime_cli.store.forms import ID_DIGITS
+from facelime_cli.store.manifests import LAYOUT, MANIFEST, SCHEMA, Identity
 from facelime_cli.store.references import Store
 from tests.support import Facelime
 
@@ -59,7 +60,7 @@ def test_a_store_of_another_day_is_complete_and_sound(aged, name):
     listed = run.json("status")["artifacts"]
     assert len(listed) == len(everything(run)) >= 9
     assert all(each["complete"] for each in listed)
-    assert run.json("verify") == {"verified": len(listed), "faults": []}
+    assert run.json("verify") == {"verified": len(listed), "unfinished": 0, "faults": []}
 
 
 @pytest.mark.parametrize("name", READ)
@@ -110,19 +111,34 @@ def test_a_store_that_is_too_old_is_refused_and_can_be_removed(aged, name):
     assert everything(run) == []
 
 
-def sealed_again(folder, **changes):
-    """Change what is written of an artifact as another facelime would have written it."""
-    layout = json.loads((folder / LAYOUT).read_text()) | changes
-    (folder / LAYOUT).write_text(json.dumps(layout))
-    manifest = json.loads((folder / MANIFEST).read_text()) | changes | {"layout": digests.of_value(layout)}
-    del manifest["digest"]
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"digest": digests.of_value(manifest)}))
+def sealed_again(run, reference, **changes):
+    """Change what is written of an artifact, and its id, as another facelime would have written it."""
+    artifact = Store(run.store).resolve(reference)
+    layout = json.loads((artifact.path / LAYOUT).read_text()) | changes
+    inputs = {name: each["digest"] for name, each in layout["inputs"].items()}
+    made = Identity(layout["stage"], layout["stage_version"], layout["parameters"], inputs).fingerprint
+    changes |= {"fingerprint": made, "id": f"{artifact.name}-{made[:ID_DIGITS]}"}
+    artifact.path.rename(artifact.path.with_name(changes["id"]))
+    for folder in (path.parent for path in run.store.glob(f"*/*/{LAYOUT}")):
+        its = changes if folder.name == changes["id"] else {}
+        ids = (artifact.id, changes["id"])
+        layout = _digested(folder / LAYOUT, ids, its, always=False)
+        _digested(folder / MANIFEST, ids, its | {"layout": digests.of_value(layout)}, always=True)
+
+
+def _digested(path, ids, changes, *, always):
+    """Write a file of an artifact with other values and its digest, where it has one."""
+    value = json.loads(path.read_text().replace(*ids)) | changes
+    if always or "digest" in value:
+        value["digest"] = digests.of_value({name: each for name, each in value.items() if name != "digest"})
+    path.write_text(json.dumps(value))
+    return value
 
 
 class TestNewer:
     def changed(self, aged, reference, **changes):
         run = aged(NEWEST)
-        sealed_again(Store(run.store).resolve(reference).path, **changes)
+        sealed_again(run, reference, **changes)
         return run, files_of(run)
 
     def test_the_helper_changes_nothing_else(self, aged):
