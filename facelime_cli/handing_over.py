@@ -74,7 +74,8 @@ def portion_of(
     stay = files if rows is not None else _naming_files(artifact, groups=groups, table=table)
     left_out = [*(f"{name} ({option})" for name, option in hidden.items()), *(name for name in files if name in stay)]
     arrays = tuple(name for name in artifact.arrays if name not in hidden)
-    return Portion(arrays, tuple(name for name in files if name not in stay), rows, groups, tuple(left_out))
+    going = tuple(name for name in files if name not in stay)
+    return Portion(arrays, going, rows, groups, table, tuple(left_out))
 
 
 def _rows(artifact: Artifact, pictures: Iterable[str]) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ import zarr
 from PIL import Image
 
 from facelime_cli.pseudonyms import KEY_BYTES, keyed, state_folder
+from facelime_cli.reporting.pages import command
 from facelime_cli.store.references import Store
 from tests.scanning import FILE_NAMES, SECRETS, secrets_in, write_planted
 from tests.support import Facelime, save_picture, write_faces, write_scan
@@ -183,6 +184,43 @@ def _maps(folder, maps):
     return maps
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("check", ["--check", "--no-check"])
+def test_a_report_for_one_patient_shows_no_other(chain, tmp_path, check, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    run = chain.copy(tmp_path / "store")
+    folder = tmp_path / "visits"
+    write_faces(folder / "train", 8, SIZE)
+    (folder / "test" / "normal").mkdir(parents=True)
+    for number in (0, 2):
+        shutil.copy(
+            folder / "train" / "normal" / f"face-00{number}.png", folder / "test" / "normal" / f"Own-{number}.png"
+        )
+    (folder / "train" / "normal" / "face-broken.png").write_bytes(b"\x89PNG")
+    run.json("preprocess", folder, "--size", SIZE, "--name", "visits", "--workers", 1)
+    words = ("visits", "--model", "small", "--images", "test/normal/Own-0", "--samples", 60, check, "--workers", 1)
+    made = run.json("explain", *words, "--views", "single", "--no-stand-ins", "--figures", "png,svg")
+    report = Path(made["report"]).parent
+    others = {"others": "face-00", "another": "Own-2", "unreadable": "face-broken"}
+    assert secrets_in(report, others) == {}
+    assert set(secrets_in(report, {"own": "Own-0", "leakage": "the same picture in different splits"})) == {
+        "own",
+        "leakage",
+    }
+    assert not list(report.glob("stand-ins/*"))
+    # A whole report names nobody else either, but shows who stood in.
+    shown = run.json("explain", *words, "--views", "single")
+    assert list(Path(shown["report"]).parent.glob("stand-ins/*"))
+    out = tmp_path / "out"
+    out.mkdir()
+    for number, each in enumerate(Store(run.store).artifacts(("surrogates", "masks", "predictions", "checks"))):
+        if each.name.startswith("visits"):
+            run.json("export", each.reference, "--to", out / f"{number}.h5")
+    run.json("export", f"reports/{report.name}", "--to", out / "report.h5")
+    assert len(list(out.iterdir())) >= 4
+    assert secrets_in(out, others) == {}
+
+
 # Pseudonyms
 
 HIDDEN = ("--pseudonyms", "--size", 24, "--workers", 1)
@@ -252,7 +290,9 @@ def test_the_owner_of_the_key_finds_a_name_back(facelime, named, state):
     pixels = {row["id"]: np.asarray(Image.open(named / row["file"])) for row in rows}
     for name, image in zip(dataset.texts("id"), dataset.read("images"), strict=True):
         assert np.array_equal(image, pixels[name])
-    assert "preprocess SOURCE --size 24" in facelime("show", dataset.id).stdout or state.exists()
+    assert command(dataset) == "facelime preprocess SOURCE --size 24 --pseudonyms"
+    assert "normal/face-000" not in facelime.fails("segment", dataset.id, "--images", "normal/face-001")
+    assert (state / "pseudonyms.key").exists()
 
 
 def test_groups_masks_and_maps_are_still_found_by_the_names_of_files(facelime, named, tmp_path, state):

@@ -76,8 +76,8 @@ class Portion:
     files : tuple of str
     rows : tuple of int or None
         The pictures; None stands for all.
-    groups : bool
-        Whether patients and lesions may be named.
+    groups, table : bool
+        Whether patients and lesions may be named, and values of the source's table be given.
     left_out : tuple of str
         What stays, as its reader is told.
     """
@@ -86,6 +86,7 @@ class Portion:
     files: tuple[str, ...]
     rows: tuple[int, ...] | None = None
     groups: bool = False
+    table: bool = False
     left_out: tuple[str, ...] = ()
 
     def manifest(self, artifact: Artifact) -> dict[str, Any]:
@@ -109,11 +110,22 @@ class Portion:
         kept = {name: value for name, value in manifest.items() if name not in {"digest", "layout", "units"}}
         kept["arrays"] = {name: each for name, each in manifest["arrays"].items() if name in self.arrays}
         kept["files"] = {name: each for name, each in manifest["files"].items() if name in self.files}
-        kept["facts"] = dict(manifest["facts"]) if self.groups else _without_groups(manifest["facts"])
+        kept["facts"] = self._facts(manifest["facts"])
         return {**kept, "left_out": list(self.left_out)}
 
     def _arrays(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         return {name: each for name, each in told(manifest)["arrays"].items() if name in self.arrays}
+
+    def _facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return facts without what may not be named. The report on leakage keeps its counts."""
+        kept = dict(facts)
+        leakage = kept.pop("leakage", None) if not self.groups else None
+        if isinstance(leakage, dict):
+            kept["leakage"] = {name: leakage[name] for name in NAMELESS_LEAKAGE if name in leakage}
+        # A dataset lists its columns; a description gives values too.
+        if not self.table and isinstance(kept.get("columns"), dict):
+            del kept["columns"]
+        return kept
 
 
 def told(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,12 +149,3 @@ def told(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
     found["facts"] = {name: each for name, each in manifest["facts"].items() if name in NAMELESS}
     return found
-
-
-def _without_groups(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return facts with counts in place of groups: the report on leakage names these."""
-    leakage = facts.get("leakage")
-    kept = {name: value for name, value in facts.items() if name != "leakage"}
-    if isinstance(leakage, dict):
-        kept["leakage"] = {name: leakage[name] for name in NAMELESS_LEAKAGE if name in leakage}
-    return kept
