@@ -554,15 +554,7 @@ def _measure(task: tuple[Path | Pixels, str]) -> Traits | str:
     try:
         return traits(_decoded(pixels), suffix)
     except UnreadableError as why:
-        return _without_path(str(why), pixels)
-
-
-def _without_path(reason: str, pixels: Path | Pixels) -> str:
-    """Return why a file cannot be read without the file's own name, which some libraries put in: it is kept."""
-    if isinstance(pixels, Path):
-        for name in (str(pixels.absolute()), str(pixels), pixels.name):
-            reason = reason.replace(name, "the file")
-    return reason
+        return str(why)
 
 
 def _decoded(pixels: Path | Pixels) -> Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,6 +100,9 @@ class Pseudonyms:
             )
         try:
             key = self._own(path) if own else path.read_bytes()
+            # A group may share a key on purpose, but nobody shares it with the whole machine.
+            if path.stat().st_mode & stat.S_IRWXO:
+                self.warn(f"others on this machine can read the key {path}; `chmod o-rwx {path}` closes it.")
         except OSError as why:
             raise FacelimeError(
                 f"the key of the pseudonyms {path} cannot be read or made ({why.strerror}); "

@@ -27,6 +27,8 @@ from tests.scanning import FILE_NAMES, SECRETS, secrets_in, write_planted
 from tests.support import Facelime, save_picture, write_faces, write_scan
 
 SIZE = 48
+ALIKE = 12
+"""Grey levels by which a compressed picture differs from itself, at most; drawn faces differ by over 20."""
 HOST, USER = "planted-host-name", "planted-user-name"
 
 
@@ -129,6 +131,7 @@ def test_pictures_segments_and_masks_hold_nothing_that_was_planted(facelime, tmp
     dataset = Store(facelime.store).resolve("datasets/pictures")
     assert dataset.facts["unreadable"][0]["reason"]
     assert "Planted" not in said.stderr
+    assert "`facelime pseudonyms` says which files these are" in said.stderr
 
 
 def test_without_pseudonyms_names_are_kept_and_said(facelime, tmp_path, state):
@@ -207,10 +210,12 @@ def test_a_report_for_one_patient_shows_no_other(chain, tmp_path, check, monkeyp
         "own",
         "leakage",
     }
-    assert not list(report.glob("stand-ins/*"))
-    # A whole report names nobody else either, but shows who stood in.
+    # The donor is a picture of the dataset: no drawn stand-in comes near it, unless people may be shown.
+    masks = next(each for each in Store(run.store).artifacts(("masks",)) if each.name.startswith("visits"))
+    donor = Store(run.store).resolve("visits", ("datasets",)).read("images")[masks.read("fill_row")[0]]
+    assert not any(_is(donor, path) for path in report.rglob("*.jpg"))
     shown = run.json("explain", *words, "--views", "single")
-    assert list(Path(shown["report"]).parent.glob("stand-ins/*"))
+    assert any(_is(donor, path) for path in Path(shown["report"]).parent.rglob("*.jpg"))
     out = tmp_path / "out"
     out.mkdir()
     for number, each in enumerate(Store(run.store).artifacts(("surrogates", "masks", "predictions", "checks"))):
@@ -219,6 +224,25 @@ def test_a_report_for_one_patient_shows_no_other(chain, tmp_path, check, monkeyp
     run.json("export", f"reports/{report.name}", "--to", out / "report.h5")
     assert len(list(out.iterdir())) >= 4
     assert secrets_in(out, others) == {}
+
+
+def _is(image, path):
+    """Return whether a file shows a picture, but for its compression."""
+    shown = Image.open(path).convert("RGB").resize((SIZE, SIZE))
+    return np.abs(np.asarray(shown).astype(int) - image.astype(int)).mean() < ALIKE
+
+
+@pytest.mark.long
+def test_a_picture_is_explained_under_its_pseudonym(chain, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    run = chain.copy(tmp_path / "store")
+    picture = write_planted(tmp_path / "planted", 2, SIZE) / "normal" / f"{FILE_NAMES['file name']}-000.png"
+    words = ("--model", "small", "--samples", 40, "--views", "single", "--no-check", "--workers", 1)
+    made = run.json("explain", picture, *words, "--pseudonyms")
+    assert made["artifacts"]["datasets"].startswith("datasets/pictures-")
+    assert secrets_in(run.store, SECRETS | FILE_NAMES | {"folder": str(tmp_path)}) == {}
+    assert run.json("explain", made["artifacts"]["datasets"], *words, "--pseudonyms")["reused"]
+    assert "keeps their names" in run.fails("explain", "faces", *words, "--pseudonyms", code=2)
 
 
 # Pseudonyms
@@ -290,7 +314,7 @@ def test_the_owner_of_the_key_finds_a_name_back(facelime, named, state):
     pixels = {row["id"]: np.asarray(Image.open(named / row["file"])) for row in rows}
     for name, image in zip(dataset.texts("id"), dataset.read("images"), strict=True):
         assert np.array_equal(image, pixels[name])
-    assert command(dataset) == "facelime preprocess SOURCE --size 24 --pseudonyms"
+    assert command(dataset) == "facelime preprocess SOURCE --size 24 --split 70:20:10 --pseudonyms"
     assert "normal/face-000" not in facelime.fails("segment", dataset.id, "--images", "normal/face-001")
     assert (state / "pseudonyms.key").exists()
 

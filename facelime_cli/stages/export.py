@@ -7,9 +7,9 @@ unless an option asks for them. The lineage names no picture. --picture hands ov
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -17,7 +17,7 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.handing_over import portion_of
-from facelime_cli.options import Input
+from facelime_cli.options import Input, option_of
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.hdf5 import write_hdf5
 
@@ -71,13 +71,7 @@ def run(params: Params, context: Context) -> Answer:
         raise FacelimeError(f"{params.to} exists already; choose another --to, or --force to replace it.")
     if not params.to.absolute().parent.is_dir():
         raise FacelimeError(f"there is no folder {params.to.absolute().parent}; make it, or choose another --to.")
-    portion = portion_of(
-        artifact,
-        params.picture,
-        groups=params.with_groups,
-        table=params.with_table,
-        stand_ins=params.with_stand_ins,
-    )
+    portion = _portion(artifact, params, whole=writer is write_hdf5)
     # What is stopped halfway leaves no file, and an existing one as it was.
     temporary = params.to.with_name(f".{params.to.name}.part")
     try:
@@ -85,17 +79,24 @@ def run(params: Params, context: Context) -> Answer:
         temporary.replace(params.to)
     finally:
         temporary.unlink(missing_ok=True)
-    # A table of coefficients has none of these arrays.
-    left_out = list(portion.left_out) if writer is write_hdf5 else []
-    if left_out:
-        context.console.note(f"left out: {', '.join(left_out)}")
-    value: dict[str, Any] = {
-        "artifact": artifact.id,
-        "file": str(params.to.absolute()),
-        "bytes": params.to.stat().st_size,
-    }
-    value["left_out"] = left_out
+    if portion.left_out:
+        context.console.note(f"left out: {', '.join(portion.left_out)}")
+    written = {"file": str(params.to.absolute()), "bytes": params.to.stat().st_size}
+    value = {"artifact": artifact.id, **written, "left_out": list(portion.left_out)}
     return Answer(value, [str(params.to)])
+
+
+def _portion(artifact: Artifact, params: Params, *, whole: bool) -> Portion:
+    """Return what goes out: into a file of the whole artifact, or into a table of coefficients."""
+    options = {"groups": params.with_groups, "table": params.with_table, "stand_ins": params.with_stand_ins}
+    if whole:
+        return portion_of(artifact, params.picture, **options)
+    for name, given in options.items():
+        if given:
+            option = option_of(f"with_{name}")
+            raise CommandLineError(f"{option} is about .h5 files, and a table has coefficients alone; leave it out.")
+    # A table has none of the arrays that stay, so that nothing is left out of it.
+    return replace(portion_of(artifact, params.picture, stand_ins=True), left_out=())
 
 
 def _write_table(artifact: Artifact, path: Path, portion: Portion) -> None:

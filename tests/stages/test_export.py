@@ -131,6 +131,8 @@ def test_pictures_are_chosen_for_a_table_too(chain, tmp_path):
     rows = list(csv.DictReader((tmp_path / "out.csv").open()))
     assert list(dict.fromkeys(row["id"] for row in rows)) == [ids[2], ids[0]]
     fails = chain.facelime.fails
+    table = ("export", chain.reference("fit-surrogate"), "--to", tmp_path / "y.csv")
+    assert "--with-stand-ins" in fails(*table, "--with-stand-ins", code=2)
     assert "no picture" in fails("export", chain.reference("predict"), "--to", tmp_path / "x.h5", "--picture", "nobody")
     assert "as a whole" in fails("export", "models/small", "--to", tmp_path / "x.h5", "--picture", ids[0], code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
