@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 import zarr
 from PIL import Image
 
+from facelime_cli.errors import FacelimeError
 from facelime_cli.pseudonyms import KEY_BYTES, keyed, state_folder
 from facelime_cli.reporting.pages import command
 from facelime_cli.store.references import Store
@@ -264,7 +266,12 @@ def test_pseudonyms_are_the_same_in_every_store_and_others_with_another_key(tmp_
     assert keyed(key, "picture", "normal/face-000") in first.texts("id")
     (tmp_path / "key").write_bytes(b"x" * KEY_BYTES)
     monkeypatch.setenv("FACELIME_KEY", str(tmp_path / "key"))
-    third = stores[2].artifact("preprocess", named, *HIDDEN)
+    # A shared key stays as its group has it.
+    (tmp_path / "key").chmod(0o644)
+    said = stores[2]("preprocess", named, *HIDDEN)
+    assert "others on this machine can read the key" in said.stderr
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o644
+    third = Store(stores[2].store).resolve(said.stdout.strip())
     assert third.fingerprint != first.fingerprint
     assert not set(third.texts("id")) & set(first.texts("id"))
 
@@ -403,6 +410,22 @@ def test_an_open_secret_is_closed_and_stays_the_same(facelime, tmp_path):
     assert facelime.json("preprocess", scans, "--size", 16, "--workers", 1)["reused"]
     path.write_bytes(b"")
     assert "0 bytes in place of 32" in facelime.fails("preprocess", scans, "--size", 24)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_secret_of_another_user_is_named():
+    # The folders of tests are closed to others, which would hide the store as well.
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        Path(folder).chmod(0o755)
+        store.salt()
+        store.keep_salt()
+        os.seteuid(65534)
+        try:
+            with pytest.raises(FacelimeError, match="belongs to another user"):
+                Store(Path(folder)).salt()
+        finally:
+            os.seteuid(0)
 
 
 def test_with_pseudonyms_patients_are_the_same_in_every_store(tmp_path, state):

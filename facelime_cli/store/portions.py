@@ -140,7 +140,7 @@ def told(manifest: Mapping[str, Any]) -> dict[str, Any]:
     dict
         Of its arrays without digests, since names are few enough to try them all.
     """
-    found = {name: manifest[name] for name in TOLD}
+    found = {name: manifest[name] for name in TOLD if name in manifest}
     found["parameters"] = {name: each for name, each in manifest["parameters"].items() if name not in OF_NAMES}
     found["arrays"] = {
         name: {key: value for key, value in each.items() if key != "digest"}
