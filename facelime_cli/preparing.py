@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli import sources
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.machine import cores
+from facelime_cli.names import comma_separated
+from facelime_cli.pseudonyms import keyed
 from facelime_cli.sources import NO_SPLIT, SPLITS
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from facelime_cli.core.leakage import Traits
     from facelime_cli.core.operations import Prepared
     from facelime_cli.engine import Context
+    from facelime_cli.pseudonyms import Pseudonyms
     from facelime_cli.sources import Entry
 
     Pixels = NDArray[np.uint8]
 
 DEFAULT_SPLIT = "70:20:10"
 NO_LABEL = -1
-PATIENT_DIGITS = 16
 NAMED_FAILURES = 5
 UNSAFE = re.compile(r"[/\\\x00-\x1f]|^__")
 """What the name of an array cannot hold."""
@@ -47,7 +48,7 @@ TWO_COLUMNS = 2
 # What there is
 
 
-def catalogue(params: Any, context: Context) -> list[Entry]:
+def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = None) -> list[Entry]:
     """Return the source's entries with what the options say of labels and groups.
 
     Parameters
@@ -56,6 +57,8 @@ def catalogue(params: Any, context: Context) -> list[Entry]:
         Those of `preprocess`.
     context : Context
         Its store's salt hides the patients of DICOM files.
+    pseudonyms : Pseudonyms, optional
+        They hide these patients in place of the salt, so that patients are the same in every store.
 
     Returns
     -------
@@ -81,35 +84,77 @@ def catalogue(params: Any, context: Context) -> list[Entry]:
     found = []
     for entry, label in zip(entries, labels, strict=True):
         long_name = None if label is None else names.get(label, label)
-        group = entry.group or _patient(entry, context)
+        group = entry.group or _patient(entry, context, pseudonyms)
         found.append(replace(entry, label=long_name, group=group))
     return found
 
 
 def _table_of(params: Any) -> sources.Table | None:
-    about_a_table = params.label_column or params.group_column or params.one_per_group
+    about_a_table = params.label_column or params.group_column or params.one_per_group or params.columns is not None
     # Ignoring these would make a dataset without labels, and say nothing of it.
     if params.table is None and about_a_table:
         raise CommandLineError(
-            "--label-column, --group-column and --one-per-group are about a table; give it with --table FILE."
+            "--label-column, --group-column, --one-per-group and --columns are about a table; "
+            "give it with --table FILE."
         )
     if params.one_per_group and params.group_column is None:
         raise CommandLineError("--one-per-group needs to know the groups; name their column with --group-column.")
     if params.table is None:
         return None
-    return sources.Table(params.table, params.id_column, params.label_column, params.group_column, params.one_per_group)
+    columns = None if params.columns is None else tuple(comma_separated(params.columns))
+    # Who hides the names of files does not expect them, or those of patients, in a column.
+    if columns is None and params.pseudonyms:
+        columns = ()
+    return sources.Table(
+        params.table, params.id_column, params.label_column, params.group_column, params.one_per_group, columns
+    )
 
 
-def _patient(entry: Entry, context: Context) -> str | None:
-    """Return a salted hash of the patient in a DICOM file; the number itself enters nothing."""
+def _patient(entry: Entry, context: Context, pseudonyms: Pseudonyms | None) -> str | None:
+    """Return a keyed hash of the patient in a DICOM file; the number itself enters nothing."""
     from facelime_cli.core.images import patient_of
 
     patient = patient_of(entry.path)
     if patient is None:
         return None
     # Numbers of patients are few enough to try them all: without a secret, the hash would hide nothing.
-    salted = context.store.salt() + patient.encode()
-    return hashlib.sha256(salted).hexdigest()[:PATIENT_DIGITS]
+    return keyed(context.store.salt(), "patient", patient) if pseudonyms is None else pseudonyms.group(patient)
+
+
+def hidden(
+    catalog: Sequence[Entry], truths: Mapping[str, Path], pseudonyms: Pseudonyms, pattern: str | None
+) -> tuple[list[Entry], dict[str, Path]]:
+    """Return entries and masks of the truth under pseudonyms; nothing that is kept of them has a name any more.
+
+    Parameters
+    ----------
+    catalog : sequence of Entry
+        From `catalogue`.
+    truths : mapping
+        From `truth_files`.
+    pseudonyms : Pseudonyms
+    pattern : str, optional
+        The expression for the group in a file name, as in `settings_of`.
+
+    Returns
+    -------
+    entries : list of Entry
+        In the order of their new ids, which says nothing of the names.
+    truths : dict
+
+    Raises
+    ------
+    FacelimeError
+        When two pictures get the same pseudonym.
+    """
+    found = {}
+    for entry in catalog:
+        group = sources.group_of(entry, pattern)
+        name = pseudonyms.picture(entry.id)
+        found[name] = replace(entry, id=name, group=None if group is None else pseudonyms.group(group))
+    if len(found) < len(catalog):
+        raise FacelimeError("two pictures get the same pseudonym; rename one of them, or use another key.")
+    return [found[name] for name in sorted(found)], {pseudonyms.picture(name): path for name, path in truths.items()}
 
 
 def _class_names(path: Path) -> dict[str, str]:
@@ -244,6 +289,24 @@ def expression(option: str, pattern: str | None, named: Mapping[str, str]) -> st
     return found
 
 
+def say_names(entries: Iterable[Entry], params: Any, console: Console) -> None:
+    """Say once what is kept of names: those of files, or with pseudonyms what is left out for them.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+    params : dataclass
+        Those of `preprocess`.
+    console : Console
+    """
+    if params.pseudonyms:
+        if params.table is not None and params.columns is None:
+            console.note("the further columns of the table are left out; --columns names those to keep.")
+    # The pictures of a file of arrays have numbers alone.
+    elif any(entry.index is None for entry in entries):
+        console.note("the names of the files are kept as ids of the pictures; --pseudonyms replaces them.")
+
+
 # Masks of the truth
 
 
@@ -332,7 +395,7 @@ def source_digest(catalog: Sequence[Entry]) -> str:
     files = {}
     for entry in catalog:
         # The pictures of one array file share its name: it is read once.
-        name = entry.id if entry.index is None else entry.id.partition("/")[0]
+        name = entry.id if entry.index is None else entry.array
         files[name] = entry.path
     return digests.of_value([files_digest(files.items()), said])
 
@@ -475,6 +538,8 @@ def _say_failed(found: Checked, total: int, params: Any, context: Context) -> No
     more = len(failed) - NAMED_FAILURES
     if more > 0:
         named += f"; and {more} more"
+    if params.pseudonyms:
+        named += "; `facelime pseudonyms` says which files these are"
     if params.strict or not found.entries:
         remedy = "Remove or repair them, or leave --strict out." if found.entries else "Remove or repair them."
         raise FacelimeError(f"{len(failed)} of {total} files cannot be read: {named}. {remedy}")

@@ -17,7 +17,7 @@ from facelime_cli.core.formats import ARRAYS_SUFFIX, DICOM_SUFFIXES, LABEL_SUFFI
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -65,6 +65,11 @@ class Entry:
             return self.id
         return self.id + self.path.suffix
 
+    @property
+    def array(self) -> str:
+        """What the arrays of its split are called in a file of arrays."""
+        return MEDMNIST_SPLITS[self.split]
+
 
 @dataclass(frozen=True)
 class Table:
@@ -79,6 +84,8 @@ class Table:
         Columns of its class, and of its patient or lesion.
     one_per_group : bool
         Whether only the first picture of each group counts.
+    columns : tuple of str, optional
+        The further columns that are kept; by default all.
     """
 
     file: Path
@@ -86,6 +93,7 @@ class Table:
     label_column: str | None
     group_column: str | None
     one_per_group: bool = False
+    columns: tuple[str, ...] | None = None
 
 
 def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
@@ -248,6 +256,8 @@ def _of_row(row: Mapping[str, str], table: Table, path: Path) -> Entry:
     # Class and group have arrays of their own; the other columns are kept as they are.
     used = {table.id_column, table.label_column, table.group_column}
     columns = {name: value for name, value in row.items() if name not in used}
+    if table.columns is not None:
+        columns = {name: value for name, value in columns.items() if name in table.columns}
     return Entry(row[table.id_column], path, label=label or None, group=group or None, columns=columns)
 
 
@@ -293,6 +303,11 @@ def read_table(table: Table) -> list[dict[str, str]]:
         if column is not None and column not in rows[0]:
             raise CommandLineError(
                 f"--{option}-column {column!r} is no column of {table.file}; its columns are {', '.join(rows[0])}."
+            )
+    for column in table.columns or ():
+        if column not in rows[0]:
+            raise CommandLineError(
+                f"--columns {column!r} is no column of {table.file}; its columns are {', '.join(rows[0])}."
             )
     rows.sort(key=lambda row: row[table.id_column])
     return _one_row_each(rows, table)
@@ -371,7 +386,7 @@ def pixels(entry: Entry, arrays: dict[str, NDArray[np.uint8]]) -> Path | NDArray
 
     if entry.index is None:
         return entry.path
-    name = f"{entry.id.partition('/')[0]}_images"
+    name = f"{entry.array}_images"
     if name not in arrays:
         found = _member(entry.path, name)
         assert found is not None
@@ -430,7 +445,9 @@ def _found(match: re.Match[str]) -> str | None:
     return text or None
 
 
-def map_files(folder: Path, ids: Sequence[str], option: str, what: str) -> dict[str, Path]:
+def map_files(
+    folder: Path, ids: Sequence[str], option: str, what: str, pseudonym: Callable[[str], str] | None = None
+) -> dict[str, Path]:
     """Return each picture's map: the file whose name below the folder is the id, or in it the id's last part.
 
     Parameters
@@ -440,6 +457,8 @@ def map_files(folder: Path, ids: Sequence[str], option: str, what: str) -> dict[
         Of the pictures.
     option, what : str
         Where the folder was named, and what its files are, for messages.
+    pseudonym : callable, optional
+        From a name to the id that stands in its place: then files may have the names of the picture files too.
 
     Returns
     -------
@@ -457,7 +476,9 @@ def map_files(folder: Path, ids: Sequence[str], option: str, what: str) -> dict[
         raise NotFoundError(f"there is no folder {folder} with {what}s; check {option}.")
     named: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in LABEL_SUFFIXES and path.is_file()):
-        named.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        for each in (name,) if pseudonym is None else (name, pseudonym(name)):
+            named.setdefault(each, []).append(path)
     # A file directly in the folder may serve an id by its last part, but never two ids.
     lasts = Counter(name.rpartition("/")[2] for name in ids)
     found = {

@@ -457,6 +457,34 @@ def report(
     return found
 
 
+def nameless(found: Mapping[str, Any]) -> list[str]:
+    """Return the sentences of a report without the pictures and groups that they name as examples.
+
+    Parameters
+    ----------
+    found : mapping
+        From `report`, of any version; empty for a dataset without one.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> nameless({"groups_across_parts": ["12"], "sentences": ["1 group is in both, such as 12: look."]})
+    ['1 group is in both: look.']
+    """
+    named = [" and ".join(pair) for kind in ("exact", "near") for pair in found.get(kind, {}).get("examples", [])]
+    named += found.get("groups_across_parts", [])
+    sentences = []
+    for sentence in found.get("sentences", []):
+        plain = sentence
+        for name in named:
+            plain = plain.replace(f", such as {name}:", ":")
+        sentences.append(plain)
+    return sentences
+
+
 def _rule_of_labelled(measured: Sequence[Traits], labels: Integers, groups: Sequence[str]) -> TrivialRule | None:
     """Return the trivial rule of the pictures that have a class."""
     labelled = np.flatnonzero(labels >= 0)

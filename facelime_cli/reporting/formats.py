@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.reporting.explanations import Strength
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.portions import Portion
 
 TOP = 10
 """How many of the strongest segments are drawn and listed in the terminal."""
@@ -63,14 +64,16 @@ def table(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int]
             yield from explanations.rows(row, c)
 
 
-def write_table(surrogates: Artifact, path: Path) -> None:
-    """Write the coefficients of every picture and class as CSV.
+def write_table(surrogates: Artifact, path: Path, portion: Portion) -> None:
+    """Write the coefficients of pictures and of every class as CSV.
 
     Parameters
     ----------
     surrogates : Artifact
     path : Path
         A file to write.
+    portion : Portion
+        Which pictures go out; a row says nothing else of them than their ids.
 
     Raises
     ------
@@ -82,9 +85,10 @@ def write_table(surrogates: Artifact, path: Path) -> None:
     explanations = Explanations(surrogates)
     # A file that is handed over holds every class, also those that a report does not show.
     every_class = range(len(explanations.names))
+    rows = range(len(explanations)) if portion.rows is None else portion.rows
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerows(table(explanations, range(len(explanations)), every_class))
+        writer.writerows(table(explanations, rows, every_class))
 
 
 def _text(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:

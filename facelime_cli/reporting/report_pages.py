@@ -13,6 +13,7 @@ import numpy as np
 
 from facelime_cli.choices import FILLS
 from facelime_cli.core.agreement import Attribution, agreement
+from facelime_cli.core.leakage import nameless
 from facelime_cli.core.verdict import WORDS
 from facelime_cli.reporting import pages
 from facelime_cli.reporting.explanations import PERCENT, listed
@@ -111,7 +112,6 @@ class ReportPages:
         """Return what both templates show."""
         report, explanations, artifact = self._report, self._explanations, self._artifact
         facts = explanations.dataset.facts
-        leakage = facts.get("leakage", {})
         most_regions = 0
         for voice in report.voices:
             counts = voice.explanations.counts
@@ -126,7 +126,8 @@ class ReportPages:
         shown["size"] = int(facts["size"])
         shown["most_regions"] = most_regions
         shown["most_classes"] = max(classes)
-        shown["leakage"] = leakage.get("sentences", [])
+        # The page may go to one patient, and the examples are pictures of others.
+        shown["leakage"] = nameless(facts.get("leakage", {}))
         shown["lineage"] = self._lineage
         shown["software"] = explanations.surrogates.software
         return shown

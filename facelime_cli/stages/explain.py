@@ -27,6 +27,7 @@ from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
 from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
 from facelime_cli.predicting.stand_ins import KEPT_DONORS, fill_of, most_donors, usual_design, usual_fill
 from facelime_cli.predicting.views import PlannedView, planned
+from facelime_cli.pseudonyms import PARAMETER
 from facelime_cli.stages import check, consensus, fit_surrogate, perturb, predict, preprocess, render, segment
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ def _params() -> type[Any]:
         Input(("models",)),
         PICTURES,
     ]
+    kind, extras = hints(preprocess.Params)["pseudonyms"]
     every: list[Any] = [("source", source), ("model", model)]
+    every.append(("pseudonyms", Annotated[(kind, *extras, PICTURES)], False))
     # Maps from elsewhere are no part of these runs.
-    known = {"source", "model", "maps"}
+    known = {"source", "model", "pseudonyms", "maps"}
     for heading, stage in STAGES.items():
         references, annotations = inputs_of(stage.params), hints(stage.params)
         for each in dataclasses.fields(stage.params):
@@ -236,17 +239,25 @@ class _Rounds:
 
     def dataset(self) -> Artifact:
         """Return the dataset to explain; a picture or folder is preprocessed first."""
-        source = self.params.source
+        source, pseudonyms = self.params.source, self.params.pseudonyms
         try:
-            return self.context.store.resolve(source, ("datasets",))
+            found = self.context.store.resolve(source, ("datasets",))
         except (NotFoundError, WrongKindError):
             if not Path(source).exists():
                 raise NotFoundError(
                     f"{source!r} is neither a dataset in {self.context.store.root} nor a picture or folder; "
                     "`facelime status` lists what is there."
                 ) from None
+        else:
+            if pseudonyms and PARAMETER not in found.parameters:
+                raise CommandLineError(
+                    f"--pseudonyms is about pictures that are read first, and {found.reference} keeps their names; "
+                    "make it again with `facelime preprocess --pseudonyms`."
+                )
+            return found
         size = int(self.model.facts["size"])
-        return execute(preprocess.STAGE, preprocess.Params(source=[Path(source)], size=size), self.context).artifact
+        params = preprocess.Params(source=[Path(source)], size=size, pseudonyms=pseudonyms)
+        return execute(preprocess.STAGE, params, self.context).artifact
 
     def execute(self, stage: Stage, changes: dict[str, Any] | None = None, **inputs: Artifact) -> Result:
         """Run one stage on its inputs, with what it shares of the options of `explain`."""

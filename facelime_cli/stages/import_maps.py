@@ -18,6 +18,7 @@ from facelime_cli.errors import FacelimeError
 from facelime_cli.models import runtimes
 from facelime_cli.options import Execution, Resolved
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
+from facelime_cli.pseudonyms import made_with
 from facelime_cli.sources import map_files
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import Layout
@@ -66,7 +67,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     model, segments = model_of(inputs), Segmented(inputs["source"]).segmentation
     ids = segments.texts("id")
-    files = map_files(params.maps, ids, "--maps", "map")
+    pseudonym = made_with(segments.input("datasets"), context.console.warn)
+    files = map_files(params.maps, ids, "--maps", "map", pseudonym)
     for picture, path in files.items():
         try:
             saliency(path)

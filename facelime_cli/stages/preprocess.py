@@ -3,7 +3,7 @@
 SOURCE is a folder with one sub-folder per class (or train, val and test folders with such sub-folders), a flat folder,
 a picture, or a .npz file with MedMNIST's arrays. With --table it is the folders in which the pictures of the rows lie.
 Files are pictures or DICOM. Every operation is the same for all classes. A leakage report says what a classifier could
-cheat with.
+cheat with. The ids of pictures are the names of their files, without extension; --pseudonyms hides these.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from facelime_cli import preparing, sources
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import Choice, Execution, Resolved
 from facelime_cli.preparing import DEFAULT_SPLIT
+from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 FITS = ("stretch", "pad", "crop")
 WHITE_BALANCES = ("shades-of-gray",)
 CROPS = ("face",)
+NEUTRAL_NAME = "pictures"
+"""Name of a dataset whose folder's name must not be kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +121,15 @@ class Params:
     one_per_group: Annotated[
         bool, Option("--one-per-group", help="Keep only the first picture of each group."), Resolved(())
     ] = False
+    columns: Annotated[
+        str | None,
+        Option(
+            metavar="NAME,…",
+            show_default=False,
+            help="Keep only these further columns of the table. [default: all, with --pseudonyms none]",
+        ),
+        Resolved(()),
+    ] = None
     class_names: Annotated[
         Path | None,
         Option(
@@ -166,6 +178,16 @@ class Params:
         ),
         Resolved(),
     ] = None
+    pseudonyms: Annotated[
+        bool,
+        Option(
+            "--pseudonyms",
+            help="Give pictures and groups random-looking ids in place of names; the names of classes stay. The same "
+            "file name gets the same id, by a key that is made once in ~/.local/state/facelime/pseudonyms.key. "
+            f"{KEY_VARIABLE} names another key file. Keep the key: `facelime pseudonyms` finds a name back with it.",
+        ),
+        Resolved(),
+    ] = False
     strict: Annotated[
         bool,
         Option("--strict", help="Fail on a file that cannot be read, instead of naming it and leaving it out."),
@@ -193,9 +215,15 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     Plan
     """
     del inputs
-    catalog = preparing.catalogue(params, context)
+    pseudonyms = Pseudonyms(context.console.warn) if params.pseudonyms else None
+    catalog = preparing.catalogue(params, context, pseudonyms)
     settings = preparing.settings_of(params, catalog)
     truths = {} if params.truth is None else preparing.truth_files(params.truth, catalog)
+    resolved = {name: settings[name] for name in ("split", "group_pattern", "seed", "truth")}
+    if pseudonyms is not None:
+        catalog, truths = preparing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
+        # Left out where they are not asked for: datasets made before they existed keep their parameters.
+        resolved[PARAMETER] = pseudonyms.digest
     digested = {"source": preparing.source_digest(catalog)}
     # Masks of the truth are content too: with other masks the report says other things.
     if params.truth is not None:
@@ -204,8 +232,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     job = _Job(params, settings, entries, truths, digested["source"], context)
     return Plan(
         params=params,
-        resolved={name: settings[name] for name in ("split", "group_pattern", "seed", "truth")},
-        name=params.source[0].resolve().stem,
+        resolved=resolved,
+        # A folder is often called by a patient too.
+        name=NEUTRAL_NAME if params.pseudonyms else params.source[0].resolve().stem,
         prepare=job.prepare,
         work=job.work,
         sources=digested,
@@ -229,6 +258,7 @@ class _Job:
         # A plan writes nothing, so the secret that patients were hashed with is kept only now.
         self.context.store.keep_salt()
         with_truth = self.params.truth is not None
+        preparing.say_names(self.entries.values(), self.params, self.context.console)
         if with_truth:
             preparing.check_truth(self.truths, self.params.workers, self.context.console)
         # Labels, groups and splits are of the files that can be read alone, so all are looked at before the layout.
@@ -279,4 +309,11 @@ class _Job:
         return {"faces_not_found": lost}, []
 
 
-STAGE = Stage(name="preprocess", writes="datasets", version=2, params=Params, plan=plan, help=__doc__)
+def restored(dataset: Artifact) -> dict[str, Any]:
+    """Return whether the pictures have pseudonyms: the parameters hold a digest of the key."""
+    return {"pseudonyms": PARAMETER in dataset.parameters}
+
+
+STAGE = Stage(
+    name="preprocess", writes="datasets", version=2, params=Params, plan=plan, help=__doc__, restored=restored
+)

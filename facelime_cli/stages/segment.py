@@ -18,6 +18,7 @@ from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import comma_separated, listing, row_of
 from facelime_cli.options import Choice, Execution, Input, Resolved, given_settings, option_of, owners_of
+from facelime_cli.pseudonyms import made_with
 from facelime_cli.sources import SPLITS, map_files
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
@@ -235,7 +236,10 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     ids = [every[row] for row in rows]
     folder = settings.pop("labels", None)
     # A label map belongs to the content, wherever its folder lies: its bytes are a source, its path is none.
-    label_maps = {} if folder is None else map_files(folder, ids, "--labels", "label map")
+    label_maps = {}
+    if folder is not None:
+        pseudonym = made_with(dataset, context.console.warn)
+        label_maps = map_files(folder, ids, "--labels", "label map", pseudonym)
     job = _Job(replace(params, method=method), settings, dataset, rows, ids, label_maps, context)
     sources = {}
     if label_maps:

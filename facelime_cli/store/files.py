@@ -309,3 +309,63 @@ def remove_old(folders: Iterable[Path]) -> None:
     for path in folders:
         if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def write_secret(path: Path, data: bytes) -> bytes:
+    """Write a file that its owner alone can read, unless another process was first.
+
+    Parameters
+    ----------
+    path : Path
+        The file; an existing one stays as it is.
+    data : bytes
+        Its content.
+
+    Returns
+    -------
+    bytes
+        What the file holds now.
+    """
+    if not path.exists():
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            # Closed from the first moment: between writing and `chmod`, others could read it.
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            _link_or_replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync(path.parent)
+    return path.read_bytes()
+
+
+def _link_or_replace(temporary: Path, path: Path) -> None:
+    """Put a file in its place, unless one is there."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError:  # A file system without hard links, such as exFAT: the last of the two decides.
+        temporary.replace(path)
+
+
+def close_to_others(path: Path) -> bool:
+    """Take the rights of everybody but the owner from a file.
+
+    Parameters
+    ----------
+    path : Path
+        It must exist.
+
+    Returns
+    -------
+    bool
+        Whether others had rights; False for a file of another user, which stays as it is.
+    """
+    found = path.stat()
+    if found.st_uid != os.geteuid() or not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return False
+    path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    return True

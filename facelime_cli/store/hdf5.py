@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.store import digests, files
 from facelime_cli.store.arrays import TEXT
 from facelime_cli.store.artifacts import lineage
+from facelime_cli.store.portions import told
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from facelime_cli.store.arrays import ArraySpec
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.portions import Portion
+
+TOGETHER = 32
+"""Chosen pictures that are read at once."""
 
 
-def write_hdf5(artifact: Artifact, path: Path) -> None:
+def write_hdf5(artifact: Artifact, path: Path, portion: Portion) -> None:
     """Write a complete artifact as one self-describing HDF5 file.
 
-    The file holds the arrays with dimension scales and units, the manifest, and the manifests of all that the artifact
-    was made from. Files of the artifact (a model, figures) are kept as bytes in the group `files`.
+    The file holds the arrays with dimension scales and units, the manifest, and what may be told of all that the
+    artifact was made from. Files of the artifact (a model, figures) are kept as bytes in the group `files`.
 
     Parameters
     ----------
@@ -27,6 +34,8 @@ def write_hdf5(artifact: Artifact, path: Path) -> None:
         A complete one.
     path : Path
         The file to write; an existing one is replaced.
+    portion : Portion
+        What of it goes out.
 
     Raises
     ------
@@ -40,29 +49,41 @@ def write_hdf5(artifact: Artifact, path: Path) -> None:
 
     with h5py.File(path, "w") as out:
         # Datasets, not attributes: HDF5 allows an attribute 64 KiB, and a thousand class names are more.
-        out["manifest"] = digests.canonical(artifact.manifest).decode()
-        origins = [each.manifest for each in lineage(artifact)]
+        out["manifest"] = digests.canonical(portion.manifest(artifact)).decode()
+        origins = [told(each.manifest) for each in lineage(artifact)]
         out["lineage"] = digests.canonical(origins).decode()
         out.attrs["kind"], out.attrs["id"] = artifact.kind, artifact.id
-        for name in artifact.arrays:
-            _write_array(artifact, name, out)
-        for name in artifact.manifest["files"]:
+        for name in portion.arrays:
+            _write_array(artifact, name, portion.rows, out)
+        for name in portion.files:
             content = files.inside(artifact.path, name).read_bytes()
             out.create_dataset(f"files/{name}", data=np.frombuffer(content, dtype=np.uint8))
 
 
-def _write_array(artifact: Artifact, name: str, out: Any) -> None:
-    """Write one array unit by unit, so that memory does not grow with the number of pictures."""
+def _write_array(artifact: Artifact, name: str, chosen: Sequence[int] | None, out: Any) -> None:
+    """Write one array part by part, so that memory does not grow with the number of pictures."""
     spec = artifact.spec(name)
+    if chosen is not None:
+        spec = replace(spec, shape=(len(chosen), *spec.shape[1:]))
     whole = _make_dataset(out, name, spec)
-    for unit in range(artifact.n_units):
-        rows = artifact.rows(unit)
+    for place, rows in _parts(artifact, chosen):
         # h5py takes texts as objects alone.
         part = artifact.read(name, rows)
-        whole[rows] = part.astype(object) if spec.dtype == TEXT else part
+        whole[place] = part.astype(object) if spec.dtype == TEXT else part
     whole.attrs["unit"] = spec.measure
     for axis, dimension in enumerate(spec.dimensions):
         _attach_scale(out, whole, axis, dimension)
+
+
+def _parts(artifact: Artifact, chosen: Sequence[int] | None) -> Iterator[tuple[slice, slice | Sequence[int]]]:
+    """Yield which pictures are read at once, after the place that they go to."""
+    if chosen is None:
+        for unit in range(artifact.n_units):
+            yield artifact.rows(unit), artifact.rows(unit)
+        return
+    for start in range(0, len(chosen), TOGETHER):
+        rows = chosen[start : start + TOGETHER]
+        yield slice(start, start + len(rows)), rows
 
 
 def _make_dataset(out: Any, name: str, spec: ArraySpec) -> Any:

@@ -410,7 +410,7 @@ class Store:
         """
         if self._salt is None:
             path = self.root / SALT
-            self._salt = path.read_bytes() if path.exists() else os.urandom(SALT_BYTES)
+            self._salt = _read_salt(path) if path.exists() else os.urandom(SALT_BYTES)
         return self._salt
 
     def keep_salt(self) -> None:
@@ -423,13 +423,8 @@ class Store:
         """
         if self._salt is None:
             return
-        path = self.root / SALT
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            files.write_first(path, self._salt)
-        except OSError:  # A file system without hard links, such as exFAT: the last of the two decides.
-            files.write_whole(path, self._salt)
-        if path.read_bytes() != self._salt:
+        if files.write_secret(self.root / SALT, self._salt) != self._salt:
             raise BusyError(f"another process has just begun the store {self.root}; repeat the command.")
 
     def _open_root(self, place: Path) -> None:
@@ -443,11 +438,21 @@ class Store:
             elif self.root.stat().st_mode & OTHERS:
                 self._warn(f"others on this machine can read the store {self.root}; `chmod 700 {self.root}` closes it.")
             place.mkdir(mode=0o700, exist_ok=True)
+            self._close_salt()
         except OSError as why:
             raise self._unwritable(str(why.strerror)) from why
         # Making a folder that is there already succeeds without the right to write into it.
         if not os.access(place, os.W_OK | os.X_OK):
             raise self._unwritable("no permission")
+
+    def _close_salt(self) -> None:
+        """Take the secret from everybody but its owner: earlier versions left it open."""
+        salt = self.root / SALT
+        if salt.exists() and files.close_to_others(salt):
+            self._warn(
+                f"others on this machine could read the secret {salt}, with which patients' numbers are hashed; "
+                "now its owner alone can."
+            )
 
     def _unwritable(self, reason: str) -> FacelimeError:
         return FacelimeError(
@@ -502,6 +507,23 @@ def name_from(text: str) -> str:
 def _origins(artifact: Artifact) -> set[str]:
     """Return the references of what an artifact was made from."""
     return {f"{given['kind']}/{given['id']}" for given in artifact.inputs.values() if "id" in given}
+
+
+def _read_salt(path: Path) -> bytes:
+    try:
+        salt = files.read_small(path)
+    except PermissionError as why:
+        raise FacelimeError(
+            f"the secret {path} belongs to another user, and the patients of DICOM files are hashed with it; "
+            "let that user run this command, or choose another store with --store."
+        ) from why
+    # With an empty secret, a hash would hide nothing.
+    if len(salt) != SALT_BYTES:
+        raise BrokenError(
+            f"the secret {path} has {len(salt)} bytes in place of {SALT_BYTES}; restore it from a copy, or remove it: "
+            "then patients get other hashes."
+        )
+    return salt
 
 
 def _wrong_kind(reference: str, kind: str, kinds: Sequence[str]) -> WrongKindError:

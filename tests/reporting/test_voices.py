@@ -152,7 +152,7 @@ def test_its_readers_show_its_own_explanations(chain, report, voices, tmp_path):
     told = run("show", reference, "--format", "csv", "--classes", "rosacea").stdout
     assert told == run("show", f"surrogates/{voices[0].id}", "--format", "csv", "--classes", "rosacea").stdout
     run.json("show", reference, "--png", tmp_path / "look.png")
-    run.json("export", reference, "--to", tmp_path / "report.h5")
+    run.json("export", reference, "--to", tmp_path / "report.h5", "--with-stand-ins")
     assert run("verify", reference).exit_code == 0
     assert run.json("show", reference)["artifact"] == report.id
 

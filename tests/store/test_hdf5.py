@@ -11,7 +11,8 @@ import pytest
     "stage", ["preprocess", "finetune", "segment", "perturb", "predict", "fit-surrogate", "render"]
 )
 def test_every_kind_exports_to_hdf5(chain, tmp_path, stage):
-    chain.facelime.json("export", chain.reference(stage), "--to", tmp_path / "out.h5")
+    everything = ("--with-groups", "--with-table", "--with-stand-ins")
+    chain.facelime.json("export", chain.reference(stage), "--to", tmp_path / "out.h5", *everything)
     with h5py.File(tmp_path / "out.h5") as out:
         for name in chain[stage].arrays:
             stored = chain[stage].read(name)
