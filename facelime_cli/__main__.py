@@ -12,6 +12,8 @@ def main() -> None:
     try:
         obey_signals()
         os.umask(0o077)
+        # A terminal of another encoding shows what it cannot write as an escape; it is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         from facelime_cli.cli import app
 
         app()

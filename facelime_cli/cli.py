@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import traceback
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -21,10 +22,11 @@ from typer.models import ArgumentInfo, ParameterInfo
 from facelime_cli import __version__
 from facelime_cli.console import Answer, Console
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested
+from facelime_cli.plain import shown
 from facelime_cli.stages import INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from facelime_cli.engine import Command, Context, Shard, Stage
 
@@ -38,6 +40,8 @@ METAVARS = {int: "N", float: "X"}
 """How a number is written in help, where the option does not say it."""
 RANGE = re.compile(r"(?:(?P<low>[\d.e+-]+)<=)?x(?:(?P<sign>[<>])=(?P<bound>[\d.e+-]+))?")
 """How click writes the bounds of a number."""
+USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+"""What Typer raises for a wrong command line. It brings click along under a name of its own."""
 COMMON = {
     "store": (
         Annotated[
@@ -137,10 +141,25 @@ def bounds_in_words(text: str) -> str:
     return re.sub(r"\[[^\]]*\]", lambda brackets: RANGE.sub(words, brackets[0]), text)
 
 
+@contextmanager
+def _plain_usage_errors() -> Iterator[None]:
+    """Let a wrong command line be quoted without what a terminal would obey."""
+    try:
+        yield
+    except USAGE_ERROR as why:
+        why.message = shown(why.message)
+        raise
+
+
 class Subcommand(TyperCommand):
     """A subcommand whose options stand under headings, and whose help is plain text."""
 
     headings: dict[str, str]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words behind the subcommand."""
+        with _plain_usage_errors():
+            return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under their headings, those of every command last."""
@@ -163,6 +182,16 @@ class Subcommand(TyperCommand):
 
 class Group(TyperGroup):
     """`facelime` itself: it lists subcommands from the index, and loads the module of the one that is asked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words before the subcommand."""
+        with _plain_usage_errors():
+            return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the subcommand that the first word names."""
+        with _plain_usage_errors():
+            return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all subcommands."""
@@ -230,7 +259,7 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
         _leave_now(0)
     except Exception as why:  # noqa: BLE001 - the one boundary: a user gets a sentence, never a traceback
         if values["debug"]:
-            traceback.print_exc()
+            console.trace(traceback.format_exc())
         console.error(_sentence(why))
         raise typer.Exit(why.exit_code if isinstance(why, FacelimeError) else 1) from None
     if answer.code:

@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli import plain
 from facelime_cli.console import Answer
 from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
 from facelime_cli.options import hints, inputs_of, recorded
@@ -468,7 +469,7 @@ class Log:
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one event with its time."""
-        line = json.dumps({"time": now(), "event": event, **facts})
+        line = plain.json_text({"time": now(), "event": event, **facts})
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 
