@@ -244,19 +244,23 @@ def _options_of_facelime(
 
 def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
     """Call a command and turn whatever happens into an exit code: the only error boundary."""
+    # Imported here: `facelime --help` does nothing that a library could warn of.
+    from facelime_cli import hearing
+
     console = Console(quiet=values["quiet"], as_json=values["as_json"])
     os.environ["FACELIME_DEBUG"] = "1" if values["debug"] else ""
     try:
-        answer = work(_context(values, console))
-        console.answer(answer)
-        sys.stdout.flush()
+        with console.results_alone(), hearing.heard_by(console.say if values["debug"] else None):
+            answer = work(_context(values, console))
+            console.answer(answer)
+            console.flush()
     except StopRequested as why:
         console.note(f"stopped ({why}); everything done so far is kept, the same command resumes.")
         if why.device_busy:
-            _leave_now(EX_TEMPFAIL)
+            _leave_now(console, EX_TEMPFAIL)
         raise typer.Exit(EX_TEMPFAIL) from None
     except BrokenPipeError:
-        _leave_now(0)
+        _leave_now(console, 0)
     except Exception as why:  # noqa: BLE001 - the one boundary: a user gets a sentence, never a traceback
         if values["debug"]:
             console.trace(traceback.format_exc())
@@ -284,11 +288,11 @@ def _sentence(why: Exception) -> str:
     return f"unexpected {type(why).__name__}: {why}; --debug shows where. Please report it."
 
 
-def _leave_now(code: int) -> None:
+def _leave_now(console: Console, code: int) -> None:
     """End at once: a device call that cannot be interrupted must not hold the process."""
     sys.stderr.flush()
     try:
-        sys.stdout.flush()
+        console.flush()
     finally:
         os._exit(code)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli import plain
 from facelime_cli.console import Answer
 from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
+from facelime_cli.hearing import heard_by, withheld
 from facelime_cli.options import hints, inputs_of, recorded
 from facelime_cli.store.manifests import Identity, now
 from facelime_cli.store.references import check_name, name_from
@@ -347,12 +348,13 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
     log.write("begin", units=pending)
     worked = 0
     try:
-        if pending:
-            plan.work(artifact, Pending(artifact, pending, context, log))
-            worked = len(pending)
-        # Whoever finds every unit done seals, whichever shard it is.
-        if len(artifact.done()) == artifact.n_units:
-            _seal(artifact, plan, context)
+        with heard_by(log.warn):
+            if pending:
+                plan.work(artifact, Pending(artifact, pending, context, log))
+                worked = len(pending)
+            # Whoever finds every unit done seals, whichever shard it is.
+            if len(artifact.done()) == artifact.n_units:
+                _seal(artifact, plan, context)
     except BaseException as why:
         log.write("end", error=type(why).__name__)
         # Nothing is lost with an artifact that this process alone has begun and that holds nothing: bad input leaves
@@ -472,6 +474,10 @@ class Log:
         line = plain.json_text({"time": now(), "event": event, **facts})
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
+
+    def warn(self, library: str, text: str) -> None:
+        """Append what a library says, without what it may quote of pictures and of the machine."""
+        self.write("warning", library=library, text=withheld(library, text))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from facelime_cli.stages import INDEX
 
 PACKAGE = Path(__file__).parent.parent / "facelime_cli"
 WINGS = ("core", "store", "models", "drawing", "predicting", "reporting", "stages")
-GROUND = {"errors", "choices", "machine", "names", "plain", "console", "stopping", "workers"}
+GROUND = {"errors", "choices", "machine", "names", "plain", "hearing", "console", "stopping", "workers"}
 """Modules that know nothing of pictures, models or the store."""
 MAY = {
     "core": {"core", "errors", "choices"},
