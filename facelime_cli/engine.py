@@ -283,8 +283,8 @@ def reference_from(text: str) -> str:
         )
     try:
         value = json.loads(lines[-1])
-    except ValueError:
-        return lines[-1]
+    except (ValueError, RecursionError):
+        value = None
     if not isinstance(value, dict):
         return lines[-1]
     if isinstance(value.get("artifact"), str):

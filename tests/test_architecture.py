@@ -15,7 +15,7 @@ MAY = {
     "core": {"core", "errors", "choices"},
     "drawing": {"drawing", "core", "errors", "choices"},
     "store": {"store", "core", "errors", "machine", "plain"},
-    "models": {"models", "store", "core", "errors", "choices", "machine", "stopping"},
+    "models": {"models", "store", "core", "errors", "choices", "machine", "names", "plain", "stopping"},
     "predicting": {
         "predicting",
         "models",

@@ -206,7 +206,8 @@ class Store:
             candidates = ", ".join(each.reference for each in found)
             raise AmbiguousError(f"{given} could be {candidates}; give more of the id.")
         path = Path(reference)
-        if not (path / manifests.LAYOUT).is_file():
+        # What comes through a pipe may hold what no path can.
+        if "\0" in reference or not (path / manifests.LAYOUT).is_file():
             raise NotFoundError(
                 f"nothing called {given!r} among the {' or '.join(kinds)} of {self.root};"
                 " `facelime status` lists what is there."
