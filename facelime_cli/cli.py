@@ -176,9 +176,11 @@ class Subcommand(TyperCommand):
         reads_paths = any(each.param_type_name == "argument" and each.type.name == "path" for each in parameters)
         for before, word in pairwise(["", *args]):
             name, given, value = word.partition("=")
-            empty = before if not word else name if given and not value else None
-            if empty in paths or (not word and reads_paths and before not in valued):
-                raise typer.BadParameter(f"{empty or 'a path'} is empty; name a file or a folder, . is this one.")
+            option = name if given and not value else before if not word and before in valued else None
+            if option in paths or (not word and option is None and reads_paths):
+                raise typer.BadParameter(
+                    f"{option or 'a path'} is empty; name a file or a folder, . is this one.", ctx=ctx
+                )
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under their headings, those of every command last."""
@@ -326,8 +328,9 @@ def _context(values: dict[str, Any], console: Console) -> Context:
     from facelime_cli.store.references import Store, check_name
 
     root = values["store"] or Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE)
-    if root.exists() and not root.is_dir():
-        raise FacelimeError(f"the store {root} is no folder, and cannot be written or read; choose another --store.")
+    there = next(each for each in (root, *root.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise FacelimeError(f"{there} is no folder, so the store {root} cannot be written; choose another --store.")
     name = values.get("name")
     # Before anything else: a command that runs several stages would find a wrong name at its end.
     if name is not None:
@@ -408,11 +411,15 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
     from facelime_cli.options import inputs_of, option_of
 
     given = {each.name: values[each.name] for each in fields(kind)}
+    optional = {each.name for each in fields(kind) if each.default is not MISSING}
     for name in (*inputs_of(kind), "source"):
         # A pipe hands on one reference; the last line is the result.
         if given.get(name) == "-":
             given[name] = _piped()
     for name, value in given.items():
+        # A variable of a job script that was not set asks for nothing, but does not mean the default.
+        if name in optional and value in ("", [""]):
+            raise CommandLineError(f"{option_of(name)} is empty; give it a value, or leave it out.")
         if isinstance(value, float) and not math.isfinite(value):
             raise CommandLineError(f"{option_of(name)} {value} should be a finite number.")
     return kind(**given)

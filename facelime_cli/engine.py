@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from facelime_cli.store.units import Unit
 
 
+LONGEST_REFERENCE = 4096
+"""Letters: a reference may be a path."""
 BULKY_FACTS = frozenset({"classes", "history"})
 """Facts that may be thousands of words long: in the manifest, not in a stage's answer."""
 
@@ -286,6 +288,11 @@ def reference_from(text: str) -> str:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
+        if len(lines[-1]) > LONGEST_REFERENCE:
+            raise FacelimeError(
+                f"standard input ends with {lines[-1][:80]!r} and more, which is no reference; "
+                "pipe what a stage prints."
+            )
         return lines[-1]
     if isinstance(value.get("artifact"), str):
         return str(value["artifact"])

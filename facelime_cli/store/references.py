@@ -28,7 +28,8 @@ IDS = ".ids"
 """Folder of a kind that holds, by fingerprint, the id that was agreed on."""
 NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
 """What may be a name: part of an id, and so of a folder."""
-LONGEST_NAME = 100
+LONGEST_NAME, MOST_BYTES = 100, 200
+"""In characters, and in bytes: with the digits of an id, a folder's name may have 255."""
 FOLDERS = ("names", "logs", RECORDS, CLAIMS, BEGUN)
 """Folders that every artifact begins with."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -467,10 +468,10 @@ def check_name(name: str) -> str:
     FacelimeError
         When it cannot.
     """
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or len(name.encode()) > MOST_BYTES:
         raise FacelimeError(
             f"{name!r} cannot be a name; change --name. A name begins with a letter or digit and has at most"
-            f" {LONGEST_NAME} letters, digits, '.', '-', '_' and '+'."
+            f" {LONGEST_NAME} letters, digits, '.', '-', '_' and '+', in {MOST_BYTES} bytes."
         )
     return name
 
@@ -490,6 +491,8 @@ def name_from(text: str) -> str:
     """
     # Cut first, matched last: what is left may be empty, or begin with what no name may begin with.
     cut = re.sub(r"[^\w.+-]+", "-", text).strip("-._+")[:LONGEST_NAME]
+    # A letter of another script has up to four bytes.
+    cut = cut.encode()[:MOST_BYTES].decode(errors="ignore")
     return cut if NAME.fullmatch(cut) else "artifact"
 
 
