@@ -124,6 +124,15 @@ class TestFunction:
         assert "use --activation sigmoid" in pictures.fails(*self.words(reference, "--activation", "softmax"))
         assert pictures.artifact(*self.words(reference, "--activation", "sigmoid")).complete
 
+    def test_softmax_of_one_unit_is_refused_whatever_holds_it(self, pictures, write_module, tmp_path):
+        assert "1 for every picture" in pictures.fails(*self.words(write_module("ones", "0 * red[:, None] + 1")))
+        keras = backend.keras()
+        inputs = keras.Input((SIZE, SIZE, 3))
+        output = keras.layers.Dense(1, activation="softmax")(keras.layers.GlobalAveragePooling2D()(inputs))
+        keras.Model(inputs, output).save(tmp_path / "ones.keras")
+        words = ["import-model", tmp_path / "ones.keras", "--classes", "no,yes", "--scaling", "0..1"]
+        assert "1 for every picture" in pictures.fails(*words)
+
     def test_is_evaluated_like_any_model(self, pictures, write_module, tmp_path):
         pictures.json(
             "preprocess", write_faces(tmp_path / "twenty", 20), "--size", SIZE, "--split", "0:0:100", "--name", "twenty"
