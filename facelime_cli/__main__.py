@@ -7,11 +7,24 @@ from facelime_cli.errors import EX_TEMPFAIL, StopRequested
 from facelime_cli.stopping import obey_signals
 
 
+def _open_streams() -> None:
+    """Open those of the three standard streams that are closed: else the first files would get their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+
+
 def main() -> None:
     """Run the command line; a signal counts from the first moment."""
     try:
         obey_signals()
         os.umask(0o077)
+        _open_streams()
+        # A terminal of another encoding shows what it cannot write as an escape; it is no reason to fail.
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         from facelime_cli.cli import app
 
         app()

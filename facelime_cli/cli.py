@@ -9,8 +9,10 @@ import os
 import re
 import sys
 import traceback
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import MISSING, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,17 +21,22 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo, ParameterInfo
 
 from facelime_cli import __version__
-from facelime_cli.console import Answer, Console
-from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested
+from facelime_cli.console import Answer, Console, size_text
+from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested, first_line
+from facelime_cli.names import whole_number
+from facelime_cli.plain import shown
 from facelime_cli.stages import INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from facelime_cli.engine import Command, Context, Shard, Stage
 
 DEFAULT_STORE = "artifacts"
-SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
+MOST_PIPED = 1 << 24
+"""Bytes: the JSON object of a stage is far shorter."""
+MOST_SHARDS = 100_000
+"""More than any scheduler takes as tasks of one job."""
 ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of every command"
 """Headings of a subcommand's help, where an option names none."""
 LAST = (RUN, EVERYWHERE)
@@ -38,6 +45,8 @@ METAVARS = {int: "N", float: "X"}
 """How a number is written in help, where the option does not say it."""
 RANGE = re.compile(r"(?:(?P<low>[\d.e+-]+)<=)?x(?:(?P<sign>[<>])=(?P<bound>[\d.e+-]+))?")
 """How click writes the bounds of a number."""
+USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+"""What Typer raises for a wrong command line. It brings click along under a name of its own."""
 COMMON = {
     "store": (
         Annotated[
@@ -77,7 +86,7 @@ NAMED = {
 SHARDED = {
     "shard": (
         Annotated[
-            str,
+            str | None,
             typer.Option(
                 "--shard",
                 metavar="I/N",
@@ -85,7 +94,7 @@ SHARDED = {
                 show_default=False,
             ),
         ],
-        "",
+        None,
     ),
     "missing": (
         Annotated[
@@ -94,6 +103,7 @@ SHARDED = {
                 "--missing",
                 metavar="N",
                 min=1,
+                max=MOST_SHARDS,
                 help="Compute nothing; print which of N shards are not done, as 3,7.",
                 show_default=False,
             ),
@@ -137,10 +147,40 @@ def bounds_in_words(text: str) -> str:
     return re.sub(r"\[[^\]]*\]", lambda brackets: RANGE.sub(words, brackets[0]), text)
 
 
+@contextmanager
+def _plain_usage_errors() -> Iterator[None]:
+    """Let a wrong command line be quoted without what a terminal would obey."""
+    try:
+        yield
+    except USAGE_ERROR as why:
+        why.message = shown(why.message)
+        raise
+
+
 class Subcommand(TyperCommand):
     """A subcommand whose options stand under headings, and whose help is plain text."""
 
     headings: dict[str, str]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words behind the subcommand."""
+        with _plain_usage_errors():
+            self._refuse_no_path(ctx, args)
+            return super().parse_args(ctx, args)
+
+    def _refuse_no_path(self, ctx: Any, args: list[str]) -> None:
+        """Refuse an empty word for a path, such as that of a variable that was not set: it would be this folder."""
+        parameters = self.get_params(ctx)
+        paths = {name for each in parameters if each.type.name == "path" for name in each.opts}
+        valued = {name for each in parameters if not getattr(each, "is_flag", False) for name in each.opts}
+        reads_paths = any(each.param_type_name == "argument" and each.type.name == "path" for each in parameters)
+        for before, word in pairwise(["", *args]):
+            name, given, value = word.partition("=")
+            option = name if given and not value else before if not word and before in valued else None
+            if option in paths or (not word and option is None and reads_paths):
+                raise typer.BadParameter(
+                    f"{option or 'a path'} is empty; name a file or a folder, . is this one.", ctx=ctx
+                )
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under their headings, those of every command last."""
@@ -163,6 +203,16 @@ class Subcommand(TyperCommand):
 
 class Group(TyperGroup):
     """`facelime` itself: it lists subcommands from the index, and loads the module of the one that is asked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words before the subcommand."""
+        with _plain_usage_errors():
+            return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the subcommand that the first word names."""
+        with _plain_usage_errors():
+            return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all subcommands."""
@@ -215,22 +265,26 @@ def _options_of_facelime(
 
 def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
     """Call a command and turn whatever happens into an exit code: the only error boundary."""
+    # Imported here: `facelime --help` does nothing that a library could warn of.
+    from facelime_cli import hearing
+
     console = Console(quiet=values["quiet"], as_json=values["as_json"])
     os.environ["FACELIME_DEBUG"] = "1" if values["debug"] else ""
     try:
-        answer = work(_context(values, console))
-        console.answer(answer)
-        sys.stdout.flush()
+        with console.results_alone(), hearing.heard_by(console.say if values["debug"] else None):
+            answer = work(_context(values, console))
+            console.answer(answer)
+            console.flush()
     except StopRequested as why:
         console.note(f"stopped ({why}); everything done so far is kept, the same command resumes.")
         if why.device_busy:
-            _leave_now(EX_TEMPFAIL)
+            _leave_now(console, EX_TEMPFAIL)
         raise typer.Exit(EX_TEMPFAIL) from None
     except BrokenPipeError:
-        _leave_now(0)
+        _leave_now(console, 0)
     except Exception as why:  # noqa: BLE001 - the one boundary: a user gets a sentence, never a traceback
         if values["debug"]:
-            traceback.print_exc()
+            console.trace(traceback.format_exc())
         console.error(_sentence(why))
         raise typer.Exit(why.exit_code if isinstance(why, FacelimeError) else 1) from None
     if answer.code:
@@ -252,14 +306,18 @@ def _sentence(why: Exception) -> str:
         )
     if isinstance(why, OSError) and why.strerror:
         return f"{why.strerror.lower()}: {why.filename}; check the path and its permissions."
+    if isinstance(why, MemoryError):
+        return (
+            "the memory of this machine is too small for this; use smaller pictures, fewer samples or fewer --workers."
+        )
     return f"unexpected {type(why).__name__}: {why}; --debug shows where. Please report it."
 
 
-def _leave_now(code: int) -> None:
+def _leave_now(console: Console, code: int) -> None:
     """End at once: a device call that cannot be interrupted must not hold the process."""
     sys.stderr.flush()
     try:
-        sys.stdout.flush()
+        console.flush()
     finally:
         os._exit(code)
 
@@ -267,19 +325,31 @@ def _leave_now(code: int) -> None:
 def _context(values: dict[str, Any], console: Console) -> Context:
     # Imported here: `facelime --help` needs neither the store nor a stage.
     from facelime_cli.engine import Context
-    from facelime_cli.store.references import Store
+    from facelime_cli.store.references import Store, check_name
 
     root = values["store"] or Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE)
-    return Context(Store(root, console.warn), console, values.get("name"), _shard(values.get("shard") or "1/1"))
+    there = next(each for each in (root, *root.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise FacelimeError(f"{there} is no folder, so the store {root} cannot be written; choose another --store.")
+    name = values.get("name")
+    # Before anything else: a command that runs several stages would find a wrong name at its end.
+    if name is not None:
+        check_name(name)
+    return Context(Store(root, console.warn), console, name, _shard(values.get("shard")))
 
 
-def _shard(text: str) -> Shard:
+def _shard(text: str | None) -> Shard:
     from facelime_cli.engine import Shard
 
-    match = SHARD.fullmatch(text)
-    if not match or int(match[1]) > int(match[2]):
-        raise CommandLineError(f"--shard {text!r} should be I/N with 1 <= I <= N, such as 3/8.")
-    return Shard(int(match[1]), int(match[2]))
+    # An empty variable of a job script is not everything.
+    if text is None:
+        return Shard()
+    index, _, count = text.partition("/")
+    of = whole_number(count, 1, MOST_SHARDS)
+    this = None if of is None else whole_number(index, 1, of)
+    if this is None or of is None:
+        raise CommandLineError(f"--shard {text!r} should be I/N with 1 <= I <= N <= {MOST_SHARDS}, such as 3/8.")
+    return Shard(this, of)
 
 
 def _subcommand(command: Stage | Command) -> TyperCommand:
@@ -338,18 +408,36 @@ def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
 
 def _params(kind: type[Any], values: dict[str, Any]) -> Any:
     """Return a command's parameters from what Typer has read."""
-    from facelime_cli.engine import reference_from
     from facelime_cli.options import inputs_of, option_of
 
     given = {each.name: values[each.name] for each in fields(kind)}
+    optional = {each.name for each in fields(kind) if each.default is not MISSING}
     for name in (*inputs_of(kind), "source"):
         # A pipe hands on one reference; the last line is the result.
         if given.get(name) == "-":
-            given[name] = reference_from(sys.stdin.read())
+            given[name] = _piped()
     for name, value in given.items():
+        # A variable of a job script that was not set asks for nothing, but does not mean the default.
+        if name in optional and value in ("", [""]):
+            raise CommandLineError(f"{option_of(name)} is empty; give it a value, or leave it out.")
         if isinstance(value, float) and not math.isfinite(value):
             raise CommandLineError(f"{option_of(name)} {value} should be a finite number.")
     return kind(**given)
+
+
+def _piped() -> str:
+    """Return the reference that the command before a pipe has printed."""
+    from facelime_cli.engine import reference_from
+
+    try:
+        read = sys.stdin.buffer.read(MOST_PIPED + 1)
+    except OSError as why:
+        raise FacelimeError(f"standard input cannot be read ({first_line(why)}); pipe a reference to `-`.") from why
+    if len(read) > MOST_PIPED:
+        raise FacelimeError(
+            f"standard input holds more than {size_text(MOST_PIPED)}, which is no reference; pipe what a stage prints."
+        )
+    return reference_from(read.decode(errors="surrogateescape"))
 
 
 def _sign(run: Callable[..., None], params: type[Any], extra: dict[str, Any]) -> None:

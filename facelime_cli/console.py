@@ -1,16 +1,19 @@
 """Write to the terminal: results on stdout, everything for eyes on stderr.
 
-No other module writes to a terminal.
+No other module writes to a terminal. Names and texts from outside are written out, so that a terminal obeys none.
 """
 
 from __future__ import annotations
 
-import json
+import io
+import os
 import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from facelime_cli.plain import json_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -121,6 +124,36 @@ class Console:
     quiet: bool = False
     as_json: bool = False
     _warned: set[str] = field(default_factory=set)
+    _results: TextIO | None = None
+
+    @contextmanager
+    def results_alone(self) -> Iterator[None]:
+        """Keep stdout for results: what libraries and models print meanwhile goes to stderr.
+
+        Yields
+        ------
+        None
+        """
+        kept = sys.stdout
+        self._results, sys.stdout = _apart(kept), _ToStderr()
+        try:
+            yield
+        finally:
+            sys.stdout = kept
+
+    @property
+    def _out(self) -> TextIO:
+        return self._results or sys.stdout
+
+    def flush(self) -> None:
+        """Write out what waits to be written of a result.
+
+        Raises
+        ------
+        BrokenPipeError
+            When nobody reads it.
+        """
+        self._out.flush()
 
     def answer(self, answer: Answer) -> None:
         """Write a command's result to stdout, and what stands beside it to stderr.
@@ -131,7 +164,7 @@ class Console:
         """
         if self.as_json:
             # JSON has no NaN. A program that reads the answer would fail on one.
-            print(json.dumps(answer.value, ensure_ascii=False, allow_nan=False))
+            print(json_text(answer.value), file=self._out)
             return
         if not self.quiet:
             for table in answer.notes:
@@ -139,7 +172,8 @@ class Console:
         for text in answer.said:
             self.note(text)
         for line in answer.lines:
-            print(line)
+            # A table or a JSON text is one answer of several lines.
+            print(shown(line, keep="\n"), file=self._out)
         for each in answer.tables:
             if isinstance(each, Drawing):
                 self._print_drawing(each)
@@ -181,6 +215,27 @@ class Console:
         """
         self._line(f"error: {text}")
 
+    def say(self, library: str, text: str) -> None:
+        """Show what a library says, for --debug.
+
+        Parameters
+        ----------
+        library : str
+            Its name.
+        text : str
+        """
+        self._line(f"{library}: {text}")
+
+    def trace(self, text: str) -> None:
+        """Show where something happened, for --debug.
+
+        Parameters
+        ----------
+        text : str
+            A traceback, of several lines.
+        """
+        print(shown(text, keep="\n").rstrip("\n"), file=sys.stderr, flush=True)
+
     @contextmanager
     def progress(self, task: str, total: int, done: int = 0, unit: str = "pictures") -> Iterator[Advance]:
         """Show how far a long task is, with its rate and the time left.
@@ -202,27 +257,28 @@ class Console:
         if self.quiet or total == 0:
             yield lambda *_, **__: None
         elif sys.stderr.isatty():
-            yield from _bar(self._rich(), task, total, done, unit)
+            yield from _bar(self._rich(), shown(task), total, done, unit)
         else:
             yield _plain_lines(self._line, task, total, done, unit)
 
     def _rich(self, *, stderr: bool = True) -> RichConsole:
         from rich.console import Console as RichConsole
 
-        stream = sys.stderr if stderr else sys.stdout
+        stream = sys.stderr if stderr else self._out
         # Rich takes 80 columns where there is no terminal, and would break the cells of a table.
         width = None if stream.isatty() else PLAIN_COLUMNS
         return RichConsole(file=stream, width=width, highlight=False, soft_wrap=True)
 
     def _line(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        # One sentence is one line, whatever the name or the library's text that it quotes.
+        print(shown(text), file=sys.stderr, flush=True)
 
     def _print_drawing(self, drawing: Drawing) -> None:
         from rich.text import Text
 
         rich = self._rich(stderr=False)
         if rich.color_system is None:
-            print("\n".join([drawing.title, *drawing.letters]))
+            print("\n".join([shown(drawing.title), *drawing.letters]), file=self._out)
             return
         # The upper half of a cell has the colour of the letter, the lower half that of its ground.
         lines = []
@@ -233,8 +289,8 @@ class Console:
             lines.append(line)
         # Python itself prints it, as it prints a table.
         with rich.capture() as text:
-            rich.print(Text(drawing.title, style="bold"), *lines, sep="\n")
-        print(text.get(), end="")
+            rich.print(Text(shown(drawing.title), style="bold"), *lines, sep="\n")
+        print(text.get(), end="", file=self._out)
 
     def _print_table(self, table: Table, *, stderr: bool = False) -> None:
         from rich import box
@@ -242,17 +298,51 @@ class Console:
         from rich.text import Text
 
         # As a Text, since a plain string may hold what Rich would read as markup.
-        title = Text(table.title) if table.title else None
-        shown = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+        title = Text(shown(table.title)) if table.title else None
+        drawn = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
         for column in table.columns:
-            shown.add_column(column, overflow="fold")
+            drawn.add_column(Text(shown(column)), overflow="fold")
         for row in table.rows:
-            shown.add_row(*(Text(cell) for cell in row))
+            drawn.add_row(*(Text(shown(cell)) for cell in row))
         rich = self._rich(stderr=stderr)
         # Python itself prints it: it leaves a closed pipe to the caller, which Rich does not.
         with rich.capture() as text:
-            rich.print(shown)
-        print(text.get(), end="", file=sys.stderr if stderr else sys.stdout)
+            rich.print(drawn)
+        print(text.get(), end="", file=sys.stderr if stderr else self._out)
+
+
+class _ToStderr(io.TextIOBase):
+    """Stands in for stdout while a command works. Whoever closes it closes nothing."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+    @property
+    def buffer(self) -> Any:
+        """Where bytes go."""
+        return sys.stderr.buffer
+
+    def close(self) -> None:
+        self.flush()
+
+
+def _apart(stream: TextIO) -> TextIO:
+    """Return a stream of our own to where stdout leads; what C code prints to its number goes to stderr from now on."""
+    if stream is not sys.__stdout__:
+        return stream
+    stream.flush()
+    own = os.dup(1)
+    # C code keeps what it prints until the process ends, so the number never leads back.
+    os.dup2(2, 1)
+    return os.fdopen(own, "w", encoding=stream.encoding, errors=stream.errors)
 
 
 def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iterator[Advance]:
@@ -260,7 +350,7 @@ def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iter
 
     clock = _Clock(total, done, unit)
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

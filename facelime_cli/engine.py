@@ -9,8 +9,10 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli import plain
 from facelime_cli.console import Answer
 from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
+from facelime_cli.hearing import heard_by, withheld
 from facelime_cli.options import hints, inputs_of, recorded
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.manifests import Identity, now
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from facelime_cli.store.units import Unit
 
 
+LONGEST_REFERENCE = 4096
+"""Letters: a reference may be a path."""
 BULKY_FACTS = frozenset({"classes", "history"})
 """Facts that may be thousands of words long: in the manifest, not in a stage's answer."""
 
@@ -286,9 +290,14 @@ def reference_from(text: str) -> str:
         )
     try:
         value = json.loads(lines[-1])
-    except ValueError:
-        return lines[-1]
+    except (ValueError, RecursionError):
+        value = None
     if not isinstance(value, dict):
+        if len(lines[-1]) > LONGEST_REFERENCE:
+            raise FacelimeError(
+                f"standard input ends with {lines[-1][:80]!r} and more, which is no reference; "
+                "pipe what a stage prints."
+            )
         return lines[-1]
     if isinstance(value.get("artifact"), str):
         return str(value["artifact"])
@@ -385,12 +394,13 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
     log.write("begin", units=pending)
     worked = 0
     try:
-        if pending:
-            plan.work(artifact, Pending(artifact, pending, context, log))
-            worked = len(pending)
-        # Whoever finds every unit done seals, whichever shard it is.
-        if len(artifact.done()) == artifact.n_units:
-            _seal(artifact, plan, context)
+        with heard_by(log.warn):
+            if pending:
+                plan.work(artifact, Pending(artifact, pending, context, log))
+                worked = len(pending)
+            # Whoever finds every unit done seals, whichever shard it is.
+            if len(artifact.done()) == artifact.n_units:
+                _seal(artifact, plan, context)
     except BaseException as why:
         log.write("end", error=type(why).__name__)
         # Nothing is lost with an artifact that this process alone has begun and that holds nothing: bad input leaves
@@ -507,9 +517,13 @@ class Log:
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one event with its time."""
-        line = json.dumps({"time": now(), "event": event, **facts})
+        line = plain.json_text({"time": now(), "event": event, **facts})
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
+
+    def warn(self, library: str, text: str) -> None:
+        """Append what a library says, without what it may quote of pictures and of the machine."""
+        self.write("warning", library=library, text=withheld(library, text))
 
 
 @dataclass(frozen=True)

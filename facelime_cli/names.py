@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 MOST_NAMED = 8
 """Classes that a message names: as many as fit a line."""
 
+MOST_DIGITS = 18
+"""Of a number that stands within a text: those of 64 bits."""
+
 
 def comma_separated(text: str) -> list[str]:
     """Return the names in a list with commas between them; a name that holds a comma stands in double quotes.
@@ -33,6 +36,31 @@ def comma_separated(text: str) -> list[str]:
     ['a', 'b, c', 'd']
     """
     return next(csv.reader([text], skipinitialspace=True), [])
+
+
+def whole_number(text: str, least: int, most: int) -> int | None:
+    """Return the whole number that a text is, or None where it is none within these bounds.
+
+    Parameters
+    ----------
+    text : str
+        As it is typed.
+    least, most : int
+
+    Returns
+    -------
+    int or None
+
+    Examples
+    --------
+    >>> whole_number("12", 1, 99), whole_number("²", 1, 99), whole_number("9" * 5000, 1, 99)
+    (12, None, None)
+    """
+    # Python refuses to read a text of thousands of digits.
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        return None
+    number = int(text)
+    return number if least <= number <= most else None
 
 
 def listing(names: Iterable[str]) -> str:
@@ -139,8 +167,9 @@ def class_index(text: str, names: list[str]) -> int:
     found = [index for index, name in enumerate(names) if name == word]
     if len(found) == 1:
         return found[0]
-    if word.isdecimal() and int(word) < len(names) and not found:
-        return int(word)
+    number = whole_number(word, 0, len(names) - 1)
+    if number is not None and not found:
+        return number
     if found:
         raise NotFoundError(
             f"{len(found)} classes are called {word!r}; use their numbers, {', '.join(map(str, found))}."

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
     from facelime_cli.choices import Entry
 
+MOST_WORKERS = 1024
+"""Processes of one command: more than the cores of any machine."""
+MOST_SEGMENTS = 4096
+"""Of a picture that is asked for, so also of any choice among them."""
+LARGEST = 1e6
+"""What a number without a bound of its own may be: far beyond it, it has no effect but overflows."""
+
 
 @dataclass(frozen=True)
 class Input:

@@ -11,6 +11,8 @@ from typing import Any
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, StopRequested
 
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|)")
+LONGEST_SPAN = 12
+"""Characters of a time span."""
 SPAN_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -70,6 +72,7 @@ def span(text: str) -> float:
         When it has another form.
     """
     match = SPAN.fullmatch(text.strip())
-    if not match:
+    # A float of so many digits would be infinite, or a date that no clock reaches.
+    if not match or len(text) > LONGEST_SPAN:
         raise CommandLineError(f"--time-budget {text!r} should be a time such as 90s, 30m or 2h.")
     return float(match[1]) * SPAN_SECONDS[match[2]]

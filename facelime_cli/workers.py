@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from facelime_cli.errors import FacelimeError
+from facelime_cli.hearing import heard_by, repeat
 from facelime_cli.machine import cores
 
 if TYPE_CHECKING:
@@ -75,11 +76,11 @@ class Workers:
         waiting: list[Any] = []
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(pool.submit(_heard, function, item))
                 if len(waiting) > AHEAD_PER_PROCESS * self._processes:
-                    yield waiting.pop(0).result()
+                    yield _repeated(waiting.pop(0).result())
             while waiting:
-                yield waiting.pop(0).result()
+                yield _repeated(waiting.pop(0).result())
         except BrokenProcessPool as why:
             raise FacelimeError(
                 "a worker process was killed, most likely because memory ran out; use fewer with --workers. "
@@ -95,6 +96,21 @@ class Workers:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._processes, context, initializer=_follow_parent)
         return self._pool
+
+
+def _heard(function: Callable[[T], R], item: T) -> tuple[R, list[tuple[str, str]]]:
+    """Return what a function answers, and what libraries said meanwhile: this process has no log and no terminal."""
+    said: list[tuple[str, str]] = []
+    with heard_by(lambda library, text: said.append((library, text))):
+        return function(item), said
+
+
+def _repeated(answer: tuple[R, list[tuple[str, str]]]) -> R:
+    """Say in this process what was said in another, and return the result."""
+    result, said = answer
+    for library, text in said:
+        repeat(library, text)
+    return result
 
 
 def _follow_parent() -> None:

@@ -9,13 +9,13 @@ from facelime_cli.stages import INDEX
 
 PACKAGE = Path(__file__).parent.parent / "facelime_cli"
 WINGS = ("core", "store", "models", "drawing", "predicting", "reporting", "stages")
-GROUND = {"errors", "choices", "machine", "names", "console", "stopping", "workers"}
+GROUND = {"errors", "choices", "machine", "names", "plain", "hearing", "console", "stopping", "workers"}
 """Modules that know nothing of pictures, models or the store."""
 MAY = {
     "core": {"core", "errors", "choices"},
     "drawing": {"drawing", "core", "errors", "choices"},
-    "store": {"store", "core", "errors", "machine"},
-    "models": {"models", "store", "core", "errors", "choices", "machine", "stopping", "trust"},
+    "store": {"store", "core", "errors", "machine", "plain"},
+    "models": {"models", "store", "core", "errors", "choices", "machine", "names", "plain", "stopping", "trust"},
     "predicting": {
         "predicting",
         "models",

@@ -16,6 +16,7 @@ from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError, No
 from facelime_cli.models import building, outside, programs, running, runtimes, wrapping
 from facelime_cli.models.backbones import BACKBONES, published
 from facelime_cli.models.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL
+from facelime_cli.plain import shown
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
@@ -200,13 +201,21 @@ def class_names(text: str) -> list[str]:
     NotFoundError
         Where there is no such file.
     CommandLineError
-        For fewer than two names, or an empty one.
+        For fewer than two names, an empty one, equal ones, or one that no line can show.
     """
     names = _lines_of(Path(text[1:])) if text.startswith("@") else [name.strip() for name in text.split(",")]
     if len(names) < FEWEST_CLASSES or not all(names):
         n_named = len([name for name in names if name])
         raise CommandLineError(
             f"--classes {text!r} names {n_named} classes; name every output, two or more, and leave none empty."
+        )
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise CommandLineError(f"--classes names {twice!r} twice; give every output a name of its own.")
+    hidden = next((name for name in names if shown(name) != name), None)
+    if hidden is not None:
+        raise CommandLineError(
+            f"--classes names {shown(hidden)!r}, which holds a control character; use names of one line of plain text."
         )
     return names
 

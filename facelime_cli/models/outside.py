@@ -8,8 +8,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import re
+import signal
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SourceFileLoader
@@ -20,14 +23,14 @@ import numpy as np
 
 from facelime_cli import machine
 from facelime_cli.core import compose
-from facelime_cli.errors import BrokenError, FacelimeError, NotFoundError
+from facelime_cli.errors import BrokenError, FacelimeError, NotFoundError, StopRequested
 from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS
 from facelime_cli.models.backend import DeviceMemoryError
 from facelime_cli.models.wrapping import BOTH_SIDES, COLOUR, GREY, IMAGE_AXES, LUMINANCE
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType
 
@@ -38,6 +41,10 @@ if TYPE_CHECKING:
 
 MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "could not allocate", "allocate memory")
 """What runtimes say when a batch does not fit, in small letters."""
+ROUNDING = 1e-3
+"""How far a probability may lie beyond 0 and 1 in half precision."""
+NO_NUMBERS = "cOSUmM"
+"""NumPy's kinds of dtypes that are no probabilities: complex numbers, objects, texts, times."""
 FUNCTION_SCALING = "0..1"
 """What a Python function reads."""
 
@@ -153,6 +160,12 @@ class Around:
 
         def probabilities(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
             values = outputs(pictures)
+            # NaN passes here: whoever asks knows better what was asked.
+            if (values < -ROUNDING).any() or (values > 1 + ROUNDING).any():
+                raise FacelimeError(
+                    f"{what} answers between {values.min():.3g} and {values.max():.3g}, which are no probabilities; "
+                    "check what it answers for dark and plain pictures, and import it again."
+                )
             return np.concatenate([1 - values, values], axis=1) if values.shape[1] == 1 else values
 
         return probabilities
@@ -175,17 +188,39 @@ def guarded(run: Run, what: str) -> Answers:
     """
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        folder = Path.cwd()
         try:
-            return np.asarray(run(values), np.float32)
-        except Exception as why:  # somebody else's code may raise anything
+            return _numbers(run(values), what)
+        except (StopRequested, FacelimeError):
+            raise
+        except BaseException as why:  # somebody else's code may raise anything, and may call sys.exit
             text = str(why).lower()
             if isinstance(why, MemoryError) or any(words in text for words in MEMORY_WORDS):
                 raise DeviceMemoryError from why
             raise FacelimeError(
                 f"{what} failed on an array of {values.shape} ({_told(why)}); --debug shows where."
             ) from why
+        finally:
+            _stay_in(folder, what)
 
     return call
+
+
+def _numbers(answers: Any, what: str) -> NDArray[np.float32]:
+    """Return answers as float32 of their own memory: a classifier may use its memory again for the next batch."""
+    found = np.asarray(answers)
+    if found.dtype.kind in NO_NUMBERS:
+        raise FacelimeError(f"{what} answers with an array of {found.dtype}; it should be one of float32.")
+    # What is too large for float32 becomes infinite, which is refused where answers are looked at.
+    with np.errstate(over="ignore"):
+        return np.array(found, np.float32)
+
+
+def _stay_in(folder: Path, what: str) -> None:
+    """Go back to the folder that the command works in, and say who left it: a store may be named from there."""
+    if Path.cwd() != folder:
+        os.chdir(folder)
+        raise FacelimeError(f"{what} changes the working folder while it answers; let it use absolute paths.")
 
 
 def _told(why: BaseException) -> str:
@@ -491,11 +526,8 @@ def function(reference: str, modules: Mapping[str, Module]) -> Run:
     finder = _Finder(modules)
     sys.meta_path.insert(0, finder)
     try:
-        found = getattr(importlib.import_module(module), name, None)
-    except Exception as why:  # as in `guarded`
-        raise FacelimeError(
-            f"the Python module {module} cannot be imported ({_told(why)}); --debug shows where."
-        ) from why
+        with _imported(module):
+            found = getattr(importlib.import_module(module), name, None)
     finally:
         sys.meta_path.remove(finder)
     if not callable(found):
@@ -536,3 +568,24 @@ class _Loader(SourceFileLoader):
         del fullname
         code: CodeType = self.source_to_code(self._content, self.path)
         return code
+
+
+@contextlib.contextmanager
+def _imported(module: str) -> Iterator[None]:
+    """Let a module run that is not ours: its errors are sentences, and the command keeps its folder and its signals."""
+    folder = Path.cwd()
+    # Only the main thread may set a handler, so that only a module that it imports can have done so.
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    except StopRequested:
+        raise
+    except BaseException as why:  # as in `guarded`
+        raise FacelimeError(
+            f"the Python module {module} cannot be imported ({_told(why)}); --debug shows where."
+        ) from why
+    finally:
+        os.chdir(folder)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.errors import CommandLineError
 from facelime_cli.models.backbones import BACKBONES
 from facelime_cli.models.recipes import ALL, AUGMENTATIONS, DEFAULTS, IMAGENET, NONE, RECIPES, Settings
+from facelime_cli.names import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+MOST_UNITS, MOST_HIDDEN, MOST_LAYERS = 65_536, 32, 100_000
+"""Units of a hidden layer, hidden layers, and layers of a network: a slip of the keyboard fills no memory."""
 OF_THE_SECOND_PHASE = {"fine_tune_layers", "fine_tune_rate"}
 OF_THE_NETWORK = ("pooling", "head", "dropout")
 """Settings that the network itself has a default for."""
@@ -115,7 +118,7 @@ def _check(settings: Settings, typed: set[str]) -> None:
 
 
 def _check_layers(option: str, text: str, words: tuple[str, ...]) -> None:
-    if text not in words and not text.isdecimal():
+    if text not in words and whole_number(text, 0, MOST_LAYERS) is None:
         raise CommandLineError(f"{option} {text!r} should be {', '.join(words)} or a number of layers.")
 
 
@@ -195,9 +198,13 @@ def widths(text: str) -> tuple[int, ...]:
     if text.strip() == NONE:
         return ()
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise CommandLineError(f"--head {text!r} should be numbers of units, such as 128,64, or none.")
-    return tuple(map(int, words))
+    units = [whole_number(word, 1, MOST_UNITS) for word in words]
+    if None in units or len(units) > MOST_HIDDEN:
+        raise CommandLineError(
+            f"--head {text!r} should be up to {MOST_HIDDEN} numbers of units from 1 to {MOST_UNITS}, such as 128,64, "
+            "or none."
+        )
+    return tuple(each for each in units if each is not None)
 
 
 def rates(text: str) -> tuple[float, ...]:

@@ -302,6 +302,11 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
     if not np.isfinite(values).all():
         return "the network answers with NaN or infinity; check --scaling and the file."
     least, most = values.min(), values.max()
+    if n_outputs == 1 and least == most == 1:
+        return (
+            "the network has one output, which is 1 for every picture, as behind a softmax of one unit; "
+            "export it with a sigmoid, or without an activation and with --activation sigmoid."
+        )
     if least < -RANGE_TOLERANCE or most > 1 + RANGE_TOLERANCE:
         return (
             f"the network answers between {least:.3g} and {most:.3g}, which are no probabilities but probably logits; "

@@ -12,6 +12,7 @@ from facelime_cli.choices import words_of
 from facelime_cli.errors import CommandLineError
 from facelime_cli.models import runtimes
 from facelime_cli.models.runtimes import How
+from facelime_cli.names import whole_number
 from facelime_cli.options import Choice, Execution, Resolved
 from facelime_cli.predicting.run import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run
 
@@ -157,6 +158,9 @@ def resolved(run: Run) -> dict[str, Any]:
     return {"runtime": how.runtime, "precision": how.precision, "resize": how.resize_from is not None}
 
 
+MOST_IN_BATCH = 16_384
+
+
 def wanted_batch(text: str | None) -> int | str:
     """Return a batch size as a number, or one of the words for what is found out.
 
@@ -172,9 +176,10 @@ def wanted_batch(text: str | None) -> int | str:
     """
     if text is None or text == AUTO:
         return text or DEFAULT
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise CommandLineError(f"--batch-size {text!r} should be a whole number from 1 on, or {AUTO}.")
-    return int(text)
+    number = whole_number(text, 1, MOST_IN_BATCH)
+    if number is None:
+        raise CommandLineError(f"--batch-size {text!r} should be a whole number from 1 to {MOST_IN_BATCH}, or {AUTO}.")
+    return number
 
 
 def facts(artifact: Artifact) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import options
 from facelime_cli.choices import DESIGNS, NEAR, PROXIMITIES, SURROGATES, loaded
 from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.names import whole_number
 from facelime_cli.store.explanations import SCALARS
 from facelime_cli.store.pictures import Segmented
 
@@ -26,7 +26,8 @@ INTERVALS = ("analytic", "bootstrap")
 BOOTSTRAP = INTERVALS[1]
 BY_SEGMENT = ("coefficients", "interval", "p_sign")
 """Arrays with a value for every segment."""
-SHARE = re.compile(r"(\d+)/(\d+)")
+MOST_PARTS = 1_000_000
+"""As many as there may be samples."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,18 @@ def _share(text: str | None, design: str) -> tuple[int, int] | None:
     """Return which share of how many a text means."""
     if text is None:
         return None
-    match = SHARE.fullmatch(text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise CommandLineError(f"--part {text!r} should be I/N with 1 <= I <= N, such as 1/2.")
+    part, _, parts = text.partition("/")
+    count = whole_number(parts, 1, MOST_PARTS)
+    index = None if count is None else whole_number(part, 1, count)
+    if index is None or count is None:
+        raise CommandLineError(f"--part {text!r} should be I/N with 1 <= I <= N <= {MOST_PARTS}, such as 1/2.")
     # A part of such a design no longer has the properties that its surrogates rely on.
     if DESIGNS[design].all_masks:
         raise FacelimeError(
             f"--part {text} would leave masks out of --design {design}, which needs all of them; "
             "perturb again with another --design."
         )
-    return int(match[1]), int(match[2])
+    return index, count
 
 
 def pictures_of(settings: Settings, predictions: Artifact, rows: slice) -> Iterator[Picture]:

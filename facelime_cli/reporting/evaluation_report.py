@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli import plain
 from facelime_cli.console import Table
 from facelime_cli.names import listing
 from facelime_cli.reporting import pages
@@ -84,7 +84,7 @@ class Report:
             file = artifact.file(name)
             write_csv(file, rows)
         charts = self._charts(facts, probabilities, classes)
-        metrics = json.dumps(facts, indent=1, ensure_ascii=False)
+        metrics = plain.json_text(facts, indent=1)
         write_whole(artifact.file("metrics.json"), metrics.encode())
         page = self._page(facts)
         write_whole(artifact.file("index.html"), page.encode())

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli import plain
 from facelime_cli.console import Answer, Drawing, Table
 from facelime_cli.drawing import thumbnails
 from facelime_cli.errors import FacelimeError
 from facelime_cli.reporting.explanations import COLUMNS, PERCENT, Explanations
 from facelime_cli.reporting.pages import signed
+from facelime_cli.store.files import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,9 +87,7 @@ def write_table(surrogates: Artifact, path: Path, portion: Portion) -> None:
     # A file that is handed over holds every class, also those that a report does not show.
     every_class = range(len(explanations.names))
     rows = range(len(explanations)) if portion.rows is None else portion.rows
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerows(table(explanations, rows, every_class))
+    write_csv(path, table(explanations, rows, every_class))
 
 
 def _text(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
@@ -158,8 +157,7 @@ def _doubt(each: Strength, zero: str) -> str:
 
 def _json(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
     value = _value(explanations, rows, chosen)
-    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
-    return Answer(value, [text])
+    return Answer(value, [plain.json_text(value, indent=1)])
 
 
 def _value(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> dict[str, Any]:
@@ -183,7 +181,7 @@ def _value(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int
 def _csv(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerows(table(explanations, rows, chosen))
+    writer.writerows(plain.cells(table(explanations, rows, chosen)))
     # The console ends the last line.
     text = stream.getvalue().rstrip("\n")
     value = _value(explanations, rows, chosen)

@@ -17,8 +17,8 @@ from typer import Argument, Option
 
 from facelime_cli.engine import Needed, Plan, Stage, resolve_inputs, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.names import class_indices
-from facelime_cli.options import Execution, Input, Resolved
+from facelime_cli.names import class_indices, whole_number
+from facelime_cli.options import MOST_WORKERS, Execution, Input, Resolved
 from facelime_cli.predicting import asking
 from facelime_cli.predicting.checked import Asked, Checked
 from facelime_cli.predicting.reuse import VERSIONS
@@ -98,7 +98,10 @@ class Params(asking.Asking):
     workers: Annotated[
         int | None,
         Option(
-            min=1, show_default=False, help="Run so many processes in parallel, for inpaint. [default: one per core]"
+            min=1,
+            max=MOST_WORKERS,
+            show_default=False,
+            help="Run so many processes in parallel, for inpaint. [default: one per core]",
         ),
         Execution(),
     ] = None
@@ -189,8 +192,8 @@ def numbers_of(text: str) -> tuple[int, ...]:
         Each once, the smallest first.
     """
     words = [word.strip() for word in text.split(",")]
-    numbers = [int(word) if word.isascii() and word.isdigit() else 0 for word in words]
-    if not all(1 <= number <= MOST_NUMBER for number in numbers):
+    numbers = [whole_number(word, 1, MOST_NUMBER) or 0 for word in words]
+    if not all(numbers):
         raise CommandLineError(
             f"--regions {text!r} should be whole numbers from 1 to {MOST_NUMBER}, such as {NUMBERS}."
         )

@@ -15,7 +15,7 @@ from facelime_cli.console import Answer, Table
 from facelime_cli.engine import Plan, Stage, execute, facts_of_only_unit
 from facelime_cli.errors import CommandLineError
 from facelime_cli.names import class_index
-from facelime_cli.options import Resolved
+from facelime_cli.options import MOST_SEGMENTS, Resolved
 from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Params:
         Argument(metavar="SURROGATES…", help="Two surrogates or more, of pictures of one dataset.", show_default=False),
         Resolved(()),
     ]
-    top: Annotated[int, Option(min=1, help="Compare this many of the strongest segments.")] = 5
+    top: Annotated[int, Option(min=1, max=MOST_SEGMENTS, help="Compare this many of the strongest segments.")] = 5
     explained: Annotated[
         str | None,
         Option(

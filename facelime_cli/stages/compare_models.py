@@ -42,7 +42,7 @@ class Params:
     split: Annotated[str, Choice(evaluate.ALL_SPLITS), Option(help="Choose the split of the dataset.")] = "test"
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
-    batch_size: Annotated[int, Option(min=1, help="Pictures per call.")] = 32
+    batch_size: Annotated[int, Option(min=1, max=4096, help="Pictures per call.")] = 32
 
 
 def run(params: Params, context: Context) -> Answer:

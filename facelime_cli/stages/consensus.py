@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.options import Resolved
+from facelime_cli.options import MOST_SEGMENTS, Resolved
 from facelime_cli.predicting.joining import Joining
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.pictures import Segmented
@@ -50,6 +50,7 @@ class Params:
         int,
         Option(
             min=1,
+            max=MOST_SEGMENTS,
             help="Look at so many of the strongest segments for `topk_repeat`, as far as their intervals exclude 0.",
         ),
     ] = 5

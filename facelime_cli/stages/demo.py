@@ -36,7 +36,7 @@ SEGMENTS = 60
 class Params:
     """Parameters of `demo`."""
 
-    faces: Annotated[int, Option(min=100, help="Draw this many faces.")] = 600
+    faces: Annotated[int, Option(min=100, max=100_000, help="Draw this many faces.")] = 600
     seed: Annotated[int, Option(min=0, help="Draw other faces with another seed.")] = 0
     draw: Annotated[
         Path | None,

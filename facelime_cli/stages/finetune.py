@@ -31,7 +31,7 @@ from facelime_cli.models.recipes import (
     SCHEDULES,
 )
 from facelime_cli.models.runtimes import FORMATS, KERAS
-from facelime_cli.options import Choice, Execution, Input, Resolved
+from facelime_cli.options import LARGEST, Choice, Execution, Input, Resolved
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.files import write_csv
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
 FEWEST_CLASSES = 2
+MOST_EPOCHS = 100_000
 AMOUNTS = ", ".join(f"{name} ({entry.words})" for name, entry in AUGMENTATIONS.items())
 OWN = ", ".join(name for name in BACKBONES if name not in published(BACKBONES))
 SYSTEMS = "; ".join(f"{name}: {recipe.words}" for name, recipe in RECIPES.items())
@@ -150,6 +151,7 @@ class Params:
         int | None,
         Option(
             min=1,
+            max=MOST_EPOCHS,
             show_default=False,
             help="Train for so many epochs at most; the best one by validation loss is kept. "
             f"[default: {DEFAULTS.epochs}]",
@@ -158,13 +160,19 @@ class Params:
     ] = None
     steps_per_epoch: Annotated[
         int | None,
-        Option(min=0, show_default=False, help="Set the steps in an epoch. [default: 0, the whole training split]"),
+        Option(
+            min=0,
+            max=1_000_000,
+            show_default=False,
+            help="Set the steps in an epoch. [default: 0, the whole training split]",
+        ),
         Resolved(),
     ] = None
     patience: Annotated[
         int | None,
         Option(
             min=0,
+            max=MOST_EPOCHS,
             show_default=False,
             help="End after so many epochs without a lower validation loss. [default: 0, never]",
         ),
@@ -185,6 +193,7 @@ class Params:
         float | None,
         Option(
             min=1e-9,
+            max=100.0,
             show_default=False,
             help=f"Set the first learning rate; lower it when training diverges. [default: {DEFAULTS.learning_rate:g}]",
         ),
@@ -224,6 +233,7 @@ class Params:
         int | None,
         Option(
             min=0,
+            max=MOST_EPOCHS,
             show_default=False,
             help="Add a second phase of so many epochs, which trains the backbone's last layers too. "
             "[default: 0, no such phase]",
@@ -242,7 +252,10 @@ class Params:
     fine_tune_rate: Annotated[
         float | None,
         Option(
-            min=1e-9, show_default=False, help=f"Set the learning rate then. [default: {DEFAULTS.fine_tune_rate:g}]"
+            min=1e-9,
+            max=100.0,
+            show_default=False,
+            help=f"Set the learning rate then. [default: {DEFAULTS.fine_tune_rate:g}]",
         ),
         Resolved(),
     ] = None
@@ -264,7 +277,9 @@ class Params:
     checkpoint_minutes: Annotated[
         float,
         Option(
-            min=0.0, help="Keep the state so often within an epoch, which a kill then loses; each epoch's end is kept."
+            min=0.0,
+            max=LARGEST,
+            help="Keep the state so often within an epoch, which a kill then loses; each epoch's end is kept.",
         ),
         Execution(),
     ] = 10.0

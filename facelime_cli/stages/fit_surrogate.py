@@ -14,7 +14,7 @@ from typer import Argument, Option
 from facelime_cli import presets
 from facelime_cli.choices import NEAR, PROXIMITIES, SURROGATES, words_of
 from facelime_cli.engine import Plan, Stage
-from facelime_cli.options import Choice, Execution, Input, Resolved, default_of
+from facelime_cli.options import LARGEST, MOST_SEGMENTS, MOST_WORKERS, Choice, Execution, Input, Resolved, default_of
 from facelime_cli.predicting import fitting
 from facelime_cli.predicting.fitting import BOOTSTRAP, INTERVALS
 from facelime_cli.store.arrays import Layout
@@ -67,6 +67,7 @@ class Params:
         float | None,
         Option(
             min=1e-6,
+            max=LARGEST,
             show_default=False,
             help=f"Set the penalty. Larger draws coefficients to 0. {default_of('alpha', SURROGATES)}",
         ),
@@ -76,6 +77,7 @@ class Params:
         int | None,
         Option(
             min=1,
+            max=MOST_SEGMENTS,
             show_default=False,
             help="Keep a coefficient for so many segments; all others get 0. " + default_of("features", SURROGATES),
         ),
@@ -95,6 +97,7 @@ class Params:
         float | None,
         Option(
             min=0.02,
+            max=LARGEST,
             show_default=False,
             help=f"Set how far samples count. Larger counts distant samples more. [default: {WIDTHS}]",
         ),
@@ -112,6 +115,7 @@ class Params:
         int,
         Option(
             min=1,
+            max=MOST_SEGMENTS,
             help="Look at so many of the strongest segments for `topk_repeat`, as far as their intervals exclude 0.",
         ),
     ] = 5
@@ -129,6 +133,7 @@ class Params:
         int | None,
         Option(
             min=1,
+            max=MOST_WORKERS,
             show_default=False,
             help=f"Run so many processes in parallel, for {', '.join(SLOW)} and the bootstrap. [default: one per core]",
         ),

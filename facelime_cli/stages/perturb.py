@@ -15,7 +15,7 @@ from facelime_cli import presets
 from facelime_cli.choices import DESIGNS, EVEN, FILLS, UNLIKE, USUAL_DESIGNS, WITHOUT_CLASSES, words_of
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.options import Choice, Execution, Input, Resolved, option_of
+from facelime_cli.options import MOST_WORKERS, Choice, Execution, Input, Resolved, option_of
 from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
 from facelime_cli.predicting.stand_ins import FILL_NAMES, StandIns, fill_of, usual_design, usual_fill
 from facelime_cli.store import digests
@@ -104,6 +104,7 @@ class Params:
         float | None,
         Option(
             min=0.1,
+            max=4096.0,
             show_default=False,
             help="Blur with this standard deviation, in pixels. Larger hides more. "
             "[default: a tenth of the picture's side]",
@@ -154,6 +155,7 @@ class Params:
         int | None,
         Option(
             min=1,
+            max=MOST_WORKERS,
             show_default=False,
             help=f"Run so many processes in parallel, for {' and '.join(SLOW_FILLS)}. [default: one per core]",
         ),

@@ -16,7 +16,7 @@ from typer import Argument, Option
 
 from facelime_cli import preparing, sources
 from facelime_cli.engine import Plan, Stage
-from facelime_cli.options import Choice, Execution, Resolved
+from facelime_cli.options import MOST_WORKERS, Choice, Execution, Resolved
 from facelime_cli.preparing import DEFAULT_SPLIT
 from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
 from facelime_cli.workers import Workers
@@ -195,7 +195,12 @@ class Params:
     ] = False
     workers: Annotated[
         int | None,
-        Option(min=1, show_default=False, help="Run so many processes in parallel. [default: one per core]"),
+        Option(
+            min=1,
+            max=MOST_WORKERS,
+            show_default=False,
+            help="Run so many processes in parallel. [default: one per core]",
+        ),
         Execution(),
     ] = None
 

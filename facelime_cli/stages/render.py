@@ -18,7 +18,7 @@ from facelime_cli import presets
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError
 from facelime_cli.names import class_indices
-from facelime_cli.options import Choice, Execution, Input, Resolved
+from facelime_cli.options import MOST_SEGMENTS, MOST_WORKERS, Choice, Execution, Input, Resolved
 from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Params:
         int | None,
         Option(
             min=1,
+            max=MOST_SEGMENTS,
             show_default=False,
             help="Colour and list at first this many of the strongest segments. "
             f"{presets.default_words('top', DEFAULTS['top'])}",
@@ -129,7 +130,12 @@ class Params:
     ] = "facelime"
     workers: Annotated[
         int | None,
-        Option(min=1, show_default=False, help="Use this many parallel processes. [default: one per core]"),
+        Option(
+            min=1,
+            max=MOST_WORKERS,
+            show_default=False,
+            help="Use this many parallel processes. [default: one per core]",
+        ),
         Execution(),
     ] = None
 

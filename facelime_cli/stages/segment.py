@@ -17,7 +17,18 @@ from facelime_cli.choices import COMMON, SEGMENTERS, words_of
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import comma_separated, listing, row_of
-from facelime_cli.options import Choice, Execution, Input, Resolved, given_settings, option_of, owners_of
+from facelime_cli.options import (
+    LARGEST,
+    MOST_SEGMENTS,
+    MOST_WORKERS,
+    Choice,
+    Execution,
+    Input,
+    Resolved,
+    given_settings,
+    option_of,
+    owners_of,
+)
 from facelime_cli.pseudonyms import made_with
 from facelime_cli.sources import SPLITS, map_files
 from facelime_cli.store import digests
@@ -119,20 +130,24 @@ class Params:
         _setting(
             f"Ask for about so many segments. {SEARCHED} search each picture's scale for it. {_default('segments')}",
             min=2,
-            max=4096,
+            max=MOST_SEGMENTS,
         ),
         Resolved(),
     ] = None
     kernel_size: Annotated[
         float | None,
         _setting(
-            f"Average colours over so many pixels. Larger makes fewer segments. {_default('kernel_size')}", min=1.0
+            f"Average colours over so many pixels. Larger makes fewer segments. {_default('kernel_size')}",
+            min=1.0,
+            max=100.0,
         ),
         Resolved(),
     ] = None
     max_dist: Annotated[
         float | None,
-        _setting(f"Limit the step between modes. Larger makes fewer segments. {_default('max_dist')}", min=0.1),
+        _setting(
+            f"Limit the step between modes. Larger makes fewer segments. {_default('max_dist')}", min=0.1, max=LARGEST
+        ),
         Resolved(),
     ] = None
     ratio: Annotated[
@@ -143,7 +158,9 @@ class Params:
     scale: Annotated[
         float | None,
         _setting(
-            "Set Felzenszwalb's preference for large segments, in place of --segments. [default: searched]", min=0.1
+            "Set Felzenszwalb's preference for large segments, in place of --segments. [default: searched]",
+            min=0.1,
+            max=LARGEST,
         ),
         Resolved(),
     ] = None
@@ -153,12 +170,13 @@ class Params:
             "Weigh place against colour, or against the gradient for watershed. Larger makes squarer segments. "
             f"{_default('compactness')}",
             min=1e-6,
+            max=LARGEST,
         ),
         Resolved(),
     ] = None
     sigma: Annotated[
         float | None,
-        _setting(f"Smooth by a Gaussian of so many pixels first. {_default('sigma')}", min=0.0),
+        _setting(f"Smooth by a Gaussian of so many pixels first. {_default('sigma')}", min=0.0, max=100.0),
         Resolved(),
     ] = None
     cell: Annotated[
@@ -172,6 +190,7 @@ class Params:
         _setting(
             "Merge smaller segments into the neighbour of the most similar mean colour. " + _default("min_size"),
             min=0,
+            max=4096 * 4096,
             metavar="PIXELS",
         ),
         Resolved(),
@@ -202,7 +221,9 @@ class Params:
         ),
     ] = None
     workers: Annotated[
-        int | None, _setting("Run so many processes in parallel. [default: one per core]", min=1), Execution()
+        int | None,
+        _setting("Run so many processes in parallel. [default: one per core]", min=1, max=MOST_WORKERS),
+        Execution(),
     ] = None
 
 

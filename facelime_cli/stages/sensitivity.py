@@ -16,7 +16,7 @@ from typer import Argument, Option
 from facelime_cli.choices import FILLS, SEGMENTERS
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError
-from facelime_cli.options import Input
+from facelime_cli.options import MOST_SEGMENTS, Input
 from facelime_cli.predicting.variations import again, refuse_others
 from facelime_cli.stages import compare
 from facelime_cli.store.explanations import views_of
@@ -52,7 +52,7 @@ class Params:
             help="Let these stand for a switched-off segment, such as mean,blur,black. [default: as the first run]",
         ),
     ] = None
-    top: Annotated[int, Option(min=1, help="Compare so many of the strongest segments.")] = 5
+    top: Annotated[int, Option(min=1, max=MOST_SEGMENTS, help="Compare so many of the strongest segments.")] = 5
 
 
 def run(params: Params, context: Context) -> Answer:

@@ -15,7 +15,7 @@ from typer import Argument, Option
 from facelime_cli.choices import DESIGNS
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import FacelimeError
-from facelime_cli.options import Input
+from facelime_cli.options import MOST_SEGMENTS, Input
 from facelime_cli.predicting.variations import again, refuse_others
 from facelime_cli.stages import compare
 from facelime_cli.store.explanations import masks_of
@@ -51,7 +51,7 @@ class Params:
             help="Compare so many parts of the stored samples instead. [default: new runs]",
         ),
     ] = None
-    top: Annotated[int, Option(min=1, help="Compare so many of the strongest segments.")] = 5
+    top: Annotated[int, Option(min=1, max=MOST_SEGMENTS, help="Compare so many of the strongest segments.")] = 5
 
 
 def run(params: Params, context: Context) -> Answer:

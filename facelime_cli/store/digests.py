@@ -42,7 +42,8 @@ def canonical(value: Any) -> bytes:
         When a number is NaN or infinite: JSON has no word for these.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    # A name that is no UTF-8 has a digest like any other.
+    return text.encode(errors="surrogatepass")
 
 
 def of_value(value: Any) -> str:

@@ -14,6 +14,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli import plain
 from facelime_cli.errors import BrokenError, first_line
 from facelime_cli.store import forms
 
@@ -124,11 +125,11 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     path : Path
         The file; an existing one is replaced.
     rows : iterable of sequence
-        The heading first; memory does not grow with their number.
+        The heading first; memory does not grow with their number. See `plain.cell` for what becomes of texts.
     """
     with _whole(path, durable=True) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-        csv.writer(text, lineterminator="\n").writerows(rows)
+        csv.writer(text, lineterminator="\n").writerows(plain.cells(rows))
         # Closing the text would close the stream, which is still to be flushed to the disk.
         text.detach()
 
@@ -172,7 +173,7 @@ def json_bytes(value: Any) -> bytes:
         When a number is NaN or infinite.
     """
     # Indented, since people look into these files; readable in every script.
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    return plain.json_text(value, indent=1).encode()
 
 
 def read_json(path: Path) -> dict[str, Any]:

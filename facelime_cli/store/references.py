@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 IDS = ".ids"
 """Folder of a kind that holds, by fingerprint, the id that was agreed on."""
 LONGEST_ID_BYTES = 1000
+MOST_BYTES = 200
+"""Bytes of a name: with the digits of an id, a folder's name may have 255."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """Rights of everybody but the owner."""
 SALT = ".salt"
@@ -205,7 +207,8 @@ class Store:
             candidates = ", ".join(each.reference for each in found)
             raise AmbiguousError(f"{given} could be {candidates}; give more of the id.")
         path = Path(reference)
-        if not (path / manifests.LAYOUT).is_file():
+        # What comes through a pipe may hold what no path can.
+        if "\0" in reference or not (path / manifests.LAYOUT).is_file():
             raise NotFoundError(
                 f"nothing called {given!r} among the {' or '.join(kinds)} of {self.root};"
                 " `facelime status` lists what is there."
@@ -478,10 +481,10 @@ def check_name(name: str) -> str:
     FacelimeError
         When it cannot.
     """
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or len(name.encode()) > MOST_BYTES:
         raise FacelimeError(
             f"{name!r} cannot be a name; change --name. A name begins with a letter or digit and has at most"
-            f" {LONGEST_NAME} letters, digits, '.', '-', '_' and '+'."
+            f" {LONGEST_NAME} letters, digits, '.', '-', '_' and '+', in {MOST_BYTES} bytes."
         )
     return name
 
@@ -501,6 +504,8 @@ def name_from(text: str) -> str:
     """
     # Cut first, matched last: what is left may be empty, or begin with what no name may begin with.
     cut = re.sub(r"[^\w.+-]+", "-", text).strip("-._+")[:LONGEST_NAME]
+    # A letter of another script has up to four bytes.
+    cut = cut.encode()[:MOST_BYTES].decode(errors="ignore")
     return cut if NAME.fullmatch(cut) else "artifact"
 
 

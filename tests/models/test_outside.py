@@ -2,6 +2,12 @@
 
 import importlib
 import importlib.util
+import itertools
+import json
+import re
+import shutil
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +15,7 @@ import pytest
 from facelime_cli.core import compose
 from facelime_cli.core.masks import pack, unpack
 from facelime_cli.models import backend, wrapping
+from facelime_cli.store.references import Store
 from tests.support import Facelime, write_faces
 
 SIZE = 48
@@ -116,6 +123,15 @@ class TestFunction:
         reference = write_module("one_output", "5 * red[:, None]")
         assert "use --activation sigmoid" in pictures.fails(*self.words(reference, "--activation", "softmax"))
         assert pictures.artifact(*self.words(reference, "--activation", "sigmoid")).complete
+
+    def test_softmax_of_one_unit_is_refused_whatever_holds_it(self, pictures, write_module, tmp_path):
+        assert "1 for every picture" in pictures.fails(*self.words(write_module("ones", "0 * red[:, None] + 1")))
+        keras = backend.keras()
+        inputs = keras.Input((SIZE, SIZE, 3))
+        output = keras.layers.Dense(1, activation="softmax")(keras.layers.GlobalAveragePooling2D()(inputs))
+        keras.Model(inputs, output).save(tmp_path / "ones.keras")
+        words = ["import-model", tmp_path / "ones.keras", "--classes", "no,yes", "--scaling", "0..1"]
+        assert "1 for every picture" in pictures.fails(*words)
 
     def test_is_evaluated_like_any_model(self, pictures, write_module, tmp_path):
         pictures.json(
@@ -370,3 +386,138 @@ class TestCodeInAFile:
 
     def test_scaling_is_still_needed(self, pictures, path):
         assert "--scaling is missing" in pictures.fails("import-model", path, "--classes", "a,b", code=2)
+
+
+CONTAINED = """
+import os, sys, warnings, logging, ctypes
+import numpy as np
+{at_import}
+
+def classify(pictures):
+    red = pictures[:, :, :24, 0].mean(axis=(1, 2))
+    answer = np.stack([1 - red, red], axis=1)
+    {when_called}
+    return answer
+"""
+
+
+class TestAFunctionIsContained:
+    """What a function does beside answering: it is an error of the model, or it changes nothing of the command."""
+
+    @pytest.fixture
+    def write(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        numbers = itertools.count()
+
+        def write(when_called="pass", at_import=""):
+            name = f"contained_{tmp_path.name}_{next(numbers)}"
+            (tmp_path / f"{name}.py").write_text(CONTAINED.format(at_import=at_import, when_called=when_called))
+            importlib.invalidate_caches()
+            return f"{name}:classify"
+
+        return write
+
+    def words(self, reference):
+        return ["import-model", reference, "--classes", "no,yes", "--size", SIZE]
+
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [
+            ("sys.exit(0)", "SystemExit: 0"),
+            ("raise SystemExit", "SystemExit"),
+            ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+            ("raise BaseException('enough')", "BaseException: enough"),
+            ("raise ValueError('two\\nlines')", "ValueError: two"),
+            ("(lambda f: f(f))(lambda f: f(f))", "RecursionError"),
+        ],
+    )
+    def test_what_ends_a_program_is_an_error_of_the_model(self, pictures, write, code, said):
+        assert said in pictures.fails(*self.words(write(code)))
+        assert "cannot be imported" in pictures.fails(*self.words(write(at_import=code)))
+
+    def test_a_package_around_the_module_is_contained_too(self, pictures, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "exits_around").mkdir()
+        (tmp_path / "exits_around" / "__init__.py").write_text("print('loud')\nraise SystemExit(3)")
+        (tmp_path / "exits_around" / "inside.py").write_text("def classify(x): return x")
+        importlib.invalidate_caches()
+        assert "cannot be imported" in pictures.fails(*self.words("exits_around.inside:classify"))
+
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [
+            ("answer = answer + 0j", "complex64"),
+            ("answer = answer.astype(object)", "object"),
+            ("answer = answer.astype(str)", "<U32"),
+            ("answer = None", "object"),
+            ("answer = [[1], [1, 2]]", "failed on an array"),
+            ("answer = answer[0]", "one column per class"),
+            ("answer = answer * 1e300", "NaN or infinity"),
+            ("answer = -answer", "no probabilities"),
+            ("answer = answer * np.inf", "NaN or infinity"),
+            ("os.chdir('/')", "changes the working folder"),
+        ],
+    )
+    def test_answers_that_are_none(self, pictures, write, code, said):
+        assert said in pictures.fails(*self.words(write(code)))
+        assert said in pictures.fails(*self.words(write(code)))
+
+    @pytest.mark.parametrize("code", ["answer = answer * 3 - 1", "answer = answer * np.nan"])
+    def test_answers_that_become_none_later(self, pictures, write, code):
+        # The trial at the import asks about three pictures.
+        found = pictures.artifact(*self.words(write(f"if len(pictures) > 3: {code}")))
+        assert f"models/{found.id} answers" in pictures.fails("predict", "masks", "--model", found.id)
+
+    def test_what_it_prints_goes_to_stderr(self, pictures, write):
+        result = pictures(*self.words(write("print('called')", "print('imported')")), "--name", "loud")
+        assert result.exit_code == 0
+        assert re.fullmatch(r"[\w.+-]+\n", result.stdout)
+        assert "imported" in result.stderr
+        assert "called" in result.stderr
+
+    def test_it_may_change_its_pictures_and_use_its_memory_again(self, pictures, write):
+        plain = pictures.artifact(*self.words(write()))
+        again = "global MEMORY; MEMORY[: len(red)] = answer; answer = MEMORY[: len(red)]; pictures[:] = 0"
+        reused = pictures.artifact(*self.words(write(again, "MEMORY = np.zeros((1000, 2))")))
+        answers = [
+            pictures.artifact("predict", "masks", "--model", each.id, "--batch-size", 7).read("probabilities")
+            for each in (plain, reused)
+        ]
+        assert np.array_equal(*answers)
+
+    def test_a_module_keeps_neither_the_folder_nor_the_signals(self, pictures, write, tmp_path):
+        before = signal.getsignal(signal.SIGTERM)
+        code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.chdir('/')"
+        assert pictures.artifact(*self.words(write(at_import=code))).complete
+        assert signal.getsignal(signal.SIGTERM) is before
+        assert Path.cwd() == tmp_path
+
+    def test_a_stop_while_it_answers_is_no_error(self, pictures, write):
+        code = "from facelime_cli.errors import StopRequested; raise StopRequested('SIGTERM')"
+        assert pictures(*self.words(write(code))).exit_code == 75
+        assert pictures(*self.words(write(at_import=code))).exit_code == 75
+
+    def test_only_the_reference_reaches_stdout_whatever_c_code_prints(self, start, write, tmp_path):
+        loud = "print('python'); os.write(1, b'descriptor'); ctypes.CDLL(None).puts(b'buffered'); sys.stdout.close()"
+        done = start(*self.words(write(loud, loud)), store=tmp_path / "store")
+        assert done.returncode == 0, done.stderr
+        assert re.fullmatch(r"[\w.+-]+\n", done.stdout)
+        for word in ("python", "descriptor", "buffered"):
+            assert word in done.stderr
+
+    def test_its_warnings_go_to_the_log(self, start, write, pictures, tmp_path):
+        reference = write("warnings.warn('beware'); logging.getLogger('loud').error('of /home/someone/file.bin')")
+        store = tmp_path / "store"
+        shutil.copytree(pictures.store, store)
+        words = [*self.words(reference), "--name", "warns"]
+        assert start(*words, store=store).returncode == 0
+        done = start("predict", "masks", "--model", "warns", store=store)
+        assert done.returncode == 0
+        assert "beware" not in done.stderr
+        lines = (Store(store).resolve(done.stdout.strip()).path / "logs" / "1of1.jsonl").read_text().splitlines()
+        heard = [(each["library"], each["text"]) for each in map(json.loads, lines) if each["event"] == "warning"]
+        module = reference.partition(":")[0]
+        assert sorted(heard) == sorted([(module, "UserWarning: beware"), ("loud", "of file.bin")])
+        start("remove", done.stdout.strip(), "--yes", store=store)
+        shown = start("predict", "masks", "--model", "warns", "--debug", store=store)
+        assert "beware" in shown.stderr

@@ -1,0 +1,320 @@
+"""Bad input of every command: one sentence, the right exit code, nothing on stdout, and a store that is as it was."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from facelime_cli.stages import INDEX
+
+HUGE, LONG = str(2**70), "9" * 5000
+OUT_OF_RANGE = "is not in the range"
+"""Words in braces stand for what the store holds, see `named`."""
+
+BAD = [
+    # What every command has
+    (["status", "--store", ""], "--store is empty", 2),
+    (["status", "--store="], "--store is empty", 2),
+    (["status", "--store", "{file}"], "is no folder", 1),
+    (["verify", "--store", "{file}/below"], "is no folder", 1),
+    (["nothing"], "No such command", 2),
+    (["segment"], "Missing argument", 2),
+    (["segment", "faces", "parts"], "unexpected extra argument", 2),
+    (["segment", "faces", "--nothing"], "No such option", 2),
+    (["segment", "faces", "--store"], "requires an argument", 2),
+    (["segment", "faces", "--name", ""], "cannot be a name", 1),
+    (["segment", "faces", "--name", "../up"], "cannot be a name", 1),
+    (["segment", "faces", "--name", "a/b"], "cannot be a name", 1),
+    (["segment", "faces", "--name", ".hidden"], "cannot be a name", 1),
+    (["segment", "faces", "--name", "a\nb"], "cannot be a name", 1),
+    (["segment", "faces", "--name", "a\x1b[31m"], "cannot be a name", 1),
+    (["segment", "faces", "--name", "x" * 101], "cannot be a name", 1),
+    (["segment", "faces", "--name", "漢" * 90], "in 200 bytes", 1),
+    (["segment", "faces", "--name", "a\udcff"], "cannot be a name", 1),
+    (["explain", "{pictures}", "--model", "small", "--name", "a b"], "cannot be a name", 1),
+    (["segment", "faces", "--shard", ""], "--shard '' should be", 2),
+    (["segment", "faces", "--shard", "0/4"], "should be I/N", 2),
+    (["segment", "faces", "--shard", "5/4"], "should be I/N", 2),
+    (["segment", "faces", "--shard", "1/1000000000"], "N <= 100000", 2),
+    (["segment", "faces", "--shard", f"1/{LONG}"], "should be I/N", 2),
+    (["segment", "faces", "--shard", "²/³"], "should be I/N", 2),
+    (["segment", "faces", "--shard", "one"], "should be I/N", 2),
+    (["segment", "faces", "--missing", "0"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--missing", "100000000"], OUT_OF_RANGE, 2),
+    # References
+    (["segment", ""], "nothing called ''", 1),
+    (["segment", "nobody"], "nothing called 'nobody'", 1),
+    (["segment", "nobody\x1b[31m"], r"\x1b[31m", 1),
+    (["segment", "no\udcff"], "nothing called", 1),
+    (["segment", "x" * 5000], "", 1),
+    (["segment", "../../etc"], "nothing called", 1),
+    (["segment", "datasets/../models"], "nothing called", 1),
+    (["segment", "models/small"], "is of kind models", 1),
+    (["segment", "{masks}"], "is of kind masks", 1),
+    (["segment", "./"], "nothing called", 1),
+    (["show", "/"], "nothing called", 1),
+    # preprocess
+    (["preprocess", ""], "a path is empty", 2),
+    (["preprocess", "{nothing}"], "there is nothing at", 1),
+    (["preprocess", "{pictures}", "--size", "15"], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--size", HUGE], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--size", "48.5"], "not a valid int", 2),
+    (["preprocess", "{pictures}", "--split", "1:1"], "--split", 2),
+    (["preprocess", "{pictures}", "--split", "1e400:1:1"], "--split", 2),
+    (["preprocess", "{pictures}", "--folds", "2"], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--crop-border", "46"], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--contrast", "1e308"], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--workers", "1000000"], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--table", ""], "--table is empty", 2),
+    (["preprocess", "{pictures}", "--fit", "none"], "--fit", 2),
+    # segment
+    (["segment", "faces", "--first", "0"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--images", ""], "--images is empty", 2),
+    (["segment", "faces", "--images", ","], "names no picture", 2),
+    (["segment", "faces", "--images", "nobody\n"], "there is no picture", 1),
+    (["segment", "faces", "--method", "none"], "--method", 2),
+    (["segment", "faces", "--segments", "1"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--segments", "1e9"], "not a valid int", 2),
+    (["segment", "faces", "--sigma", "1e9"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--sigma", "-0.1"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--sigma", "nan"], "finite", 2),
+    (["segment", "faces", "--method", "quickshift", "--kernel-size", "1e308"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--method", "quickshift", "--kernel-size", "1e-308"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--method", "quickshift", "--max-dist", "1e308"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--method", "slic", "--compactness", "1e308"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--method", "slic", "--compactness", "0"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--method", "felzenszwalb", "--scale", "1e300"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--min-size", HUGE], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--workers", "1000000"], OUT_OF_RANGE, 2),
+    (["segment", "faces", "--method", "file"], "needs --labels", 2),
+    (["segment", "faces", "--method", "file", "--labels", ""], "--labels is empty", 2),
+    # perturb
+    (["perturb", "{segments}", "--samples", "1"], OUT_OF_RANGE, 2),
+    (["perturb", "{segments}", "--samples", "1000000000000"], OUT_OF_RANGE, 2),
+    (["perturb", "{segments}", "--probability", "1e-400"], "both excluded", 2),
+    (["perturb", "{segments}", "--probability", "5"], "both excluded", 2),
+    (["perturb", "{segments}", "--fill", ""], "--fill", 2),
+    (["perturb", "{segments}", "--fill", "image:"], "--fill", 2),
+    (["perturb", "{segments}", "--fill", "image:{nothing}"], "there is no", 1),
+    (["perturb", "{segments}", "--fill", "image:{file}"], "", 1),
+    (["perturb", "{segments}", "--fill", "blur", "--fill-sigma", "1e9"], OUT_OF_RANGE, 2),
+    (["perturb", "{segments}", "--fill", "blur", "--fill-sigma", "0"], OUT_OF_RANGE, 2),
+    (["perturb", "{segments}", "--donor", "1000000"], OUT_OF_RANGE, 2),
+    (["perturb", "{segments}", "--seed", "1.5"], "not a valid int", 2),
+    (["perturb", "{segments}", "--seed", LONG], "not a valid int", 2),
+    (["perturb", "{segments}", "--after", "{masks}"], "is of kind masks", 1),
+    (["perturb", "{segments}", "--design", "exact", "--samples", "2"], "more than --samples 2", 1),
+    # predict
+    (["predict", "{masks}"], "Missing option", 2),
+    (["predict", "{masks}", "--model", ""], "nothing called", 1),
+    (["predict", "{masks}", "--model", "small", "--batch-size", "1000000000"], "--batch-size", 2),
+    (["predict", "{masks}", "--model", "small", "--batch-size", LONG], "--batch-size", 2),
+    (["predict", "{masks}", "--model", "small", "--batch-size", "0"], "--batch-size", 2),
+    (["predict", "{masks}", "--model", "small", "--batch-size", ""], "--batch-size", 2),
+    (["predict", "{masks}", "--model", "small", "--tolerance", "-1e-9"], OUT_OF_RANGE, 2),
+    (["predict", "{masks}", "--model", "small", "--time-budget", "1e300"], "--time-budget", 2),
+    (["predict", "{masks}", "--model", "small", "--time-budget", LONG], "--time-budget", 2),
+    (["predict", "{masks}", "--model", "small", "--time-budget", "-5"], "--time-budget", 2),
+    (["predict", "{masks}", "--model", "small", "--time-budget", ""], "--time-budget", 2),
+    # fit-surrogate
+    (["fit-surrogate", "{predictions}", "--alpha", "0"], OUT_OF_RANGE, 2),
+    (["fit-surrogate", "{predictions}", "--alpha", "-1"], OUT_OF_RANGE, 2),
+    (["fit-surrogate", "{predictions}", "--alpha", "1e308"], OUT_OF_RANGE, 2),
+    (["fit-surrogate", "{predictions}", "--kernel-width", "1e308"], OUT_OF_RANGE, 2),
+    (["fit-surrogate", "{predictions}", "--kernel-width", "1e-308"], OUT_OF_RANGE, 2),
+    (["fit-surrogate", "{predictions}", "--surrogate", "highest", "--features", HUGE], OUT_OF_RANGE, 2),
+    (["fit-surrogate", "{predictions}", "--stable-top", "0"], OUT_OF_RANGE, 2),
+    (["fit-surrogate", "{predictions}", "--stable-top", HUGE], OUT_OF_RANGE, 2),
+    (["fit-surrogate", "{predictions}", "--part", "0/0"], "--part", 2),
+    (["fit-surrogate", "{predictions}", "--part", f"1/{LONG}"], "--part", 2),
+    (["fit-surrogate", "{predictions}", "--part", ""], "--part", 2),
+    # consensus, check
+    (["consensus", "{surrogates}", "--stable-top", "-1"], OUT_OF_RANGE, 2),
+    (["consensus", "{surrogates}"], "two different views", 2),
+    (["consensus", "{surrogates}", "nobody"], "nothing called 'nobody'", 1),
+    (["check", "{surrogates}", "--regions", "0"], "--regions", 2),
+    (["check", "{surrogates}", "--regions", LONG], "--regions", 2),
+    (["check", "{surrogates}", "--regions", ""], "--regions", 2),
+    (["check", "{surrogates}", "--sets", "18"], OUT_OF_RANGE, 2),
+    (["check", "{surrogates}", "--check-classes", LONG], "there is no class", 1),
+    (["check", "{surrogates}", "--check-classes", "\x1b"], r"\x1b", 1),
+    (["check", "{surrogates}", "--maps", ""], "--maps is empty", 2),
+    (["check", "{surrogates}", "--maps", "{nothing}"], "", 1),
+    # render, show, export
+    (["render", "{surrogates}", "--top", "0"], OUT_OF_RANGE, 2),
+    (["render", "{surrogates}", "--top", HUGE], OUT_OF_RANGE, 2),
+    (["render", "{surrogates}", "--classes", "measles"], "no class 'measles'", 1),
+    (["render", "{surrogates}", "--classes", "²"], "no class", 1),
+    (["render", "{surrogates}", "--classes", "-1"], "no class", 1),
+    (["render", "{surrogates}", "--figures", "exe"], "--figures", 2),
+    (["render", "{surrogates}", "--beside", "nobody"], "nothing called", 1),
+    (["show", "nobody"], "nothing called", 1),
+    (["show", "{surrogates}", "--format", "xml"], "--format", 2),
+    (["show", "{surrogates}", "--png", ""], "--png is empty", 2),
+    (["show", "{surrogates}", "--images", "nobody"], "ask for them with", 2),
+    (["show", "{surrogates}", "--format", "text", "--images", "nobody"], "no picture", 1),
+    (["export", "{surrogates}", "--to", ""], "--to is empty", 2),
+    (["export", "{surrogates}", "--to", "{nothing}/a.h5"], "there is no folder", 1),
+    (["export", "{surrogates}", "--to", "{nothing}.txt"], "should end in", 2),
+    (["export", "{masks}", "--to", "{nothing}.csv"], "is no table", 1),
+    # attributions, comparisons
+    (["gradcam", "{segments}", "--model", "small", "--batch-size", "0"], OUT_OF_RANGE, 2),
+    (["gradcam", "{segments}", "--model", "small", "--layer", "nowhere"], "nowhere", 1),
+    (["gradcam", "{segments}", "--model", "small", "--layer", ""], "--layer is empty", 2),
+    (["occlusion", "{segments}", "--model", "small", "--batch-size", HUGE], OUT_OF_RANGE, 2),
+    (["occlusion", "{segments}", "--model", "small", "--fill", "gold"], "--fill", 2),
+    (["import-maps", "{segments}", "--model", "small", "--maps", ""], "--maps is empty", 2),
+    (["contrast", "{surrogates}", "--class", "normal", "--versus", "normal"], "the same class", 2),
+    (["contrast", "{surrogates}", "--class", "", "--versus", "normal"], "no class", 1),
+    (["compare", "{surrogates}"], "", 2),
+    (["compare", "{surrogates}", "{surrogates}", "--top", HUGE], OUT_OF_RANGE, 2),
+    (["stability", "{surrogates}", "--repeats", "101"], OUT_OF_RANGE, 2),
+    (["stability", "{surrogates}", "--stored", "1"], OUT_OF_RANGE, 2),
+    (["stability", "{surrogates}", "--stored", "2", "--top", "0"], OUT_OF_RANGE, 2),
+    (["sensitivity", "{surrogates}", "--fills", "gold"], "gold", 2),
+    (["sensitivity", "{surrogates}", "--fills", ""], "", 2),
+    (["sensitivity", "{surrogates}", "--methods", "slic,none"], "none", 2),
+    # models
+    (["finetune", "faces"], "no network to train", 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--epochs", "1000000000"], OUT_OF_RANGE, 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--patience", HUGE], OUT_OF_RANGE, 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--learning-rate", "0"], OUT_OF_RANGE, 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--learning-rate", "1e308"], OUT_OF_RANGE, 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--batch-size", "1000000000"], OUT_OF_RANGE, 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--head", "99999999999"], "--head", 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--head", "²"], "--head", 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--dropout", "1"], "--dropout", 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--dropout", "nan"], "--dropout", 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--augment", "zoom=5"], "--augment zoom=5", 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--augment", "zoom=nan"], "--augment", 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--freeze", LONG], "--freeze", 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--seed", "-1"], OUT_OF_RANGE, 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--seed", HUGE], OUT_OF_RANGE, 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--weights", ""], "--weights is empty", 2),
+    (["finetune", "faces", "--backbone", "cnn-small", "--fold", "3"], "fold", 1),
+    (["import-model", "", "--classes", "a,b"], "a path is empty", 2),
+    (["import-model", "{nothing}", "--classes", "a,b"], "there is no file", 1),
+    (["import-model", "{file}", "--classes", "a,a", "--scaling", "0..1"], "names 'a' twice", 2),
+    (["import-model", "{file}", "--classes", "a,", "--scaling", "0..1"], "leave none empty", 2),
+    (["import-model", "{file}", "--classes", "", "--scaling", "0..1"], "--classes ''", 2),
+    (["import-model", "{file}", "--classes", "a,b\nc", "--scaling", "0..1"], "control character", 2),
+    (["import-model", "{file}", "--classes", "a,b\x1b[31m", "--scaling", "0..1"], r"\x1b[31m", 2),
+    (["import-model", "{file}", "--classes", "@{nothing}", "--scaling", "0..1"], "class names", 1),
+    (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1"], "", 1),
+    (["import-model", "os:getcwd", "--classes", "a,b", "--size", HUGE], OUT_OF_RANGE, 2),
+    (["evaluate", "small", "--bootstrap", "99"], OUT_OF_RANGE, 2),
+    (["evaluate", "small", "--mistakes", "61"], OUT_OF_RANGE, 2),
+    (["evaluate", "small", "--target-recall", "rosacea=2"], "--target-recall", 2),
+    (["evaluate", "small", "--target-recall", "rosacea"], "--target-recall", 2),
+    (["evaluate", "small", "--seed", "-1"], OUT_OF_RANGE, 2),
+    (["compare-models", "small"], "", 2),
+    (["compare-models", "small", "small", "--batch-size", "1000000000"], OUT_OF_RANGE, 2),
+    (["activations", "small", "", "--to", "{nothing}.png"], "a path is empty", 2),
+    (["activations", "small", "{file}", "--to", ""], "--to is empty", 2),
+    (["activations", "small", "{file}", "--to", "{nothing}.png"], "", 1),
+    (["describe", "faces", "--sheet", "0"], OUT_OF_RANGE, 2),
+    (["describe", "faces", "--seed", "-1"], OUT_OF_RANGE, 2),
+    # explain, demo, the store
+    (["explain", "{nothing}", "--model", "small"], "", 1),
+    (["explain", "faces", "--model", "nobody"], "nothing called", 1),
+    (["explain", "faces", "--model", "small", "--donors", "1000000"], OUT_OF_RANGE, 2),
+    (["explain", "faces", "--model", "small", "--max-samples", "1"], OUT_OF_RANGE, 2),
+    (["explain", "faces", "--model", "small", "--time-budget", "soon"], "--time-budget", 2),
+    (["explain", "faces", "--model", "small", "--batch-size", "none"], "--batch-size", 2),
+    (["explain", "faces", "--model", "small", "--first", "1", "--views", "none"], "--views", 2),
+    (["demo", "--faces", "99"], OUT_OF_RANGE, 2),
+    (["demo", "--faces", "1000000000"], OUT_OF_RANGE, 2),
+    (["demo", "--draw", ""], "--draw is empty", 2),
+    (["verify", "nobody"], "nothing called", 1),
+    (["repair", "nobody"], "nothing called", 1),
+    (["remove", "nobody", "--yes"], "nothing called", 1),
+    (["remove", "faces", "--yes"], "was made from", 1),
+]
+PIPED = [
+    (b"", "nothing came"),
+    (b"\n \n", "nothing came"),
+    (b"{}", "has no `artifact`"),
+    (b'{"artifact": 3}', "has no `artifact`"),
+    (b"[" * 100_000, "which is no reference"),
+    (b"9" * 5000, "which is no reference"),
+    (b"nobody\x00", "nothing called"),
+    (bytes(range(256)), "nothing called"),
+    (b"\xff\xfe\x1b[31m", r"\x1b[31m"),
+    (b"x" * (1 << 24) + b"y", "more than 16.0 MiB"),
+]
+TYPERS_OWN = re.compile(r"(?:Usage: .*)?^Error: [^\n]+\n\Z", re.MULTILINE | re.DOTALL)
+OURS = re.compile(r"(?:warning: [^\n]+\n)*error: [^\n]+\n\Z")
+
+
+def named(chain, faces, tmp_path):
+    """Return what the words in braces stand for."""
+    (tmp_path / "file").write_bytes(b"\x1b no picture")
+    stages = {"segments": "segment", "masks": "perturb", "predictions": "predict", "surrogates": "fit-surrogate"}
+    return {
+        **{kind: chain.reference(stage) for kind, stage in stages.items()},
+        "pictures": faces,
+        "file": tmp_path / "file",
+        "nothing": tmp_path / "nothing",
+    }
+
+
+def contents(folder):
+    """Return every file and folder of a store with its size."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        found.update({f"{place}/{name}": None for name in folders})
+        found.update({f"{place}/{name}": Path(place, name).stat().st_size for name in files})
+    return found
+
+
+def check_refused(run, words, fragment, code, stdin=None):
+    before = contents(run.store)
+    result = run(*words, stdin=stdin)
+    assert (result.exit_code, result.stdout) == (code, ""), result.stderr
+    assert "unexpected " not in result.stderr.replace("unexpected extra argument", "")
+    assert "Traceback" not in result.stderr
+    assert OURS.fullmatch(result.stderr) or (code == 2 and TYPERS_OWN.search(result.stderr)), result.stderr
+    assert fragment in result.stderr
+    assert contents(run.store) == before
+
+
+class StoreOfWords:
+    """Leaves the store to the words where these name one."""
+
+    def __init__(self, run):
+        self.run, self.store = run, run.store
+
+    def __call__(self, *words, stdin=None):
+        from typer.testing import CliRunner
+
+        from facelime_cli.cli import app
+
+        if any(str(word).startswith("--store") for word in words):
+            return CliRunner().invoke(app, [*map(str, words)], input=stdin)
+        return self.run(*words, stdin=stdin)
+
+
+@pytest.mark.parametrize(("words", "fragment", "code"), BAD)
+def test_is_refused_in_one_sentence_and_changes_nothing(chain, faces, tmp_path, words, fragment, code):
+    known = named(chain, faces, tmp_path)
+    given = [re.sub(r"\{(\w+)\}", lambda found: str(known[found[1]]), word) for word in words]
+    check_refused(StoreOfWords(chain.facelime), given, fragment, code)
+
+
+@pytest.mark.parametrize(("stdin", "fragment"), PIPED)
+def test_what_comes_through_a_pipe_is_no_reference(chain, stdin, fragment):
+    check_refused(chain.facelime, ["segment", "-"], fragment, 1, stdin)
+
+
+def test_the_table_is_long_and_has_every_command():
+    assert len(BAD) + len(PIPED) >= 120
+    assert {words[0] for words, _, _ in BAD} >= {each.name for each in INDEX}
+
+
+def test_what_is_refused_here_can_be_accepted(chain):
+    """The check above fails where a command answers, or leaves something."""
+    with pytest.raises(AssertionError):
+        check_refused(chain.facelime, ["segment", "faces", "--first", 1, "--sigma", 0.5], "", 0)
+    with pytest.raises(AssertionError):
+        check_refused(chain.facelime, ["show", "faces"], "", 1)
