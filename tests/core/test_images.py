@@ -127,7 +127,7 @@ def test_files_are_found_once_below_links_in_circles(tmp_path, corner):
     save(corner, tmp_path / "a" / ".hidden.png")
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "a" / "round").symlink_to(tmp_path)
-    assert [path.name for path in picture_files(tmp_path)] == ["one.PNG"]
+    assert [path.name for path in picture_files(tmp_path, [])] == ["one.PNG"]
 
 
 class TestDicom:
