@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     from facelime_cli.engine import Command, Context, Shard, Stage
 
 DEFAULT_STORE = "artifacts"
-SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
+MOST_SHARDS = 100_000
+"""More than the largest job arrays have."""
+SHARD = re.compile(r"([1-9]\d{0,17})/([1-9]\d{0,17})")
 ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of every command"
 """Headings of a subcommand's help, where an option names none."""
 LAST = (RUN, EVERYWHERE)
 """Headings that stand at the end, in this order."""
+TEXT_OF: list[tuple[Any, Any]] = [(Path, str), (Path | None, str | None), (list[Path], list[str])]
+"""The type as which a path is read from the command line."""
 METAVARS = {int: "N", float: "X"}
 """How a number is written in help, where the option does not say it."""
 RANGE = re.compile(r"(?:(?P<low>[\d.e+-]+)<=)?x(?:(?P<sign>[<>])=(?P<bound>[\d.e+-]+))?")
@@ -41,7 +45,7 @@ RANGE = re.compile(r"(?:(?P<low>[\d.e+-]+)<=)?x(?:(?P<sign>[<>])=(?P<bound>[\d.e
 COMMON = {
     "store": (
         Annotated[
-            Path | None,
+            str | None,
             typer.Option(
                 "--store",
                 metavar="DIR",
@@ -94,6 +98,7 @@ SHARDED = {
                 "--missing",
                 metavar="N",
                 min=1,
+                max=MOST_SHARDS,
                 help="Compute nothing; print which of N shards are not done, as 3,7.",
                 show_default=False,
             ),
@@ -269,7 +274,8 @@ def _context(values: dict[str, Any], console: Console) -> Context:
     from facelime_cli.engine import Context
     from facelime_cli.store.references import Store
 
-    root = values["store"] or Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE)
+    given = values["store"]
+    root = Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE) if given is None else _path("--store", given)
     return Context(Store(root, console.warn), console, values.get("name"), _shard(values.get("shard") or "1/1"))
 
 
@@ -279,6 +285,8 @@ def _shard(text: str) -> Shard:
     match = SHARD.fullmatch(text)
     if not match or int(match[1]) > int(match[2]):
         raise CommandLineError(f"--shard {text!r} should be I/N with 1 <= I <= N, such as 3/8.")
+    if int(match[2]) > MOST_SHARDS:
+        raise CommandLineError(f"--shard {text!r} has more than {MOST_SHARDS:,} shards; divide into fewer.")
     return Shard(int(match[1]), int(match[2]))
 
 
@@ -339,17 +347,31 @@ def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
 def _params(kind: type[Any], values: dict[str, Any]) -> Any:
     """Return a command's parameters from what Typer has read."""
     from facelime_cli.engine import reference_from
-    from facelime_cli.options import inputs_of, option_of
+    from facelime_cli.options import hints, inputs_of, option_of
 
     given = {each.name: values[each.name] for each in fields(kind)}
     for name in (*inputs_of(kind), "source"):
         # A pipe hands on one reference; the last line is the result.
         if given.get(name) == "-":
             given[name] = reference_from(sys.stdin.read())
+        if given.get(name) == "":
+            raise CommandLineError(f"'' names no {name.replace('_', ' ')}; name what the command shall read.")
     for name, value in given.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise CommandLineError(f"{option_of(name)} {value} should be a finite number.")
+    for name, (declared, _) in hints(kind).items():
+        if declared == list[Path]:
+            given[name] = [_path(name.upper(), each) for each in given[name]]
+        elif declared in {Path, Path | None} and given[name] is not None:
+            given[name] = _path(option_of(name), given[name])
     return kind(**given)
+
+
+def _path(what: str, text: str) -> Path:
+    """Return a path that was typed. An empty one would mean the current folder."""
+    if not text or "\0" in text:
+        raise CommandLineError(f"{what} {text!r} is no path; name a file or a folder.")
+    return Path(text)
 
 
 def _sign(run: Callable[..., None], params: type[Any], extra: dict[str, Any]) -> None:
@@ -367,6 +389,8 @@ def _sign(run: Callable[..., None], params: type[Any], extra: dict[str, Any]) ->
             declared.metavar = METAVARS[number]
         if choice is not None:
             kind = Literal[choice.values] | None if each.default is None else Literal[choice.values]
+        # As text: "" as a path is the current folder, and nobody could tell any more that nothing was named.
+        kind = next((text for path, text in TEXT_OF if kind == path), kind)
         default = inspect.Parameter.empty if each.default is MISSING else each.default
         parameters.append(_keyword(each.name, Annotated[kind, declared], default))
     for option, (annotation, default) in {**extra, **COMMON}.items():

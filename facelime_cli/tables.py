@@ -150,7 +150,8 @@ def _row(path: Path, names: list[str], line: Line) -> Row:
         )
     for cell in cells:
         further = cell.replace("\r", "\n").split("\n")[1:]
-        if any(part.count(",") >= len(names) - 1 > 0 for part in further):
+        # Commas of a text have a space behind them; those between cells have none.
+        if any(part.count(",") >= len(names) - 1 > 0 and ", " not in part for part in further):
             raise FacelimeError(
                 f"a cell in line {line.number} of {path} holds a whole row; close the quote that opens there."
             )

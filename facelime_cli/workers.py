@@ -18,6 +18,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 FEWEST_ITEMS = 4
 """Starting a process costs about as much as this many pictures."""
+MOST_PROCESSES = 256
+"""Each costs some 100 MB of memory, so that more would end the machine, not the work."""
 PATIENCE = 5.0
 """Seconds that a picture may still take when the command has ended otherwise."""
 AHEAD_PER_PROCESS = 8

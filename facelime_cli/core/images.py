@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 import warnings
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,8 @@ REASONS: dict[type[Exception], str] = {
     Image.DecompressionBombError: TOO_LARGE,
 }
 """What errors say that have no words for people."""
+STDERR = 2
+"""The file descriptor that libraries in C write to."""
 PROGRAMS = {"EPS"}
 """Formats that Pillow reads by running another program on the file."""
 MULTI_PICTURE_PHOTO = "MPO"
@@ -165,7 +168,22 @@ def picture_in(path: Path) -> Iterator[Image.Image]:
         with Image.open(stream) as picture:
             if picture.format in PROGRAMS:
                 raise UnreadableError("is not a picture in a known format")
-            yield picture
+            with _silent() if picture.format == "TIFF" else nullcontext():
+                yield picture
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what libtiff itself writes to the terminal away from it: a sentence says what is wrong with the file."""
+    terminal = os.dup(STDERR)
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, STDERR)
+        os.close(nothing)
+        yield
+    finally:
+        os.dup2(terminal, STDERR)
+        os.close(terminal)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -18,7 +18,7 @@ from facelime_cli import preparing, sources
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import Choice, Execution, Resolved
 from facelime_cli.preparing import DEFAULT_SPLIT
-from facelime_cli.workers import Workers
+from facelime_cli.workers import MOST_PROCESSES, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,7 +173,12 @@ class Params:
     ] = False
     workers: Annotated[
         int | None,
-        Option(min=1, show_default=False, help="Run so many processes in parallel. [default: one per core]"),
+        Option(
+            min=1,
+            max=MOST_PROCESSES,
+            show_default=False,
+            help="Run so many processes in parallel. [default: one per core]",
+        ),
         Execution(),
     ] = None
 

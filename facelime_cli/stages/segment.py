@@ -21,7 +21,7 @@ from facelime_cli.options import Choice, Execution, Input, Resolved, given_setti
 from facelime_cli.sources import SPLITS, map_files
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
-from facelime_cli.workers import Workers
+from facelime_cli.workers import MOST_PROCESSES, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +131,9 @@ class Params:
     ] = None
     max_dist: Annotated[
         float | None,
-        _setting(f"Limit the step between modes. Larger makes fewer segments. {_default('max_dist')}", min=0.1),
+        _setting(
+            f"Limit the step between modes. Larger makes fewer segments. {_default('max_dist')}", min=0.1, max=1e4
+        ),
         Resolved(),
     ] = None
     ratio: Annotated[
@@ -142,7 +144,9 @@ class Params:
     scale: Annotated[
         float | None,
         _setting(
-            "Set Felzenszwalb's preference for large segments, in place of --segments. [default: searched]", min=0.1
+            "Set Felzenszwalb's preference for large segments, in place of --segments. [default: searched]",
+            min=0.1,
+            max=1e9,
         ),
         Resolved(),
     ] = None
@@ -152,6 +156,7 @@ class Params:
             "Weigh place against colour, or against the gradient for watershed. Larger makes squarer segments. "
             f"{_default('compactness')}",
             min=1e-6,
+            max=1e6,
         ),
         Resolved(),
     ] = None
@@ -201,7 +206,9 @@ class Params:
         ),
     ] = None
     workers: Annotated[
-        int | None, _setting("Run so many processes in parallel. [default: one per core]", min=1), Execution()
+        int | None,
+        _setting("Run so many processes in parallel. [default: one per core]", min=1, max=MOST_PROCESSES),
+        Execution(),
     ] = None
 
 
@@ -230,6 +237,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Choose the pictures and resolve the method's settings."""
     dataset = inputs["dataset"]
     method, settings = resolved(params)
+    _check_against_pictures(settings, int(dataset.facts["size"]))
     rows = _selection(params, dataset)
     every = dataset.texts("id")
     ids = [every[row] for row in rows]
@@ -372,6 +380,16 @@ def _check_options(params: Any, segmenter: Segmenter, given: Mapping[str, Any]) 
             f"--segments {given['segments']} and {option_of(scale)} {given[scale]:g} both decide how many segments "
             "there are; give one of them."
         )
+
+
+def _check_against_pictures(settings: Mapping[str, Any], side: int) -> None:
+    """Refuse settings that reach beyond a picture: they make one region, or take hours to make it."""
+    for name, most in {"kernel_size": side, "sigma": side, "min_size": side**2 // 2, "segments": side**2}.items():
+        value = settings.get(name)
+        if value is not None and value > most:
+            raise FacelimeError(
+                f"{option_of(name)} {value:g} is beyond pictures of {side}×{side} pixels; give at most {most}."
+            )
 
 
 def _facts(params: Params) -> dict[str, Any]:
