@@ -43,6 +43,7 @@ def read_forever(pipe):
     return Path(pipe).read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_a_read_that_hangs_ends_on_a_signal(tmp_path, kind):
     os.mkfifo(tmp_path / "pipe")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import tokenize
 import warnings
 import zlib
 from contextlib import contextmanager, nullcontext
@@ -64,6 +65,7 @@ UNREADABLE = (
     RuntimeError,
     MemoryError,
     struct.error,
+    tokenize.TokenError,
     zlib.error,
     Image.DecompressionBombError,
 )

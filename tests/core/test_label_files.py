@@ -75,6 +75,9 @@ def test_a_map_that_promises_more_than_it_holds(tmp_path):
     with (tmp_path / "map.npy").open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
     Image.new("1", (20_000, 10_000)).save(tmp_path / "map.png")
-    for name in ("map.npy", "map.png"):
+    np.save(tmp_path / "open.npy", np.eye(4))
+    whole = (tmp_path / "open.npy").read_bytes()
+    (tmp_path / "open.npy").write_bytes(whole.replace(b"(4, 4), }", b"((4, 4, "))
+    for name in ("map.npy", "map.png", "open.npy"):
         with pytest.raises(FacelimeError, match="cannot be read as a map"):
             saliency(tmp_path / name)
