@@ -12,7 +12,6 @@ import traceback
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import MISSING, fields
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -41,6 +40,8 @@ ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of
 """Headings of a subcommand's help, where an option names none."""
 LAST = (RUN, EVERYWHERE)
 """Headings that stand at the end, in this order."""
+TEXT_OF: list[tuple[Any, Any]] = [(Path, str), (Path | None, str | None), (list[Path], list[str])]
+"""The type as which a path is read from the command line."""
 METAVARS = {int: "N", float: "X"}
 """How a number is written in help, where the option does not say it."""
 RANGE = re.compile(r"(?:(?P<low>[\d.e+-]+)<=)?x(?:(?P<sign>[<>])=(?P<bound>[\d.e+-]+))?")
@@ -50,7 +51,7 @@ USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
 COMMON = {
     "store": (
         Annotated[
-            Path | None,
+            str | None,
             typer.Option(
                 "--store",
                 metavar="DIR",
@@ -165,22 +166,7 @@ class Subcommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words behind the subcommand."""
         with _plain_usage_errors():
-            self._refuse_no_path(ctx, args)
             return super().parse_args(ctx, args)
-
-    def _refuse_no_path(self, ctx: Any, args: list[str]) -> None:
-        """Refuse an empty word for a path, such as that of a variable that was not set: it would be this folder."""
-        parameters = self.get_params(ctx)
-        paths = {name for each in parameters if each.type.name == "path" for name in each.opts}
-        valued = {name for each in parameters if not getattr(each, "is_flag", False) for name in each.opts}
-        reads_paths = any(each.param_type_name == "argument" and each.type.name == "path" for each in parameters)
-        for before, word in pairwise(["", *args]):
-            name, given, value = word.partition("=")
-            option = name if given and not value else before if not word and before in valued else None
-            if option in paths or (not word and option is None and reads_paths):
-                raise typer.BadParameter(
-                    f"{option or 'a path'} is empty; name a file or a folder, . is this one.", ctx=ctx
-                )
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under their headings, those of every command last."""
@@ -327,7 +313,8 @@ def _context(values: dict[str, Any], console: Console) -> Context:
     from facelime_cli.engine import Context
     from facelime_cli.store.references import Store, check_name
 
-    root = values["store"] or Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE)
+    given = values["store"]
+    root = Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE) if given is None else _path("--store", given)
     there = next(each for each in (root, *root.absolute().parents) if each.exists())
     if not there.is_dir():
         raise FacelimeError(f"{there} is no folder, so the store {root} cannot be written; choose another --store.")
@@ -408,7 +395,8 @@ def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
 
 def _params(kind: type[Any], values: dict[str, Any]) -> Any:
     """Return a command's parameters from what Typer has read."""
-    from facelime_cli.options import inputs_of, option_of
+    from facelime_cli.engine import reference_from
+    from facelime_cli.options import hints, inputs_of, marker, option_of
 
     given = {each.name: values[each.name] for each in fields(kind)}
     optional = {each.name for each in fields(kind) if each.default is not MISSING}
@@ -416,12 +404,21 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
         # A pipe hands on one reference; the last line is the result.
         if given.get(name) == "-":
             given[name] = _piped()
+            given[name] = reference_from(sys.stdin.read())
+        if given.get(name) == "":
+            raise CommandLineError(f"'' names no {name.replace('_', ' ')}; name what the command shall read.")
     for name, value in given.items():
         # A variable of a job script that was not set asks for nothing, but does not mean the default.
         if name in optional and value in ("", [""]):
             raise CommandLineError(f"{option_of(name)} is empty; give it a value, or leave it out.")
         if isinstance(value, float) and not math.isfinite(value):
             raise CommandLineError(f"{option_of(name)} {value} should be a finite number.")
+    for name, (declared, extras) in hints(kind).items():
+        word = name.upper() if isinstance(marker(extras, ParameterInfo), ArgumentInfo) else option_of(name)
+        if declared == list[Path]:
+            given[name] = [_path(word, each) for each in given[name]]
+        elif declared in {Path, Path | None} and given[name] is not None:
+            given[name] = _path(word, given[name])
     return kind(**given)
 
 
@@ -440,6 +437,15 @@ def _piped() -> str:
     return reference_from(read.decode(errors="surrogateescape"))
 
 
+def _path(what: str, text: str) -> Path:
+    """Return a path that was typed. An empty one would mean the current folder."""
+    if not text:
+        raise CommandLineError(f"{what} is empty; name a file or a folder, . is this one.")
+    if "\0" in text:
+        raise CommandLineError(f"{what} {text!r} is no path; name a file or a folder.")
+    return Path(text)
+
+
 def _sign(run: Callable[..., None], params: type[Any], extra: dict[str, Any]) -> None:
     """Give a function the signature that Typer reads: the parameters, then the options of every command."""
     from facelime_cli.options import Choice, hints, marker
@@ -455,6 +461,8 @@ def _sign(run: Callable[..., None], params: type[Any], extra: dict[str, Any]) ->
             declared.metavar = METAVARS[number]
         if choice is not None:
             kind = Literal[choice.values] | None if each.default is None else Literal[choice.values]
+        # As text: "" as a path is the current folder, and nobody could tell any more that nothing was named.
+        kind = next((text for path, text in TEXT_OF if kind == path), kind)
         default = inspect.Parameter.empty if each.default is MISSING else each.default
         parameters.append(_keyword(each.name, Annotated[kind, declared], default))
     for option, (annotation, default) in {**extra, **COMMON}.items():

@@ -52,7 +52,8 @@ class StopRequested(KeyboardInterrupt):
     Attributes
     ----------
     device_busy : bool
-        Whether a call on the device still runs. Nothing can interrupt it, so the process leaves without waiting.
+        Whether a call still runs that nothing can interrupt, on the device or on a file of a network: the process
+        leaves without waiting.
     """
 
     # A KeyboardInterrupt, so that `except Exception` in any library lets it pass.

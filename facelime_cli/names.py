@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from facelime_cli.errors import NotFoundError
+from facelime_cli.errors import CommandLineError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,12 +30,20 @@ def comma_separated(text: str) -> list[str]:
     -------
     list of str
 
+    Raises
+    ------
+    CommandLineError
+        When it holds a line break or a name that is too long.
+
     Examples
     --------
     >>> comma_separated('a, "b, c",d')
     ['a', 'b, c', 'd']
     """
-    return next(csv.reader([text], skipinitialspace=True), [])
+    try:
+        return next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as why:
+        raise CommandLineError(f"{text!r} is no list of names with commas between them ({why}); correct it.") from why
 
 
 def whole_number(text: str, least: int, most: int) -> int | None:
@@ -75,8 +83,9 @@ def listing(names: Iterable[str]) -> str:
     str
     """
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="").writerow(names)
-    return stream.getvalue()
+    # Both characters of this line end are quoted where they stand in a name.
+    csv.writer(stream, lineterminator="\r\n").writerow(names)
+    return stream.getvalue().removesuffix("\r\n")
 
 
 def row_of(name: str, ids: list[str]) -> int:

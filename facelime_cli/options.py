@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from facelime_cli.choices import Entry
 
-MOST_WORKERS = 1024
-"""Processes of one command: more than the cores of any machine."""
+MOST_WORKERS = 256
+"""Processes of one command. Each costs some 100 MB of memory: more would end the machine, not the work."""
 MOST_SEGMENTS = 4096
 """Of a picture that is asked for, so also of any choice among them."""
 LARGEST = 1e6

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli import sources
+from facelime_cli import sources, tables
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from facelime_cli.machine import cores
 from facelime_cli.names import comma_separated
 from facelime_cli.pseudonyms import keyed
 from facelime_cli.sources import NO_SPLIT, SPLITS
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.files import read_json, write_json
-from facelime_cli.workers import Workers
+from facelime_cli.workers import Workers, in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -69,12 +67,12 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
     CommandLineError
         When options of a table are given without one.
     FacelimeError
-        When the label pattern finds no class at all.
+        When the label pattern finds no class at all, or a table cannot be read.
     """
     entries = sources.find(params.source, _table_of(params))
     pattern = expression("--label-pattern", params.label_pattern, _label_patterns())
     names = {} if params.class_names is None else _class_names(params.class_names)
-    labels = [sources.label_of(entry, pattern) for entry in entries]
+    labels = [None if entry.fault else sources.label_of(entry, pattern) for entry in entries]
     unknown = [entry.file for entry, label in zip(entries, labels, strict=True) if label is None]
     if pattern is not None and len(unknown) == len(entries):
         raise FacelimeError(
@@ -159,22 +157,16 @@ def hidden(
 
 def _class_names(path: Path) -> dict[str, str]:
     """Return the long name of each class, from a table of two columns."""
-    if not path.is_file():
-        raise NotFoundError(
-            f"there is no file {path}; give a CSV table of two columns, class and long name, to --class-names."
-        )
-    # Spreadsheets write a byte order mark, which would become a part of the first class.
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        rows = [row for row in csv.reader(lines) if row]
-    names = {}
-    for row in rows:
-        cells = [cell.strip() for cell in row]
-        if len(cells) != TWO_COLUMNS or not all(cells):
+    names: dict[str, str] = {}
+    for line in tables.lines(path):
+        cells = line.cells
+        if len(cells) != TWO_COLUMNS or not all(cells) or sources.LINE_BREAKS & set("".join(cells)):
             raise FacelimeError(
-                f"{path} should have two columns in every row, a class and its long name; "
-                "quote names that hold a comma."
+                f"{path} should have two columns in every row, a class and its long name, and line {line.number} "
+                "has not; quote names that hold a comma."
             )
-        names[cells[0]] = cells[1]
+        if names.setdefault(cells[0], cells[1]) != cells[1]:
+            raise FacelimeError(f"{path} has two long names for the class {cells[0]}; leave one of them.")
     return names
 
 
@@ -280,9 +272,11 @@ def expression(option: str, pattern: str | None, named: Mapping[str, str]) -> st
     if pattern is None:
         return None
     found = named.get(pattern, pattern)
+    if not found:
+        raise CommandLineError(f"{option} '' finds nothing; give an expression, or one of {', '.join(named)}.")
     try:
         re.compile(found)
-    except re.error as why:
+    except (re.error, OverflowError, RecursionError) as why:
         raise CommandLineError(
             f"{option} {pattern!r} is no regular expression ({why}); use one, or one of {', '.join(named)}."
         ) from why
@@ -329,15 +323,19 @@ def truth_files(folder: Path, catalog: Sequence[Entry]) -> dict[str, Path]:
     NotFoundError
         When there is no such folder.
     FacelimeError
-        When no mask has the name of a picture.
+        When no mask has the name of a picture, or a folder of them cannot be read.
     """
     if not folder.is_dir():
         raise NotFoundError(f"there is no folder {folder} with masks; check --truth.")
-    masks = {}
-    for path in sources.picture_files(folder):
+    masks: dict[str, Path] = {}
+    faults: list[sources.Fault] = []
+    for path in sources.picture_files(folder, faults):
         # Masks are often PNG files beside pictures in JPEG, so the extension does not count.
         name = path.relative_to(folder).with_suffix("").as_posix()
         masks[name] = path
+    # A picture whose mask lies there would look as if it had none.
+    for fault in faults:
+        raise FacelimeError(f"{sources.readable(str(fault.path))}, among the masks, {fault.reason}; see to it first.")
     found = {entry.id: masks[entry.id] for entry in catalog if entry.id in masks}
     if not found:
         raise FacelimeError(f"no mask in {folder} has the name of a picture; a mask of a/b.jpg is a/b.png there.")
@@ -412,12 +410,9 @@ def files_digest(files: Iterable[tuple[str, Path]]) -> str:
     -------
     str
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     pairs = sorted(files)
     # Hashing gives Python's lock away, so threads are enough, and need no copies of anything.
-    with ThreadPoolExecutor(cores()) as threads:
-        hashes = list(threads.map(_file_digest, [path for _, path in pairs]))
+    hashes = in_threads(_file_digest, [path for _, path in pairs])
     named = [[name, digest] for (name, _), digest in zip(pairs, hashes, strict=True)]
     return digests.of_value(named)
 
@@ -500,7 +495,7 @@ def checked(catalog: Sequence[Entry], key: str, params: Any, context: Context) -
             kept = None if scratch is None else scratch / f"{place:06d}.json"
             measured = _measured(block, kept, arrays, workers, advance)
             for entry, each in zip(block, measured, strict=True):
-                found.add(entry, each)
+                found.add(entry, _usable(each, params))
     if found.failed:
         _say_failed(found, len(catalog), params, context)
     return found
@@ -523,7 +518,7 @@ def _measured(
     tasks = []
     for entry in block:
         pixels = sources.pixels(entry, arrays)
-        tasks.append((pixels, entry.path.suffix.lower()))
+        tasks.append((pixels, entry.path.suffix.lower(), entry.fault))
     measured: list[Traits | str] = counted(workers.map(_measure, tasks), advance)
     if kept is not None:
         values = [each if isinstance(each, str) else each.json() for each in measured]
@@ -546,15 +541,29 @@ def _say_failed(found: Checked, total: int, params: Any, context: Context) -> No
     context.console.warn(f"{len(failed)} of {total} files cannot be read and are left out: {named}.")
 
 
-def _measure(task: tuple[Path | Pixels, str]) -> Traits | str:
-    from facelime_cli.core.images import UnreadableError
+def _measure(task: tuple[Path | Pixels, str, str | None]) -> Traits | str:
+    from facelime_cli.core.images import UnreadableError, reason
     from facelime_cli.core.leakage import traits
 
-    pixels, suffix = task
+    pixels, suffix, fault = task
+    if fault is not None:
+        return fault
     try:
         return traits(_decoded(pixels), suffix)
-    except UnreadableError as why:
-        return str(why)
+    except (UnreadableError, MemoryError) as why:
+        return reason(why)
+
+
+def _usable(measured: Traits | str, params: Any) -> Traits | str:
+    """Return what was measured, or why the options cannot be applied to such a picture."""
+    from facelime_cli.core.images import MOST_PIXELS
+
+    if isinstance(measured, str) or params.fit != "pad":
+        return measured
+    width, height = (int(each) for each in measured.figures[:2])
+    if max(width, height) ** 2 > MOST_PIXELS:
+        return f"has {width}×{height} pixels, which --fit pad makes a square of more than {MOST_PIXELS:,} pixels"
+    return measured
 
 
 def _decoded(pixels: Path | Pixels) -> Pixels:
@@ -781,6 +790,11 @@ def _divided(
         return split, None
     # Pictures without a label are dealt to no split: nothing could be learned from them or tested on them.
     own_groups = [groups[int(i)] for i in labelled]
+    if folds is not None and len(set(own_groups)) < folds:
+        raise FacelimeError(
+            f"--folds {folds} needs as many groups (patients or lesions), and the pictures with a class are in "
+            f"{len(set(own_groups))}; ask for fewer folds, or see to --group-pattern."
+        )
     dealt = divide(labels[labelled].tolist(), own_groups, shares, settings["seed"])
     if folds is None:
         split[labelled] = dealt

@@ -5,16 +5,19 @@ What is found is a list of entries. Nothing is decoded here.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
+import signal
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli import tables
 from facelime_cli.core.formats import ARRAYS_SUFFIX, DICOM_SUFFIXES, LABEL_SUFFIXES, PICTURE_SUFFIXES
+from facelime_cli.core.opening import opened, reason_of
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.machine import free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +29,9 @@ SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 MEDMNIST_SPLITS = ("train", "val", "test")
 NO_SPLIT = -1
+LINE_BREAKS = {"\r", "\n"}
+LONGEST_MATCH = 5
+"""Seconds that a regular expression may take for one file name."""
 PATH_PARTS = 3
 """Split, class and file: what the path of a picture has in a folder that is divided already."""
 
@@ -48,6 +54,8 @@ class Entry:
         Index into `SPLITS` where the source is divided already, else `NO_SPLIT`.
     columns : mapping
         Further columns of its row in the table.
+    fault : str or None
+        Why it cannot be used, where that is known before it is read: a folder that cannot be opened, or a bad name.
     """
 
     id: str
@@ -57,11 +65,12 @@ class Entry:
     group: str | None = None
     split: int = NO_SPLIT
     columns: Mapping[str, str] = field(default_factory=dict)
+    fault: str | None = None
 
     @property
     def file(self) -> str:
         """Its name for people: the id with the extension."""
-        if self.index is not None or self.id.endswith(self.path.suffix):
+        if self.index is not None or self.fault is not None or self.id.endswith(self.path.suffix):
             return self.id
         return self.id + self.path.suffix
 
@@ -119,7 +128,8 @@ def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
     for source in sources:
         if not source.exists():
             raise NotFoundError(
-                f"there is nothing at {source}; give a folder of pictures, a picture, or a .npz file of arrays."
+                f"there is nothing at {readable(str(source))}; "
+                "give a folder of pictures, a picture, or a .npz file of arrays."
             )
     if table is not None:
         return _of_table(sources, table)
@@ -132,7 +142,22 @@ def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
     return _distinct(found)
 
 
-def picture_files(folder: Path) -> Iterator[Path]:
+@dataclass(frozen=True)
+class Fault:
+    """Something below a folder that cannot be read, so that nobody knows which pictures it holds.
+
+    Attributes
+    ----------
+    path : Path
+    reason : str
+        To stand behind its name.
+    """
+
+    path: Path
+    reason: str
+
+
+def picture_files(folder: Path, faults: list[Fault]) -> Iterator[Path]:
     """Yield the picture files in and below a folder, sorted.
 
     Hidden files are left out. Links are followed, but never in circles.
@@ -140,34 +165,54 @@ def picture_files(folder: Path) -> Iterator[Path]:
     Parameters
     ----------
     folder : Path
+    faults : list of Fault
+        Receives the folders that cannot be read, and the links that lead nowhere.
 
     Yields
     ------
     Path
+        By its name alone: it may be a pipe or damaged.
     """
-    seen = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(root)
+
+    def unreadable(why: OSError) -> None:
+        faults.append(Fault(Path(why.filename), f"is a folder that cannot be opened ({reason_of(why)})"))
+
+    seen: dict[str, Path] = {}
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=unreadable):
+        place, real = Path(root), os.path.realpath(root)
         # A link to a folder above would lead here again and again.
         if real in seen:
+            if seen[real] not in place.parents:
+                faults.append(Fault(place, f"is the same folder as {seen[real]}, which is read already"))
             folders.clear()
             continue
-        seen.add(real)
+        seen[real] = place
         # Changed in place, the list tells `walk` where to go next, and in which order.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if _is_called_a_picture(place) and not folders and not names and place != folder:
+            faults.append(Fault(place, "is an empty folder, not a picture"))
         for name in sorted(names):
-            suffix = Path(name).suffix.lower()
-            if not name.startswith(".") and suffix in PICTURE_SUFFIXES | DICOM_SUFFIXES:
-                yield Path(root) / name
+            path = place / name
+            if name.startswith("."):
+                continue
+            if _is_called_a_picture(path):
+                yield path
+            elif not path.suffix and path.is_symlink() and not os.path.exists(path):  # noqa: PTH110 - where a folder on the way is closed, too
+                faults.append(Fault(path, "is a link that leads nowhere"))
+
+
+def _is_called_a_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES | DICOM_SUFFIXES
 
 
 def _of(source: Path) -> list[Entry]:
     """Return the pictures of one source; folders below it are classes, or splits with classes in them."""
     if source.suffix.lower() == ARRAYS_SUFFIX:
         return _of_arrays(source)
-    if source.is_file():
-        return [Entry(source.stem, source)]
-    files = [(path.relative_to(source), path) for path in picture_files(source)]
+    if not source.is_dir():
+        return [_named(Path(source.name), Entry(source.stem, source))]
+    faults: list[Fault] = []
+    files = [(path.relative_to(source), path) for path in picture_files(source, faults)]
     tops = {relative.parts[0] for relative, _ in files if len(relative.parts) > 1}
     divided = _is_divided(source, files, tops)
     level = 1 if divided else 0
@@ -177,8 +222,41 @@ def _of(source: Path) -> list[Entry]:
         # A file beside the class folders has no class.
         label = folders[level] if len(folders) > level else None
         split = SPLIT_FOLDERS[folders[0].lower()] if divided else NO_SPLIT
-        entries.append(Entry(relative.with_suffix("").as_posix(), path, label=label, split=split))
+        entry = Entry(relative.with_suffix("").as_posix(), path, label=label, split=split)
+        entries.append(_named(relative, entry))
+    for fault in faults:
+        name = source.name if fault.path == source else str(fault.path.relative_to(source))
+        # A folder is named with a slash at its end, so that no picture can be called so.
+        entries.append(Entry(f"{readable(name)}/", fault.path, fault=fault.reason))
     return entries
+
+
+def _named(relative: Path, entry: Entry) -> Entry:
+    """Return an entry whose name is text; one whose name is no UTF-8 cannot be an id, and is left out."""
+    name = readable(str(relative))
+    if name == str(relative):
+        return entry
+    return Entry(name, entry.path, fault="has a name that is not UTF-8; rename it")
+
+
+def readable(name: str) -> str:
+    r"""Return a name with each byte that is no UTF-8 as an escape sequence.
+
+    Parameters
+    ----------
+    name : str
+        As the system gives it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> readable("caf\udce9.png")
+    'caf\\xe9.png'
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_divided(source: Path, files: Sequence[tuple[Path, Path]], tops: set[str]) -> bool:
@@ -223,12 +301,16 @@ def _of_table(sources: Sequence[Path], table: Table) -> list[Entry]:
     """Return the pictures that the rows of a table name, found by id in the sources and below."""
     rows = read_table(table)
     ids = [row[table.id_column] for row in rows]
-    files = _files_by_name(sources)
+    faults: list[Fault] = []
+    files = _files_by_name(sources, faults)
     lost = [name for name in ids if name not in files]
     if lost:
+        remedy = "give the folder that holds it as one more SOURCE."
+        if faults:
+            remedy = f"it may be in {readable(str(faults[0].path))}, which {faults[0].reason}."
         raise NotFoundError(
             f"{len(lost)} of {len(rows)} pictures of {table.file} are in none of the sources, such as {lost[0]}; "
-            "give the folder that holds it as one more SOURCE."
+            f"{remedy}"
         )
     wanted = set(ids)
     for name, paths in files.items():
@@ -240,11 +322,11 @@ def _of_table(sources: Sequence[Path], table: Table) -> list[Entry]:
     return [_of_row(row, table, files[name][0]) for name, row in zip(ids, rows, strict=True)]
 
 
-def _files_by_name(sources: Sequence[Path]) -> dict[str, list[Path]]:
+def _files_by_name(sources: Sequence[Path], faults: list[Fault]) -> dict[str, list[Path]]:
     """Return the files in some sources by their names without extension."""
     files: dict[str, list[Path]] = {}
     for source in sources:
-        for path in picture_files(source) if source.is_dir() else (source,):
+        for path in picture_files(source, faults) if source.is_dir() else (source,):
             files.setdefault(path.stem, []).append(path)
     return files
 
@@ -282,40 +364,38 @@ def read_table(table: Table) -> list[dict[str, str]]:
     CommandLineError
         When a column is not there.
     FacelimeError
-        When it is no table, or two of its rows contradict each other.
+        When it is no table, a row of it has no id, or two of its rows contradict each other.
     """
-    if not table.file.is_file():
-        raise NotFoundError(
-            f"there is no table {table.file}; give a .csv file with a column of picture ids to --table."
-        )
-    # Spreadsheets write a byte order mark, which would become a part of the first column's name.
-    try:
-        with table.file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = [_stripped(row) for row in csv.DictReader(lines)]
-    except (ValueError, csv.Error) as why:
-        raise FacelimeError(
-            f"{table.file} is no readable CSV table ({why}); save it as comma-separated UTF-8."
-        ) from why
+    rows = tables.rows(table.file)
     if not rows:
         raise FacelimeError(f"{table.file} has no rows below its heading; check --table.")
     columns = {"id": table.id_column, "label": table.label_column, "group": table.group_column}
     for option, column in columns.items():
-        if column is not None and column not in rows[0]:
+        if column is not None and column not in rows[0].cells:
             raise CommandLineError(
-                f"--{option}-column {column!r} is no column of {table.file}; its columns are {', '.join(rows[0])}."
+                f"--{option}-column {column!r} is no column of {table.file}; "
+                f"its columns are {', '.join(rows[0].cells)}."
             )
     for column in table.columns or ():
-        if column not in rows[0]:
+        if column not in rows[0].cells:
             raise CommandLineError(
-                f"--columns {column!r} is no column of {table.file}; its columns are {', '.join(rows[0])}."
+                f"--columns {column!r} is no column of {table.file}; its columns are {', '.join(rows[0].cells)}."
             )
-    rows.sort(key=lambda row: row[table.id_column])
-    return _one_row_each(rows, table)
+    for row in rows:
+        _check_row(row, table)
+    rows.sort(key=lambda row: row.cells[table.id_column])
+    return _one_row_each([row.cells for row in rows], table)
 
 
-def _stripped(row: Mapping[str | None, str | None]) -> dict[str, str]:
-    # The reader puts the cells beyond the last column under None, and None into cells that a short row lacks.
-    return {name: (value or "").strip() for name, value in row.items() if name is not None}
+def _check_row(row: tables.Row, table: Table) -> None:
+    """Refuse a row without an id, and one whose names hold a line break: a quote that is not closed joins rows."""
+    if not row.cells[table.id_column]:
+        raise FacelimeError(f"line {row.line} of {table.file} has no {table.id_column}; fill it in, or take it out.")
+    for column in (table.id_column, table.label_column, table.group_column):
+        if column is not None and LINE_BREAKS & set(row.cells[column]):
+            raise FacelimeError(
+                f"the {column} in line {row.line} of {table.file} holds a line break; close the quote that opens there."
+            )
 
 
 def _one_row_each(rows: list[dict[str, str]], table: Table) -> list[dict[str, str]]:
@@ -343,10 +423,12 @@ def _of_arrays(path: Path) -> list[Entry]:
         images, labels = _member(path, f"{name}_images"), _member(path, f"{name}_labels")
         if images is None:
             continue
-        # A picture with several labels counts by its first.
-        first = None if labels is None else labels.reshape(len(images), -1)[:, 0]
-        for index in range(len(images)):
-            label = None if first is None else str(int(first[index]))
+        if not images.ndim:
+            raise FacelimeError(f"{name}_images of {path} is a single number, not an array of pictures.")
+        said: Sequence[str | None] = [None] * len(images)
+        if labels is not None:
+            said = _first_labels(path, name, labels, len(images))
+        for index, label in enumerate(said):
             entries.append(Entry(f"{name}/{index:06d}", path, index, label, split=split))
     if not entries:
         raise FacelimeError(
@@ -356,16 +438,49 @@ def _of_arrays(path: Path) -> list[Entry]:
     return entries
 
 
+def _first_labels(path: Path, split: str, labels: NDArray[Any], n: int) -> list[str]:
+    """Return the class of each picture; one with several labels counts by its first."""
+    if not labels.ndim or len(labels) != n:
+        raise FacelimeError(
+            f"{split}_labels of {path} has the shape {labels.shape}, but there are {n} pictures in {split}_images; "
+            "give one label for each."
+        )
+    found = []
+    for index, label in enumerate(labels.reshape(n, -1)[:, 0].tolist() if labels.size else [None] * n):
+        try:
+            number = int(label)
+        except (TypeError, ValueError, OverflowError):
+            number = None
+        if number is None or (isinstance(label, float) and number != label):
+            raise FacelimeError(f"the label {label!r} of picture {index} of {split}_labels in {path} is no integer.")
+        found.append(str(number))
+    return found
+
+
 def _member(path: Path, name: str) -> NDArray[Any] | None:
+    """Return an array of a file; None where there is none of this name."""
+    import zipfile
+
     import numpy as np
+
+    from facelime_cli.core.images import UNREADABLE, reason
 
     # A pickle in a foreign file could run any code.
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return np.asarray(arrays[name]) if name in arrays else None
-    except (OSError, ValueError, EOFError) as why:
+        with opened(path) as stream, np.load(stream, allow_pickle=False) as arrays:
+            if name not in arrays:
+                return None
+            size, free = arrays.zip.getinfo(f"{name}.npy").file_size, free_memory()
+            # A file of a few kilobytes can hold zeros without end.
+            if size > free:
+                raise FacelimeError(
+                    f"{name} of {path} needs {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free; "
+                    "divide it into several files."
+                )
+            return np.asarray(arrays[name])
+    except (*UNREADABLE, zipfile.BadZipFile) as why:
         raise FacelimeError(
-            f"{path} cannot be read as a file of NumPy arrays ({why}); save it with numpy.savez."
+            f"{path} cannot be read as a file of NumPy arrays ({reason(why)}); save it with numpy.savez."
         ) from why
 
 
@@ -410,7 +525,7 @@ def group_of(entry: Entry, pattern: str | None) -> str | None:
     """
     if entry.group is not None or pattern is None:
         return entry.group
-    match = re.search(pattern, entry.path.stem)
+    match = _matched("--group-pattern", pattern, entry.path.stem)
     return None if match is None else _found(match)
 
 
@@ -430,13 +545,32 @@ def label_of(entry: Entry, pattern: str | None) -> str | None:
     """
     if pattern is None:
         return entry.label
-    match = re.search(pattern, entry.path.stem)
+    match = _matched("--label-pattern", pattern, entry.path.stem)
     if match is None:
         return None
     # Only a named group can map several spellings of a class to one name.
     if match.lastgroup is not None:
         return match.lastgroup
     return _found(match)
+
+
+def _matched(option: str, pattern: str, name: str) -> re.Match[str] | None:
+    """Return where an expression is in a file name; one that tries too many ways is stopped."""
+
+    def stop(_number: int, _frame: Any) -> None:
+        raise FacelimeError(
+            f"{option} {pattern!r} takes more than {LONGEST_MATCH} s on the file name {readable(name)!r}; "
+            "write it without a repetition in a repetition."
+        )
+
+    # Such as (a+)+$: the time doubles with each letter. Python looks for signals while it matches.
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_MATCH)
+    try:
+        return re.search(pattern, name)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _found(match: re.Match[str]) -> str | None:

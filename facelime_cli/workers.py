@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from facelime_cli.errors import FacelimeError
+from facelime_cli.errors import FacelimeError, StopRequested
 from facelime_cli.hearing import heard_by, repeat
 from facelime_cli.machine import cores
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 FEWEST_ITEMS = 4
 """Starting a process costs about as much as this many pictures."""
+PATIENCE = 5.0
+"""Seconds that a picture may still take when the command has ended otherwise."""
 AHEAD_PER_PROCESS = 8
 """Pictures handed out before the first result is taken, so that memory does not grow with their number."""
 
@@ -42,10 +45,14 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let every process end after the picture that it is at."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        """Let every process end after the picture that it is at; on an error, wait no longer than `PATIENCE`."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        ended = value is None or _end(pool)
+        if not ended and isinstance(value, StopRequested):
+            value.device_busy = True
+        pool.shutdown(wait=ended, cancel_futures=True)
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """Yield the results in the order of the items.
@@ -111,6 +118,54 @@ def _repeated(answer: tuple[R, list[tuple[str, str]]]) -> R:
     for library, text in said:
         repeat(library, text)
     return result
+
+
+def _end(pool: ProcessPoolExecutor) -> bool:
+    """Let the processes of a pool end by themselves, kill those that are blocked, and return whether all have ended."""
+    processes = list((pool._processes or {}).values())  # noqa: SLF001 - before Python 3.14 there is no public way
+    pool.shutdown(wait=False, cancel_futures=True)
+    until = time.monotonic() + PATIENCE
+    for process in processes:
+        process.join(max(0.0, until - time.monotonic()))
+        # A file on a network may never answer. Nothing is lost: a worker only reads.
+        if process.is_alive():
+            process.kill()
+            process.join(1)
+    # Even a killed process stays while the system itself waits for a disk.
+    return not any(process.is_alive() for process in processes)
+
+
+def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Call a function for each item in threads, one per core; for what gives Python's lock away, such as reading.
+
+    Parameters
+    ----------
+    function : callable
+    items : sequence
+
+    Returns
+    -------
+    list
+        In the order of the items.
+
+    Raises
+    ------
+    StopRequested
+        Marked, when a thread is still in a call that does not end: the process then leaves without waiting for it.
+    """
+    from concurrent.futures import ThreadPoolExecutor, wait
+
+    threads = ThreadPoolExecutor(cores())
+    calls = [threads.submit(function, item) for item in items]
+    try:
+        return [call.result() for call in calls]
+    except StopRequested as why:
+        threads.shutdown(wait=False, cancel_futures=True)
+        # Nobody can end a thread that reads a file on a network that does not answer.
+        why.device_busy = bool(wait(calls, PATIENCE).not_done)
+        raise
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _follow_parent() -> None:

@@ -1,13 +1,17 @@
 """Where pictures come from: folders, tables and arrays."""
 
 import csv
+import io
+import zipfile
 
 import numpy as np
 import pytest
 
+from facelime_cli import sources
 from tests.support import save_picture
 
 SIZE = 32
+PICTURES = np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4)
 
 
 @pytest.fixture
@@ -129,11 +133,67 @@ class TestArrays:
         assert np.array_equal(data.read("images", [row])[0, ..., 1], parts["val_images"][3])
         assert data.facts["classes"][data.read("labels")[row]] == str(parts["val_labels"][3, 0])
 
+    @pytest.mark.parametrize(
+        ("arrays", "said"),
+        [
+            ({"train_images": np.array([None, 1], dtype=object)}, "cannot be read"),
+            ({"train_images": np.array(3)}, "single number"),
+            ({"train_images": PICTURES, "train_labels": np.zeros((4, 1), int)}, "one label for each"),
+            ({"train_images": PICTURES, "train_labels": np.zeros((10, 1), int)}, "one label for each"),
+            ({"train_images": PICTURES, "train_labels": np.array(1)}, "one label for each"),
+            ({"train_images": PICTURES, "train_labels": np.full(5, np.nan)}, "label nan of picture 0"),
+            ({"train_images": PICTURES, "train_labels": np.array([0, 1, 2, np.inf, 3])}, "label inf of picture 3"),
+            ({"train_images": PICTURES, "train_labels": np.full(5, 1.5)}, "label 1.5"),
+            ({"train_images": PICTURES, "train_labels": np.array(["a"] * 5)}, "label 'a'"),
+            ({"train_images": PICTURES.astype(np.float32)}, "float32"),
+            ({"train_images": np.full((5, 4, 4), np.nan)}, "float64"),
+            ({"train_images": np.zeros((5, 4, 4, 2), np.uint8)}, "is an array"),
+            ({"train_images": np.zeros((5, 0, 4), np.uint8)}, "no pixels"),
+            ({"train_images": np.zeros((5, 4), np.uint8)}, "is an array"),
+            ({"train_images": np.zeros((0, 4, 4), np.uint8)}, "holds none"),
+        ],
+    )
+    def test_arrays_that_are_no_pictures(self, facelime, tmp_path, arrays, said):
+        np.savez(tmp_path / "x.npz", **arrays)
+        assert said in facelime.fails("preprocess", tmp_path / "x.npz", "--size", 16)
+        assert not (facelime.store / "datasets").exists() or not list((facelime.store / "datasets").glob("[!.]*"))
+
+    def test_arrays_that_promise_more_than_they_hold(self, facelime, tmp_path, monkeypatch):
+        """A header of a billion pictures with nothing behind it, and zeros that would fill the memory."""
+        stream = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            stream, {"descr": "|u1", "fortran_order": False, "shape": (10**9, 999, 999)}
+        )
+        with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+            archive.writestr("train_images.npy", stream.getvalue())
+        assert "cannot be read" in facelime.fails("preprocess", tmp_path / "x.npz")
+        np.savez_compressed(tmp_path / "y.npz", train_images=np.zeros((10, 1000, 1000), np.uint8))
+        monkeypatch.setattr(sources, "free_memory", lambda: 9_000_000)
+        assert "needs 0.0 GB" in facelime.fails("preprocess", tmp_path / "y.npz")
+
+    def test_a_file_that_is_cut(self, facelime, tmp_path):
+        np.savez_compressed(tmp_path / "x.npz", train_images=PICTURES)
+        whole = (tmp_path / "x.npz").read_bytes()
+        damaged = bytearray(whole)
+        damaged[60:90] = bytes(30)
+        for content in (b"", whole[:-30], whole[:100], bytes(damaged), b"PK\x03\x04" + bytes(50)):
+            (tmp_path / "x.npz").write_bytes(content)
+            facelime.fails("preprocess", tmp_path / "x.npz")
+
     def test_other_arrays_are_a_sentence(self, facelime, tmp_path):
         np.savez(tmp_path / "x.npz", pictures=np.zeros(3))
         assert "MedMNIST" in facelime.fails("preprocess", tmp_path / "x.npz")
         (tmp_path / "y.npz").write_bytes(b"nothing")
         facelime.fails("preprocess", tmp_path / "y.npz")
+
+
+def test_a_picture_of_the_table_that_may_be_in_a_folder_which_cannot_be_read(facelime, lesions):
+    folder, rows = lesions
+    write_table(folder / "metadata.csv", [*rows, rows[0] | {"image_id": "ISIC_9"}])
+    (folder / "part_0" / "more").symlink_to("nowhere")
+    said = facelime.fails(*words(folder))
+    assert "ISIC_9; it may be in" in said
+    assert "part_0/more, which is a link that leads nowhere" in said
 
 
 def test_table_columns_with_names_that_no_array_can_have(facelime, lesions):

@@ -1,11 +1,68 @@
 """Worker processes."""
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from facelime_cli.errors import EX_TEMPFAIL
 from tests.support import write_faces
+
+HANGING = """
+import os, sys
+import typer
+from facelime_cli import workers
+from facelime_cli.cli import _bounded
+from facelime_cli.stopping import obey_signals
+from tests.test_workers import read_forever
+
+def work(context):
+    pipes = [sys.argv[2]] * 8
+    if sys.argv[1] == "threads":
+        workers.in_threads(read_forever, pipes)
+    with workers.Workers(2) as running:
+        list(running.map(read_forever, pipes))
+
+if __name__ == "__main__":
+    obey_signals()
+    workers.PATIENCE = 0.5
+    try:
+        _bounded(work, {"quiet": False, "as_json": False, "debug": False, "store": None})
+    except typer.Exit as why:
+        sys.exit(why.exit_code)
+"""
+
+
+def read_forever(pipe):
+    """Read from a pipe that nobody writes to, as from a file on a network that does not answer."""
+    Path(f"{pipe}.{os.getpid()}.begun").touch()
+    return Path(pipe).read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_a_read_that_hangs_ends_on_a_signal(tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "hanging.py").write_text(HANGING)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "hanging.py", kind, tmp_path / "pipe"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("*.begun")) and time.monotonic() < until:
+        time.sleep(0.05)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == EX_TEMPFAIL, said
+    assert "stopped (SIGTERM)" in said
+    assert time.monotonic() - begun < 10
 
 
 def test_a_killed_worker_is_a_sentence(facelime, command, tmp_path):

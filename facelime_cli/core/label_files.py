@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from facelime_cli.core.formats import NUMPY_SUFFIX
-from facelime_cli.core.images import UNREADABLE
+from facelime_cli.core.images import UNREADABLE, UnreadableError, picture_in, reason
+from facelime_cli.core.opening import opened
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image
 
 AXES = 2
 CHANNELS = 3
@@ -112,12 +113,15 @@ def _numbers(path: Path, prepared: Callable[[Image.Image], Image.Image]) -> NDAr
     try:
         if path.suffix.lower() == NUMPY_SUFFIX:
             # No pickles: an array of objects runs code when it is read.
-            return np.asarray(np.load(path, allow_pickle=False))
-        with Image.open(path) as picture:
+            with opened(path) as stream:
+                return np.asarray(np.load(stream, allow_pickle=False))
+        with picture_in(path) as picture:
             # Further frames would be dropped without a word: a TIFF stack holds one map each.
             frames = getattr(picture, "n_frames", 1)
             if frames > 1:
                 raise FacelimeError(f"{path} holds {frames} frames; save one map per file")
             return np.asarray(prepared(picture))
-    except UNREADABLE as why:
-        raise FacelimeError(f"{path} cannot be read as a map ({why}); save it again as PNG, TIFF or .npy") from why
+    except (*UNREADABLE, UnreadableError) as why:
+        raise FacelimeError(
+            f"{path} cannot be read as a map ({reason(why)}); save it again as PNG, TIFF or .npy"
+        ) from why

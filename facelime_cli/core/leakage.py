@@ -152,15 +152,25 @@ def traits(image: NDArray[np.uint8], file_format: str) -> Traits:
 
     from PIL import Image
 
-    grey = image.astype(np.float32).mean(axis=-1)
+    grey = _grey(image)
     picture = Image.fromarray(grey.astype(np.uint8))
     figures = _figures(image, grey)
     # The shape too: two black pictures of 2×8 and 4×4 pixels have the same bytes.
-    shape = repr(image.shape).encode()
-    content = hashlib.sha256(shape + image.tobytes())
+    content = hashlib.sha256(repr(image.shape).encode())
+    content.update(np.ascontiguousarray(image).data)
     near = _difference_hash(picture)
     thumbnail = picture.resize(HASH_SIZE, Image.Resampling.BOX)
     return Traits(figures, file_format, content.hexdigest(), near, thumbnail.tobytes())
+
+
+def _grey(image: NDArray[np.uint8]) -> Grey:
+    """Return the mean of the channels: (H, W) float32."""
+    # Channel by channel: NumPy reduces an axis of three twenty times slower. Sums of three bytes are exact in float32.
+    grey = image[..., 0].astype(np.float32)
+    grey += image[..., 1]
+    grey += image[..., 2]
+    grey /= np.float32(3)
+    return grey
 
 
 def _difference_hash(picture: PillowImage.Image) -> bytes:
@@ -179,8 +189,7 @@ def _figures(image: NDArray[np.uint8], grey: Grey) -> tuple[float, ...]:
     height, width = grey.shape
     # Size comes first of all: one hospital's device has one size, and one hospital often has one class.
     figures = [width, height, grey.mean(), grey.std()]
-    saturation = image.max(axis=-1) - image.min(axis=-1)
-    figures += [saturation.mean(), _sharpness(grey)]
+    figures += [_saturation(image).mean(), _sharpness(grey)]
     border = _border(grey)
     figures += [border.mean(), border.std()]
     corners = _corners(grey)
@@ -188,6 +197,14 @@ def _figures(image: NDArray[np.uint8], grey: Grey) -> tuple[float, ...]:
     # The most uneven corner: a marker stands in one of them, not always in the same.
     figures.append(max(corner.std() for corner in corners))
     return tuple(float(each) for each in figures)
+
+
+def _saturation(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the difference between the strongest and the weakest channel: (H, W)."""
+    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+    most = np.maximum(np.maximum(red, green), blue)
+    most -= np.minimum(np.minimum(red, green), blue)
+    return most
 
 
 def _corners(grey: Grey) -> list[Grey]:
@@ -223,8 +240,11 @@ def _sharpness(grey: Grey) -> float:
     below = grey[2:, 1:-1]
     left = grey[1:-1, :-2]
     right = grey[1:-1, 2:]
-    laplacian = 4 * middle - above - below - left - right
-    return float(np.abs(laplacian).mean())
+    # In place: each further array of a large picture costs as much memory as the picture.
+    laplacian = 4 * middle
+    for neighbour in (above, below, left, right):
+        laplacian -= neighbour
+    return float(np.abs(laplacian, out=laplacian).mean())
 
 
 def near_pairs(measured: Sequence[Traits]) -> Iterator[tuple[int, int]]:

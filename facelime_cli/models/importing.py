@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
+from facelime_cli.core.opening import opened, reason_of
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.models import building, outside, programs, running, runtimes, wrapping
 from facelime_cli.models.backbones import BACKBONES, published
@@ -222,10 +223,13 @@ def class_names(text: str) -> list[str]:
 
 def _lines_of(path: Path) -> list[str]:
     """Return the lines of a file without the empty ones at its end."""
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {path} with class names; give --classes @FILE with one name per line.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with opened(path) as stream:
+            text = stream.read().decode("utf-8-sig")
+    except OSError as why:
+        raise NotFoundError(
+            f"the class names in {path} cannot be read ({reason_of(why)}); give --classes @FILE with one name per line."
+        ) from why
     except ValueError as why:
         raise FacelimeError(f"{path} is not UTF-8 text; save the class names as UTF-8, one per line.") from why
     lines = [line.strip() for line in text.splitlines()]

@@ -18,7 +18,6 @@ from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import comma_separated, listing, row_of
 from facelime_cli.options import (
-    LARGEST,
     MOST_SEGMENTS,
     MOST_WORKERS,
     Choice,
@@ -146,7 +145,7 @@ class Params:
     max_dist: Annotated[
         float | None,
         _setting(
-            f"Limit the step between modes. Larger makes fewer segments. {_default('max_dist')}", min=0.1, max=LARGEST
+            f"Limit the step between modes. Larger makes fewer segments. {_default('max_dist')}", min=0.1, max=1e4
         ),
         Resolved(),
     ] = None
@@ -160,7 +159,7 @@ class Params:
         _setting(
             "Set Felzenszwalb's preference for large segments, in place of --segments. [default: searched]",
             min=0.1,
-            max=LARGEST,
+            max=1e9,
         ),
         Resolved(),
     ] = None
@@ -170,7 +169,7 @@ class Params:
             "Weigh place against colour, or against the gradient for watershed. Larger makes squarer segments. "
             f"{_default('compactness')}",
             min=1e-6,
-            max=LARGEST,
+            max=1e6,
         ),
         Resolved(),
     ] = None
@@ -252,6 +251,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Choose the pictures and resolve the method's settings."""
     dataset = inputs["dataset"]
     method, settings = resolved(params)
+    _check_against_pictures(settings, int(dataset.facts["size"]))
     rows = _selection(params, dataset)
     every = dataset.texts("id")
     ids = [every[row] for row in rows]
@@ -397,6 +397,16 @@ def _check_options(params: Any, segmenter: Segmenter, given: Mapping[str, Any]) 
             f"--segments {given['segments']} and {option_of(scale)} {given[scale]:g} both decide how many segments "
             "there are; give one of them."
         )
+
+
+def _check_against_pictures(settings: Mapping[str, Any], side: int) -> None:
+    """Refuse settings that reach beyond a picture: they make one region, or take hours to make it."""
+    for name, most in {"kernel_size": side, "sigma": side, "min_size": side**2 // 2, "segments": side**2}.items():
+        value = settings.get(name)
+        if value is not None and value > most:
+            raise FacelimeError(
+                f"{option_of(name)} {value:g} is beyond pictures of {side}×{side} pixels; give at most {most}."
+            )
 
 
 def _facts(params: Params) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.core.opening import opened
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -90,10 +92,15 @@ def of_file(path: Path) -> str:
     -------
     str
         64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        When it is no regular file, or cannot be read.
     """
     # Models and figures may be larger than the memory that is free.
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         while block := stream.read(READ_BYTES):
             digest.update(block)
     return digest.hexdigest()

@@ -1,10 +1,16 @@
 """Every kind of picture file becomes what a person sees: upright RGB uint8."""
 
+import struct
+import warnings
+import zlib
+
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
 from facelime_cli.core import images
+from facelime_cli.core.leakage import traits
 from facelime_cli.core.operations import Operations, prepare
 from facelime_cli.sources import picture_files
 from tests.support import write_scan
@@ -127,7 +133,69 @@ def test_files_are_found_once_below_links_in_circles(tmp_path, corner):
     save(corner, tmp_path / "a" / ".hidden.png")
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "a" / "round").symlink_to(tmp_path)
-    assert [path.name for path in picture_files(tmp_path)] == ["one.PNG"]
+    assert [path.name for path in picture_files(tmp_path, [])] == ["one.PNG"]
+
+
+def png_of(width, height, kind=0, bits=8, more=b"", body=b""):
+    """Return a PNG file whose header may say anything."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(body))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + more + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (png_of(2**31 - 1, 2**31 - 1), "more than 178,956,970 pixels"),
+        (png_of(20_000, 20_000, bits=1), "more than 178,956,970 pixels"),
+        (png_of(0, 5), "not a picture|no pixels"),
+        (png_of(4, 4), "trunc|broken|unrecognized|data"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n", "not a picture"),
+        (b"P5 0 7 255\n", "not a picture|no pixels|must be"),
+        (b"P5 99999999 99999999 255\n", "more than 178,956,970 pixels"),
+    ],
+    ids=["both sides 2**31", "one bit", "no width", "no data", "program", "empty", "large grey map"],
+)
+def test_headers_that_promise_something_else(tmp_path, content, said):
+    (tmp_path / "a.png").write_bytes(content)
+    for read in (images.decode, images.decode_mask):
+        with pytest.raises(images.UnreadableError, match=said):
+            read(tmp_path / "a.png")
+
+
+def test_numbers_beyond_a_palette(tmp_path):
+    """A palette of one colour, and pixels that ask for the 201st: black, as viewers show them."""
+    palette = struct.pack(">I", 3) + b"PLTE\xff\0\0" + struct.pack(">I", zlib.crc32(b"PLTE\xff\0\0"))
+    (tmp_path / "a.png").write_bytes(png_of(2, 1, kind=3, more=palette, body=b"\0\0\xc8"))
+    assert images.decode(tmp_path / "a.png")[0].tolist() == [[255, 0, 0], [0, 0, 0]]
+
+
+def test_what_libraries_warn_of_stays_away_from_the_terminal(tmp_path, corner, capfd, recwarn):
+    path = save(corner, tmp_path / "a.tif", compression="tiff_lzw")
+    whole = bytearray(path.read_bytes())
+    whole[10:40] = bytes(30)
+    path.write_bytes(whole)
+    with pytest.raises(images.UnreadableError):
+        images.decode(path)
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+def test_an_array_without_pixels_is_no_picture():
+    with pytest.raises(images.UnreadableError, match="no pixels"):
+        images.display(np.zeros((0, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (1, 1)])
+def test_extreme_sides(rng, shape):
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    for how in (Operations(16), Operations(16, fit="crop", equalize=True), Operations(16, crop_border=45.0)):
+        assert prepare(image, how).image.shape == (16, 16, 3)
+    assert traits(image, ".png").figures[:2] == (shape[1], shape[0])
 
 
 class TestDicom:
@@ -161,6 +229,64 @@ class TestDicom:
     def test_several_frames_are_refused_with_a_sentence(self, tmp_path):
         with pytest.raises(images.UnreadableError, match="2 frames"):
             images.decode(write_scan(tmp_path / "a.dcm", np.stack([self.ramp, self.ramp]), NumberOfFrames=2))
+
+    @pytest.mark.parametrize(
+        ("more", "said"),
+        [
+            ({"RescaleSlope": "nan", "RescaleIntercept": 0}, "RescaleSlope nan"),
+            ({"RescaleSlope": 1, "RescaleIntercept": "inf"}, "RescaleIntercept inf"),
+            ({"RescaleSlope": 0, "RescaleIntercept": 0}, "slope 0 and"),
+            ({"RescaleSlope": 2}, "slope 2 and intercept none"),
+            ({"RescaleSlope": "1e308", "RescaleIntercept": 0}, "not finite"),
+            ({"WindowCenter": "nan", "WindowWidth": 10}, "WindowCenter nan"),
+            ({"WindowCenter": 10, "WindowWidth": "NaN"}, "WindowWidth NaN"),
+            ({"WindowCenter": ["inf", "1"], "WindowWidth": [1, 1]}, "WindowCenter inf"),
+            ({"WindowCenter": 10, "WindowWidth": 0}, "width 0"),
+            ({"WindowCenter": 10, "WindowWidth": -4}, "width -4"),
+            ({"WindowCenter": 10, "WindowWidth": 0.5}, "Window Width"),
+            ({"WindowCenter": "1e300", "WindowWidth": 10}, r"center 1e\+300"),
+            ({"WindowCenter": 10}, "width none"),
+            ({"NumberOfFrames": -1}, "-1 frames"),
+            ({"NumberOfFrames": 10**9}, "1000000000 frames"),
+            ({"Rows": 0}, "0 rows"),
+            ({"Rows": 65535, "Columns": 65535}, "more than 178,956,970 pixels"),
+            ({"Rows": 500}, "pixel data"),
+            ({"BitsAllocated": 13}, "Bits Allocated"),
+            ({"BitsStored": 20}, "Bits Stored"),
+            ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
+            ({"PhotometricInterpretation": "NONSENSE"}, "NONSENSE"),
+            ({"PixelRepresentation": 7}, "Pixel Representation"),
+            ({"SamplesPerPixel": 77}, "Samples per Pixel"),
+        ],
+    )
+    def test_numbers_that_mean_nothing(self, tmp_path, more, said):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            path = write_scan(tmp_path / "a.dcm", self.ramp, **more)
+        with pytest.raises(images.UnreadableError, match=said):
+            images.decode(path)
+
+    @pytest.mark.parametrize("tag", ["Rows", "PixelData", "BitsAllocated", "PhotometricInterpretation"])
+    def test_missing_tags(self, tmp_path, tag):
+        path = write_scan(tmp_path / "a.dcm", self.ramp)
+        scan = pydicom.dcmread(path)
+        del scan[tag]
+        scan.save_as(path)
+        with pytest.raises(images.UnreadableError):
+            images.decode(path)
+
+    def test_empty_tags_say_as_little_as_absent_ones(self, tmp_path):
+        plain = images.decode(write_scan(tmp_path / "a.dcm", self.ramp))
+        empty = dict.fromkeys(("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"), "")
+        assert np.array_equal(images.decode(write_scan(tmp_path / "b.dcm", self.ramp, **empty)), plain)
+
+    def test_a_scan_that_is_cut(self, tmp_path):
+        path = write_scan(tmp_path / "a.dcm", self.ramp)
+        whole = path.read_bytes()
+        for length in (0, 100, 140, 300, len(whole) - 3):
+            path.write_bytes(whole[:length])
+            with pytest.raises(images.UnreadableError):
+                images.decode(path)
 
     def test_what_is_no_dicom(self, tmp_path):
         (tmp_path / "a.dcm").write_bytes(b"nothing")

@@ -68,3 +68,16 @@ def test_a_palette_s_colours_count_in_a_map_and_its_numbers_in_labels(tmp_path):
     picture.save(tmp_path / "a.png")
     assert saliency(tmp_path / "a.png").tolist() == [[255, 0], [0, 255]]
     assert read(tmp_path / "a.png", 2, 2).tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_map_that_promises_more_than_it_holds(tmp_path):
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**7)}
+    with (tmp_path / "map.npy").open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "map.png")
+    np.save(tmp_path / "open.npy", np.eye(4))
+    whole = (tmp_path / "open.npy").read_bytes()
+    (tmp_path / "open.npy").write_bytes(whole.replace(b"(4, 4), }", b"((4, 4, "))
+    for name in ("map.npy", "map.png", "open.npy"):
+        with pytest.raises(FacelimeError, match="cannot be read as a map"):
+            saliency(tmp_path / name)

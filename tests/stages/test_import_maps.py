@@ -1,9 +1,11 @@
 """`import-maps`: maps from elsewhere, pooled on segments."""
 
+import os
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from facelime_cli.core.label_files import saliency
 from facelime_cli.core.verdict import NO_ORDER
@@ -72,6 +74,15 @@ def test_what_is_refused(chain, tmp_path):
     said = run.fails(*words, tmp_path / "maps")
     assert names[0] in said
     assert "not one finite number per cell" in said
+    first.with_suffix(".npy").unlink()
+    os.mkfifo(first)
+    assert "1 of 3 pictures have no map" in run.fails(*words, tmp_path / "maps")
+    first.unlink()
+    Image.new("1", (20_000, 10_000)).save(first)
+    assert "more than 178,956,970 pixels" in run.fails(*words, tmp_path / "maps")
+    assert "--maps ''" in run.fails(*words, "", code=2)
+    for size in (0, 10**9):
+        assert run(*words, chain.maps, "--batch-size", size).exit_code == 2
     assert "name it with --model" in run.fails(words[0], words[1], "--maps", chain.maps)
     assert "has its own; leave it out" in run.fails(*words, chain.maps, "--split", "test", code=2)
     assert len(run.json("status")["artifacts"]) == before

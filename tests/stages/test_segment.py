@@ -1,5 +1,7 @@
 """`segment` from the command line: presets, the number of segments, label maps, zones, statistics, what it refuses."""
 
+import os
+
 import numpy as np
 import pytest
 import skimage.data
@@ -378,3 +380,63 @@ def test_what_follows_on_a_method(run):
         )
         merged = regions.merged(image, regions.numbered(regions.connected(alone, 4)), 60)
         assert np.array_equal(labels, regions.numbered(merged))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory, faces):
+    """A store with one dataset, `one`: a picture of 32×32 pixels."""
+    run = Facelime(tmp_path_factory.mktemp("tiny") / "store")
+    run.json("preprocess", faces / "normal" / "face-000.png", "--size", 32, "--name", "one")
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--method", "quickshift", "--kernel-size", 33), 1),
+        (("--method", "quickshift", "--kernel-size", 1e300), 1),
+        (("--method", "quickshift", "--max-dist", 1e308), 2),
+        (("--method", "quickshift", "--ratio", 1.5), 2),
+        (("--method", "slic", "--sigma", 1e9), 1),
+        (("--method", "slic", "--compactness", 1e308), 2),
+        (("--method", "slic", "--segments", 1_000_000_000), 2),
+        (("--method", "slic", "--segments", 1), 2),
+        (("--method", "slic", "--segments", 1025), 1),
+        (("--method", "felzenszwalb", "--scale", 1e308), 2),
+        (("--method", "felzenszwalb", "--min-size", 1_000_000), 1),
+        (("--method", "slic", "--min-size", 10**18), 1),
+        (("--method", "grid", "--cell", "round"), 2),
+        (("--connectivity", 6), 2),
+        (("--zones", "knees"), 2),
+        (("--images", ""), 2),
+        (("--images", ",,"), 2),
+        (("--images", "a\nb"), 2),
+        (("--images", "x" * 200_000), 2),
+        (("--first", 0), 2),
+        (("--workers", 10**9), 2),
+        (("--method", "file", "--labels", ""), 2),
+        (("--missing", 10**8), 2),
+        (("--missing", 0), 2),
+        (("--shard", "1/100000000"), 2),
+        (("--shard", f"1/{'9' * 5000}"), 2),
+    ],
+)
+def test_options_that_make_no_sense(tiny, words, code):
+    result = tiny("segment", "one", *words)
+    assert result.exit_code == code, result.stderr
+    assert not result.stdout
+    assert "unexpected" not in result.stderr
+    assert not (tiny.store / "segments").exists()
+
+
+def test_label_maps_that_are_no_files(facelime, faces, tmp_path):
+    facelime.json("preprocess", faces / "normal" / "face-000.png", "--size", 32, "--name", "one")
+    words = ["segment", "one", "--method", "file", "--labels", tmp_path / "labels"]
+    (tmp_path / "labels").mkdir()
+    os.mkfifo(tmp_path / "labels" / "face-000.png")
+    assert "1 of 1 pictures have no label map" in facelime.fails(*words)
+    np.save(tmp_path / "labels" / "face-000.npy", np.eye(32, dtype=np.int64))
+    assert facelime.artifact(*words).n == 1
+    whole = (tmp_path / "labels" / "face-000.npy").read_bytes()
+    (tmp_path / "labels" / "face-000.npy").write_bytes(whole[:200])
+    assert "cannot be read as a map" in facelime.fails(*words)
