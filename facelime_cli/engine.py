@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.console import Answer
 from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
 from facelime_cli.options import hints, inputs_of, recorded
+from facelime_cli.store import presence
 from facelime_cli.store.manifests import Identity, now
 from facelime_cli.store.references import check_name, name_from
 
@@ -318,8 +320,9 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     fresh = artifact is None
     # Two processes may lay out the same at once: the store lets both use what was first.
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact
-    _give_name(artifact, context)
-    _do_shard(artifact, plan, context, fresh=fresh)
+    with presence.attended(artifact.path):
+        _give_name(artifact, context)
+        _do_shard(artifact, plan, context, fresh=fresh)
     if not artifact.complete:
         context.console.note(f"{artifact.reference}: {artifact.progress}; other shards are not done yet.")
     return Result(artifact, reused=False, seconds=time.monotonic() - begun)
@@ -353,12 +356,15 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
         if len(artifact.done()) == artifact.n_units:
             _seal(artifact, plan, context)
     except BaseException as why:
-        log.write("end", error=type(why).__name__)
+        # On a full disk the reason counts, not that it cannot be logged.
+        with suppress(OSError):
+            log.write("end", error=type(why).__name__)
         # Nothing is lost with an artifact that this process alone has begun and that holds nothing: bad input leaves
         # no trace. A busy one belongs to another process.
         explained = isinstance(why, FacelimeError) and not isinstance(why, BusyError)
         if fresh and explained and artifact.untouched and shard.count == 1:
-            context.store.remove(artifact)
+            with suppress(BusyError):
+                context.store.remove(artifact)
         raise
     log.write("end", units=worked, complete=artifact.complete)
 

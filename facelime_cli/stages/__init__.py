@@ -89,6 +89,7 @@ INDEX = (
         verify="Recompute every digest of one artifact, or of all, and name what differs.",
         repair="Reopen the units of an artifact that `verify` finds broken.",
         remove="Delete an artifact, after a question.",
+        clean="List what killed commands left in the store, and remove it with --yes.",
     ),
 )
 """Every subcommand, in the order and under the headings of `facelime --help`."""

@@ -15,6 +15,7 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.options import Input
+from facelime_cli.store import files, temporary
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.hdf5 import write_hdf5
 
@@ -50,13 +51,10 @@ def run(params: Params, context: Context) -> Answer:
         raise FacelimeError(f"{params.to} exists already; choose another --to, or --force to replace it.")
     if not params.to.absolute().parent.is_dir():
         raise FacelimeError(f"there is no folder {params.to.absolute().parent}; make it, or choose another --to.")
-    # What is stopped halfway leaves no file, and an existing one as it was.
-    temporary = params.to.with_name(f".{params.to.name}.part")
-    try:
-        writer(artifact, temporary)
-        temporary.replace(params.to)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # What an export left that was killed; this one leaves no file when it is stopped, and an existing one as it was.
+    temporary.sweep([params.to.absolute().parent], params.to.name)
+    with files.replacing(params.to) as beside:
+        writer(artifact, beside)
     value = {"artifact": artifact.id, "file": str(params.to.absolute()), "bytes": params.to.stat().st_size}
     return Answer(value, [str(params.to)])
 

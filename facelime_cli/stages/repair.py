@@ -14,6 +14,7 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
+from facelime_cli.store import presence
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.verifying import faults, reopen
 
@@ -44,7 +45,8 @@ def run(params: Params, context: Context) -> Answer:
     value = {"artifact": artifact.id, "reopened": units}
     if not units:
         return Answer(value, ["nothing is broken."])
-    reopen(artifact, set(units))
+    with presence.attended(artifact.path):
+        reopen(artifact, set(units))
     reopened = f"units {', '.join(map(str, units))} of {artifact.reference}"
     return Answer(value, [f"{reopened} are open again; repeat the `{artifact.stage}` command."])
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, first_line
-from facelime_cli.store import arrays, claims, digests, files, manifests, units
+from facelime_cli.store import arrays, claims, digests, manifests, temporary, units
 from facelime_cli.store.arrays import TEXT, ZARR_ERRORS, ArraySpec
+from facelime_cli.store.presence import CLAIMS
 from facelime_cli.store.units import Unit
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions"
 """Folders of a store, in the order of the work."""
 SHORT = 8
 """How many digits of its fingerprint are in an artifact's id."""
-CLAIMS = "claims"
-"""Folder of an artifact that holds the claims on its units."""
 
 
 class Shelf(Protocol):
@@ -414,17 +412,14 @@ class Artifact:
         folder = self.file(f"kept/{name}") if aside is None else aside / f"{self.id}-{name}"
         if folder.is_dir():
             return folder
-        # A name with a dot is a folder that a killed process left behind, or one that is being made.
-        files.remove_old(folder.parent.glob(".*"))
-        temporary = folder.with_name(f".{uuid.uuid4().hex}")
-        temporary.mkdir(mode=0o700)
+        temporary.sweep([folder.parent])
+        beside = temporary.beside(folder)
+        beside.mkdir(mode=0o700)
         try:
-            make(temporary)
-            # Another process may have been faster: then its folder stays.
-            with suppress(OSError):
-                temporary.rename(folder)
+            make(beside)
+            temporary.rename_or_lose(beside, folder)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(beside, ignore_errors=True)
         return folder
 
     # Units

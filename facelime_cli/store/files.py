@@ -6,21 +6,16 @@ import csv
 import io
 import json
 import os
-import shutil
-import time
-import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import BrokenError
+from facelime_cli.store import temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
-
-ABANDONED_SECONDS = 24 * 3600
-"""From this age on, nobody is taken to work in a temporary folder any more."""
 
 
 def sync(path: Path) -> None:
@@ -40,22 +35,58 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
+def replacing(path: Path, *, ending: str = "", durable: bool = True) -> Iterator[Path]:
+    """Hand out a private file that becomes another one at the end; a reader sees that one as it was, or complete.
+
+    Parameters
+    ----------
+    path : Path
+        The file; an existing one is replaced.
+    ending : str
+        For writers that choose a format by it, such as `.png`.
+    durable : bool
+        Wait for the disk.
+
+    Yields
+    ------
+    Path
+        An empty file beside it, to write. What fails leaves neither of the two changed.
+
+    Raises
+    ------
+    OSError
+        It names `path`, not the file beside it.
+    """
+    beside = temporary.beside(path, ending)
+    try:
+        # Nobody else may read it meanwhile, whatever the umask is.
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield beside
+        if durable:
+            sync(beside)
+        beside.replace(path)
+        # A rename lasts only once its folder is on the disk too.
+        if durable:
+            sync(path.parent)
+    except OSError as why:
+        _say_of(why, path, beside)
+        raise
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _say_of(why: OSError, path: Path, beside: Path) -> None:
+    """Let an error name a file: a write or a flush tells no name, and a temporary one tells a person nothing."""
+    if why.errno is not None and why.filename in {None, str(beside)}:
+        why.filename, why.filename2 = str(path), None
+
+
+@contextmanager
 def _whole(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
     """Open a file that a reader sees either complete or not at all."""
-    # In the same folder, where a rename is one step; with a dot, so that no pattern takes it for a file of the store.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    # A rename lasts only once its folder is on the disk too.
-    if durable:
-        sync(path.parent)
+    with replacing(path, durable=durable) as beside, beside.open("wb") as stream:
+        yield stream
 
 
 def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -93,16 +124,20 @@ def write_first(path: Path, data: bytes, *, durable: bool = True) -> bool:
     """
     if path.exists():
         return False
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    beside = temporary.beside(path)
     try:
-        write_whole(temporary, data, durable=durable)
+        write_whole(beside, data, durable=durable)
         # A hard link never replaces a file, and appears with its content. A file that is opened and then written can be
         # read while it is empty.
-        os.link(temporary, path)
+        os.link(beside, path)
     except FileExistsError:
         return False
+    except OSError as why:
+        _say_of(why, path, beside)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
     if durable:
         sync(path.parent)
     return True
@@ -196,16 +231,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BrokenError(f"{path} should hold a JSON object; restore it, or remove the artifact and make it again.")
     return value
-
-
-def remove_old(folders: Iterable[Path]) -> None:
-    """Delete folders that nobody has touched for a day.
-
-    Parameters
-    ----------
-    folders : iterable of Path
-        Temporary folders, whose process may be gone or still at work.
-    """
-    for path in folders:
-        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)

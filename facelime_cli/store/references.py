@@ -7,14 +7,14 @@ import re
 import shutil
 import stat
 import tempfile
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import AmbiguousError, BusyError, FacelimeError, NotFoundError, WrongKindError
-from facelime_cli.store import files, manifests
-from facelime_cli.store.artifacts import CLAIMS, KINDS, SHORT, Artifact
+from facelime_cli.store import files, manifests, presence, temporary
+from facelime_cli.store.artifacts import KINDS, SHORT, Artifact
+from facelime_cli.store.presence import CLAIMS
 from facelime_cli.store.units import BEGUN, RECORDS
 
 if TYPE_CHECKING:
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
 
 IDS = ".ids"
 """Folder of a kind that holds, by fingerprint, the id that was agreed on."""
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
 """What may be a name: part of an id, and so of a folder."""
 LONGEST_NAME = 100
+BEFORE = ".before-"
+"""How the name of a folder begins that `Store.scratch` returns."""
+REMOVING = "removing-"
+"""How the name of an artifact begins that is being deleted."""
 FOLDERS = ("names", "logs", RECORDS, CLAIMS, BEGUN)
 """Folders that every artifact begins with."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -303,19 +308,25 @@ class Store:
         """
         place = self.root / kind
         self._open_root(place)
-        artifact_id = _agreed_id(place, identity.fingerprint, f"{name}-{identity.fingerprint[:SHORT]}")
-        # Beside its place: a rename is one step only within a file system.
-        temporary = place / f".laying-{uuid.uuid4().hex}"
-        _remove_abandoned(place)
-        temporary.mkdir(mode=0o700)
+        temporary.sweep([self.root, place, place / IDS])
+        for scratch in place.glob(f"{BEFORE}*"):
+            if temporary.is_old(scratch):
+                shutil.rmtree(scratch, ignore_errors=True)
+        # Beside its place: a rename is one step only within a file system. It is there before the id is agreed on, so
+        # that nobody takes that id for one that was left behind.
+        laying = temporary.beside(place / "laying")
+        laying.mkdir(mode=0o700)
         try:
+            artifact_id = _agreed_id(place, identity.fingerprint, f"{name}-{identity.fingerprint[:SHORT]}")
             for folder in FOLDERS:
-                (temporary / folder).mkdir(mode=0o700)
-            (temporary / "names" / name).touch()
-            manifests.write_layout(temporary, artifact_id, name, identity, inputs, layout)
-            _rename_or_lose(temporary, place / artifact_id)
+                (laying / folder).mkdir(mode=0o700)
+            (laying / "names" / name).touch()
+            # Whoever finds the artifact with nothing in it must see that this process is about to work on it.
+            presence.show(laying)
+            manifests.write_layout(laying, artifact_id, name, identity, inputs, layout)
+            temporary.rename_or_lose(laying, place / artifact_id)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(laying, ignore_errors=True)
         files.sync(place)
         return Artifact(self, place / artifact_id)
 
@@ -345,14 +356,23 @@ class Store:
         ------
         BusyError
             When a live process of this host works on it.
+        FacelimeError
+            When it is a symbolic link: what that points to is not the store's to delete.
         """
+        if artifact.path.is_symlink():
+            raise FacelimeError(
+                f"{artifact.reference} is a symbolic link to {artifact.path.readlink()}, and nothing was deleted;"
+                f" to delete the link alone, `rm {artifact.path}`."
+            )
         artifact.refuse_if_busy()
+        presence.refuse_if_attended(artifact.path)
+        # One step makes it invisible; deleting many files may be interrupted, and `clean` knows what is left then.
+        gone = temporary.beside(artifact.path.with_name(f"{REMOVING}{artifact.id}"))
+        artifact.path.rename(gone)
         # The same fingerprint may get another id next time.
         for agreed in (artifact.path.parent / IDS).glob(f"{artifact.id.rpartition('-')[2]}*"):
-            agreed.unlink(missing_ok=True)
-        # One step makes it invisible; deleting many files may be interrupted.
-        gone = artifact.path.with_name(f".laying-{uuid.uuid4().hex}")
-        artifact.path.rename(gone)
+            if is_orphan(agreed):
+                agreed.unlink(missing_ok=True)
         shutil.rmtree(gone)
 
     def scratch(self, kind: str, key: str) -> Path:
@@ -509,19 +529,22 @@ def _agreed_id(place: Path, fingerprint: str, proposed: str) -> str:
     return proposed if files.write_first(agreed, proposed.encode()) else agreed.read_text(encoding="utf-8")
 
 
-def _rename_or_lose(temporary: Path, path: Path) -> None:
-    """Rename a folder into place, unless another process has put its own there."""
-    try:
-        temporary.rename(path)
-    except OSError:
-        if not path.is_dir():
-            raise
+def is_orphan(agreed: Path) -> bool:
+    """Return whether an agreed id is of no artifact that is there.
+
+    Parameters
+    ----------
+    agreed : Path
+        A file in the folder `IDS` of a kind.
+
+    Returns
+    -------
+    bool
+        Also true where the file does not hold an id.
+    """
+    name = agreed.read_bytes().decode(errors="replace")
+    return not (NAME.fullmatch(name) and (agreed.parent.parent / name).is_dir())
 
 
 def _scratch(place: Path, key: str) -> Path:
-    return place / f".before-{key}"
-
-
-def _remove_abandoned(place: Path) -> None:
-    """Delete temporary folders whose process must be long gone."""
-    files.remove_old([*place.glob(".laying-*"), *place.glob(".before-*")])
+    return place / f"{BEFORE}{key}"
