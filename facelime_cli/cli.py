@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import inspect
 import math
 import os
@@ -18,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo, ParameterInfo
 
-from facelime_cli import __version__
+from facelime_cli import __version__, disk
 from facelime_cli.console import Answer, Console
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested
 from facelime_cli.stages import INDEX
@@ -231,28 +230,18 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
     except Exception as why:  # noqa: BLE001 - the one boundary: a user gets a sentence, never a traceback
         if values["debug"]:
             traceback.print_exc()
-        console.error(_sentence(why))
+        console.error(_sentence(why, _root(values)))
         raise typer.Exit(why.exit_code if isinstance(why, FacelimeError) else 1) from None
     if answer.code:
         raise typer.Exit(answer.code)
 
 
-def _sentence(why: Exception) -> str:
+def _sentence(why: Exception, root: Path) -> str:
     """Return what went wrong and what to do next, in one sentence."""
     if isinstance(why, FacelimeError):
         return str(why)
-    if isinstance(why, OSError) and why.errno == errno.ENOSPC:
-        place = why.filename or "while writing the store"
-        return f"the disk is full ({place}); make room and repeat the command, what is done is kept."
-    if isinstance(why, OSError) and why.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        reason = (why.strerror or "no permission").lower()
-        return (
-            f"{why.filename} cannot be written or read ({reason}); "
-            "change its permissions, or choose another store with --store."
-        )
-    if isinstance(why, OSError) and why.strerror:
-        return f"{why.strerror.lower()}: {why.filename}; check the path and its permissions."
-    return f"unexpected {type(why).__name__}: {why}; --debug shows where. Please report it."
+    refused = disk.sentence(why, root)
+    return refused or f"unexpected {type(why).__name__}: {why}; --debug shows where. Please report it."
 
 
 def _leave_now(code: int) -> None:
@@ -269,8 +258,13 @@ def _context(values: dict[str, Any], console: Console) -> Context:
     from facelime_cli.engine import Context
     from facelime_cli.store.references import Store
 
-    root = values["store"] or Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE)
-    return Context(Store(root, console.warn), console, values.get("name"), _shard(values.get("shard") or "1/1"))
+    return Context(
+        Store(_root(values), console.warn), console, values.get("name"), _shard(values.get("shard") or "1/1")
+    )
+
+
+def _root(values: dict[str, Any]) -> Path:
+    return values["store"] or Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE)
 
 
 def _shard(text: str) -> Shard:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from facelime_cli.errors import BrokenError, first_line
 from facelime_cli.store import presence, temporary, units
 from facelime_cli.store.artifacts import KINDS, Artifact
+from facelime_cli.store.manifests import MANIFEST
 from facelime_cli.store.references import BEFORE, FINGERPRINT, IDS, REMOVING, is_orphan
 
 if TYPE_CHECKING:
@@ -206,6 +207,10 @@ def _unfinished(artifact: Artifact, used: set[tuple[str, str]], *, unfinished: b
     stage, untouched, progress = artifact.stage, artifact.untouched, artifact.progress
     if presence.why_busy(artifact.path):
         return None
+    # Sealing takes the records away after it has written the manifest.
+    if not (artifact.path / units.RECORDS).is_dir():
+        told = f"it was complete and its {MANIFEST} is gone; bring that back, or `facelime remove` it"
+        return Found("damaged artifact", artifact.path, told, removable=False)
     if (artifact.kind, artifact.id) in used:
         told = f"others were made from it; repeat the `{stage}` command that makes it"
         return Found("unfinished artifact", artifact.path, told, removable=False)
