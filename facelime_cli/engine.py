@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.console import Answer
+from facelime_cli.console import Answer, size_text
 from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
 from facelime_cli.options import hints, inputs_of, recorded
 from facelime_cli.store import presence
@@ -463,7 +463,22 @@ def _lay_out(stage: Stage, plan: Plan, context: Context) -> Artifact:
     name = check_name(context.name) if context.name else name_from(plan.name)
     inputs = {name: {"kind": each.kind, "id": each.id, "digest": each.content} for name, each in plan.inputs.items()}
     inputs |= {name: {"digest": digest} for name, digest in plan.sources.items()}
-    return context.store.create(stage.writes, name, identity(stage, plan), inputs, plan.prepare())
+    layout = plan.prepare()
+    _check_room(stage, layout, context)
+    return context.store.create(stage.writes, name, identity(stage, plan), inputs, layout)
+
+
+def _check_room(stage: Stage, layout: Layout, context: Context) -> None:
+    """Raise where the disk is too small for what is to be laid out, and warn where it may be."""
+    (least, most), free = layout.room, context.store.free_bytes
+    room = f"only {size_text(free)} is free at {context.store.root}"
+    if least > free:
+        raise FacelimeError(
+            f"`{stage.name}` writes {size_text(most)} before compression and more than {size_text(least)} after it, and"
+            f" {room}; make room, or choose another store with --store."
+        )
+    if most > free:
+        context.console.warn(f"`{stage.name}` writes {size_text(most)} before compression, and {room}: it may not fit.")
 
 
 class Log:

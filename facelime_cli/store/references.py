@@ -75,6 +75,14 @@ class Store:
             finally:
                 self.aside = None
 
+    @property
+    def free_bytes(self) -> int:
+        """How much room there is on its disk, also where the store is not begun yet."""
+        there = self.root.absolute()
+        while not there.exists():
+            there = there.parent
+        return shutil.disk_usage(there).free
+
     # Finding
 
     def artifacts(self, kinds: Iterable[str] = KINDS) -> list[Artifact]:
