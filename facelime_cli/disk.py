@@ -78,5 +78,8 @@ def _number(why: BaseException) -> int | None:
     """Return the error number of the system, also from what a library says in words."""
     if isinstance(why, OSError) and why.errno:
         return why.errno
+    # zarr finds no group, and tells no number.
+    if isinstance(why, FileNotFoundError):
+        return errno.ENOENT
     text = str(why)
     return next((number for number in TOLD_IN_WORDS if os.strerror(number) in text), None)

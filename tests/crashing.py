@@ -8,6 +8,7 @@ whose libraries have begun to work would not work.
 import json
 import mmap
 import os
+import pkgutil
 import resource
 import signal
 import struct
@@ -17,16 +18,48 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+
+import facelime_cli
 
 CHANGES = ("rename", "replace", "link", "symlink", "unlink", "remove", "mkdir", "rmdir", "fsync", "truncate")
 """Functions of `os` through which everything goes that changes a store step by step."""
-HEAVY = ("h5py", "matplotlib.pyplot", "PIL.Image", "scipy.ndimage", "scipy.stats", "skimage", "sklearn", "zarr")
+HEAVY = [
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "h5py",
+    "jinja2",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.pyplot",
+    "rich.progress",
+    "scipy.cluster.vq",
+    "scipy.ndimage",
+    "scipy.stats",
+    "skimage.color",
+    "skimage.draw",
+    "skimage.exposure",
+    "skimage.filters",
+    "skimage.measure",
+    "skimage.morphology",
+    "skimage.segmentation",
+    "skimage.util",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+    "sklearn.svm",
+    "zarr",
+    "tensorflow",
+    "keras",
+]
+"""What commands import when they need it; a fork would import it again."""
 ANSWER_SECONDS = 300
 
 
-def count_changes(kill_at, counted):
-    """Count the calls that change the disk, and end this process just before one of them."""
+def count_changes(counted, kill_at=None, vanish_at=None, vanishing=""):
+    """Count the calls that change the disk; just before one of them, end this process, or let a folder vanish."""
+    rename = os.rename
     one_at_a_time = threading.Lock()
 
     def counting(change):
@@ -36,6 +69,8 @@ def count_changes(kill_at, counted):
                 counted[:8] = struct.pack("q", number)
                 if number == kill_at:
                     os.kill(os.getpid(), signal.SIGKILL)
+                if number == vanish_at:
+                    rename(vanishing, f"{vanishing}.gone")
             return change(*arguments, **named)
 
         return call
@@ -71,7 +106,7 @@ def fork(request):
                 os.umask(0o077)
                 if request.get("limit"):
                     resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"],) * 2)
-                count_changes(request.get("kill_at"), counted)
+                count_changes(counted, *map(request.get, ("kill_at", "vanish_at", "vanishing")))
                 code = run_command(request["words"])
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -101,14 +136,10 @@ def main():
     # The answers have this stream for themselves, whatever a library prints.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    from importlib import import_module
-
-    from facelime_cli.stages import INDEX
-
-    for name in (*HEAVY, "tensorflow", "keras"):
-        import_module(name)
-    for listed in INDEX:
-        listed.load()
+    package = [each.name for each in pkgutil.walk_packages(facelime_cli.__path__, "facelime_cli.")]
+    for name in (*HEAVY, *package):
+        if not name.endswith("__main__"):
+            import_module(name)
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(fork(json.loads(line))), file=answers, flush=True)

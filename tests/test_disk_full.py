@@ -16,9 +16,12 @@ import pytest
 
 from facelime_cli import disk
 from facelime_cli.store.references import Store
+from tests.scene import CASES, contents_of, files_of, half_in_sight
 from tests.store.making import complete
 
 COMMAND = [sys.executable, "-m", "facelime_cli"]
+WRITERS = [name for name in CASES if name not in {"export", "show", "remove"}]
+STAGES = [name for name in WRITERS if name != "repair"]
 MOUNT = shutil.which("mount")
 
 
@@ -59,6 +62,15 @@ def run(*words, store=None, limit=None):
         check=False,
         preexec_fn=limited if limit else None,
     )
+
+
+def used_by(place):
+    """Return how much a folder takes on a disk with blocks of 4 KiB."""
+    return sum(-(-path.lstat().st_size // 4096) * 4096 for path in place.rglob("*") if path.is_file())
+
+
+def resize(place, size):
+    subprocess.run([MOUNT, "-o", f"remount,size={size}", str(place)], check=True)
 
 
 def failed(done):
@@ -193,6 +205,92 @@ class TestExport:
         assert stopped.returncode == 75, stopped.stderr
         assert time.monotonic() - begun < 30
         assert list(to.parent.iterdir()) == []
+
+
+@pytest.mark.long
+class TestStages:
+    @pytest.mark.parametrize("share", [0.1, 0.5, 0.85])
+    @pytest.mark.parametrize("name", WRITERS)
+    def test_on_a_full_disk_nothing_is_lost_and_the_command_goes_on(self, scene, mounted, name, share):
+        case = CASES[name]
+        straight = scene.copy("straight", case)
+        before = used_by(straight)
+        self.finish(scene, case, straight)
+        place = scene.fill(mounted("64m"), case)
+        grown = used_by(straight) - before
+        used = shutil.disk_usage(place).used
+        resize(place, used + max(int(grown * share), 4096))
+        done = scene.run(case.words, place)
+        said = [line for line in done["err"].splitlines() if line.startswith("error")]
+        # What compression of the disk or a smaller copy makes fit is no failure.
+        assert done["code"] in {0, 1}, done
+        if done["code"]:
+            assert len(said) == 1, done["err"]
+            assert "the disk is full (" in said[0], said
+            assert "unexpected" not in done["err"]
+            assert done["out"] == ""
+        assert half_in_sight(place) == []
+        resize(place, 64 << 20)
+        if name != "repair":
+            assert scene.run("verify", place)["code"] == 0
+        self.finish(scene, case, place)
+        assert files_of(place) == files_of(straight)
+        if case.repeatable:
+            assert contents_of(place) == contents_of(straight)
+
+    @pytest.mark.parametrize("name", WRITERS)
+    def test_where_files_may_not_grow(self, scene, name):
+        """A limit on the size of files, as `ulimit -f` sets it."""
+        case = CASES[name]
+        straight = scene.copy("straight", case)
+        self.finish(scene, case, straight)
+        place = scene.copy("limited", case)
+        done = scene.run(case.words, place, limit=700)
+        said = [line for line in done["err"].splitlines() if line.startswith("error")]
+        assert (done["code"], len(said)) == (1, 1), done
+        assert "`ulimit -f`" in said[0]
+        self.finish(scene, case, place)
+        assert files_of(place) == files_of(straight)
+
+    @pytest.mark.parametrize("name", [name for name in CASES if name not in {"export", "show"}])
+    def test_where_the_store_is_read_only(self, scene, mounted, name):
+        case = CASES[name]
+        place = scene.fill(mounted("64m"), case)
+        before = files_of(place)
+        subprocess.run([MOUNT, "-o", "remount,ro", str(place)], check=True)
+        done = scene.run(case.words, place)
+        assert (done["code"], done["out"], done["err"].count("error")) == (1, "", 1), done
+        assert "read-only" in done["err"].lower()
+        assert files_of(place) == before
+        # What is there already can be used.
+        assert scene.run("verify", place)["code"] == (1 if case.breaks else 0)
+        assert scene.run("segment data --method grid --segments 4 --workers 1", place)["code"] == 0
+        assert scene.run("clean", place)["code"] == 0
+
+    @pytest.mark.parametrize("name", STAGES)
+    def test_where_the_store_vanishes(self, scene, name):
+        """Let the folder of the store be gone in the middle of the work, as a disk that is disconnected."""
+        case = CASES[name]
+        straight = scene.copy("straight", case)
+        changes = scene.must(case.words, straight)["changes"]
+        scene.must("clean --yes", straight)
+        for share in (0.3, 0.9):
+            place = scene.copy("vanished", case)
+            store = place / "store"
+            done = scene.run(case.words, place, vanish_at=int(changes * share), vanishing=str(store))
+            assert (done["code"], done["out"], done["err"].count("error")) == (1, "", 1), done
+            assert f"the store {store} is gone" in done["err"]
+            assert not store.exists()
+            (place / "store.gone").rename(store)
+            scene.must(case.words, place)
+            scene.must("clean --yes", place)
+            assert files_of(place) == files_of(straight)
+
+    def finish(self, scene, case, place):
+        scene.must(case.words, place)
+        for words in case.after:
+            scene.must(words, place)
+        scene.must("clean --yes", place)
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ thought dead sees that it was replaced. The first number is the time, so that no
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -106,8 +107,12 @@ class Claim:
         ------
         BusyError
             What this process has not written yet would collide with the other's work.
+        FileNotFoundError
+            When the store is gone, such as a disk that was disconnected.
         """
         unit = int(self.path.stem)
+        if not self.path.parent.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path.parent))
         if _newest(self.path.parent, unit) != self.path:
             raise BusyError(
                 f"another process took over unit {unit} while this one stood still;"
