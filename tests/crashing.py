@@ -25,7 +25,7 @@ import facelime_cli
 
 CHANGES = ("rename", "replace", "link", "symlink", "unlink", "remove", "mkdir", "rmdir", "fsync", "truncate")
 """Functions of `os` through which everything goes that changes a store step by step."""
-HEAVY = [
+HEAVY = (
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
     "h5py",
@@ -52,7 +52,7 @@ HEAVY = [
     "zarr",
     "tensorflow",
     "keras",
-]
+)
 """What commands import when they need it; a fork would import it again."""
 ANSWER_SECONDS = 300
 
