@@ -16,6 +16,7 @@ finetune data --backbone cnn-small --epochs 1 --batch-size 16 --name net
 segment data --method grid --segments 4 --name segments --workers 1
 segment data --method grid --segments 4 --first 2 --name few --workers 1
 perturb segments --samples 10 --fill blur --name masks --workers 1
+perturb segments --samples 16 --fill mean --name unasked --workers 1
 perturb few --samples 12 --fill blur --name blurred --workers 1
 perturb few --samples 12 --fill mean --name meant --workers 1
 predict masks --model net --batch-size 64 --name answers
@@ -49,7 +50,7 @@ CASES = {
     "preprocess": Case("preprocess {flat} --size 20 --name killed --workers 1", 24),
     "segment": Case("segment data --method grid --segments 9 --name killed --workers 1", 16),
     "perturb": Case("perturb segments --samples 14 --fill mean --name killed --workers 1", 16),
-    "predict": Case("predict masks --model net --batch-size 32 --name killed", 14),
+    "predict": Case("predict unasked --model net --batch-size 32 --name killed", 14),
     "fit-surrogate": Case("fit-surrogate answers --name killed --workers 1", 16),
     "consensus": Case("consensus first second --name killed", 14),
     "check": Case("check first --name killed --workers 1", 12),

@@ -209,7 +209,7 @@ class TestExport:
 
 @pytest.mark.long
 class TestStages:
-    @pytest.mark.parametrize("share", [0.1, 0.5, 0.85])
+    @pytest.mark.parametrize("share", [0.2, 0.7])
     @pytest.mark.parametrize("name", WRITERS)
     def test_on_a_full_disk_nothing_is_lost_and_the_command_goes_on(self, scene, mounted, name, share):
         case = CASES[name]

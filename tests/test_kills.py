@@ -26,6 +26,7 @@ def test_a_killed_command_loses_nothing_and_leaves_nothing(scene, name):
     case, rng = CASES[name], random.Random(SEED)
     straight = scene.copy("straight", case)
     done = scene.must(case.words, straight)
+    assert done["changes"], "it found everything done"
     for words in case.after:
         scene.must(words, straight)
     scene.must("clean --yes", straight)
