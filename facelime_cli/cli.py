@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import inspect
 import math
 import os
@@ -19,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo, ParameterInfo
 
-from facelime_cli import __version__
+from facelime_cli import __version__, disk
 from facelime_cli.console import Answer, Console, size_text
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested, first_line
 from facelime_cli.names import whole_number
@@ -271,27 +270,19 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
     except Exception as why:  # noqa: BLE001 - the one boundary: a user gets a sentence, never a traceback
         if values["debug"]:
             console.trace(traceback.format_exc())
-        console.error(_sentence(why))
+        console.error(_sentence(why, _root(values)))
         raise typer.Exit(why.exit_code if isinstance(why, FacelimeError) else 1) from None
     if answer.code:
         raise typer.Exit(answer.code)
 
 
-def _sentence(why: Exception) -> str:
+def _sentence(why: Exception, root: Path) -> str:
     """Return what went wrong and what to do next, in one sentence."""
     if isinstance(why, FacelimeError):
         return str(why)
-    if isinstance(why, OSError) and why.errno == errno.ENOSPC:
-        place = why.filename or "while writing the store"
-        return f"the disk is full ({place}); make room and repeat the command, what is done is kept."
-    if isinstance(why, OSError) and why.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        reason = (why.strerror or "no permission").lower()
-        return (
-            f"{why.filename} cannot be written or read ({reason}); "
-            "change its permissions, or choose another store with --store."
-        )
-    if isinstance(why, OSError) and why.strerror:
-        return f"{why.strerror.lower()}: {why.filename}; check the path and its permissions."
+    refused = disk.sentence(why, root)
+    if refused:
+        return refused
     if isinstance(why, MemoryError):
         return (
             "the memory of this machine is too small for this; use smaller pictures, fewer samples or fewer --workers."
@@ -313,8 +304,9 @@ def _context(values: dict[str, Any], console: Console) -> Context:
     from facelime_cli.engine import Context
     from facelime_cli.store.references import Store, check_name
 
-    given = values["store"]
-    root = Path(os.environ.get("FACELIME_STORE") or DEFAULT_STORE) if given is None else _path("--store", given)
+    given, root = values["store"], _root(values)
+    if given is not None:
+        _path("--store", given)
     there = next(each for each in (root, *root.absolute().parents) if each.exists())
     if not there.is_dir():
         raise FacelimeError(f"{there} is no folder, so the store {root} cannot be written; choose another --store.")
@@ -323,6 +315,10 @@ def _context(values: dict[str, Any], console: Console) -> Context:
     if name is not None:
         check_name(name)
     return Context(Store(root, console.warn), console, name, _shard(values.get("shard")))
+
+
+def _root(values: dict[str, Any]) -> Path:
+    return Path(values["store"] or os.environ.get("FACELIME_STORE") or DEFAULT_STORE)
 
 
 def _shard(text: str | None) -> Shard:

@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import plain
-from facelime_cli.console import Answer
+from facelime_cli.console import Answer, size_text
 from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
 from facelime_cli.hearing import heard_by, withheld
 from facelime_cli.options import hints, inputs_of, recorded
+from facelime_cli.store import presence
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.manifests import Identity, now
 from facelime_cli.store.references import check_name, name_from
@@ -366,8 +367,9 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     fresh = artifact is None
     # Two processes may lay out the same at once: the store lets both use what was first.
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact
-    _give_name(artifact, context)
-    _do_shard(artifact, plan, context, fresh=fresh)
+    with presence.attended(artifact.path):
+        _give_name(artifact, context)
+        _do_shard(artifact, plan, context, fresh=fresh)
     if not artifact.complete:
         context.console.note(f"{artifact.reference}: {artifact.progress}; other shards are not done yet.")
     return Result(artifact, reused=False, seconds=time.monotonic() - begun)
@@ -402,12 +404,15 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
             if len(artifact.done()) == artifact.n_units:
                 _seal(artifact, plan, context)
     except BaseException as why:
-        log.write("end", error=type(why).__name__)
+        # On a full disk the reason counts, not that it cannot be logged.
+        with suppress(OSError):
+            log.write("end", error=type(why).__name__)
         # Nothing is lost with an artifact that this process alone has begun and that holds nothing: bad input leaves
         # no trace. A busy one belongs to another process.
         explained = isinstance(why, FacelimeError) and not isinstance(why, BusyError)
         if fresh and explained and artifact.untouched and shard.count == 1:
-            context.store.remove(artifact)
+            with suppress(BusyError):
+                context.store.remove(artifact)
         raise
     log.write("end", units=worked, complete=artifact.complete)
 
@@ -506,7 +511,22 @@ def _lay_out(stage: Stage, plan: Plan, context: Context) -> Artifact:
     name = check_name(context.name) if context.name else name_from(plan.name)
     inputs = {name: {"kind": each.kind, "id": each.id, "digest": each.content} for name, each in plan.inputs.items()}
     inputs |= {name: {"digest": digest} for name, digest in plan.sources.items()}
-    return context.store.create(stage.writes, name, identity(stage, plan), inputs, plan.prepare())
+    layout = plan.prepare()
+    _check_room(stage, layout, context)
+    return context.store.create(stage.writes, name, identity(stage, plan), inputs, layout)
+
+
+def _check_room(stage: Stage, layout: Layout, context: Context) -> None:
+    """Raise where the disk is too small for what is to be laid out, and warn where it may be."""
+    (least, most), free = layout.room, context.store.free_bytes
+    room = f"only {size_text(free)} is free at {context.store.root}"
+    if least > free:
+        raise FacelimeError(
+            f"`{stage.name}` writes {size_text(most)} before compression and more than {size_text(least)} after it, and"
+            f" {room}; make room, or choose another store with --store."
+        )
+    if most > free:
+        context.console.warn(f"`{stage.name}` writes {size_text(most)} before compression, and {room}: it may not fit.")
 
 
 class Log:

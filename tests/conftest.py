@@ -18,6 +18,7 @@ from PIL import Image
 
 from facelime_cli.core.faces import draw
 from facelime_cli.store.references import Store
+from tests.scene import make as make_scene
 from tests.support import ROUNDS, SIZE, Chain, Facelime, FewRounds, Judged, write_faces, write_maps
 
 SMALL_SIDE = 24
@@ -142,6 +143,14 @@ def many(tmp_path_factory):
     run.json("finetune", "forty", "--backbone", "cnn-small", "--epochs", 1, "--name", "small")
     run.json("segment", "forty", "--method", "slic", "--name", "parts")
     return run
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory):
+    """A store with something for every command, and a process that runs commands on copies of it in forks."""
+    made = make_scene(tmp_path_factory.mktemp("scene"))
+    yield made
+    made.forks.stop()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from facelime_cli.errors import BrokenError, FacelimeError, first_line
 from facelime_cli.models import backend
 from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS, SIGMOID, SOFTMAX
 from facelime_cli.models.backend import UNLOADABLE, keras
-from facelime_cli.store import digests
+from facelime_cli.store import digests, files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -334,8 +334,10 @@ def save(network: Any, path: Path) -> None:
     ----------
     network : keras.Model
     path : pathlib.Path
+        A file that is whole or not there; an existing one is replaced.
     """
-    network.save(path)
+    with files.replacing(path, ending=path.suffix) as beside:
+        network.save(beside)
 
 
 def load(path: Path, *, trust: bool = False, what: str = "") -> Any:

@@ -91,6 +91,7 @@ INDEX = (
         repair="Mend what `verify` finds broken in an artifact.",
         remove="Delete an artifact, after a question.",
         trust="List, add or remove the models whose code may run here: Lambda layers, SavedModels, Python functions.",
+        clean="List what killed commands left in the store, and remove it with --yes.",
     ),
 )
 """Every subcommand, in the order and under the headings of `facelime --help`."""

@@ -6,7 +6,7 @@ to its own largest (white). One layer at a time is in memory.
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from facelime_cli.console import Answer, Table
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.options import Input
+from facelime_cli.store import temporary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,18 +148,21 @@ def _draw(net: Any, picture: NDArray[np.uint8], chosen: list[str], to: Path, con
     if not parent.is_dir():
         raise FacelimeError(f"there is no folder {parent}; make it, or choose another --to.")
     drawn = []
-    with (
-        tempfile.TemporaryDirectory(prefix=".facelime-", dir=parent) as folder,
-        context.console.progress("activations", len(chosen), unit="layers") as advance,
-    ):
-        for place, (name, values) in enumerate(gradients.activations(net, picture[None], chosen)):
-            file = f"{place:03d}-{name.replace('/', '-')}.png"
-            n_maps = _write_maps(values[0], Path(folder) / file)
-            drawn.append({"layer": name, "shape": list(values.shape[1:]), "maps": n_maps, "file": str(to / file)})
-            advance(1)
-        to.mkdir(exist_ok=True)
-        for each in Path(folder).iterdir():
-            each.rename(to / each.name)
+    # What was left by a command that was killed; this one leaves nothing when it is stopped.
+    temporary.sweep([parent], to.name)
+    folder = temporary.beside(to.absolute())
+    folder.mkdir(mode=0o700)
+    try:
+        with context.console.progress("activations", len(chosen), unit="layers") as advance:
+            for place, (name, values) in enumerate(gradients.activations(net, picture[None], chosen)):
+                file = f"{place:03d}-{name.replace('/', '-')}.png"
+                n_maps = _write_maps(values[0], folder / file)
+                drawn.append({"layer": name, "shape": list(values.shape[1:]), "maps": n_maps, "file": str(to / file)})
+                advance(1)
+        # It may take the place of an empty folder.
+        folder.rename(to)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return drawn
 
 

@@ -18,6 +18,7 @@ from facelime_cli.engine import Command, Context
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.handing_over import portion_of
 from facelime_cli.options import Input, option_of
+from facelime_cli.store import files, temporary
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.hdf5 import write_hdf5
 
@@ -72,13 +73,10 @@ def run(params: Params, context: Context) -> Answer:
     if not params.to.absolute().parent.is_dir():
         raise FacelimeError(f"there is no folder {params.to.absolute().parent}; make it, or choose another --to.")
     portion = _portion(artifact, params, whole=writer is write_hdf5)
-    # What is stopped halfway leaves no file, and an existing one as it was.
-    temporary = params.to.with_name(f".{params.to.name}.part")
-    try:
-        writer(artifact, temporary, portion)
-        temporary.replace(params.to)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # What an export left that was killed; this one leaves no file when it is stopped, and an existing one as it was.
+    temporary.sweep([params.to.absolute().parent], params.to.name)
+    with files.replacing(params.to, mode=files.PRIVATE) as beside:
+        writer(artifact, beside, portion)
     if portion.left_out:
         context.console.note(f"left out: {', '.join(portion.left_out)}")
     written = {"file": str(params.to.absolute()), "bytes": params.to.stat().st_size}

@@ -15,6 +15,7 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
+from facelime_cli.store import presence
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.verifying import faults, reopen
 
@@ -56,7 +57,8 @@ def run(params: Params, context: Context) -> Answer:
             mended.append(fault.what)
     units = sorted({fault.unit for fault in found if fault.unit is not None})
     if units:
-        reopen(artifact, set(units))
+        with presence.attended(artifact.path):
+            reopen(artifact, set(units))
     return _answer(artifact, mended, units)
 
 

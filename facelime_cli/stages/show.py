@@ -19,6 +19,7 @@ from facelime_cli.engine import Command, Context, refuse_newer
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_indices, comma_separated, row_of
 from facelime_cli.options import Choice, Input
+from facelime_cli.store import files, temporary
 from facelime_cli.store.artifacts import KINDS
 
 if TYPE_CHECKING:
@@ -105,13 +106,10 @@ def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:
     has_pictures = artifact.has("id")
     rows = _rows(artifact, params.images, most if has_pictures else 0)
     c = _class(artifact, params.classes, by_class=by_class and has_pictures)
+    temporary.sweep([file.absolute().parent], file.name)
     # A picture that cannot be drawn leaves no file. The format follows from the ending, which therefore stays.
-    temporary = file.with_name(f".{file.name}.part.png")
-    try:
-        previews.draw(artifact, rows, c, temporary)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.replacing(file, ending=".png") as beside:
+        previews.draw(artifact, rows, c, beside)
     return Answer({"artifact": artifact.id, "file": str(file.absolute()), "bytes": file.stat().st_size}, [str(file)])
 
 

@@ -27,6 +27,12 @@ PICTURE_SHARD_BYTES = 16 << 10
 """From this size on, a picture is a chunk of its own inside the unit's file, so that one can be read alone."""
 TEXT_BYTES = 64
 """How long a text is taken to be where the size of a picture is estimated."""
+LEAST_SHARES = {"images": 0.2, "masks": 0.05, "probabilities": 0.1}
+"""The least that compression leaves of an array. All others are small, or may become almost nothing.
+
+Measured on chest X-rays, dermoscopy and faces: images 0.37 to 0.70, masks 0.61 to 0.95, probabilities 0.84. The shares
+are well below that: who is refused a disk that would have done loses more than who runs into its end.
+"""
 TEXT = "string"
 """The dtype of texts; numbers have NumPy's name of theirs."""
 
@@ -99,6 +105,12 @@ class Layout:
     facts: Mapping[str, Any] = field(default_factory=dict)
     unit_pictures: int = UNIT_PICTURES
     execution: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """Bytes of its large arrays: after compression at its best, see `LEAST_SHARES`, and before."""
+        whole = {name: spec.picture_bytes * spec.shape[0] for name, spec in self.arrays.items() if name in LEAST_SHARES}
+        return int(sum(size * LEAST_SHARES[name] for name, size in whole.items())), sum(whole.values())
 
 
 # Laying out

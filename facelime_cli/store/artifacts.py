@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, first_line
-from facelime_cli.store import arrays, claims, digests, files, forms, manifests, units
+from facelime_cli.store import arrays, claims, digests, files, forms, manifests, temporary, units
 from facelime_cli.store.arrays import TEXT, ZARR_ERRORS, ArraySpec
+from facelime_cli.store.presence import CLAIMS
 from facelime_cli.store.units import Unit
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions", "surrogates", "checks", "reports")
 """Folders of a store, in the order of the work."""
-CLAIMS = "claims"
-"""Folder of an artifact that holds the claims on its units."""
 NAMES, LOGS = "names", "logs"
 EMPTY_FOLDERS = (NAMES, LOGS, units.RECORDS, CLAIMS, units.BEGUN)
 """Folders that every artifact begins with."""
@@ -525,25 +523,22 @@ class Artifact:
         aside = self.store.aside
         if aside is None:
             # One that was damaged, or that is not good, is made again.
-            files.discard(folder)
+            temporary.delete(folder)
             folder.parent.mkdir(exist_ok=True)
         else:
             # A plan leaves the store as it is: what it measures and converts goes elsewhere.
             folder = aside / f"{self.id}-{name}"
             if folder.is_dir():
                 return folder
-        # A name with a dot is a folder that a killed process left behind, or one that is being made.
-        files.remove_old(folder.parent.glob(".*"))
-        temporary = folder.with_name(f".{uuid.uuid4().hex}")
-        temporary.mkdir(mode=0o700)
+        temporary.sweep([folder.parent])
+        beside = temporary.beside(folder)
+        beside.mkdir(mode=0o700)
         try:
-            make(temporary)
-            digests.seal(temporary)
-            # Another process may have been faster: then its folder stays.
-            with suppress(OSError):
-                temporary.rename(folder)
+            make(beside)
+            digests.seal(beside)
+            temporary.rename_or_lose(beside, folder)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(beside, ignore_errors=True)
         return folder
 
     # Units

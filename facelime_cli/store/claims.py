@@ -7,21 +7,26 @@ thought dead sees that it was replaced. The first number is the time, so that no
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from facelime_cli.errors import BrokenError, BusyError
-from facelime_cli.store import digests, forms
-from facelime_cli.store.files import discard, json_bytes, read_json, write_first, write_whole
+from facelime_cli.store import digests, forms, temporary
+from facelime_cli.store.files import json_bytes, read_json, write_first, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+from facelime_cli.store.processes import process_start, this_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
     from types import TracebackType
 
 HEARTBEAT_SECONDS = 10.0
@@ -33,53 +38,6 @@ DAMAGED_SECONDS = 3 * HEARTBEAT_SECONDS
 """How long a claim that cannot be read may stand still: its process would have written it again by then."""
 FILE = re.compile(r"(\d{5,9})\.(\d{1,19})")
 """Name of a claim's file: the unit and the number of the claim."""
-BOOT_DIGITS = 8
-START_FIELD = 19
-"""Place of a process's start among what follows its name in `/proc/PID/stat`; the state is the first (proc(5))."""
-
-
-def this_host() -> str:
-    """Return a name of the machine and its process namespace: process numbers mean something only within it."""
-    import socket
-
-    parts = [socket.gethostname()]
-    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-    if boot.exists() and namespace.exists():
-        # Containers on one machine may share a host name, and a restart begins the process numbers anew.
-        parts.append(boot.read_text().strip()[:BOOT_DIGITS])
-        parts.append(namespace.readlink().name.strip("pid:[]"))
-    return "/".join(parts)
-
-
-def process_start(pid: int) -> str | None:
-    """Return when a process of this host started.
-
-    A process number is used again after its process; with its start, it names one process alone.
-
-    Parameters
-    ----------
-    pid : int
-        Number of the process.
-
-    Returns
-    -------
-    str or None
-        A text to compare; None when the process is not alive.
-    """
-    stat = Path(f"/proc/{pid}/stat")
-    if Path("/proc/self/stat").exists():
-        try:
-            # A name in parentheses may hold spaces and parentheses itself, so the last one counts.
-            after_name = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        state, start = after_name[0], after_name[START_FIELD]
-        return None if state in "ZX" else start
-    import subprocess
-
-    words = ["ps", "-o", "lstart=", "-p", str(pid)]
-    listed = subprocess.run(words, capture_output=True, text=True, check=False)
-    return listed.stdout.strip() or None
 
 
 @dataclass
@@ -159,8 +117,12 @@ class Claim:
         ------
         BusyError
             What this process has not written yet would collide with the other's work.
+        FileNotFoundError
+            When the store is gone, such as a disk that was disconnected.
         """
         unit = int(self.path.stem)
+        if not self.path.parent.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path.parent))
         if _newest(self.path.parent, unit) != self.path:
             raise BusyError(
                 f"another process took over unit {unit} while this one stood still;"
@@ -295,7 +257,7 @@ def _remove_older(path: Path) -> None:
     """Delete the claims that one has replaced."""
     for older in path.parent.glob(f"{path.stem}.*"):
         if FILE.fullmatch(older.name) and _number(older) < _number(path):
-            discard(older)
+            temporary.delete(older)
 
 
 def _refuse_if_alive(held: Path, unit: int, say: Callable[[str], None], silence_seconds: float) -> None:

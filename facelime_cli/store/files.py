@@ -7,24 +7,21 @@ import errno
 import io
 import json
 import os
-import shutil
 import stat
-import time
-import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import plain
 from facelime_cli.errors import BrokenError, first_line
-from facelime_cli.store import forms
+from facelime_cli.store import forms, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
-ABANDONED_SECONDS = 24 * 3600
-"""From this age on, nobody is taken to work in a temporary folder any more."""
+USUAL, PRIVATE = 0o666, 0o600
+"""Modes of a new file: what the umask leaves to others, and its owner's alone."""
 MOST_BYTES = 256 << 20
 """The largest JSON file that is read; the manifest of 100,000 pictures has a few MiB."""
 
@@ -46,26 +43,62 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path, *, durable: bool, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """Open a file that a reader sees either complete or not at all."""
-    # In the same folder, where a rename is one step; with a dot, so that no pattern takes it for a file of the store.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+def replacing(path: Path, *, ending: str = "", durable: bool = True, mode: int = USUAL) -> Iterator[Path]:
+    """Hand out a file that becomes another one at the end; a reader sees that one as it was, or complete.
+
+    Parameters
+    ----------
+    path : Path
+        The file; an existing one is replaced.
+    ending : str
+        For writers that choose a format by it, such as `.png`.
+    durable : bool
+        Wait for the disk.
+    mode : int
+        Mode of the file, before the umask. It counts from the first moment: what is closed later was open for a while.
+
+    Yields
+    ------
+    Path
+        An empty file beside it, to write. What fails leaves neither of the two changed.
+
+    Raises
+    ------
+    OSError
+        It names `path`, not the file beside it.
+    """
+    beside = temporary.beside(path, ending)
     try:
-        # The mode counts from the first moment: what is closed after it was written was open for a while.
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-            yield stream
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-        temporary.replace(path)
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        yield beside
+        if durable:
+            sync(beside)
+        beside.replace(path)
+        # A rename lasts only once its folder is on the disk too.
+        if durable:
+            sync(path.parent)
+    except OSError as why:
+        _say_of(why, path, beside)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
-    # A rename lasts only once its folder is on the disk too.
-    if durable:
-        sync(path.parent)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
+def _say_of(why: OSError, path: Path, beside: Path) -> None:
+    """Let an error name a file: a write or a flush tells no name, and a temporary one tells a person nothing."""
+    if why.errno is not None and why.filename in {None, str(beside)}:
+        why.filename, why.filename2 = str(path), None
+
+
+@contextmanager
+def _whole(path: Path, *, durable: bool, mode: int = USUAL) -> Iterator[BinaryIO]:
+    """Open a file that a reader sees either complete or not at all."""
+    with replacing(path, durable=durable, mode=mode) as beside, beside.open("wb") as stream:
+        yield stream
+
+
+def write_whole(path: Path, data: bytes, *, durable: bool = True, mode: int = USUAL) -> None:
     """Write a file whole.
 
     Parameters
@@ -102,16 +135,20 @@ def write_first(path: Path, data: bytes, *, durable: bool = True) -> bool:
     """
     if path.exists():
         return False
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    beside = temporary.beside(path)
     try:
-        write_whole(temporary, data, durable=durable)
+        write_whole(beside, data, durable=durable)
         # A hard link never replaces a file, and appears with its content. A file that is opened and then written can be
         # read while it is empty.
-        os.link(temporary, path)
+        os.link(beside, path)
     except FileExistsError:
         return False
+    except OSError as why:
+        _say_of(why, path, beside)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
     if durable:
         sync(path.parent)
     return True
@@ -286,32 +323,6 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def discard(path: Path) -> None:
-    """Remove a file, a link or a whole folder, if there is one; what a link points to stays.
-
-    Parameters
-    ----------
-    path : Path
-    """
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def remove_old(folders: Iterable[Path]) -> None:
-    """Delete folders that nobody has touched for a day.
-
-    Parameters
-    ----------
-    folders : iterable of Path
-        Temporary folders, whose process may be gone or still at work.
-    """
-    for path in folders:
-        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def write_secret(path: Path, data: bytes) -> bytes:
     """Write a file that its owner alone can read, unless another process was first.
 
@@ -328,28 +339,24 @@ def write_secret(path: Path, data: bytes) -> bytes:
         What the file holds now.
     """
     if not path.exists():
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        beside = temporary.beside(path)
         try:
-            # Closed from the first moment: between writing and `chmod`, others could read it.
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            _link_or_replace(temporary, path)
+            write_whole(beside, data, mode=PRIVATE)
+            _link_or_replace(beside, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
         sync(path.parent)
     return path.read_bytes()
 
 
-def _link_or_replace(temporary: Path, path: Path) -> None:
+def _link_or_replace(beside: Path, path: Path) -> None:
     """Put a file in its place, unless one is there."""
     try:
-        os.link(temporary, path)
+        os.link(beside, path)
     except FileExistsError:
         return
     except OSError:  # A file system without hard links, such as exFAT: the last of the two decides.
-        temporary.replace(path)
+        beside.replace(path)
 
 
 def close_to_others(path: Path) -> bool:

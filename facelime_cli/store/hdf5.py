@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from facelime_cli.store import digests, files
 from facelime_cli.store.arrays import TEXT
 from facelime_cli.store.artifacts import lineage
 from facelime_cli.store.portions import told
+from facelime_cli.store.sheltering import Sheltered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +35,7 @@ def write_hdf5(artifact: Artifact, path: Path, portion: Portion) -> None:
     artifact : Artifact
         A complete one.
     path : Path
-        The file to write; an existing one is replaced.
+        An existing file, which is replaced.
     portion : Portion
         What of it goes out.
 
@@ -43,24 +45,45 @@ def write_hdf5(artifact: Artifact, path: Path, portion: Portion) -> None:
         When the artifact, or one that it was made from, is not complete.
     BrokenError
         When an array cannot be read.
+    OSError
+        When the file cannot be written, such as on a full disk.
     """
+    out = Sheltered(path)
+    try:
+        # In a thread of its own, since only the main thread handles signals: an exception inside HDF5 ends the process.
+        with ThreadPoolExecutor(1) as thread:
+            writing = thread.submit(_write, artifact, out, portion)
+            try:
+                writing.result()
+            except BaseException as why:
+                out.fail(why)
+                raise
+    finally:
+        out.close()
+
+
+def _write(artifact: Artifact, to: Sheltered, portion: Portion) -> None:
+    """Write everything, and look between two parts whether it can still be written."""
     import h5py
     import numpy as np
 
-    with h5py.File(path, "w") as out:
+    with h5py.File(to, "w") as out:
         # Datasets, not attributes: HDF5 allows an attribute 64 KiB, and a thousand class names are more.
         out["manifest"] = digests.canonical(portion.manifest(artifact)).decode()
         origins = [told(each.manifest) for each in lineage(artifact)]
         out["lineage"] = digests.canonical(origins).decode()
         out.attrs["kind"], out.attrs["id"] = artifact.kind, artifact.id
         for name in portion.arrays:
-            _write_array(artifact, name, portion.rows, out)
+            _write_array(artifact, name, portion.rows, out, to)
         for name in portion.files:
             content = files.inside(artifact.path, name).read_bytes()
             out.create_dataset(f"files/{name}", data=np.frombuffer(content, dtype=np.uint8))
+            to.check()
+    # HDF5 writes the rest when it is closed.
+    to.check()
 
 
-def _write_array(artifact: Artifact, name: str, chosen: Sequence[int] | None, out: Any) -> None:
+def _write_array(artifact: Artifact, name: str, chosen: Sequence[int] | None, out: Any, to: Sheltered) -> None:
     """Write one array part by part, so that memory does not grow with the number of pictures."""
     spec = artifact.spec(name)
     if chosen is not None:
@@ -70,6 +93,7 @@ def _write_array(artifact: Artifact, name: str, chosen: Sequence[int] | None, ou
         # h5py takes texts as objects alone.
         part = artifact.read(name, rows)
         whole[place] = part.astype(object) if spec.dtype == TEXT else part
+        to.check()
     whole.attrs["unit"] = spec.measure
     for axis, dimension in enumerate(spec.dimensions):
         _attach_scale(out, whole, axis, dimension)

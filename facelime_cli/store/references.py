@@ -7,13 +7,12 @@ import re
 import shutil
 import stat
 import tempfile
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import AmbiguousError, BrokenError, BusyError, FacelimeError, NotFoundError, WrongKindError
-from facelime_cli.store import files, manifests
+from facelime_cli.store import files, manifests, presence, temporary
 from facelime_cli.store.artifacts import EMPTY_FOLDERS, KINDS, NAMES, Artifact
 from facelime_cli.store.forms import ID, ID_DIGITS, LONGEST_NAME, NAME
 
@@ -29,6 +28,10 @@ IDS = ".ids"
 LONGEST_ID_BYTES = 1000
 MOST_BYTES = 200
 """Bytes of a name: with the digits of an id, a folder's name may have 255."""
+BEFORE = ".before-"
+"""How the name of a folder begins that `Store.scratch` returns."""
+REMOVING = "removing-"
+"""How the name of an artifact begins that is being deleted."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """Rights of everybody but the owner."""
 SALT = ".salt"
@@ -67,6 +70,14 @@ class Store:
                 yield
             finally:
                 self.aside = None
+
+    @property
+    def free_bytes(self) -> int:
+        """How much room there is on its disk, also where the store is not begun yet."""
+        there = self.root.absolute()
+        while not there.exists():
+            there = there.parent
+        return shutil.disk_usage(there).free
 
     # Finding
 
@@ -304,19 +315,25 @@ class Store:
         """
         place = self.root / kind
         self._open_root(place)
-        artifact_id = _agree(place, identity.fingerprint, f"{name}-{identity.fingerprint[:ID_DIGITS]}")
-        # Beside its place: a rename is one step only within a file system.
-        temporary = place / f".laying-{uuid.uuid4().hex}"
-        _remove_abandoned(place)
-        temporary.mkdir(mode=0o700)
+        temporary.sweep([self.root, place, place / IDS])
+        for scratch in place.glob(f"{BEFORE}*"):
+            if temporary.is_old(scratch):
+                shutil.rmtree(scratch, ignore_errors=True)
+        # Beside its place: a rename is one step only within a file system. It is there before the id is agreed on, so
+        # that nobody takes that id for one that was left behind.
+        laying = temporary.beside(place / "laying")
+        laying.mkdir(mode=0o700)
         try:
+            artifact_id = _agree(place, identity.fingerprint, f"{name}-{identity.fingerprint[:ID_DIGITS]}")
             for folder in EMPTY_FOLDERS:
-                (temporary / folder).mkdir(mode=0o700)
-            (temporary / NAMES / name).touch()
-            manifests.write_layout(temporary, artifact_id, name, identity, inputs, layout)
-            _rename_or_lose(temporary, place / artifact_id)
+                (laying / folder).mkdir(mode=0o700)
+            (laying / NAMES / name).touch()
+            # Whoever finds the artifact with nothing in it must see that this process is about to work on it.
+            presence.show(laying)
+            manifests.write_layout(laying, artifact_id, name, identity, inputs, layout)
+            temporary.rename_or_lose(laying, place / artifact_id)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(laying, ignore_errors=True)
         files.sync(place)
         artifact = Artifact(self, place / artifact_id)
         if artifact.fingerprint != identity.fingerprint:
@@ -353,14 +370,23 @@ class Store:
         ------
         BusyError
             When a live process of this host works on it.
+        FacelimeError
+            When it is a symbolic link: what that points to is not the store's to delete.
         """
+        if artifact.path.is_symlink():
+            raise FacelimeError(
+                f"{artifact.reference} is a symbolic link to {artifact.path.readlink()}, and nothing was deleted;"
+                f" to delete the link alone, `rm {artifact.path}`."
+            )
         artifact.refuse_if_busy()
+        presence.refuse_if_attended(artifact.path)
+        # One step makes it invisible; deleting many files may be interrupted, and `clean` knows what is left then.
+        gone = temporary.beside(artifact.path.with_name(f"{REMOVING}{artifact.id}"))
+        artifact.path.rename(gone)
         # The same fingerprint may get another id next time.
         for agreed in (artifact.path.parent / IDS).glob(f"{artifact.id.rpartition('-')[2]}*"):
-            agreed.unlink(missing_ok=True)
-        # One step makes it invisible; deleting many files may be interrupted.
-        gone = artifact.path.with_name(f".laying-{uuid.uuid4().hex}")
-        artifact.path.rename(gone)
+            if is_orphan(agreed):
+                agreed.unlink(missing_ok=True)
         shutil.rmtree(gone)
 
     def scratch(self, kind: str, key: str) -> Path:
@@ -570,25 +596,28 @@ def _agree(place: Path, fingerprint: str, proposed: str) -> str:
     path /= fingerprint
     # What cannot be read agrees on nothing.
     if agreed_id(place, fingerprint) is None:
-        files.discard(path)
+        temporary.delete(path)
     if files.write_first(path, proposed.encode()):
         return proposed
     return agreed_id(place, fingerprint) or proposed
 
 
-def _rename_or_lose(temporary: Path, path: Path) -> None:
-    """Rename a folder into place, unless another process has put its own there."""
-    try:
-        temporary.rename(path)
-    except OSError:
-        if not path.is_dir():
-            raise
+def is_orphan(agreed: Path) -> bool:
+    """Return whether an agreed id is of no artifact that is there.
+
+    Parameters
+    ----------
+    agreed : Path
+        A file in the folder `IDS` of a kind.
+
+    Returns
+    -------
+    bool
+        Also true where the file does not hold an id.
+    """
+    name = agreed.read_bytes().decode(errors="replace")
+    return not (NAME.fullmatch(name) and (agreed.parent.parent / name).is_dir())
 
 
 def _scratch(place: Path, key: str) -> Path:
-    return place / f".before-{key}"
-
-
-def _remove_abandoned(place: Path) -> None:
-    """Delete temporary folders whose process must be long gone."""
-    files.remove_old([*place.glob(".laying-*"), *place.glob(".before-*")])
+    return place / f"{BEFORE}{key}"

@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, first_line
-from facelime_cli.store import arrays, claims, digests, files, forms, manifests, units
+from facelime_cli.store import arrays, claims, digests, files, forms, manifests, temporary, units
 from facelime_cli.store.arrays import ZARR_ERRORS
-from facelime_cli.store.artifacts import CLAIMS, NAMES
+from facelime_cli.store.artifacts import NAMES
+from facelime_cli.store.presence import CLAIMS
 from facelime_cli.store.references import IDS, agreed_id
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _faults_of_old_metadata(artifact: Artifact) -> Iterator[Fault]:
 
 
 def _write_again(path: Path, text: str) -> None:
-    files.discard(path)
+    temporary.delete(path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     files.write_whole(path, text.encode())
 
@@ -142,9 +143,11 @@ def _faults_of_small_files(artifact: Artifact) -> Iterator[Fault]:
     yield from _faults_of_names(artifact)
     claimed = artifact.path / CLAIMS
     for path in sorted(claimed.glob("*")):
+        if temporary.is_temporary(path.name):
+            continue
         # A live process writes its claim again within seconds.
         if not claims.FILE.fullmatch(path.name) or claims.read(path) is None:
-            yield Fault(reference, f"the claim {path.name!r} cannot be read", None, partial(files.discard, path))
+            yield Fault(reference, f"the claim {path.name!r} cannot be read", None, partial(temporary.delete, path))
     agreed = artifact.path.parent / IDS / artifact.fingerprint
     if agreed.is_symlink() or agreed.exists():
         found = agreed_id(artifact.path.parent, artifact.fingerprint)
@@ -160,11 +163,11 @@ def _faults_of_names(artifact: Artifact) -> Iterator[Fault]:
         return
     for path in sorted(folder.glob("*")):
         if not forms.NAME.fullmatch(path.name) or path.is_symlink() or not path.is_file():
-            yield Fault(artifact.reference, f"{path.name!r} is no name", None, partial(files.discard, path))
+            yield Fault(artifact.reference, f"{path.name!r} is no name", None, partial(temporary.delete, path))
 
 
 def _make_names(artifact: Artifact) -> None:
-    files.discard(artifact.path / NAMES)
+    temporary.delete(artifact.path / NAMES)
     (artifact.path / NAMES).mkdir(mode=0o700)
     artifact.path.joinpath(NAMES, artifact.name).touch()
 

@@ -1,7 +1,5 @@
 """Files are whole or not there, and broken ones are a sentence."""
 
-import os
-
 import pytest
 
 from facelime_cli.errors import BrokenError
@@ -66,12 +64,3 @@ def test_a_broken_json_file_is_a_sentence(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(BrokenError, match=r"value\.json .*make it again"):
         files.read_json(path)
-
-
-def test_only_old_folders_are_removed(tmp_path):
-    for name in ("old", "new"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text("")
-    os.utime(tmp_path / "old", (0, 0))
-    files.remove_old(tmp_path.iterdir())
-    assert [each.name for each in tmp_path.iterdir()] == ["new"]
