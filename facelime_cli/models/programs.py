@@ -201,7 +201,7 @@ def _code_in(configuration: Any, path: Path) -> Iterator[str]:
         elif name in CODE_VALUES:
             yield f"a value of the kind {name}"
         elif module is not None and str(module).partition(".")[0] in LIBRARIES:
-            yield f"the class {module}.{name}"
+            yield f"the class {name!r} of {module!r}"
         elif not _is_of_keras(module, name, each.get("registered_name")):
             owner = each.get("registered_name") or module
             raise BrokenError(
