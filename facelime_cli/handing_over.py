@@ -69,7 +69,7 @@ def portion_of(
         for name in names
         if artifact.has(name)
     }
-    files = artifact.manifest["files"]
+    files = artifact.files
     # Pages and tables are of all pictures.
     stay = files if rows is not None else _naming_files(artifact, groups=groups, table=table)
     left_out = [*(f"{name} ({option})" for name, option in hidden.items()), *(name for name in files if name in stay)]
@@ -112,5 +112,5 @@ def _naming_files(artifact: Artifact, *, groups: bool, table: bool) -> set[str]:
         if not groups and leakage.get("groups_across_parts"):
             stay.add("index.html")
         if not table and artifact.facts.get("columns"):
-            stay |= {name for name in artifact.manifest["files"] if "column" in name} | {"index.html"}
+            stay |= {name for name in artifact.files if "column" in name} | {"index.html"}
     return stay

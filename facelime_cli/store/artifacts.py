@@ -466,6 +466,11 @@ class Artifact:
     # Files
 
     @property
+    def files(self) -> list[str]:
+        """Names of the files that belong to its content, once it is complete."""
+        return list(self.manifest["files"])
+
+    @property
     def n_bytes(self) -> int:
         """How much it takes on the disk, with all that is kept beside it."""
         return sum(path.lstat().st_size for path in self.path.rglob("*") if path.is_file() and not path.is_symlink())
