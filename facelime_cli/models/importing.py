@@ -202,7 +202,7 @@ def class_names(text: str) -> list[str]:
     NotFoundError
         Where there is no such file.
     CommandLineError
-        For fewer than two names, an empty one, equal ones, or one that no line can show.
+        For fewer than two names, an empty one, equal ones outside a file, or one that no line can show.
     """
     names = _lines_of(Path(text[1:])) if text.startswith("@") else [name.strip() for name in text.split(",")]
     if len(names) < FEWEST_CLASSES or not all(names):
@@ -211,8 +211,12 @@ def class_names(text: str) -> list[str]:
             f"--classes {text!r} names {n_named} classes; name every output, two or more, and leave none empty."
         )
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
-    if twice is not None:
-        raise CommandLineError(f"--classes names {twice!r} twice; give every output a name of its own.")
+    # ImageNet has two cranes: a whole list of names in a file is kept as it is.
+    if twice is not None and not text.startswith("@"):
+        raise CommandLineError(
+            f"--classes names {twice!r} twice; give every output a name of its own, or name a file with @FILE "
+            "where two outputs are called the same."
+        )
     hidden = next((name for name in names if shown(name) != name), None)
     if hidden is not None:
         raise CommandLineError(
