@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import plain
 from facelime_cli.console import Answer, size_text
-from facelime_cli.errors import BusyError, FacelimeError, IncompleteError, NotFoundError
+from facelime_cli.errors import BrokenError, BusyError, FacelimeError, IncompleteError, NotFoundError
 from facelime_cli.hearing import heard_by, withheld
 from facelime_cli.options import hints, inputs_of, recorded
 from facelime_cli.store import presence
@@ -330,25 +330,32 @@ def refuse_newer(artifact: Artifact) -> None:
     Raises
     ------
     FacelimeError
-        When this facelime does not know the stage, or only an earlier version of it.
+        When this facelime knows only an earlier version of the stage.
+    NotFoundError
+        When this facelime does not have the stage.
     """
-    seen, waiting = set(), [artifact]
+    seen = set()
+    waiting = [artifact]
     while waiting:
         each = waiting.pop()
-        if each.reference in seen:
-            continue
-        seen.add(each.reference)
-        known = stage_called(each.stage).version
-        if each.version > known:
-            raise FacelimeError(
-                f"{each.reference} was made by version {each.version} of `{each.stage}`, and this facelime knows "
-                f"version {known}; use the newer facelime that made it, or make it again with this one."
-            )
-        for given in each.inputs.values():
-            # What is gone cannot be misread.
-            if "id" in given and given["kind"] in KINDS:
-                with suppress(NotFoundError):
-                    waiting.append(each.store.stored(given["kind"], given["id"]))
+        if each.reference not in seen:
+            seen.add(each.reference)
+            # What is gone or damaged cannot be misread: who needs it says so, and who does not goes on.
+            with suppress(BrokenError):
+                _refuse_newer_stage(each)
+            for given in each.inputs.values():
+                if given.get("kind") in KINDS:
+                    with suppress(NotFoundError):
+                        waiting.append(each.store.stored(given["kind"], given["id"]))
+
+
+def _refuse_newer_stage(artifact: Artifact) -> None:
+    version, known = artifact.version, stage_called(artifact.stage).version
+    if version > known:
+        raise FacelimeError(
+            f"{artifact.reference} was made by version {version} of `{artifact.stage}`, and this facelime knows "
+            f"version {known}; use the newer facelime that made it, or make it again with this one."
+        )
 
 
 def execute(stage: Stage, params: Any, context: Context) -> Result:

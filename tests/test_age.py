@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from facelime_cli.engine import refuse_newer
 from facelime_cli.store import digests
 from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.forms import ID_DIGITS
@@ -164,6 +166,15 @@ class TestNewer:
         assert f"error: {Store(run.store).resolve(reference).reference} was made by version 99 of `" in error
         assert "use the newer facelime that made it, or make it again with this one" in error
         assert files_of(run) == before
+
+    def test_what_is_damaged_or_gone_below_is_for_its_readers_to_say(self, aged):
+        run = aged(NEWEST)
+        store = Store(run.store)
+        (store.resolve("masks/masks").path / LAYOUT).write_text("{")
+        refuse_newer(Store(run.store).resolve("surrogates/one"))
+        shutil.rmtree(store.resolve("segments/parts").path)
+        refuse_newer(Store(run.store).resolve("masks/masks-black"))
+        assert "is gone" in run.fails("render", "surrogates/two", "--top", 2)
 
     def test_a_newer_version_among_several_inputs(self, aged):
         run, before = self.changed(aged, "surrogates/two", stage_version=99)

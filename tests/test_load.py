@@ -1,4 +1,4 @@
-"""`make load`: small here. Its figures for up to 20,000 pictures are in docs/measured.md."""
+"""`make load`: small here. Its figures for up to 20,000 pictures are in docs/benchmarks.md."""
 
 import json
 import os

@@ -104,13 +104,12 @@ def nearest_unlike(
     if not len(known):
         return found
     # float64 holds these whole numbers exactly, and multiplies matrices much faster than int64 does.
-    exact = thumbs.astype(np.float64)
-    candidates = exact[known]
+    candidates = thumbs[known].astype(np.float64)
     lengths = (candidates**2).sum(axis=1)
     for first in range(0, len(rows), AT_ONCE):
         some = rows[first : first + AT_ONCE]
         # |a - b|² less |a|², which is the same for all candidates of a picture.
-        distances = lengths - 2 * (exact[some] @ candidates.T)
+        distances = lengths - 2 * (thumbs[some].astype(np.float64) @ candidates.T)
         own_class = classes[some][:, None]
         # A picture of no class has no unlike ones.
         unlike = (own_class >= 0) & (own_class != classes[known]) & (groups[some][:, None] != groups[known])

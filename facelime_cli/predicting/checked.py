@@ -168,6 +168,11 @@ class Checked:
 
     def n_questions(self) -> list[int]:
         """Return how many masks each picture has, S."""
+        return self._n_questions
+
+    @cached_property
+    def _n_questions(self) -> list[int]:
+        # Every unit asks for it, so that it must not be counted for all pictures each time.
         from facelime_cli.core.checking import n_questions
 
         counts = self.segmentation.read("n_segments").tolist()

@@ -347,8 +347,11 @@ def _thumbnails(dataset: Artifact) -> NDArray[np.uint8]:
     from facelime_cli.core.neighbours import thumbnails
 
     def compute(folder: Path) -> None:
-        units = [thumbnails(dataset.read("images", dataset.rows(unit))) for unit in range(dataset.n_units)]
-        np.save(folder / KEPT_ARRAY, np.concatenate(units).astype(np.uint8))
+        # Small numbers at once: those of all pictures would take eight times as much memory.
+        units = [
+            thumbnails(dataset.read("images", dataset.rows(unit))).astype(np.uint8) for unit in range(dataset.n_units)
+        ]
+        np.save(folder / KEPT_ARRAY, np.concatenate(units))
 
     found: NDArray[np.uint8] = np.load(
         dataset.kept({"measured": "thumbnails"}, compute) / KEPT_ARRAY, allow_pickle=False
