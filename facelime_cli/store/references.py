@@ -331,6 +331,9 @@ class Store:
             # Whoever finds the artifact with nothing in it must see that this process is about to work on it.
             presence.show(laying)
             manifests.write_layout(laying, artifact_id, name, identity, inputs, layout)
+            # zarr makes every folder that is not there, also in the place of a disk that is gone.
+            if not (laying / CLAIMS).is_dir():
+                raise FacelimeError(f"the store {self.root} is gone; connect its disk again, and repeat the command.")
             temporary.rename_or_lose(laying, place / artifact_id)
         finally:
             shutil.rmtree(laying, ignore_errors=True)
@@ -472,7 +475,8 @@ class Store:
             raise self._unwritable(str(why.strerror)) from why
         # Making a folder that is there already succeeds without the right to write into it.
         if not os.access(place, os.W_OK | os.X_OK):
-            raise self._unwritable("no permission")
+            read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+            raise self._unwritable("read-only disk" if read_only else "no permission")
 
     def _close_salt(self) -> None:
         """Take the secret from everybody but its owner: earlier versions left it open."""
