@@ -15,6 +15,7 @@ from facelime_cli.errors import AmbiguousError, BrokenError, BusyError, Facelime
 from facelime_cli.store import files, manifests, presence, temporary
 from facelime_cli.store.artifacts import EMPTY_FOLDERS, KINDS, NAMES, Artifact
 from facelime_cli.store.forms import ID, ID_DIGITS, LONGEST_NAME, NAME
+from facelime_cli.store.presence import CLAIMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
