@@ -391,31 +391,37 @@ def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
 
 def _params(kind: type[Any], values: dict[str, Any]) -> Any:
     """Return a command's parameters from what Typer has read."""
-    from facelime_cli.engine import reference_from
-    from facelime_cli.options import hints, inputs_of, marker, option_of
+    from facelime_cli.options import hints, inputs_of
 
     given = {each.name: values[each.name] for each in fields(kind)}
     optional = {each.name for each in fields(kind) if each.default is not MISSING}
+    known = hints(kind)
+    words = {name: _word_of(name, extras) for name, (_, extras) in known.items()}
     for name in (*inputs_of(kind), "source"):
         # A pipe hands on one reference; the last line is the result.
         if given.get(name) == "-":
             given[name] = _piped()
-            given[name] = reference_from(sys.stdin.read())
-        if given.get(name) == "":
-            raise CommandLineError(f"'' names no {name.replace('_', ' ')}; name what the command shall read.")
     for name, value in given.items():
         # A variable of a job script that was not set asks for nothing, but does not mean the default.
         if name in optional and value in ("", [""]):
-            raise CommandLineError(f"{option_of(name)} is empty; give it a value, or leave it out.")
+            raise CommandLineError(f"{words[name]} is empty; give it a value, or leave it out.")
+        if name in inputs_of(kind) and value == "":
+            raise CommandLineError(f"{words[name]} is empty; name what the command shall read.")
         if isinstance(value, float) and not math.isfinite(value):
-            raise CommandLineError(f"{option_of(name)} {value} should be a finite number.")
-    for name, (declared, extras) in hints(kind).items():
-        word = name.upper() if isinstance(marker(extras, ParameterInfo), ArgumentInfo) else option_of(name)
+            raise CommandLineError(f"{words[name]} {value} should be a finite number.")
+    for name, (declared, _) in known.items():
         if declared == list[Path]:
-            given[name] = [_path(word, each) for each in given[name]]
+            given[name] = [_path(words[name], each) for each in given[name]]
         elif declared in {Path, Path | None} and given[name] is not None:
-            given[name] = _path(word, given[name])
+            given[name] = _path(words[name], given[name])
     return kind(**given)
+
+
+def _word_of(name: str, extras: Any) -> str:
+    """Return what an option or an argument is called on the command line."""
+    from facelime_cli.options import marker, option_of
+
+    return name.upper() if isinstance(marker(extras, ParameterInfo), ArgumentInfo) else option_of(name)
 
 
 def _piped() -> str:

@@ -43,7 +43,7 @@ BAD = [
     (["segment", "faces", "--missing", "0"], OUT_OF_RANGE, 2),
     (["segment", "faces", "--missing", "100000000"], OUT_OF_RANGE, 2),
     # References
-    (["segment", ""], "nothing called ''", 1),
+    (["segment", ""], "DATASET is empty", 2),
     (["segment", "nobody"], "nothing called 'nobody'", 1),
     (["segment", "nobody\x1b[31m"], r"\x1b[31m", 1),
     (["segment", "no\udcff"], "nothing called", 1),
@@ -107,7 +107,7 @@ BAD = [
     (["perturb", "{segments}", "--design", "exact", "--samples", "2"], "more than --samples 2", 1),
     # predict
     (["predict", "{masks}"], "Missing option", 2),
-    (["predict", "{masks}", "--model", ""], "nothing called", 1),
+    (["predict", "{masks}", "--model", ""], "--model is empty", 2),
     (["predict", "{masks}", "--model", "small", "--batch-size", "1000000000"], "--batch-size", 2),
     (["predict", "{masks}", "--model", "small", "--batch-size", LONG], "--batch-size", 2),
     (["predict", "{masks}", "--model", "small", "--batch-size", "0"], "--batch-size", 2),
@@ -230,6 +230,16 @@ BAD = [
     (["repair", "nobody"], "nothing called", 1),
     (["remove", "nobody", "--yes"], "nothing called", 1),
     (["remove", "faces", "--yes"], "was made from", 1),
+    (["clean", "everything"], "Error", 2),
+    (["clean", "--shard", "1/2"], "--shard", 2),
+    (["trust", "gold"], "gold", 2),
+    (["trust", "add"], "needs a model", 2),
+    (["trust", "add", "nobody"], "nothing called", 1),
+    (["trust", "add", "small"], "carries no code", 1),
+    (["trust", "remove", "zz"], "you trust no digest", 1),
+    (["trust", "list", "small"], "leave small out", 2),
+    (["pseudonyms", "{nothing}"], "", 1),
+    (["pseudonyms", ""], "SOURCE is empty", 2),
 ]
 PIPED = [
     (b"", "nothing came"),

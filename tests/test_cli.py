@@ -108,7 +108,7 @@ class TestErrors:
         (data.path / "manifest.json").write_text("{")
         facelime.fails("segment", data.id)
         states = {each["artifact"]: each["state"] for each in facelime.json("status")["artifacts"]}
-        assert states[data.id].startswith("broken")
+        assert states[data.id].startswith("damaged")
         assert states[other.id] == "complete"
         assert facelime("verify").exit_code == 1
 
