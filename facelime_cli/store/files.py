@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from numpy.typing import NDArray
+
 
 def sync(path: Path) -> None:
     """Flush a file or a folder to the disk.
@@ -158,6 +160,24 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
         csv.writer(text, lineterminator="\n").writerows(rows)
         # Closing the text would close the stream, which is still to be flushed to the disk.
         text.detach()
+
+
+def write_array(path: Path, values: NDArray[Any]) -> None:
+    """Write a NumPy file whole.
+
+    Parameters
+    ----------
+    path : Path
+        The file; an existing one is replaced.
+    values : array
+        Its content.
+    """
+    import numpy as np
+
+    # NumPy's own writing into a file tells no reason when the disk takes only a part.
+    stream = io.BytesIO()
+    np.save(stream, values, allow_pickle=False)
+    write_whole(path, stream.getvalue())
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:

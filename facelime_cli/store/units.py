@@ -93,7 +93,12 @@ class Unit:
         # A process that stood still long enough to be replaced must not write over the other's work.
         self._claim.check()
         folder = self.artifact.path
-        pictures = arrays.write_parts(folder / arrays.FOLDER, self.index, self.rows, parts)
+        try:
+            pictures = arrays.write_parts(folder / arrays.FOLDER, self.index, self.rows, parts)
+        except arrays.ZARR_ERRORS:
+            # In a store that is gone zarr misses an array, or a group; the claim says what is missing.
+            self._claim.check()
+            raise
         # What a record speaks of must be on the disk before it.
         for name in made:
             files.sync(folder / name)
