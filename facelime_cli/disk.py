@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ SENTENCES = {
 OTHERWISE = "{reason}: {place}; check the path and its permissions."
 REFUSALS = frozenset(SENTENCES) - {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 """Those that are about the disk, and never about a path that somebody gave."""
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 TOLD_IN_WORDS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
 """What libraries tell in words alone: HDF5, TensorFlow and ONNX raise errors of their own."""
 
@@ -82,4 +84,7 @@ def _number(why: BaseException) -> int | None:
     if isinstance(why, FileNotFoundError):
         return errno.ENOENT
     text = str(why)
+    # NumPy, where the disk takes only a part of an array.
+    if SHORT_WRITE.search(text):
+        return errno.ENOSPC
     return next((number for number in TOLD_IN_WORDS if os.strerror(number) in text), None)

@@ -125,6 +125,7 @@ class TestSentences:
         "text",
         [
             "Can't decrement id ref count (file write failed: error message = 'No space left on device')",
+            "26112 requested and 572 written",
             "store/x.keras; No space left on device [Op:SaveV2]",
             "[ONNXRuntimeError] : 1 : FAIL : write failed: No space left on device",
         ],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from facelime_cli.choices import FILLS, UNLIKE, USUAL_DESIGNS, WITHOUT_CLASSES
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.sources import SPLITS
-from facelime_cli.store import digests
+from facelime_cli.store import digests, files
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ def _donors(segments: Artifact, count: int, console: Console) -> NDArray[np.int6
         pool = _pool(dataset)
         console.note(f"looking for the most similar pictures of another class among {len(pool):,}")
         found = nearest_unlike(_thumbnails(dataset), dataset.read("labels"), _groups(dataset), rows, pool, count)
-        np.save(folder / KEPT_ARRAY, found)
+        files.write_array(folder / KEPT_ARRAY, found)
 
     key = {"measured": "donors", "count": count, "rows": digests.of_bytes(rows.astype("<i8").tobytes())}
     found: NDArray[np.int64] = np.load(dataset.kept(key, find) / KEPT_ARRAY, allow_pickle=False)
@@ -351,7 +351,7 @@ def _thumbnails(dataset: Artifact) -> NDArray[np.uint8]:
         units = [
             thumbnails(dataset.read("images", dataset.rows(unit))).astype(np.uint8) for unit in range(dataset.n_units)
         ]
-        np.save(folder / KEPT_ARRAY, np.concatenate(units))
+        files.write_array(folder / KEPT_ARRAY, np.concatenate(units))
 
     found: NDArray[np.uint8] = np.load(
         dataset.kept({"measured": "thumbnails"}, compute) / KEPT_ARRAY, allow_pickle=False

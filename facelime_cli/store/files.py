@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from numpy.typing import NDArray
 USUAL, PRIVATE = 0o666, 0o600
 """Modes of a new file: what the umask leaves to others, and its owner's alone."""
 MOST_BYTES = 256 << 20
@@ -169,6 +170,24 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
         csv.writer(text, lineterminator="\n").writerows(plain.cells(rows))
         # Closing the text would close the stream, which is still to be flushed to the disk.
         text.detach()
+
+
+def write_array(path: Path, values: NDArray[Any]) -> None:
+    """Write a NumPy file whole.
+
+    Parameters
+    ----------
+    path : Path
+        The file; an existing one is replaced.
+    values : array
+        Its content.
+    """
+    import numpy as np
+
+    # NumPy's own writing into a file tells no reason when the disk takes only a part.
+    stream = io.BytesIO()
+    np.save(stream, values, allow_pickle=False)
+    write_whole(path, stream.getvalue())
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:

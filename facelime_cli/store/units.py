@@ -103,7 +103,12 @@ class Unit:
         self._claim.check()
         self.artifact.require_metadata(parts)
         folder = self.artifact.path
-        pictures = arrays.write_parts(folder / arrays.FOLDER, self.index, self.rows, parts)
+        try:
+            pictures = arrays.write_parts(folder / arrays.FOLDER, self.index, self.rows, parts)
+        except arrays.ZARR_ERRORS:
+            # In a store that is gone zarr misses an array, or a group; the claim says what is missing.
+            self._claim.check()
+            raise
         # What a record speaks of must be on the disk before it.
         for name in made:
             files.sync(folder / name)
