@@ -12,8 +12,8 @@ from typer.models import ArgumentInfo, ParameterInfo
 from facelime_cli.options import Choice, hints, marker
 from facelime_cli.stages import INDEX
 from facelime_cli.store.manifests import MANIFEST
+from facelime_cli.store.references import Store
 from tests.support import FewRounds, words_of
-from tests.test_bad_input import contents
 
 pytestmark = pytest.mark.long
 
@@ -181,6 +181,18 @@ def unfinished(store):
     }
 
 
+def check_answered_or_refused(run, words):
+    before = unfinished(run.store)
+    result = run(*words)
+    assert result.exit_code in {0, 1, 2, 75}, result.exception
+    assert "Traceback" not in result.stderr
+    assert "error: unexpected" not in result.stderr, result.stderr
+    if result.exit_code in {1, 2}:
+        assert result.stdout == ""
+        assert sum(line.lower().startswith("error: ") for line in result.stderr.splitlines()) == 1, result.stderr
+        assert unfinished(run.store) == before
+
+
 @pytest.fixture(scope="module")
 def place(chain, tmp_path_factory):
     """A copy of the chain's store, whose artifacts this file alone makes."""
@@ -208,14 +220,19 @@ def test_any_value_is_answered_or_refused(chain, faces, place, command, name, mo
     @given(values(name, kind, extras, place))
     def try_one(value):
         note(f"facelime {' '.join(words)} {option}={value!r}")
-        before, there = unfinished(run.store), contents(run.store)
-        result = run(*words, f"{option}={value}")
-        assert result.exit_code in {0, 1, 2, 75}, result.exception
-        assert "Traceback" not in result.stderr
-        assert "error: unexpected" not in result.stderr, result.stderr
-        if result.exit_code in {1, 2}:
-            assert result.stdout == ""
-            assert sum(line.lower().startswith("error: ") for line in result.stderr.splitlines()) == 1, result.stderr
-            assert unfinished(run.store) == before, set(contents(run.store)) - set(there)
+        check_answered_or_refused(run, [*words, f"{option}={value}"])
 
     try_one()
+
+
+def test_the_test_above_can_fail(chain, place, monkeypatch):
+    run = FewRounds(place / "store")
+    check_answered_or_refused(run, ["show", chain.reference("fit-surrogate")])
+    check_answered_or_refused(run, ["show", "nobody"])
+
+    def surprised(*_):
+        raise RuntimeError("a surprise")
+
+    monkeypatch.setattr(Store, "resolve", surprised)
+    with pytest.raises(AssertionError):
+        check_answered_or_refused(run, ["show", chain.reference("fit-surrogate")])
