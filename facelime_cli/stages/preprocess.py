@@ -234,11 +234,11 @@ class _Job:
         # A plan writes nothing, so the secret that patients were hashed with is kept only now.
         self.context.store.keep_salt()
         with_truth = self.params.truth is not None
-        if with_truth:
-            preparing.check_truth(self.truths, self.params.workers, self.context.console)
+        sizes = preparing.check_truth(self.truths, self.params.workers, self.context.console) if with_truth else {}
         # Labels, groups and splits are of the files that can be read alone, so all are looked at before the layout.
         catalog = list(self.entries.values())
         found = preparing.checked(catalog, self.key, self.params, self.context)
+        preparing.check_sizes(sizes, found)
         return preparing.layout_of(
             found, len(catalog), self.settings, with_truth=with_truth, console=self.context.console
         )

@@ -134,6 +134,9 @@ def test_masks_that_cannot_be_read(facelime, tmp_path):
     assert "leads nowhere" in facelime.fails(*words, tmp_path / "truth")
     (tmp_path / "truth" / "gone").unlink()
     mask = tmp_path / "truth" / "normal" / "face-000.png"
+    Image.new("L", (48, 24)).save(mask)
+    said = facelime.fails(*words, tmp_path / "truth")
+    assert "the mask of normal/face-000.png has 48×24 pixels, but the picture has 24×24" in said
     mask.unlink()
     os.mkfifo(mask)
     assert f"{mask} is a named pipe" in facelime.fails(*words, tmp_path / "truth")
