@@ -342,7 +342,7 @@ def truth_files(folder: Path, catalog: Sequence[Entry]) -> dict[str, Path]:
     return found
 
 
-def check_truth(truths: Mapping[str, Path], processes: int | None, console: Console) -> None:
+def check_truth(truths: Mapping[str, Path], processes: int | None, console: Console) -> dict[str, tuple[int, int]]:
     """Decode every mask once, so that a broken one is named before anything is written.
 
     Parameters
@@ -352,27 +352,60 @@ def check_truth(truths: Mapping[str, Path], processes: int | None, console: Cons
     processes : int, optional
     console : Console
 
+    Returns
+    -------
+    dict
+        Width and height of each mask, by the picture's id.
+
     Raises
     ------
     FacelimeError
         When a mask cannot be read.
     """
     paths = list(truths.values())
+    sizes = []
     with Workers(processes) as workers, console.progress("check masks", len(paths), unit="masks") as advance:
-        for path, fault in zip(paths, workers.map(_mask_fault, paths), strict=True):
+        for path, found in zip(paths, workers.map(_mask_size, paths), strict=True):
             advance(1)
-            if fault is not None:
-                raise FacelimeError(f"the mask {path} {fault}; replace it, or take it out of the folder.")
+            if isinstance(found, str):
+                raise FacelimeError(f"the mask {path} {found}; replace it, or take it out of the folder.")
+            sizes.append(found)
+    return dict(zip(truths, sizes, strict=True))
 
 
-def _mask_fault(path: Path) -> str | None:
+def _mask_size(path: Path) -> tuple[int, int] | str:
+    """Return a mask's width and height, or why it cannot be read."""
     from facelime_cli.core.images import UnreadableError, decode_mask
 
     try:
-        decode_mask(path)
+        height, width = decode_mask(path).shape
     except UnreadableError as why:
         return str(why)
-    return None
+    return width, height
+
+
+def check_sizes(sizes: Mapping[str, tuple[int, int]], found: Checked) -> None:
+    """Refuse a mask that is not as large as its picture: what is cut out of both would be different regions.
+
+    Parameters
+    ----------
+    sizes : mapping
+        From `check_truth`.
+    found : Checked
+
+    Raises
+    ------
+    FacelimeError
+        When one has another width or height.
+    """
+    for entry, measured in zip(found.entries, found.traits, strict=True):
+        width, height = (int(each) for each in measured.figures[:2])
+        if sizes.get(entry.id, (width, height)) != (width, height):
+            mask = "×".join(map(str, sizes[entry.id]))
+            raise FacelimeError(
+                f"the mask of {entry.file} has {mask} pixels, but the picture has {width}×{height}; "
+                "make the mask as large as its picture."
+            )
 
 
 # Digests
@@ -819,10 +852,16 @@ def prepare_picture(task: tuple[Path | Pixels, Mapping[str, Any]]) -> Prepared:
     -------
     Prepared
     """
+    from facelime_cli.core.images import UnreadableError, reason
     from facelime_cli.core.operations import prepare
 
     pixels, settings = task
-    return prepare(_decoded(pixels), _operations(settings))
+    try:
+        return prepare(_decoded(pixels), _operations(settings))
+    except (UnreadableError, MemoryError) as why:
+        # It could be read when all files were looked at.
+        name = pixels if isinstance(pixels, Path) else "a picture of the .npz file"
+        raise FacelimeError(f"{name} {reason(why)}; repeat the command, which looks at all files again.") from why
 
 
 def prepare_truth(task: tuple[Path | None, Any, Mapping[str, Any]]) -> Pixels:

@@ -183,7 +183,9 @@ def picture_files(folder: Path, faults: list[Fault]) -> Iterator[Path]:
         # A link to a folder above would lead here again and again.
         if real in seen:
             if seen[real] not in place.parents:
-                faults.append(Fault(place, f"is the same folder as {seen[real]}, which is read already"))
+                # Its name below the source: no path of this machine enters an artifact.
+                first = readable(str(seen[real].relative_to(folder)))
+                faults.append(Fault(place, f"is the same folder as {first}, which is read already"))
             folders.clear()
             continue
         seen[real] = place

@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pydicom
+import pytest
 
 from facelime_cli import preparing, sources
+from facelime_cli.errors import FacelimeError
 from facelime_cli.store.references import Store
 from tests.support import save_picture, write_faces, write_scan
 
@@ -78,3 +80,8 @@ def test_a_kill_does_not_lose_the_first_look_at_the_files(facelime, tmp_path, mo
     assert "5 of 12 files cannot be read" in again.stderr
     assert Store(facelime.store).resolve(again.stdout.strip()).n == 7
     assert not kept.exists()
+
+
+def test_a_picture_that_vanishes_in_between_is_named(tmp_path):
+    with pytest.raises(FacelimeError, match=r"gone\.png no such file or directory; repeat"):
+        preparing.prepare_picture((tmp_path / "gone.png", {}))

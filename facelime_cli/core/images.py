@@ -177,7 +177,12 @@ def picture_in(path: Path) -> Iterator[Image.Image]:
 @contextmanager
 def _silent() -> Iterator[None]:
     """Keep what libtiff itself writes to the terminal away from it: a sentence says what is wrong with the file."""
-    terminal = os.dup(STDERR)
+    try:
+        terminal = os.dup(STDERR)
+    except OSError:
+        # Closed from the start, so that nothing can be written there.
+        yield
+        return
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, STDERR)

@@ -264,11 +264,11 @@ class _Job:
         self.context.store.keep_salt()
         with_truth = self.params.truth is not None
         preparing.say_names(self.entries.values(), self.params, self.context.console)
-        if with_truth:
-            preparing.check_truth(self.truths, self.params.workers, self.context.console)
+        sizes = preparing.check_truth(self.truths, self.params.workers, self.context.console) if with_truth else {}
         # Labels, groups and splits are of the files that can be read alone, so all are looked at before the layout.
         catalog = list(self.entries.values())
         found = preparing.checked(catalog, self.key, self.params, self.context)
+        preparing.check_sizes(sizes, found)
         return preparing.layout_of(
             found, len(catalog), self.settings, with_truth=with_truth, console=self.context.console
         )

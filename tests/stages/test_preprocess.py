@@ -58,7 +58,7 @@ def odd_files(folder):
         "class-gone/": "a link that leads nowhere",
         "notes/": "a link that leads nowhere",
         "folder.jpg/": "an empty folder",
-        "normal2/": "the same folder as",
+        "normal2/": "the same folder as normal,",
         "caf\\xe9.png": "not UTF-8",
     }
 
@@ -75,6 +75,7 @@ def test_whatever_cannot_be_read_is_named_and_counted(facelime, tmp_path):
     found = {each["file"]: each["reason"] for each in data.facts["unreadable"]}
     assert found.keys() == wanted.keys()
     assert all(words in found[name] for name, words in wanted.items()), found
+    assert str(tmp_path) not in str(data.facts)
     assert "--strict" in facelime.fails("preprocess", folder, "--size", 20, "--strict", "--workers", 1)
     assert len(facelime.json("status")["artifacts"]) == 1
 
@@ -133,6 +134,9 @@ def test_masks_that_cannot_be_read(facelime, tmp_path):
     assert "leads nowhere" in facelime.fails(*words, tmp_path / "truth")
     (tmp_path / "truth" / "gone").unlink()
     mask = tmp_path / "truth" / "normal" / "face-000.png"
+    Image.new("L", (48, 24)).save(mask)
+    said = facelime.fails(*words, tmp_path / "truth")
+    assert "the mask of normal/face-000.png has 48×24 pixels, but the picture has 24×24" in said
     mask.unlink()
     os.mkfifo(mask)
     assert f"{mask} is a named pipe" in facelime.fails(*words, tmp_path / "truth")
