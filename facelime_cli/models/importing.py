@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
@@ -18,7 +17,7 @@ from facelime_cli.models import building, outside, programs, running, runtimes, 
 from facelime_cli.models.backbones import BACKBONES, published
 from facelime_cli.models.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL
 from facelime_cli.plain import shown
-from facelime_cli.store import digests
+from facelime_cli.store import digests, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -367,7 +366,7 @@ def from_onnx(source: Source) -> Checked:
 
 def _alone(path: Path) -> Any:
     """Return an ONNX file's session, loaded where nothing lies beside it, as in the store."""
-    with TemporaryDirectory() as folder:
+    with temporary.outside() as folder:
         try:
             return outside.onnx_session(Path(shutil.copy(path, folder)))
         except BrokenError:

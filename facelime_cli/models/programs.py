@@ -13,18 +13,17 @@ import stat
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.models import outside
 from facelime_cli.models.runtimes import FORMATS, FUNCTION, KERAS, SAVED_MODEL, format_of
-from facelime_cli.store import digests
+from facelime_cli.store import digests, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from facelime_cli.store.artifacts import Artifact
 
@@ -362,8 +361,8 @@ def trust_imported(model: Artifact, form: str) -> None:
 def _copy(model: Artifact) -> Iterator[tuple[Path, Program | None]]:
     form = format_of(model)
     name = FORMATS[form].file
-    with TemporaryDirectory(prefix="facelime-") as folder:
-        path = Path(folder) / name
+    with temporary.outside() as folder:
+        path = folder / name
         copy(model.file(name), path, model.reference)
         yield path, in_file(form, path)
 

@@ -63,7 +63,10 @@ def run(params: Params, context: Context) -> Answer:
 
 
 def _described(found: Found, context: Context) -> dict[str, Any]:
-    place = os.fsencode(found.path.relative_to(context.store.root)).decode(errors="backslashreplace")
+    root = context.store.root
+    # Folders of the system's own for temporary files are outside of every store.
+    path = found.path.relative_to(root) if found.path.is_relative_to(root) else found.path
+    place = os.fsencode(path).decode(errors="backslashreplace")
     return {
         "kind": found.kind,
         "path": place,

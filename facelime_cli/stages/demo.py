@@ -6,7 +6,6 @@ test pictures are explained. The report says how much of the attribution lies on
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +18,7 @@ from facelime_cli.errors import FacelimeError
 from facelime_cli.names import listing
 from facelime_cli.sources import SPLITS
 from facelime_cli.stages import explain, finetune, preprocess
+from facelime_cli.store import temporary
 
 if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
@@ -71,8 +71,8 @@ def run(params: Params, context: Context) -> Answer:
 def _dataset(params: Params, context: Context) -> Artifact:
     """Draw the faces and bring them into the store."""
     # The store keeps what was made of the faces; the files are not needed again.
-    with tempfile.TemporaryDirectory(prefix="facelime-") as folder:
-        pictures, truth = Path(folder) / "faces", Path(folder) / "truth"
+    with temporary.outside() as folder:
+        pictures, truth = folder / "faces", folder / "truth"
         context.console.note(f"drawing {params.faces} faces of {SIZE}×{SIZE} pixels, half of them flushed")
         draw_faces(pictures, truth, params.faces, params.seed)
         chosen = preprocess.Params(source=[pictures], size=SIZE, truth=truth)

@@ -70,10 +70,11 @@ def found_in(store: Store, *, unfinished: bool = False) -> list[Found]:
     list of Found
         By place. Nothing that a live process of this machine uses, or one of another machine within a day.
     """
+    found = [Found("temporary", path, temporary.why_abandoned(path)) for path in temporary.left_outside()]
     if not store.root.is_dir():
-        return []
+        return found
     used = _used(store)
-    found = list(_temporaries(store.root))
+    found += _temporaries(store.root)
     for kind in KINDS:
         place = store.root / kind
         if place.is_symlink():

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,8 +64,8 @@ class Store:
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """Leave the store as it is within the block; what is made on the side is thrown away at its end."""
-        with tempfile.TemporaryDirectory(prefix="facelime-plan-") as folder:
-            self.aside = Path(folder)
+        with temporary.outside() as folder:
+            self.aside = folder
             try:
                 yield
             finally:

@@ -9,9 +9,10 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 import time
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 ABANDONED_SECONDS = 24 * 3600
 """From this age on, nobody is taken to work on what does not say whose it is, or is another machine's."""
 HASH_DIGITS = 8
+OUTSIDE = "facelime"
+"""What the folders outside every store are called, between the dot and whose they are."""
 OWNED = re.compile(
     rf"\..+\.(?P<host>[0-9a-f]{{{HASH_DIGITS}}})-(?P<pid>\d+)-(?P<start>[0-9a-f]{{{HASH_DIGITS}}})-[0-9a-f]+(\.[a-z]+)?"
 )
@@ -84,6 +87,37 @@ def beside(path: Path, ending: str = "") -> Path:
     """
     me = _me(os.getpid())
     return path.with_name(f".{path.name}.{me.host}-{me.pid}-{me.start}-{uuid.uuid4().hex[:HASH_DIGITS]}{ending}")
+
+
+@contextmanager
+def outside() -> Iterator[Path]:
+    """Hand out a private folder outside every store, for what a process needs and no later one.
+
+    Yields
+    ------
+    Path
+        An empty folder; it goes at the end, and with the next command after a kill.
+    """
+    place = Path(tempfile.gettempdir())
+    sweep([place], OUTSIDE)
+    folder = beside(place / OUTSIDE)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def left_outside() -> list[Path]:
+    """Return the folders of `outside` that dead processes of this user have left.
+
+    Returns
+    -------
+    list of Path
+    """
+    found = Path(tempfile.gettempdir()).glob(f".{OUTSIDE}.*")
+    own = [path for path in found if OWNED.fullmatch(path.name) and path.lstat().st_uid == os.geteuid()]
+    return sorted(path for path in own if why_abandoned(path))
 
 
 def is_temporary(name: str) -> bool:

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 
 from facelime_cli.store import processes, temporary
+from tests.support import Facelime
 
 DAY = 24 * 3600
 
@@ -104,3 +106,26 @@ def test_a_symbolic_link_is_removed_and_not_followed(tmp_path):
     temporary.sweep([tmp_path])
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
     assert (target / "file").read_text() == "mine"
+
+
+def test_a_folder_outside_every_store_goes_at_the_end_or_with_the_next_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary.outside() as folder:
+        (folder / "model.keras").write_text("x")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert temporary.left_outside() == []
+    assert not folder.exists()
+    dead = of_another(tmp_path / temporary.OUTSIDE, start="00000000")
+    (dead / "variables").mkdir(parents=True)
+    (tmp_path / ".facelime.notes").mkdir()
+    assert temporary.left_outside() == [dead]
+    run = Facelime(tmp_path / "store")
+    (found,) = run.json("clean")["found"]
+    assert (found["path"], found["kind"], found["why"]) == (str(dead), "temporary", "its process is gone")
+    assert dead.exists()
+    run.json("clean", "--yes")
+    assert not dead.exists()
+    dead.mkdir()
+    with temporary.outside():
+        assert not dead.exists()
+    assert (tmp_path / ".facelime.notes").exists()
