@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -195,16 +194,17 @@ class TestExport:
         to = tmp_path / "out" / "run.h5"
         to.parent.mkdir()
         words = "import os, signal; from facelime_cli.__main__ import main; from facelime_cli.store import hdf5;"
-        words += "write = hdf5.Sheltered.write;"
-        words += "stop = lambda self, data: os.kill(os.getpid(), signal.SIGTERM) if self.tell() > 9000 else None;"
-        words += "hdf5.Sheltered.write = lambda self, data: (stop(self, data), write(self, data))[1]; main()"
+        words += "write, asked = hdf5.Sheltered.write, [];"
+        # Once only: who asks twice does not want to wait.
+        words += "ask = lambda: asked or (asked.append(1), os.kill(os.getpid(), signal.SIGTERM));"
+        words += (
+            "hdf5.Sheltered.write = lambda self, data: (self.tell() > 9000 and ask(), write(self, data))[1]; main()"
+        )
         arguments = ["export", artifact.reference, "--to", to, "--store", artifact.store.root]
-        begun = time.monotonic()
         stopped = subprocess.run(
             [sys.executable, "-c", words, *map(str, arguments)], capture_output=True, text=True, check=False
         )
         assert stopped.returncode == 75, stopped.stderr
-        assert time.monotonic() - begun < 30
         assert list(to.parent.iterdir()) == []
 
 
