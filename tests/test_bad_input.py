@@ -253,6 +253,11 @@ PIPED = [
     (b"\xff\xfe\x1b[31m", r"\x1b[31m"),
     (b"x" * (1 << 24) + b"y", "more than 16.0 MiB"),
 ]
+ROWS = [
+    # All of them take longer than what is run at every change may; each third row is of any command.
+    pytest.param(*row, marks=() if place % 3 == 0 else pytest.mark.long)
+    for place, row in enumerate(BAD)
+]
 TYPERS_OWN = re.compile(r"(?:Usage: .*)?^Error: [^\n]+\n\Z", re.MULTILINE | re.DOTALL)
 OURS = re.compile(r"(?:warning: [^\n]+\n)*error: [^\n]+\n\Z")
 
@@ -305,7 +310,7 @@ class StoreOfWords:
         return self.run(*words, stdin=stdin)
 
 
-@pytest.mark.parametrize(("words", "fragment", "code"), BAD)
+@pytest.mark.parametrize(("words", "fragment", "code"), ROWS)
 def test_is_refused_in_one_sentence_and_changes_nothing(chain, faces, tmp_path, words, fragment, code):
     known = named(chain, faces, tmp_path)
     given = [re.sub(r"\{(\w+)\}", lambda found: str(known[found[1]]), word) for word in words]
