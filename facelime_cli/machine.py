@@ -1,4 +1,4 @@
-"""What a run used: versions and hardware, for the manifest. No host name, no path, no user."""
+"""The machine: versions and hardware for manifests, without host, path or user; and where a user's own files lie."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facelime_cli import __version__
+from facelime_cli.errors import FacelimeError
 
 PACKAGES = {
     "numpy": "numpy",
@@ -76,3 +77,26 @@ def _processor() -> str:
         import platform
 
         return platform.processor()
+
+
+def state_folder() -> Path:
+    """Return the folder of what facelime keeps for this user: `$XDG_STATE_HOME/facelime`.
+
+    Returns
+    -------
+    Path
+        It may not be there yet.
+
+    Raises
+    ------
+    FacelimeError
+        Where the user has no home.
+    """
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    # A relative one is ignored (XDG Base Directory Specification): it would be another in every folder.
+    if given.is_absolute():
+        return given / "facelime"
+    try:
+        return Path.home() / ".local" / "state" / "facelime"
+    except RuntimeError as why:
+        raise FacelimeError("you have no home folder; set XDG_STATE_HOME to a folder of yours.") from why

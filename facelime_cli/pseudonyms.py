@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facelime_cli.errors import FacelimeError, NotFoundError
+from facelime_cli.machine import state_folder
 from facelime_cli.store import files
 
 if TYPE_CHECKING:
@@ -26,14 +27,6 @@ DIGITS = 16
 """Hexadecimal digits of a pseudonym: among a million pictures, two share one with a chance of 3 in 100 million."""
 PARAMETER = "pseudonyms"
 """Among a dataset's parameters, under which the digest of the key stands."""
-
-
-def state_folder() -> Path:
-    """Return the folder of what is the user's and belongs to no store: `$XDG_STATE_HOME/facelime`."""
-    given = os.environ.get("XDG_STATE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    base = Path(given) if Path(given).is_absolute() else Path.home() / ".local" / "state"
-    return base / "facelime"
 
 
 def key_file() -> Path:

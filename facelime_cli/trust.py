@@ -9,14 +9,15 @@ import re
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import BrokenError, FacelimeError
+from facelime_cli.machine import state_folder
 from facelime_cli.store.files import json_bytes, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 FILE, LOCK = "trust.json", "trust.lock"
 SCHEMA = 1
@@ -49,29 +50,6 @@ class Entry:
     added: str
 
 
-def folder() -> Path:
-    """Return the folder of what facelime keeps for this user: `$XDG_STATE_HOME/facelime`.
-
-    Returns
-    -------
-    Path
-        It may not be there yet.
-
-    Raises
-    ------
-    FacelimeError
-        Where the user has no home.
-    """
-    given = Path(os.environ.get("XDG_STATE_HOME", ""))
-    # A relative one is ignored (XDG Base Directory Specification): it would be another in every folder.
-    if given.is_absolute():
-        return given / "facelime"
-    try:
-        return Path.home() / ".local" / "state" / "facelime"
-    except RuntimeError as why:
-        raise FacelimeError("you have no home folder; set XDG_STATE_HOME to a folder of yours.") from why
-
-
 def entries() -> list[Entry]:
     """Return all that this user trusts, the oldest first.
 
@@ -84,7 +62,7 @@ def entries() -> list[Entry]:
     BrokenError
         Where the file is damaged, or others could have written it: then nothing of it counts.
     """
-    place = folder()
+    place = state_folder()
     with _sentences(place):
         try:
             _check_own(place, place.stat())
@@ -166,7 +144,7 @@ def remove(digest: str) -> None:
 
 def _change(change: Callable[[list[Entry]], list[Entry]]) -> None:
     """Replace the file; of two processes at once, one waits for the other."""
-    place = folder()
+    place = state_folder()
     with _sentences(place):
         place.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         with os.fdopen(os.open(place / LOCK, os.O_RDWR | os.O_CREAT, PRIVATE_FILE), "wb") as held:

@@ -22,7 +22,8 @@ import zarr
 from PIL import Image
 
 from facelime_cli.errors import FacelimeError
-from facelime_cli.pseudonyms import KEY_BYTES, keyed, state_folder
+from facelime_cli.machine import state_folder
+from facelime_cli.pseudonyms import KEY_BYTES, keyed
 from facelime_cli.reporting.pages import command
 from facelime_cli.store.references import Store
 from tests.scanning import FILE_NAMES, SECRETS, secrets_in, write_planted

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from facelime_cli import trust
+from facelime_cli import machine, trust
 from facelime_cli.errors import BrokenError, FacelimeError
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -60,9 +60,9 @@ def test_two_processes_at_once_lose_no_entry(state):
 def test_stands_in_the_home_folder_where_nothing_else_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_STATE_HOME")
-    assert trust.folder() == tmp_path / ".local/state/facelime"
+    assert machine.state_folder() == tmp_path / ".local/state/facelime"
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    assert trust.folder() == tmp_path / ".local/state/facelime"
+    assert machine.state_folder() == tmp_path / ".local/state/facelime"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(state):
 
 
 def test_the_tests_never_touch_the_users_own_file():
-    said = "from facelime_cli import trust; print(trust.folder())"
+    said = "from facelime_cli import machine; print(machine.state_folder())"
     found = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == f"{os.environ['FACELIME_TEST_STATE']}/facelime" == str(trust.folder())
-    assert "facelime-state-" in str(trust.folder())
+    assert found.stdout.strip() == f"{os.environ['FACELIME_TEST_STATE']}/facelime" == str(machine.state_folder())
+    assert "facelime-state-" in str(machine.state_folder())

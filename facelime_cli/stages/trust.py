@@ -13,7 +13,7 @@ from typing import Annotated
 
 from typer import Argument, Option, confirm
 
-from facelime_cli import trust
+from facelime_cli import machine, trust
 from facelime_cli.console import Answer, Table
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import AmbiguousError, CommandLineError, FacelimeError, NotFoundError
@@ -66,7 +66,7 @@ def _known() -> list[trust.Entry]:
 
 def _list() -> Answer:
     known = _known()
-    value = {"file": str(trust.folder() / trust.FILE), "trusted": [asdict(each) for each in known]}
+    value = {"file": str(machine.state_folder() / trust.FILE), "trusted": [asdict(each) for each in known]}
     if not known:
         return Answer(value, ["you trust no model that carries code"])
     rows = [(each.digest[:SHORT], each.kind, each.name, each.added) for each in known]

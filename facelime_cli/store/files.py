@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 import os
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import plain
+from facelime_cli.core.opening import NotRegularError, opened
 from facelime_cli.errors import BrokenError, first_line
 from facelime_cli.store import forms, temporary
 
@@ -290,23 +290,16 @@ def read_small(path: Path, most: int = MOST_BYTES) -> bytes:
     BrokenError
         When it is something else than a file, or too large.
     """
-    # Without waiting: to open a named pipe would block for ever.
+    if path.is_symlink():
+        raise BrokenError(f"{path} is a link, which no file of a store may be; put what it points to in its place.")
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as why:
-        if why.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO}:
-            raise BrokenError(f"{path} is no file of its own; remove it, or restore the file.") from why
-        raise
-    known = os.fstat(descriptor)
-    if not stat.S_ISREG(known.st_mode) or known.st_size > most:
-        os.close(descriptor)
-        what = (
-            f"has {known.st_size} bytes, more than the {most} it may have"
-            if stat.S_ISREG(known.st_mode)
-            else "is no file"
-        )
-        raise BrokenError(f"{path} {what}; remove it, or restore the file.")
-    with os.fdopen(descriptor, "rb") as stream:
+        stream = opened(path)
+    except NotRegularError as why:
+        raise BrokenError(f"{path} is {why.strerror}; remove it, or restore the file.") from why
+    with stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
+            raise BrokenError(f"{path} has {size} bytes, more than the {most} it may have; remove it, or restore it.")
         return stream.read(most + 1)
 
 
