@@ -40,6 +40,7 @@ CHANGES = {
         "equalize": True,
         "contrast": 1.5,
         "seed": 5,
+        "pseudonyms": True,
     },
     "finetune": {
         "backbone": "mobilenetv2",
@@ -177,6 +178,7 @@ NEUTRAL = {
 
 CHOOSES = {
     "source",
+    "columns",
     "preset",
     "surrogates",
     "beside",

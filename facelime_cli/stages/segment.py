@@ -401,7 +401,7 @@ def _check_options(params: Any, segmenter: Segmenter, given: Mapping[str, Any]) 
 
 def _check_against_pictures(settings: Mapping[str, Any], side: int) -> None:
     """Refuse settings that reach beyond a picture: they make one region, or take hours to make it."""
-    for name, most in {"kernel_size": side, "sigma": side, "min_size": side**2 // 2, "segments": side**2}.items():
+    for name, most in {"kernel_size": side, "sigma": side, "min_size": side**2, "segments": side**2}.items():
         value = settings.get(name)
         if value is not None and value > most:
             raise FacelimeError(

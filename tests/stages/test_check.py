@@ -477,7 +477,7 @@ def test_what_is_no_explanation(chain):
     assert "is no explanation" in run.fails("check", chain.reference("segment"), code=2)
     assert "is no explanation" in run.fails("check", chain.reference("predict"), code=2)
     assert "of kind checks" in run.fails("check", chain.reference("check"))
-    assert "nothing called ''" in run.fails("check", "")
+    assert "SURROGATES is empty" in run.fails("check", "", code=2)
 
 
 def test_classes_that_there_are_not(chain):

@@ -144,7 +144,8 @@ def test_people_who_stood_in_stay_unless_they_are_asked_for(chain, tmp_path):
         assert not {"fill", "fill_row"} & (names | set(manifest["arrays"]))
         _, manifest, names = exported(chain.facelime, chain.reference(stage), tmp_path / "out.h5", "--with-stand-ins")
         assert {"fill", "fill_row"} <= names & set(manifest["arrays"])
-    blurred = next(each for each in Store(chain.facelime.store).artifacts(("masks",)) if not each.has("fill_row"))
+    every = Store(chain.facelime.store).artifacts(("masks",))
+    blurred = next(each for each in every if each.parameters["fill"] == "blur")
     _, _, names = exported(chain.facelime, blurred.reference, tmp_path / "out.h5")
     assert "fill" in names
 

@@ -179,7 +179,7 @@ def test_options_that_make_no_sense(facelime, faces, words):
 
 def test_an_empty_source_is_not_the_current_folder(facelime, faces, monkeypatch):
     monkeypatch.chdir(faces)
-    assert "SOURCE ''" in facelime.fails("preprocess", "", code=2)
+    assert "SOURCE is empty" in facelime.fails("preprocess", "", code=2)
     assert "DATASET is empty" in facelime.fails("segment", "", code=2)
     result = CliRunner().invoke(app, ["status", "--store", ""])
     assert (result.exit_code, result.stderr.startswith("error: --store is empty")) == (2, True)
