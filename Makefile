@@ -23,7 +23,7 @@ test: $(STAMP) ## install, then the tests that take minutes in all
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-all: $(STAMP) ## every test, the long ones too
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP) ## format and lint
 	$(BIN)/ruff format --check .

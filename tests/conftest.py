@@ -24,7 +24,10 @@ from tests.support import ROUNDS, SIZE, Chain, Facelime, FewRounds, Judged, writ
 SMALL_SIDE = 24
 MADE = "made.json"
 """Written last into a folder that one process of a run makes for all of them."""
-LONGEST = {"test_end_to_end.py", "test_training.py", "test_evaluate.py", "test_predictor.py"}
+LONGEST = {
+    *("test_end_to_end.py", "test_training.py", "test_evaluate.py", "test_predictor.py"),
+    *("test_kills.py", "test_any_value.py", "test_disk_full.py", "test_flips.py"),
+}
 """Files that take longest. A run begins with them, so that no process is left alone with one of them at the end."""
 
 
