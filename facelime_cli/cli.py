@@ -255,9 +255,11 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
 
     console = Console(quiet=values["quiet"], as_json=values["as_json"])
     os.environ["FACELIME_DEBUG"] = "1" if values["debug"] else ""
+    context: Context | None = None
     try:
         with console.results_alone(), hearing.heard_by(console.say if values["debug"] else None):
-            answer = work(_context(values, console))
+            context = _context(values, console)
+            answer = work(context)
             console.answer(answer)
             console.flush()
     except StopRequested as why:
@@ -270,7 +272,9 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
     except Exception as why:  # noqa: BLE001 - the one boundary: a user gets a sentence, never a traceback
         if values["debug"]:
             console.trace(traceback.format_exc())
-        console.error(_sentence(why, _root(values)))
+        # Whatever is missed in a store that is gone, that it is gone comes first.
+        gone = context is not None and context.store.is_gone
+        console.error(disk.GONE.format(root=_root(values)) if gone else _sentence(why, _root(values)))
         raise typer.Exit(why.exit_code if isinstance(why, FacelimeError) else 1) from None
     if answer.code:
         raise typer.Exit(answer.code)

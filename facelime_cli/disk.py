@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+GONE = "the store {root} is gone; connect its disk again and repeat the command, or choose another with --store."
 GO_ON = "and repeat the command, what is done is kept"
 SENTENCES = {
     errno.ENOSPC: f"the disk is full ({{place}}); make room {GO_ON}.",
@@ -60,7 +61,7 @@ def sentence(why: BaseException, root: Path) -> str | None:
             continue
         place = Path(str(getattr(each, "filename", None) or root))
         if number == errno.ENOENT and not root.exists() and place.absolute().is_relative_to(root.absolute()):
-            return f"the store {root} is gone; connect its disk again, or choose another with --store."
+            return GONE.format(root=root)
         reason = os.strerror(number).lower()
         return SENTENCES.get(number, OTHERWISE).format(place=place, reason=reason)
     return None

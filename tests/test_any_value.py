@@ -151,6 +151,9 @@ def command_words(command, chain, faces, tmp_path):
     explained = chain.reference("fit-surrogate")
     more = {
         "demo": ["demo"],
+        "pseudonyms": ["pseudonyms", faces],
+        "trust": ["trust", "list"],
+        "clean": ["clean"],
         "explain": ["explain", "faces", "--model", "small", "--first", "1", "--method", "slic", "--samples", "20"],
         "import-model": ["import-model", tmp_path / "no.keras"],
         "compare-models": ["compare-models", "small", "small", "--bootstrap", "100"],

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from facelime_cli import disk
+from facelime_cli.store.artifacts import standing
 from facelime_cli.store.references import Store
 from tests.scene import CASES, contents_of, files_of, half_in_sight
 from tests.store.making import complete
@@ -227,7 +228,8 @@ class TestStages:
         assert done["code"] in {0, 1}, done
         if done["code"]:
             assert len(said) == 1, done["err"]
-            assert "the disk is full (" in said[0], said
+            # Where not even a small estimate fits, the command says so before it begins.
+            assert "the disk is full (" in said[0] or "is free at" in said[0], said
             assert "unexpected" not in done["err"]
             assert done["out"] == ""
         assert half_in_sight(place) == []
@@ -281,8 +283,8 @@ class TestStages:
             done = scene.run(case.words, place, vanish_at=int(changes * share), vanishing=str(store))
             assert (done["code"], done["out"], done["err"].count("error")) == (1, "", 1), done
             assert f"the store {store} is gone" in done["err"]
-            # zarr may have made empty folders in its place, but no artifact is in sight there.
-            assert Store(store).artifacts() == []
+            # zarr may have made folders in its place, in the middle of an array: nobody takes them for an artifact.
+            assert all("damaged" in standing(each)["state"] for each in Store(store).artifacts())
             shutil.rmtree(store, ignore_errors=True)
             (place / "store.gone").rename(store)
             scene.must(case.words, place)

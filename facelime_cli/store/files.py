@@ -269,6 +269,26 @@ def _refuse_constant(text: str) -> None:
     raise forms.FormError(f"holds the number {text}")
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file or a folder from another one that takes its place.
+
+    Parameters
+    ----------
+    path : Path
+        Links are followed.
+
+    Returns
+    -------
+    tuple of int, int, or None
+        Device and number on it; None when nothing is there.
+    """
+    try:
+        known = path.stat()
+    except OSError:
+        return None
+    return known.st_dev, known.st_ino
+
+
 def read_small(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return the content of a small file of a store: a regular one, no link, and no larger than expected.
 

@@ -60,6 +60,12 @@ class Store:
         self.root, self._warn = root, warn
         self.aside: Path | None = None
         self._salt: bytes | None = None
+        self._begun_as = files.identity(root)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its folder is not there any more, or is another one: zarr makes every folder that it misses."""
+        return self._begun_as is not None and files.identity(self.root) != self._begun_as
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -469,6 +475,7 @@ class Store:
             # A group may share a store on purpose, so its mode is not changed.
             elif self.root.stat().st_mode & OTHERS:
                 self._warn(f"others on this machine can read the store {self.root}; `chmod 700 {self.root}` closes it.")
+            self._begun_as = self._begun_as or files.identity(self.root)
             place.mkdir(mode=0o700, exist_ok=True)
             self._close_salt()
         except OSError as why:
