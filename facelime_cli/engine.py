@@ -368,7 +368,8 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     for each in plan.inputs.values():
         refuse_newer(each)
     artifact = context.store.find(stage.writes, identity(stage, plan).fingerprint)
-    if artifact is not None and artifact.complete:
+    # One that has lost its manifest has nothing to go on with: the error says how it is mended.
+    if artifact is not None and (artifact.complete or artifact.lost_its_manifest):
         _give_name(artifact.require_complete(), context)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
     fresh = artifact is None

@@ -68,6 +68,8 @@ def run(params: Params, context: Context) -> Answer:
     writer = FORMATS.get(params.to.suffix.lower())
     if writer is None:
         raise CommandLineError(f"--to {params.to} should end in {' or '.join(FORMATS)}.")
+    if any(params.to.absolute().parent.resolve().is_relative_to(place) for place in context.store.places):
+        raise FacelimeError(f"--to {params.to} lies among the artifacts of the store; choose another folder.")
     if params.to.exists() and not params.force:
         raise FacelimeError(f"{params.to} exists already; choose another --to, or --force to replace it.")
     if not params.to.absolute().parent.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ LEAST_SHARES = {"images": 0.2, "masks": 0.05, "probabilities": 0.1}
 Measured on chest X-rays, dermoscopy and faces: images 0.37 to 0.70, masks 0.61 to 0.95, probabilities 0.84. The shares
 are well below that: who is refused a disk that would have done loses more than who runs into its end.
 """
+FRAME_BYTES = 1024
+"""More than compression, checksum and index add to a chunk."""
 TEXT = "string"
 """The dtype of texts; numbers have NumPy's name of theirs."""
 
@@ -436,11 +439,25 @@ def _check_files(folder: Path, array: Any, rows: slice | Sequence[int] | None, w
     if written is not None:
         needed.intersection_update(itertools.chain.from_iterable(everything[part] for part in written))
     pictures = (array.shards or array.chunks)[0]
+    most = _most_bytes(array)
     for unit in {row // pictures for row in needed}:
         for name in _file_names(array, unit):
             # A link is no part of a store: what it points to may be anybody's.
-            if not (folder / name).is_file() or (folder / name).is_symlink():
+            path = folder / name
+            if not path.is_file() or path.is_symlink():
                 raise ValueError(f"{name} is missing")
+            if most is not None and path.stat().st_size > most:
+                raise ValueError(f"{name} has {path.stat().st_size} bytes, more than the {most} that its part can take")
+
+
+def _most_bytes(array: Any) -> int | None:
+    """Return how large a file of an array can be: what is much larger unpacks to more than belongs there."""
+    if array.dtype.kind in digests.TEXT_KINDS:
+        return None
+    part = array.shards or array.chunks
+    raw = int(math.prod(part) * array.dtype.itemsize)
+    chunks = int(math.prod(part) // math.prod(array.chunks))
+    return raw + raw // 64 + FRAME_BYTES * (chunks + 1)
 
 
 def _scattered(array: Any, rows: Sequence[int]) -> NDArray[Any]:

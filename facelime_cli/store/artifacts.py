@@ -29,6 +29,8 @@ FOLDERS = (*EMPTY_FOLDERS, "kept", arrays.FOLDER)
 """Folders that an artifact may have beside those of its own files."""
 ANSWERS = "probabilities"
 """The array of a model's answers, of whatever kind of artifact."""
+ROUNDING = 1e-3
+"""How far beyond 0 and 1 a probability may lie; runtimes round."""
 ANSWERS_OF_PICTURES = 2
 """Axes of answers for pictures as they are: picture and class."""
 
@@ -400,8 +402,23 @@ class Artifact:
             arrays.check_metadata(folder, name, self.layout["metadata"])
         else:
             # Earlier versions kept no copy of these files, so they are compared with what this one would write.
-            known = "digest" in self.layout["arrays"][name]
-            arrays.check_form(folder, name, self.spec(name), self.n if known else self.unit_pictures)
+            self.check_form(name)
+
+    def check_form(self, name: str) -> None:
+        """Compare the form of an array, as zarr sees it, with the one that was laid out.
+
+        Parameters
+        ----------
+        name : str
+            Name of the array.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError, RuntimeError, OSError
+            See `ZARR_ERRORS`: when they differ.
+        """
+        known = "digest" in self.layout["arrays"][name]
+        arrays.check_form(self.path / arrays.FOLDER, name, self.spec(name), self.n if known else self.unit_pictures)
 
     def require_metadata(self, names: Iterable[str]) -> None:
         """Refuse to read or write arrays when zarr's own files of them are not those that were laid out.
@@ -427,10 +444,14 @@ class Artifact:
                 ) from why
 
     def _refuse_gaps(self, values: NDArray[Any], rows: slice | Sequence[int] | None) -> None:
-        """Raise ValueError where an answer is NaN that the model has given."""
+        """Raise ValueError where an answer that the model has given is missing, or is no probability."""
         import numpy as np
 
-        missing = np.isnan(values).any(axis=-1)
+        good = np.isfinite(values)
+        # A contrast explains the difference of two probabilities.
+        if self.kind != "surrogates":
+            good &= (values >= -ROUNDING) & (values <= 1 + ROUNDING)
+        missing = ~good.all(axis=-1)
         if not missing.any():
             return
         # Answers beyond a picture's own number of samples are NaN on purpose.
@@ -439,7 +460,7 @@ class Artifact:
             used = source.read("n_samples", rows)
             missing &= np.arange(values.shape[-2]) < used.reshape(-1, *[1] * (missing.ndim - 1))
         if missing.any():
-            raise ValueError(f"{int(missing.sum())} answers of the model are missing")
+            raise ValueError(f"{int(missing.sum())} answers of the model are missing, or are no probabilities")
 
     def _written(self, name: str) -> list[slice] | None:
         """Return which pictures of an array units have written; None when all of it must be there."""

@@ -126,6 +126,8 @@ def read_layout(folder: Path) -> dict[str, Any]:
     """
     reference = f"{folder.parent.name}/{folder.name}"
     remedy = f"remove it (`facelime remove {reference}`) and make it again"
+    if not forms.ID.fullmatch(folder.name):
+        raise BrokenError(f"the folder {reference!r} is no artifact, its name is no id; take it out of the store.")
     try:
         layout = files.read_json(files.inside(folder, LAYOUT))
     except (FileNotFoundError, NotADirectoryError) as why:
@@ -265,11 +267,11 @@ def _manifest_of(
     manifest = {name: layout[name] for name in IN_BOTH}
     manifest["seed"] = layout["parameters"].get("seed")
     manifest["layout"] = digests.of_value(layout)
-    manifest["content"] = _content_of(described, layout["inputs"], facts)
     manifest["arrays"] = described
     manifest["files"] = file_digests
     manifest["units"] = [_unit_of(record) for record in records]
     manifest["facts"] = facts
+    manifest["content"] = content_of(manifest)
     # Versions, hardware and times are told, but no part of the content: the same values made elsewhere count as equal.
     manifest["software"] = machine.software()
     manifest["hardware"] = machine.hardware()
@@ -289,14 +291,25 @@ def _array_of(name: str, known: Mapping[str, Any], records: Sequence[Mapping[str
     return entry
 
 
-def _content_of(described: Mapping[str, Mapping[str, Any]], inputs: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """Return the content digest.
+def content_of(manifest: Mapping[str, Any]) -> str:
+    """Return the content digest of what a manifest tells: what a later stage depends on.
 
     Files are no part of it: a `.keras` file saved twice differs in its date, so a model's digest is a fact.
+
+    Parameters
+    ----------
+    manifest : mapping
+        With `arrays`, `inputs` and `facts`.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
     """
+    facts = manifest["facts"]
     content: dict[str, Any] = {name: facts[name] for name in IN_CONTENT if name in facts}
-    content["arrays"] = {name: array["digest"] for name, array in described.items()}
-    content["inputs"] = {name: each["digest"] for name, each in inputs.items() if "id" in each}
+    content["arrays"] = {name: array["digest"] for name, array in manifest["arrays"].items()}
+    content["inputs"] = {name: each["digest"] for name, each in manifest["inputs"].items() if "id" in each}
     return digests.of_value(content)
 
 

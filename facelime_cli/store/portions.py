@@ -61,8 +61,8 @@ NAMELESS = frozenset(
     }
 )
 """Facts that name no picture and no patient. A fact that is not listed stays at home."""
-OF_NAMES = ("pictures",)
-"""Parameters that are a digest of names: names are few enough to try them all."""
+OF_NAMES = ("pictures", "group_pattern", "label_pattern")
+"""Parameters that are a digest of names, which are few enough to try them all, and patterns that may hold one."""
 NAMELESS_LEAKAGE = ("exact", "near", "trivial_rule", "marked")
 
 

@@ -63,6 +63,11 @@ class Store:
         self._begun_as = files.identity(root)
 
     @property
+    def places(self) -> list[Path]:
+        """The folders of its kinds, whether they are there or not."""
+        return [self.root.resolve() / kind for kind in KINDS]
+
+    @property
     def is_gone(self) -> bool:
         """Whether its folder is not there any more, or is another one: zarr makes every folder that it misses."""
         return self._begun_as is not None and files.identity(self.root) != self._begun_as
@@ -102,6 +107,9 @@ class Store:
         """
         found = []
         for kind in kinds:
+            if (self.root / kind).is_symlink():
+                self._warn(f"{self.root / kind} is a link and is passed over; put what it points to in its place.")
+                continue
             paths = sorted((self.root / kind).glob("*"))
             # A dot begins what is no artifact: agreed ids, and folders of unfinished work.
             found += [Artifact(self, path) for path in paths if path.is_dir() and not path.name.startswith(".")]
@@ -380,8 +388,10 @@ class Store:
         BusyError
             When a live process of this host works on it.
         FacelimeError
-            When it is a symbolic link: what that points to is not the store's to delete.
+            When it is a symbolic link, or lies behind one: what that points to is not the store's to delete.
         """
+        place = files.inside(self.root, artifact.kind)
+        ids = files.inside(place, IDS)
         if artifact.path.is_symlink():
             raise FacelimeError(
                 f"{artifact.reference} is a symbolic link to {artifact.path.readlink()}, and nothing was deleted;"
@@ -393,7 +403,7 @@ class Store:
         gone = temporary.beside(artifact.path.with_name(f"{REMOVING}{artifact.id}"))
         artifact.path.rename(gone)
         # The same fingerprint may get another id next time.
-        for agreed in (artifact.path.parent / IDS).glob(f"{artifact.id.rpartition('-')[2]}*"):
+        for agreed in ids.glob(f"{artifact.id.rpartition('-')[2]}*"):
             if is_orphan(agreed):
                 agreed.unlink(missing_ok=True)
         shutil.rmtree(gone)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.store import digests, forms
 from facelime_cli.store.arrays import ArraySpec
-from facelime_cli.store.artifacts import FOLDERS, lineage, standing
-from facelime_cli.store.manifests import Identity
+from facelime_cli.store.artifacts import FOLDERS, Artifact, lineage, standing
+from facelime_cli.store.manifests import Identity, content_of
 from facelime_cli.store.references import Store
 from facelime_cli.store.verifying import faults
 from tests.store.making import N, complete, create, fill, finish
@@ -258,11 +259,12 @@ def test_names_of_files_that_stay_inside(text):
     assert Path("x", text).resolve().is_relative_to(Path("x").resolve())
 
 
-def test_answers_that_are_missing_are_refused(store):
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -3e6, 4.0, -0.1])
+def test_answers_that_are_missing_are_refused(store, wrong):
     spec = ArraySpec("float32", (N, 2), ("picture", "class"), float("nan"), "probability")
     artifact = create(store, kind="evaluations", probabilities=spec)
     answers = np.full((N, 2), 0.5, np.float32)
-    answers[40, 1] = np.nan
+    answers[40, 1] = wrong
     finish(artifact, {"values": np.zeros((N, 5, 2), np.float32), "probabilities": answers})
     with pytest.raises(BrokenError, match="1 answers of the model are missing"):
         artifact.read("probabilities")
@@ -273,3 +275,86 @@ def test_the_store_of_a_plain_run_is_sound(store, artifact):
     """What the tests above change makes the difference."""
     assert isinstance(store, Store)
     assert faults(artifact) == []
+
+
+def test_nothing_is_removed_behind_a_linked_kind(store, artifact, tmp_path):
+    away = tmp_path / "away"
+    (away / "Documents").mkdir(parents=True)
+    (away / "Documents" / "thesis.txt").write_text("of the reader")
+    artifact.path.rename(away / artifact.id)
+    shutil.rmtree(artifact.path.parent)
+    artifact.path.parent.symlink_to(away)
+    run = Facelime(store.root)
+    listed = run("status", "--json")
+    assert json.loads(listed.stdout)["artifacts"] == []
+    assert "is a link and is passed over" in listed.stderr
+    for reference in ("predictions/Documents", "Documents", artifact.reference):
+        run.fails("remove", reference, "--yes")
+    with pytest.raises(BrokenError, match="is a link"):
+        store.remove(Artifact(store, artifact.path))
+    assert (away / "Documents" / "thesis.txt").exists()
+    assert (away / artifact.id / "layout.json").exists()
+
+
+def test_nothing_is_removed_behind_linked_agreed_ids(store, artifact, tmp_path):
+    away = tmp_path / artifact.fingerprint
+    away.write_text("of the reader")
+    ids = artifact.path.parent / ".ids"
+    shutil.rmtree(ids)
+    ids.symlink_to(tmp_path)
+    assert "is a link" in Facelime(store.root).fails("remove", artifact.reference, "--yes")
+    assert away.read_text() == "of the reader"
+
+
+def swap_classes(value):
+    value["facts"]["classes"].reverse()
+
+
+def test_facts_that_a_later_stage_depends_on_are_part_of_the_content(artifact):
+    """Somebody who writes every digest but that of the content."""
+    layout = json.loads((rewrite(artifact, "layout.json", swap_classes).path / "layout.json").read_text())
+
+    def change(manifest):
+        swap_classes(manifest)
+        manifest["layout"] = digests.of_value(layout)
+
+    (fault,) = faults(rewrite(artifact, "manifest.json", change))
+    assert "content digest" in fault.what
+
+
+def test_the_digest_of_a_whole_array_is_compared_too(artifact):
+    def change(manifest):
+        manifest["arrays"]["values"]["digest"] = "0" * 64
+        manifest["content"] = content_of(manifest)
+
+    (fault,) = faults(rewrite(artifact, "manifest.json", change))
+    assert fault.what == "array values differs from its digest"
+
+
+def test_a_unit_without_a_digest_is_a_fault(artifact):
+    def change(manifest):
+        manifest["units"][1]["digests"] = {}
+
+    assert [fault.unit for fault in faults(rewrite(artifact, "manifest.json", change))] == [1]
+
+
+def test_a_chunk_that_would_unpack_to_more_than_belongs_there_is_not_unpacked(store, artifact):
+    sound = complete(store, "sound", 4)
+    chunk = artifact.path / "arrays.zarr" / "values" / "c.1.0.0"
+    # Zeros are packed to a thirty-thousandth.
+    chunk.write_bytes(b"\0" * 10_000)
+    with pytest.raises(BrokenError, match="more than the"):
+        store.stored(artifact.kind, artifact.id).read("values")
+    assert {fault.artifact for each in (sound, artifact) for fault in faults(each)} == {artifact.reference}
+
+
+def test_a_folder_whose_name_is_no_id_is_named(store, artifact):
+    (artifact.path.parent / "\x1b[2Jevil-deadbeef").mkdir()
+    verified = Facelime(store.root)("verify", "--json")
+    assert "its name is no id; take it out of the store" in verified.stdout
+
+
+def test_an_export_is_never_written_among_the_artifacts(store, artifact):
+    run = Facelime(store.root)
+    said = run.fails("export", artifact.id, "--to", artifact.path / "layout.h5")
+    assert "lies among the artifacts" in said
