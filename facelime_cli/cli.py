@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo, ParameterInfo
 
-from facelime_cli import __version__, disk
+from facelime_cli import __version__
 from facelime_cli.console import Answer, Console, size_text
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested, first_line
 from facelime_cli.names import whole_number
@@ -272,16 +272,20 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
     except Exception as why:  # noqa: BLE001 - the one boundary: a user gets a sentence, never a traceback
         if values["debug"]:
             console.trace(traceback.format_exc())
-        # Whatever is missed in a store that is gone, that it is gone comes first.
-        gone = context is not None and context.store.is_gone
-        console.error(disk.GONE.format(root=_root(values)) if gone else _sentence(why, _root(values)))
+        console.error(_sentence(why, _root(values), gone=context is not None and context.store.is_gone))
         raise typer.Exit(why.exit_code if isinstance(why, FacelimeError) else 1) from None
     if answer.code:
         raise typer.Exit(answer.code)
 
 
-def _sentence(why: Exception, root: Path) -> str:
+def _sentence(why: Exception, root: Path, *, gone: bool) -> str:
     """Return what went wrong and what to do next, in one sentence."""
+    # Loaded only now: a command that goes well does without.
+    from facelime_cli import disk
+
+    # Whatever is missed in a store that is gone, that it is gone comes first.
+    if gone:
+        return disk.GONE.format(root=root)
     if isinstance(why, FacelimeError):
         return str(why)
     refused = disk.sentence(why, root)

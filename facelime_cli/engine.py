@@ -9,15 +9,9 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli import plain
 from facelime_cli.console import Answer, size_text
 from facelime_cli.errors import BrokenError, BusyError, FacelimeError, IncompleteError, NotFoundError
-from facelime_cli.hearing import heard_by, withheld
 from facelime_cli.options import hints, inputs_of, recorded
-from facelime_cli.store import presence
-from facelime_cli.store.artifacts import KINDS
-from facelime_cli.store.manifests import Identity, now
-from facelime_cli.store.references import check_name, name_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -26,6 +20,7 @@ if TYPE_CHECKING:
     from facelime_cli.console import Console
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.manifests import Identity
     from facelime_cli.store.references import Store
     from facelime_cli.store.units import Unit
 
@@ -336,6 +331,8 @@ def refuse_newer(artifact: Artifact) -> None:
     """
     seen = set()
     waiting = [artifact]
+    from facelime_cli.store.artifacts import KINDS
+
     while waiting:
         each = waiting.pop()
         if each.reference not in seen:
@@ -375,6 +372,8 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     fresh = artifact is None
     # Two processes may lay out the same at once: the store lets both use what was first.
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact
+    from facelime_cli.store import presence
+
     with presence.attended(artifact.path):
         _give_name(artifact, context)
         _do_shard(artifact, plan, context, fresh=fresh)
@@ -384,6 +383,8 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
 
 
 def _give_name(artifact: Artifact, context: Context) -> None:
+    from facelime_cli.store.references import check_name
+
     if context.name:
         context.store.name(artifact, check_name(context.name))
 
@@ -404,6 +405,9 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
     log.write("begin", units=pending)
     worked = 0
     try:
+        # Loaded only now: Python's logging is not light, and `--help` does without.
+        from facelime_cli.hearing import heard_by
+
         with heard_by(log.warn):
             if pending:
                 plan.work(artifact, Pending(artifact, pending, context, log))
@@ -507,6 +511,8 @@ def identity(stage: Stage, plan: Plan) -> Identity:
     stage : Stage
     plan : Plan
     """
+    from facelime_cli.store.manifests import Identity
+
     return Identity(
         stage.name,
         stage.version,
@@ -516,6 +522,8 @@ def identity(stage: Stage, plan: Plan) -> Identity:
 
 
 def _lay_out(stage: Stage, plan: Plan, context: Context) -> Artifact:
+    from facelime_cli.store.references import check_name, name_from
+
     name = check_name(context.name) if context.name else name_from(plan.name)
     inputs = {name: {"kind": each.kind, "id": each.id, "digest": each.content} for name, each in plan.inputs.items()}
     inputs |= {name: {"digest": digest} for name, digest in plan.sources.items()}
@@ -545,12 +553,17 @@ class Log:
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one event with its time."""
-        line = plain.json_text({"time": now(), "event": event, **facts})
+        from facelime_cli.plain import json_text
+        from facelime_cli.store.manifests import now
+
+        line = json_text({"time": now(), "event": event, **facts})
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 
     def warn(self, library: str, text: str) -> None:
         """Append what a library says, without what it may quote of pictures and of the machine."""
+        from facelime_cli.hearing import withheld
+
         self.write("warning", library=library, text=withheld(library, text))
 
 

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from facelime_cli.errors import FacelimeError, StopRequested
-from facelime_cli.hearing import heard_by, repeat
 from facelime_cli.machine import cores
 
 if TYPE_CHECKING:
@@ -107,6 +106,8 @@ class Workers:
 
 def _heard(function: Callable[[T], R], item: T) -> tuple[R, list[tuple[str, str]]]:
     """Return what a function answers, and what libraries said meanwhile: this process has no log and no terminal."""
+    from facelime_cli.hearing import heard_by
+
     said: list[tuple[str, str]] = []
     with heard_by(lambda library, text: said.append((library, text))):
         return function(item), said
@@ -114,6 +115,8 @@ def _heard(function: Callable[[T], R], item: T) -> tuple[R, list[tuple[str, str]
 
 def _repeated(answer: tuple[R, list[tuple[str, str]]]) -> R:
     """Say in this process what was said in another, and return the result."""
+    from facelime_cli.hearing import repeat
+
     result, said = answer
     for library, text in said:
         repeat(library, text)

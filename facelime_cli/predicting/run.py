@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import runtimes
-from facelime_cli.store.files import read_json, write_json
-from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from facelime_cli.models.runtimes import Classifier, How
     from facelime_cli.predicting.device import Device
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.pictures import Segmented
 
 PROCESSOR_BATCH = 32
 ACCELERATOR_BATCH = 128
@@ -210,6 +209,8 @@ class Run:
     @cached_property
     def pictures(self) -> Segmented:
         """The pictures that are perturbed, with their segments."""
+        from facelime_cli.store.pictures import Segmented
+
         return Segmented(self.source.segmentation)
 
     @property
@@ -323,6 +324,7 @@ class Run:
 
         It is measured once for each model, machine, runtime and precision, and kept beside the model.
         """
+        from facelime_cli.store import files
 
         def measure(folder: Path) -> None:
             on_accelerator = self._usual_batch() == ACCELERATOR_BATCH
@@ -334,7 +336,7 @@ class Run:
                 f"evaluations/s by batch size: {measured}; {best} is used, here and in later runs."
             )
             by_size = {str(size): rate for size, rate in rates.items()}
-            write_json(folder / "batch-size.json", {"batch_size": best, "rates": by_size})
+            files.write_json(folder / "batch-size.json", {"batch_size": best, "rates": by_size})
 
         # What decides the rates: another device, driver or picture size is measured anew.
         key = {
@@ -345,7 +347,7 @@ class Run:
             **self.classifier.engine,
         }
         folder = self.model.kept(key, measure)
-        return int(read_json(folder / "batch-size.json")["batch_size"])
+        return int(files.read_json(folder / "batch-size.json")["batch_size"])
 
     def _rates(self, sizes: tuple[int, ...]) -> dict[int, float]:
         """Return evaluations per second for some batch sizes, up to the one that needs too much memory or time."""

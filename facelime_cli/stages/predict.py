@@ -17,7 +17,6 @@ from facelime_cli.options import Input
 from facelime_cli.predicting import asking
 from facelime_cli.predicting.reuse import VERSIONS
 from facelime_cli.predicting.run import Perturbed
-from facelime_cli.store.arrays import ArraySpec, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from facelime_cli.console import Answer
     from facelime_cli.engine import Context, Pending
     from facelime_cli.predicting.run import Run
+    from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
 
 
@@ -90,6 +90,8 @@ def _layout(masks: Artifact, run: Run, execution: Mapping[str, Any]) -> Layout:
     classes = run.model.facts["classes"]
     n, samples = masks.shape("masks")[:2]
     dimensions = ("picture", "sample", "class")
+    from facelime_cli.store.arrays import ArraySpec, Layout
+
     probabilities = ArraySpec("float32", (n, samples, len(classes)), dimensions, float("nan"), "probability")
     constants, facts = masks.carried(), {"classes": classes}
     return Layout(n, {"probabilities": probabilities}, constants, facts, execution=execution)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import shutil
 import time
-import zipfile
-import zlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.errors import BrokenError
@@ -25,8 +23,6 @@ RECORDS, BEGUN = "units", "begun"
 """Folders of an unfinished artifact: the records of its finished units, and what the others keep."""
 COMMIT_DIGITS = 16
 """How many digits of its digest are in the name of a commit."""
-NO_ARRAYS = (ValueError, KeyError, TypeError, EOFError, MemoryError, OSError, zipfile.BadZipFile, zlib.error)
-"""What NumPy raises for a file that holds no arrays."""
 
 
 class Owner(Protocol):
@@ -203,8 +199,12 @@ def commits(folder: Path, unit: int) -> Iterator[tuple[NDArray[np.int64], NDArra
     places, values : (m,) int64 array, (m, ...) array
         One commit. A file that does not match its digest counts as not there.
     """
+    import zipfile
+    import zlib
+
     import numpy as np
 
+    no_arrays = (ValueError, KeyError, TypeError, EOFError, MemoryError, OSError, zipfile.BadZipFile, zlib.error)
     for path in sorted(begun(folder, unit).glob("[0-9]*.npz")):
         try:
             content = path.read_bytes()
@@ -216,7 +216,7 @@ def commits(folder: Path, unit: int) -> Iterator[tuple[NDArray[np.int64], NDArra
             try:
                 with np.load(io.BytesIO(content), allow_pickle=False) as kept:
                     places, values = kept["places"], kept["values"]
-            except NO_ARRAYS:
+            except no_arrays:
                 continue
             if places.dtype == np.int64 and places.shape == values.shape[:1] and len(places) and places.min() >= 0:
                 yield places, values
