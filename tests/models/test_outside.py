@@ -133,6 +133,7 @@ class TestFunction:
         words = ["import-model", tmp_path / "ones.keras", "--classes", "no,yes", "--scaling", "0..1"]
         assert "1 for every picture" in pictures.fails(*words)
 
+    @pytest.mark.long
     def test_is_evaluated_like_any_model(self, pictures, write_module, tmp_path):
         pictures.json(
             "preprocess", write_faces(tmp_path / "twenty", 20), "--size", SIZE, "--split", "0:0:100", "--name", "twenty"

@@ -141,6 +141,7 @@ def test_none_overrides_a_recipe(chain):
     assert model.parameters["augment"] == augmentation("none") == {}
 
 
+@pytest.mark.long
 def test_training_goes_on_after_a_stop(facelime, command, tmp_path):
     folder = write_faces(tmp_path / "some", 400, 48)
     facelime.json("preprocess", folder, "--size", 48, "--name", "some")
