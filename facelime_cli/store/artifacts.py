@@ -96,10 +96,7 @@ class Artifact:
     def _refuse_links(self) -> None:
         """Raise where the artifact lies elsewhere: what is written to it would land there."""
         for path in (self.path.parent, self.path, *(self.path / name for name in FOLDERS)):
-            if path.is_symlink():
-                raise BrokenError(
-                    f"{path} is a link, which no folder of a store may be; put what it points to in its place."
-                )
+            files.refuse_link(path)
 
     @property
     def complete(self) -> bool:

@@ -160,7 +160,7 @@ def live_holder(folder: Path, unit: int) -> dict[str, Any] | None:
     holder = None if held is None else read(held)
     if holder is None or holder["host"] != this_host():
         return None
-    return holder if _alive(holder) else None
+    return holder if alive(holder) else None
 
 
 def units_claimed(folder: Path) -> set[int]:
@@ -196,9 +196,8 @@ def read(path: Path) -> dict[str, Any] | None:
         forms.CLAIM(claim, "")
     except (OSError, BrokenError, forms.FormError):
         return None
-    told = {name: value for name, value in claim.items() if name != "digest"}
     # Claims of earlier versions have no digest.
-    return claim if claim.get("digest") in {None, digests.of_value(told)} else None
+    return claim if claim.get("digest") in {None, digests.of_rest(claim)} else None
 
 
 def refusal(unit: int, holder: dict[str, Any]) -> BusyError:
@@ -227,7 +226,18 @@ def _host(holder: dict[str, Any]) -> str:
     return str(holder["host"]).partition("/")[0]
 
 
-def _alive(holder: dict[str, Any]) -> bool:
+def alive(holder: dict[str, Any]) -> bool:
+    """Return whether the holder of a claim, a process of this host, is alive.
+
+    Parameters
+    ----------
+    holder : dict
+        From `read`.
+
+    Returns
+    -------
+    bool
+    """
     start = process_start(holder["pid"])
     return start is not None and start == holder["start"]
 
@@ -236,7 +246,7 @@ def _content(counter: int) -> bytes:
     """Return what the file of a claim of this process holds."""
     pid = os.getpid()
     claim = {"host": this_host(), "pid": pid, "start": process_start(pid), "counter": counter}
-    return json_bytes({**claim, "digest": digests.of_value(claim)})
+    return json_bytes({**claim, "digest": digests.of_rest(claim)})
 
 
 def _number(path: Path) -> int:
@@ -267,7 +277,7 @@ def _refuse_if_alive(held: Path, unit: int, say: Callable[[str], None], silence_
         _wait_for_damaged(held, unit, say, min(silence_seconds, DAMAGED_SECONDS))
         return
     if holder["host"] == this_host():
-        if _alive(holder):
+        if alive(holder):
             raise refusal(unit, holder)
         return
     # Another host's process numbers say nothing here, so only its counter tells.

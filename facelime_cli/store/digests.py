@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.core.opening import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -62,6 +62,22 @@ def of_value(value: Any) -> str:
         64 hexadecimal digits.
     """
     return of_bytes(canonical(value))
+
+
+def of_rest(value: Mapping[str, Any]) -> str:
+    """Return the digest that an object carries of itself: that of all its values but `digest`.
+
+    Parameters
+    ----------
+    value : mapping
+        With its `digest`, or without one yet.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    return of_value({name: each for name, each in value.items() if name != "digest"})
 
 
 def of_bytes(content: bytes) -> str:

@@ -117,7 +117,7 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True, mode: int = US
         stream.write(data)
 
 
-def write_first(path: Path, data: bytes, *, durable: bool = True) -> bool:
+def write_first(path: Path, data: bytes, *, durable: bool = True, mode: int = USUAL) -> bool:
     """Write a file whole, unless another process was first.
 
     Parameters
@@ -128,6 +128,8 @@ def write_first(path: Path, data: bytes, *, durable: bool = True) -> bool:
         Its content.
     durable : bool
         Wait for the disk.
+    mode : int
+        As in `write_whole`.
 
     Returns
     -------
@@ -138,7 +140,7 @@ def write_first(path: Path, data: bytes, *, durable: bool = True) -> bool:
         return False
     beside = temporary.beside(path)
     try:
-        write_whole(beside, data, durable=durable)
+        write_whole(beside, data, durable=durable, mode=mode)
         # A hard link never replaces a file, and appears with its content. A file that is opened and then written can be
         # read while it is empty.
         os.link(beside, path)
@@ -310,8 +312,7 @@ def read_small(path: Path, most: int = MOST_BYTES) -> bytes:
     BrokenError
         When it is something else than a file, or too large.
     """
-    if path.is_symlink():
-        raise BrokenError(f"{path} is a link, which no file of a store may be; put what it points to in its place.")
+    refuse_link(path)
     try:
         stream = opened(path)
     except NotRegularError as why:
@@ -348,11 +349,26 @@ def inside(folder: Path, name: str) -> Path:
     path = folder
     for part in name.split("/"):
         path /= part
-        if path.is_symlink():
-            raise BrokenError(
-                f"{path} is a link, which no file or folder of a store may be; put what it points to in its place."
-            )
+        refuse_link(path)
     return path
+
+
+def refuse_link(path: Path) -> None:
+    """Raise for a link: what is read or written through it lies elsewhere.
+
+    Parameters
+    ----------
+    path : Path
+        It need not exist.
+
+    Raises
+    ------
+    BrokenError
+    """
+    if path.is_symlink():
+        raise BrokenError(
+            f"{path} is a link, which no file or folder of a store may be; put what it points to in its place."
+        )
 
 
 def write_secret(path: Path, data: bytes) -> bytes:
@@ -370,25 +386,11 @@ def write_secret(path: Path, data: bytes) -> bytes:
     bytes
         What the file holds now.
     """
-    if not path.exists():
-        beside = temporary.beside(path)
-        try:
-            write_whole(beside, data, mode=PRIVATE)
-            _link_or_replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-        sync(path.parent)
-    return path.read_bytes()
-
-
-def _link_or_replace(beside: Path, path: Path) -> None:
-    """Put a file in its place, unless one is there."""
     try:
-        os.link(beside, path)
-    except FileExistsError:
-        return
+        write_first(path, data, mode=PRIVATE)
     except OSError:  # A file system without hard links, such as exFAT: the last of the two decides.
-        beside.replace(path)
+        write_whole(path, data, mode=PRIVATE)
+    return path.read_bytes()
 
 
 def close_to_others(path: Path) -> bool:

@@ -102,7 +102,7 @@ def write_layout(
         # Word by word: what zarr reads there decides where it looks for a chunk, and what stands in for a lost one.
         "metadata": metadata,
     }
-    written["digest"] = digests.of_value(written)
+    written["digest"] = digests.of_rest(written)
     files.write_json(folder / LAYOUT, written)
 
 
@@ -162,19 +162,13 @@ def _check_form(value: Mapping[str, Any], form: Callable[[Any, str], None], file
         ) from why
 
 
-def _is_id(name: str, fingerprint: str) -> bool:
-    """Return whether the name of a folder is an id of a fingerprint."""
-    return forms.ID.fullmatch(name) is not None and name.endswith(fingerprint[: forms.ID_DIGITS])
-
-
 def _check_layout(folder: Path, layout: Mapping[str, Any], reference: str, remedy: str) -> None:
     """Raise where a layout does not match its own digest, or its fingerprint is not of what it tells."""
-    told = {name: value for name, value in layout.items() if name != "digest"}
     # Layouts of earlier versions have no digest of their own.
-    changed = "digest" in layout and digests.of_value(told) != layout["digest"]
+    changed = "digest" in layout and digests.of_rest(layout) != layout["digest"]
     inputs = {name: each["digest"] for name, each in layout["inputs"].items()}
-    identity = Identity(layout["stage"], layout["stage_version"], layout["parameters"], inputs)
-    if changed or identity.fingerprint != layout["fingerprint"] or not _is_id(folder.name, identity.fingerprint):
+    made = Identity(layout["stage"], layout["stage_version"], layout["parameters"], inputs).fingerprint
+    if changed or made != layout["fingerprint"] or not folder.name.endswith(made[: forms.ID_DIGITS]):
         raise BrokenError(f"the {LAYOUT} of {reference} does not match its own digest; {remedy}.")
     for name, array in layout["arrays"].items():
         if len(array["shape"]) != len(array["dimensions"]) or array["shape"][:1] != [layout["n"]]:
@@ -204,7 +198,7 @@ def write_manifest(
         Names of files that belong to no unit.
     """
     manifest = _manifest_of(folder, layout, records, facts, made)
-    manifest["digest"] = digests.of_value(manifest)
+    manifest["digest"] = digests.of_rest(manifest)
     files.write_json(folder / MANIFEST, manifest)
 
 
@@ -230,8 +224,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     remedy = f"remove it (`facelime remove {reference}`) and make it again"
     manifest = files.read_json(files.inside(folder, MANIFEST))
     _check_form(manifest, forms.MANIFEST, f"{MANIFEST}", reference)
-    told = {name: value for name, value in manifest.items() if name != "digest"}
-    if digests.of_value(told) != manifest["digest"]:
+    if digests.of_rest(manifest) != manifest["digest"]:
         raise BrokenError(f"the manifest of {reference} does not match its own digest; {remedy}.")
     units = -(-manifest["n"] // manifest["unit_pictures"])
     if len(manifest["units"]) != units:

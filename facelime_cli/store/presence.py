@@ -6,15 +6,14 @@ by a temporary file beside the claims.
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facelime_cli.errors import BusyError
-from facelime_cli.store import temporary
-from facelime_cli.store.processes import process_start, this_host
+from facelime_cli.store import claims, temporary
+from facelime_cli.store.processes import this_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,11 +109,9 @@ def why_dead(claim: Path) -> str:
     str
         Empty where its process may be alive: another machine's is, when it has beaten within a day.
     """
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        holder = json.loads(claim.read_bytes())
-        if holder["host"] == this_host():
-            alive = process_start(int(holder["pid"])) == holder["start"]
-            return "" if alive else "its process is gone"
+    holder = claims.read(claim)
+    if holder is not None and holder["host"] == this_host():
+        return "" if claims.alive(holder) else "its process is gone"
     return "no sign of life for a day" if temporary.is_old(claim) else ""
 
 

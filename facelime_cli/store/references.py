@@ -636,8 +636,9 @@ def is_orphan(agreed: Path) -> bool:
     bool
         Also true where the file does not hold an id.
     """
-    name = agreed.read_bytes().decode(errors="replace")
-    return not (NAME.fullmatch(name) and (agreed.parent.parent / name).is_dir())
+    place = agreed.parent.parent
+    name = agreed_id(place, agreed.name)
+    return name is None or not (place / name).is_dir()
 
 
 def _scratch(place: Path, key: str) -> Path:
