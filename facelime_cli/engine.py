@@ -358,12 +358,15 @@ def _refuse_newer_stage(artifact: Artifact) -> None:
 def execute(stage: Stage, params: Any, context: Context) -> Result:
     """Run a stage, or find that it has been run: the one way from parameters to an artifact."""
     begun = time.monotonic()
-    inputs = resolve_inputs(params, context.store)
+    named = resolve_inputs(params, context.store)
     # What is needed decides the fingerprint, so it must be there before the plan.
-    inputs |= {name: _made(needed, context) for name, needed in stage.needs(params, inputs, context).items()}
+    inputs = named | {name: _made(needed, context) for name, needed in stage.needs(params, named, context).items()}
     plan = stage.plan(params, inputs, context)
+    # What the parameters name has been looked at already, with all that it was made from.
+    looked_at = {each.reference for each in named.values()}
     for each in plan.inputs.values():
-        refuse_newer(each)
+        if each.reference not in looked_at:
+            refuse_newer(each)
     artifact = context.store.find(stage.writes, identity(stage, plan).fingerprint)
     # One that has lost its manifest has nothing to go on with: the error says how it is mended.
     if artifact is not None and (artifact.complete or artifact.lost_its_manifest):

@@ -28,6 +28,7 @@ from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS
 from facelime_cli.models.backend import DeviceMemoryError
 from facelime_cli.models.wrapping import BOTH_SIDES, COLOUR, GREY, IMAGE_AXES, LUMINANCE
 from facelime_cli.store import digests
+from facelime_cli.store.artifacts import ROUNDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "could not allocate", "allocate memory")
 """What runtimes say when a batch does not fit, in small letters."""
-ROUNDING = 1e-3
-"""How far a probability may lie beyond 0 and 1 in half precision."""
 NO_NUMBERS = "cOSUmM"
 """NumPy's kinds of dtypes that are no probabilities: complex numbers, objects, texts, times."""
 FUNCTION_SCALING = "0..1"

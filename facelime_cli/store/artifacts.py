@@ -30,7 +30,7 @@ FOLDERS = (*EMPTY_FOLDERS, "kept", arrays.FOLDER)
 ANSWERS = "probabilities"
 """The array of a model's answers, of whatever kind of artifact."""
 ROUNDING = 1e-3
-"""How far beyond 0 and 1 a probability may lie; runtimes round."""
+"""How far a probability may lie beyond 0 and 1 in half precision."""
 ANSWERS_OF_PICTURES = 2
 """Axes of answers for pictures as they are: picture and class."""
 
