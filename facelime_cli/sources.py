@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli import tables
 from facelime_cli.core.formats import ARRAYS_SUFFIX, DICOM_SUFFIXES, LABEL_SUFFIXES, PICTURE_SUFFIXES
 from facelime_cli.core.opening import opened, reason_of
-from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.machine import free_memory
 
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ class Entry:
         What the source says of its class and of its patient or lesion.
     split : int
         Index into `SPLITS` where the source is divided already, else `NO_SPLIT`.
+    findings : mapping or None
+        Where a picture may have several labels: each that is known, by name, as 1 (present) or 0 (absent).
     columns : mapping
         Further columns of its row in the table.
     fault : str or None
@@ -64,6 +65,7 @@ class Entry:
     label: str | None = None
     group: str | None = None
     split: int = NO_SPLIT
+    findings: Mapping[str, int] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     fault: str | None = None
 
@@ -80,39 +82,13 @@ class Entry:
         return MEDMNIST_SPLITS[self.split]
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of pictures.
-
-    Attributes
-    ----------
-    file : Path
-    id_column : str
-        Column of the picture's id.
-    label_column, group_column : str, optional
-        Columns of its class, and of its patient or lesion.
-    one_per_group : bool
-        Whether only the first picture of each group counts.
-    columns : tuple of str, optional
-        The further columns that are kept; by default all.
-    """
-
-    file: Path
-    id_column: str
-    label_column: str | None
-    group_column: str | None
-    one_per_group: bool = False
-    columns: tuple[str, ...] | None = None
-
-
-def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
+def find(sources: Sequence[Path]) -> list[Entry]:
     """Return every picture of some sources, in the order of their ids.
 
     Parameters
     ----------
     sources : sequence of Path
-        Folders, pictures and .npz files; with a table, where its pictures lie.
-    table : Table, optional
+        Folders, pictures and .npz files.
 
     Returns
     -------
@@ -121,18 +97,11 @@ def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
     Raises
     ------
     NotFoundError
-        When a source, the table or a picture of it is not there.
+        When a source is not there.
     FacelimeError
         When there are no pictures, or two cannot be told apart.
     """
-    for source in sources:
-        if not source.exists():
-            raise NotFoundError(
-                f"there is nothing at {readable(str(source))}; "
-                "give a folder of pictures, a picture, or a .npz file of arrays."
-            )
-    if table is not None:
-        return _of_table(sources, table)
+    check_there(sources)
     found = [entry for source in sources for entry in _of(source)]
     if not found:
         raise FacelimeError(
@@ -140,6 +109,25 @@ def find(sources: Sequence[Path], table: Table | None) -> list[Entry]:
             "give a folder with .jpg, .png, .tif, .dcm or other picture files."
         )
     return _distinct(found)
+
+
+def check_there(sources: Sequence[Path]) -> None:
+    """Raise where a source is not there.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+
+    Raises
+    ------
+    NotFoundError
+    """
+    for source in sources:
+        if not source.exists():
+            raise NotFoundError(
+                f"there is nothing at {readable(str(source))}; "
+                "give a folder of pictures, a picture, or a .npz file of arrays."
+            )
 
 
 @dataclass(frozen=True)
@@ -297,125 +285,6 @@ def _distinct(entries: list[Entry]) -> list[Entry]:
 def _with_extension(entry: Entry) -> Entry:
     suffix = entry.path.suffix
     return entry if entry.id.endswith(suffix) else replace(entry, id=entry.id + suffix)
-
-
-def _of_table(sources: Sequence[Path], table: Table) -> list[Entry]:
-    """Return the pictures that the rows of a table name, found by id in the sources and below."""
-    rows = read_table(table)
-    ids = [row[table.id_column] for row in rows]
-    faults: list[Fault] = []
-    files = _files_by_name(sources, faults)
-    lost = [name for name in ids if name not in files]
-    if lost:
-        remedy = "give the folder that holds it as one more SOURCE."
-        if faults:
-            remedy = f"it may be in {readable(str(faults[0].path))}, which {faults[0].reason}."
-        raise NotFoundError(
-            f"{len(lost)} of {len(rows)} pictures of {table.file} are in none of the sources, such as {lost[0]}; "
-            f"{remedy}"
-        )
-    wanted = set(ids)
-    for name, paths in files.items():
-        if name in wanted and len(paths) > 1:
-            places = ", ".join(map(str, paths[:3]))
-            raise FacelimeError(
-                f"the picture {name} is there more than once: {places}; give one of these folders only."
-            )
-    return [_of_row(row, table, files[name][0]) for name, row in zip(ids, rows, strict=True)]
-
-
-def _files_by_name(sources: Sequence[Path], faults: list[Fault]) -> dict[str, list[Path]]:
-    """Return the files in some sources by their names without extension."""
-    files: dict[str, list[Path]] = {}
-    for source in sources:
-        for path in picture_files(source, faults) if source.is_dir() else (source,):
-            files.setdefault(path.stem, []).append(path)
-    return files
-
-
-def _of_row(row: Mapping[str, str], table: Table, path: Path) -> Entry:
-    """Return the picture of a row; an empty cell says nothing."""
-    label = row[table.label_column] if table.label_column else ""
-    group = row[table.group_column] if table.group_column else ""
-    # Class and group have arrays of their own; the other columns are kept as they are.
-    used = {table.id_column, table.label_column, table.group_column}
-    columns = {name: value for name, value in row.items() if name not in used}
-    if table.columns is not None:
-        columns = {name: value for name, value in columns.items() if name in table.columns}
-    return Entry(row[table.id_column], path, label=label or None, group=group or None, columns=columns)
-
-
-def read_table(table: Table) -> list[dict[str, str]]:
-    """Return the rows of a table, one per picture, by id; with `one_per_group` only the first of each group.
-
-    Equal rows count once: some published tables hold each picture several times, which would be a leak.
-
-    Parameters
-    ----------
-    table : Table
-
-    Returns
-    -------
-    list of dict
-        From column names to texts, without spaces around them.
-
-    Raises
-    ------
-    NotFoundError
-        When there is no such file.
-    CommandLineError
-        When a column is not there.
-    FacelimeError
-        When it is no table, a row of it has no id, or two of its rows contradict each other.
-    """
-    rows = tables.rows(table.file)
-    if not rows:
-        raise FacelimeError(f"{table.file} has no rows below its heading; check --table.")
-    columns = {"id": table.id_column, "label": table.label_column, "group": table.group_column}
-    for option, column in columns.items():
-        if column is not None and column not in rows[0].cells:
-            raise CommandLineError(
-                f"--{option}-column {column!r} is no column of {table.file}; "
-                f"its columns are {', '.join(rows[0].cells)}."
-            )
-    for column in table.columns or ():
-        if column not in rows[0].cells:
-            raise CommandLineError(
-                f"--columns {column!r} is no column of {table.file}; its columns are {', '.join(rows[0].cells)}."
-            )
-    for row in rows:
-        _check_row(row, table)
-    rows.sort(key=lambda row: row.cells[table.id_column])
-    return _one_row_each([row.cells for row in rows], table)
-
-
-def _check_row(row: tables.Row, table: Table) -> None:
-    """Refuse a row without an id, and one whose names hold a line break: a quote that is not closed joins rows."""
-    if not row.cells[table.id_column]:
-        raise FacelimeError(f"line {row.line} of {table.file} has no {table.id_column}; fill it in, or take it out.")
-    for column in (table.id_column, table.label_column, table.group_column):
-        if column is not None and LINE_BREAKS & set(row.cells[column]):
-            raise FacelimeError(
-                f"the {column} in line {row.line} of {table.file} holds a line break; close the quote that opens there."
-            )
-
-
-def _one_row_each(rows: list[dict[str, str]], table: Table) -> list[dict[str, str]]:
-    by_id: dict[str, dict[str, str]] = {}
-    for row in rows:
-        name = row[table.id_column]
-        if by_id.setdefault(name, row) != row:
-            raise FacelimeError(
-                f"{table.file} has several rows for the picture {name}, which say different things; leave one of them."
-            )
-    if not table.one_per_group or table.group_column is None:
-        return list(by_id.values())
-    by_group: dict[str, dict[str, str]] = {}
-    for row in by_id.values():
-        # Rows are sorted by id, so that the first of a group is always the same.
-        group = row[table.group_column] or row[table.id_column]
-        by_group.setdefault(group, row)
-    return list(by_group.values())
 
 
 def _of_arrays(path: Path) -> list[Entry]:

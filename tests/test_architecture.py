@@ -8,7 +8,7 @@ import pytest
 from facelime_cli.stages import INDEX
 
 PACKAGE = Path(__file__).parent.parent / "facelime_cli"
-WINGS = ("core", "store", "models", "drawing", "predicting", "reporting", "stages")
+WINGS = ("core", "store", "models", "drawing", "preparing", "predicting", "reporting", "stages")
 GROUND = {"errors", "choices", "machine", "names", "plain", "hearing", "console", "stopping", "workers"}
 """Modules that know nothing of pictures, models or the store."""
 MAY = {
@@ -16,6 +16,7 @@ MAY = {
     "drawing": {"drawing", "core", "errors", "choices"},
     "store": {"store", "core", "errors", "machine", "plain"},
     "models": {"models", "store", "core", "errors", "choices", "machine", "names", "plain", "stopping", "trust"},
+    "preparing": {"preparing", "store", "core", "sources", "tables", "pseudonyms", "engine", *GROUND},
     "predicting": {
         "predicting",
         "models",

@@ -6,8 +6,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from facelime_cli import preparing, sources
+from facelime_cli import sources
 from facelime_cli.errors import FacelimeError
+from facelime_cli.preparing import looking, pictures
 from facelime_cli.store.references import Store
 from tests.support import save_picture, write_faces, write_scan
 
@@ -68,9 +69,9 @@ def test_subtypes_from_the_file_name(facelime, tmp_path):
 
 def test_a_kill_does_not_lose_the_first_look_at_the_files(facelime, tmp_path, monkeypatch):
     """With more files than are kept together, a second attempt measures only what the first had not kept."""
-    monkeypatch.setattr(preparing, "CHECKED_TOGETHER", 5)
+    monkeypatch.setattr(looking, "CHECKED_TOGETHER", 5)
     folder = write_faces(tmp_path / "some", 12, 24)
-    key = preparing.source_digest(sources.find([folder], None))
+    key = looking.source_digest(sources.find([folder]))
     data = facelime.artifact("preprocess", folder, "--size", 24)
     assert not list((facelime.store / "datasets").glob(".before-*"))
     facelime("remove", f"datasets/{data.id}", "--yes")
@@ -84,4 +85,4 @@ def test_a_kill_does_not_lose_the_first_look_at_the_files(facelime, tmp_path, mo
 
 def test_a_picture_that_vanishes_in_between_is_named(tmp_path):
     with pytest.raises(FacelimeError, match=r"gone\.png no such file or directory; repeat"):
-        preparing.prepare_picture((tmp_path / "gone.png", {}))
+        pictures.prepare_picture((tmp_path / "gone.png", {}))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from facelime_cli import preparing
 from facelime_cli.errors import FacelimeError, NotFoundError
-from facelime_cli.sources import Table, read_table
+from facelime_cli.preparing import cataloguing
+from facelime_cli.preparing.labelling import Table, read_table
 from facelime_cli.tables import rows
 
 GOOD = 'id,dx,note\na,nv,"one, two"\nb,mel,\n'
@@ -75,4 +75,4 @@ def test_a_table_that_is_not_there(tmp_path):
 def test_long_names_of_classes(tmp_path, content, said):
     (tmp_path / "names.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(FacelimeError, match=said):
-        preparing._class_names(tmp_path / "names.csv")
+        cataloguing._class_names(tmp_path / "names.csv")

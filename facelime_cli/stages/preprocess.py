@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli import preparing, sources
+from facelime_cli import sources
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Resolved
-from facelime_cli.preparing import DEFAULT_SPLIT
+from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, truth_masks
+from facelime_cli.preparing.settings import DEFAULT_SPLIT, settings_of
 from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
 from facelime_cli.workers import Workers
 
@@ -221,18 +222,18 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """
     del inputs
     pseudonyms = Pseudonyms(context.console.warn) if params.pseudonyms else None
-    catalog = preparing.catalogue(params, context, pseudonyms)
-    settings = preparing.settings_of(params, catalog)
-    truths = {} if params.truth is None else preparing.truth_files(params.truth, catalog)
+    catalog = cataloguing.catalogue(params, context, pseudonyms)
+    settings = settings_of(params, catalog)
+    truths = {} if params.truth is None else truth_masks.truth_files(params.truth, catalog)
     resolved = {name: settings[name] for name in ("split", "group_pattern", "seed", "truth")}
     if pseudonyms is not None:
-        catalog, truths = preparing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
+        catalog, truths = cataloguing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
         # Left out where they are not asked for: datasets made before they existed keep their parameters.
         resolved[PARAMETER] = pseudonyms.digest
-    digested = {"source": preparing.source_digest(catalog)}
+    digested = {"source": looking.source_digest(catalog)}
     # Masks of the truth are content too: with other masks the report says other things.
     if params.truth is not None:
-        digested["truth"] = preparing.files_digest(truths.items())
+        digested["truth"] = looking.files_digest(truths.items())
     entries = {entry.id: entry for entry in catalog}
     job = _Job(params, settings, entries, truths, digested["source"], context)
     return Plan(
@@ -263,13 +264,13 @@ class _Job:
         # A plan writes nothing, so the secret that patients were hashed with is kept only now.
         self.context.store.keep_salt()
         with_truth = self.params.truth is not None
-        preparing.say_names(self.entries.values(), self.params, self.context.console)
-        sizes = preparing.check_truth(self.truths, self.params.workers, self.context.console) if with_truth else {}
+        cataloguing.say_names(self.entries.values(), self.params, self.context.console)
+        sizes = truth_masks.check_truth(self.truths, self.params.workers, self.context.console) if with_truth else {}
         # Labels, groups and splits are of the files that can be read alone, so all are looked at before the layout.
         catalog = list(self.entries.values())
-        found = preparing.checked(catalog, self.key, self.params, self.context)
-        preparing.check_sizes(sizes, found)
-        return preparing.layout_of(
+        found = looking.checked(catalog, self.key, self.params, self.context)
+        truth_masks.check_sizes(sizes, found)
+        return laying_out.layout_of(
             found, len(catalog), self.settings, with_truth=with_truth, console=self.context.console
         )
 
@@ -284,7 +285,7 @@ class _Job:
             for unit in units:
                 chosen = [self.entries[each] for each in ids[unit.rows]]
                 tasks = [(sources.pixels(entry, arrays), self.settings) for entry in chosen]
-                prepared = preparing.counted(workers.map(preparing.prepare_picture, tasks), advance)
+                prepared = looking.counted(workers.map(pictures.prepare_picture, tasks), advance)
                 self._finish_unit(unit, chosen, prepared, workers)
 
     def _finish_unit(self, unit: Unit, chosen: list[Entry], prepared: list[Prepared], workers: Workers) -> None:
@@ -295,7 +296,7 @@ class _Job:
             tasks = []
             for entry, each in zip(chosen, prepared, strict=True):
                 tasks.append((self.truths.get(entry.id), each.box, self.settings))
-            masks = list(workers.map(preparing.prepare_truth, tasks))
+            masks = list(workers.map(truth_masks.prepare_truth, tasks))
             arrays["truth"] = np.stack(masks)
         # Where no face was found, the whole picture was kept: the reader must know which these are.
         lost = []

@@ -10,18 +10,16 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, Option
 
 from facelime_cli import sources
 from facelime_cli.console import Answer
-from facelime_cli.engine import Command
+from facelime_cli.engine import Command, Context
 from facelime_cli.errors import NotFoundError
+from facelime_cli.preparing import labelling
 from facelime_cli.pseudonyms import KEY_VARIABLE, Pseudonyms, key_file
-
-if TYPE_CHECKING:
-    from facelime_cli.engine import Context
 
 COLUMNS = ("id", "file")
 
@@ -46,9 +44,10 @@ def run(params: Params, context: Context) -> Answer:
     path = key_file()
     if not path.is_file():
         raise NotFoundError(f"there is no key {path}; restore it from a copy, or name it with {KEY_VARIABLE}.")
-    table = None if params.table is None else sources.Table(params.table, params.id_column, None, None)
+    table = None if params.table is None else labelling.Table(params.table, params.id_column, None, None)
     pseudonyms = Pseudonyms(context.console.warn)
-    named = sorted((pseudonyms.picture(entry.id), entry.file) for entry in sources.find(params.source, table))
+    entries = sources.find(params.source) if table is None else labelling.find(params.source, table)
+    named = sorted((pseudonyms.picture(entry.id), entry.file) for entry in entries)
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *named])
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in named]

@@ -46,7 +46,7 @@ def test_whatever_reads_a_file_refuses_it(other):
     for read in (rows, saliency):
         with pytest.raises(FacelimeError, match="not a regular file"):
             read(other)
-    for suffix, read in ((".npy", saliency), (".npz", lambda path: find([path], None)), (".dcm", decode)):
+    for suffix, read in ((".npy", saliency), (".npz", lambda path: find([path])), (".dcm", decode)):
         renamed = other.rename(other.with_suffix(suffix))
         with pytest.raises(FacelimeError, match="not a regular file"):
             read(renamed)
@@ -59,4 +59,4 @@ def test_a_regular_file_behind_a_link_is_opened(tmp_path):
     (tmp_path / "b").symlink_to("a")
     with opened(tmp_path / "b") as stream:
         assert stream.read() == b"content"
-    assert find([tmp_path / "b"], None) == [Entry("b", tmp_path / "b")]
+    assert find([tmp_path / "b"]) == [Entry("b", tmp_path / "b")]

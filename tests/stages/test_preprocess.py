@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from facelime_cli import preparing, sources
+from facelime_cli import sources
 from facelime_cli.cli import app
 from facelime_cli.core.faces import draw
 from facelime_cli.names import listing
+from facelime_cli.preparing import looking
 from facelime_cli.store.references import Store
 from tests.support import save_picture, write_faces
 
@@ -240,7 +241,7 @@ def test_one_bit_takes_as_long_as_eight(tmp_path):
         Image.new(mode, (12_000, 12_000)).save(path)
         begun = time.process_time()
         task = (path, ".png", None)
-        assert not isinstance(preparing._measure(task), str)
+        assert not isinstance(looking._measure(task), str)
         seconds[mode] = time.process_time() - begun
     assert seconds["1"] < 1.5 * seconds["L"], seconds
 

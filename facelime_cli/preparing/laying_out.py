@@ -1,0 +1,234 @@
+"""What a dataset holds: labels, groups, splits, further columns, and what is remarkable about it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli import sources
+from facelime_cli.errors import FacelimeError
+from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
+from facelime_cli.store.arrays import ArraySpec, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facelime_cli.console import Console
+    from facelime_cli.preparing.looking import Checked
+
+
+NO_LABEL = -1
+UNSAFE = re.compile(r"[/\\\x00-\x1f]|^__")
+"""What the name of an array cannot hold."""
+LONGEST_COLUMN = 100
+
+
+def layout_of(
+    found: Checked, n_files: int, settings: Mapping[str, Any], *, with_truth: bool, console: Console
+) -> Layout:
+    """Return a dataset's arrays and facts, and warn of what is remarkable about it.
+
+    Parameters
+    ----------
+    found : Checked
+    n_files : int
+        Number of files in the source, those that cannot be read too.
+    settings : mapping
+        From `settings_of`.
+    with_truth : bool
+        Whether masks of the truth belong to it.
+    console : Console
+        Is told of pictures without a class or group, of empty splits and of leakage.
+
+    Returns
+    -------
+    Layout
+    """
+    from facelime_cli.core import leakage
+
+    entries = found.entries
+    classes, labels = _labels(entries)
+    groups, unmatched = _groups(entries, settings["group_pattern"])
+    split, fold = _divided(entries, labels, groups, settings)
+    # Without any class a missing one is nothing to be warned of.
+    n_without_class = int((labels == NO_LABEL).sum()) if classes else 0
+    _say_unmatched(unmatched, n_without_class, console)
+    counts = _counts(classes, labels, split)
+    _warn_of_empty_splits(counts, settings, console)
+    ids = [entry.id for entry in entries]
+    # With folds, a copy in another fold leaks: every fold is tested once.
+    divided = split if fold is None else fold
+    leaks = leakage.report(ids, found.traits, labels, divided, groups)
+    for sentence in leaks["sentences"]:
+        console.warn(f"leakage: {sentence}")
+    shares = {each: round(float((split == place).mean()), 4) for place, each in enumerate(SPLITS)}
+    size = int(settings["size"])
+    columns = _columns(entries)
+    facts = {
+        "classes": classes,
+        "size": size,
+        "counts": counts,
+        "shares": shares,
+        "groups": len(set(groups)),
+        "files": n_files,
+        "unreadable": found.failed,
+        "leakage": leaks,
+        "columns": list(columns),
+    }
+    console.note(_summary(facts, len(entries)))
+    known = {"id": _texts(ids), "labels": labels, "split": split, "group": _texts(groups)}
+    if fold is not None:
+        known["fold"] = fold
+    known |= _table(entries, columns)
+    constants = {name: (values, ("picture",)) for name, values in known.items()}
+    return Layout(len(entries), _arrays(len(entries), size, with_truth=with_truth), constants, facts)
+
+
+def _labels(entries: Sequence[Entry]) -> tuple[list[str], NDArray[np.int16]]:
+    """Return the names of the classes, sorted, and the class of every picture."""
+    import numpy as np
+
+    classes = sorted({entry.label for entry in entries if entry.label is not None})
+    number_of = {name: number for number, name in enumerate(classes)}
+    numbers = [NO_LABEL if entry.label is None else number_of[entry.label] for entry in entries]
+    return classes, np.array(numbers, dtype=np.int16)
+
+
+def _counts(classes: Sequence[str], labels: NDArray[np.int16], split: NDArray[np.int8]) -> dict[str, dict[str, int]]:
+    """Return how many pictures of each class are in each split."""
+    counts = {}
+    for number, name in enumerate(classes):
+        of_class = labels == number
+        counts[name] = {each: int((of_class & (split == place)).sum()) for place, each in enumerate(SPLITS)}
+    return counts
+
+
+def _arrays(n: int, size: int, *, with_truth: bool) -> dict[str, ArraySpec]:
+    arrays = {"images": ArraySpec("uint8", (n, size, size, 3), ("picture", "y", "x", "channel"))}
+    if with_truth:
+        arrays["truth"] = ArraySpec("uint8", (n, size, size), ("picture", "y", "x"))
+    return arrays
+
+
+def _say_unmatched(unmatched: Sequence[str], n_without_class: int, console: Console) -> None:
+    if unmatched:
+        console.warn(
+            f"{len(unmatched)} file names do not match the group pattern, such as {unmatched[0]}; "
+            "each of them counts as a group of its own."
+        )
+    if n_without_class:
+        console.warn(
+            f"{n_without_class} pictures have no class (they lie beside the class folders, or the table leaves it "
+            "out); they get no label and no split."
+        )
+
+
+def _summary(facts: Mapping[str, Any], n: int) -> str:
+    """Return a dataset's counts in one line."""
+    said = f"{n} pictures in {facts['groups']} groups"
+    if not facts["counts"]:
+        return said
+    classes = []
+    for name, counts in facts["counts"].items():
+        numbers = " / ".join(str(count) for count in counts.values())
+        classes.append(f"{name} {numbers}")
+    return f"{said}; {' / '.join(SPLITS)}: {', '.join(classes)}"
+
+
+def _texts(values: Iterable[str]) -> NDArray[Any]:
+    import numpy as np
+
+    # An array of fixed width would pad every text to the longest one.
+    return np.array(list(values), dtype=object)
+
+
+def _columns(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return the further columns of the source's table by the names of their arrays, each its own."""
+    found: dict[str, str] = {}
+    for column in sorted({column for entry in entries for column in entry.columns}):
+        stem = UNSAFE.sub("_", column).strip("._ ")[:LONGEST_COLUMN] or "unnamed"
+        name, number = stem, 1
+        # Some file systems do not tell capitals from small letters; zarr keeps its own file among the arrays.
+        while name.lower() in {each.lower() for each in found} or name == "zarr.json":
+            number += 1
+            name = f"{stem}_{number}"
+        found[name] = column
+    return found
+
+
+def _table(entries: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Return the further columns: numbers where every value is one (NaN where it is empty), else text."""
+    import numpy as np
+
+    found = {}
+    for name, column in columns.items():
+        values = [entry.columns.get(column, "") for entry in entries]
+        try:
+            numbers = np.array([float(value) if value else float("nan") for value in values])
+        except ValueError:
+            found[f"table/{name}"] = _texts(values)
+            continue
+        # A column that is empty everywhere says nothing as numbers either.
+        found[f"table/{name}"] = _texts(values) if np.isnan(numbers).all() else numbers
+    return found
+
+
+def _warn_of_empty_splits(
+    counts: Mapping[str, Mapping[str, int]], settings: Mapping[str, Any], console: Console
+) -> None:
+    shares = settings["split"]
+    for place, split in enumerate(SPLITS):
+        # A source that is divided already may leave a split out on purpose, and so may --split 80:0:20.
+        is_used = any(each[split] for each in counts.values())
+        if shares:
+            is_used = shares[place] > 0
+        for name, of_class in counts.items():
+            if is_used and of_class[split] == 0:
+                console.warn(
+                    f"no picture of {name} came into the {split} split: there are too few pictures or groups of it."
+                )
+
+
+def _groups(entries: Sequence[Entry], pattern: str | None) -> tuple[list[str], list[str]]:
+    """Return the group of every picture, and the ids of those whose file name should have one but does not."""
+    groups, unmatched = [], []
+    for entry in entries:
+        group = sources.group_of(entry, pattern)
+        if group is None and pattern is not None:
+            unmatched.append(entry.id)
+        # A picture without a group is a group of its own: it can go into any split.
+        groups.append(entry.id if group is None else group)
+    return groups, unmatched
+
+
+def _divided(
+    entries: Sequence[Entry], labels: NDArray[np.int16], groups: Sequence[str], settings: Mapping[str, Any]
+) -> tuple[NDArray[np.int8], NDArray[np.int8] | None]:
+    """Return the split of every picture, and its fold when there are folds: fold 0 is tested, fold 1 validates."""
+    import numpy as np
+
+    from facelime_cli.core.splits import divide, splits_of_folds
+
+    split = np.array([entry.split for entry in entries], dtype=np.int8)
+    labelled = np.flatnonzero(labels != NO_LABEL)
+    folds = settings["folds"]
+    shares = settings["split"] if folds is None else [1.0] * folds
+    if shares is None or not len(labelled):
+        return split, None
+    # Pictures without a label are dealt to no split: nothing could be learned from them or tested on them.
+    own_groups = [groups[int(i)] for i in labelled]
+    if folds is not None and len(set(own_groups)) < folds:
+        raise FacelimeError(
+            f"--folds {folds} needs as many groups (patients or lesions), and the pictures with a class are in "
+            f"{len(set(own_groups))}; ask for fewer folds, or see to --group-pattern."
+        )
+    dealt = divide(labels[labelled].tolist(), own_groups, shares, settings["seed"])
+    if folds is None:
+        split[labelled] = dealt
+        return split, None
+    fold = np.full(len(entries), NO_SPLIT, np.int8)
+    fold[labelled] = dealt
+    return splits_of_folds(fold, 0, folds), fold
