@@ -213,7 +213,8 @@ def _divided(
     from facelime_cli.core.splits import divide, splits_of_folds
 
     split = np.array([entry.split for entry in entries], dtype=np.int8)
-    labelled = np.flatnonzero(labels != NO_LABEL)
+    # A published split stays: the others are dealt.
+    labelled = np.flatnonzero((labels != NO_LABEL) & (split == NO_SPLIT))
     folds = settings["folds"]
     shares = settings["split"] if folds is None else [1.0] * folds
     if shares is None or not len(labelled):
