@@ -39,7 +39,7 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
     FacelimeError
         When the source cannot be divided.
     """
-    labelled = any(entry.label is not None for entry in catalog)
+    labelled = any(entry.label is not None or entry.findings for entry in catalog)
     divided = any(entry.split != NO_SPLIT for entry in catalog)
     for option, value in (("--split", params.split), ("--folds", params.folds)):
         if value is not None and (divided or not labelled):
