@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import sources
+from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
 from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
 from facelime_cli.store.arrays import ArraySpec, Layout
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.console import Console
+    from facelime_cli.core.shapes import Sides
     from facelime_cli.preparing.looking import Checked
 
 
@@ -69,11 +71,10 @@ def layout_of(
     for sentence in leaks["sentences"]:
         console.warn(f"leakage: {sentence}")
     shares = {each: round(float((split == place).mean()), 4) for place, each in enumerate(SPLITS)}
-    size = int(settings["size"])
     columns = _columns(entries)
     facts = {
         "classes": told.names,
-        "size": size,
+        "size": settings["size"],
         "counts": counts,
         "shares": shares,
         "groups": len(set(groups)),
@@ -90,7 +91,8 @@ def layout_of(
         known["fold"] = fold
     known |= _table(entries, columns)
     constants = {name: (values, ("picture", "label")[: values.ndim]) for name, values in known.items()}
-    return Layout(len(entries), _arrays(len(entries), size, with_truth=with_truth), constants, facts)
+    arrays = _arrays(len(entries), shapes.sides(settings["size"]), with_truth=with_truth)
+    return Layout(len(entries), arrays, constants, facts)
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,10 @@ def _counts(told: _Told, split: NDArray[np.int8]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _arrays(n: int, size: int, *, with_truth: bool) -> dict[str, ArraySpec]:
-    arrays = {"images": ArraySpec("uint8", (n, size, size, 3), ("picture", "y", "x", "channel"))}
+def _arrays(n: int, sides: Sides, *, with_truth: bool) -> dict[str, ArraySpec]:
+    arrays = {"images": ArraySpec("uint8", (n, *sides, 3), ("picture", "y", "x", "channel"))}
     if with_truth:
-        arrays["truth"] = ArraySpec("uint8", (n, size, size), ("picture", "y", "x"))
+        arrays["truth"] = ArraySpec("uint8", (n, *sides), ("picture", "y", "x"))
     return arrays
 
 

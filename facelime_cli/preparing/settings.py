@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.core import shapes
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
 
@@ -35,7 +36,7 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
     Raises
     ------
     CommandLineError
-        When two ways to divide are given.
+        When two ways to divide are given, or the size is none.
     FacelimeError
         When the source cannot be divided.
     """
@@ -54,7 +55,7 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
     if divides and params.folds is None:
         split = _shares(params.split or DEFAULT_SPLIT)
     return {
-        "size": params.size,
+        "size": shapes.parsed(params.size),
         "split": split,
         "folds": params.folds,
         "group_pattern": expression("--group-pattern", params.group_pattern, group_patterns()),
@@ -157,7 +158,7 @@ def operations_of(settings: Mapping[str, Any]) -> Operations:
     from facelime_cli.core.operations import Operations
 
     return Operations(
-        size=int(settings["size"]),
+        size=settings["size"],
         fit=settings["fit"],
         crop_border=settings["crop_border"],
         crop_face=settings["crop"] is not None,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli import sources
+from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Resolved
 from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, truth_masks
@@ -52,9 +53,14 @@ class Params:
         Resolved(()),
     ]
     size: Annotated[
-        int,
-        Option(min=16, max=4096, help="Make square pictures of this side, in pixels: the network's input size."),
-    ] = 299
+        str,
+        Option(
+            metavar="SIDE|HxW",
+            help="Make pictures of this size in pixels, 16 to 4096 a side: the network's input size. 224 is a square, "
+            "75x100 has 75 rows of 100 pixels.",
+        ),
+        Resolved(),
+    ] = "299"
     split: Annotated[
         str | None,
         Option(
@@ -143,7 +149,10 @@ class Params:
     fit: Annotated[
         str,
         Choice(FITS),
-        Option(help="Make squares so: stretch the picture, pad it with black, or crop its middle."),
+        Option(
+            help="Bring pictures to this size so: stretch them, or pad them with black or crop their middle to its "
+            "aspect ratio first."
+        ),
     ] = FITS[0]
     crop: Annotated[
         str | None,
@@ -225,7 +234,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     catalog = cataloguing.catalogue(params, context, pseudonyms)
     settings = settings_of(params, catalog)
     truths = {} if params.truth is None else truth_masks.truth_files(params.truth, catalog)
-    resolved = {name: settings[name] for name in ("split", "group_pattern", "seed", "truth")}
+    resolved = {name: settings[name] for name in ("size", "split", "group_pattern", "seed", "truth")}
     if pseudonyms is not None:
         catalog, truths = cataloguing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
         # Left out where they are not asked for: datasets made before they existed keep their parameters.
@@ -316,8 +325,8 @@ class _Job:
 
 
 def restored(dataset: Artifact) -> dict[str, Any]:
-    """Return whether the pictures have pseudonyms: the parameters hold a digest of the key."""
-    return {"pseudonyms": PARAMETER in dataset.parameters}
+    """Return the size as it is typed, and whether the pictures have pseudonyms, of whose key there is a digest."""
+    return {"size": shapes.typed(dataset.parameters["size"]), "pseudonyms": PARAMETER in dataset.parameters}
 
 
 STAGE = Stage(
