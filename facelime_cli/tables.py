@@ -314,8 +314,7 @@ def _with_points(
     """Return rows in which columns of numbers have decimal points, not commas."""
     commas = []
     for place, column in enumerate(columns):
-        cells = {row[place] for row in rows}
-        said = {cell for cell in cells if not is_empty(cell)}
+        said = {row[place] for row in rows if not is_empty(row[place])}
         if column not in names and any("," in cell for cell in said) and all(map(DECIMAL.fullmatch, said)):
             commas.append(place)
     if not commas:

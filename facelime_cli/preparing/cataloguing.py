@@ -13,7 +13,6 @@ from facelime_cli.preparing.account import Account
 from facelime_cli.preparing.findings import MAJORITY, NO_FINDING, UNKNOWN, Reading
 from facelime_cli.preparing.settings import expression, label_patterns
 from facelime_cli.pseudonyms import Pseudonyms, keyed
-from facelime_cli.sources import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from facelime_cli.console import Console
     from facelime_cli.engine import Context
     from facelime_cli.preparing.labelling import Table
+    from facelime_cli.sources import Entry
 
 
 def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = None) -> tuple[list[Entry], Account]:

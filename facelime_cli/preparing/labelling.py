@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from facelime_cli import tables
-from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.preparing import findings, gathering, matching
 from facelime_cli.preparing.account import Account
 from facelime_cli.preparing.findings import ANY, FIRST, MAJORITY, Reading
@@ -142,7 +142,7 @@ def find(sources: Sequence[Path], table: Table) -> tuple[list[Entry], Account]:
         ids = _first_of_groups(ids, listed.groups)
     met = _settled({name: met[name] for name in ids}, paths, table)
     lost = [name for name in listed.ids if name in met and not met[name].places]
-    if lost and (table.missing == ERROR or len(lost) == len(met)) or not met:
+    if not met or (lost and table.missing == ERROR):
         _refuse_lost(lost or listed.ids, listed, table, places, faults)
     found = {name: paths[meant.places[0]] for name, meant in met.items() if meant.places}
     _say_missing(listed, sum(name not in found for name in (listed.ids if table.missing == SKIP else ids)), faults)
@@ -175,7 +175,7 @@ def _first_of_groups(ids: Sequence[str], groups: Mapping[str, str | None]) -> li
 
 
 def _settled(met: dict[str, matching.Found], paths: Sequence[Path], table: Table) -> dict[str, matching.Found]:
-    """Return one file for each id, none for two; of two ids that end alike, a file belongs to that which fits longer."""
+    """Return one file for each id; a file that two ids may mean belongs to that which fits longer."""
     owners: dict[int, str] = {}
     settled = dict(met)
     for name, found in met.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.core import shapes
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.preparing import splitting
 from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
@@ -36,11 +37,11 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
     Raises
     ------
     CommandLineError
-        When two ways to divide are given.
+        When two ways to divide are given, or the size is none.
     FacelimeError
         When the source cannot be divided.
     """
-    labelled = any(entry.label is not None for entry in catalog)
+    labelled = any(entry.label is not None or entry.findings for entry in catalog)
     published = splitting.is_published(params)
     divided = any(entry.split != NO_SPLIT for entry in catalog) and not published
     for option, value in (("--split", params.split), ("--folds", params.folds)):
@@ -58,7 +59,7 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
     if divides and published:
         split = splitting.shares(None if params.split is None else split, _shares(DEFAULT_SPLIT), catalog)
     return {
-        "size": params.size,
+        "size": shapes.parsed(params.size),
         "split": split,
         "folds": params.folds,
         "group_pattern": expression("--group-pattern", params.group_pattern, group_patterns()),
@@ -161,7 +162,7 @@ def operations_of(settings: Mapping[str, Any]) -> Operations:
     from facelime_cli.core.operations import Operations
 
     return Operations(
-        size=int(settings["size"]),
+        size=settings["size"],
         fit=settings["fit"],
         crop_border=settings["crop_border"],
         crop_face=settings["crop"] is not None,

@@ -201,7 +201,8 @@ def _by_lists(
                 raise FacelimeError(f"{entries[place].file} is in two splits of the --split-file; take it out of one.")
     if not splits:
         raise FacelimeError(
-            f"--split-file {files[0][1]} names none of the pictures, such as {entries[0].file}; it names {next(iter(listed))}."
+            f"--split-file {files[0][1]} names none of the pictures, such as {entries[0].file}, but "
+            f"{next(iter(listed))}; check it."
         )
     if lost:
         account.facts["listed_without_picture"] = lost

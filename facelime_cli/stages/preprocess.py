@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli import sources
+from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
 from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, truth_masks
@@ -56,9 +57,14 @@ class Params:
         Resolved(()),
     ]
     size: Annotated[
-        int,
-        Option(min=16, max=4096, help="Make square pictures of this side, in pixels: the network's input size."),
-    ] = 299
+        str,
+        Option(
+            metavar="SIDE|HxW",
+            help="Make pictures of this size in pixels, 16 to 4096 a side: the network's input size. 224 is a square, "
+            "75x100 has 75 rows of 100 pixels.",
+        ),
+        Resolved(),
+    ] = "299"
     split: Annotated[
         str | None,
         Option(
@@ -104,7 +110,7 @@ class Params:
         Option(
             metavar="FILE",
             show_default=False,
-            help="Read classes, findings and groups from this table of pictures, which lie in SOURCE. Its delimiter and "
+            help="Read classes, findings and groups from this table of pictures, which lie in SOURCE. Delimiter and "
             "encoding are recognised; .csv.gz is read too. Give it again for a second table, such as valid.csv.",
         ),
         Resolved(()),
@@ -114,7 +120,8 @@ class Params:
         str,
         Option(
             metavar="NAME",
-            help="Take the picture's id from this column: its file name or the end of its path, with or without suffix.",
+            help="Take the picture's id from this column: its file name, or the end of its path, with or without "
+            "suffix.",
         ),
         Resolved(()),
         TABLES,
@@ -207,8 +214,8 @@ class Params:
         Option(
             metavar="NAME,…",
             show_default=False,
-            help="Take findings from these columns of 1, 0, -1 (uncertain) or blank; A..B means all from A to B. One 1 in "
-            "every row makes classes. A single column X makes the classes no X and X.",
+            help="Take findings from these columns of 1, 0, -1 (uncertain) or blank; A..B means all from A to B. One 1 "
+            "in every row makes classes. A single column X makes the classes no X and X.",
         ),
         Resolved(()),
         LABELS,
@@ -232,7 +239,8 @@ class Params:
         Option(
             metavar="FILE",
             show_default=False,
-            help="Rename classes and findings by this table of two columns, a name as the source has it and its long name.",
+            help="Rename classes and findings by this table of two columns: a name as the source has it, and its long "
+            "name.",
         ),
         Resolved(()),
         LABELS,
@@ -254,8 +262,8 @@ class Params:
             metavar="[SPLIT=]FILE",
             show_default=False,
             help="Take a published split from this file: test=FILE is a list of ids, or a table that has --id-column; "
-            "FILE alone is a table that has --split-column, too (by default the column split). Give it again for another "
-            "split. What is in no list is divided among the splits without a list.",
+            "FILE alone is a table that has --split-column, too (by default the column split). Give it again for "
+            "another split. What is in no list is divided among the splits without a list.",
         ),
         Resolved(()),
         PUBLISHED,
@@ -263,7 +271,10 @@ class Params:
     fit: Annotated[
         str,
         Choice(FITS),
-        Option(help="Make squares so: stretch the picture, pad it with black, or crop its middle."),
+        Option(
+            help="Bring pictures to this size so: stretch them, or pad them with black or crop their middle to its "
+            "aspect ratio first."
+        ),
     ] = FITS[0]
     crop: Annotated[
         str | None,
@@ -345,7 +356,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     catalog, account = cataloguing.catalogue(params, context, pseudonyms)
     settings = settings_of(params, catalog)
     truths = {} if params.truth is None else truth_masks.truth_files(params.truth, catalog)
-    resolved = {name: settings[name] for name in ("split", "group_pattern", "seed", "truth")}
+    resolved = {name: settings[name] for name in ("size", "split", "group_pattern", "seed", "truth")}
     if pseudonyms is not None:
         catalog, truths = cataloguing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
         # Left out where they are not asked for: datasets made before they existed keep their parameters.
@@ -393,7 +404,12 @@ class _Job:
         found = looking.checked(catalog, self.key, self.params, self.context)
         truth_masks.check_sizes(sizes, found)
         layout = laying_out.layout_of(
-            found, len(catalog), self.settings, with_truth=with_truth, console=self.context.console
+            found,
+            len(catalog),
+            self.settings,
+            with_truth=with_truth,
+            console=self.context.console,
+            findings=self.account.labels,
         )
         # Where nothing was to decide, the facts are those of a dataset that no table made.
         return replace(layout, facts={**layout.facts, "table": self.account.facts}) if self.account.facts else layout
@@ -440,8 +456,8 @@ class _Job:
 
 
 def restored(dataset: Artifact) -> dict[str, Any]:
-    """Return whether the pictures have pseudonyms: the parameters hold a digest of the key."""
-    return {"pseudonyms": PARAMETER in dataset.parameters}
+    """Return the size as it is typed, and whether the pictures have pseudonyms, of whose key there is a digest."""
+    return {"size": shapes.typed(dataset.parameters["size"]), "pseudonyms": PARAMETER in dataset.parameters}
 
 
 STAGE = Stage(
