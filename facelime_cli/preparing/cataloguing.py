@@ -66,8 +66,10 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
 
 
 def _findings_of(entries: Iterable[Entry]) -> list[str]:
-    """Return the names of the findings of a source without a table, in their order."""
-    return list(dict.fromkeys(name for entry in entries for name in entry.findings or ()))
+    """Return the names of the findings of a source without a table."""
+    said = [entry.findings for entry in entries if entry.findings is not None]
+    # The picture of which most is known has them in their order.
+    return list(dict.fromkeys(name for findings in sorted(said, key=len, reverse=True) for name in findings))
 
 
 def _by_pattern(entries: list[Entry], params: Any) -> list[Entry]:
