@@ -77,7 +77,7 @@ def _evaluation(model: str, params: Params, context: Context) -> Artifact:
 
 
 def _figures(evaluation: Artifact) -> dict[str, Any]:
-    from facelime_cli.reporting.evaluation import RESAMPLED
+    from facelime_cli.reporting.classes_scored import RESAMPLED
 
     named = {name: evaluation.facts[name] for name in RESAMPLED}
     return {"model": _model(evaluation), "evaluation": evaluation.id, **named}
@@ -115,7 +115,8 @@ def _check_same_pictures(first: Artifact, second: Artifact) -> None:
 def _differences(first: Artifact, second: Artifact, params: Params) -> dict[str, Any]:
     """Return the difference of each figure, with its interval from the same rounds of the bootstrap for both."""
     from facelime_cli.core import metrics
-    from facelime_cli.reporting.evaluation import FEWEST_GROUPS, RESAMPLED
+    from facelime_cli.reporting.classes_scored import RESAMPLED
+    from facelime_cli.reporting.evaluation import FEWEST_GROUPS
 
     found: dict[str, Any] = {}
     for name in RESAMPLED:
@@ -141,7 +142,7 @@ def _difference(first: float | None, second: float | None) -> float | None:
 
 
 def _table_of(models: Sequence[Mapping[str, Any]], evaluation: Artifact) -> Table:
-    from facelime_cli.reporting.evaluation import RESAMPLED
+    from facelime_cli.reporting.classes_scored import RESAMPLED
 
     names = [name.replace("_", " ") for name in RESAMPLED]
     rows = []
@@ -153,7 +154,7 @@ def _table_of(models: Sequence[Mapping[str, Any]], evaluation: Artifact) -> Tabl
 
 
 def _table_of_pairs(pairs: Sequence[Mapping[str, Any]]) -> Table:
-    from facelime_cli.reporting.evaluation import RESAMPLED
+    from facelime_cli.reporting.classes_scored import RESAMPLED
 
     names = [name.replace("_", " ") for name in RESAMPLED]
     rows = []
