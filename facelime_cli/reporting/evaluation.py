@@ -13,6 +13,7 @@ import numpy as np
 
 from facelime_cli.choices import HALF
 from facelime_cli.core import metrics
+from facelime_cli.core.labels import labelled
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.models import running, runtimes
 from facelime_cli.store import digests, pictures
@@ -204,8 +205,7 @@ def cases_of(scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[s
         Where no picture of this split is labelled.
     """
     labels = scoring.labels(dataset)
-    # Of several findings one that is known is enough.
-    chosen = (labels.reshape(len(labels), -1) >= 0).any(axis=1)
+    chosen = labelled(labels)
     if split in splits:
         number = splits.index(split)
         chosen &= pictures.splits_of(dataset, fold) == number
