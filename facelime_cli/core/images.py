@@ -9,6 +9,7 @@ import tokenize
 import warnings
 import zlib
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,11 +81,51 @@ class UnreadableError(FacelimeError):
     """A picture file that cannot be decoded."""
 
 
-def decode(path: Path) -> Bytes:
-    """Return a picture file as display space: what a person sees.
+@dataclass(frozen=True)
+class Reading:
+    """How a picture file is read, where it does not say so itself.
 
-    The EXIF orientation is applied, transparency laid on white, grey repeated, a palette looked up. 16 bits become 8
-    by the range of the type (65535 becomes 255), so that equal files always look equal.
+    Attributes
+    ----------
+    frame : int or None
+        The frame of a file with several that is meant, counted from 1. None: such a file is refused.
+    bits : int or None
+        How many bits of a value are used: with 12, 4095 is white. None: the range of the type.
+    """
+
+    frame: int | None = None
+    bits: int | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture file in display space, and how it was read.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 array
+        Red, green, blue.
+    kind : str
+        The format of the file, such as "JPEG" or "DICOM", by its content.
+    notes : tuple of str
+        What was done with it, as short words such as "profile:Display P3" or "bits:12". No names and no numbers
+        of patients.
+    warnings : tuple of str
+        What a person has to know of it, to stand behind the file's name.
+    """
+
+    image: Bytes
+    kind: str
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+AS_IT_SAYS = Reading()
+"""Every file is read as it says itself."""
+
+
+def decode(path: Path) -> Bytes:
+    """Return a picture file as display space alone: `read` says how it was read, too.
 
     Parameters
     ----------
@@ -99,18 +140,42 @@ def decode(path: Path) -> Bytes:
     Raises
     ------
     UnreadableError
+        As `read` does.
+    """
+    return read(path).image
+
+
+def read(path: Path, how: Reading = AS_IT_SAYS) -> Decoded:
+    """Return a picture file as display space: what a person sees.
+
+    The EXIF orientation is applied, transparency laid on white, grey repeated, a palette looked up. 16 bits become 8
+    by the range of the type (65535 becomes 255), so that equal files always look equal.
+
+    Parameters
+    ----------
+    path : Path
+        Any format that Pillow reads, or DICOM.
+    how : Reading
+
+    Returns
+    -------
+    Decoded
+
+    Raises
+    ------
+    UnreadableError
         When the file is damaged, holds several pictures, or has values of unknown meaning. The message says which.
     """
     if path.suffix.lower() in DICOM_SUFFIXES:
-        return _decode_dicom(path)
+        return Decoded(_decode_dicom(path), "DICOM")
     try:
         with picture_in(path) as picture:
             frames = getattr(picture, "n_frames", 1)
-            if frames > 1 and picture.format != MULTI_PICTURE_PHOTO:
+            if how.frame is None and frames > 1 and picture.format != MULTI_PICTURE_PHOTO:
                 raise UnreadableError(f"holds {frames} frames; save the one that is meant as a picture of its own")
             # Before all else: a network that gets faces on their side answers, and nobody sees why it answers wrong.
             upright = ImageOps.exif_transpose(picture)
-            return np.array(_to_rgb(upright), dtype=np.uint8)
+            return Decoded(np.array(_to_rgb(upright), dtype=np.uint8), picture.format or "")
     except UNREADABLE as why:
         raise UnreadableError(reason(why)) from why
 
