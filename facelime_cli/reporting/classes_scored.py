@@ -42,11 +42,6 @@ class OneClass:
     classes: Sequence[str]
     read: Callable[[Artifact], NDArray[np.int64]]
 
-    @property
-    def resampled_names(self) -> Sequence[str]:
-        """Names of the figures that have an interval of the bootstrap."""
-        return RESAMPLED
-
     def check(self, picking: Picking) -> None:
         """Raise where thresholds are to be picked that no answer depends on.
 
@@ -134,6 +129,7 @@ class OneClass:
         ----------
         Wilson 1927 for the interval of the accuracy; Field and Welsh, "Bootstrapping clustered data", 2007, for others.
         """
+        del thresholds
         labels, probabilities = here.cases.labels, here.probabilities
         shown = _shown(labels, probabilities)
         names = [self.classes[c] for c in shown]
@@ -146,31 +142,13 @@ class OneClass:
         found["groups"] = len(set(here.cases.groups))
         found["accuracy_interval"] = [low, high]
         values = evaluation.by_round(
-            lambda drawn: self.resampled(here, thresholds, drawn), here.cases.groups, rounds, seed
+            lambda drawn: metrics.resampled(labels, probabilities, drawn), here.cases.groups, rounds, seed
         )
         found["bootstrap_intervals"] = {
             name: None if values is None else metrics.interval(values[name]) for name in RESAMPLED
         }
         found["calibration"] = vars(metrics.reliability(labels, probabilities))
         return found
-
-    def resampled(self, here: Answered, thresholds: Mapping[str, Any], rounds: NDArray[np.int16]) -> dict[str, Any]:
-        """Return the figures of each round of the bootstrap.
-
-        Parameters
-        ----------
-        here : Answered
-        thresholds : mapping
-            Not needed.
-        rounds : (R, N) int16 array
-
-        Returns
-        -------
-        dict
-            Those of `RESAMPLED`, each (R,) float64.
-        """
-        del thresholds
-        return metrics.resampled(here.cases.labels, here.probabilities, rounds)
 
     def subgroups(self, dataset: Artifact, here: Answered, thresholds: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the accuracy of the pictures that share a value of a table column; numbers are in quarters.

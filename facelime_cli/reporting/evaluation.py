@@ -128,13 +128,6 @@ class Scoring(Protocol):
     ) -> list[dict[str, Any]]:
         """Return the wrong answers that the model is surest of."""
 
-    @property
-    def resampled_names(self) -> Sequence[str]:
-        """Names of the figures over all classes that have an interval of the bootstrap."""
-
-    def resampled(self, here: Answered, thresholds: Mapping[str, Any], rounds: NDArray[np.int16]) -> dict[str, Any]:
-        """Return the figures of each round of the bootstrap, by name."""
-
 
 # What is evaluated
 

@@ -42,11 +42,6 @@ class SeveralFindings:
     known: Mapping[str, int]
     not_in_model: Sequence[str] = ()
 
-    @property
-    def resampled_names(self) -> Sequence[str]:
-        """Names of the figures over all findings that have an interval of the bootstrap."""
-        return findings.ALL
-
     def check(self, picking: Picking) -> None:
         """Every way to pick thresholds fits.
 
@@ -132,7 +127,9 @@ class SeveralFindings:
         groups = here.cases.groups
         labels, probabilities, limits = self._common(here, thresholds)
         single = findings.figures(labels, probabilities, limits)
-        values = evaluation.by_round(lambda drawn: self.resampled(here, thresholds, drawn), groups, rounds, seed)
+        values = evaluation.by_round(
+            lambda drawn: findings.resampled(labels, probabilities, limits, drawn), groups, rounds, seed
+        )
         found: dict[str, Any] = {"n": len(labels), "groups": len(set(groups)), "classes": list(self.classes)}
         found["multilabel"] = True
         found |= {name: single[name] for name in findings.ALL}
@@ -162,23 +159,6 @@ class SeveralFindings:
         columns = [self.classes.index(name) for name in self.known]
         limits = [thresholds[name]["threshold"] for name in self.known]
         return here.cases.labels[:, columns], here.probabilities[:, columns], limits
-
-    def resampled(self, here: Answered, thresholds: Mapping[str, Any], rounds: NDArray[np.int16]) -> dict[str, Any]:
-        """Return the figures of each round of the bootstrap.
-
-        Parameters
-        ----------
-        here : Answered
-        thresholds : mapping
-            From `thresholds`.
-        rounds : (R, N) int16 array
-
-        Returns
-        -------
-        dict
-            As `core.findings.resampled`, of the findings in `known`.
-        """
-        return findings.resampled(*self._common(here, thresholds), rounds)
 
     def subgroups(self, dataset: Artifact, here: Answered, thresholds: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the figures of each finding for the pictures that share a value of a table column.

@@ -8,6 +8,7 @@ import numpy as np
 
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import runtimes
+from facelime_cli.names import WITHOUT
 from facelime_cli.reporting import classes_report, findings_report
 from facelime_cli.reporting.classes_report import ClassesReport
 from facelime_cli.reporting.classes_scored import OneClass
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from facelime_cli.reporting.evaluation import Answered, Scoring
     from facelime_cli.reporting.evaluation_report import Report
     from facelime_cli.store.artifacts import Artifact
-
-NO = "no "
-"""Begins the name of the class of pictures without a finding, where a dataset is about this finding alone."""
 
 
 def scoring_of(model: Artifact, dataset: Artifact) -> Scoring:
@@ -113,7 +111,7 @@ def finding_of(classes: Sequence[str]) -> str | None:
     True
     """
     for name in classes:
-        if len(classes) == 2 and f"{NO}{name}" in classes:  # noqa: PLR2004 - with the finding, and without
+        if len(classes) == 2 and WITHOUT.format(name) in classes:  # noqa: PLR2004 - with the finding, and without
             return name
     return None
 
