@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.core import dicom_greys, dicom_tables
+from facelime_cli.core.colours import SRGB, UNUSABLE, Colours, in_srgb
 from facelime_cli.core.dicom_greys import number
-from facelime_cli.core.formats import DICOM_SUFFIXES, is_dicom
+from facelime_cli.core.formats import DICOM, DICOM_SUFFIXES, is_dicom
 from facelime_cli.core.images import (
     MOST_PIXELS,
     TOO_LARGE,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     Bytes = NDArray[np.uint8]
 
-KIND = "DICOM"
 EXTRA = "facelime[dicom]"
 """What brings the decoders of compressed pixels."""
 DECODERS = "pylibjpeg"
@@ -73,6 +73,8 @@ ADOBE = b"\xff\xee"
 ADOBE_NAME, ADOBE_TRANSFORM = b"Adobe", 11
 SCAN = b"\xff\xda"
 """The marker after which a JPEG holds pixels."""
+END = b"\xff\xd9"
+"""The marker at its end."""
 YCBCR = 1
 """What Adobe's marker says of a JPEG of luminance and two differences of colour."""
 BYTE_BITS = 8
@@ -114,7 +116,7 @@ def read_dicom(path: Path, how: Reading) -> Decoded:
         raise UnreadableError("is not a DICOM file") from why
     except UNREADABLE as why:
         raise UnreadableError(_said(why)) from why
-    return Decoded(image, KIND, notes, tuple(remarks))
+    return Decoded(image, DICOM, notes, tuple(remarks))
 
 
 def _said(why: Exception) -> str:
@@ -277,7 +279,7 @@ def _decoded(data: Any, index: int | None, remarks: list[str]) -> tuple[NDArray[
     if not decoder.is_available:
         raise UnreadableError(f"is compressed as {compression}; install {EXTRA}")
     shift = _unused_low_bits(data, syntax)
-    options = _colour_options(data, index, decoder.available_plugins, remarks)
+    options = _jpeg_options(data, index, decoder.available_plugins, remarks)
     if shift:
         options["correct_unused_bits"] = False
     try:
@@ -324,18 +326,25 @@ def _aligned(values: NDArray[Any], data: Any, shift: int) -> NDArray[Any]:
     return (values << above) >> (above + shift)
 
 
-def _colour_options(data: Any, index: int | None, plugins: Sequence[str], remarks: list[str]) -> dict[str, Any]:
-    """Return what pydicom must be told of a JPEG in colour that says itself, by Adobe's marker, what it holds.
+def _jpeg_options(data: Any, index: int | None, plugins: Sequence[str], remarks: list[str]) -> dict[str, Any]:
+    """Return what pydicom must be told of a JPEG; refuse one that was cut off.
 
-    Pillow then decodes to RGB by itself, of which pydicom knows nothing: it would convert a second time.
+    Where Adobe's marker says that it holds luminance and colours, Pillow decodes to RGB by itself, of which pydicom
+    knows nothing: it would convert a second time.
     """
     from pydicom.encaps import get_frame
-    from pydicom.uid import JPEGTransferSyntaxes
+    from pydicom.uid import JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
-    if data.file_meta.TransferSyntaxUID not in JPEGTransferSyntaxes or int(data.SamplesPerPixel) == 1:
+    syntax = data.file_meta.TransferSyntaxUID
+    if syntax not in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes):
         return {}
     frames = int(number(data, "NumberOfFrames") or 1)
-    header = get_frame(data.PixelData, index or 0, number_of_frames=frames).partition(SCAN)[0]
+    header, _, scans = get_frame(data.PixelData, index or 0, number_of_frames=frames).partition(SCAN)
+    # Decoders fill what is missing with grey, and say nothing.
+    if END not in scans:
+        raise UnreadableError("has a JPEG picture without its end; it may have been cut off")
+    if int(data.SamplesPerPixel) == 1 or syntax in JPEGLSTransferSyntaxes:
+        return {}
     segment = header.partition(ADOBE)[2][2:]
     transform = segment[ADOBE_TRANSFORM : ADOBE_TRANSFORM + 1]
     if not segment.startswith(ADOBE_NAME) or transform != bytes([YCBCR]):
@@ -362,20 +371,12 @@ def _to_srgb(colours: Bytes, data: Any, remarks: list[str]) -> tuple[Bytes, tupl
     profile = data.get("ICCProfile") or _of_optical_path(data)
     if not profile:
         return colours, ()
-    from io import BytesIO
+    from PIL import Image
 
-    from PIL import Image, ImageCms
-
-    try:
-        found = ImageCms.ImageCmsProfile(BytesIO(profile))
-        name = ImageCms.getProfileDescription(found).strip()
-        if "sRGB" in name:
-            return colours, ()
-        converted = ImageCms.profileToProfile(Image.fromarray(colours), found, ImageCms.createProfile("sRGB"))
-    except (ImageCms.PyCMSError, OSError):
-        remarks.append("has a colour profile that cannot be read; it is shown without it")
-        return colours, ()
-    return np.array(converted, np.uint8), (f"profile:{name}",)
+    converted, name = in_srgb(Image.fromarray(colours), Colours(profile))
+    if name == UNUSABLE:
+        remarks.append("has a colour profile that cannot be used; it is shown without it")
+    return np.asarray(converted), (() if name in {SRGB, UNUSABLE} else (f"profile:{name}",))
 
 
 def _of_optical_path(data: Any) -> bytes | None:
