@@ -109,6 +109,8 @@ def palette(data: Any, order: str, remarks: list[str]) -> list[Table]:
     UnreadableError
         When one is missing, or the descriptor makes no sense.
     """
+    if any(f"{PALETTE.format(each)}Descriptor" not in data for each in COLOURS):
+        raise UnreadableError("has pixels of the kind PALETTE COLOR, and no palette that says which colours they are")
     described = [
         _described(data.get(f"{PALETTE.format(each)}Descriptor"), f"{each.lower()} palette") for each in COLOURS
     ]

@@ -169,7 +169,7 @@ def is_dicom(path: Path) -> bool:
     try:
         with opened(path) as stream:
             # A picture of another format pays for these bytes alone.
-            marked = stream.read(HEAD).endswith(DICOM_MARK)
+            marked = stream.read(HEAD)[HEAD - len(DICOM_MARK) :] == DICOM_MARK
             return marked and DICOMDIR_CLASS not in stream.read(DICOM_START)
     except OSError:
         return False
