@@ -149,7 +149,7 @@ def _check_options(params: Any) -> None:
 
 def _patient(entry: Entry, context: Context, pseudonyms: Pseudonyms | None) -> str | None:
     """Return a keyed hash of the patient in a DICOM file; the number itself enters nothing."""
-    from facelime_cli.core.images import patient_of
+    from facelime_cli.core.dicom import patient_of
 
     patient = patient_of(entry.path)
     if patient is None:
