@@ -65,18 +65,16 @@ OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "dicomdir", "lockfile", "ver
 NO_SUFFIX = "without a suffix"
 OTHER_SUFFIX = "of another kind"
 
-DICOM_PREAMBLE = 128
-"""Bytes of anything, before the letters that say DICOM (PS3.10, 7.1)."""
-DICOM_LETTERS = b"DICM"
 DICOM_START = 1024
 """Bytes in which the class of a DICOM file stands: that of the files' own group comes first."""
 DICOMDIR_CLASS = b"\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10"
 """The element (0002,0002) of the index of a disc, as it stands in the file."""
 
-HEAD = DICOM_PREAMBLE + len(DICOM_LETTERS)
-"""Bytes by which the kind of a file is known."""
+HEAD = 132
+"""Bytes by which the kind of a file is known: DICOM has its mark behind a preamble of 128."""
 DICOM = "DICOM"
 HEIC, JPEG, AVIF = "HEIC", "JPEG", "AVIF"
+DICOM_MARK = b"DICM"
 _MARKS = (
     (rb"\xff\xd8\xff\xf7", "JPEG-LS"),
     (rb"\xff\xd8\xff", JPEG),
@@ -170,8 +168,8 @@ def is_dicom(path: Path) -> bool:
     """
     try:
         with opened(path) as stream:
-            start = stream.read(DICOM_PREAMBLE + len(DICOM_LETTERS))
             # A picture of another format pays for these bytes alone.
-            return start[DICOM_PREAMBLE:] == DICOM_LETTERS and DICOMDIR_CLASS not in stream.read(DICOM_START)
+            marked = stream.read(HEAD)[HEAD - len(DICOM_MARK) :] == DICOM_MARK
+            return marked and DICOMDIR_CLASS not in stream.read(DICOM_START)
     except OSError:
         return False
