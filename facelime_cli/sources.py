@@ -28,6 +28,8 @@ SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 MEDMNIST_SPLITS = ("train", "val", "test")
 NO_SPLIT = -1
+KNOWN_FINDINGS = (1, 0, -1)
+"""What an array may say of a finding: present, absent, unknown."""
 LINE_BREAKS = {"\r", "\n"}
 LONGEST_MATCH = 5
 """Seconds that a regular expression may take for one file name."""
@@ -108,7 +110,19 @@ def find(sources: Sequence[Path]) -> list[Entry]:
             f"there are no pictures in {', '.join(map(str, sources))}; "
             "give a folder with .jpg, .png, .tif, .dcm or other picture files."
         )
-    return _distinct(found)
+    return _of_one_kind(_distinct(found))
+
+
+def _of_one_kind(entries: list[Entry]) -> list[Entry]:
+    """Return the entries, all of them with findings where one has some; refuse classes beside findings."""
+    if all(entry.findings is None for entry in entries):
+        return entries
+    of_class = next((entry for entry in entries if entry.label is not None), None)
+    if of_class is not None:
+        raise FacelimeError(
+            f"the picture {of_class.id} has one class, and others have several findings; give them as two datasets."
+        )
+    return [replace(entry, findings={}) if entry.findings is None else entry for entry in entries]
 
 
 def check_there(sources: Sequence[Path]) -> None:
@@ -296,11 +310,13 @@ def _of_arrays(path: Path) -> list[Entry]:
             continue
         if not images.ndim:
             raise FacelimeError(f"{name}_images of {path} is a single number, not an array of pictures.")
-        said: Sequence[str | None] = [None] * len(images)
+        said: Sequence[str | Mapping[str, int] | None] = [None] * len(images)
         if labels is not None:
-            said = _first_labels(path, name, labels, len(images))
+            said = _labels_of(path, name, labels, len(images))
         for index, label in enumerate(said):
-            entries.append(Entry(f"{name}/{index:06d}", path, index, label, split=split))
+            entry = Entry(f"{name}/{index:06d}", path, index, split=split)
+            known = {"label": label} if label is None or isinstance(label, str) else {"findings": label}
+            entries.append(replace(entry, **known))
     if not entries:
         raise FacelimeError(
             f"{path} holds none of the arrays train_images, val_images and test_images (MedMNIST's names); "
@@ -309,15 +325,18 @@ def _of_arrays(path: Path) -> list[Entry]:
     return entries
 
 
-def _first_labels(path: Path, split: str, labels: NDArray[Any], n: int) -> list[str]:
-    """Return the class of each picture; one with several labels counts by its first."""
+def _labels_of(path: Path, split: str, labels: NDArray[Any], n: int) -> Sequence[str | Mapping[str, int]]:
+    """Return the class of each picture; where there are several columns, its findings by their numbers."""
     if not labels.ndim or len(labels) != n:
         raise FacelimeError(
             f"{split}_labels of {path} has the shape {labels.shape}, but there are {n} pictures in {split}_images; "
             "give one label for each."
         )
+    rows = labels.reshape(n, -1).tolist() if labels.size else [[None]] * n
+    if any(len(row) > 1 for row in rows):
+        return _findings_of(path, split, rows)
     found = []
-    for index, label in enumerate(labels.reshape(n, -1)[:, 0].tolist() if labels.size else [None] * n):
+    for index, (label,) in enumerate(rows):
         try:
             number = int(label)
         except (TypeError, ValueError, OverflowError):
@@ -325,6 +344,20 @@ def _first_labels(path: Path, split: str, labels: NDArray[Any], n: int) -> list[
         if number is None or (isinstance(label, float) and number != label):
             raise FacelimeError(f"the label {label!r} of picture {index} of {split}_labels in {path} is no integer.")
         found.append(str(number))
+    return found
+
+
+def _findings_of(path: Path, split: str, rows: Sequence[Sequence[Any]]) -> list[dict[str, int]]:
+    """Return the findings of each picture, by the numbers of their columns; those that are unknown are left out."""
+    found = []
+    for index, row in enumerate(rows):
+        strange = next((value for value in row if value not in KNOWN_FINDINGS), None)
+        if strange is not None:
+            raise FacelimeError(
+                f"the label {strange!r} of picture {index} of {split}_labels in {path} is none of 1 (present), "
+                "0 (absent) and -1 (unknown); several columns are several findings."
+            )
+        found.append({str(column): int(value) for column, value in enumerate(row) if value >= 0})
     return found
 
 

@@ -440,7 +440,12 @@ def _cross_validated(values: Floats, labels: Integers, groups: NDArray[Any]) -> 
 
 
 def report(
-    ids: Sequence[str], measured: Sequence[Traits], labels: Integers, split: Integers, groups: Sequence[str]
+    ids: Sequence[str],
+    measured: Sequence[Traits],
+    labels: Integers,
+    split: Integers,
+    groups: Sequence[str],
+    findings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what could leak, as figures, examples and sentences.
 
@@ -451,27 +456,37 @@ def report(
     measured : sequence of N Traits
         What `traits` measured of each.
     labels, split : (N,) int arrays
-        Class, and split or fold, of each; -1 where there is none.
+        Class, and split or fold, of each; -1 where there is none. Labels may be (N, L): see `core.labels`.
     groups : sequence of N str
         Patient or lesion of each.
+    findings : sequence of L str
+        Names of the findings, where a picture may have several.
 
     Returns
     -------
     dict
         `exact` and `near` (pairs, pairs across splits, pairs with different labels, examples), `groups_across_parts`
         (groups in two splits), `trivial_rule`, `sentences` (one for each thing found) and `marked` (whether there is
-        one).
+        one). With findings, `trivial_rules` has in place of `trivial_rule` that of each finding, by name.
     """
     exact = _exact_pairs(measured)
     # A duplicate is a near duplicate too, and is counted once.
     near = (pair for pair in near_pairs(measured) if measured[pair[0]].exact != measured[pair[1]].exact)
-    rule = _rule_of_labelled(measured, labels, groups)
+    rule: TrivialRule | None = None
+    rules: dict[str, TrivialRule | None] = {}
+    if findings:
+        rules = {name: _rule_of_labelled(measured, labels[:, i], groups) for i, name in enumerate(findings)}
+    else:
+        rule = _rule_of_labelled(measured, labels, groups)
     found: dict[str, Any] = {}
     found["exact"] = _pairs(exact, ids, labels, split)
     found["near"] = _pairs(near, ids, labels, split)
     found["groups_across_parts"] = _groups_across(groups, split)
-    found["trivial_rule"] = None if rule is None else rule.json()
-    sentences = _sentences(found, rule)
+    if findings:
+        found["trivial_rules"] = {name: None if each is None else each.json() for name, each in rules.items()}
+    else:
+        found["trivial_rule"] = None if rule is None else rule.json()
+    sentences = _sentences(found, rule) + _findings_sentences(rules)
     found["sentences"] = sentences
     found["marked"] = bool(sentences)
     return found
@@ -550,6 +565,8 @@ def _pairs(pairs: Iterable[tuple[int, int]], ids: Sequence[str], labels: Integer
 def _differ(values: Integers, i: int, j: int) -> bool:
     """Whether the values of two pictures differ, both known."""
     # -1 is no split and no class: a picture without one can leak nothing.
+    if values.ndim > 1:
+        return bool(((values[i] >= 0) & (values[j] >= 0) & (values[i] != values[j])).any())
     return bool(min(values[i], values[j]) >= 0 and values[i] != values[j])
 
 
@@ -600,17 +617,27 @@ def _pair_sentences(found: dict[str, Any], words: str) -> list[str]:
 def _rule_sentence(rule: TrivialRule) -> str:
     accuracy = _percent(rule.balanced_accuracy)
     chance = _percent(rule.chance)
-    figures = []
-    for name, value in rule.strongest:
-        words = name.replace("_", " ")
-        figures.append(f"{words} {_percent(value)}")
-    alone = ", ".join(figures)
     return (
         f"A rule that sees no content reaches {accuracy} balanced accuracy (chance: {chance}). "
         "It knows only size, brightness, contrast, saturation, sharpness, borders, corners and file format. "
-        f"The strongest figures alone reach: {alone}. "
+        f"The strongest figures alone reach: {_strongest(rule)}. "
         "A network can use them instead of the disease."
     )
+
+
+def _findings_sentences(rules: Mapping[str, TrivialRule | None]) -> list[str]:
+    """Return a sentence for each finding that trivial figures tell."""
+    return [
+        f"{name}: a rule that sees no content tells pictures with it from pictures without it, with "
+        f"{_percent(rule.balanced_accuracy)} balanced accuracy (chance: {_percent(rule.chance)}). "
+        f"The strongest figures alone reach: {_strongest(rule)}. A network can use them instead of the finding."
+        for name, rule in rules.items()
+        if rule is not None and rule.separates
+    ]
+
+
+def _strongest(rule: TrivialRule) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_percent(value)}" for name, value in rule.strongest)
 
 
 def _percent(share: float) -> str:

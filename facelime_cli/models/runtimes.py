@@ -100,6 +100,22 @@ def format_of(model: Artifact) -> str:
     return form
 
 
+def independent(model: Artifact) -> bool:
+    """Return whether the probabilities of a model's classes stand for themselves and need not add up to 1.
+
+    Parameters
+    ----------
+    model : Artifact
+        A trained or an imported one.
+
+    Returns
+    -------
+    bool
+        Then each class is a finding that a picture may have or not, beside others.
+    """
+    return model.facts.get("multilabel") is True or model.parameters.get("multi_label") is True
+
+
 # Runtimes
 
 
