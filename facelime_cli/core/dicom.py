@@ -17,12 +17,18 @@ from facelime_cli.core.dicom_greys import number
 from facelime_cli.core.formats import DICOM, DICOM_MARK, DICOM_SUFFIXES, HEAD, is_dicom
 from facelime_cli.core.images import (
     MOST_PIXELS,
+    DAMAGED,
+    FRAMES,
+    NO_DECODER,
     TOO_LARGE,
+    TOO_LARGE_SHORT,
+    TRUNCATED,
     UNREADABLE,
     Decoded,
     Reading,
     UnreadableError,
     reason,
+    unreadable,
 )
 from facelime_cli.core.opening import opened
 
@@ -57,6 +63,8 @@ COMPRESSIONS = (
 NATIVE = {f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2")}
 """Transfer syntaxes in which pixels are not compressed."""
 NO_DICOM = "is not a DICOM file"
+NO_PICTURE = "without a picture"
+"""What counts such objects."""
 DISC_INDEX = "1.2.840.10008.1.3.10"
 SIDES = ("Rows", "Columns")
 SPACINGS = ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
@@ -115,25 +123,19 @@ def read_dicom(path: Path, how: Reading) -> Decoded:
             _settle(data, index or 0)
             image, notes = _shown(data, index, remarks)
             _check_square(data, remarks)
-    except _damaged() as why:
-        raise UnreadableError(_said(why)) from why
+    except UNREADABLE as why:
+        raise _refused(why) from why
     return Decoded(image, DICOM, notes, tuple(remarks))
 
 
-def _damaged() -> tuple[type[Exception], ...]:
-    """Return what pydicom, NumPy and decoders raise on damaged files."""
-    from pydicom.errors import BytesLengthException, InvalidDicomError
-
-    return (*UNREADABLE, InvalidDicomError, BytesLengthException)
-
-
-def _said(why: Exception) -> str:
+def _refused(why: Exception) -> UnreadableError:
     """Return what went wrong, to stand behind the name of the file.
 
     What pydicom says of a header is left out: it may quote what stands there of the patient.
     """
-    told = isinstance(why, (UnreadableError, OSError, MemoryError))
-    return reason(why) if told else "has a header that cannot be read; it may be damaged"
+    if isinstance(why, OSError | MemoryError | UnreadableError):
+        return unreadable(why)
+    return UnreadableError("has a header that cannot be read; it may be damaged", DAMAGED)
 
 
 def patient_of(path: Path) -> str | None:
@@ -159,7 +161,7 @@ def patient_of(path: Path) -> str | None:
             # The one tag that is needed: names and dates are never read into memory.
             data = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=["PatientID"], force=True)
             patient = data.get("PatientID")
-    except _damaged():
+    except UNREADABLE:
         return None
     # "None" is what an absent id looks like as text: it would make one patient of all that have none.
     if patient is None:
@@ -177,13 +179,13 @@ def _object_in(stream: BinaryIO) -> Any:
     try:
         # Files of old have no preamble. Of anything else, too, pydicom makes a few elements.
         data = pydicom.dcmread(stream, force=True)
-    except _damaged() as why:
+    except UNREADABLE as why:
         if marked or isinstance(why, (OSError, MemoryError)):
             raise
         raise UnreadableError(NO_DICOM) from why
     held = [name for name in PIXELS if name in data]
     if not held:
-        raise UnreadableError(_without_pixels(data))
+        raise UnreadableError(_without_pixels(data), NO_PICTURE)
     compressed = bool(data[held[0]].is_undefined_length)
     syntax = data.file_meta.get("TransferSyntaxUID")
     if not syntax:
@@ -222,10 +224,10 @@ def _frame_index(data: Any, frame: int | None) -> int | None:
     if min(sides) < 1:
         raise UnreadableError(f"has {sides[0]} rows and {sides[1]} columns, so there is no picture")
     if math.prod(sides) > MOST_PIXELS:
-        raise UnreadableError(TOO_LARGE)
+        raise UnreadableError(TOO_LARGE, TOO_LARGE_SHORT)
     if frame is None:
         if frames > 1:
-            raise UnreadableError(_several(frames))
+            raise UnreadableError(_several(frames), FRAMES)
         return None
     if frame > frames:
         raise UnreadableError(f"has {frames} frame{'s' * (frames > 1)}, so there is no frame {frame}")
@@ -295,16 +297,20 @@ def _decoded(data: Any, index: int | None, remarks: list[str]) -> tuple[NDArray[
     except RuntimeError as why:
         # Pillow decodes some files of a syntax, and not others.
         if DECODERS not in decoder.available_plugins:
-            raise UnreadableError(f"is compressed as {compression}; install {EXTRA}") from why
-        raise UnreadableError(f"is compressed as {compression} and cannot be decoded; it may be damaged") from why
+            raise UnreadableError(f"is compressed as {compression}; install {EXTRA}", NO_DECODER) from why
+        raise UnreadableError(
+            f"is compressed as {compression} and cannot be decoded; it may be damaged", DAMAGED
+        ) from why
     except UNREADABLE as why:
         if TOO_SHORT in str(why):
-            raise UnreadableError("has less pixel data than its header declares; it may have been cut off") from why
+            raise UnreadableError(
+                "has less pixel data than its header declares; it may have been cut off", TRUNCATED
+            ) from why
         # What is wrong with the description of the pixels, which says nothing of the patient.
-        raise UnreadableError(f"cannot be decoded ({reason(why)})") from why
+        raise UnreadableError(f"cannot be decoded ({reason(why)})", DAMAGED) from why
     frames = int(facts["number_of_frames"])
     if index is None and frames > 1:
-        raise UnreadableError(_several(frames))
+        raise UnreadableError(_several(frames), FRAMES)
     if shift:
         values = _aligned(values, data, shift)
     return values, str(facts["photometric_interpretation"]), int(facts.get("bits_stored", 0))
@@ -319,13 +325,15 @@ def _decoder_of(data: Any) -> tuple[Any, str]:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as why:
-        raise UnreadableError(f"is compressed as {compression}, which is not read; save it uncompressed") from why
+        raise UnreadableError(
+            f"is compressed as {compression}, which is not read; save it uncompressed", NO_DECODER
+        ) from why
     if decoder.is_encapsulated and not data.get("PixelData", b"").startswith(FRAGMENT):
         raise UnreadableError(
             "has pixels that are not compressed, and a header that says that they are; export it again"
         )
     if not decoder.is_available:
-        raise UnreadableError(f"is compressed as {compression}; install {EXTRA}")
+        raise UnreadableError(f"is compressed as {compression}; install {EXTRA}", NO_DECODER)
     return decoder, compression
 
 
@@ -371,7 +379,7 @@ def _jpeg_options(data: Any, index: int | None, plugins: Sequence[str], remarks:
     header, _, scans = get_frame(data.PixelData, index or 0, number_of_frames=frames).partition(SCAN)
     # Decoders fill what is missing with grey, and say nothing.
     if END not in scans:
-        raise UnreadableError("has a JPEG picture without its end; it may have been cut off")
+        raise UnreadableError("has a JPEG picture without its end; it may have been cut off", TRUNCATED)
     if int(data.SamplesPerPixel) == 1 or syntax in JPEGLSTransferSyntaxes:
         return {}
     segment = header.partition(ADOBE)[2][2:]
