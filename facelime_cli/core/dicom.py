@@ -16,9 +16,9 @@ from facelime_cli.core.colours import SRGB, UNUSABLE, Colours, in_srgb
 from facelime_cli.core.dicom_greys import number
 from facelime_cli.core.formats import DICOM, DICOM_MARK, DICOM_SUFFIXES, HEAD, is_dicom
 from facelime_cli.core.images import (
-    MOST_PIXELS,
     DAMAGED,
     FRAMES,
+    MOST_PIXELS,
     NO_DECODER,
     TOO_LARGE,
     TOO_LARGE_SHORT,
