@@ -62,7 +62,9 @@ TRUNCATED, DAMAGED, TOO_LARGE_SHORT, FRAMES = "truncated", "damaged", "too large
 NO_DECODER, UNKNOWN = "without a decoder", "in no known format"
 PAPER = (255, 255, 255, 255)
 """What transparent pixels stand on: white, as viewers and web pages show them."""
-UINT16_TO_UINT8 = 257
+ONE_PICTURE = "save the one that is meant as a picture of its own"
+NAME_ONE = f"name the one that is meant with --frame N, or {ONE_PICTURE.replace('the one that is meant', 'it')}"
+"""What to do about several frames."""
 JPEG_BITS = 8
 MARKER, FRAME_HEADER = 0xFF, 5
 """Of a JPEG file: the byte that begins each segment, and the bytes of a frame's header that are looked at."""
@@ -176,7 +178,7 @@ def read(path: Path, how: Reading = AS_IT_SAYS) -> Decoded:
         return read_dicom(path, how)
     try:
         with ExitStack() as stack:
-            picture = stack.enter_context(picture_in(path, how.frame))
+            picture = stack.enter_context(picture_in(path, how.frame, NAME_ONE))
             said = colours.said(picture, stack.enter_context(opened(path)))
             kind = KINDS.get(picture.format or "", picture.format or "")
             deep = depths.deep(picture, lambda: stack.enter_context(picture_in(path, how.frame)))
@@ -301,7 +303,7 @@ def _marked(picture: Image.Image) -> Bytes:
 
 
 @contextmanager
-def picture_in(path: Path, frame: int | None = None) -> Iterator[Image.Image]:
+def picture_in(path: Path, frame: int | None = None, several: str = ONE_PICTURE) -> Iterator[Image.Image]:
     """Open a picture file with Pillow.
 
     Parameters
@@ -309,6 +311,8 @@ def picture_in(path: Path, frame: int | None = None) -> Iterator[Image.Image]:
     path : Path
     frame : int, optional
         The frame that is meant, counted from 1.
+    several : str
+        What to do about a file with several frames of which none is named.
 
     Yields
     ------
@@ -326,7 +330,7 @@ def picture_in(path: Path, frame: int | None = None) -> Iterator[Image.Image]:
     with opened(path) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with _opened_picture(stream) as picture:
-            _seek(picture, frame)
+            _seek(picture, frame, several)
             depths.corrected(picture)
             with _silent() if picture.format == "TIFF" else nullcontext():
                 yield picture
@@ -386,7 +390,7 @@ def _kind_of_jpeg(content: bytes) -> str:
     return JPEG
 
 
-def _seek(picture: Image.Image, frame: int | None) -> None:
+def _seek(picture: Image.Image, frame: int | None, several: str) -> None:
     """Go to the frame that is meant; refuse several of which none is named."""
     frames = getattr(picture, "n_frames", 1)
     if frame is not None:
@@ -394,10 +398,7 @@ def _seek(picture: Image.Image, frame: int | None) -> None:
             raise UnreadableError(f"holds {frames} frames, so that there is no frame {frame}; name another", FRAMES)
         picture.seek(frame - 1)
     elif frames > 1 and picture.format not in ONE_IS_MEANT:
-        raise UnreadableError(
-            f"holds {frames} frames; name the one that is meant with --frame N, or save it as a picture of its own",
-            FRAMES,
-        )
+        raise UnreadableError(f"holds {frames} frames; {several}", FRAMES)
 
 
 @contextmanager

@@ -51,8 +51,9 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
     """
     table = _table_of(params)
     if table is None:
-        entries = sources.find(params.source)
-        account = Account(labels=_findings_of(entries))
+        account = Account()
+        entries = sources.find(params.source, account.passed)
+        account.labels = _findings_of(entries)
     else:
         entries, account = labelling.find(params.source, table)
     entries, splits = splitting.divided(entries, params)
