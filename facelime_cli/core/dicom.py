@@ -88,6 +88,8 @@ FRAGMENT = b"\xfe\xff\x00\xe0"
 """How compressed pixels begin: the tag of an item."""
 END = b"\xff\xd9"
 """The marker at its end."""
+CODING, CODING_TRANSFORM = b"\xff\x52", 6
+"""The marker of a JPEG 2000 that says how it is coded; and in its segment: whether decoding gives RGB."""
 YCBCR = 1
 """What Adobe's marker says of a JPEG of luminance and two differences of colour."""
 BYTE_BITS = 8
@@ -235,7 +237,7 @@ def _frame_index(data: Any, frame: int | None) -> int | None:
 
 
 def _several(frames: int) -> str:
-    return f"holds {frames} frames; choose one with --frame N, or save the one that is meant as a file of its own"
+    return f"holds {frames} frames; choose one with `preprocess --frame N`, or save it as a file of its own"
 
 
 def _settle(data: Any, index: int) -> None:
@@ -290,6 +292,7 @@ def _decoded(data: Any, index: int | None, remarks: list[str]) -> tuple[NDArray[
     decoder, compression = _decoder_of(data)
     shift = _unused_low_bits(data)
     options = _jpeg_options(data, index, decoder.available_plugins, remarks)
+    _check_transform(data, index, remarks)
     if shift:
         options["correct_unused_bits"] = False
     try:
@@ -391,6 +394,23 @@ def _jpeg_options(data: Any, index: int | None, plugins: Sequence[str], remarks:
     if DECODERS in plugins:
         return {"photometric_interpretation": "YBR_FULL"}
     return {"photometric_interpretation": RGB, "raw": True}
+
+
+def _check_transform(data: Any, index: int | None, remarks: list[str]) -> None:
+    """Tell where a JPEG 2000 is turned to RGB when it is decoded, and the header says that this is left to do.
+
+    pydicom then does it, as the header says; the two together may be once too often.
+    """
+    from pydicom.encaps import get_frame
+    from pydicom.uid import JPEG2000TransferSyntaxes
+
+    kind = str(data.PhotometricInterpretation)
+    if data.file_meta.TransferSyntaxUID not in JPEG2000TransferSyntaxes or not kind.startswith("YBR_FULL"):
+        return
+    frames = int(number(data, "NumberOfFrames") or 1)
+    codestream = get_frame(data.PixelData, index or 0, number_of_frames=frames)
+    if codestream.partition(CODING)[2][CODING_TRANSFORM : CODING_TRANSFORM + 1] == b"\x01":
+        remarks.append(f"is a JPEG 2000 of RGB whose header says {kind}; it is converted as the header says")
 
 
 def _eight_bits(values: NDArray[Any], bits: int) -> Bytes:

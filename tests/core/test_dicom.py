@@ -147,7 +147,7 @@ def with_overlay(data):
 
 def jpeg_2000(values):
     stream = io.BytesIO()
-    Image.fromarray(values).save(stream, "JPEG2000", no_jp2=True, irreversible=False)
+    Image.fromarray(values).save(stream, "JPEG2000", no_jp2=True, irreversible=False, mct=int(values.ndim == 3))
     return stream.getvalue()
 
 
@@ -468,6 +468,11 @@ WITH_A_WARNING = {
         STREAK,
         "whose header says RGB",
     ),
+    "a JPEG 2000 of RGB whose header says otherwise": (
+        compressed([jpeg_2000(ybr(STREAK).astype(np.uint8))], "YBR_FULL", JPEG2000Lossless),
+        STREAK,
+        "is a JPEG 2000 of RGB whose header says YBR_FULL",
+    ),
     "a profile that is none": (dicom(HUES, COLOUR, ICCProfile=b"nothing"), HUES, "colour profile that cannot be used"),
 }
 
@@ -503,8 +508,11 @@ def relabelled(data, syntax):
 COLOURS_OVER_GREY = dicom(BYTES, PixelPresentation="COLOR", **palette(DARK, 8))
 STORAGE = "1.2.840.10008.5.1.4.1.1"
 REFUSED = {
-    "two frames": (dicom(np.stack([U12, U12]), frames=2), "holds 2 frames; choose one with --frame N"),
-    "more pixels than declared": (dicom(np.stack([U12, U12])), "holds 2 frames; choose one with --frame N"),
+    "two frames": (dicom(np.stack([U12, U12]), frames=2), "holds 2 frames; choose one with `preprocess --frame N`"),
+    "more pixels than declared": (
+        dicom(np.stack([U12, U12])),
+        "holds 2 frames; choose one with `preprocess --frame N`",
+    ),
     "ARGB": (dicom(HUES, "ARGB"), "kind ARGB, which is not read"),
     "HSV": (dicom(HUES, "HSV"), "kind HSV, which is not read"),
     "CMYK": (dicom(HUES, "CMYK"), "kind CMYK, which is not read"),
@@ -893,7 +901,9 @@ class TestFolder:
                     empty.append(path.name)
                 elif path.name in FRAMES:
                     several.append(path.name)
-                    assert sentence.startswith(f"holds {FRAMES[path.name]} frames; choose one with --frame N")
+                    assert sentence.startswith(
+                        f"holds {FRAMES[path.name]} frames; choose one with `preprocess --frame N`"
+                    )
                 else:
                     refused.append(path.name)
                     assert NOT_READ[path.name] in sentence
