@@ -28,7 +28,7 @@ BEFORE = {
 
 CHANGES = {
     "preprocess": {
-        "size": 32,
+        "size": "32",
         "split": "60:20:20",
         "folds": 4,
         "group_pattern": r"(\d)",
@@ -205,7 +205,7 @@ CHOOSES = {
 
 def base_params(stage, chain, faces):
     inputs = {
-        "preprocess": {"source": [Path(faces)], "size": 48},
+        "preprocess": {"source": [Path(faces)], "size": "48"},
         "finetune": {"dataset": "faces", "backbone": "cnn-small", "epochs": 2},
         "evaluate": {"model": "small", "bootstrap": ROUNDS},
         "describe": {"dataset": "faces"},

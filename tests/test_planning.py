@@ -131,7 +131,7 @@ def test_a_plan_of_preprocess_begins_no_store(facelime, tmp_path):
     support.write_scan(tmp_path / "scans" / "a.dcm", np.arange(64, dtype=np.uint16).reshape(8, 8))
     stage, store = STAGES["preprocess"], Store(facelime.store)
     console = Console(quiet=True, as_json=False)
-    params = stage.params(source=[tmp_path / "scans"], size=16)
+    params = stage.params(source=[tmp_path / "scans"], size="16")
     assert find(stage, params, Context(store, console)).artifact is None
     assert not facelime.store.exists()
     made = facelime.artifact("preprocess", tmp_path / "scans", "--size", 16)

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from facelime_cli.core import shapes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from facelime_cli.core.shapes import Sides, Size
 
     Pixels = NDArray[np.uint8]
     Box = tuple[int, int, int, int]
@@ -50,12 +54,12 @@ class Operations:
     contrast : float
         Factor by which values move away from the middle grey; 1 changes nothing.
     fit : str
-        `stretch` to the square, `pad` with black, or `crop` the middle.
-    size : int
-        Side in pixels.
+        `stretch` to the wanted size, or first bring to its aspect ratio: `pad` with black, or `crop` the middle.
+    size : int or sequence of int
+        Side of a square, or height and width, in pixels.
     """
 
-    size: int
+    size: Size
     fit: str = "stretch"
     crop_border: float = 0.0
     crop_face: bool = False
@@ -70,7 +74,7 @@ class Prepared:
 
     Attributes
     ----------
-    image : (size, size, 3) uint8 array
+    image : (H, W, 3) uint8 array
     box : (int, int, int, int)
         Top, left, bottom and right of what was cut out of the original, in pixels.
     face_found : bool
@@ -102,7 +106,7 @@ def prepare(image: Pixels, how: Operations) -> Prepared:
     if face is not None:
         # The face was found in what is left of the picture without its border.
         above, beside = box[:2]
-        top, left, bottom, right = _widened(face, *whole.shape[:2])
+        top, left, bottom, right = _widened(face, whole, shapes.sides(how.size))
         box = (above + top, beside + left, above + bottom, beside + right)
     picture = _cut(image, box)
     if how.white_balance:
@@ -111,8 +115,8 @@ def prepare(image: Pixels, how: Operations) -> Prepared:
         picture = equalized(picture)
     if how.contrast != 1:
         picture = contrasted(picture, how.contrast)
-    square = _fitted(picture, how, Image.Resampling.BILINEAR)
-    return Prepared(square, box, face is not None)
+    fitted = _fitted(picture, how, Image.Resampling.BILINEAR)
+    return Prepared(fitted, box, face is not None)
 
 
 def prepare_mask(mask: Pixels, box: Box, how: Operations) -> Pixels:
@@ -127,7 +131,8 @@ def prepare_mask(mask: Pixels, box: Box, how: Operations) -> Pixels:
 
     Returns
     -------
-    (size, size) uint8 array of 0 and 1
+    (H, W) uint8 array of 0 and 1
+        As large as the prepared picture.
     """
     # The nearest pixel, since a mean of 0 and 1 would be no mask.
     return _fitted(_cut(mask, box), how, Image.Resampling.NEAREST)
@@ -260,36 +265,43 @@ def detect_face(image: Pixels) -> Box | None:
     return top, left, top + largest["height"], left + largest["width"]
 
 
-def _widened(box: Box, height: int, width: int) -> Box:
-    """Return a face's box widened to the whole head, inside the picture."""
+def _widened(box: Box, image: Pixels, wanted: Sides) -> Box:
+    """Return a face's box widened to the whole head and to the wanted aspect ratio, inside the picture."""
+    height, width = image.shape[:2]
     top, left, bottom, right = box
     # The same on all sides, from the width alone: the detector's boxes are square.
     margin = int((right - left) * FACE_MARGIN)
-    top = max(0, top - margin)
-    left = max(0, left - margin)
-    bottom = min(height, bottom + margin)
-    right = min(width, right + margin)
-    return top, left, bottom, right
+    rows, columns = bottom - top + 2 * margin, right - left + 2 * margin
+    # A picture that is not square shows more beside or above the head, so that faces are not distorted.
+    above = margin + max(0, _other_side(columns, wanted[0], wanted[1]) - rows) // 2
+    beside = margin + max(0, _other_side(rows, wanted[1], wanted[0]) - columns) // 2
+    return max(0, top - above), max(0, left - beside), min(height, bottom + above), min(width, right + beside)
+
+
+def _other_side(side: int, wanted: int, of: int) -> int:
+    """Return how long the side beside another is at the aspect ratio `wanted` to `of`."""
+    return max(1, round(side * wanted / of))
 
 
 def _fitted(image: Pixels, how: Operations, resampling: Image.Resampling) -> Pixels:
-    """Bring a picture or a mask to the square."""
+    """Bring a picture or a mask to its size."""
     height, width = image.shape[:2]
+    wanted = shapes.sides(how.size)
+    # What the picture's width would have for a height, and its height for a width.
+    fitting = _other_side(width, *wanted), _other_side(height, wanted[1], wanted[0])
     if how.fit == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        image = image[top : top + side, left : left + side]
+        rows, columns = min(height, fitting[0]), min(width, fitting[1])
+        top, left = (height - rows) // 2, (width - columns) // 2
+        image = image[top : top + rows, left : left + columns]
     elif how.fit == "pad":
-        side = max(height, width)
-        top, left = (side - height) // 2, (side - width) // 2
-        rows = (top, side - height - top)
-        columns = (left, side - width - left)
+        rows, columns = max(height, fitting[0]), max(width, fitting[1])
+        top, left = (rows - height) // 2, (columns - width) // 2
+        around = [(top, rows - height - top), (left, columns - width - left)]
         # A picture has an axis of channels, which is not padded; a mask has none.
         channels = [(0, 0)] * (image.ndim - 2)
-        image = np.pad(image, [rows, columns, *channels])
-    wanted = (how.size, how.size)
+        image = np.pad(image, [*around, *channels])
     if image.shape[:2] == wanted:
         return image
     # With a reducing gap, Pillow would shrink large pictures coarsely first, and change their values.
-    resized = Image.fromarray(image).resize(wanted, resampling, reducing_gap=None)
+    resized = Image.fromarray(image).resize(wanted[::-1], resampling, reducing_gap=None)
     return np.asarray(resized)

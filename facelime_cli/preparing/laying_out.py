@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import sources
+from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
 from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
 from facelime_cli.store.arrays import ArraySpec, Layout
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.console import Console
+    from facelime_cli.core.shapes import Sides
     from facelime_cli.preparing.looking import Checked
 
 
@@ -28,7 +30,13 @@ LONGEST_COLUMN = 100
 
 
 def layout_of(
-    found: Checked, n_files: int, settings: Mapping[str, Any], *, with_truth: bool, console: Console
+    found: Checked,
+    n_files: int,
+    settings: Mapping[str, Any],
+    *,
+    with_truth: bool,
+    console: Console,
+    findings: Sequence[str] = (),
 ) -> Layout:
     """Return a dataset's arrays and facts, and warn of what is remarkable about it.
 
@@ -43,6 +51,8 @@ def layout_of(
         Whether masks of the truth belong to it.
     console : Console
         Is told of pictures without a class or group, of empty splits and of leakage.
+    findings : sequence of str, optional
+        The names of the findings in the source's order.
 
     Returns
     -------
@@ -52,7 +62,8 @@ def layout_of(
     from facelime_cli.core.labels import labelled
 
     entries = found.entries
-    told = _findings(entries) if any(entry.findings is not None for entry in entries) else _classes(entries)
+    several = any(entry.findings is not None for entry in entries)
+    told = _findings(entries, findings) if several else _classes(entries)
     groups, unmatched = _groups(entries, settings["group_pattern"])
     split, fold = _divided(entries, told, groups, settings)
     # Without any class a missing one is nothing to be warned of.
@@ -69,11 +80,10 @@ def layout_of(
     for sentence in leaks["sentences"]:
         console.warn(f"leakage: {sentence}")
     shares = {each: round(float((split == place).mean()), 4) for place, each in enumerate(SPLITS)}
-    size = int(settings["size"])
     columns = _columns(entries)
     facts = {
         "classes": told.names,
-        "size": size,
+        "size": settings["size"],
         "counts": counts,
         "shares": shares,
         "groups": len(set(groups)),
@@ -90,7 +100,8 @@ def layout_of(
         known["fold"] = fold
     known |= _table(entries, columns)
     constants = {name: (values, ("picture", "label")[: values.ndim]) for name, values in known.items()}
-    return Layout(len(entries), _arrays(len(entries), size, with_truth=with_truth), constants, facts)
+    arrays = _arrays(len(entries), shapes.sides(settings["size"]), with_truth=with_truth)
+    return Layout(len(entries), arrays, constants, facts)
 
 
 @dataclass(frozen=True)
@@ -132,13 +143,14 @@ def _classes(entries: Sequence[Entry]) -> _Told:
     return _Told(classes, np.array(numbers, dtype=np.int16), "picture of", unlabelled)
 
 
-def _findings(entries: Sequence[Entry]) -> _Told:
+def _findings(entries: Sequence[Entry], order: Sequence[str]) -> _Told:
     """Return the findings by name, in the source's order, and what is known of each in every picture."""
     import numpy as np
 
     said = [entry.findings or {} for entry in entries]
     # The picture of which most is known has the columns in their order.
-    names = list(dict.fromkeys(name for findings in sorted(said, key=len, reverse=True) for name in findings))
+    known = dict.fromkeys(name for findings in sorted(said, key=len, reverse=True) for name in findings)
+    names = [name for name in order if name in known] or list(known)
     rows = [[findings.get(name, NO_LABEL) for name in names] for findings in said]
     labels = np.array(rows, dtype=np.int8).reshape(len(entries), len(names))
     unlabelled = "{n} pictures have no finding that is known to be present or absent; they get no split."
@@ -156,10 +168,10 @@ def _counts(told: _Told, split: NDArray[np.int8]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _arrays(n: int, size: int, *, with_truth: bool) -> dict[str, ArraySpec]:
-    arrays = {"images": ArraySpec("uint8", (n, size, size, 3), ("picture", "y", "x", "channel"))}
+def _arrays(n: int, sides: Sides, *, with_truth: bool) -> dict[str, ArraySpec]:
+    arrays = {"images": ArraySpec("uint8", (n, *sides, 3), ("picture", "y", "x", "channel"))}
     if with_truth:
-        arrays["truth"] = ArraySpec("uint8", (n, size, size), ("picture", "y", "x"))
+        arrays["truth"] = ArraySpec("uint8", (n, *sides), ("picture", "y", "x"))
     return arrays
 
 
@@ -260,7 +272,8 @@ def _divided(
     from facelime_cli.core.splits import divide, divide_findings, splits_of_folds
 
     split = np.array([entry.split for entry in entries], dtype=np.int8)
-    dealt_out = np.flatnonzero(labelled(told.labels))
+    # A published split stays: the others are dealt out.
+    dealt_out = np.flatnonzero(labelled(told.labels) & (split == NO_SPLIT))
     folds = settings["folds"]
     shares = settings["split"] if folds is None else [1.0] * folds
     if shares is None or not len(dealt_out):

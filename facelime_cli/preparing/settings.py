@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.core import shapes
 from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.preparing import splitting
 from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
 
 if TYPE_CHECKING:
@@ -35,12 +37,13 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
     Raises
     ------
     CommandLineError
-        When two ways to divide are given.
+        When two ways to divide are given, or the size is none.
     FacelimeError
         When the source cannot be divided.
     """
     labelled = any(entry.label is not None or entry.findings for entry in catalog)
-    divided = any(entry.split != NO_SPLIT for entry in catalog)
+    published = splitting.is_published(params)
+    divided = any(entry.split != NO_SPLIT for entry in catalog) and not published
     for option, value in (("--split", params.split), ("--folds", params.folds)):
         if value is not None and (divided or not labelled):
             why = "has no labels (no class folders, no --label-column), so there is nothing to divide"
@@ -53,8 +56,10 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
     split = None
     if divides and params.folds is None:
         split = _shares(params.split or DEFAULT_SPLIT)
+    if divides and published:
+        split = splitting.shares(None if params.split is None else split, _shares(DEFAULT_SPLIT), catalog)
     return {
-        "size": params.size,
+        "size": shapes.parsed(params.size),
         "split": split,
         "folds": params.folds,
         "group_pattern": expression("--group-pattern", params.group_pattern, group_patterns()),
@@ -65,7 +70,7 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
         "equalize": params.equalize,
         "contrast": params.contrast,
         # Where nothing is drawn by the seed, another seed is no other dataset.
-        "seed": params.seed if divides else None,
+        "seed": params.seed if divides and (split or params.folds) else None,
         "truth": params.truth is not None,
     }
 
@@ -157,7 +162,7 @@ def operations_of(settings: Mapping[str, Any]) -> Operations:
     from facelime_cli.core.operations import Operations
 
     return Operations(
-        size=int(settings["size"]),
+        size=settings["size"],
         fit=settings["fit"],
         crop_border=settings["crop_border"],
         crop_face=settings["crop"] is not None,

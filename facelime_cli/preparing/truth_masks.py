@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import sources
+from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.preparing.settings import operations_of
 from facelime_cli.workers import Workers
@@ -146,6 +147,5 @@ def prepare_truth(task: tuple[Path | None, Any, Mapping[str, Any]]) -> Pixels:
 
     path, box, settings = task
     if path is None:
-        size = int(settings["size"])
-        return np.zeros((size, size), np.uint8)
+        return np.zeros(shapes.sides(settings["size"]), np.uint8)
     return prepare_mask(images.decode_mask(path), box, operations_of(settings))

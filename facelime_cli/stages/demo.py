@@ -75,7 +75,7 @@ def _dataset(params: Params, context: Context) -> Artifact:
         pictures, truth = folder / "faces", folder / "truth"
         context.console.note(f"drawing {params.faces} faces of {SIZE}×{SIZE} pixels, half of them flushed")
         draw_faces(pictures, truth, params.faces, params.seed)
-        chosen = preprocess.Params(source=[pictures], size=SIZE, truth=truth)
+        chosen = preprocess.Params(source=[pictures], size=str(SIZE), truth=truth)
         return execute(preprocess.STAGE, chosen, replace(context, name="demo-faces")).artifact
 
 

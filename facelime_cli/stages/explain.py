@@ -17,6 +17,7 @@ from typer import Argument, Option
 from facelime_cli import presets, stopping
 from facelime_cli.choices import SEGMENTERS, SURROGATES, UNLIKE, VIEWS, words_of
 from facelime_cli.console import Answer
+from facelime_cli.core import shapes
 from facelime_cli.engine import Command, Context, Result, Stage, execute
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.models import runtimes
@@ -255,7 +256,7 @@ class _Rounds:
                     "make it again with `facelime preprocess --pseudonyms`."
                 )
             return found
-        size = int(self.model.facts["size"])
+        size = shapes.typed(self.model.facts["size"])
         params = preprocess.Params(source=[Path(source)], size=size, pseudonyms=pseudonyms)
         return execute(preprocess.STAGE, params, self.context).artifact
 

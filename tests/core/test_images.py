@@ -243,7 +243,7 @@ class TestDicom:
             ({"WindowCenter": ["inf", "1"], "WindowWidth": [1, 1]}, "WindowCenter inf"),
             ({"WindowCenter": 10, "WindowWidth": 0}, "width 0"),
             ({"WindowCenter": 10, "WindowWidth": -4}, "width -4"),
-            ({"WindowCenter": 10, "WindowWidth": 0.5}, "Window Width"),
+            ({"WindowCenter": 10, "WindowWidth": 0.5}, "width 0.5, which shows nothing"),
             ({"WindowCenter": "1e300", "WindowWidth": 10}, r"center 1e\+300"),
             ({"WindowCenter": 10}, "width none"),
             ({"NumberOfFrames": -1}, "-1 frames"),
@@ -256,7 +256,7 @@ class TestDicom:
             ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
             ({"PhotometricInterpretation": "NONSENSE"}, "NONSENSE"),
             ({"PixelRepresentation": 7}, "Pixel Representation"),
-            ({"SamplesPerPixel": 77}, "Samples per Pixel"),
+            ({"SamplesPerPixel": 77}, "SamplesPerPixel 77 for MONOCHROME2, not 1"),
         ],
     )
     def test_numbers_that_mean_nothing(self, tmp_path, more, said):

@@ -5,6 +5,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from facelime_cli.core import shapes
 from facelime_cli.core.operations import Operations, contrasted, prepare, prepare_mask, shades_of_gray
 
 
@@ -23,6 +24,53 @@ def test_stretch_pad_and_crop(wide):
     assert not shapes["pad"][-4:].any()
     assert shapes["stretch"][10, 10].tolist() == [200, 120, 40]
     assert not shapes["stretch"][10, 1].any()
+
+
+def test_a_picture_that_is_not_square_keeps_the_wanted_aspect_ratio():
+    """Height comes first: 20 rows of 10 pixels, from 60 rows of 90, whose middle is a mark of 20 x 10."""
+    image = np.full((60, 90, 3), 50, np.uint8)
+    image[20:40, 40:50] = 250
+    image[:, 75:] = 0
+    sizes = {fit: prepare(image, Operations([20, 10], fit)).image for fit in ("stretch", "pad", "crop")}
+    assert all(each.shape == (20, 10, 3) for each in sizes.values())
+    # Cropped to its middle 60 x 30, the mark covers a third of each side, and the dark right end is gone.
+    assert (sizes["crop"][7:13, 4:6] > 240).all()
+    assert sizes["crop"].min() == 50
+    # Padded to 180 x 90, a third of the rows is the picture.
+    assert not sizes["pad"][:6].any()
+    assert not sizes["pad"][-6:].any()
+    assert (np.abs(sizes["pad"][7, 1:7].astype(int) - 50) < 2).all()
+    assert not sizes["pad"][:, 9].any()
+    # Stretched, every column of the picture is there.
+    assert not sizes["stretch"][:, 9].any()
+    assert (sizes["stretch"][1:5, :7] == 50).all()
+
+
+@pytest.mark.parametrize("size", [[30, 20], [20, 30], [17, 64], 24])
+@pytest.mark.parametrize("shape", [(40, 80), (80, 40), (33, 33), (7, 90), (60, 90)])
+def test_every_shape_becomes_every_size_with_its_mask(size, shape):
+    """The mask shows where the picture is bright, whatever is cut away or padded."""
+    image = np.zeros((*shape, 3), np.uint8)
+    top, left = shape[0] // 4, shape[1] // 2
+    image[top : 3 * shape[0] // 4, left:] = 255
+    for fit in ("stretch", "pad", "crop"):
+        how = Operations(size, fit)
+        done = prepare(image, how)
+        mask = prepare_mask((image[..., 0] > 0).astype(np.uint8), done.box, how)
+        assert done.image.shape[:2] == mask.shape == shapes.sides(size)
+        # Only at its edges, which are means of both.
+        assert ((done.image[..., 0] > 127) != mask).mean() < 0.15
+        assert mask.any()
+
+
+def test_a_face_is_not_distorted_in_a_picture_that_is_not_square():
+    face = skimage.data.astronaut()
+    square = prepare(face, Operations(64, crop_face=True)).box
+    wide, high = (prepare(face, Operations(size, crop_face=True)).box for size in ([60, 80], [80, 60]))
+    for box, ratio in ((square, 1), (wide, 60 / 80), (high, 80 / 60)):
+        top, left, bottom, right = box
+        assert (bottom - top) / (right - left) == pytest.approx(ratio, abs=0.02)
+        assert (top + bottom) / 2 == pytest.approx((square[0] + square[2]) / 2, abs=1)
 
 
 def test_a_border_is_cut_from_each_side():
