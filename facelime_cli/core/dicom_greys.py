@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core.dicom_tables import MOST_BITS, Table, grey_table
+from facelime_cli.core.dicom_tables import MOST_BITS, grey_table
 from facelime_cli.core.images import UnreadableError
 
 if TYPE_CHECKING:
@@ -150,7 +150,12 @@ def _windowed(
     """Return what the file's table or window makes of values, and which numbers of it are black and white."""
     # The window's range, not the picture's: one bright implant must not darken the lungs beside it.
     if data.get("VOILUTSequence"):
-        table: Table = grey_table(data.VOILUTSequence[0], "VOI table", order, remarks)
+        table = grey_table(data.VOILUTSequence[0], "VOI table", order, remarks)
+        # A table whose largest entry leaves the highest bit unused would be shown at half its brightness or less.
+        if table.bits != table.declared:
+            remarks.append(
+                f"has a VOI table that declares {table.declared} bits and uses {table.bits}, which it is shown by"
+            )
         return table.replaced(values).astype(np.float64), 0.0, 2.0**table.bits - 1
     window = _window(data)
     if window is not None:

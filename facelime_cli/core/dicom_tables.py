@@ -32,11 +32,14 @@ class Table:
         The number that the first entry stands for. Smaller ones get the first entry, too large ones the last.
     bits : int
         How many bits of an entry are used: with 12, 4095 is white.
+    declared : int
+        How many bits the file says that an entry has.
     """
 
     entries: NDArray[np.int64]
     first: int
     bits: int
+    declared: int
 
     def replaced(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Return the entries of an array of numbers.
@@ -80,11 +83,7 @@ def grey_table(item: Any, name: str, order: str, remarks: list[str]) -> Table:
     """
     count, first, bits = _described(item.get("LUTDescriptor"), name)
     entries = _counted(_numbers(item.get("LUTData"), count, bits, order), count, name, remarks)
-    used = max(FEWEST_BITS, int(entries.max()).bit_length())
-    # A table whose largest entry leaves the highest bit unused would be shown at half its brightness or less.
-    if used != bits:
-        remarks.append(f"has a {name} that declares {bits} bits and uses {used}, which it is shown by")
-    return Table(entries, first, used)
+    return Table(entries, first, max(FEWEST_BITS, int(entries.max()).bit_length()), bits)
 
 
 def palette(data: Any, order: str, remarks: list[str]) -> list[Table]:
@@ -128,7 +127,7 @@ def palette(data: Any, order: str, remarks: list[str]) -> list[Table]:
     # Eight bits in the higher byte of two: the whole of them is white, not 65280 of 65535.
     if bits == MOST_BITS and not any((each % HIGH_BYTE).any() for each in entries):
         entries, bits = [each // HIGH_BYTE for each in entries], FEWEST_BITS
-    return [Table(each, first, bits) for each, (_, first, _) in zip(entries, described, strict=True)]
+    return [Table(each, first, bits, declared) for each, (_, first, _) in zip(entries, described, strict=True)]
 
 
 def _depth(entries: list[NDArray[np.int64]], declared: int) -> int:

@@ -9,6 +9,7 @@ from facelime_cli.core.opening import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 # Spelled out, not asked of Pillow: a folder must hold the same pictures whatever plugins an installation has.
 PICTURE_SUFFIXES = frozenset(
@@ -152,6 +153,27 @@ def passed_over(name: str) -> str:
     return f".{last}" if NAMED_SUFFIXES.fullmatch(f".{last}") else OTHER_SUFFIX
 
 
+def has_dicom_mark(path: Path) -> bool:
+    """Return whether a file begins as DICOM files do, whatever its name.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+
+    Returns
+    -------
+    bool
+        False for what is no regular file; and where the letters that say DICOM are missing, as in some old files: then
+        the ending of the name must say it.
+    """
+    try:
+        with opened(path) as stream:
+            return _is_marked(stream)
+    except OSError:
+        return False
+
+
 def is_dicom(path: Path) -> bool:
     """Return whether a file is a DICOM object, whatever its name: files of a disc are often called `IM0001`.
 
@@ -163,13 +185,15 @@ def is_dicom(path: Path) -> bool:
     Returns
     -------
     bool
-        False for the index of a disc, which describes files and holds no object; for what is no regular file; and
-        where the letters that say DICOM are missing, as in some old files: then the ending of the name must say it.
+        As `has_dicom_mark`, but False for the index of a disc, which describes files and holds no object.
     """
     try:
         with opened(path) as stream:
-            # A picture of another format pays for these bytes alone.
-            marked = stream.read(HEAD)[HEAD - len(DICOM_MARK) :] == DICOM_MARK
-            return marked and DICOMDIR_CLASS not in stream.read(DICOM_START)
+            # A picture of another format pays for the first bytes alone.
+            return _is_marked(stream) and DICOMDIR_CLASS not in stream.read(DICOM_START)
     except OSError:
         return False
+
+
+def _is_marked(stream: BinaryIO) -> bool:
+    return stream.read(HEAD)[HEAD - len(DICOM_MARK) :] == DICOM_MARK

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from facelime_cli.core import colours, depths
-from facelime_cli.core.formats import DICOM_SUFFIXES, HEAD, HEIC, JPEG, NOT_READ, is_dicom, kind_of
+from facelime_cli.core.formats import DICOM_SUFFIXES, HEAD, HEIC, JPEG, NOT_READ, has_dicom_mark, kind_of
 from facelime_cli.core.opening import NotRegularError, opened
 from facelime_cli.core.orientation import upright
 from facelime_cli.errors import FacelimeError
@@ -180,7 +180,7 @@ def read(path: Path, how: Reading = AS_IT_SAYS) -> Decoded:
     UnreadableError
         When the file is damaged, holds several pictures, or has values of unknown meaning. The message says which.
     """
-    if path.suffix.lower() in DICOM_SUFFIXES or is_dicom(path):
+    if path.suffix.lower() in DICOM_SUFFIXES or has_dicom_mark(path):
         # Only these files need pydicom.
         from facelime_cli.core.dicom import read_dicom
 
@@ -281,7 +281,7 @@ def decode_mask(path: Path) -> Bytes:
         When the file is damaged.
     """
     try:
-        if path.suffix.lower() in DICOM_SUFFIXES or is_dicom(path):
+        if path.suffix.lower() in DICOM_SUFFIXES or has_dicom_mark(path):
             raise UnreadableError("is DICOM, whose values are no mask; save it as a PNG that is black outside the mask")
         with ExitStack() as stack:
             picture = stack.enter_context(picture_in(path))
