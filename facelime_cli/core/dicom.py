@@ -185,7 +185,7 @@ def _object_in(stream: BinaryIO) -> Any:
         if marked or isinstance(why, (OSError, MemoryError)):
             raise
         raise UnreadableError(NO_DICOM) from why
-    held = [name for name in PIXELS if name in data]
+    held = [name for name in PIXELS if data.get(name)]
     if not held:
         raise UnreadableError(_without_pixels(data), NO_PICTURE)
     compressed = bool(data[held[0]].is_undefined_length)

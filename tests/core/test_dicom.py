@@ -569,6 +569,7 @@ REFUSED = {
     "too few pixels": (dicom(U12, Rows=9), "has less pixel data than its header declares"),
     "two kinds of pixels": (dicom(U12, FloatPixelData=bytes(256)), "cannot be decoded"),
     "no pixels": (without(dicom(U12), "PixelData"), "picture (Secondary Capture Image Storage) without pixels"),
+    "empty pixels": (dicom(U12, PixelData=b""), "picture (Secondary Capture Image Storage) without pixels"),
     "an icon alone": (
         without(dicom(U12, IconImageSequence=Sequence([dicom(BYTES[:4, :4])])), "PixelData"),
         "without pixels",
