@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.core import dicom_greys, dicom_tables
-from facelime_cli.core.colours import SRGB, UNUSABLE, Colours, in_srgb
+from facelime_cli.core.colours import UNUSABLE, Colours, in_srgb
 from facelime_cli.core.dicom_greys import number
 from facelime_cli.core.formats import DICOM, DICOM_MARK, DICOM_SUFFIXES, HEAD, is_dicom
 from facelime_cli.core.images import (
@@ -127,7 +127,7 @@ def read_dicom(path: Path, how: Reading) -> Decoded:
             _check_square(data, remarks)
     except UNREADABLE as why:
         raise _refused(why) from why
-    return Decoded(image, DICOM, notes, tuple(remarks))
+    return Decoded(image, DICOM, notes, tuple(dict.fromkeys(remarks)))
 
 
 def _refused(why: Exception) -> UnreadableError:
@@ -232,7 +232,7 @@ def _frame_index(data: Any, frame: int | None) -> int | None:
             raise UnreadableError(_several(frames), FRAMES)
         return None
     if frame > frames:
-        raise UnreadableError(f"has {frames} frame{'s' * (frames > 1)}, so there is no frame {frame}")
+        raise UnreadableError(f"has {frames} frame{'s' * (frames > 1)}, so there is no frame {frame}", FRAMES)
     return frame - 1
 
 
@@ -253,22 +253,27 @@ def _settle(data: Any, index: int) -> None:
 
 
 def _shown(data: Any, index: int | None, remarks: list[str]) -> tuple[Bytes, tuple[str, ...]]:
-    """Return the picture of a frame, and what was done with it."""
+    """Return the picture of a frame, and what is known of its pixels: files of one device are alike in that."""
     _check_kind(data)
     values, kind, bits = _decoded(data, index, remarks)
-    order = "<" if data.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    syntax = data.file_meta.TransferSyntaxUID
+    compression = _compression(syntax.name) if syntax.is_encapsulated else "none"
+    notes = (f"pixel_kind:{data.PhotometricInterpretation}", f"compression:{compression}")
+    order = "<" if syntax.is_little_endian else ">"
     if kind in GREYS:
         greys = dicom_greys.shown_greys(values, data, kind, order, remarks)
-        return np.repeat(greys[..., None], 3, axis=-1), ()
+        return np.repeat(greys[..., None], 3, axis=-1), (*notes, f"window:{dicom_greys.window_of(data)}")
     if kind == NUMBERED:
         tables = dicom_tables.palette(data, order, remarks)
         colours = [_eight_bits(each.replaced(values), each.bits) for each in tables]
-        return _to_srgb(np.stack(colours, axis=-1), data, remarks)
+        shown, profile = _to_srgb(np.stack(colours, axis=-1), data, remarks)
+        return shown, (*notes, *profile)
     if kind != RGB or values.dtype.kind != "u":
         raise UnreadableError(
             f"has pixels of the kind {kind} and the type {values.dtype.name}, which are not read; save it as RGB"
         )
-    return _to_srgb(_eight_bits(values, bits), data, remarks)
+    shown, profile = _to_srgb(_eight_bits(values, bits), data, remarks)
+    return shown, (*notes, *profile)
 
 
 def _check_kind(data: Any) -> None:
@@ -390,7 +395,7 @@ def _jpeg_options(data: Any, index: int | None, plugins: Sequence[str], remarks:
     if not segment.startswith(ADOBE_NAME) or transform != bytes([YCBCR]):
         return {}
     if data.PhotometricInterpretation == RGB:
-        remarks.append("is a JPEG of luminance and colour whose header says RGB; it is converted to RGB")
+        remarks.append("has a JPEG of luminance and colour, and a header that says RGB, so that it is converted to RGB")
     if DECODERS in plugins:
         return {"photometric_interpretation": "YBR_FULL"}
     return {"photometric_interpretation": RGB, "raw": True}
@@ -410,7 +415,7 @@ def _check_transform(data: Any, index: int | None, remarks: list[str]) -> None:
     frames = int(number(data, "NumberOfFrames") or 1)
     codestream = get_frame(data.PixelData, index or 0, number_of_frames=frames)
     if codestream.partition(CODING)[2][CODING_TRANSFORM : CODING_TRANSFORM + 1] == b"\x01":
-        remarks.append(f"is a JPEG 2000 of RGB whose header says {kind}; it is converted as the header says")
+        remarks.append(f"has a JPEG 2000 of RGB, and a header that says {kind}, by which it is converted")
 
 
 def _eight_bits(values: NDArray[Any], bits: int) -> Bytes:
@@ -432,8 +437,8 @@ def _to_srgb(colours: Bytes, data: Any, remarks: list[str]) -> tuple[Bytes, tupl
 
     converted, name = in_srgb(Image.fromarray(colours), Colours(profile))
     if name == UNUSABLE:
-        remarks.append("has a colour profile that cannot be used; it is shown without it")
-    return np.asarray(converted), (() if name in {SRGB, UNUSABLE} else (f"profile:{name}",))
+        remarks.append("has a colour profile that is damaged or is for other pixels, so that it is taken as sRGB")
+    return np.asarray(converted), (f"profile:{name}",)
 
 
 def _of_optical_path(data: Any) -> bytes | None:
@@ -451,5 +456,5 @@ def _check_square(data: Any, remarks: list[str]) -> None:
             # Absent, empty, or no two numbers.
             continue
         if min(high, wide) > 0 and abs(high / wide - 1) > SQUARE:
-            remarks.append(f"has pixels that are {high / wide:.3g} times as high as wide; it is shown as it is stored")
+            remarks.append("has pixels that are not square, so that the picture looks stretched")
         return
