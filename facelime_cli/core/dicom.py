@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from facelime_cli.core.images import (
     Decoded,
     Reading,
     UnreadableError,
-    reason,
+    silent,
     unreadable,
 )
 from facelime_cli.core.opening import opened
@@ -45,6 +46,8 @@ EXTRA = "facelime[dicom]"
 """What brings the decoders of compressed pixels."""
 DECODERS = "pylibjpeg"
 """Its name in pydicom."""
+WHOLE = {DECODERS, "pydicom"}
+"""Those that decode all of a syntax."""
 GREYS = ("MONOCHROME1", "MONOCHROME2")
 NUMBERED = "PALETTE COLOR"
 """The kind whose pixels are numbers of colours."""
@@ -92,7 +95,10 @@ CODING, CODING_TRANSFORM = b"\xff\x52", 6
 """The marker of a JPEG 2000 that says how it is coded; and in its segment: whether decoding gives RGB."""
 YCBCR = 1
 """What Adobe's marker says of a JPEG of luminance and two differences of colour."""
+PANIC = "PanicException"
 BYTE_BITS = 8
+DESCRIPTION = "(0028,"
+"""How pydicom names elements that describe pixels."""
 TOO_SHORT = "less than expected"
 """What pydicom says of pixels whose bytes are too few."""
 
@@ -135,7 +141,8 @@ def _refused(why: Exception) -> UnreadableError:
 
     What pydicom says of a header is left out: it may quote what stands there of the patient.
     """
-    if isinstance(why, OSError | MemoryError | UnreadableError):
+    # Of the ends of files, too, pydicom speaks by an OSError, but by one without a number.
+    if isinstance(why, MemoryError | UnreadableError) or (isinstance(why, OSError) and why.strerror):
         return unreadable(why)
     return UnreadableError("has a header that cannot be read; it may be damaged", DAMAGED)
 
@@ -182,7 +189,7 @@ def _object_in(stream: BinaryIO) -> Any:
         # Files of old have no preamble. Of anything else, too, pydicom makes a few elements.
         data = pydicom.dcmread(stream, force=True)
     except UNREADABLE as why:
-        if marked or isinstance(why, (OSError, MemoryError)):
+        if marked or isinstance(why, MemoryError):
             raise
         raise UnreadableError(NO_DICOM) from why
     held = [name for name in PIXELS if data.get(name)]
@@ -287,6 +294,9 @@ def _check_kind(data: Any) -> None:
     if samples != SAMPLES[kind]:
         found = "none" if samples is None else f"{samples:g}"
         raise UnreadableError(f"has the SamplesPerPixel {found} for {kind}, not {SAMPLES[kind]}; correct it")
+    bits = number(data, "BitsAllocated")
+    if kind.startswith("YBR_FULL") and bits != BYTE_BITS:
+        raise UnreadableError(f"has pixels of the kind {kind} and not of 8 bits, which are not read; save it as RGB")
     mixed = kind in GREYS and str(data.get("PixelPresentation") or "").strip().upper() in MIXED
     if mixed and "RedPaletteColorLookupTableDescriptor" in data:
         raise UnreadableError("has colours laid over its grey values, which are not read; save it as an RGB picture")
@@ -300,28 +310,48 @@ def _decoded(data: Any, index: int | None, remarks: list[str]) -> tuple[NDArray[
     _check_transform(data, index, remarks)
     if shift:
         options["correct_unused_bits"] = False
-    try:
-        values, facts = decoder.as_array(data, index=index, **options)
-    except RuntimeError as why:
-        # Pillow decodes some files of a syntax, and not others.
-        if DECODERS not in decoder.available_plugins:
-            raise UnreadableError(f"is compressed as {compression}; install {EXTRA}", NO_DECODER) from why
-        raise UnreadableError(
-            f"is compressed as {compression} and cannot be decoded; it may be damaged", DAMAGED
-        ) from why
-    except UNREADABLE as why:
-        if TOO_SHORT in str(why):
-            raise UnreadableError(
-                "has less pixel data than its header declares; it may have been cut off", TRUNCATED
-            ) from why
-        # What is wrong with the description of the pixels, which says nothing of the patient.
-        raise UnreadableError(f"cannot be decoded ({reason(why)})", DAMAGED) from why
+    values, facts = _run(decoder, compression, data, index, options)
     frames = int(facts["number_of_frames"])
     if index is None and frames > 1:
         raise UnreadableError(_several(frames), FRAMES)
     if shift:
         values = _aligned(values, data, shift)
     return values, str(facts["photometric_interpretation"]), int(facts.get("bits_stored", 0))
+
+
+def _run(decoder: Any, compression: str, data: Any, index: int | None, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return what a decoder gives: the numbers, and what they are."""
+    try:
+        with silent() if decoder.is_encapsulated else nullcontext():
+            found: tuple[Any, Any] = decoder.as_array(data, index=index, **options)
+            return found
+    except RuntimeError as why:
+        # Pillow alone decodes some files of a syntax, and not others.
+        if not WHOLE.intersection(decoder.available_plugins):
+            raise UnreadableError(f"is compressed as {compression}; install {EXTRA}", NO_DECODER) from why
+        raise UnreadableError(_undecoded(compression), DAMAGED) from why
+    except UNREADABLE as why:
+        if TOO_SHORT in str(why):
+            message = "has less pixel data than its header declares; it may have been cut off"
+            raise UnreadableError(message, TRUNCATED) from why
+        raise UnreadableError(_contradiction(str(why)), DAMAGED) from why
+    except BaseException as why:
+        # A decoder in Rust panics on a damaged file, and no `Exception` covers that.
+        if type(why).__name__ != PANIC:
+            raise
+        raise UnreadableError(_undecoded(compression), DAMAGED) from why
+
+
+def _contradiction(text: str) -> str:
+    """Return what pydicom says of a description of pixels, which is nothing of the patient, or that it is wrong."""
+    line = text.partition("\n")[0].strip().rstrip(".")
+    if DESCRIPTION in line:
+        return f"cannot be decoded ({line})"
+    return "has pixels that are not as its header describes them; it may be damaged"
+
+
+def _undecoded(compression: str) -> str:
+    return f"is compressed as {compression} and cannot be decoded; it may be damaged"
 
 
 def _decoder_of(data: Any) -> tuple[Any, str]:

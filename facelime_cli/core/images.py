@@ -332,7 +332,7 @@ def picture_in(path: Path, frame: int | None = None, several: str = ONE_PICTURE)
         with _opened_picture(stream) as picture:
             _seek(picture, frame, several)
             depths.corrected(picture)
-            with _silent() if picture.format == "TIFF" else nullcontext():
+            with silent() if picture.format == "TIFF" else nullcontext():
                 yield picture
 
 
@@ -402,8 +402,13 @@ def _seek(picture: Image.Image, frame: int | None, several: str) -> None:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what libtiff itself writes to the terminal away from it: a sentence says what is wrong with the file."""
+def silent() -> Iterator[None]:
+    """Keep what decoders write to the terminal themselves away from it: a sentence says what is wrong with the file.
+
+    Yields
+    ------
+    None
+    """
     try:
         terminal = os.dup(STDERR)
     except OSError:

@@ -134,6 +134,13 @@ def jpeg(values, *, marker="JFIF", **how):
     return whole[:2] + adobe + whole[4 + length :]
 
 
+def damaged_runs():
+    """Return an object whose runs are longer than its picture: the decoder of the extra panics on it."""
+    data = runs(dicom(U12, stored=12))
+    data.Rows = 7
+    return data
+
+
 def with_overlay(data):
     """Return an object with a drawing over all its pixels, which a viewer can switch off."""
     data.add_new(0x60000010, "US", 8)
@@ -522,7 +529,7 @@ REFUSED = {
     "one number to a colour": (dicom(U12, COLOUR), "has the SamplesPerPixel 1 for RGB, not 3"),
     "three numbers to a grey": (dicom(HUES, GREY), "has the SamplesPerPixel 3 for MONOCHROME2, not 1"),
     "colours with a sign": (dicom(HUES.astype(np.int8), COLOUR), "kind RGB and the type int8"),
-    "YBR_FULL of 16 bits": (dicom(HUES.astype(np.uint16), "YBR_FULL"), "dtype"),
+    "YBR_FULL of 16 bits": (dicom(HUES.astype(np.uint16), "YBR_FULL"), "kind YBR_FULL and not of 8 bits"),
     "YBR_ICT that is not compressed": (dicom(HUES, "YBR_ICT"), "kind YBR_ICT"),
     "numbers above their bits": (
         compressed([jpeg_2000(HUES)], "YBR_RCT", JPEG2000Lossless, HUES, stored=7),
@@ -566,9 +573,10 @@ REFUSED = {
         compressed([jpeg_2000(HUES)[:150]], "YBR_RCT", JPEG2000Lossless, HUES),
         "is compressed as JPEG 2000 and cannot be decoded",
     ),
+    "runs that end in the middle": (damaged_runs(), "is compressed as RLE and cannot be decoded"),
     "runs that are too short": (compressed([bytes(64)], GREY, RLELossless, U12), "is compressed as RLE and cannot"),
     "too few pixels": (dicom(U12, Rows=9), "has less pixel data than its header declares"),
-    "two kinds of pixels": (dicom(U12, FloatPixelData=bytes(256)), "cannot be decoded"),
+    "two kinds of pixels": (dicom(U12, FloatPixelData=bytes(256)), "has pixels that are not as its header describes"),
     "no pixels": (without(dicom(U12), "PixelData"), "picture (Secondary Capture Image Storage) without pixels"),
     "empty pixels": (dicom(U12, PixelData=b""), "picture (Secondary Capture Image Storage) without pixels"),
     "an icon alone": (
@@ -587,14 +595,15 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused(tmp_path, name):
+def test_what_is_refused(tmp_path, capfd, name):
     data, said = REFUSED[name]
     with pytest.raises(UnreadableError) as raised:
         read_dicom(saved(data, tmp_path / "a.dcm"), AS_IT_SAYS)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
-    # Nothing that could be of a patient.
+    # Nothing that could be of a patient, and nothing that a decoder says itself.
     assert "4711" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
