@@ -61,7 +61,7 @@ def read(path: Path, height: int, width: int) -> NDArray[np.int64]:
     factor = max(1, height // rows)
     if (rows * factor, columns * factor) != (height, width):
         raise FacelimeError(
-            f"{path} is {columns}×{rows}, but the dataset's pictures are {width}×{height}; "
+            f"{path} is {rows}×{columns}, but the dataset's pictures are {height}×{width} (height first); "
             "save the labels of the dataset's own pictures, at that size or at a whole fraction of it"
         )
     # Repeated, never interpolated: halfway between segment 2 and segment 8 there is no segment 5.
