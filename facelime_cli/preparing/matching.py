@@ -132,6 +132,27 @@ def find(names: Iterable[str], places: Sequence[Place]) -> list[Found]:
     return [_meant(name, index) for name in names]
 
 
+def nearest(name: str, places: Iterable[Place]) -> str | None:
+    """Return the path that has the longest end in common with an id of several parts.
+
+    Parameters
+    ----------
+    name : str
+    places : iterable of Place
+
+    Returns
+    -------
+    str or None
+        None where the id is a single name, or no path ends as it does.
+    """
+    stem = without_suffix(plain(name))[0]
+    if "/" not in stem:
+        return None
+    ends = ((_common(stem, without_suffix(place.path)[0]), place.path) for place in places)
+    length, path = max(ends, default=(0, ""), key=lambda end: end[0])
+    return path if length else None
+
+
 def _meant(name: str, index: _Index) -> Found:
     whole = plain(name)
     found = _fitting(whole, index)
