@@ -263,8 +263,10 @@ def _id_of(name: str, path: Path) -> str:
     """Return the id of a picture; a name that only looks as if it ended in a suffix is whole."""
     whole = matching.plain(name)
     stem, suffix = matching.without_suffix(whole)
-    last = whole.rpartition("/")[2]
-    return stem if suffix and matching.without_suffix(path.name)[0] != last else whole
+    if not suffix:
+        return whole
+    file = matching.without_suffix(str(path))[0].rpartition(os.sep)[2]
+    return whole if file == whole.rpartition("/")[2] else stem
 
 
 def read_table(table: Table) -> Listed:

@@ -52,6 +52,8 @@ class _Index:
     places: Sequence[Place]
     stems: list[str]
     suffixes: list[str]
+    lengths: list[int]
+    doubled: bool
     ends: dict[int, dict[str, list[int]]] = field(default_factory=dict)
     owns: dict[str, list[int]] | None = None
 
@@ -128,7 +130,11 @@ def find(names: Iterable[str], places: Sequence[Place]) -> list[Found]:
     list of Found
     """
     divided = [without_suffix(place.path) for place in places]
-    index = _Index(places, [stem for stem, _ in divided], [suffix for _, suffix in divided])
+    stems = [stem for stem, _ in divided]
+    lengths = sorted({place.own for place in places})
+    # Such as a.png.jpg: only there can an id with a suffix be a whole name.
+    doubled = any(without_suffix(stem)[1] for stem in stems)
+    index = _Index(places, stems, [suffix for _, suffix in divided], lengths, doubled)
     return [_meant(name, index) for name in names]
 
 
@@ -155,10 +161,11 @@ def nearest(name: str, places: Iterable[Place]) -> str | None:
 
 def _meant(name: str, index: _Index) -> Found:
     whole = plain(name)
-    found = _fitting(whole, index)
     stem, suffix = without_suffix(whole)
-    if found.places or not suffix:
-        return found
+    if not suffix or index.doubled:
+        found = _fitting(whole, index)
+        if found.places or not suffix:
+            return found
     found = _fitting(stem, index)
     same = tuple(place for place in found.places if index.suffixes[place] == suffix)
     return Found(same, found.length) if len(found.places) > 1 and same else found
@@ -171,7 +178,9 @@ def _fitting(name: str, index: _Index) -> Found:
         return Found(tuple(whole), length)
     best = Found()
     # Beyond the folder that was given as the source, an id and a path may be called differently.
-    for own in range(1, length):
+    for own in index.lengths:
+        if own >= length:
+            break
         for place in index.own().get(_end(name, own), ()):
             common = _common(name, index.stems[place])
             if common > best.length:
