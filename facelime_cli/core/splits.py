@@ -137,8 +137,10 @@ def divide_findings(labels: NDArray[np.integer], groups: Sequence[str], shares: 
     -----
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML PKDD
     2011), with groups in the place of pictures: the rarest finding is dealt out first, since nothing could even it out
-    later. Each of its groups goes to the split that then lacks most of it. Where several do, the other findings of the
-    group decide. What is known to be absent is dealt out in the same way; what is unknown does not count.
+    later. Each of its groups goes to the split that lacks most of it, relative to what it should have. Where several
+    do, the other findings of the group decide. What is known to be absent is dealt out in the same way; what is unknown
+    does not count. A group of many pictures counts as half dealt out already, so that it does not go to a split that it
+    would overfill.
 
     Examples
     --------
@@ -163,7 +165,8 @@ def divide_findings(labels: NDArray[np.integer], groups: Sequence[str], shares: 
             own = np.zeros(len(remaining))
             own[rarest] = counts[g, rarest]
             # A little of the others: it decides only where the rarest does not.
-            neediest = _neediest(filled, wanted, own + TIE_BREAK * counts[g], share)
+            middle = filled + np.maximum(counts[g] - 1, 0) / 2
+            neediest = _neediest(middle, wanted, own + TIE_BREAK * counts[g], share)
             split[g] = neediest
             filled[neediest] += counts[g]
     return split[group]

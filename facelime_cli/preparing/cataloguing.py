@@ -51,8 +51,9 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
     """
     table = _table_of(params)
     if table is None:
-        entries = sources.find(params.source)
-        account = Account(labels=_findings_of(entries))
+        account = Account()
+        entries = sources.find(params.source, account.passed)
+        account.labels = _findings_of(entries)
     else:
         entries, account = labelling.find(params.source, table)
     entries, splits = splitting.divided(entries, params)
@@ -151,7 +152,7 @@ def _check_options(params: Any) -> None:
 
 def _patient(entry: Entry, context: Context, pseudonyms: Pseudonyms | None) -> str | None:
     """Return a keyed hash of the patient in a DICOM file; the number itself enters nothing."""
-    from facelime_cli.core.images import patient_of
+    from facelime_cli.core.dicom import patient_of
 
     patient = patient_of(entry.path)
     if patient is None:

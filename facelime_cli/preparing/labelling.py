@@ -133,7 +133,7 @@ def find(sources: Sequence[Path], table: Table) -> tuple[list[Entry], Account]:
     check_there(sources)
     listed = read_table(table)
     faults: list[Fault] = []
-    paths, places = _files(sources, faults)
+    paths, places = _files(sources, faults, listed.account.passed)
     met = dict(zip(listed.ids, matching.find(listed.ids, places), strict=True))
     ids = listed.ids
     if table.missing == SKIP:
@@ -149,7 +149,7 @@ def find(sources: Sequence[Path], table: Table) -> tuple[list[Entry], Account]:
     return _entries(found, listed), listed.account
 
 
-def _files(sources: Sequence[Path], faults: list[Fault]) -> tuple[list[Path], list[Place]]:
+def _files(sources: Sequence[Path], faults: list[Fault], passed: Counter[str]) -> tuple[list[Path], list[Place]]:
     """Return the files in some sources, and where they lie."""
     paths, places = [], []
     for source in sources:
@@ -159,7 +159,7 @@ def _files(sources: Sequence[Path], faults: list[Fault]) -> tuple[list[Path], li
             places.append(Place(root, 1))
             continue
         start = len(str(source)) if str(source) != "." else -1
-        for path in picture_files(source, faults):
+        for path in picture_files(source, faults, passed):
             below = str(path)[start:].strip(os.sep)
             paths.append(path)
             places.append(Place(f"{root}/{below}", below.count(os.sep) + 1))

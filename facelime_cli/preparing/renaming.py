@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from facelime_cli import tables
 from facelime_cli.errors import FacelimeError
+from facelime_cli.names import WITHOUT
 from facelime_cli.sources import LINE_BREAKS, Entry
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from facelime_cli.preparing.account import Account
 
 TWO_COLUMNS = 2
-WITHOUT = "no {}"
-"""The class of the pictures without a single finding."""
 
 
 def renamed(entries: list[Entry], file: Path, account: Account) -> list[Entry]:

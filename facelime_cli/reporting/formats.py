@@ -26,6 +26,8 @@ TOP = 10
 """How many of the strongest segments are drawn and listed in the terminal."""
 DRAWN_COLUMNS = 48
 """Letters across a drawing: two drawings fit beside each other in a wide terminal."""
+DRAWN_TALLEST = 2
+"""A drawing in a terminal is so many times as high as wide, at most."""
 
 
 def answer(explanations: Explanations, form: str, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
@@ -107,12 +109,17 @@ def _drawing(explanations: Explanations, row: int, c: int) -> Drawing:
     picture, name = explanations.ids[row], explanations.names[c]
     probability = PERCENT * explanations.full[row][c]
     title = f"{picture}: {name} {probability:.1f} %"
-    label = explanations.label(row)
-    if label is not None:
+    label, holds = explanations.label(row), explanations.holds(row, name)
+    if explanations.several and holds is not None:
+        title += f", labelled as {'present' if holds else 'absent'}"
+    elif not explanations.several and label is not None:
         title += f", the label is {label}"
+    # A tall picture is narrower, so that a screen holds it.
+    height, width = arrays[0].shape[:2]
+    columns = min(DRAWN_COLUMNS, max(1, DRAWN_COLUMNS * DRAWN_TALLEST * width // height))
     # A terminal without colours gets letters in place of pixels.
-    pixels = thumbnails.coloured(*arrays, TOP, DRAWN_COLUMNS)
-    letters = thumbnails.lettered(*arrays, TOP, DRAWN_COLUMNS)
+    pixels = thumbnails.coloured(*arrays, TOP, columns)
+    letters = thumbnails.lettered(*arrays, TOP, columns)
     return Drawing(pixels, letters, title)
 
 
@@ -166,6 +173,10 @@ def _value(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int
     for row in rows:
         picture: dict[str, Any] = {"id": explanations.ids[row]}
         picture["label"] = explanations.label(row)
+        if explanations.several:
+            picture["findings"] = {
+                name: explanations.holds(row, name) for name in explanations.dataset.facts["classes"]
+            }
         picture["explanations"] = [explanations.as_json(row, c) for c in explanations.shown(row, chosen)]
         pictures.append(picture)
     surrogates = explanations.surrogates

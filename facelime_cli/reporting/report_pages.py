@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.choices import FILLS
+from facelime_cli.core import shapes
 from facelime_cli.core.agreement import Attribution, agreement
 from facelime_cli.core.leakage import nameless
 from facelime_cli.core.verdict import WORDS
@@ -123,7 +124,7 @@ class ReportPages:
         shown["scales"] = self._scales()
         shown["several"] = len(report.voices) > 1
         shown["top"] = report.request.top
-        shown["size"] = int(facts["size"])
+        shown["width"] = shapes.sides(facts["size"])[1]
         shown["most_regions"] = most_regions
         shown["most_classes"] = max(classes)
         # The page may go to one patient, and the examples are pictures of others.

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import FILLS
+from facelime_cli.core import shapes
 from facelime_cli.core.fidelity import distinct
 from facelime_cli.core.verdict import ALONE_R2, NOT_CHECKED, NOTHING, TOO_FEW_REGIONS, WORTH, word_of
 from facelime_cli.drawing.outlines import paths as outlines_of
@@ -413,9 +414,14 @@ class PictureShown:
         return self.explanations.ids[self.row]
 
     @property
-    def size(self) -> int:
-        """Its side in pixels."""
-        return int(self.explanations.dataset.facts["size"])
+    def height(self) -> int:
+        """Its height in pixels."""
+        return shapes.sides(self.explanations.dataset.facts["size"])[0]
+
+    @property
+    def width(self) -> int:
+        """Its width in pixels."""
+        return shapes.sides(self.explanations.dataset.facts["size"])[1]
 
     @property
     def label(self) -> str | None:

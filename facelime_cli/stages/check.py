@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.core import shapes
 from facelime_cli.engine import Needed, Plan, Stage, resolve_inputs, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_indices, whole_number
@@ -90,7 +91,8 @@ class Params(asking.Asking):
             metavar="A,B,…",
             show_default=False,
             help="Check these classes, by name or by number from 0. "
-            "[default: each picture's most probable class, and its true one]",
+            "[default: each picture's most probable class, and its true one; of independent probabilities those of 0.5 "
+            "or more, and the true ones]",
         ),
         Resolved(("classes",)),
     ] = None
@@ -218,13 +220,10 @@ def _classes(params: Params, surrogates: Artifact) -> list[list[int]]:
 
     explanations, chosen = Explanations(surrogates), _chosen(params, surrogates)
     found = []
-    for row, answer in enumerate(explanations.full):
+    for row in range(len(explanations)):
         wanted = chosen
         if wanted is None:
-            label = explanations.label(row)
-            known = label is not None and explanations.names.count(label) == 1
-            true = [explanations.names.index(str(label))] if known else []
-            wanted = list(dict.fromkeys([int(answer.argmax()), *true]))
+            wanted = list(dict.fromkeys([*explanations.said(row), *explanations.true(row)]))
         found.append([c for c in wanted if not np.isnan(explanations.coefficients(row, c)).any()])
     if not any(found):
         raise FacelimeError(
@@ -239,7 +238,7 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
 
     surrogates, asked = source.surrogates, source.asked
     n, n_classes, _ = surrogates.shape("coefficients")
-    size = int(source.segmentation.input("datasets").facts["size"])
+    sides = shapes.sides(source.segmentation.input("datasets").facts["size"])
     n_fills, n_samples = source.n_fills, max(source.n_questions())
     tested = (n, n_classes, len(asked.numbers), n_fills)
     axes = ("picture", "class", "number", "fill")
@@ -261,7 +260,7 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
         "verdict": ArraySpec(TEXT, (n, n_classes), ("picture", "class"), ""),
         "masks": ArraySpec("uint8", (n, n_samples, source.n_bytes), ("picture", "sample", "byte"), 0),
         "n_samples": ArraySpec("int32", (n,), ("picture",), 0),
-        "fill": ArraySpec("uint8", (n, n_fills, size, size, 3), ("picture", "fill", "y", "x", "channel"), 0),
+        "fill": ArraySpec("uint8", (n, n_fills, *sides, 3), ("picture", "fill", "y", "x", "channel"), 0),
         "probabilities": ArraySpec(
             "float32",
             (n, n_fills, n_samples, answers),

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from facelime_cli.core.images import UnreadableError, decode, decode_mask, patient_of
+from facelime_cli.core.dicom import patient_of
+from facelime_cli.core.images import UnreadableError, decode, decode_mask
 from facelime_cli.core.label_files import saliency
 from facelime_cli.core.opening import NotRegularError, opened
 from facelime_cli.errors import FacelimeError
