@@ -436,7 +436,7 @@ class _Job:
         truth_masks.check_sizes(sizes, found)
         reading.check_used(found, self.params.bits)
         read = reading.facts_of(found, self.account.passed)
-        self.context.console.note(reading.line(read))
+        self.context.console.note(read["said"])
         reading.warn(found, self.context.console)
         layout = laying_out.layout_of(
             found,
