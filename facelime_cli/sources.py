@@ -504,7 +504,21 @@ def group_of(entry: Entry, pattern: str | None) -> str | None:
     """
     if entry.group is not None or pattern is None:
         return entry.group
-    match = _matched("--group-pattern", pattern, without_suffix(Path(entry.path.name)))
+    return group_in(without_suffix(Path(entry.path.name)), pattern)
+
+
+def group_in(name: str, pattern: str) -> str | None:
+    """Return the patient or lesion that an expression finds in a name, or None.
+
+    Parameters
+    ----------
+    name, pattern : str
+
+    Returns
+    -------
+    str or None
+    """
+    match = _matched("--group-pattern", pattern, name)
     return None if match is None else _found(match)
 
 

@@ -150,7 +150,7 @@ def chexpert(folder: Path, patients: int = 30) -> Published:
     names = CHEXPERT.split(",")
     tables = {"train": [], "valid": []}
     words = ["preprocess", folder / "chexpert", "--id-column", "Path", "--label-columns", "No Finding..Support Devices"]
-    words += ["--blank", "negative"]
+    words += ["--blank", "negative", "--group-pattern", r"(patient\d+)"]
     for split in tables:
         words += ["--table", folder / f"{split}.csv", "--split-file", f"{split}={folder / f'{split}.csv'}"]
     found = Published(words, names)
@@ -169,6 +169,7 @@ def chexpert(folder: Path, patients: int = 30) -> Published:
             name = f"CheXpert-v1.0-small/{below}"
             found.said[name] = [0 if value == -2 else value for value in values]
             found.splits[name] = TRAIN if split == "train" else VALIDATION
+            found.groups[name] = f"patient{patient:05d}"
             uncertain += values.count(-1)
             blank += values.count(-2)
     for split, rows in tables.items():
