@@ -143,7 +143,7 @@ def _check_options(params: Any) -> None:
     }
     given = [option for option, value in about_a_table.items() if value is not None]
     if params.table is None and given:
-        raise CommandLineError(f"{' and '.join(given)} are about a table; give it with --table FILE.")
+        raise CommandLineError(f"there is no table for {' and '.join(given)}; name one with --table FILE.")
     if params.folds is not None and splitting.is_published(params):
         raise CommandLineError("--folds divides all pictures, so --split-column and --split-file do not fit it.")
     if params.one_per_group and params.group_column is None:
