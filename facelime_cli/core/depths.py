@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+
+from facelime_cli.core.orientation import upright
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from PIL import Image
 
     Numbers = NDArray[np.int64]
 
@@ -164,12 +166,12 @@ def deep(picture: Image.Image, again: Callable[[], Image.Image]) -> Deep | None:
     transparent = picture.info.get("transparency")
     if own.startswith("LA"):
         _set_rawmodes(picture, lambda _: "RGBA")
-        pairs = np.asarray(ImageOps.exif_transpose(picture)).astype(np.int64)
+        pairs = np.asarray(upright(picture)).astype(np.int64)
         return Deep(pairs[..., 0] << BYTE | pairs[..., 1], opacity=pairs[..., 2] << BYTE | pairs[..., 3])
     other = again()
     _set_rawmodes(picture, _whole)
     _set_rawmodes(other, lambda name: _other_order(_whole(name)))
-    high, low = (np.asarray(ImageOps.exif_transpose(each)).astype(np.int64) for each in (picture, other))
+    high, low = (np.asarray(upright(each)).astype(np.int64) for each in (picture, other))
     every = high << BYTE | low
     colours = every[..., :3]
     opacity = every[..., 3] if every.shape[-1] in ALPHA_CHANNELS else None
@@ -191,7 +193,7 @@ def _other_order(name: str) -> str:
 def _deep_grey(picture: Image.Image) -> Deep:
     transparent = picture.info.get("transparency")
     tags = getattr(picture, "tag_v2", {})
-    values = np.asarray(ImageOps.exif_transpose(picture)).astype(np.int64)
+    values = np.asarray(upright(picture)).astype(np.int64)
     if values.min() < 0 or values.max() > MOST:
         raise DepthError("holds integers outside 0…65535, whose meaning is not known")
     white = 2**SHORT - 1 if tags.get(BITS_PER_SAMPLE) == (SHORT,) else MOST
@@ -218,21 +220,36 @@ def inverted_tiff(picture: Image.Image) -> bool:
     return getattr(picture, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
 
 
-def check_bits(picture: Deep, bits: int) -> None:
-    """Refuse a picture with values above those that a number of bits can have.
+def white_of(bits: int | None) -> int:
+    """Return the value that is white, where so many bits are used; by default all 16.
 
     Parameters
     ----------
-    picture : Deep
-    bits : int
+    bits : int, optional
+
+    Returns
+    -------
+    int
+    """
+    return MOST if bits is None else 2**bits - 1
+
+
+def check_bits(values: NDArray[Any], bits: int | None) -> None:
+    """Refuse values above those that a number of bits can have.
+
+    Parameters
+    ----------
+    values : int array
+    bits : int, optional
+        By default all that the type has.
 
     Raises
     ------
     DepthError
     """
-    most = int(picture.values.max())
-    if most >= 2**bits:
-        raise DepthError(f"holds the value {most:,}, above the {2**bits - 1:,} of --bits {bits}; give more bits")
+    most = int(values.max())
+    if most > white_of(bits):
+        raise DepthError(f"holds the value {most:,}, above the {white_of(bits):,} of --bits {bits}; give more bits")
 
 
 def over_white(levels: NDArray[Any], opacity: NDArray[Any], *, premultiplied: bool) -> NDArray[np.uint8]:

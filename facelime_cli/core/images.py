@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from facelime_cli.core import colours, depths
 from facelime_cli.core.formats import DICOM_SUFFIXES, HEAD, HEIC, JPEG, NOT_READ, has_dicom_mark, kind_of
 from facelime_cli.core.opening import NotRegularError, opened
+from facelime_cli.core.orientation import upright
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
@@ -56,9 +57,17 @@ UNREADABLE = (Exception,)
 
 Every new kind of damage has raised something else, so that no list was whole: one file must not end the whole run.
 """
-SAYING = (OSError, ValueError, SyntaxError, NotImplementedError, RuntimeError)
+SAYING = (OSError, ValueError, SyntaxError, EOFError, NotImplementedError, RuntimeError)
 """Errors by which decoders speak to people."""
-TRUNCATED, DAMAGED, TOO_LARGE_SHORT, FRAMES = "truncated", "damaged", "too large", "of several frames"
+ARRAY = "array"
+"""The kind of a picture in a file of arrays."""
+NOT_OPENED, TRUNCATED, DAMAGED, TOO_LARGE_SHORT, FRAMES = (
+    "not to be opened",
+    "truncated",
+    "damaged",
+    "too large",
+    "of several frames",
+)
 NO_DECODER, UNKNOWN = "without a decoder", "in no known format"
 PAPER = (255, 255, 255, 255)
 """What transparent pixels stand on: white, as viewers and web pages show them."""
@@ -193,8 +202,8 @@ def _of_deep(deep: depths.Deep, kind: str, said: colours.Colours | None, how: Re
     """Return a picture of more than 8 bits."""
     white, notes = deep.white, [f"uses:{deep.used_bits}"]
     if how.bits is not None:
-        depths.check_bits(deep, how.bits)
-        white, notes = 2**how.bits - 1, [f"bits:{how.bits}"]
+        depths.check_bits(deep.values, how.bits)
+        white, notes = depths.white_of(how.bits), [f"bits:{how.bits}"]
     elif white < depths.MOST:
         notes = []
     values = white - deep.values if deep.inverted else deep.values
@@ -217,20 +226,20 @@ def _of_bytes(picture: Image.Image, kind: str, said: colours.Colours | None) -> 
     """Return a picture of 8 bits or fewer per value, or of floating-point values."""
     inverted = picture.mode == depths.FLOATS and depths.inverted_tiff(picture)
     # Before all else: a network that gets faces on their side answers, and nobody sees why it answers wrong.
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode == depths.FLOATS:
-        shown = _from_floats(np.asarray(upright), inverted=inverted)
+    turned = upright(picture)
+    if turned.mode == depths.FLOATS:
+        shown = _from_floats(np.asarray(turned), inverted=inverted)
         return Decoded(np.array(shown.convert("RGB"), dtype=np.uint8), kind)
-    if picture.format == "BMP" and upright.mode == "RGBA" and upright.getchannel("A").getextrema()[1] == 0:
+    if picture.format == "BMP" and turned.mode == "RGBA" and turned.getchannel("A").getextrema()[1] == 0:
         # Many programs leave the fourth byte of a pixel empty, and mean no transparency.
-        upright = upright.convert("RGB")
-    plain, name = upright, None
-    if said is not None and upright.mode != "LAB":
-        plain, name = colours.in_srgb(_in_simple_mode(upright), said)
+        turned = turned.convert("RGB")
+    plain, name = turned, None
+    if said is not None and turned.mode != "LAB":
+        plain, name = colours.in_srgb(_in_simple_mode(turned), said)
     # Of a screen's colours, a printer's say nothing without its profile.
     guessed = (
         ("has colours for printing and no profile that says which, so that they are approximate",)
-        if upright.mode == "CMYK" and plain.mode == "CMYK"
+        if turned.mode == "CMYK" and plain.mode == "CMYK"
         else ()
     )
     return _decoded(np.array(_to_rgb(plain), dtype=np.uint8), kind, [], name, guessed)
@@ -290,11 +299,11 @@ def _marked_deep(deep: depths.Deep) -> Bytes:
 
 def _marked(picture: Image.Image) -> Bytes:
     lossy, inverted = picture.format in LOSSY, depths.inverted_tiff(picture)
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode == depths.FLOATS:
-        values = np.asarray(upright)
+    turned = upright(picture)
+    if turned.mode == depths.FLOATS:
+        values = np.asarray(turned)
         return np.asarray(values < 1 if inverted else values > 0, dtype=np.uint8)
-    layered = np.asarray(upright.convert("RGBA"))
+    layered = np.asarray(turned.convert("RGBA"))
     strongest, opacity = layered[..., :3].max(axis=-1), layered[..., 3]
     # Any colour counts: data sets mark a region with 1, 255 or a colour of a palette. Around an edge, JPEG leaves
     # values that are neither.
@@ -332,7 +341,7 @@ def picture_in(path: Path, frame: int | None = None, several: str = ONE_PICTURE)
         with _opened_picture(stream) as picture:
             _seek(picture, frame, several)
             depths.corrected(picture)
-            with _silent() if picture.format == "TIFF" else nullcontext():
+            with silent() if picture.format == "TIFF" else nullcontext():
                 yield picture
 
 
@@ -402,8 +411,13 @@ def _seek(picture: Image.Image, frame: int | None, several: str) -> None:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what libtiff itself writes to the terminal away from it: a sentence says what is wrong with the file."""
+def silent() -> Iterator[None]:
+    """Keep what decoders write to the terminal themselves away from it: a sentence says what is wrong with the file.
+
+    Yields
+    ------
+    None
+    """
     try:
         terminal = os.dup(STDERR)
     except OSError:
@@ -461,7 +475,7 @@ def _short(why: Exception) -> str:
     if isinstance(why, MemoryError | Image.DecompressionBombError):
         return TOO_LARGE_SHORT
     if isinstance(why, OSError) and why.strerror:
-        return "not to be opened"
+        return NOT_OPENED
     if isinstance(why, depths.DepthError | colours.RangeError):
         return "of unknown meaning"
     words = str(why).lower()
@@ -494,13 +508,42 @@ def reason(why: BaseException) -> str:
     return text if isinstance(why, SAYING) and text else f"cannot be decoded ({type(why).__name__}: {text})"
 
 
-def display(values: NDArray[Any]) -> Bytes:
+def read_array(values: NDArray[Any], how: Reading = AS_IT_SAYS) -> Decoded:
+    """Return an array from a file of arrays as display space, and how it was read.
+
+    Parameters
+    ----------
+    values : array
+        As for `display`.
+    how : Reading
+
+    Returns
+    -------
+    Decoded
+
+    Raises
+    ------
+    UnreadableError
+        As `display` does, and for values above those that its bits can have.
+    """
+    notes = []
+    if values.dtype == np.uint16 and values.size:
+        notes = [f"uses:{int(values.max()).bit_length()}" if how.bits is None else f"bits:{how.bits}"]
+    try:
+        return Decoded(display(values, how.bits), ARRAY, tuple(notes))
+    except depths.DepthError as why:
+        raise unreadable(why) from why
+
+
+def display(values: NDArray[Any], bits: int | None = None) -> Bytes:
     """Return an array from a file of arrays as display space.
 
     Parameters
     ----------
     values : (H, W) or (H, W, 1) or (H, W, 3) uint8 or uint16 array
         Grey, or red, green and blue.
+    bits : int, optional
+        How many of the bits of uint16 are used. By default all.
 
     Returns
     -------
@@ -522,7 +565,8 @@ def display(values: NDArray[Any]) -> Bytes:
     if values.ndim == COLOUR_AXES and values.shape[-1] == 1:
         flat = values[..., 0]
     if flat.dtype == np.uint16:
-        flat = _reduced(flat)
+        depths.check_bits(flat, bits)
+        flat = _reduced(flat, depths.white_of(bits))
     of_three = flat.ndim != COLOUR_AXES or flat.shape[-1] == COLOUR_AXES
     if flat.dtype != np.uint8 or flat.ndim not in SHOWABLE_AXES or not of_three:
         raise UnreadableError(
