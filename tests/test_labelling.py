@@ -71,6 +71,15 @@ class TestIds:
         }
         assert found[0][0].id == "Published-v1/train/p1/view"
 
+    @pytest.mark.parametrize("place", [".", "../pictures", "./train", "../pictures/train/"])
+    def test_the_source_may_be_the_folder_one_is_in(self, read, tmp_path, monkeypatch, place):
+        text = "id\nset/train/p1/view.png\nset/train/p2/view.png\n"
+        read(text, ["set/train/p1/view.png", "set/train/p2/view.png"])
+        monkeypatch.chdir(tmp_path / "pictures" / "set")
+        line = ["preprocess", place.replace("../pictures", "../set"), "--table", "../../table.csv", "--id-column", "id"]
+        found, _ = catalogue(line, tmp_path / "store")
+        assert [entry.path.absolute().parent.name for entry in found] == ["p1", "p2"]
+
     def test_other_marks_between_folders(self, read):
         found = read("id,dx\n.\\a\\x.png,1\n/home/someone/b/x.png,2\n", ["a/x.png", "b/x.png"], "--label-column", "dx")
         assert labels(found) == {"a/x": "1", "home/someone/b/x": "2"}
@@ -308,6 +317,22 @@ class TestRows:
 
 
 class TestSeveralTables:
+    def test_a_table_of_readers_and_one_of_their_consensus(self, read):
+        """As PhysioNet publishes VinDr-CXR: readers for training, one row for each picture of the test."""
+        train = "id,r,A,B,No finding\na,R1,1,0,0\na,R2,1,0,0\na,R3,0,1,0\nb,R1,0,0,1\nb,R2,0,0,1\nb,R3,1,0,0\n"
+        test = "id,A,B,No finding\nc,1,1,0\nd,0,0,1\n"
+        words = ["--table", "@test.csv", "--label-columns", "A..B", "--rows", "majority", "--reader-column", "r"]
+        words += ["--split-file", "train=@table.csv", "--split-file", "test=@test.csv", "--split", "1:1:0"]
+        params, entries = read(train, ["a.png", "b.png", "c.png", "d.png"], *words, test__csv=test, settings=True)
+        assert [dict(entry.findings) for entry in entries] == [
+            {"A": 1, "B": 0},
+            {"A": 0, "B": 0},
+            {"A": 1, "B": 1},
+            {"A": 0, "B": 0},
+        ]
+        assert [entry.split for entry in entries] == [-1, -1, 2, 2]
+        assert settings_of(params, entries)["split"] == [0.5, 0.5, 0.0]
+
     def test_columns_of_a_joined_table(self, read):
         found = read(
             "id,study,split\na,s1,train\nb,s1,train\nc,s2,test\n",
