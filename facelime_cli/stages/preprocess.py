@@ -93,8 +93,9 @@ class Params:
         Option(
             metavar="kermany|REGEX",
             show_default=False,
-            help="Read the group (patient or lesion) from the file name: the first bracket of the expression. No group "
-            "comes into two splits. [default: every picture is a group of its own]",
+            help="Read the group (patient or lesion) from the file name, or from an id with folders in a table: the "
+            "first bracket of the expression. No group comes into two splits. [default: every picture is a group of "
+            "its own]",
         ),
         Resolved(),
     ] = None
