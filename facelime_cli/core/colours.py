@@ -1,4 +1,4 @@
-"""What the numbers of a picture mean as colours: embedded profiles, and what formats say in their place, become sRGB."""
+"""Colours become sRGB: by the profile in a picture file, or by what the file says in its place."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms
+
+from facelime_cli.core.depths import rawmode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +45,7 @@ FAMILIES = (
 )
 """Descriptions of profiles that are named. The text of any other may name a person's device."""
 GREY, RGB, CMYK = "GRAY", "RGB", "CMYK"
+GREY_MODES = {"L", "LA", "I;16"}
 SPACE_OF_MODE = {"L": GREY, "LA": GREY, "RGB": RGB, "RGBA": RGB, "CMYK": CMYK}
 D65 = (0.3127, 0.329)
 SRGB_PRIMARIES = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
@@ -57,7 +60,7 @@ PRIMARIES = {
 """Red, green and blue of the code points of ITU-T H.273, where they differ from those of sRGB."""
 PRIMARY_NAMES = {12: "Display P3", 9: "BT.2020"}
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}
-"""Exponents of the transfer characteristics of ITU-T H.273 that are one; all others of small range are shown as sRGB."""
+"""Exponents of those curves of ITU-T H.273 that have one alone. All others of usual range are shown as sRGB."""
 HIGH_RANGE = {16: "PQ", 18: "HLG"}
 ADOBE_PRIMARIES = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 ADOBE_GAMMA = 563 / 256
@@ -135,22 +138,14 @@ def said(picture: Image.Image, stream: BinaryIO) -> Colours | None:
     The order is that of PNG's third edition (W3C 2025) and of browsers: code points, profile, sRGB, gamma and
     chromaticities. In HEIC and AVIF a profile comes first.
     """
+    points = _chunk(stream, b"cICP") if picture.format == "PNG" else None
+    if points is not None:
+        return _of_points(points[0], points[1])
     profile = picture.info.get("icc_profile")
-    if picture.format == "PNG":
-        points = _chunk(stream, b"cICP")
-        if points is not None:
-            return _of_points(points[0], points[1])
-        return Colours(profile) if profile else _of_png(picture)
     if profile:
         return Colours(profile)
-    if picture.format in {"AVIF", "HEIF"}:
-        return _of_container(picture, stream)
-    if picture.format == "JPEG2000":
-        return _of_jp2(stream)
-    exif = picture.info.get("exif")
-    if exif and ADOBE_IN_EXIF.search(exif):
-        return Colours(_profile_bytes(ADOBE_PRIMARIES, D65, ADOBE_GAMMA), "Adobe RGB")
-    return None
+    other = OTHERWISE.get(picture.format or "")
+    return _of_exif(picture, stream) if other is None else other(picture, stream)
 
 
 def _chunk(stream: BinaryIO, name: bytes) -> bytes | None:
@@ -184,7 +179,15 @@ def _of_points(primaries: int, transfer: int) -> Colours | None:
     return Colours(_profile_bytes(places or SRGB_PRIMARIES, D65, gamma), name)
 
 
-def _of_png(picture: Image.Image) -> Colours | None:
+def _of_exif(picture: Image.Image, _stream: BinaryIO) -> Colours | None:
+    """Return what a camera says in EXIF."""
+    exif = picture.info.get("exif")
+    if exif and ADOBE_IN_EXIF.search(exif):
+        return Colours(_profile_bytes(ADOBE_PRIMARIES, D65, ADOBE_GAMMA), "Adobe RGB")
+    return None
+
+
+def _of_png(picture: Image.Image, _stream: BinaryIO) -> Colours | None:
     """Return what gAMA and cHRM of a PNG file say, as browsers apply them."""
     if "srgb" in picture.info:
         return None
@@ -194,9 +197,9 @@ def _of_png(picture: Image.Image) -> Colours | None:
     if usual and standard:
         return None
     white, primaries = (D65, SRGB_PRIMARIES) if places is None or standard else (places[:2], places[2:])
-    exponent = None if usual else 1 / gamma
+    exponent = None if usual or not gamma else 1 / gamma
     name = f"PNG gamma {exponent:.2f}" if exponent else "PNG colours"
-    if picture.mode in {"L", "LA", "I;16"} or (picture.mode == "RGBA" and "LA" in str(picture.tile)):
+    if picture.mode in GREY_MODES or rawmode(picture).startswith("LA"):
         return Colours(_grey_profile_bytes(exponent), name)
     return Colours(_profile_bytes(primaries, white, exponent), name)
 
@@ -217,7 +220,7 @@ def _of_container(picture: Image.Image, stream: BinaryIO) -> Colours | None:
     return _of_points(*struct.unpack(">HH", head[place + 8 : place + 12]))
 
 
-def _of_jp2(stream: BinaryIO) -> Colours | None:
+def _of_jp2(_picture: Image.Image, stream: BinaryIO) -> Colours | None:
     """Return the profile in the colour box of a JPEG 2000 file, which Pillow leaves out."""
     head = _start(stream)
     place = head.find(b"colr\x02")
@@ -225,6 +228,10 @@ def _of_jp2(stream: BinaryIO) -> Colours | None:
         return None
     length = struct.unpack(">I", head[place - 4 : place])[0]
     return Colours(head[place + 7 : place - 4 + length])
+
+
+OTHERWISE = {"PNG": _of_png, "AVIF": _of_container, "HEIF": _of_container, "JPEG2000": _of_jp2}
+"""What says the colours of a file without a profile, by Pillow's name of its format; of any other, EXIF does."""
 
 
 def _start(stream: BinaryIO) -> bytes:
@@ -318,7 +325,8 @@ def _grey_curve(profile: bytes) -> Floats:
     transform = _transform(profile, ramp.mode, ImageCms.Flags.NOOPTIMIZE)
     after = ImageCms.applyTransform(ramp, transform)
     assert after is not None
-    return np.asarray(after.convert("L"), dtype=np.float64)[0]
+    curve: Floats = np.asarray(after.convert("L"), dtype=np.float64)[0]
+    return curve
 
 
 @lru_cache(maxsize=KEPT_PROFILES)
@@ -356,9 +364,7 @@ def _is_srgb(profile: bytes, space: str) -> bool:
 
 
 @lru_cache(maxsize=KEPT_PROFILES)
-def _transform(
-    profile: bytes, mode: str, flags: ImageCms.Flags = ImageCms.Flags.NONE
-) -> ImageCms.ImageCmsTransform:
+def _transform(profile: bytes, mode: str, flags: ImageCms.Flags = ImageCms.Flags.NONE) -> ImageCms.ImageCmsTransform:
     opened = ImageCms.ImageCmsProfile(BytesIO(profile))
     return ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", flags=flags)
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from facelime_cli.core.shapes import Sides
+
     Numbers = Sequence[float]
     Floats32 = NDArray[np.float32]
     Bytes = NDArray[np.uint8]
@@ -89,19 +91,19 @@ def composed(image: Bytes, fill: Bytes, segments: NDArray[np.uint16], kept: NDAr
     return np.where(kept[:, segments][..., None], image, fill)
 
 
-def resized(pictures: Floats32, size: int) -> Floats32:
-    """Return square pictures, bilinear, in which all pixels of a larger picture count.
+def resized(pictures: Floats32, sides: Sides) -> Floats32:
+    """Return pictures of another size, bilinear, in which all pixels of a larger picture count.
 
     Parameters
     ----------
     pictures : (B, H, W, 3) float32 array
         Display space, 0 to 255.
-    size : int
-        Side, in pixels.
+    sides : (int, int)
+        Height and width, in pixels.
 
     Returns
     -------
-    (B, size, size, 3) float32 array
+    (B, *sides, 3) float32 array
 
     Notes
     -----
@@ -113,9 +115,9 @@ def resized(pictures: Floats32, size: int) -> Floats32:
     channels = np.moveaxis(pictures, -1, 1).reshape(-1, height, width)
     resized_channels = []
     for channel in channels:
-        picture = Image.fromarray(channel).resize((size, size), Image.Resampling.BILINEAR)
+        picture = Image.fromarray(channel).resize(sides[::-1], Image.Resampling.BILINEAR)
         resized_channels.append(np.asarray(picture))
-    small = np.stack(resized_channels).reshape(len(pictures), -1, size, size)
+    small = np.stack(resized_channels).reshape(len(pictures), -1, *sides)
     return np.moveaxis(small, 1, -1)
 
 

@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelime_cli.core import dicom_greys, dicom_tables
-from facelime_cli.core.colours import SRGB, UNUSABLE, Colours, in_srgb
+from facelime_cli.core.colours import UNUSABLE, Colours, in_srgb
 from facelime_cli.core.dicom_greys import number
-from facelime_cli.core.formats import DICOM, DICOM_SUFFIXES, is_dicom
+from facelime_cli.core.formats import DICOM, DICOM_MARK, DICOM_SUFFIXES, HEAD, is_dicom
 from facelime_cli.core.images import (
+    DAMAGED,
+    FRAMES,
     MOST_PIXELS,
+    NO_DECODER,
     TOO_LARGE,
+    TOO_LARGE_SHORT,
+    TRUNCATED,
     UNREADABLE,
     Decoded,
     Reading,
     UnreadableError,
-    reason,
+    silent,
+    unreadable,
 )
 from facelime_cli.core.opening import opened
 
@@ -39,6 +46,8 @@ EXTRA = "facelime[dicom]"
 """What brings the decoders of compressed pixels."""
 DECODERS = "pylibjpeg"
 """Its name in pydicom."""
+WHOLE = {DECODERS, "pydicom"}
+"""Those that decode all of a syntax."""
 GREYS = ("MONOCHROME1", "MONOCHROME2")
 NUMBERED = "PALETTE COLOR"
 """The kind whose pixels are numbers of colours."""
@@ -54,6 +63,11 @@ COMPRESSIONS = (
     *("JPEG XL", "RLE", "MPEG2", "MPEG-4", "HEVC", "JPEG", "JPIP", "Deflated Image Frame"),
 )
 """How names of transfer syntaxes begin, with what is enough of them for a person."""
+NATIVE = {f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2")}
+"""Transfer syntaxes in which pixels are not compressed."""
+NO_DICOM = "is not a DICOM file"
+NO_PICTURE = "without a picture"
+"""What counts such objects."""
 DISC_INDEX = "1.2.840.10008.1.3.10"
 SIDES = ("Rows", "Columns")
 SPACINGS = ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
@@ -73,11 +87,18 @@ ADOBE = b"\xff\xee"
 ADOBE_NAME, ADOBE_TRANSFORM = b"Adobe", 11
 SCAN = b"\xff\xda"
 """The marker after which a JPEG holds pixels."""
+FRAGMENT = b"\xfe\xff\x00\xe0"
+"""How compressed pixels begin: the tag of an item."""
 END = b"\xff\xd9"
 """The marker at its end."""
+CODING, CODING_TRANSFORM = b"\xff\x52", 6
+"""The marker of a JPEG 2000 that says how it is coded; and in its segment: whether decoding gives RGB."""
 YCBCR = 1
 """What Adobe's marker says of a JPEG of luminance and two differences of colour."""
+PANIC = "PanicException"
 BYTE_BITS = 8
+DESCRIPTION = "(0028,"
+"""How pydicom names elements that describe pixels."""
 TOO_SHORT = "less than expected"
 """What pydicom says of pixels whose bytes are too few."""
 
@@ -100,8 +121,6 @@ def read_dicom(path: Path, how: Reading) -> Decoded:
     UnreadableError
         When the file is damaged, is no picture, holds several, or has numbers of unknown meaning.
     """
-    from pydicom.errors import InvalidDicomError
-
     remarks: list[str] = []
     try:
         # What pydicom and NumPy warn of, such as a number that overflows, is checked for.
@@ -112,18 +131,20 @@ def read_dicom(path: Path, how: Reading) -> Decoded:
             _settle(data, index or 0)
             image, notes = _shown(data, index, remarks)
             _check_square(data, remarks)
-    except InvalidDicomError as why:
-        raise UnreadableError("is not a DICOM file") from why
     except UNREADABLE as why:
-        raise UnreadableError(_said(why)) from why
-    return Decoded(image, DICOM, notes, tuple(remarks))
+        raise _refused(why) from why
+    return Decoded(image, DICOM, notes, tuple(dict.fromkeys(remarks)))
 
 
-def _said(why: Exception) -> str:
-    """Return what went wrong, to stand behind the name of the file."""
-    if isinstance(why, (UnreadableError, OSError, MemoryError)):
-        return reason(why)
-    return f"cannot be decoded ({reason(why)})"
+def _refused(why: Exception) -> UnreadableError:
+    """Return what went wrong, to stand behind the name of the file.
+
+    What pydicom says of a header is left out: it may quote what stands there of the patient.
+    """
+    # Of the ends of files, too, pydicom speaks by an OSError, but by one without a number.
+    if isinstance(why, MemoryError | UnreadableError) or (isinstance(why, OSError) and why.strerror):
+        return unreadable(why)
+    return UnreadableError("has a header that cannot be read; it may be damaged", DAMAGED)
 
 
 def patient_of(path: Path) -> str | None:
@@ -149,7 +170,7 @@ def patient_of(path: Path) -> str | None:
             # The one tag that is needed: names and dates are never read into memory.
             data = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=["PatientID"], force=True)
             patient = data.get("PatientID")
-    except (*UNREADABLE, pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException):
+    except UNREADABLE:
         return None
     # "None" is what an absent id looks like as text: it would make one patient of all that have none.
     if patient is None:
@@ -162,11 +183,18 @@ def _object_in(stream: BinaryIO) -> Any:
     import pydicom
     from pydicom import uid
 
-    # Files of old have no preamble. Of anything else, too, pydicom makes a few elements.
-    data = pydicom.dcmread(stream, force=True)
-    held = [name for name in PIXELS if name in data]
+    marked = stream.read(HEAD).endswith(DICOM_MARK)
+    stream.seek(0)
+    try:
+        # Files of old have no preamble. Of anything else, too, pydicom makes a few elements.
+        data = pydicom.dcmread(stream, force=True)
+    except UNREADABLE as why:
+        if marked or isinstance(why, MemoryError):
+            raise
+        raise UnreadableError(NO_DICOM) from why
+    held = [name for name in PIXELS if data.get(name)]
     if not held:
-        raise UnreadableError(_without_pixels(data))
+        raise UnreadableError(_without_pixels(data), NO_PICTURE)
     compressed = bool(data[held[0]].is_undefined_length)
     syntax = data.file_meta.get("TransferSyntaxUID")
     if not syntax:
@@ -175,7 +203,7 @@ def _object_in(stream: BinaryIO) -> Any:
         implicit, little_endian = data.original_encoding
         syntax = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
         data.file_meta.TransferSyntaxUID = syntax if little_endian else uid.ExplicitVRBigEndian
-    elif compressed and not syntax.is_private and not syntax.is_encapsulated:
+    elif compressed and syntax in NATIVE:
         raise UnreadableError("has compressed pixels, and a header that says that they are not; export it again")
     return data
 
@@ -187,7 +215,7 @@ def _without_pixels(data: Any) -> str:
     if kind == DISC_INDEX:
         return "is a DICOMDIR, the index of a disc, not a picture; give the folder that it lies in"
     if kind is None and "Rows" not in data:
-        return "is not a DICOM file" if data.preamble is None else "is a DICOM file without a picture"
+        return NO_DICOM if data.preamble is None else "is a DICOM file without a picture"
     name = getattr(kind, "name", str(kind))
     known = "" if kind is None or name == str(kind) else f" ({name})"
     if "Rows" in data or "Image Storage" in name:
@@ -205,18 +233,18 @@ def _frame_index(data: Any, frame: int | None) -> int | None:
     if min(sides) < 1:
         raise UnreadableError(f"has {sides[0]} rows and {sides[1]} columns, so there is no picture")
     if math.prod(sides) > MOST_PIXELS:
-        raise UnreadableError(TOO_LARGE)
+        raise UnreadableError(TOO_LARGE, TOO_LARGE_SHORT)
     if frame is None:
         if frames > 1:
-            raise UnreadableError(_several(frames))
+            raise UnreadableError(_several(frames), FRAMES)
         return None
     if frame > frames:
-        raise UnreadableError(f"has {frames} frame{'s' * (frames > 1)}, so there is no frame {frame}")
+        raise UnreadableError(f"has {frames} frame{'s' * (frames > 1)}, so there is no frame {frame}", FRAMES)
     return frame - 1
 
 
 def _several(frames: int) -> str:
-    return f"holds {frames} frames; choose one with --frame N, or save the one that is meant as a file of its own"
+    return f"holds {frames} frames; choose one with `preprocess --frame N`, or save it as a file of its own"
 
 
 def _settle(data: Any, index: int) -> None:
@@ -232,22 +260,27 @@ def _settle(data: Any, index: int) -> None:
 
 
 def _shown(data: Any, index: int | None, remarks: list[str]) -> tuple[Bytes, tuple[str, ...]]:
-    """Return the picture of a frame, and what was done with it."""
+    """Return the picture of a frame, and what is known of its pixels: files of one device are alike in that."""
     _check_kind(data)
     values, kind, bits = _decoded(data, index, remarks)
-    order = "<" if data.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    syntax = data.file_meta.TransferSyntaxUID
+    compression = _compression(syntax.name) if syntax.is_encapsulated else "none"
+    notes = (f"pixel_kind:{data.PhotometricInterpretation}", f"compression:{compression}")
+    order = "<" if syntax.is_little_endian else ">"
     if kind in GREYS:
         greys = dicom_greys.shown_greys(values, data, kind, order, remarks)
-        return np.repeat(greys[..., None], 3, axis=-1), ()
+        return np.repeat(greys[..., None], 3, axis=-1), (*notes, f"window:{dicom_greys.window_of(data)}")
     if kind == NUMBERED:
         tables = dicom_tables.palette(data, order, remarks)
         colours = [_eight_bits(each.replaced(values), each.bits) for each in tables]
-        return _to_srgb(np.stack(colours, axis=-1), data, remarks)
+        shown, profile = _to_srgb(np.stack(colours, axis=-1), data, remarks)
+        return shown, (*notes, *profile)
     if kind != RGB or values.dtype.kind != "u":
         raise UnreadableError(
             f"has pixels of the kind {kind} and the type {values.dtype.name}, which are not read; save it as RGB"
         )
-    return _to_srgb(_eight_bits(values, bits), data, remarks)
+    shown, profile = _to_srgb(_eight_bits(values, bits), data, remarks)
+    return shown, (*notes, *profile)
 
 
 def _check_kind(data: Any) -> None:
@@ -261,6 +294,9 @@ def _check_kind(data: Any) -> None:
     if samples != SAMPLES[kind]:
         found = "none" if samples is None else f"{samples:g}"
         raise UnreadableError(f"has the SamplesPerPixel {found} for {kind}, not {SAMPLES[kind]}; correct it")
+    bits = number(data, "BitsAllocated")
+    if kind.startswith("YBR_FULL") and bits != BYTE_BITS:
+        raise UnreadableError(f"has pixels of the kind {kind} and not of 8 bits, which are not read; save it as RGB")
     mixed = kind in GREYS and str(data.get("PixelPresentation") or "").strip().upper() in MIXED
     if mixed and "RedPaletteColorLookupTableDescriptor" in data:
         raise UnreadableError("has colours laid over its grey values, which are not read; save it as an RGB picture")
@@ -268,6 +304,58 @@ def _check_kind(data: Any) -> None:
 
 def _decoded(data: Any, index: int | None, remarks: list[str]) -> tuple[NDArray[Any], str, int]:
     """Return the numbers of the pixels, what they mean, and of how many bits they are."""
+    decoder, compression = _decoder_of(data)
+    shift = _unused_low_bits(data)
+    options = _jpeg_options(data, index, decoder.available_plugins, remarks)
+    _check_transform(data, index, remarks)
+    if shift:
+        options["correct_unused_bits"] = False
+    values, facts = _run(decoder, compression, data, index, options)
+    frames = int(facts["number_of_frames"])
+    if index is None and frames > 1:
+        raise UnreadableError(_several(frames), FRAMES)
+    if shift:
+        values = _aligned(values, data, shift)
+    return values, str(facts["photometric_interpretation"]), int(facts.get("bits_stored", 0))
+
+
+def _run(decoder: Any, compression: str, data: Any, index: int | None, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return what a decoder gives: the numbers, and what they are."""
+    try:
+        with silent() if decoder.is_encapsulated else nullcontext():
+            found: tuple[Any, Any] = decoder.as_array(data, index=index, **options)
+            return found
+    except RuntimeError as why:
+        # Pillow alone decodes some files of a syntax, and not others.
+        if not WHOLE.intersection(decoder.available_plugins):
+            raise UnreadableError(f"is compressed as {compression}; install {EXTRA}", NO_DECODER) from why
+        raise UnreadableError(_undecoded(compression), DAMAGED) from why
+    except UNREADABLE as why:
+        if TOO_SHORT in str(why):
+            message = "has less pixel data than its header declares; it may have been cut off"
+            raise UnreadableError(message, TRUNCATED) from why
+        raise UnreadableError(_contradiction(str(why)), DAMAGED) from why
+    except BaseException as why:
+        # A decoder in Rust panics on a damaged file, and no `Exception` covers that.
+        if type(why).__name__ != PANIC:
+            raise
+        raise UnreadableError(_undecoded(compression), DAMAGED) from why
+
+
+def _contradiction(text: str) -> str:
+    """Return what pydicom says of a description of pixels, which is nothing of the patient, or that it is wrong."""
+    line = text.partition("\n")[0].strip().rstrip(".")
+    if DESCRIPTION in line:
+        return f"cannot be decoded ({line})"
+    return "has pixels that are not as its header describes them; it may be damaged"
+
+
+def _undecoded(compression: str) -> str:
+    return f"is compressed as {compression} and cannot be decoded; it may be damaged"
+
+
+def _decoder_of(data: Any) -> tuple[Any, str]:
+    """Return pydicom's decoder of an object's pixels, and a name for how they are compressed."""
     from pydicom.pixels.decoders.base import get_decoder
 
     syntax = data.file_meta.TransferSyntaxUID
@@ -275,39 +363,26 @@ def _decoded(data: Any, index: int | None, remarks: list[str]) -> tuple[NDArray[
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as why:
-        raise UnreadableError(f"is compressed as {compression}, which is not read; save it uncompressed") from why
+        raise UnreadableError(
+            f"is compressed as {compression}, which is not read; save it uncompressed", NO_DECODER
+        ) from why
+    if decoder.is_encapsulated and not data.get("PixelData", b"").startswith(FRAGMENT):
+        raise UnreadableError(
+            "has pixels that are not compressed, and a header that says that they are; export it again"
+        )
     if not decoder.is_available:
-        raise UnreadableError(f"is compressed as {compression}; install {EXTRA}")
-    shift = _unused_low_bits(data, syntax)
-    options = _jpeg_options(data, index, decoder.available_plugins, remarks)
-    if shift:
-        options["correct_unused_bits"] = False
-    try:
-        values, facts = decoder.as_array(data, index=index, **options)
-    except RuntimeError as why:
-        # Pillow decodes some files of a syntax, and not others.
-        if DECODERS not in decoder.available_plugins:
-            raise UnreadableError(f"is compressed as {compression}; install {EXTRA}") from why
-        raise UnreadableError(f"is compressed as {compression} and cannot be decoded; it may be damaged") from why
-    except ValueError as why:
-        if TOO_SHORT in str(why):
-            raise UnreadableError("has less pixel data than its header declares; it may have been cut off") from why
-        raise
-    frames = int(facts["number_of_frames"])
-    if index is None and frames > 1:
-        raise UnreadableError(_several(frames))
-    if shift:
-        values = _aligned(values, data, shift)
-    return values, str(facts["photometric_interpretation"]), int(facts.get("bits_stored", 0))
+        raise UnreadableError(f"is compressed as {compression}; install {EXTRA}", NO_DECODER)
+    return decoder, compression
 
 
 def _compression(name: str) -> str:
     return next((each for each in COMPRESSIONS if name.startswith(each) or f" {each}" in name), "an unknown format")
 
 
-def _unused_low_bits(data: Any, syntax: Any) -> int:
+def _unused_low_bits(data: Any) -> int:
     """Return how many bits lie below a number: old files have theirs at the upper end of two bytes."""
     allocated, stored, high = (number(data, name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    syntax = data.file_meta.TransferSyntaxUID
     # A decoder of JPEG gives numbers, not bits in bytes.
     encoded = syntax.is_encapsulated and not syntax.name.startswith("RLE")
     if allocated is None or stored is None or high is None or encoded or stored >= allocated:
@@ -342,7 +417,7 @@ def _jpeg_options(data: Any, index: int | None, plugins: Sequence[str], remarks:
     header, _, scans = get_frame(data.PixelData, index or 0, number_of_frames=frames).partition(SCAN)
     # Decoders fill what is missing with grey, and say nothing.
     if END not in scans:
-        raise UnreadableError("has a JPEG picture without its end; it may have been cut off")
+        raise UnreadableError("has a JPEG picture without its end; it may have been cut off", TRUNCATED)
     if int(data.SamplesPerPixel) == 1 or syntax in JPEGLSTransferSyntaxes:
         return {}
     segment = header.partition(ADOBE)[2][2:]
@@ -350,10 +425,27 @@ def _jpeg_options(data: Any, index: int | None, plugins: Sequence[str], remarks:
     if not segment.startswith(ADOBE_NAME) or transform != bytes([YCBCR]):
         return {}
     if data.PhotometricInterpretation == RGB:
-        remarks.append("is a JPEG of luminance and colour whose header says RGB; it is converted to RGB")
+        remarks.append("has a JPEG of luminance and colour, and a header that says RGB, so that it is converted to RGB")
     if DECODERS in plugins:
         return {"photometric_interpretation": "YBR_FULL"}
     return {"photometric_interpretation": RGB, "raw": True}
+
+
+def _check_transform(data: Any, index: int | None, remarks: list[str]) -> None:
+    """Tell where a JPEG 2000 is turned to RGB when it is decoded, and the header says that this is left to do.
+
+    pydicom then does it, as the header says; the two together may be once too often.
+    """
+    from pydicom.encaps import get_frame
+    from pydicom.uid import JPEG2000TransferSyntaxes
+
+    kind = str(data.PhotometricInterpretation)
+    if data.file_meta.TransferSyntaxUID not in JPEG2000TransferSyntaxes or not kind.startswith("YBR_FULL"):
+        return
+    frames = int(number(data, "NumberOfFrames") or 1)
+    codestream = get_frame(data.PixelData, index or 0, number_of_frames=frames)
+    if codestream.partition(CODING)[2][CODING_TRANSFORM : CODING_TRANSFORM + 1] == b"\x01":
+        remarks.append(f"has a JPEG 2000 of RGB, and a header that says {kind}, by which it is converted")
 
 
 def _eight_bits(values: NDArray[Any], bits: int) -> Bytes:
@@ -375,8 +467,8 @@ def _to_srgb(colours: Bytes, data: Any, remarks: list[str]) -> tuple[Bytes, tupl
 
     converted, name = in_srgb(Image.fromarray(colours), Colours(profile))
     if name == UNUSABLE:
-        remarks.append("has a colour profile that cannot be used; it is shown without it")
-    return np.asarray(converted), (() if name in {SRGB, UNUSABLE} else (f"profile:{name}",))
+        remarks.append("has a colour profile that is damaged or is for other pixels, so that it is taken as sRGB")
+    return np.asarray(converted), (f"profile:{name}",)
 
 
 def _of_optical_path(data: Any) -> bytes | None:
@@ -394,5 +486,5 @@ def _check_square(data: Any, remarks: list[str]) -> None:
             # Absent, empty, or no two numbers.
             continue
         if min(high, wide) > 0 and abs(high / wide - 1) > SQUARE:
-            remarks.append(f"has pixels that are {high / wide:.3g} times as high as wide; it is shown as it is stored")
+            remarks.append("has pixels that are not square, so that the picture looks stretched")
         return

@@ -32,11 +32,14 @@ class Table:
         The number that the first entry stands for. Smaller ones get the first entry, too large ones the last.
     bits : int
         How many bits of an entry are used: with 12, 4095 is white.
+    declared : int
+        How many bits the file says that an entry has.
     """
 
     entries: NDArray[np.int64]
     first: int
     bits: int
+    declared: int
 
     def replaced(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Return the entries of an array of numbers.
@@ -80,11 +83,7 @@ def grey_table(item: Any, name: str, order: str, remarks: list[str]) -> Table:
     """
     count, first, bits = _described(item.get("LUTDescriptor"), name)
     entries = _counted(_numbers(item.get("LUTData"), count, bits, order), count, name, remarks)
-    used = max(FEWEST_BITS, int(entries.max()).bit_length())
-    # A table whose largest entry leaves the highest bit unused would be shown at half its brightness or less.
-    if used != bits:
-        remarks.append(f"has a {name} that declares {bits} bits and uses {used}, which it is shown by")
-    return Table(entries, first, used)
+    return Table(entries, first, max(FEWEST_BITS, int(entries.max()).bit_length()), bits)
 
 
 def palette(data: Any, order: str, remarks: list[str]) -> list[Table]:
@@ -111,24 +110,22 @@ def palette(data: Any, order: str, remarks: list[str]) -> list[Table]:
     """
     if any(f"{PALETTE.format(each)}Descriptor" not in data for each in COLOURS):
         raise UnreadableError("has pixels of the kind PALETTE COLOR, and no palette that says which colours they are")
-    described = [
-        _described(data.get(f"{PALETTE.format(each)}Descriptor"), f"{each.lower()} palette") for each in COLOURS
-    ]
+    described = [_described(data.get(f"{PALETTE.format(each)}Descriptor"), "palette") for each in COLOURS]
     if all(f"{PALETTE.format(each)}Data" in data for each in COLOURS):
         entries = []
         for colour, (count, _, bits) in zip(COLOURS, described, strict=True):
             numbers = _numbers(data.get(f"{PALETTE.format(colour)}Data"), count, bits, order)
-            entries.append(_counted(numbers, count, f"{colour.lower()} palette", remarks))
+            entries.append(_counted(numbers, count, "palette", remarks))
     else:
         entries = _expanded(data, described[0])
     declared = described[0][2]
     bits = _depth(entries, declared)
     if bits != declared:
-        remarks.append(f"has a palette that declares {declared} bits and uses {bits}, which it is shown by")
+        remarks.append(f"has a palette that declares {declared} bits and uses {bits}, by which it is shown")
     # Eight bits in the higher byte of two: the whole of them is white, not 65280 of 65535.
     if bits == MOST_BITS and not any((each % HIGH_BYTE).any() for each in entries):
         entries, bits = [each // HIGH_BYTE for each in entries], FEWEST_BITS
-    return [Table(each, first, bits) for each, (_, first, _) in zip(entries, described, strict=True)]
+    return [Table(each, first, bits, declared) for each, (_, first, _) in zip(entries, described, strict=True)]
 
 
 def _depth(entries: list[NDArray[np.int64]], declared: int) -> int:

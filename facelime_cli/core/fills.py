@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facelime_cli.core import shapes
 from facelime_cli.core.masks import random_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from facelime_cli.core.shapes import Size
 
     Pixels = NDArray[np.uint8]
     Segments = NDArray[np.uint16]
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 MIDDLE_GREY = 128
 """Half of the range of a uint8."""
 BLUR_SHARE = 0.1
-"""Standard deviation of `blur` as a share of the picture's side.
+"""Standard deviation of `blur` as a share of the picture's side, see `usual_sigma`.
 
 A square as large as one of 40 segments, 0.16 of the side, then keeps a third of its contrast in its middle: the square
 of erf(0.08 / (0.1 √2)) is 0.33. Finer details disappear. Fong and Vedaldi (ICCV 2017) use 10 of 224 pixels, which keep
@@ -163,6 +166,29 @@ def blur(image: Pixels, segments: Segments, *, sigma: float) -> Pixels:  # noqa:
     # 0: the channels do not mix.
     smooth = gaussian_filter(values, (sigma, sigma, 0), mode="nearest")
     return _rounded(smooth)
+
+
+def usual_sigma(size: Size) -> float:
+    """Return the standard deviation of `blur` that is used when none is asked for.
+
+    Parameters
+    ----------
+    size : int or sequence of int
+        Side of the pictures, or height and width, in pixels.
+
+    Returns
+    -------
+    float
+        In pixels.
+
+    Examples
+    --------
+    >>> usual_sigma(224), usual_sigma([75, 100])
+    (22.4, 8.66)
+    """
+    # Segments have a share of the area, so that it is the side of a square of the same area that counts.
+    side = math.sqrt(math.prod(shapes.sides(size)))
+    return round(BLUR_SHARE * side, 3)
 
 
 def inpaint(image: Pixels, segments: Segments) -> Pixels:

@@ -9,6 +9,7 @@ from facelime_cli.core.opening import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 # Spelled out, not asked of Pillow: a folder must hold the same pictures whatever plugins an installation has.
 PICTURE_SUFFIXES = frozenset(
@@ -51,13 +52,10 @@ ARRAYS_SUFFIX = ".npz"
 NUMPY_SUFFIX = ".npy"
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", NUMPY_SUFFIX)
 """Formats that keep whole numbers as they are. JPEG would mix neighbouring labels into new ones."""
-LESS_COMMON_SUFFIXES = frozenset(
-    (
-        ".7z .arw .avi .bin .cr2 .cr3 .csv .czi .dat .db .dng .docx .e2e .emf .eps .exr .fda .fit .fits .gz .h5 .hdf5 "
-        ".hdr .htm .html .ico .img .json .lif .m4v .mat .md .mha .mhd .mkv .mov .mp4 .mpeg .mpg .mrxs .nd2 .ndpi .nef "
-        ".nii .npy .npz .nrrd .oct .orf .pcx .pdf .pkl .psd .py .raf .rar .raw .rw2 .scn .sgi .svg .svs .tar .tga .tgz "
-        ".tsv .txt .vms .vol .vsi .xls .xlsx .xml .yaml .yml .zip"
-    ).split()
+NAMED_SUFFIXES = re.compile(
+    r"\.(7z|arw|avi|bin|cr2|cr3|csv|czi|dat|db|dng|docx|e2e|emf|eps|exr|fda|fits?|gz|h5|hdf5|hdr|html?|ico|img|json|lif"
+    r"|m4v|mat|md|mha|mhd|mkv|mov|mp4|mpe?g|mrxs|nd2|ndpi|nef|nii|np[yz]|nrrd|oct|orf|pcx|pdf|pkl|psd|py|raf|rar|raw"
+    r"|rw2|scn|sgi|sv[gs]|tar|tga|tgz|tsv|txt|vms|vol|vsi|xlsx?|xml|ya?ml|zip)"
 )
 """Endings that are named where a file is passed over. Any other may be a part of a name, such as that of a patient."""
 COMPRESSED_SUFFIX = ".gz"
@@ -68,24 +66,25 @@ OF_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "dicomdir", "lockfile", "ver
 NO_SUFFIX = "without a suffix"
 OTHER_SUFFIX = "of another kind"
 
-HEAD = 132
-"""Bytes by which the kind of a file is known: DICOM has its mark behind a preamble of 128."""
-DICOM = "DICOM"
-DICOM_MARK = b"DICM"
 DICOM_START = 1024
 """Bytes in which the class of a DICOM file stands: that of the files' own group comes first."""
 DICOMDIR_CLASS = b"\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10"
 """The element (0002,0002) of the index of a disc, as it stands in the file."""
-HEIC, JPEG, JPEG_2000, TIFF, AVIF, PNG = "HEIC", "JPEG", "JPEG 2000", "TIFF", "AVIF", "PNG"
+
+HEAD = 132
+"""Bytes by which the kind of a file is known: DICOM has its mark behind a preamble of 128."""
+DICOM = "DICOM"
+HEIC, JPEG, AVIF = "HEIC", "JPEG", "AVIF"
+DICOM_MARK = b"DICM"
 _MARKS = (
     (rb"\xff\xd8\xff\xf7", "JPEG-LS"),
     (rb"\xff\xd8\xff", JPEG),
-    (rb"\x89PNG\r\n\x1a\n", PNG),
+    (rb"\x89PNG\r\n\x1a\n", "PNG"),
     (rb"GIF8[79]a", "GIF"),
     (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "BMP"),
-    (rb"II[*+]\0|MM\0[*+]", TIFF),
+    (rb"II[*+]\0|MM\0[*+]", "TIFF"),
     (rb"RIFF.{4}WEBP", "WebP"),
-    (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", JPEG_2000),
+    (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000"),
     (rb"P[1-7fF]\s", "PPM"),
     (rb".{4}ftypavi[fs]", AVIF),
     (rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1|miaf)", HEIC),
@@ -99,9 +98,11 @@ _MARKS = (
     (rb"PK\x03\x04", "ZIP"),
     (rb"\x1f\x8b", "gzip"),
     (rb"\x89HDF\r\n", "HDF5"),
-    (rb"\x93NUMPY", "a NumPy array"),
-    (rb"\s*<(\?xml|svg|!DOCTYPE|html)", "XML or a web page"),
+    (rb"\x93NUMPY", "NumPy"),
+    (rb"\s*<(\?xml|svg|!DOCTYPE|html)", "XML"),
 )
+NOT_READ = {"JPEG-LS", "JPEG XL", "PSD", "PDF", "EPS", "FITS", "OpenEXR", "ZIP", "gzip", "HDF5", "NumPy", "XML"}
+"""Kinds of files that no decoder here reads."""
 _KINDS = [(re.compile(mark, re.DOTALL), kind) for mark, kind in _MARKS]
 
 
@@ -147,9 +148,30 @@ def passed_over(name: str) -> str:
     if not dot:
         return NO_SUFFIX
     before = f".{stem.rpartition('.')[2]}"
-    if f".{last}" == COMPRESSED_SUFFIX and before in LESS_COMMON_SUFFIXES:
+    if f".{last}" == COMPRESSED_SUFFIX and NAMED_SUFFIXES.fullmatch(before):
         return f"{before}{COMPRESSED_SUFFIX}"
-    return f".{last}" if f".{last}" in LESS_COMMON_SUFFIXES else OTHER_SUFFIX
+    return f".{last}" if NAMED_SUFFIXES.fullmatch(f".{last}") else OTHER_SUFFIX
+
+
+def has_dicom_mark(path: Path) -> bool:
+    """Return whether a file begins as DICOM files do, whatever its name.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+
+    Returns
+    -------
+    bool
+        False for what is no regular file; and where the letters that say DICOM are missing, as in some old files: then
+        the ending of the name must say it.
+    """
+    try:
+        with opened(path) as stream:
+            return _is_marked(stream)
+    except OSError:
+        return False
 
 
 def is_dicom(path: Path) -> bool:
@@ -163,13 +185,15 @@ def is_dicom(path: Path) -> bool:
     Returns
     -------
     bool
-        False for the index of a disc, which describes files and holds no object; for what is no regular file; and
-        where the letters that say DICOM are missing, as in some old files: then the ending of the name must say it.
+        As `has_dicom_mark`, but False for the index of a disc, which describes files and holds no object.
     """
     try:
         with opened(path) as stream:
-            # A picture of another format pays for these bytes alone.
-            marked = stream.read(HEAD)[HEAD - len(DICOM_MARK) :] == DICOM_MARK
-            return marked and DICOMDIR_CLASS not in stream.read(DICOM_START)
+            # A picture of another format pays for the first bytes alone.
+            return _is_marked(stream) and DICOMDIR_CLASS not in stream.read(DICOM_START)
     except OSError:
         return False
+
+
+def _is_marked(stream: BinaryIO) -> bool:
+    return stream.read(HEAD)[HEAD - len(DICOM_MARK) :] == DICOM_MARK

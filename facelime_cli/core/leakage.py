@@ -56,6 +56,11 @@ SEPARATES = 0.5
 
 For two classes that is a balanced accuracy of 0.75.
 """
+USED_BITS = "uses"
+NEARLY_BLACK = 12
+"""Bits of 16 that make a picture nearly black where it uses no more: its white is 16 of 255."""
+READINGS = {USED_BITS: "used_bits", "bits": "given_bits", "profile": "colour_profile"}
+"""What notes on reading are called among the figures."""
 FIGURES = (
     "width",
     "height",
@@ -89,6 +94,10 @@ class Traits:
         Difference hash of 256 bits: whether each of 16×16 cells is darker than its right neighbour (Krawetz 2013).
     thumbnail : bytes
         16×16 grey levels.
+    kind : str
+        Format of the file by its content, such as "JPEG".
+    notes, warnings : tuple of str
+        How it was read, as in `images.Decoded`.
     """
 
     figures: tuple[float, ...]
@@ -96,6 +105,22 @@ class Traits:
     exact: str
     near: bytes
     thumbnail: bytes
+    kind: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def note(self, name: str) -> str:
+        """Return what one of the notes says: "12" for "bits" where it is "bits:12"; empty where there is none.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        str
+        """
+        return next((each.partition(":")[2] for each in self.notes if each.startswith(f"{name}:")), "")
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON values.
@@ -128,7 +153,8 @@ class Traits:
         figures = tuple(value["figures"])
         near = bytes.fromhex(value["near"])
         thumbnail = bytes.fromhex(value["thumbnail"])
-        return cls(figures, value["file_format"], value["exact"], near, thumbnail)
+        notes, warnings = tuple(value["notes"]), tuple(value["warnings"])
+        return cls(figures, value["file_format"], value["exact"], near, thumbnail, value["kind"], notes, warnings)
 
 
 def traits(image: NDArray[np.uint8], file_format: str) -> Traits:
@@ -324,11 +350,14 @@ class TrivialRule:
         One divided by the number of classes.
     strongest : list of (str, float)
         The figures that tell most alone, each with the balanced accuracy of a rule on it.
+    readings : tuple of str
+        What it knows of how the files were read, beside their format.
     """
 
     balanced_accuracy: float
     chance: float
     strongest: list[tuple[str, float]]
+    readings: tuple[str, ...] = ()
 
     @property
     def separates(self) -> bool:
@@ -386,7 +415,7 @@ def trivial_rule(
         return TrivialRule(chance, chance, [])
     folds = _folds(labels, names)
     together = np.hstack(list(telling.values()))
-    rule = TrivialRule(_cross_validated(together, labels, folds), chance, [])
+    rule = TrivialRule(_cross_validated(together, labels, folds), chance, [], tuple(_readings(measured)))
     if only_if_it_separates and not rule.separates:
         return rule
     # Each figure for itself shows a person what to look at. Weights of correlated figures would name the wrong one.
@@ -421,10 +450,32 @@ def _columns(measured: Sequence[Traits]) -> dict[str, Floats]:
     columns = {}
     for i, name in enumerate(FIGURES):
         columns[name] = figures[:, [i]]
-    # Formats are names without an order: each gets a column of 0 and 1.
-    own = np.array([each.file_format for each in measured])
-    columns["file_format"] = (own[:, None] == np.unique(own)).astype(float)
+    columns["file_format"] = _one_hot([each.file_format for each in measured])
+    for name, words in _readings(measured).items():
+        columns[name] = _one_hot(words)
     return columns
+
+
+def _one_hot(words: Sequence[str]) -> Floats:
+    """Return names without an order as a column of 0 and 1 for each name."""
+    own = np.array(words)
+    columns: Floats = (own[:, None] == np.unique(own)).astype(float)
+    return columns
+
+
+def _readings(measured: Sequence[Traits]) -> dict[str, list[str]]:
+    """Return what else is known of how files were read: by name a word for each picture, where these differ."""
+    found = {}
+    pairs = {(each.file_format, each.kind) for each in measured}
+    # The ending of a file mostly says what it is.
+    if len(pairs) > len({ending for ending, _ in pairs}):
+        found["content"] = [each.kind for each in measured]
+    for note in sorted({note.partition(":")[0] for each in measured for note in each.notes}):
+        words = [each.note(note) for each in measured]
+        if note == USED_BITS:
+            words = [word if word and int(word) <= NEARLY_BLACK else "" for word in words]
+        found[READINGS.get(note, note)] = words
+    return {name: words for name, words in found.items() if len(set(words)) > 1}
 
 
 def _folds(labels: Integers, groups: NDArray[Any]) -> Folds:
@@ -637,9 +688,11 @@ def _pair_sentences(found: dict[str, Any], words: str) -> list[str]:
 def _rule_sentence(rule: TrivialRule) -> str:
     accuracy = _percent(rule.balanced_accuracy)
     chance = _percent(rule.chance)
+    known = ["corners", "file format", *(name.replace("_", " ") for name in rule.readings)]
     return (
         f"A rule that sees no content reaches {accuracy} balanced accuracy (chance: {chance}). "
-        "It knows only size, brightness, contrast, saturation, sharpness, borders, corners and file format. "
+        "It knows only size, brightness, contrast, saturation, sharpness, borders, "
+        f"{', '.join(known[:-1])} and {known[-1]}. "
         f"The strongest figures alone reach: {_strongest(rule)}. "
         "A network can use them instead of the disease."
     )

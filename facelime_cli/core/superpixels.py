@@ -427,14 +427,16 @@ def watershed(image: Pixels, *, segments: int, compactness: float, sigma: float)
 
 def _seeds(gradient: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return an array that is k + 1 at the flattest pixel in the middle of cell k, and 0 elsewhere."""
-    from scipy.ndimage import distance_transform_cdt, minimum_position
+    from scipy.ndimage import distance_transform_cdt, maximum, minimum_position
 
     count = _count(cells)
     side = math.isqrt(cells.size // count)
-    margin = side // SEED_MARGIN
     # The picture's edge is a border too. Padding makes the distance transform see it.
     interior = np.pad(~regions.borders(cells), 1)
     to_border = distance_transform_cdt(interior, metric="chessboard")[1:-1, 1:-1]
+    # Cells of a long picture can be so narrow that no pixel is as deep inside.
+    depths = maximum(to_border, cells, np.arange(count))
+    margin = min(side // SEED_MARGIN, int(np.min(depths)))
     middle = np.where(to_border >= margin, cells, -1)
     flattest = minimum_position(gradient, middle, np.arange(count))
     places = np.array(flattest)

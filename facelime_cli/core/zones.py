@@ -112,9 +112,11 @@ def face(image: Pixels) -> Found:
     if place is None:
         # A crop to a face has the detector's margin on each side: the box lies inside of it.
         inset = FACE_MARGIN / (1 + 2 * FACE_MARGIN)
-        top, left = height * inset, width * inset
-        bottom, right = height * (1 - inset), width * (1 - inset)
-        place = (top, left, bottom, right)
+        # The box is square; a picture that is not shows more above and below it, or beside it.
+        shorter = min(height, width)
+        first, last = shorter * inset, shorter * (1 - inset)
+        above, beside = (height - shorter) / 2, (width - shorter) / 2
+        place = (above + first, beside + first, above + last, beside + last)
     zones = _drawn(image, place, FACE)
     down, across = _shares(image, place)
     top, left, bottom, right = OUTLINE

@@ -48,6 +48,8 @@ FEWEST_COLUMNS = 4
 LARGEST_CELL_INCHES = 2.7
 TITLE_POINTS = 8.5
 CELL_SHARE = 0.94
+TALLEST = 8
+"""Height of a sheet's cell by its width, at most."""
 SRGB_LINEAR_UP_TO = 0.03928
 """Where the curve of sRGB leaves its straight part (WCAG 2.1)."""
 SRGB_LUMINANCE = (0.2126, 0.7152, 0.0722)
@@ -187,7 +189,8 @@ def sheet(images: Pixels, titles: Sequence[str]) -> Figure:
     lines = max(title.count("\n") + 1 for title in titles)
     title_inches = (lines + 0.8) * 1.25 * TITLE_POINTS / POINTS_PER_INCH
     picture_inches = cell * CELL_SHARE
-    height = picture_inches * images.shape[1] / images.shape[2] + title_inches
+    # A very long picture is drawn smaller: a figure has a largest size.
+    height = picture_inches * min(images.shape[1] / images.shape[2], TALLEST) + title_inches
     size = (cell * columns, height * rows + cell * (1 - CELL_SHARE))
     figure = Figure(figsize=size)
     FigureCanvasAgg(figure)

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError, first_line
 from facelime_cli.models import backend, wrapping
 from facelime_cli.models.backbones import BACKBONES, POOLINGS, SOFTMAX, published
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from facelime_cli.core.shapes import Size
     from facelime_cli.models.backbones import Backbone
 
 CHANNELS = 3
@@ -35,8 +37,8 @@ class Architecture:
     ----------
     backbone : str
         A key of `BACKBONES`.
-    size : int
-        Side of its input in pixels.
+    size : int or sequence of int
+        Side of its input, or height and width, in pixels.
     n_classes : int
     weights : str
         `imagenet`, `none` or a file of weights.
@@ -60,7 +62,7 @@ class Architecture:
     """
 
     backbone: str
-    size: int
+    size: Size
     n_classes: int
     weights: str = NONE
     freeze: str = NONE
@@ -118,7 +120,7 @@ def build(what: Architecture, precision: str = FLOAT32) -> Trainable:
     k.utils.set_random_seed(what.seed)
     entry = BACKBONES[what.backbone]
     with _policy(precision):
-        inputs = k.Input((what.size, what.size, CHANNELS), name="display")
+        inputs = k.Input((*shapes.sides(what.size), CHANNELS), name="display")
         x = wrapping.scaled(inputs, entry.scaling, CHANNELS)
         backbone = _application(entry, what.size, what.weights) if entry.application else _own(entry, what.weights)
         x = backbone(x)
@@ -189,7 +191,7 @@ def _own(entry: Backbone, weights: str) -> Any:
     return k.Sequential(layers or [k.layers.Identity()], name=entry.name.replace("-", "_"))
 
 
-def _application(entry: Backbone, size: int, weights: str) -> Any:
+def _application(entry: Backbone, size: Size, weights: str) -> Any:
     """Return a backbone of `keras.applications` without its top."""
     build_it = entry.load()
     file = None if weights in {IMAGENET, NONE} else weights
@@ -197,7 +199,7 @@ def _application(entry: Backbone, size: int, weights: str) -> Any:
     try:
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():  # Keras tells of its download on stdout
             warnings.filterwarnings("ignore", message=SQUARE_IS_MEANT)
-            base = build_it(weights=given, include_top=False, input_shape=(size, size, CHANNELS))
+            base = build_it(weights=given, include_top=False, input_shape=(*shapes.sides(size), CHANNELS))
     except Exception as why:
         if given and "fetch" in str(why):
             raise FacelimeError(
@@ -205,7 +207,7 @@ def _application(entry: Backbone, size: int, weights: str) -> Any:
                 "download them elsewhere and name the file with --weights FILE."
             ) from why
         raise FacelimeError(
-            f"{entry.application} cannot be built for {size} pixels ({first_line(why)}); "
+            f"{entry.application} cannot be built for {shapes.shown(size)} pixels ({first_line(why)}); "
             "choose another --size in `preprocess`."
         ) from why
     if file is not None:
@@ -238,7 +240,7 @@ def _load(network: Any, file: str | Path) -> None:
         network.load_weights(file)
 
 
-def application_with_weights(backbone: str, file: Path, n_classes: int, size: int) -> Any:
+def application_with_weights(backbone: str, file: Path, n_classes: int, size: Size) -> Any:
     """Return a whole network of `keras.applications`, with its top, from a file of weights.
 
     Parameters
@@ -248,8 +250,8 @@ def application_with_weights(backbone: str, file: Path, n_classes: int, size: in
     file : pathlib.Path
     n_classes : int
         Outputs of its top.
-    size : int
-        Side of its input in pixels.
+    size : int or sequence of int
+        Side of its input, or height and width, in pixels.
 
     Returns
     -------
@@ -269,10 +271,10 @@ def application_with_weights(backbone: str, file: Path, n_classes: int, size: in
     keras()
     fresh_names()
     try:
-        network = entry.load()(weights=None, classes=n_classes, input_shape=(size, size, CHANNELS))
+        network = entry.load()(weights=None, classes=n_classes, input_shape=(*shapes.sides(size), CHANNELS))
     except ValueError as why:
         raise FacelimeError(
-            f"{backbone} cannot be built for {size} pixels ({first_line(why)}); choose another --size."
+            f"{backbone} cannot be built for {shapes.shown(size)} pixels ({first_line(why)}); choose another --size."
         ) from why
     try:
         _load(network, file)

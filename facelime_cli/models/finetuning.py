@@ -106,7 +106,7 @@ def architecture(settings: Settings, backbone: str, dataset: Artifact, seed: int
     """
     names = [each.name for each in fields(building.Architecture)]
     shared = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
-    size, n_classes = int(dataset.facts["size"]), len(dataset.facts["classes"])
+    size, n_classes = dataset.facts["size"], len(dataset.facts["classes"])
     several = pictures.is_multilabel(dataset)
     return building.Architecture(
         backbone=backbone, size=size, n_classes=n_classes, multilabel=several, seed=seed, **shared

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
+from facelime_cli.core import shapes
 from facelime_cli.core.opening import opened, reason_of
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.models import building, outside, programs, running, runtimes, wrapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.core.shapes import Size
     from facelime_cli.store.artifacts import Artifact
 
 FEWEST_CLASSES = 2
@@ -47,8 +49,8 @@ class Source:
         A key of `SCALINGS`.
     backbone : str, optional
         The network whose weights the file holds, a key of `BACKBONES`.
-    size : int, optional
-        Side of its pictures in pixels.
+    size : int or list of int, optional
+        Side of its pictures, or height and width, in pixels.
     activation : str, optional
         What to put behind it, a key of `ACTIVATIONS`.
     multi_label : bool
@@ -63,15 +65,15 @@ class Source:
     classes: list[str]
     scaling: str | None = None
     backbone: str | None = None
-    size: int | None = None
+    size: int | list[int] | None = None
     activation: str | None = None
     multi_label: bool = False
     model_version: str | None = None
     trust: bool = False
 
     @property
-    def file_size(self) -> int | None:
-        """Side of the pictures that was asked for, or with which the backbone was published."""
+    def file_size(self) -> int | list[int] | None:
+        """Size of the pictures that was asked for, or with which the backbone was published."""
         if self.size is None and self.backbone is not None:
             return BACKBONES[self.backbone].size
         return self.size
@@ -351,10 +353,10 @@ def from_onnx(source: Source) -> Checked:
     """
     runtimes.check_installed("onnx", ONNX)
     session = _alone(source.path)
-    side, channels, channels_first = outside.onnx_shape(session, source.path.name)
+    sides, channels, channels_first = outside.onnx_shape(session, source.path.name)
     around = _around(source, str(source.scaling), channels, channels_first=channels_first)
     wrapping.check_channels(around.scaling, channels)
-    facts = _tried(source, around, outside.onnx_run(session), ONNX, _size(source, side))
+    facts = _tried(source, around, outside.onnx_run(session), ONNX, _size(source, sides))
     name = FORMATS[ONNX].file
 
     def write(artifact: Artifact) -> Sequence[str]:
@@ -398,9 +400,9 @@ def from_function(source: Source) -> Checked:
     reference = str(source.path)
     modules = outside.modules_of(reference)
     around = _around(source, outside.FUNCTION_SCALING, wrapping.COLOUR)
-    size = int(source.size or 0)
+    assert source.size is not None
     facts = {
-        **_tried(source, around, outside.function(reference, modules), FUNCTION, size),
+        **_tried(source, around, outside.function(reference, modules), FUNCTION, source.size),
         "function": reference,
         "source": outside.source_digest(modules),
         "model_version": source.model_version,
@@ -424,7 +426,7 @@ def from_function(source: Source) -> Checked:
 
 def _wrapped(source: Source, net: Any) -> tuple[Any, str]:
     """Return a network as facelime will use it, after pictures have gone through it, and the kind of its output."""
-    size = _size(source, wrapping.input_size(net))
+    size = _size(source, wrapping.input_sides(net))
     wrapped = wrapping.with_scaling(
         net,
         scaling=str(source.scaling),
@@ -437,16 +439,20 @@ def _wrapped(source: Source, net: Any) -> tuple[Any, str]:
     return wrapped, activation or UNKNOWN
 
 
-def _size(source: Source, own: int | None) -> int:
-    """Return the side of the pictures that a model reads, from its own and what was asked for."""
-    size = own or source.size
-    if size is None:
+def _size(source: Source, own: tuple[int | None, int | None]) -> int | list[int]:
+    """Return the size of the pictures that a model reads, from its own height and width and what was asked for."""
+    height, width = own
+    # One side alone means a square.
+    rows, columns = (height or width, width or height) if source.size is None else shapes.sides(source.size)
+    if rows is None or columns is None:
         raise FacelimeError(f"{source.path} takes pictures of any size; choose one with --size.")
-    if source.size not in {None, size}:
+    if (rows, columns) != (height or rows, width or columns):
+        remedy = "give one that fits, height first" if None in own else "leave --size out"
         raise FacelimeError(
-            f"{source.path} reads pictures of {size}×{size}, not of {source.size}×{source.size}; leave --size out."
+            f"{source.path} reads pictures of {height or 'any height'}×{width or 'any width'}, "
+            f"not of {rows}×{columns}; {remedy}."
         )
-    return size
+    return shapes.size_of(rows, columns)
 
 
 def _around(source: Source, scaling: str, channels: int, *, channels_first: bool = False) -> outside.Around:
@@ -459,7 +465,7 @@ def _around(source: Source, scaling: str, channels: int, *, channels_first: bool
     )
 
 
-def _tried(source: Source, around: outside.Around, run: Callable[..., Any], form: str, size: int) -> dict[str, Any]:
+def _tried(source: Source, around: outside.Around, run: Callable[..., Any], form: str, size: Size) -> dict[str, Any]:
     """Run pictures through a classifier that Keras does not run, and return its facts."""
     classifier = around.outputs(run, str(source.path))
     answers = classifier(running.trial_pictures(size))

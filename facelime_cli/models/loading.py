@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli import machine, trust
-from facelime_cli.core import compose
+from facelime_cli.core import compose, shapes
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.models import backend, outside, programs, running, wrapping
 from facelime_cli.models.runtimes import KERAS, SAVED_MODEL, Classifier, check_layers, format_of, usual
@@ -172,19 +172,18 @@ def with_python(model: Artifact, how: How) -> Classifier:
 
 def _whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: Mapping[str, Any]) -> Classifier:
     """Return a classifier that reads whole pictures, composed in NumPy."""
-    size = int(model.facts["size"])
+    own = shapes.sides(model.facts["size"])
     what = f"models/{model.id}"
     # A network that was converted from Keras has its scaling inside.
     is_converted = format_of(model) == KERAS
     answer = outside.guarded(run, what) if is_converted else outside.Around.read(model.facts).probabilities(run, what)
 
-    side = how.resize_from or size
-    room = np.empty((0, side, side, 3), np.float32)
+    room = np.empty((0, *(how.resize_from or own), 3), np.float32)
 
     def forward(pictures: NDArray[Any]) -> NDArray[np.float32]:
         values = np.asarray(pictures, np.float32)
         if how.resize_from:
-            values = compose.resized(values, size)
+            values = compose.resized(values, own)
         return answer(values)
 
     def composed(

@@ -293,7 +293,7 @@ def onnx_run(session: Any) -> Run:
     return run
 
 
-def onnx_shape(session: Any, name: str) -> tuple[int | None, int, bool]:
+def onnx_shape(session: Any, name: str) -> tuple[tuple[int | None, int | None], int, bool]:
     """Return what pictures an ONNX file reads.
 
     Parameters
@@ -304,8 +304,8 @@ def onnx_shape(session: Any, name: str) -> tuple[int | None, int, bool]:
 
     Returns
     -------
-    side : int or None
-        In pixels; None when it is open.
+    sides : (int or None, int or None)
+        Height and width in pixels; None for what is open.
     channels : int
     channels_first : bool
 
@@ -328,13 +328,9 @@ def onnx_shape(session: Any, name: str) -> tuple[int | None, int, bool]:
             "it should read float32 of (batch, height, width, 1 or 3) or (batch, 1 or 3, height, width)."
         )
     height, width, channels, is_first = layout
-    sides = {side for side in (height, width) if isinstance(side, int)}
-    if len(sides) > 1:
-        raise FacelimeError(
-            f"{name} reads pictures of {height}×{width}; only square inputs can be explained, "
-            "put a resizing layer in front of it."
-        )
-    return next(iter(sides), None), int(channels), is_first
+    # An open side has a name, or none.
+    height, width = (side if isinstance(side, int) else None for side in (height, width))
+    return (height, width), int(channels), is_first
 
 
 def _layout_of(shape: list[Any]) -> tuple[Any, Any, Any, bool] | None:

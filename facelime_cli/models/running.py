@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.core import shapes
 from facelime_cli.models import backend, wrapping
 from facelime_cli.models.backend import keras, memory_errors_named
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    from facelime_cli.core.shapes import Size
 
     Answers = Callable[..., NDArray[np.float32]]
 
@@ -168,36 +171,40 @@ _COMPILERS: dict[str, Callable[[Callable[..., Any], Any], Answers]] = {
 # What is tried before a model is imported
 
 
-def trial_pictures(size: int) -> NDArray[np.float32]:
+def trial_pictures(size: Size) -> NDArray[np.float32]:
     """Return a drawn face, noise and black.
 
     Parameters
     ----------
-    size : int
-        Side in pixels.
+    size : int or sequence of int
+        Side, or height and width, in pixels.
 
     Returns
     -------
-    (3, size, size, 3) float32 array
+    (3, H, W, 3) float32 array
         In display space.
     """
     from facelime_cli.core.faces import draw
 
     generator = np.random.Generator(np.random.Philox(0))
-    noise = generator.integers(0, 256, (size, size, 3), dtype=np.uint8)
-    face = draw(0, 0, size, flushed=True).image
+    height, width = shapes.sides(size)
+    noise = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    # The middle of a drawn square.
+    square = draw(0, 0, max(height, width), flushed=True).image
+    top, left = (len(square) - height) // 2, (len(square) - width) // 2
+    face = square[top : top + height, left : left + width]
     return np.stack([face, noise, np.zeros_like(noise)]).astype(np.float32)
 
 
-def trial_answers(network: Any, size: int) -> NDArray[np.float32]:
+def trial_answers(network: Any, size: Size) -> NDArray[np.float32]:
     """Return what a network answers to the trial pictures.
 
     Parameters
     ----------
     network : keras.Model
         Reads display space.
-    size : int
-        Side of its input in pixels.
+    size : int or sequence of int
+        Side of its input, or height and width, in pixels.
 
     Returns
     -------

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import Entry, table
+from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError
 from facelime_cli.models.backbones import SIGMOID
 from facelime_cli.models.recipes import YES_OR_NO
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.core.shapes import Sides
     from facelime_cli.store.artifacts import Artifact
 
 FLOAT32, TF32, BFLOAT16 = "float32", "tf32", "bfloat16"
@@ -134,13 +136,13 @@ class How:
         A key of `RUNTIMES`.
     precision : str
         One of `PRECISIONS`.
-    resize_from : int, optional
-        Side of the pictures in pixels, where a layer in front must bring them to the model's own size.
+    resize_from : (int, int), optional
+        Height and width of the pictures in pixels, where a layer in front must bring them to the model's own size.
     """
 
     runtime: str
     precision: str
-    resize_from: int | None = None
+    resize_from: Sides | None = None
 
 
 @dataclass(frozen=True)
@@ -308,11 +310,11 @@ def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --re
     ------
     FacelimeError
     """
-    size, found = int(model.facts["size"]), int(dataset.facts["size"])
-    if size != found:
+    size, found = model.facts["size"], dataset.facts["size"]
+    if shapes.sides(size) != shapes.sides(found):
         raise FacelimeError(
-            f"models/{model.id} reads pictures of {size}×{size}, but those of datasets/{dataset.id} are "
-            f"{found}×{found}; preprocess them again with --size {size}{besides}."
+            f"models/{model.id} reads pictures of {shapes.shown(size)}, but those of datasets/{dataset.id} are "
+            f"{shapes.shown(found)}; preprocess them again with --size {shapes.typed(size)}{besides}."
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, FacelimeError, first_line
 from facelime_cli.models import backend
 from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS, SIGMOID, SOFTMAX
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from facelime_cli.core.shapes import Size
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601), as Pillow's own conversion to grey."""
@@ -128,7 +130,7 @@ def both_sides() -> Any:
     return layer
 
 
-def with_scaling(network: Any, *, scaling: str, size: int, n_classes: int, activation: str | None) -> Any:
+def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, activation: str | None) -> Any:
     """Wrap a network from outside, so that it reads display space and answers with probabilities.
 
     Parameters
@@ -137,8 +139,8 @@ def with_scaling(network: Any, *, scaling: str, size: int, n_classes: int, activ
         One picture in, one vector out.
     scaling : str
         A key of `SCALINGS`.
-    size : int
-        Side of the pictures in pixels.
+    size : int or sequence of int
+        Side of the pictures, or height and width, in pixels.
     n_classes : int
         At least two.
     activation : str or None
@@ -159,12 +161,12 @@ def with_scaling(network: Any, *, scaling: str, size: int, n_classes: int, activ
     if activation and ends_in in ACTIVATIONS:
         raise FacelimeError(f"the network ends in {ends_in} already; leave --activation {activation} out.")
     check_activation(activation, outputs)
-    inputs = k.Input((size, size, COLOUR), name="display")
+    inputs = k.Input((*shapes.sides(size), COLOUR), name="display")
     try:
         y = network(scaled(inputs, scaling, n_channels), training=False)
     except (ValueError, TypeError) as why:
         raise FacelimeError(
-            f"the network does not take a picture of {size}×{size} pixels ({first_line(why)}); "
+            f"the network does not take a picture of {shapes.shown(size)} pixels ({first_line(why)}); "
             "give its input size with --size."
         ) from why
     if activation:
@@ -216,8 +218,8 @@ def _shapes(network: Any) -> tuple[int, int]:
     return int(shape[-1]), int(out[-1])
 
 
-def input_size(network: Any) -> int | None:
-    """Return the side of the square that a network reads.
+def input_sides(network: Any) -> tuple[int | None, int | None]:
+    """Return height and width of the pictures that a network reads.
 
     Parameters
     ----------
@@ -225,22 +227,28 @@ def input_size(network: Any) -> int | None:
 
     Returns
     -------
-    int or None
-        In pixels; None when it is open.
-
-    Raises
-    ------
-    FacelimeError
-        Where it reads no square.
+    (int or None, int or None)
+        In pixels; None for what is open.
     """
     # A network that does not read pictures has fewer axes; it is refused later, with its whole shape.
     height, width = (*network.inputs[0].shape, None, None, None)[1:3]
-    if height != width:
-        raise FacelimeError(
-            f"the network reads pictures of {height}×{width}; only square inputs can be explained, "
-            "put a resizing layer in front of it."
-        )
-    return None if height is None else int(height)
+    return height, width
+
+
+def input_size(network: Any) -> int | list[int]:
+    """Return the size of the pictures that a wrapped network reads, as the facts of a model hold it.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `with_scaling`: nothing of its input is open.
+
+    Returns
+    -------
+    int or list of int
+    """
+    _, height, width, _ = network.inputs[0].shape
+    return shapes.size_of(height, width)
 
 
 def channels(network: Any) -> int:
@@ -498,23 +506,23 @@ def _answers(config: dict[str, Any]) -> bool:
     return own.get("activation") in tuple(ACTIVATIONS)
 
 
-def resized(network: Any, size: int) -> Any:
+def resized(network: Any, size: Size) -> Any:
     """Return a network that reads pictures of another size: a layer in front resizes them (bilinear, antialiased).
 
     Parameters
     ----------
     network : keras.Model
-    size : int
-        Side of the pictures in pixels.
+    size : int or sequence of int
+        Side of the pictures, or height and width, in pixels. Another aspect ratio is stretched.
 
     Returns
     -------
     keras.Model
     """
     k = keras()
-    inputs = k.Input((size, size, COLOUR), name="display")
-    own = input_size(network)
-    resize = k.layers.Resizing(own, own, interpolation="bilinear", antialias=True, name="resize")
+    inputs = k.Input((*shapes.sides(size), COLOUR), name="display")
+    own = shapes.sides(input_size(network))
+    resize = k.layers.Resizing(*own, interpolation="bilinear", antialias=True, name="resize")
     return k.Model(inputs, network(resize(inputs)))
 
 

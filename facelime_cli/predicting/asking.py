@@ -9,6 +9,7 @@ from typer import Option
 
 from facelime_cli import stopping
 from facelime_cli.choices import words_of
+from facelime_cli.core import shapes
 from facelime_cli.errors import CommandLineError
 from facelime_cli.models import runtimes
 from facelime_cli.models.runtimes import How
@@ -140,9 +141,14 @@ def run_of(params: Asking, source: Source, model: Artifact, context: Context) ->
     runtime = runtimes.settle(model, params.runtime, precision)
     if not params.resize:
         runtimes.check_size(model, dataset)
-    pictures = int(dataset.facts["size"])
+    pictures, wanted = (shapes.sides(each.facts["size"]) for each in (dataset, model))
+    if pictures[0] * wanted[1] != pictures[1] * wanted[0]:
+        context.console.warn(
+            f"--resize stretches pictures of {shapes.shown(pictures)} to {shapes.shown(wanted)} for models/{model.id}, "
+            f"so it sees other shapes; `facelime preprocess --size {shapes.typed(wanted)} --fit pad` keeps them."
+        )
     # A layer that changes nothing would change the fingerprint.
-    resize_from = pictures if pictures != int(model.facts["size"]) else None
+    resize_from = pictures if pictures != wanted else None
     how = How(runtime, precision, resize_from)
     return Run(source, model, how, params.tolerance, Device(stopping.deadline(params.time_budget)), context)
 

@@ -80,17 +80,17 @@ def stand_ins_of(surrogates: Artifact) -> list[StandIn]:
     list of StandIn
         The default fill of datasets is left out where a picture has none of another class and patient.
     """
-    from facelime_cli.core.fills import BLUR_SHARE
+    from facelime_cli.core.fills import usual_sigma
 
     segments = Segmented(surrogates).segmentation
     masks = [each for each in masks_of(surrogates) if each.parameters.get("donor", 1) == 1]
     own = list(dict.fromkeys(str(each.parameters["fill"]) for each in masks))
     usual = [name for name in ALWAYS if name != UNLIKE or usual_fill(segments) == UNLIKE]
-    size = int(segments.input("datasets").facts["size"])
+    size = segments.input("datasets").facts["size"]
     found = []
     for name in dict.fromkeys((*usual, *own)):
         made = next((each for each in masks if each.parameters["fill"] == name and _same(each, segments, name)), None)
-        sigma = round(BLUR_SHARE * size, 3) if FILLS[name].needs == "sigma" else None
+        sigma = usual_sigma(size) if FILLS[name].needs == "sigma" else None
         found.append(StandIn(name, made, None if made else StandIns(FILLS[name], segments, seed=0, sigma=sigma)))
     # A file that the store does not keep can only be taken from masks.
     return [each for each in found if each.made or not FILLS[each.name].from_file]

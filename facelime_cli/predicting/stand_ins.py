@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.choices import FILLS, UNLIKE, USUAL_DESIGNS, WITHOUT_CLASSES
+from facelime_cli.core import shapes
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.sources import SPLITS
 from facelime_cli.store import digests, files
@@ -167,9 +169,8 @@ class StandIns:
         from facelime_cli.core.images import UnreadableError, decode
         from facelime_cli.core.operations import Operations, prepare
 
-        size = int(self.dataset.facts["size"])
         try:
-            return prepare(decode(self.file), Operations(size)).image
+            return prepare(decode(self.file), Operations(self.dataset.facts["size"])).image
         except UnreadableError as why:
             raise FacelimeError(f"--fill {self.fill.name}: {self.file} {why}; give another picture.") from why
 
@@ -381,5 +382,5 @@ def _mean_colour(dataset: Artifact) -> list[int]:
         if len(some):
             images = dataset.read("images", some.tolist())
             total += images.sum(axis=(0, 1, 2), dtype=np.int64)
-    pixels = len(pool) * int(dataset.facts["size"]) ** 2
+    pixels = len(pool) * math.prod(shapes.sides(dataset.facts["size"]))
     return [round(float(each)) for each in total / pixels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,15 @@ class Account:
         Sentences on what may be wrong.
     labels : list of str
         The names of the findings in their order, where there are several per picture.
+    passed : Counter
+        The files in the sources that are no pictures, by kind.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    passed: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Account) -> None:
         """Take over what another account holds.
@@ -41,6 +45,7 @@ class Account:
         self.said += other.said
         self.warnings += other.warnings
         self.labels += other.labels
+        self.passed += other.passed
 
     def say(self, console: Console) -> None:
         """Print it: one line, and the warnings.

@@ -51,8 +51,9 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
     """
     table = _table_of(params)
     if table is None:
-        entries = sources.find(params.source)
-        account = Account(labels=_findings_of(entries))
+        account = Account()
+        entries = sources.find(params.source, account.passed)
+        account.labels = _findings_of(entries)
     else:
         entries, account = labelling.find(params.source, table)
     entries, splits = splitting.divided(entries, params)
@@ -131,6 +132,8 @@ def _check_options(params: Any) -> None:
     given = [option for option, value in about_a_table.items() if value is not None]
     if params.table is None and given:
         raise CommandLineError(f"{' and '.join(given)} are about a table; give it with --table FILE.")
+    if params.folds is not None and splitting.is_published(params):
+        raise CommandLineError("--folds divides all pictures, so --split-column and --split-file do not fit it.")
     if params.one_per_group and params.group_column is None:
         raise CommandLineError("--one-per-group needs to know the groups; name their column with --group-column.")
     if params.label_column is not None and params.label_columns is not None:

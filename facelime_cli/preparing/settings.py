@@ -13,9 +13,12 @@ from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from facelime_cli.core.images import Reading
     from facelime_cli.core.operations import Operations
 
 
+READING = ("frame", "bits")
+"""Options that say how files are read."""
 DEFAULT_SPLIT = "70:20:10"
 
 
@@ -72,7 +75,42 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
         # Where nothing is drawn by the seed, another seed is no other dataset.
         "seed": params.seed if divides and (split or params.folds) else None,
         "truth": params.truth is not None,
+        **read_otherwise(params),
     }
+
+
+def read_otherwise(params: Any) -> dict[str, int]:
+    """Return what the options say of how files are read, as settings; empty where every file is read as it says itself.
+
+    Parameters
+    ----------
+    params : dataclass
+        Those of `preprocess`.
+
+    Returns
+    -------
+    dict
+        Datasets that were made before there were such options keep their parameters.
+    """
+    given = {name: getattr(params, name) for name in READING}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def reading_of(settings: Mapping[str, Any]) -> Reading:
+    """Return how files are read, as the settings of a dataset say it.
+
+    Parameters
+    ----------
+    settings : mapping
+        From `settings_of`, or from `read_otherwise`.
+
+    Returns
+    -------
+    Reading
+    """
+    from facelime_cli.core.images import Reading
+
+    return Reading(**{name: settings.get(name) for name in READING})
 
 
 def _shares(text: str) -> list[float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core import labels
+from facelime_cli.core import labels, shapes
 from facelime_cli.core.masks import key_of
 from facelime_cli.core.splits import splits_of_folds
 from facelime_cli.core.summaries import crosstab
@@ -231,13 +231,15 @@ class Description:
         shown: dict[str, Any] = {"title": dataset.name, "facts": facts}
         shown["reference"] = artifact.reference
         shown["n"] = len(self.ids)
+        shown["size"] = shapes.shown(facts["size"])
         shown["largest_group"] = max(sizes.values())
         shown["counts"] = self._count_table()
         shown["findings"] = self.findings
         shown["sheet"] = [self.ids[row] for row in self.sample]
         shown["columns"] = self._column_sections()
         shown["unreadable"] = unreadable[:MOST_NAMED]
-        shown["operations"] = {name: _shown(value) for name, value in dataset.parameters.items()}
+        operations = {**dataset.parameters, "size": shapes.typed(dataset.parameters["size"])}
+        shown["operations"] = {name: _shown(value) for name, value in operations.items()}
         shown["lineage"] = pages.origins([dataset])
         shown["software"] = dataset.software
         return pages.render("describe.html", **shown)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.core.shapes import Size
+
 ALL = "all"
 MOST_MAPS = 256
 """Maps of a layer that are drawn; 256 of 299 by 299 pixels are a picture of 23 megapixels."""
@@ -81,7 +83,7 @@ def run(params: Params, context: Context) -> Answer:
     model.require_complete()
     if params.layers is not None:
         _check_folder(params.to)
-    picture = _picture(params.image, int(model.facts["size"]))
+    picture = _picture(params.image, model.facts["size"])
     from facelime_cli.models import loading
 
     net = loading.layered(model)
@@ -104,7 +106,7 @@ def _check_folder(to: Path) -> None:
         raise FacelimeError(f"{to} is there already; name a folder that is new or empty with --to.")
 
 
-def _picture(file: Path, size: int) -> NDArray[np.uint8]:
+def _picture(file: Path, size: Size) -> NDArray[np.uint8]:
     """Return a picture as `preprocess` makes it."""
     from facelime_cli.core.images import UnreadableError, decode
     from facelime_cli.core.operations import Operations, prepare

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.core import shapes
 from facelime_cli.engine import Needed, Plan, Stage, resolve_inputs, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_indices, whole_number
@@ -237,7 +238,7 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
 
     surrogates, asked = source.surrogates, source.asked
     n, n_classes, _ = surrogates.shape("coefficients")
-    size = int(source.segmentation.input("datasets").facts["size"])
+    sides = shapes.sides(source.segmentation.input("datasets").facts["size"])
     n_fills, n_samples = source.n_fills, max(source.n_questions())
     tested = (n, n_classes, len(asked.numbers), n_fills)
     axes = ("picture", "class", "number", "fill")
@@ -259,7 +260,7 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
         "verdict": ArraySpec(TEXT, (n, n_classes), ("picture", "class"), ""),
         "masks": ArraySpec("uint8", (n, n_samples, source.n_bytes), ("picture", "sample", "byte"), 0),
         "n_samples": ArraySpec("int32", (n,), ("picture",), 0),
-        "fill": ArraySpec("uint8", (n, n_fills, size, size, 3), ("picture", "fill", "y", "x", "channel"), 0),
+        "fill": ArraySpec("uint8", (n, n_fills, *sides, 3), ("picture", "fill", "y", "x", "channel"), 0),
         "probabilities": ArraySpec(
             "float32",
             (n, n_fills, n_samples, answers),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from facelime_cli.choices import ATTRIBUTIONS, words_of
+from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import runtimes
@@ -117,9 +118,8 @@ class _Job:
         from facelime_cli.models import gradients
 
         layer = self.params.layer or gradients.last_maps(network)
-        size = int(self.model.facts["size"])
         # Any picture tells the shape of the maps.
-        black = np.zeros((1, size, size, 3), np.uint8)
+        black = np.zeros((1, *shapes.sides(self.model.facts["size"]), 3), np.uint8)
         _, values = next(gradients.activations(network, black, [layer]))
         if len(values.shape) != gradients.IMAGE_AXES:
             raise FacelimeError(

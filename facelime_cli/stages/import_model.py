@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli.choices import words_of
+from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, published
 from facelime_cli.models.runtimes import FORMATS, FUNCTION
@@ -71,12 +72,11 @@ class Params:
         Option(help="Name the network whose weights SOURCE holds.", show_default=False),
     ] = None
     size: Annotated[
-        int | None,
+        str | None,
         Option(
-            min=16,
-            max=4096,
-            help="Set the side of its pictures in pixels; a function needs it. "
-            "[default: the file's own, or the backbone's]",
+            metavar="SIDE|HxW",
+            help="Set the size of its pictures in pixels; a function needs it. 224 is a square, 75x100 has 75 rows of "
+            "100 pixels. [default: the file's own, or the backbone's]",
             show_default=False,
         ),
         Resolved(),
@@ -125,7 +125,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         classes=class_names(params.classes),
         scaling=params.scaling,
         backbone=params.backbone,
-        size=params.size,
+        size=None if params.size is None else shapes.parsed(params.size),
         activation=params.activation,
         multi_label=params.multi_label,
         model_version=params.model_version,
@@ -166,4 +166,12 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     )
 
 
-STAGE = Stage(name="import-model", writes="models", version=1, params=Params, plan=plan, help=__doc__)
+def restored(model: Artifact) -> dict[str, Any]:
+    """Return the size as it is typed."""
+    size = model.parameters["size"]
+    return {} if size is None else {"size": shapes.typed(size)}
+
+
+STAGE = Stage(
+    name="import-model", writes="models", version=1, params=Params, plan=plan, help=__doc__, restored=restored
+)

@@ -13,6 +13,7 @@ from typer import Argument, Option
 
 from facelime_cli import presets
 from facelime_cli.choices import DESIGNS, EVEN, FILLS, UNLIKE, USUAL_DESIGNS, WITHOUT_CLASSES, words_of
+from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Input, Resolved, option_of
@@ -107,7 +108,7 @@ class Params:
             max=4096.0,
             show_default=False,
             help="Blur with this standard deviation, in pixels. Larger hides more. "
-            "[default: a tenth of the picture's side]",
+            "[default: a tenth of the picture's side, or of a square of its area]",
         ),
         Resolved(),
     ] = None
@@ -224,7 +225,7 @@ class _Job:
         """Return what to lay out; a picture that the design or the fill cannot serve is named before."""
         import numpy as np
 
-        n, size = self.segments.n, int(self.stand_ins.dataset.facts["size"])
+        n, sides = self.segments.n, shapes.sides(self.stand_ins.dataset.facts["size"])
         # First what can fail: a fill without a picture, then a design without enough masks.
         fills = self.stand_ins.constants(self.context.console)
         used = self._rows_in_use()
@@ -232,7 +233,7 @@ class _Job:
         n_bytes = -(-most_segments // BITS)
         arrays = {
             "masks": ArraySpec("uint8", (n, max(used), n_bytes), ("picture", "sample", "byte")),
-            "fill": ArraySpec("uint8", (n, size, size, 3), ("picture", "y", "x", "channel")),
+            "fill": ArraySpec("uint8", (n, *sides, 3), ("picture", "y", "x", "channel")),
         }
         samples = {"n_samples": (np.array(used, np.int32), ("picture",))}
         return Layout(n, arrays, self.segments.carried() | samples | fills, self.stand_ins.facts())
@@ -327,10 +328,9 @@ def _sigma(chosen: Params, needs: str | None, segments: Artifact) -> float | Non
                 f"--fill-sigma belongs to blur, not to --fill {chosen.fill}; leave it out or change the fill."
             )
         return None
-    from facelime_cli.core.fills import BLUR_SHARE
+    from facelime_cli.core.fills import usual_sigma
 
-    size = int(segments.input("datasets").facts["size"])
-    return chosen.fill_sigma or round(BLUR_SHARE * size, 3)
+    return chosen.fill_sigma or usual_sigma(segments.input("datasets").facts["size"])
 
 
 def _donor(chosen: Params) -> int:

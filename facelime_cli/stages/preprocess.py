@@ -18,11 +18,12 @@ from facelime_cli import sources
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
-from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, truth_masks
+from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, reading, truth_masks
 from facelime_cli.preparing.findings import BLANK_AS, NO_FINDING, ROWS, SEPARATOR, UNCERTAIN_AS
 from facelime_cli.preparing.labelling import MISSING_AS
-from facelime_cli.preparing.settings import DEFAULT_SPLIT, settings_of
+from facelime_cli.preparing.settings import DEFAULT_SPLIT, read_otherwise, settings_of
 from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
+from facelime_cli.store import digests
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ FITS = ("stretch", "pad", "crop")
 WHITE_BALANCES = ("shades-of-gray",)
 CROPS = ("face",)
 TABLES, LABELS, PUBLISHED = Heading("Tables"), Heading("Labels"), Heading("Published splits")
+MOST_FRAMES = 1_000_000
 NEUTRAL_NAME = "pictures"
 """Name of a dataset whose folder's name must not be kept."""
 
@@ -268,6 +270,27 @@ class Params:
         Resolved(()),
         PUBLISHED,
     ] = None
+    frame: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=MOST_FRAMES,
+            show_default=False,
+            help="Read this frame of files that hold several, counted from 1. [default: such files are left out]",
+        ),
+        Resolved(),
+    ] = None
+    bits: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=16,
+            show_default=False,
+            help="Take the largest value of this many bits as white, in PNG, TIFF and other files with 16 bits per "
+            "value. Cameras and scanners often use 12 of them. [default: all bits of the file]",
+        ),
+        Resolved(),
+    ] = None
     fit: Annotated[
         str,
         Choice(FITS),
@@ -357,6 +380,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     settings = settings_of(params, catalog)
     truths = {} if params.truth is None else truth_masks.truth_files(params.truth, catalog)
     resolved = {name: settings[name] for name in ("size", "split", "group_pattern", "seed", "truth")}
+    # These, too, are left out where they are not given.
+    resolved |= read_otherwise(params)
     if pseudonyms is not None:
         catalog, truths = cataloguing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
         # Left out where they are not asked for: datasets made before they existed keep their parameters.
@@ -366,7 +391,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     if params.truth is not None:
         digested["truth"] = looking.files_digest(truths.items())
     entries = {entry.id: entry for entry in catalog}
-    job = _Job(params, settings, entries, truths, digested["source"], account, context)
+    # What one way of reading kept of a first look says nothing of another.
+    key = (
+        digests.of_value([digested["source"], read_otherwise(params)]) if read_otherwise(params) else digested["source"]
+    )
+    job = _Job(params, settings, entries, truths, key, account, context)
     return Plan(
         params=params,
         resolved=resolved,
@@ -403,6 +432,10 @@ class _Job:
         catalog = list(self.entries.values())
         found = looking.checked(catalog, self.key, self.params, self.context)
         truth_masks.check_sizes(sizes, found)
+        reading.check_used(found, self.params.bits)
+        read = reading.facts_of(found, self.account.passed)
+        self.context.console.note(reading.line(read))
+        reading.warn(found, self.context.console)
         layout = laying_out.layout_of(
             found,
             len(catalog),
@@ -412,7 +445,8 @@ class _Job:
             findings=self.account.labels,
         )
         # Where nothing was to decide, the facts are those of a dataset that no table made.
-        return replace(layout, facts={**layout.facts, "table": self.account.facts}) if self.account.facts else layout
+        table = {"table": self.account.facts} if self.account.facts else {}
+        return replace(layout, facts={**layout.facts, "read": read, **table})
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Decode and change the pictures of every pending unit."""

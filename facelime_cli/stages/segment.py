@@ -6,6 +6,7 @@ Named zones of a face or of the lungs can stand beside the segments, or be the s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from typer import Argument, Option
 
 from facelime_cli import presets
 from facelime_cli.choices import COMMON, SEGMENTERS, words_of
+from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import comma_separated, listing, row_of
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.choices import Segmenter
+    from facelime_cli.core.shapes import Sides
     from facelime_cli.core.superpixels import Segmented, Statistics
     from facelime_cli.core.zones import Found
     from facelime_cli.engine import Context, Pending
@@ -251,7 +254,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Choose the pictures and resolve the method's settings."""
     dataset = inputs["dataset"]
     method, settings = resolved(params)
-    _check_against_pictures(settings, int(dataset.facts["size"]))
+    _check_against_pictures(settings, shapes.sides(dataset.facts["size"]))
     rows = _selection(params, dataset)
     every = dataset.texts("id")
     ids = [every[row] for row in rows]
@@ -294,15 +297,15 @@ class _Job:
         """Return what to lay out; a wrong label map is named before."""
         import numpy as np
 
-        size = int(self.dataset.facts["size"])
+        sides = shapes.sides(self.dataset.facts["size"])
         # A wrong label map is found now, not after an hour of other pictures.
-        _check_labels(self.label_maps, size)
+        _check_labels(self.label_maps, sides)
         constants = {
             "id": (np.array(self.ids, dtype=object), ("picture",)),
             "row": (np.array(self.rows, dtype=np.int32), ("picture",)),
         }
         n = len(self.rows)
-        return Layout(n, _arrays(n, size, self.params.zones), constants, _facts(self.params))
+        return Layout(n, _arrays(n, sides, self.params.zones), constants, _facts(self.params))
 
     def work(self, _: Artifact, units: Pending) -> None:
         """Segment every pending unit, picture by picture in parallel processes."""
@@ -399,13 +402,14 @@ def _check_options(params: Any, segmenter: Segmenter, given: Mapping[str, Any]) 
         )
 
 
-def _check_against_pictures(settings: Mapping[str, Any], side: int) -> None:
+def _check_against_pictures(settings: Mapping[str, Any], sides: Sides) -> None:
     """Refuse settings that reach beyond a picture: they make one region, or take hours to make it."""
-    for name, most in {"kernel_size": side, "sigma": side, "min_size": side**2, "segments": side**2}.items():
+    longest, area = max(sides), math.prod(sides)
+    for name, most in {"kernel_size": longest, "sigma": longest, "min_size": area, "segments": area}.items():
         value = settings.get(name)
         if value is not None and value > most:
             raise FacelimeError(
-                f"{option_of(name)} {value:g} is beyond pictures of {side}×{side} pixels; give at most {most}."
+                f"{option_of(name)} {value:g} is beyond pictures of {shapes.shown(sides)} pixels; give at most {most}."
             )
 
 
@@ -418,17 +422,17 @@ def _facts(params: Params) -> dict[str, Any]:
     return facts
 
 
-def _arrays(n: int, size: int, zones: str | None) -> dict[str, ArraySpec]:
+def _arrays(n: int, sides: Sides, zones: str | None) -> dict[str, ArraySpec]:
     one, picture = ("picture",), ("picture", "y", "x")
     arrays = {
-        "segments": ArraySpec("uint16", (n, size, size), picture),
+        "segments": ArraySpec("uint16", (n, *sides), picture),
         "n_segments": ArraySpec("int32", (n,), one),
         "scale": ArraySpec("float64", (n,), one, float("nan")),
         "size_quartiles": ArraySpec("float64", (n, 3), ("picture", "quartile"), float("nan"), "pixels"),
         "boundary_recall": ArraySpec("float64", (n,), one, float("nan")),
         "flat_share": ArraySpec("float64", (n,), one, float("nan")),
     }
-    return arrays if zones is None else arrays | {"zones": ArraySpec("uint8", (n, size, size), picture)}
+    return arrays if zones is None else arrays | {"zones": ArraySpec("uint8", (n, *sides), picture)}
 
 
 def _selection(params: Params, dataset: Artifact) -> list[int]:
@@ -456,13 +460,13 @@ def _selection(params: Params, dataset: Artifact) -> list[int]:
     return rows[: params.first]
 
 
-def _check_labels(files: Mapping[str, Path], size: int) -> None:
+def _check_labels(files: Mapping[str, Path], sides: Sides) -> None:
     """Read every label map once, so that a wrong one is named before anything is written."""
     from facelime_cli.core import label_files
 
     for name, path in files.items():
         try:
-            label_files.read(path, size, size)
+            label_files.read(path, *sides)
         except FacelimeError as why:
             raise _about(name, why) from why
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from facelime_cli.core.formats import DICOMDIR_CLASS, is_dicom
+from facelime_cli.core.formats import DICOMDIR_CLASS, has_dicom_mark, is_dicom
 from tests.support import write_scan
 
 GREY = np.zeros((4, 4), np.uint16)
@@ -22,6 +22,7 @@ def test_what_is_no_dicom(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("short", "long", "pipe", "nothing", ""):
         assert not is_dicom(tmp_path / name)
+        assert not has_dicom_mark(tmp_path / name)
 
 
 def test_the_index_of_a_disc_is_no_picture(tmp_path):
@@ -30,3 +31,4 @@ def test_the_index_of_a_disc_is_no_picture(tmp_path):
     (tmp_path / "DICOMDIR").write_bytes(start + DICOMDIR_CLASS)
     assert is_dicom(tmp_path / "a")
     assert not is_dicom(tmp_path / "DICOMDIR")
+    assert has_dicom_mark(tmp_path / "DICOMDIR")

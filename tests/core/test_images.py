@@ -152,10 +152,10 @@ def png_of(width, height, kind=0, bits=8, more=b"", body=b""):
     [
         (png_of(2**31 - 1, 2**31 - 1), "more than 178,956,970 pixels"),
         (png_of(20_000, 20_000, bits=1), "more than 178,956,970 pixels"),
-        (png_of(0, 5), "not a picture|no pixels"),
+        (png_of(0, 5), "not a picture|no pixels|damaged"),
         (png_of(4, 4), "trunc|broken|unrecognized|data"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n", "not a picture"),
-        (b"P5 0 7 255\n", "not a picture|no pixels|must be"),
+        (b"P5 0 7 255\n", "not a picture|no pixels|must be|damaged"),
         (b"P5 99999999 99999999 255\n", "more than 178,956,970 pixels"),
     ],
     ids=["both sides 2**31", "one bit", "no width", "no data", "program", "empty", "large grey map"],

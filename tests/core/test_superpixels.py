@@ -343,7 +343,8 @@ class TestFiles:
     def test_another_size_is_refused(self, tmp_path, shape):
         np.save(tmp_path / "a.npy", np.arange(shape[0] * shape[1]).reshape(shape) % 5)
         with pytest.raises(
-            FacelimeError, match=rf"a.npy is {shape[1]}×{shape[0]}, but the dataset's pictures are 24×24; save"
+            FacelimeError,
+            match=rf"a.npy is {shape[0]}×{shape[1]}, but the dataset's pictures are 24×24 .height first.; save",
         ):
             self.read(tmp_path / "a.npy")
 

@@ -255,7 +255,7 @@ class TestFile:
         Image.fromarray(np.zeros((50, 70), np.uint8)).save(labels / "c.tif")
         said = run.fails(*words)
         assert said.startswith("error: other/c: ")
-        assert "c.tif is 70×50, but the dataset's pictures are 96×96; save" in said
+        assert "c.tif is 50×70, but the dataset's pictures are 96×96 (height first); save" in said
         (labels / "c.tif").unlink()
         said = run.fails(*words)
         assert "1 of 3 pictures have no label map" in said
