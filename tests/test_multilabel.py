@@ -13,7 +13,7 @@ from facelime_cli.reporting.columns import Classes
 from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.store.pictures import is_multilabel
 from facelime_cli.store.references import Store
-from tests.support import MARK, MARKS, SIZE, Facelime, write_findings
+from tests.support import MARK, MARKS, SIZE, Facelime, save_picture, write_findings
 from tests.test_bad_input import check_refused
 
 
@@ -74,6 +74,40 @@ class TestDataset:
         assert "2 pictures have no finding that is known to be present or absent; they get no split." in told
         assert "no picture with 1 came into the train split" in told
         assert "no picture with 0" not in told
+
+
+@pytest.mark.parametrize("way", [("--folds", 3), ("--split", "60:20:20")])
+def test_a_table_of_findings_is_divided_by_patient(facelime, tmp_path, rng, way):
+    """Five patients of two pictures for each finding, the first with both, and one of which nothing is known."""
+    lines = ["image_id,patient,edema,mass"]
+    for patient in range(11):
+        said = ["1,0", "0,1", ","][(patient >= 5) + (patient == 10)] if patient else "1,1"
+        for number in range(2):
+            lines.append(f"p{patient}-{number},{patient},{said}")
+            save_picture(
+                tmp_path / "pictures" / f"p{patient}-{number}.png", rng.integers(0, 256, (16, 16, 3), np.uint8)
+            )
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    words = [
+        "--table",
+        tmp_path / "table.csv",
+        "--label-columns",
+        "edema,mass",
+        "--group-column",
+        "patient",
+        "--size",
+        16,
+    ]
+    data = facelime.artifact("preprocess", tmp_path / "pictures", *words, *way)
+    said, divided = data.read("labels"), data.read("fold" if way[0] == "--folds" else "split")
+    assert data.facts["classes"] == ["edema", "mass"]
+    groups = np.array(data.texts("group"))
+    assert all(len(set(divided[groups == each].tolist())) == 1 for each in groups)
+    assert set(divided[groups == "10"].tolist()) == {-1}
+    wanted = {"--folds": ([2, 4, 4], [4, 4, 4]), "--split": ([2, 2, 6], [2, 2, 8])}[way[0]]
+    for finding in (0, 1):
+        counts = np.bincount(divided[said[:, finding] == 1], minlength=3)
+        assert sorted(counts.tolist()) == wanted[finding]
 
 
 def test_unknown_findings_are_neither_present_nor_absent():
