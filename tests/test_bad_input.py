@@ -260,6 +260,8 @@ BAD = [
     (["evaluate", "small", "--target-recall", "rosacea=2"], "--target-recall", 2),
     (["evaluate", "small", "--target-recall", "rosacea"], "--target-recall", 2),
     (["evaluate", "small", "--seed", "-1"], OUT_OF_RANGE, 2),
+    (["evaluate", "small", "--thresholds", "best"], "--thresholds", 2),
+    (["evaluate", "small", "--thresholds", "f1"], "--thresholds f1 is for models with a probability for each", 1),
     (["compare-models", "small"], "", 2),
     (["compare-models", "small", "small", "--batch-size", "1000000000"], OUT_OF_RANGE, 2),
     (["activations", "small", "", "--to", "{nothing}.png"], "IMAGE is empty", 2),
