@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,13 +210,17 @@ def _measure(task: tuple[Path | Pixels, str, str | None]) -> Traits | str:
 
 def _usable(measured: Traits | str, params: Any) -> Traits | str:
     """Return what was measured, or why the options cannot be applied to such a picture."""
+    from facelime_cli.core import shapes
     from facelime_cli.core.images import MOST_PIXELS
+    from facelime_cli.core.operations import padded
 
     if isinstance(measured, str) or params.fit != "pad":
         return measured
     width, height = (int(each) for each in measured.figures[:2])
-    if max(width, height) ** 2 > MOST_PIXELS:
-        return f"has {width}×{height} pixels, which --fit pad makes a square of more than {MOST_PIXELS:,} pixels"
+    size = shapes.parsed(params.size)
+    if math.prod(padded(height, width, size)) > MOST_PIXELS:
+        form = "a square" if isinstance(size, int) else f"a picture in the proportions of {shapes.shown(size)}"
+        return f"has {width}×{height} pixels, which --fit pad makes {form} of more than {MOST_PIXELS:,} pixels"
     return measured
 
 
