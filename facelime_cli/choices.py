@@ -544,3 +544,9 @@ VIEWS = {
 """What `explain` runs."""
 LEAST_SAMPLES_OF_VIEW = 50
 """A view with fewer samples says little: then fewer views are run."""
+
+
+# Thresholds
+
+HALF, BEST_F1 = "half", "f1"
+"""From where on a finding is called: a probability of 0.5, or the threshold with the highest F1."""

@@ -39,7 +39,12 @@ ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of
 """Headings of a subcommand's help, where an option names none."""
 LAST = (RUN, EVERYWHERE)
 """Headings that stand at the end, in this order."""
-TEXT_OF: list[tuple[Any, Any]] = [(Path, str), (Path | None, str | None), (list[Path], list[str])]
+TEXT_OF: list[tuple[Any, Any]] = [
+    (Path, str),
+    (Path | None, str | None),
+    (list[Path], list[str]),
+    (list[Path] | None, list[str] | None),
+]
 """The type as which a path is read from the command line."""
 METAVARS = {int: "N", float: "X"}
 """How a number is written in help, where the option does not say it."""
@@ -418,7 +423,7 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
             raise CommandLineError(f"{words[name]} {value} should be a finite number.")
     for name, (declared, _) in known.items():
-        if declared == list[Path]:
+        if declared in {list[Path], list[Path] | None} and given[name] is not None:
             given[name] = [_path(words[name], each) for each in given[name]]
         elif declared in {Path, Path | None} and given[name] is not None:
             given[name] = _path(words[name], given[name])

@@ -17,6 +17,9 @@ MOST_NAMED = 8
 MOST_DIGITS = 18
 """Of a number that stands within a text: those of 64 bits."""
 
+WITHOUT = "no {}"
+"""The class of the pictures without a finding, where a dataset is about this finding alone."""
+
 
 def comma_separated(text: str) -> list[str]:
     """Return the names in a list with commas between them; a name that holds a comma stands in double quotes.

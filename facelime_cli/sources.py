@@ -13,7 +13,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.core.formats import ARRAYS_SUFFIX, DICOM_SUFFIXES, LABEL_SUFFIXES, PICTURE_SUFFIXES
+from facelime_cli.core.formats import (
+    ARRAYS_SUFFIX,
+    DICOM_SUFFIXES,
+    LABEL_SUFFIXES,
+    NOT_SNIFFED,
+    OF_SYSTEMS,
+    PICTURE_SUFFIXES,
+    is_dicom,
+    passed_over,
+)
 from facelime_cli.core.opening import opened, reason_of
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.machine import free_memory
@@ -28,6 +37,8 @@ SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 MEDMNIST_SPLITS = ("train", "val", "test")
 NO_SPLIT = -1
+KNOWN_FINDINGS = (1, 0, -1)
+"""What an array may say of a finding: present, absent, unknown."""
 LINE_BREAKS = {"\r", "\n"}
 LONGEST_MATCH = 5
 """Seconds that a regular expression may take for one file name."""
@@ -72,9 +83,14 @@ class Entry:
     @property
     def file(self) -> str:
         """Its name for people: the id with the extension."""
-        if self.index is not None or self.fault is not None or self.id.endswith(self.path.suffix):
+        if self.index is not None or self.fault is not None or self.id.endswith(self.suffix):
             return self.id
-        return self.id + self.path.suffix
+        return self.id + self.suffix
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its file, where it is one of pictures: that of a DICOM file may be a part of a number."""
+        return self.path.suffix if _is_called_a_picture(self.path) else ""
 
     @property
     def array(self) -> str:
@@ -82,13 +98,15 @@ class Entry:
         return MEDMNIST_SPLITS[self.split]
 
 
-def find(sources: Sequence[Path]) -> list[Entry]:
+def find(sources: Sequence[Path], passed: Counter[str] | None = None) -> list[Entry]:
     """Return every picture of some sources, in the order of their ids.
 
     Parameters
     ----------
     sources : sequence of Path
         Folders, pictures and .npz files.
+    passed : Counter, optional
+        As for `picture_files`.
 
     Returns
     -------
@@ -102,13 +120,48 @@ def find(sources: Sequence[Path]) -> list[Entry]:
         When there are no pictures, or two cannot be told apart.
     """
     check_there(sources)
-    found = [entry for source in sources for entry in _of(source)]
+    passed = Counter() if passed is None else passed
+    found = [entry for source in sources for entry in _of(source, passed)]
     if not found:
+        others = f", only other files ({counts_of(passed)})" if passed else ""
         raise FacelimeError(
-            f"there are no pictures in {', '.join(map(str, sources))}; "
+            f"there are no pictures in {', '.join(map(str, sources))}{others}; "
             "give a folder with .jpg, .png, .tif, .dcm or other picture files."
         )
-    return _distinct(found)
+    return _of_one_kind(_distinct(found))
+
+
+def counts_of(counts: Mapping[str, int]) -> str:
+    """Return counts in words, the largest first.
+
+    Parameters
+    ----------
+    counts : mapping
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> counts_of({".txt": 2, ".nii.gz": 40})
+    '40 .nii.gz, 2 .txt'
+    """
+    return ", ".join(
+        f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    )
+
+
+def _of_one_kind(entries: list[Entry]) -> list[Entry]:
+    """Return the entries, all of them with findings where one has some; refuse classes beside findings."""
+    if all(entry.findings is None for entry in entries):
+        return entries
+    of_class = next((entry for entry in entries if entry.label is not None), None)
+    if of_class is not None:
+        raise FacelimeError(
+            f"the picture {of_class.id} has one class, and others have several findings; give them as two datasets."
+        )
+    return [replace(entry, findings={}) if entry.findings is None else entry for entry in entries]
 
 
 def check_there(sources: Sequence[Path]) -> None:
@@ -145,27 +198,31 @@ class Fault:
     reason: str
 
 
-def picture_files(folder: Path, faults: list[Fault]) -> Iterator[Path]:
+def picture_files(folder: Path, faults: list[Fault], passed: Counter[str] | None = None) -> Iterator[Path]:
     """Yield the picture files in and below a folder, sorted.
 
-    Hidden files are left out. Links are followed, but never in circles.
+    They are known by the ending of their name, and DICOM also by its first bytes. Hidden files are left out. Links are
+    followed, but never in circles.
 
     Parameters
     ----------
     folder : Path
     faults : list of Fault
         Receives the folders that cannot be read, and the links that lead nowhere.
+    passed : Counter, optional
+        Receives the numbers of other files by kind, as `passed_over` calls it. Files of systems do not count.
 
     Yields
     ------
     Path
-        By its name alone: it may be a pipe or damaged.
+        It may be a pipe or damaged.
     """
 
     def unreadable(why: OSError) -> None:
         faults.append(Fault(Path(why.filename), f"is a folder that cannot be opened ({reason_of(why)})"))
 
     seen: dict[str, Path] = {}
+    others = Counter() if passed is None else passed
     for root, folders, names in os.walk(folder, followlinks=True, onerror=unreadable):
         place, real = Path(root), os.path.realpath(root)
         # A link to a folder above would lead here again and again.
@@ -181,28 +238,56 @@ def picture_files(folder: Path, faults: list[Fault]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if _is_called_a_picture(place) and not folders and not names and place != folder:
             faults.append(Fault(place, "is an empty folder, not a picture"))
-        for name in sorted(names):
+        for name in sorted(name for name in names if not name.startswith(".")):
             path = place / name
-            if name.startswith("."):
-                continue
-            if _is_called_a_picture(path):
+            if _is_called_a_picture(path) or _is_unnamed_dicom(path):
                 yield path
-            elif not path.suffix and path.is_symlink() and not os.path.exists(path):  # noqa: PTH110 - where a folder on the way is closed, too
+            elif _leads_nowhere(path):
                 faults.append(Fault(path, "is a link that leads nowhere"))
+            elif name.lower() not in OF_SYSTEMS:
+                others[passed_over(name)] += 1
 
 
 def _is_called_a_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES | DICOM_SUFFIXES
 
 
-def _of(source: Path) -> list[Entry]:
+def _leads_nowhere(path: Path) -> bool:
+    return not path.suffix and path.is_symlink() and not os.path.exists(path)  # noqa: PTH110 - where a folder on the way is closed, too
+
+
+def _is_unnamed_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM without the ending of it, as on the discs of hospitals."""
+    return path.suffix.lower() not in NOT_SNIFFED and path.name.lower() not in OF_SYSTEMS and is_dicom(path)
+
+
+def without_suffix(path: Path) -> str:
+    """Return a path without the ending of pictures; no other is taken off: DICOM names are often numbers with points.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> without_suffix(Path("a/b.JPG")), without_suffix(Path("1.2.840"))
+    ('a/b', '1.2.840')
+    """
+    return (path.with_suffix("") if _is_called_a_picture(path) else path).as_posix()
+
+
+def _of(source: Path, passed: Counter[str]) -> list[Entry]:
     """Return the pictures of one source; folders below it are classes, or splits with classes in them."""
     if source.suffix.lower() == ARRAYS_SUFFIX:
         return _of_arrays(source)
     if not source.is_dir():
-        return [_named(Path(source.name), Entry(source.stem, source))]
+        return [_named(Path(source.name), Entry(without_suffix(Path(source.name)), source))]
     faults: list[Fault] = []
-    files = [(path.relative_to(source), path) for path in picture_files(source, faults)]
+    files = [(path.relative_to(source), path) for path in picture_files(source, faults, passed)]
     tops = {relative.parts[0] for relative, _ in files if len(relative.parts) > 1}
     divided = _is_divided(source, files, tops)
     level = 1 if divided else 0
@@ -212,7 +297,7 @@ def _of(source: Path) -> list[Entry]:
         # A file beside the class folders has no class.
         label = folders[level] if len(folders) > level else None
         split = SPLIT_FOLDERS[folders[0].lower()] if divided else NO_SPLIT
-        entry = Entry(relative.with_suffix("").as_posix(), path, label=label, split=split)
+        entry = Entry(without_suffix(relative), path, label=label, split=split)
         entries.append(_named(relative, entry))
     for fault in faults:
         name = source.name if fault.path == source else str(fault.path.relative_to(source))
@@ -283,7 +368,7 @@ def _distinct(entries: list[Entry]) -> list[Entry]:
 
 
 def _with_extension(entry: Entry) -> Entry:
-    suffix = entry.path.suffix
+    suffix = entry.suffix
     return entry if entry.id.endswith(suffix) else replace(entry, id=entry.id + suffix)
 
 
@@ -296,11 +381,13 @@ def _of_arrays(path: Path) -> list[Entry]:
             continue
         if not images.ndim:
             raise FacelimeError(f"{name}_images of {path} is a single number, not an array of pictures.")
-        said: Sequence[str | None] = [None] * len(images)
+        said: Sequence[str | Mapping[str, int] | None] = [None] * len(images)
         if labels is not None:
-            said = _first_labels(path, name, labels, len(images))
+            said = _labels_of(path, name, labels, len(images))
         for index, label in enumerate(said):
-            entries.append(Entry(f"{name}/{index:06d}", path, index, label, split=split))
+            entry = Entry(f"{name}/{index:06d}", path, index, split=split)
+            known = {"label": label} if label is None or isinstance(label, str) else {"findings": label}
+            entries.append(replace(entry, **known))
     if not entries:
         raise FacelimeError(
             f"{path} holds none of the arrays train_images, val_images and test_images (MedMNIST's names); "
@@ -309,15 +396,18 @@ def _of_arrays(path: Path) -> list[Entry]:
     return entries
 
 
-def _first_labels(path: Path, split: str, labels: NDArray[Any], n: int) -> list[str]:
-    """Return the class of each picture; one with several labels counts by its first."""
+def _labels_of(path: Path, split: str, labels: NDArray[Any], n: int) -> Sequence[str | Mapping[str, int]]:
+    """Return the class of each picture; where there are several columns, its findings by their numbers."""
     if not labels.ndim or len(labels) != n:
         raise FacelimeError(
             f"{split}_labels of {path} has the shape {labels.shape}, but there are {n} pictures in {split}_images; "
             "give one label for each."
         )
+    rows = labels.reshape(n, -1).tolist() if labels.size else [[None]] * n
+    if any(len(row) > 1 for row in rows):
+        return _findings_of(path, split, rows)
     found = []
-    for index, label in enumerate(labels.reshape(n, -1)[:, 0].tolist() if labels.size else [None] * n):
+    for index, (label,) in enumerate(rows):
         try:
             number = int(label)
         except (TypeError, ValueError, OverflowError):
@@ -328,10 +418,22 @@ def _first_labels(path: Path, split: str, labels: NDArray[Any], n: int) -> list[
     return found
 
 
+def _findings_of(path: Path, split: str, rows: Sequence[Sequence[Any]]) -> list[dict[str, int]]:
+    """Return the findings of each picture, by the numbers of their columns; those that are unknown are left out."""
+    found = []
+    for index, row in enumerate(rows):
+        strange = next((value for value in row if value not in KNOWN_FINDINGS), None)
+        if strange is not None:
+            raise FacelimeError(
+                f"the label {strange!r} of picture {index} of {split}_labels in {path} is none of 1 (present), "
+                "0 (absent) and -1 (unknown); several columns are several findings."
+            )
+        found.append({str(column): int(value) for column, value in enumerate(row) if value >= 0})
+    return found
+
+
 def _member(path: Path, name: str) -> NDArray[Any] | None:
     """Return an array of a file; None where there is none of this name."""
-    import zipfile
-
     import numpy as np
 
     from facelime_cli.core.images import UNREADABLE, reason
@@ -341,18 +443,24 @@ def _member(path: Path, name: str) -> NDArray[Any] | None:
         with opened(path) as stream, np.load(stream, allow_pickle=False) as arrays:
             if name not in arrays:
                 return None
-            size, free = arrays.zip.getinfo(f"{name}.npy").file_size, free_memory()
-            # A file of a few kilobytes can hold zeros without end.
-            if size > free:
-                raise FacelimeError(
-                    f"{name} of {path} needs {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free; "
-                    "divide it into several files."
-                )
+            _check_fits(arrays.zip.getinfo(f"{name}.npy").file_size, name, path)
             return np.asarray(arrays[name])
-    except (*UNREADABLE, zipfile.BadZipFile) as why:
+    except FacelimeError:
+        raise
+    except UNREADABLE as why:
         raise FacelimeError(
             f"{path} cannot be read as a file of NumPy arrays ({reason(why)}); save it with numpy.savez."
         ) from why
+
+
+def _check_fits(size: int, name: str, path: Path) -> None:
+    """Refuse an array that memory cannot hold: a file of a few kilobytes can hold zeros without end."""
+    free = free_memory()
+    if size > free:
+        raise FacelimeError(
+            f"{name} of {path} needs {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free; "
+            "divide it into several files."
+        )
 
 
 def pixels(entry: Entry, arrays: dict[str, NDArray[np.uint8]]) -> Path | NDArray[np.uint8]:
@@ -396,7 +504,7 @@ def group_of(entry: Entry, pattern: str | None) -> str | None:
     """
     if entry.group is not None or pattern is None:
         return entry.group
-    match = _matched("--group-pattern", pattern, entry.path.stem)
+    match = _matched("--group-pattern", pattern, without_suffix(Path(entry.path.name)))
     return None if match is None else _found(match)
 
 
@@ -416,7 +524,7 @@ def label_of(entry: Entry, pattern: str | None) -> str | None:
     """
     if pattern is None:
         return entry.label
-    match = _matched("--label-pattern", pattern, entry.path.stem)
+    match = _matched("--label-pattern", pattern, without_suffix(Path(entry.path.name)))
     if match is None:
         return None
     # Only a named group can map several spellings of a class to one name.

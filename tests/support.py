@@ -113,6 +113,31 @@ def write_faces(folder: Path, count: int = FACES, size: int = SIZE, truth: Path 
     return folder
 
 
+MARKS = ((255, 40, 40, 6, 6), (40, 255, 40, 6, 30), (40, 40, 255, 30, 18))
+"""The drawn findings: red, green and blue, then row and column where a mark of `MARK` pixels begins."""
+MARK = 10
+
+
+def write_findings(path: Path, counts=(90, 30, 30), unknown=0.1, seed=0) -> Path:
+    """Write a .npz file of noise with several findings per picture: finding k is a coloured square at its place.
+
+    `unknown` is the share of labels that are -1. The marks are in the pictures all the same.
+    """
+    rng = np.random.default_rng(seed)
+    parts = {}
+    for split, n in zip(("train", "val", "test"), counts, strict=True):
+        pictures = rng.integers(90, 150, (n, SIZE, SIZE, 3), dtype=np.uint8)
+        labels = (rng.random((n, len(MARKS))) < (0.5, 0.35, 0.25)).astype(np.int8)
+        for picture, findings in zip(pictures, labels, strict=True):
+            for (*colour, row, column), present in zip(MARKS, findings, strict=True):
+                if present:
+                    picture[row : row + MARK, column : column + MARK] = colour
+        labels[rng.random(labels.shape) < unknown] = -1
+        parts |= {f"{split}_images": pictures, f"{split}_labels": labels}
+    np.savez_compressed(path, **parts)
+    return path
+
+
 def write_maps(faces: Path, folder: Path) -> Path:
     """Write a map for each drawn face: how much redder than green its pixels are."""
     for path in faces.rglob("*.png"):

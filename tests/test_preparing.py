@@ -76,7 +76,8 @@ def test_a_kill_does_not_lose_the_first_look_at_the_files(facelime, tmp_path, mo
     assert not list((facelime.store / "datasets").glob(".before-*"))
     facelime("remove", f"datasets/{data.id}", "--yes")
     kept = Store(facelime.store).scratch("datasets", key)
-    (kept / "000000.json").write_text(json.dumps({"measured": ["is broken in this test"] * 5}))
+    broken = {"form": looking.KEPT_FORM, "measured": [{"reason": "is broken in this test", "short": "broken"}] * 5}
+    (kept / "000000.json").write_text(json.dumps(broken))
     again = facelime("preprocess", folder, "--size", 24)
     assert "5 of 12 files cannot be read" in again.stderr
     assert Store(facelime.store).resolve(again.stdout.strip()).n == 7

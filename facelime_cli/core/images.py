@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import os
 import struct
-import tokenize
 import warnings
-import zlib
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
-from facelime_cli.core.formats import DICOM_SUFFIXES
+from facelime_cli.core import colours, depths
+from facelime_cli.core.formats import DICOM_SUFFIXES, HEAD, HEIC, JPEG, NOT_READ, has_dicom_mark, kind_of
 from facelime_cli.core.opening import NotRegularError, opened
+from facelime_cli.core.orientation import upright
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
@@ -29,13 +30,6 @@ if TYPE_CHECKING:
 GREY_AXES = 2
 COLOUR_AXES = 3
 SHOWABLE_AXES = (GREY_AXES, COLOUR_AXES)
-BEYOND_ANY_WINDOW = 1e9
-"""A grey value that every window shows as white, and its negative as black."""
-WINDOWED = ("MONOCHROME1", "MONOCHROME2")
-"""DICOM's kinds of grey pictures. The pixels of a palette are numbers of colours, not grey values."""
-RESCALING = ("RescaleSlope", "RescaleIntercept")
-FEWEST_BITS, MOST_BITS = 8, 16
-"""Of an entry of a DICOM table of grey values."""
 MOST_PIXELS = 178_956_970
 """Of a picture that is read. Pillow, too, takes more for a file that shall fill the memory."""
 TOO_LARGE = f"declares more than {MOST_PIXELS:,} pixels, the most that are read; make it smaller"
@@ -46,45 +40,106 @@ REASONS: dict[type[Exception], str] = {
 """What errors say that have no words for people."""
 STDERR = 2
 """The file descriptor that libraries in C write to."""
-PROGRAMS = {"EPS"}
-"""Formats that Pillow reads by running another program on the file."""
+PILLOW_FORMATS = (
+    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "TGA", "TIFF", "WEBP"
+)  # fmt: skip
+"""What is opened. Pillow knows more, some of them by running another program on the file."""
 MULTI_PICTURE_PHOTO = "MPO"
 """A phone's JPEG whose further frames are previews of the first."""
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OverflowError,
-    AttributeError,
-    AssertionError,
-    NotImplementedError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    tokenize.TokenError,
-    zlib.error,
-    Image.DecompressionBombError,
+ONE_IS_MEANT = {MULTI_PICTURE_PHOTO, "HEIF"}
+"""Formats that say themselves which of their frames is the picture."""
+KINDS = {"DIB": "BMP", "HEIF": HEIC, "JPEG2000": "JPEG 2000", MULTI_PICTURE_PHOTO: JPEG, "WEBP": "WebP"}
+"""What formats are called, where Pillow has another word."""
+LOSSY = {JPEG, MULTI_PICTURE_PHOTO}
+"""Formats whose blacks are not quite black: of a mask in these, what is nearer to white counts."""
+UNREADABLE = (Exception,)
+"""What decoders of Pillow, NumPy and pydicom raise on damaged files.
+
+Every new kind of damage has raised something else, so that no list was whole: one file must not end the whole run.
+"""
+SAYING = (OSError, ValueError, SyntaxError, EOFError, NotImplementedError, RuntimeError)
+"""Errors by which decoders speak to people."""
+ARRAY = "array"
+"""The kind of a picture in a file of arrays."""
+NOT_OPENED, TRUNCATED, DAMAGED, TOO_LARGE_SHORT, FRAMES = (
+    "not to be opened",
+    "truncated",
+    "damaged",
+    "too large",
+    "of several frames",
 )
-"""What decoders of Pillow, NumPy and pydicom raise on damaged files."""
+NO_DECODER, UNKNOWN = "without a decoder", "in no known format"
 PAPER = (255, 255, 255, 255)
 """What transparent pixels stand on: white, as viewers and web pages show them."""
-UINT16_TO_UINT8 = 257
-TRUE_GREYS = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
+ONE_PICTURE = "save the one that is meant as a picture of its own"
+NAME_ONE = f"name the one that is meant with --frame N, or {ONE_PICTURE.replace('the one that is meant', 'it')}"
+"""What to do about several frames."""
+JPEG_BITS = 8
+MARKER, FRAME_HEADER = 0xFF, 5
+"""Of a JPEG file: the byte that begins each segment, and the bytes of a frame's header that are looked at."""
+JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_LS_FRAME = 0xF7
 
 
 class UnreadableError(FacelimeError):
-    """A picture file that cannot be decoded."""
+    """A picture file that cannot be decoded.
+
+    Attributes
+    ----------
+    short : str
+        Why, in words that count many such files: "truncated".
+    """
+
+    def __init__(self, message: str, short: str = "unreadable") -> None:
+        super().__init__(message)
+        self.short = short
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a picture file is read, where it does not say so itself.
+
+    Attributes
+    ----------
+    frame : int or None
+        The frame of a file with several that is meant, counted from 1. None: such a file is refused.
+    bits : int or None
+        How many bits of a value are used: with 12, 4095 is white. None: the range of the type.
+    """
+
+    frame: int | None = None
+    bits: int | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture file in display space, and how it was read.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 array
+        Red, green, blue.
+    kind : str
+        The format of the file, such as "JPEG" or "DICOM", by its content.
+    notes : tuple of str
+        What was done with it, as short words such as "profile:Display P3" or "bits:12". No names and no numbers
+        of patients.
+    warnings : tuple of str
+        What a person has to know of it, to stand behind the file's name.
+    """
+
+    image: Bytes
+    kind: str
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+AS_IT_SAYS = Reading()
+"""Every file is read as it says itself."""
 
 
 def decode(path: Path) -> Bytes:
-    """Return a picture file as display space: what a person sees.
-
-    The EXIF orientation is applied, transparency laid on white, grey repeated, a palette looked up. 16 bits become 8
-    by the range of the type (65535 becomes 255), so that equal files always look equal.
+    """Return a picture file as display space alone: `read` says how it was read, too.
 
     Parameters
     ----------
@@ -99,20 +154,112 @@ def decode(path: Path) -> Bytes:
     Raises
     ------
     UnreadableError
+        As `read` does.
+    """
+    return read(path).image
+
+
+def read(path: Path, how: Reading = AS_IT_SAYS) -> Decoded:
+    """Return a picture file as display space: what a person sees.
+
+    The EXIF orientation is applied, transparency laid on white, grey repeated, a palette looked up. 16 bits become 8
+    by the range of the type (65535 becomes 255), so that equal files always look equal.
+
+    Parameters
+    ----------
+    path : Path
+        Any format that Pillow reads, or DICOM.
+    how : Reading
+
+    Returns
+    -------
+    Decoded
+
+    Raises
+    ------
+    UnreadableError
         When the file is damaged, holds several pictures, or has values of unknown meaning. The message says which.
     """
-    if path.suffix.lower() in DICOM_SUFFIXES:
-        return _decode_dicom(path)
+    if path.suffix.lower() in DICOM_SUFFIXES or has_dicom_mark(path):
+        # Only these files need pydicom.
+        from facelime_cli.core.dicom import read_dicom
+
+        return read_dicom(path, how)
     try:
-        with picture_in(path) as picture:
-            frames = getattr(picture, "n_frames", 1)
-            if frames > 1 and picture.format != MULTI_PICTURE_PHOTO:
-                raise UnreadableError(f"holds {frames} frames; save the one that is meant as a picture of its own")
-            # Before all else: a network that gets faces on their side answers, and nobody sees why it answers wrong.
-            upright = ImageOps.exif_transpose(picture)
-            return np.array(_to_rgb(upright), dtype=np.uint8)
+        with ExitStack() as stack:
+            picture = stack.enter_context(picture_in(path, how.frame, NAME_ONE))
+            said = colours.said(picture, stack.enter_context(opened(path)))
+            kind = KINDS.get(picture.format or "", picture.format or "")
+            deep = depths.deep(picture, lambda: stack.enter_context(picture_in(path, how.frame)))
+            if deep is not None:
+                return _of_deep(deep, kind, said, how)
+            return _of_bytes(picture, kind, said)
     except UNREADABLE as why:
-        raise UnreadableError(reason(why)) from why
+        raise unreadable(why) from why
+
+
+def _of_deep(deep: depths.Deep, kind: str, said: colours.Colours | None, how: Reading) -> Decoded:
+    """Return a picture of more than 8 bits."""
+    white, notes = deep.white, [f"uses:{deep.used_bits}"]
+    if how.bits is not None:
+        depths.check_bits(deep.values, how.bits)
+        white, notes = depths.white_of(how.bits), [f"bits:{how.bits}"]
+    elif white < depths.MOST:
+        notes = []
+    values = white - deep.values if deep.inverted else deep.values
+    name = None
+    if said is not None and values.ndim == GREY_AXES:
+        levels, name = colours.grey_levels(values, white, said)
+    else:
+        levels = _reduced(values, white)
+    if said is not None and levels.ndim == COLOUR_AXES:
+        shown, name = colours.in_srgb(Image.fromarray(levels), said)
+        levels = np.asarray(shown)
+    if deep.opacity is not None:
+        # A file of 12 bits means by 4095 what is opaque, too.
+        most = white if deep.opacity.max() <= white else depths.MOST
+        levels = depths.over_white(levels, deep.opacity * (depths.MOST / most), premultiplied=deep.premultiplied)
+    return _decoded(_repeated(levels) if levels.ndim == GREY_AXES else np.array(levels), kind, notes, name)
+
+
+def _of_bytes(picture: Image.Image, kind: str, said: colours.Colours | None) -> Decoded:
+    """Return a picture of 8 bits or fewer per value, or of floating-point values."""
+    inverted = picture.mode == depths.FLOATS and depths.inverted_tiff(picture)
+    # Before all else: a network that gets faces on their side answers, and nobody sees why it answers wrong.
+    turned = upright(picture)
+    if turned.mode == depths.FLOATS:
+        shown = _from_floats(np.asarray(turned), inverted=inverted)
+        return Decoded(np.array(shown.convert("RGB"), dtype=np.uint8), kind)
+    if picture.format == "BMP" and turned.mode == "RGBA" and turned.getchannel("A").getextrema()[1] == 0:
+        # Many programs leave the fourth byte of a pixel empty, and mean no transparency.
+        turned = turned.convert("RGB")
+    plain, name = turned, None
+    if said is not None and turned.mode != "LAB":
+        plain, name = colours.in_srgb(_in_simple_mode(turned), said)
+    # Of a screen's colours, a printer's say nothing without its profile.
+    guessed = (
+        ("has colours for printing and no profile that says which, so that they are approximate",)
+        if turned.mode == "CMYK" and plain.mode == "CMYK"
+        else ()
+    )
+    return _decoded(np.array(_to_rgb(plain), dtype=np.uint8), kind, [], name, guessed)
+
+
+def _decoded(image: Bytes, kind: str, notes: list[str], profile: str | None, more: tuple[str, ...] = ()) -> Decoded:
+    if profile is not None:
+        notes = [*notes, f"profile:{profile}"]
+    broken = ("has a colour profile that is damaged or is for other pixels, so that it is taken as sRGB",)
+    return Decoded(image, kind, tuple(notes), (broken if profile == colours.UNUSABLE else ()) + more)
+
+
+def _in_simple_mode(picture: Image.Image) -> Image.Image:
+    """Return a picture in a mode that profiles are for."""
+    if picture.mode in colours.SPACE_OF_MODE and "transparency" not in picture.info:
+        return picture
+    if picture.has_transparency_data:
+        # Grey stays grey: its profile is for one channel.
+        return picture.convert("LA" if picture.mode in {"1", "L", "LA", "La"} else "RGBA")
+    return picture.convert("L" if picture.mode == "1" else "RGB")
 
 
 def decode_mask(path: Path) -> Bytes:
@@ -134,23 +281,47 @@ def decode_mask(path: Path) -> Bytes:
         When the file is damaged.
     """
     try:
-        with picture_in(path) as picture:
-            upright = ImageOps.exif_transpose(picture)
-            layered = np.asarray(upright.convert("RGBA"))
-            red, green, blue, opacity = (layered[..., channel] for channel in range(4))
-            # Any colour counts: data sets mark a region with 1, 255 or a colour of a palette.
-            return np.asarray(((red | green | blue) > 0) & (opacity > 0), dtype=np.uint8)
+        if path.suffix.lower() in DICOM_SUFFIXES or has_dicom_mark(path):
+            raise UnreadableError("is DICOM, whose values are no mask; save it as a PNG that is black outside the mask")
+        with ExitStack() as stack:
+            picture = stack.enter_context(picture_in(path))
+            deep = depths.deep(picture, lambda: stack.enter_context(picture_in(path)))
+            return _marked_deep(deep) if deep is not None else _marked(picture)
     except UNREADABLE as why:
-        raise UnreadableError(reason(why)) from why
+        raise unreadable(why) from why
+
+
+def _marked_deep(deep: depths.Deep) -> Bytes:
+    values = deep.white - deep.values if deep.inverted else deep.values
+    marked = values > 0 if values.ndim == GREY_AXES else (values > 0).any(axis=-1)
+    return np.asarray(marked if deep.opacity is None else marked & (deep.opacity > 0), dtype=np.uint8)
+
+
+def _marked(picture: Image.Image) -> Bytes:
+    lossy, inverted = picture.format in LOSSY, depths.inverted_tiff(picture)
+    turned = upright(picture)
+    if turned.mode == depths.FLOATS:
+        values = np.asarray(turned)
+        return np.asarray(values < 1 if inverted else values > 0, dtype=np.uint8)
+    layered = np.asarray(turned.convert("RGBA"))
+    strongest, opacity = layered[..., :3].max(axis=-1), layered[..., 3]
+    # Any colour counts: data sets mark a region with 1, 255 or a colour of a palette. Around an edge, JPEG leaves
+    # values that are neither.
+    least = int(strongest.max()) // 2 if lossy else 0
+    return np.asarray((strongest > least) & (opacity > 0), dtype=np.uint8)
 
 
 @contextmanager
-def picture_in(path: Path) -> Iterator[Image.Image]:
+def picture_in(path: Path, frame: int | None = None, several: str = ONE_PICTURE) -> Iterator[Image.Image]:
     """Open a picture file with Pillow.
 
     Parameters
     ----------
     path : Path
+    frame : int, optional
+        The frame that is meant, counted from 1.
+    several : str
+        What to do about a file with several frames of which none is named.
 
     Yields
     ------
@@ -160,23 +331,93 @@ def picture_in(path: Path) -> Iterator[Image.Image]:
     Raises
     ------
     UnreadableError
-        When it is of a format that needs another program.
+        When it is of no known format, needs a decoder that is not there, or holds several frames and none is named.
     OSError
-        When it is no regular file, or no picture. Decoders raise the rest of `UNREADABLE`.
+        When it is no regular file. Decoders raise the rest of `UNREADABLE`.
     """
     # What Pillow warns of (large pictures, odd metadata) is no message for people.
     with opened(path) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(stream) as picture:
-            if picture.format in PROGRAMS:
-                raise UnreadableError("is not a picture in a known format")
-            with _silent() if picture.format == "TIFF" else nullcontext():
+        with _opened_picture(stream) as picture:
+            _seek(picture, frame, several)
+            depths.corrected(picture)
+            with silent() if picture.format == "TIFF" else nullcontext():
                 yield picture
 
 
+def _opened_picture(stream: BinaryIO) -> Image.Image:
+    head = stream.read(HEAD)
+    stream.seek(0)
+    if kind_of(head) == HEIC:
+        return _opened_heic(stream)
+    try:
+        return Image.open(stream, formats=PILLOW_FORMATS)
+    except UnidentifiedImageError:
+        stream.seek(0)
+        raise _unknown(head, stream) from None
+
+
+def _opened_heic(stream: BinaryIO) -> Image.Image:
+    try:
+        from pillow_heif.as_plugin import HeifImageFile
+    except ImportError:
+        raise UnreadableError(
+            "is HEIC; install its decoder with: pip install 'facelime[heic]'", f"{HEIC} {NO_DECODER}"
+        ) from None
+    picture: Image.Image = HeifImageFile(stream)  # type: ignore[no-untyped-call]
+    if math.prod(picture.size) > MOST_PIXELS:
+        raise UnreadableError(TOO_LARGE, TOO_LARGE_SHORT)
+    return picture
+
+
+def _unknown(head: bytes, stream: BinaryIO) -> UnreadableError:
+    """Return why Pillow knows nothing of a file."""
+    kind = kind_of(head)
+    if not head:
+        return UnreadableError("is empty, so it is not a picture", "empty")
+    if kind is None:
+        return UnreadableError("is not a picture in a known format", UNKNOWN)
+    if kind in NOT_READ:
+        return UnreadableError(f"is {kind}, not a picture in a format that is read; save it as PNG or TIFF", kind)
+    if kind == JPEG:
+        kind = _kind_of_jpeg(stream.read(colours.SEARCHED))
+    return UnreadableError(
+        f"is a {kind} file that is damaged or of a kind that is not read; save it again as PNG", DAMAGED
+    )
+
+
+def _kind_of_jpeg(content: bytes) -> str:
+    """Return the kind of a JPEG file, by its frame header: with its bits where these are not 8."""
+    place = 2
+    while place + FRAME_HEADER <= len(content) and content[place] == MARKER:
+        kind, length, bits = struct.unpack(">xBHB", content[place : place + FRAME_HEADER])
+        if kind == JPEG_LS_FRAME:
+            return "JPEG-LS"
+        if kind in JPEG_FRAMES:
+            return JPEG if bits == JPEG_BITS else f"{bits}-bit {JPEG}"
+        place += 2 + length
+    return JPEG
+
+
+def _seek(picture: Image.Image, frame: int | None, several: str) -> None:
+    """Go to the frame that is meant; refuse several of which none is named."""
+    frames = getattr(picture, "n_frames", 1)
+    if frame is not None:
+        if frame > frames:
+            raise UnreadableError(f"holds {frames} frames, so that there is no frame {frame}; name another", FRAMES)
+        picture.seek(frame - 1)
+    elif frames > 1 and picture.format not in ONE_IS_MEANT:
+        raise UnreadableError(f"holds {frames} frames; {several}", FRAMES)
+
+
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what libtiff itself writes to the terminal away from it: a sentence says what is wrong with the file."""
+def silent() -> Iterator[None]:
+    """Keep what decoders write to the terminal themselves away from it: a sentence says what is wrong with the file.
+
+    Yields
+    ------
+    None
+    """
     try:
         terminal = os.dup(STDERR)
     except OSError:
@@ -194,11 +435,6 @@ def _silent() -> Iterator[None]:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    # Pillow's own conversion cuts 16 bits off at 255: a radiograph would be white all over.
-    if picture.mode in TRUE_GREYS:
-        return _from_numbers(np.asarray(picture)).convert("RGB")
-    if picture.mode == "F":
-        return _from_floats(np.asarray(picture)).convert("RGB")
     if picture.has_transparency_data:
         layered = picture.convert("RGBA")
         paper = Image.new("RGBA", layered.size, PAPER)
@@ -206,25 +442,44 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _from_floats(values: NDArray[Any]) -> Image.Image:
+def _from_floats(values: NDArray[Any], *, inverted: bool) -> Image.Image:
     # Other ranges are refused, not stretched: stretching each file by its own range makes bright pictures of dark ones.
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         raise UnreadableError("holds floating-point values outside 0…1, whose meaning is not known")
-    levels = np.round(values * 255)
+    levels = np.round((1 - values if inverted else values) * 255)
     return Image.fromarray(levels.astype(np.uint8))
 
 
-def _from_numbers(values: NDArray[Any]) -> Image.Image:
+def _reduced(values: NDArray[Any], white: int = depths.MOST) -> Bytes:
+    """Return whole numbers 0…`white` as 8 bits, rounded."""
     wide = values.astype(np.int64)
-    if wide.min() < 0 or wide.max() > np.iinfo(np.uint16).max:
-        raise UnreadableError("holds integers outside 0…65535, whose meaning is not known")
-    return Image.fromarray(_reduced(wide))
+    return ((wide * 255 + white // 2) // white).astype(np.uint8)
 
 
-def _reduced(values: NDArray[Any]) -> Bytes:
-    """Return 16 bits as 8, rounded: 65535 is 255 × 257."""
-    wide = values.astype(np.int64)
-    return ((wide + UINT16_TO_UINT8 // 2) // UINT16_TO_UINT8).astype(np.uint8)
+def unreadable(why: Exception) -> UnreadableError:
+    """Return what a decoder raised as the error of its file.
+
+    Parameters
+    ----------
+    why : exception
+
+    Returns
+    -------
+    UnreadableError
+        The same, where it is one.
+    """
+    return why if isinstance(why, UnreadableError) else UnreadableError(reason(why), _short(why))
+
+
+def _short(why: Exception) -> str:
+    if isinstance(why, MemoryError | Image.DecompressionBombError):
+        return TOO_LARGE_SHORT
+    if isinstance(why, OSError) and why.strerror:
+        return NOT_OPENED
+    if isinstance(why, depths.DepthError | colours.RangeError):
+        return "of unknown meaning"
+    words = str(why).lower()
+    return TRUNCATED if any(each in words for each in ("truncated", "unexpected end", "too short")) else DAMAGED
 
 
 def reason(why: BaseException) -> str:
@@ -246,21 +501,49 @@ def reason(why: BaseException) -> str:
     known = next((words for kind, words in REASONS.items() if isinstance(why, kind)), None)
     if known is not None:
         return known
-    if "cannot identify image file" in str(why):
-        return "is not a picture in a known format"
     if isinstance(why, OSError) and why.strerror:
         return why.strerror.lower()
-    lines = str(why).split("\n")
-    return lines[0].strip().rstrip(".") or type(why).__name__
+    text = str(why).split("\n")[0].strip().rstrip(".")
+    # A programmer's words alone, such as "'exif'", say nothing.
+    return text if isinstance(why, SAYING) and text else f"cannot be decoded ({type(why).__name__}: {text})"
 
 
-def display(values: NDArray[Any]) -> Bytes:
+def read_array(values: NDArray[Any], how: Reading = AS_IT_SAYS) -> Decoded:
+    """Return an array from a file of arrays as display space, and how it was read.
+
+    Parameters
+    ----------
+    values : array
+        As for `display`.
+    how : Reading
+
+    Returns
+    -------
+    Decoded
+
+    Raises
+    ------
+    UnreadableError
+        As `display` does, and for values above those that its bits can have.
+    """
+    notes = []
+    if values.dtype == np.uint16 and values.size:
+        notes = [f"uses:{int(values.max()).bit_length()}" if how.bits is None else f"bits:{how.bits}"]
+    try:
+        return Decoded(display(values, how.bits), ARRAY, tuple(notes))
+    except depths.DepthError as why:
+        raise unreadable(why) from why
+
+
+def display(values: NDArray[Any], bits: int | None = None) -> Bytes:
     """Return an array from a file of arrays as display space.
 
     Parameters
     ----------
     values : (H, W) or (H, W, 1) or (H, W, 3) uint8 or uint16 array
         Grey, or red, green and blue.
+    bits : int, optional
+        How many of the bits of uint16 are used. By default all.
 
     Returns
     -------
@@ -282,7 +565,8 @@ def display(values: NDArray[Any]) -> Bytes:
     if values.ndim == COLOUR_AXES and values.shape[-1] == 1:
         flat = values[..., 0]
     if flat.dtype == np.uint16:
-        flat = _reduced(flat)
+        depths.check_bits(flat, bits)
+        flat = _reduced(flat, depths.white_of(bits))
     of_three = flat.ndim != COLOUR_AXES or flat.shape[-1] == COLOUR_AXES
     if flat.dtype != np.uint8 or flat.ndim not in SHOWABLE_AXES or not of_three:
         raise UnreadableError(
@@ -294,142 +578,3 @@ def display(values: NDArray[Any]) -> Bytes:
 def _repeated(grey: Bytes) -> Bytes:
     """Return a grey picture (H, W) as red, green and blue of the same: (H, W, 3)."""
     return np.repeat(grey[..., None], 3, axis=-1)
-
-
-def _decode_dicom(path: Path) -> Bytes:
-    """Return a DICOM picture as it is meant to be seen: rescaled, windowed, white on black.
-
-    Nothing else of the file is kept: its header names the patient.
-    """
-    import pydicom
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, convert_color_space
-
-    try:
-        # What pydicom and NumPy warn of, such as a number that overflows, is checked for below.
-        with opened(path) as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            data = pydicom.dcmread(stream)
-            kind = _checked_kind(data)
-            values = data.pixel_array
-            if values.ndim == COLOUR_AXES:
-                return display(values if kind == "RGB" else convert_color_space(values, kind, "RGB"))
-            _check_grey(data, kind)
-            # The order of the standard (PS3.3 C.11): stored values, then the modality's unit, then the window on it.
-            rescaled = apply_modality_lut(values, data)
-            seen = np.asarray(apply_voi_lut(rescaled, data), dtype=np.float64)
-            least, most = _shown_range(seen, data)
-    except (*UNREADABLE, pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException) as why:
-        raise UnreadableError(reason(why)) from why
-    if not (np.isfinite(seen).all() and math.isfinite(most - least)):
-        raise UnreadableError("has grey values that are not finite; correct its rescale slope, intercept or window")
-    width = max(most - least, np.finfo(float).tiny)
-    shown = np.clip((seen - least) / width, 0, 1)
-    # MONOCHROME1 stores bone as black. Shown as it is stored, half of a mixed data set would be negatives.
-    if kind == "MONOCHROME1":
-        shown = 1 - shown
-    return _repeated((255 * shown).round().astype(np.uint8))
-
-
-def _checked_kind(data: Any) -> str:
-    """Return what the pixels mean; refuse what is no single picture of a size that can be read."""
-    frames = data.get("NumberOfFrames")
-    if frames not in {None, "", 0, 1}:
-        raise UnreadableError(f"holds {frames} frames; save the one that is meant as a file of its own")
-    sides = [int(data.get(name) or 0) for name in ("Rows", "Columns")]
-    if min(sides) < 1:
-        raise UnreadableError(f"has {sides[0]} rows and {sides[1]} columns, so there is no picture")
-    if math.prod(sides) > MOST_PIXELS:
-        raise UnreadableError(TOO_LARGE)
-    return str(data.PhotometricInterpretation)
-
-
-def _check_grey(data: Any, kind: str) -> None:
-    """Refuse grey values without a meaning: a palette's numbers, and a rescaling or window that is no number."""
-    if kind not in WINDOWED:
-        raise UnreadableError(f"has pixels of the kind {kind}, which is not read; save it as a grey or an RGB picture")
-    rescaling = [_number(data, name) for name in RESCALING]
-    for name, number in zip(RESCALING, rescaling, strict=True):
-        # An empty tag says as little as an absent one, but pydicom would calculate with it.
-        if number is None and name in data:
-            del data[name]
-    if (rescaling[0] is None) != (rescaling[1] is None) or rescaling[0] == 0:
-        raise UnreadableError(
-            f"has the rescale slope {_shown(rescaling[0])} and intercept {_shown(rescaling[1])}; correct them"
-        )
-    if data.get("VOILUTSequence"):
-        return
-    center, width = (_number(data, name) for name in ("WindowCenter", "WindowWidth"))
-    if center is None and width is None:
-        return
-    if center is None or width is None or width <= 0 or abs(center) + width > BEYOND_ANY_WINDOW:
-        raise UnreadableError(
-            f"has a window of center {_shown(center)} and width {_shown(width)}, which shows nothing; correct it"
-        )
-
-
-def _number(data: Any, name: str) -> float | None:
-    """Return a number of a DICOM file, the first of several; None where it is absent or empty."""
-    value = data.get(name)
-    if value is not None and data[name].VM > 1:
-        value = value[0]
-    if value is None or value == "":
-        return None
-    number = float(value)
-    if not math.isfinite(number):
-        raise UnreadableError(f"has the {name} {value}, which is no finite number; correct it")
-    return number
-
-
-def _shown(number: float | None) -> str:
-    return "none" if number is None else f"{number:g}"
-
-
-def _shown_range(seen: NDArray[np.float64], data: Any) -> tuple[float, float]:
-    """Return which values are black and white.
-
-    The whole output of the file's window or table where it has one, else the range of the picture.
-    """
-    from pydicom.pixels.processing import apply_voi_lut
-
-    # The window's range, not the picture's: one bright implant must not darken the lungs beside it.
-    if data.get("VOILUTSequence"):
-        bits = int(data.VOILUTSequence[0].LUTDescriptor[2])
-        if not FEWEST_BITS <= bits <= MOST_BITS:
-            raise UnreadableError(f"has a table of {bits} bits, not of {FEWEST_BITS} to {MOST_BITS}; correct it")
-        return 0.0, float(2**bits - 1)
-    if _number(data, "WindowCenter") is not None:
-        extremes = np.array([-BEYOND_ANY_WINDOW, BEYOND_ANY_WINDOW])
-        least, most = apply_voi_lut(extremes, data)
-        return float(least), float(most)
-    return float(seen.min()), float(seen.max())
-
-
-def patient_of(path: Path) -> str | None:
-    """Return the patient id of a DICOM file, for its salted hash.
-
-    Parameters
-    ----------
-    path : Path
-        Any file.
-
-    Returns
-    -------
-    str or None
-        None where the id is empty, the file is damaged, or it is no DICOM file.
-    """
-    if path.suffix.lower() not in DICOM_SUFFIXES:
-        return None
-    import pydicom
-
-    try:
-        with opened(path) as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # The one tag that is needed: names and dates are never read into memory.
-            data = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=["PatientID"])
-            patient = data.get("PatientID")
-    except (*UNREADABLE, pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException):
-        return None
-    # "None" is what an absent id looks like as text: it would make one patient of all that have none.
-    if patient is None:
-        return None
-    return str(patient) or None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.core.formats import NUMPY_SUFFIX
-from facelime_cli.core.images import UNREADABLE, UnreadableError, picture_in, reason
+from facelime_cli.core.images import UNREADABLE, picture_in, reason
 from facelime_cli.core.opening import opened
 from facelime_cli.errors import FacelimeError
 
@@ -115,13 +115,10 @@ def _numbers(path: Path, prepared: Callable[[Image.Image], Image.Image]) -> NDAr
             # No pickles: an array of objects runs code when it is read.
             with opened(path) as stream:
                 return np.asarray(np.load(stream, allow_pickle=False))
-        with picture_in(path) as picture:
-            # Further frames would be dropped without a word: a TIFF stack holds one map each.
-            frames = getattr(picture, "n_frames", 1)
-            if frames > 1:
-                raise FacelimeError(f"{path} holds {frames} frames; save one map per file")
+        # Further frames would be dropped without a word: a TIFF stack holds one map each.
+        with picture_in(path, several="save one map per file") as picture:
             return np.asarray(prepared(picture))
-    except (*UNREADABLE, UnreadableError) as why:
+    except UNREADABLE as why:
         raise FacelimeError(
             f"{path} cannot be read as a map ({reason(why)}); save it again as PNG, TIFF or .npy"
         ) from why

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Grey = NDArray[np.float32]
     Floats = NDArray[np.float64]
+    Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
     Integers = NDArray[Any]
     Pairs = list[tuple[int, int]]
 
@@ -55,6 +56,11 @@ SEPARATES = 0.5
 
 For two classes that is a balanced accuracy of 0.75.
 """
+USED_BITS = "uses"
+NEARLY_BLACK = 12
+"""Bits of 16 that make a picture nearly black where it uses no more: its white is 16 of 255."""
+READINGS = {USED_BITS: "used_bits", "bits": "given_bits", "profile": "colour_profile"}
+"""What notes on reading are called among the figures."""
 FIGURES = (
     "width",
     "height",
@@ -88,6 +94,10 @@ class Traits:
         Difference hash of 256 bits: whether each of 16×16 cells is darker than its right neighbour (Krawetz 2013).
     thumbnail : bytes
         16×16 grey levels.
+    kind : str
+        Format of the file by its content, such as "JPEG".
+    notes, warnings : tuple of str
+        How it was read, as in `images.Decoded`.
     """
 
     figures: tuple[float, ...]
@@ -95,6 +105,22 @@ class Traits:
     exact: str
     near: bytes
     thumbnail: bytes
+    kind: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def note(self, name: str) -> str:
+        """Return what one of the notes says: "12" for "bits" where it is "bits:12"; empty where there is none.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        str
+        """
+        return next((each.partition(":")[2] for each in self.notes if each.startswith(f"{name}:")), "")
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON values.
@@ -127,7 +153,8 @@ class Traits:
         figures = tuple(value["figures"])
         near = bytes.fromhex(value["near"])
         thumbnail = bytes.fromhex(value["thumbnail"])
-        return cls(figures, value["file_format"], value["exact"], near, thumbnail)
+        notes, warnings = tuple(value["notes"]), tuple(value["warnings"])
+        return cls(figures, value["file_format"], value["exact"], near, thumbnail, value["kind"], notes, warnings)
 
 
 def traits(image: NDArray[np.uint8], file_format: str) -> Traits:
@@ -323,11 +350,14 @@ class TrivialRule:
         One divided by the number of classes.
     strongest : list of (str, float)
         The figures that tell most alone, each with the balanced accuracy of a rule on it.
+    readings : tuple of str
+        What it knows of how the files were read, beside their format.
     """
 
     balanced_accuracy: float
     chance: float
     strongest: list[tuple[str, float]]
+    readings: tuple[str, ...] = ()
 
     @property
     def separates(self) -> bool:
@@ -353,7 +383,9 @@ class TrivialRule:
         }
 
 
-def trivial_rule(measured: Sequence[Traits], labels: Integers, groups: Sequence[str]) -> TrivialRule | None:
+def trivial_rule(
+    measured: Sequence[Traits], labels: Integers, groups: Sequence[str], *, only_if_it_separates: bool = False
+) -> TrivialRule | None:
     """Judge how well trivial figures alone tell the classes apart.
 
     Parameters
@@ -364,6 +396,8 @@ def trivial_rule(measured: Sequence[Traits], labels: Integers, groups: Sequence[
         Class of each.
     groups : sequence of N str
         Patient or lesion of each.
+    only_if_it_separates : bool
+        Whether the figures are judged alone only for a rule that tells the classes apart: that takes most of the time.
 
     Returns
     -------
@@ -379,16 +413,18 @@ def trivial_rule(measured: Sequence[Traits], labels: Integers, groups: Sequence[
     telling = {name: values for name, values in columns.items() if _varies(values)}
     if not telling:
         return TrivialRule(chance, chance, [])
+    folds = _folds(labels, names)
+    together = np.hstack(list(telling.values()))
+    rule = TrivialRule(_cross_validated(together, labels, folds), chance, [], tuple(_readings(measured)))
+    if only_if_it_separates and not rule.separates:
+        return rule
     # Each figure for itself shows a person what to look at. Weights of correlated figures would name the wrong one.
     alone = []
     for name, values in telling.items():
-        accuracy = _cross_validated(values, labels, names)
+        accuracy = _cross_validated(values, labels, folds)
         alone.append((name, accuracy))
     alone.sort(key=lambda item: -item[1])
-    strongest = [(name, round(accuracy, 4)) for name, accuracy in alone[:NAMED_FIGURES]]
-    together = np.hstack(list(telling.values()))
-    reached = _cross_validated(together, labels, names)
-    return TrivialRule(reached, chance, strongest)
+    return replace(rule, strongest=[(name, round(accuracy, 4)) for name, accuracy in alone[:NAMED_FIGURES]])
 
 
 def _varies(values: Floats) -> bool:
@@ -414,17 +450,49 @@ def _columns(measured: Sequence[Traits]) -> dict[str, Floats]:
     columns = {}
     for i, name in enumerate(FIGURES):
         columns[name] = figures[:, [i]]
-    # Formats are names without an order: each gets a column of 0 and 1.
-    own = np.array([each.file_format for each in measured])
-    columns["file_format"] = (own[:, None] == np.unique(own)).astype(float)
+    columns["file_format"] = _one_hot([each.file_format for each in measured])
+    for name, words in _readings(measured).items():
+        columns[name] = _one_hot(words)
     return columns
 
 
-def _cross_validated(values: Floats, labels: Integers, groups: NDArray[Any]) -> float:
+def _one_hot(words: Sequence[str]) -> Floats:
+    """Return names without an order as a column of 0 and 1 for each name."""
+    own = np.array(words)
+    columns: Floats = (own[:, None] == np.unique(own)).astype(float)
+    return columns
+
+
+def _readings(measured: Sequence[Traits]) -> dict[str, list[str]]:
+    """Return what else is known of how files were read: by name a word for each picture, where these differ."""
+    found = {}
+    pairs = {(each.file_format, each.kind) for each in measured}
+    # The ending of a file mostly says what it is.
+    if len(pairs) > len({ending for ending, _ in pairs}):
+        found["content"] = [each.kind for each in measured]
+    for note in sorted({note.partition(":")[0] for each in measured for note in each.notes}):
+        words = [each.note(note) for each in measured]
+        if note == USED_BITS:
+            words = [word if word and int(word) <= NEARLY_BLACK else "" for word in words]
+        found[READINGS.get(note, note)] = words
+    return {name: words for name, words in found.items() if len(set(words)) > 1}
+
+
+def _folds(labels: Integers, groups: NDArray[Any]) -> Folds:
+    """Return which pictures are fitted and which held out, fold by fold."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    # Groups stay together: a rule that knows a patient's brightness would seem to know the disease.
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    # Once for all figures: dealing many groups out takes as long as a fit.
+    return list(folds.split(np.zeros((len(labels), 1)), labels, groups))
+
+
+def _cross_validated(values: Floats, labels: Integers, folds: Folds) -> float:
     """Return the balanced accuracy of a logistic regression on held-out groups."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.model_selection import cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import SplineTransformer, StandardScaler
 
@@ -432,15 +500,18 @@ def _cross_validated(values: Floats, labels: Integers, groups: NDArray[Any]) -> 
     splines = SplineTransformer(n_knots=4, degree=2)
     regression = LogisticRegression(class_weight="balanced", max_iter=1000)
     rule = make_pipeline(StandardScaler(), splines, regression)
-    # Groups stay together: a rule that knows a patient's brightness would seem to know the disease.
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    predicted = cross_val_predict(rule, values, labels, groups=groups, cv=folds)
+    predicted = cross_val_predict(rule, values, labels, cv=folds)
     # Balanced: with nine healthy pictures of ten, "always healthy" is right in 90 %.
     return float(balanced_accuracy_score(labels, predicted))
 
 
 def report(
-    ids: Sequence[str], measured: Sequence[Traits], labels: Integers, split: Integers, groups: Sequence[str]
+    ids: Sequence[str],
+    measured: Sequence[Traits],
+    labels: Integers,
+    split: Integers,
+    groups: Sequence[str],
+    findings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what could leak, as figures, examples and sentences.
 
@@ -451,27 +522,40 @@ def report(
     measured : sequence of N Traits
         What `traits` measured of each.
     labels, split : (N,) int arrays
-        Class, and split or fold, of each; -1 where there is none.
+        Class, and split or fold, of each; -1 where there is none. Labels may be (N, L): see `core.labels`.
     groups : sequence of N str
         Patient or lesion of each.
+    findings : sequence of L str
+        Names of the findings, where a picture may have several.
 
     Returns
     -------
     dict
         `exact` and `near` (pairs, pairs across splits, pairs with different labels, examples), `groups_across_parts`
         (groups in two splits), `trivial_rule`, `sentences` (one for each thing found) and `marked` (whether there is
-        one).
+        one). With findings, `trivial_rules` has in place of `trivial_rule` that of each finding, by name.
     """
     exact = _exact_pairs(measured)
     # A duplicate is a near duplicate too, and is counted once.
     near = (pair for pair in near_pairs(measured) if measured[pair[0]].exact != measured[pair[1]].exact)
-    rule = _rule_of_labelled(measured, labels, groups)
+    rule: TrivialRule | None = None
+    rules: dict[str, TrivialRule | None] = {}
+    if findings:
+        rules = {
+            name: _rule_of_labelled(measured, column, groups, only_if_it_separates=True)
+            for name, column in zip(findings, labels.T, strict=True)
+        }
+    else:
+        rule = _rule_of_labelled(measured, labels, groups)
     found: dict[str, Any] = {}
     found["exact"] = _pairs(exact, ids, labels, split)
     found["near"] = _pairs(near, ids, labels, split)
     found["groups_across_parts"] = _groups_across(groups, split)
-    found["trivial_rule"] = None if rule is None else rule.json()
-    sentences = _sentences(found, rule)
+    if findings:
+        found["trivial_rules"] = {name: None if each is None else each.json() for name, each in rules.items()}
+    else:
+        found["trivial_rule"] = None if rule is None else rule.json()
+    sentences = _sentences(found, rule) + _findings_sentences(rules)
     found["sentences"] = sentences
     found["marked"] = bool(sentences)
     return found
@@ -505,13 +589,15 @@ def nameless(found: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _rule_of_labelled(measured: Sequence[Traits], labels: Integers, groups: Sequence[str]) -> TrivialRule | None:
+def _rule_of_labelled(
+    measured: Sequence[Traits], labels: Integers, groups: Sequence[str], *, only_if_it_separates: bool = False
+) -> TrivialRule | None:
     """Return the trivial rule of the pictures that have a class."""
     labelled = np.flatnonzero(labels >= 0)
     rows = labelled.tolist()
     own_traits = [measured[i] for i in rows]
     own_groups = [groups[i] for i in rows]
-    return trivial_rule(own_traits, labels[labelled], own_groups)
+    return trivial_rule(own_traits, labels[labelled], own_groups, only_if_it_separates=only_if_it_separates)
 
 
 def _exact_pairs(measured: Sequence[Traits]) -> Pairs:
@@ -550,6 +636,8 @@ def _pairs(pairs: Iterable[tuple[int, int]], ids: Sequence[str], labels: Integer
 def _differ(values: Integers, i: int, j: int) -> bool:
     """Whether the values of two pictures differ, both known."""
     # -1 is no split and no class: a picture without one can leak nothing.
+    if values.ndim > 1:
+        return bool(((values[i] >= 0) & (values[j] >= 0) & (values[i] != values[j])).any())
     return bool(min(values[i], values[j]) >= 0 and values[i] != values[j])
 
 
@@ -600,17 +688,29 @@ def _pair_sentences(found: dict[str, Any], words: str) -> list[str]:
 def _rule_sentence(rule: TrivialRule) -> str:
     accuracy = _percent(rule.balanced_accuracy)
     chance = _percent(rule.chance)
-    figures = []
-    for name, value in rule.strongest:
-        words = name.replace("_", " ")
-        figures.append(f"{words} {_percent(value)}")
-    alone = ", ".join(figures)
+    known = ["corners", "file format", *(name.replace("_", " ") for name in rule.readings)]
     return (
         f"A rule that sees no content reaches {accuracy} balanced accuracy (chance: {chance}). "
-        "It knows only size, brightness, contrast, saturation, sharpness, borders, corners and file format. "
-        f"The strongest figures alone reach: {alone}. "
+        "It knows only size, brightness, contrast, saturation, sharpness, borders, "
+        f"{', '.join(known[:-1])} and {known[-1]}. "
+        f"The strongest figures alone reach: {_strongest(rule)}. "
         "A network can use them instead of the disease."
     )
+
+
+def _findings_sentences(rules: Mapping[str, TrivialRule | None]) -> list[str]:
+    """Return a sentence for each finding that trivial figures tell."""
+    return [
+        f"{name}: a rule that sees no content tells pictures with it from pictures without it, with "
+        f"{_percent(rule.balanced_accuracy)} balanced accuracy (chance: {_percent(rule.chance)}). "
+        f"The strongest figures alone reach: {_strongest(rule)}. A network can use them instead of the finding."
+        for name, rule in rules.items()
+        if rule is not None and rule.separates
+    ]
+
+
+def _strongest(rule: TrivialRule) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_percent(value)}" for name, value in rule.strongest)
 
 
 def _percent(share: float) -> str:

@@ -302,9 +302,25 @@ def reliability(labels: Labels, probabilities: Probabilities) -> Reliability:
     ----------
     Guo et al., "On calibration of modern neural networks", ICML 2017, equation 3.
     """
-    confidence = probabilities.max(axis=1).astype(np.float64)
     predicted = probabilities.argmax(axis=1)
-    right = predicted == labels
+    return binned(probabilities.max(axis=1), predicted == labels)
+
+
+def binned(probabilities: Probabilities, happened: Bools) -> Reliability:
+    """Return how often something happened when a classifier gave it a probability.
+
+    Parameters
+    ----------
+    probabilities : (N,) float32 array
+        At least one.
+    happened : (N,) bool array
+
+    Returns
+    -------
+    Reliability
+        In ten bins of equal width.
+    """
+    confidence = probabilities.astype(np.float64)
     scaled = (confidence * BINS).astype(int)
     # A probability of exactly 1 belongs to the last bin.
     bin_of_picture = np.minimum(scaled, BINS - 1)
@@ -315,16 +331,16 @@ def reliability(labels: Labels, probabilities: Probabilities) -> Reliability:
             continue
         n = int(inside.sum())
         mean = float(confidence[inside].mean())
-        share = float(right[inside].mean())
+        share = float(happened[inside].mean())
         gaps.append(n * abs(mean - share))
         counts.append(n)
         means.append(mean)
         shares.append(share)
-    error = sum(gaps) / len(labels)
+    error = sum(gaps) / len(confidence)
     return Reliability(counts, means, shares, error)
 
 
-def threshold_for(labels: Labels, scores: Probabilities, recall: float) -> float:
+def threshold_for(labels: NDArray[Any], scores: Probabilities, recall: float) -> float:
     """Return the highest threshold that finds at least a wanted share of a class's pictures.
 
     Parameters

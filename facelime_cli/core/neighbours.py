@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.core.labels import labelled, unlike
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -58,13 +60,13 @@ def _begins(side: int) -> Integers:
 
 def nearest_unlike(
     thumbs: NDArray[np.integer[Any]],
-    classes: NDArray[np.int16],
+    labels: NDArray[Any],
     groups: Integers,
     rows: Integers,
     pool: Integers,
     count: int,
 ) -> Integers:
-    """Return for each of some pictures the most similar ones of another class and another group, its donors.
+    """Return for each of some pictures the most similar ones of another kind and another group, its donors.
 
     Similarity is the squared distance of thumbnails. Each donor is of another group than those before it.
 
@@ -72,8 +74,8 @@ def nearest_unlike(
     ----------
     thumbs : (N, F) integer array
         Of every picture of a dataset, see `thumbnails`.
-    classes : (N,) int16 array
-        -1 where there is none.
+    labels : (N,) or (N, L) integer array
+        What tells the kinds apart, see `core.labels.unlike`.
     groups : (N,) int64 array
         Equal for pictures of one patient.
     rows : (R,) int64 array
@@ -95,12 +97,12 @@ def nearest_unlike(
 
     Examples
     --------
-    >>> thumbs, classes = np.array([[0], [1], [9], [4]]), np.array([0, 0, 1, 1], np.int16)
-    >>> nearest_unlike(thumbs, classes, np.arange(4), np.array([0, 2]), np.arange(4), 2).tolist()
+    >>> thumbs, labels = np.array([[0], [1], [9], [4]]), np.array([0, 0, 1, 1], np.int16)
+    >>> nearest_unlike(thumbs, labels, np.arange(4), np.array([0, 2]), np.arange(4), 2).tolist()
     [[3, 2], [1, 0]]
     """
     found = np.full((len(rows), count), -1)
-    known = pool[classes[pool] >= 0]
+    known = pool[labelled(labels)[pool]]
     if not len(known):
         return found
     # float64 holds these whole numbers exactly, and multiplies matrices much faster than int64 does.
@@ -110,12 +112,10 @@ def nearest_unlike(
         some = rows[first : first + AT_ONCE]
         # |a - b|² less |a|², which is the same for all candidates of a picture.
         distances = lengths - 2 * (thumbs[some].astype(np.float64) @ candidates.T)
-        own_class = classes[some][:, None]
-        # A picture of no class has no unlike ones.
-        unlike = (own_class >= 0) & (own_class != classes[known]) & (groups[some][:, None] != groups[known])
+        eligible = unlike(labels, some, known) & (groups[some][:, None] != groups[known])
         for number in range(count):
-            nearest = np.where(unlike, distances, np.inf).argmin(axis=1)
-            has_any = unlike.any(axis=1)
+            nearest = np.where(eligible, distances, np.inf).argmin(axis=1)
+            has_any = eligible.any(axis=1)
             found[first : first + AT_ONCE, number] = np.where(has_any, known[nearest], -1)
-            unlike &= groups[known] != groups[known[nearest]][:, None]
+            eligible &= groups[known] != groups[known[nearest]][:, None]
     return found

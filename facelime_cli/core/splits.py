@@ -1,4 +1,4 @@
-"""Division of a data set into splits: stratified by class, and no group in two splits."""
+"""Division of a data set into splits: stratified by class or by finding, and no group in two splits."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ TRAIN, VALIDATION, TEST = range(3)
 """Numbers of the splits that folds are made into."""
 NOTHING_WANTED = 1e-12
 """Pictures below which a split wants nothing of a class: it keeps the division by what is wanted defined."""
+TIE_BREAK = 1e-6
+"""Weight of a group's other findings beside the one that is dealt out."""
 
 GROUP_PATTERNS = {"kermany": r"^(person\d+|(?:NORMAL2-)?IM-\d+|(?:BACTERIA|VIRUS|NORMAL)-\d+)"}
 """Regular expressions for the patient in a file name, by name.
@@ -109,6 +111,64 @@ def divide(labels: Sequence[int], groups: Sequence[str], shares: Sequence[float]
         neediest = _neediest(filled, wanted, counts[g], share)
         split[g] = neediest
         filled[neediest] += counts[g]
+    return split[group]
+
+
+def divide_findings(labels: NDArray[np.integer], groups: Sequence[str], shares: Sequence[float], seed: int) -> Splits:
+    """Return the split of every picture, such that no group is cut and every finding is near its share in each split.
+
+    Parameters
+    ----------
+    labels : (N, L) integer array
+        For each finding of each picture 1 present, 0 absent, -1 unknown.
+    groups : (N,) sequence of str
+        Patient or lesion of each picture.
+    shares : sequence of float
+        Wanted size of each split, in any unit.
+    seed : int
+        Orders groups that hold equally much of a finding.
+
+    Returns
+    -------
+    (N,) int8 array
+        Index into `shares`.
+
+    Notes
+    -----
+    Iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", ECML PKDD
+    2011), with groups in the place of pictures: the rarest finding is dealt out first, since nothing could even it out
+    later. Each of its groups goes to the split that lacks most of it, relative to what it should have. Where several
+    do, the other findings of the group decide. What is known to be absent is dealt out in the same way; what is unknown
+    does not count. A group of many pictures counts as half dealt out already, so that it does not go to a split that it
+    would overfill.
+
+    Examples
+    --------
+    >>> divide_findings(np.array([[1, 0], [1, 0], [0, 1], [0, 1]]), ["a", "b", "c", "d"], (1, 1), 0).tolist()
+    [0, 1, 1, 0]
+    """
+    names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    n_groups = len(names)
+    known = np.hstack([labels == 1, labels == 0])
+    counts = np.zeros((n_groups, known.shape[1]))
+    np.add.at(counts, group, known)
+    share = np.asarray(shares, dtype=float) / np.sum(shares)
+    wanted = share[:, None] * counts.sum(axis=0)
+    filled = np.zeros_like(wanted)
+    split = np.full(n_groups, -1, dtype=np.int8)
+    drawn = np.random.Generator(np.random.Philox(seed)).permutation(n_groups)
+    while (left := drawn[split[drawn] < 0]).size:
+        remaining = counts[left].sum(axis=0)
+        rarest = int(np.argmin(np.where(remaining > 0, remaining, np.inf)))
+        holding = left[counts[left, rarest] > 0]
+        for g in holding[np.argsort(-counts[holding, rarest], kind="stable")]:
+            own = np.zeros(len(remaining))
+            own[rarest] = counts[g, rarest]
+            # A little of the others: it decides only where the rarest does not.
+            middle = filled + np.maximum(counts[g] - 1, 0) / 2
+            neediest = _neediest(middle, wanted, own + TIE_BREAK * counts[g], share)
+            split[g] = neediest
+            filled[neediest] += counts[g]
     return split[group]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,13 @@ LARGEST_INCHES = 9.0
 MOST_NUMBERED = 12
 """Classes up to which a confusion matrix holds its numbers."""
 HALF = 0.5
-LONGEST_NAME = 28
+LONGEST_NAME, SHORT_NAME = 28, 22
+MOST_INSIDE = 8
+"""Curves up to which the legend stands inside a panel."""
+LEGEND_INCHES = 0.19
+"""Height of an entry of a legend."""
+DASHES = ("-", "--", "-.", ":")
+CALIBRATION_COLUMNS = 4
 
 
 def figure(inches: tuple[float, float]) -> Figure:
@@ -145,10 +152,39 @@ def _number_cells(axes: Axes, counts: Integers, shares: NDArray[np.float64]) -> 
         axes.text(predicted, true, str(count), ha="center", va="center", color=ink)
 
 
-def operating(labels: Integers, probabilities: Singles, classes: Sequence[str]) -> Figure:
-    """Draw ROC and precision-recall curves, each class against the rest.
+@dataclass(frozen=True)
+class Ranked:
+    """Scores of one class on pictures that are of it or not.
 
-    Of two classes only the second is drawn, since the first is its mirror.
+    Attributes
+    ----------
+    name : str
+        The class.
+    true : (n,) bool array
+    scores : (n,) float32 array
+    number : int
+        Its place among the classes, which decides its colour.
+    """
+
+    name: str
+    true: NDArray[np.bool_]
+    scores: Singles
+    number: int
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """Colour and dashes of its line, so that lines of the same colour differ."""
+        again, place = divmod(self.number, len(palette.LINES))
+        return {"color": palette.LINES[place], "linestyle": DASHES[again % len(DASHES)]}
+
+    @property
+    def defined(self) -> bool:
+        """Whether it has curves: neither is defined for a class of all pictures or of none."""
+        return bool(0 < self.true.sum() < len(self.true))
+
+
+def one_against_rest(labels: Integers, probabilities: Singles, classes: Sequence[str]) -> list[Ranked]:
+    """Return each class against the rest; of two classes only the second, since the first is its mirror.
 
     Parameters
     ----------
@@ -159,6 +195,21 @@ def operating(labels: Integers, probabilities: Singles, classes: Sequence[str]) 
 
     Returns
     -------
+    list of Ranked
+    """
+    first = 1 if len(classes) == 2 else 0  # noqa: PLR2004 - two classes mirror each other
+    return [Ranked(classes[c], labels == c, probabilities[:, c], c) for c in range(first, len(classes))]
+
+
+def operating(ranked: Sequence[Ranked]) -> Figure:
+    """Draw ROC and precision-recall curves.
+
+    Parameters
+    ----------
+    ranked : sequence of Ranked
+
+    Returns
+    -------
     Figure
         With the area under the ROC curve (AUC) and the average precision (AP) of each class in its legends.
 
@@ -166,14 +217,14 @@ def operating(labels: Integers, probabilities: Singles, classes: Sequence[str]) 
     -----
     The curves are scikit-learn's `roc_curve`, `precision_recall_curve` and `average_precision_score`.
     """
-    made = figure(OPERATING_INCHES)
+    drawn = [each for each in ranked if each.defined]
+    # Many entries would hide the curves: they stand below.
+    is_crowded = len(drawn) > MOST_INSIDE
+    width, height = OPERATING_INCHES
+    made = figure((width, height + LEGEND_INCHES * len(drawn) if is_crowded else height))
     left, right = made.subplots(1, 2)
-    first = 1 if len(classes) == 2 else 0  # noqa: PLR2004 - two classes mirror each other
-    for c in range(first, len(classes)):
-        colour = palette.LINES[c % len(palette.LINES)]
-        true = labels == c
-        scores = probabilities[:, c]
-        _plot_operating((left, right), true, scores, classes[c], colour)
+    for each in drawn:
+        _plot_operating((left, right), each)
     left.plot([0, 1], [0, 1], color="grey", linestyle=":")
     left.set(xlabel="false positive rate", ylabel="true positive rate (recall)", title="ROC")
     right.set(xlabel="recall", ylabel="precision", title="Precision and recall")
@@ -182,28 +233,107 @@ def operating(labels: Integers, probabilities: Singles, classes: Sequence[str]) 
     for axes, corner in corners:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.spines[["top", "right"]].set_visible(False)
-        _, entries = axes.get_legend_handles_labels()
-        if entries:
+        if is_crowded:
+            axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+        elif drawn:
             axes.legend(frameon=False, fontsize=8, loc=corner)
     return made
 
 
-def _plot_operating(
-    panels: tuple[Axes, Axes], true: NDArray[np.bool_], scores: Singles, class_name: str, colour: str
-) -> None:
+def _plot_operating(panels: tuple[Axes, Axes], ranked: Ranked) -> None:
     from sklearn import metrics
 
-    # Neither curve is defined for a class of all pictures or of none.
-    if not 0 < true.sum() < len(true):
-        return
     left, right = panels
-    name = drawable(class_name, LONGEST_NAME)
+    true, scores = ranked.true, ranked.scores
+    name = drawable(ranked.name, LONGEST_NAME)
     false_rate, hit_rate, _ = metrics.roc_curve(true, scores)
     area = metrics.auc(false_rate, hit_rate)
-    left.plot(false_rate, hit_rate, color=colour, label=f"{name}: AUC {area:.3f}")
+    left.plot(false_rate, hit_rate, label=f"{name}: AUC {area:.3f}", **ranked.style)
     precision, recall, _ = metrics.precision_recall_curve(true, scores)
     average = metrics.average_precision_score(true, scores)
-    right.step(recall, precision, where="post", color=colour, label=f"{name}: AP {average:.3f}")
+    right.step(recall, precision, where="post", label=f"{name}: AP {average:.3f}", **ranked.style)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its interval.
+
+    Attributes
+    ----------
+    value : float or None
+        None where there is none.
+    interval : sequence of two float, or None
+    """
+
+    value: float | None
+    interval: Sequence[float] | None
+
+
+def forest(names: Sequence[str], panels: Mapping[str, Sequence[Estimate]], pale: Sequence[bool]) -> Figure:
+    """Draw figures of several findings below each other, each with its interval.
+
+    Parameters
+    ----------
+    names : sequence of L str
+        The findings, from above to below.
+    panels : mapping
+        From the name of a figure, 0 to 1, to L estimates.
+    pale : sequence of L bool
+        Which findings are drawn pale, because they say nothing.
+
+    Returns
+    -------
+    Figure
+    """
+    width, _ = OPERATING_INCHES
+    made = figure((width, 1.2 + 0.28 * len(names)))
+    places = range(len(names))
+    for axes, (figure_name, estimates) in zip(
+        made.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
+    ):
+        for place, each in enumerate(estimates):
+            colour = palette.LIGHT_GREY if pale[place] else palette.BLUE
+            if each.interval is not None:
+                axes.plot(each.interval, [place, place], color=colour, linewidth=2)
+            if each.value is not None:
+                axes.plot([each.value], [place], "o", color=colour)
+        axes.set(xlabel=figure_name, xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5), yticks=places)
+        axes.set_yticklabels([drawable(name, LONGEST_NAME) for name in names])
+        axes.grid(axis="x", color=palette.GRID)
+        axes.spines[["top", "right"]].set_visible(False)
+    return made
+
+
+def reliabilities(found: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw for each finding how often it is present against its probability.
+
+    Parameters
+    ----------
+    found : mapping
+        From the findings to the fields of their `metrics.Reliability`; at least one.
+
+    Returns
+    -------
+    Figure
+    """
+    columns = min(len(found), CALIBRATION_COLUMNS)
+    rows = -(-len(found) // columns)
+    width, _ = OPERATING_INCHES
+    side = width / CALIBRATION_COLUMNS
+    made = figure((max(side * columns, side + 1), (side + 0.3) * rows))
+    panels = made.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    for axes, (name, its) in zip(panels, found.items(), strict=False):
+        axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+        axes.plot(its["confidence"], its["accuracy"], "o-", markersize=4, color=palette.BLUE)
+        error = its["expected_calibration_error"]
+        axes.set_title(f"{drawable(name, SHORT_NAME)}\nECE {error:.3f}", fontsize=9)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(found) :]:
+        axes.set_axis_off()
+    made.supxlabel("probability of the finding", fontsize=10)
+    made.supylabel("share that has it", fontsize=10)
+    return made
 
 
 def reliability(found: Mapping[str, Any]) -> Figure:

@@ -54,7 +54,9 @@ class Architecture:
     l2 : float
         Factor of the squared weights of the hidden layers in the loss.
     output : str
-        `softmax`, or `sigmoid` for one unit that tells two classes apart.
+        `softmax`, or `sigmoid` for one unit that tells two classes apart, or one for each of several findings.
+    multilabel : bool
+        Whether the classes are findings, each with a probability of its own.
     seed : int
         Of the weights that come from nothing.
     """
@@ -69,6 +71,7 @@ class Architecture:
     dropout: tuple[float, ...] = ()
     l2: float = 0.0
     output: str = SOFTMAX
+    multilabel: bool = False
     seed: int = 0
 
 
@@ -295,8 +298,8 @@ def _head(what: Architecture) -> list[Any]:
         regularizer = k.regularizers.L2(what.l2) if what.l2 else None
         layers.append(k.layers.Dense(units, activation="relu", kernel_regularizer=regularizer))
         layers += _dropout(rate)
-    if what.output == SOFTMAX:
-        output = k.layers.Dense(what.n_classes, activation=SOFTMAX, name="probabilities", dtype="float32")
+    if what.output == SOFTMAX or what.multilabel:
+        output = k.layers.Dense(what.n_classes, activation=what.output, name="probabilities", dtype="float32")
         return [*layers, output]
     if what.n_classes != wrapping.BOTH_SIDES:
         raise FacelimeError(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from facelime_cli.core import metrics
+from facelime_cli.core import findings, metrics
+from facelime_cli.core.labels import ABSENT, PRESENT, labelled
 from facelime_cli.models import augmenting, building, running, training, wrapping
 from facelime_cli.models.recipes import ALL, CLASS_WEIGHTS, FLOAT32, NONE
 from facelime_cli.models.running import Labelled
@@ -82,7 +83,7 @@ def splits_of(dataset: Artifact, fold: int | None) -> Splits:
     read = pictures.reader(dataset)
     found = []
     for place in range(len(fields(Splits))):
-        rows = np.flatnonzero((split == place) & (labels >= 0))
+        rows = np.flatnonzero((split == place) & labelled(labels))
         found.append(Labelled(read, rows, labels[rows]))
     return Splits(*found)
 
@@ -106,7 +107,10 @@ def architecture(settings: Settings, backbone: str, dataset: Artifact, seed: int
     names = [each.name for each in fields(building.Architecture)]
     shared = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
     size, n_classes = dataset.facts["size"], len(dataset.facts["classes"])
-    return building.Architecture(backbone=backbone, size=size, n_classes=n_classes, seed=seed, **shared)
+    several = pictures.is_multilabel(dataset)
+    return building.Architecture(
+        backbone=backbone, size=size, n_classes=n_classes, multilabel=several, seed=seed, **shared
+    )
 
 
 def built(what: Architecture, settings: Settings, precision: str) -> Trainable:
@@ -191,6 +195,7 @@ class Job:
                 "there is no validation split: the epoch with the least training loss is kept, "
                 "which says nothing about other pictures."
             )
+        self._warn_of_untaught(splits.train.labels)
         how = self._how(splits.train.labels)
         phases = self._phases(network, splits, unit)
         checkpoints = training.Checkpoints(unit.scratch("checkpoint").parent)
@@ -198,7 +203,9 @@ class Job:
         total, done = _steps(phases, how, progress)
         with self.console.progress("finetune", total, done, "steps") as advance:
             history = training.train(network.whole, phases, how, checkpoints, self.console.note, advance)
-        net = network.whole if self.precision == FLOAT32 else self._in_float32(network)
+        # What was compiled with a loss of our own would carry it into the file.
+        as_it_is = self.precision == FLOAT32 and not self.what.multilabel
+        net = network.whole if as_it_is else self._in_float32(network)
         measured = {name: self._figures(name, net, getattr(splits, name)) for name in ("validation", "test")}
         facts = {
             "model": wrapping.digest(net),
@@ -209,6 +216,17 @@ class Job:
             **measured,
         }
         return Trained(net, history, facts)
+
+    def _warn_of_untaught(self, labels: NDArray[np.int64]) -> None:
+        """Warn of findings that no training picture shows, or none is free of: nothing can be learned of them."""
+        if not self.what.multilabel:
+            return
+        for number, name in enumerate(self.dataset.facts["classes"]):
+            if len(values := np.unique(labels[:, number][labels[:, number] >= 0])) < len((ABSENT, PRESENT)):
+                lacking = {(): "with or without", (ABSENT,): "with", (PRESENT,): "known to be without"}
+                self.console.warn(
+                    f"no training picture is {lacking[tuple(values.tolist())]} {name}: the model cannot learn it."
+                )
 
     def _how(self, labels: NDArray[np.int64]) -> Training:
         settings = self.settings
@@ -290,7 +308,8 @@ class Job:
                 block = Labelled(split.read, split.rows[chosen], split.labels[chosen])
                 found = list(running.answers(call, block, self.settings.batch_size))
                 stream = io.BytesIO()
-                np.save(stream, np.concatenate(found))
+                # Mixed precision answers with bfloat16, which a file of NumPy cannot hold.
+                np.save(stream, np.concatenate(found).astype(np.float32))
                 write_whole(path, stream.getvalue())
                 advance(len(block.rows))
         kept = [np.load(path, allow_pickle=False) for path in blocks.values()]
@@ -301,12 +320,24 @@ class Job:
         if not len(split.rows):
             return {"n": 0}
         probabilities = running.probabilities(net, split, self.settings.batch_size)
+        if self.what.multilabel:
+            return self._figures_of_findings(name, split.labels, probabilities)
         found = metrics.figures(split.labels, probabilities, self.dataset.facts["classes"])
         self.console.note(
             f"{name}: {found['n']} pictures, accuracy {found['accuracy']:.3f}, "
             f"balanced accuracy {found['balanced_accuracy']:.3f}"
         )
         return found
+
+    def _figures_of_findings(
+        self, name: str, labels: NDArray[np.int64], probabilities: NDArray[np.float32]
+    ) -> dict[str, Any]:
+        classes = self.dataset.facts["classes"]
+        found = findings.figures(labels.astype(np.int8), probabilities, [findings.HALF] * len(classes))
+        area = "not defined" if found["macro_auc"] is None else f"{found['macro_auc']:.3f}"
+        self.console.note(f"{name}: {len(labels)} pictures, area under the ROC curve {area} (mean over the findings)")
+        by_name = {each: dict(zip(classes, found[each], strict=True)) for each in findings.EACH}
+        return {"n": len(labels), "classes": classes, **found, **by_name}
 
     def _in_float32(self, network: Trainable) -> Any:
         """Return the network with the same weights that computes in float32."""

@@ -222,7 +222,7 @@ def trial_answers(network: Any, size: Size) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Some pictures with their classes.
+    """Some pictures with their classes, or their findings.
 
     Attributes
     ----------
@@ -231,7 +231,7 @@ class Labelled:
     rows : (N,) int array
         Rows in their dataset.
     labels : (N,) int array
-        Class of each.
+        Class of each; (N, L) for findings, as in `core.labels`.
     """
 
     read: Callable[[list[int]], NDArray[Any]]

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import CommandLineError
-from facelime_cli.models.backbones import BACKBONES
+from facelime_cli.models.backbones import BACKBONES, SIGMOID
 from facelime_cli.models.recipes import ALL, AUGMENTATIONS, DEFAULTS, IMAGENET, NONE, RECIPES, Settings
 from facelime_cli.names import whole_number
 
@@ -81,6 +81,43 @@ def settle(given: Mapping[str, Any], backbone: str, recipe: str | None, n_classe
     settings = _completed(replace(preset, **typed), backbone)
     _check(settings, set(typed))
     return settings
+
+
+def for_findings(given: Mapping[str, Any], recipe: str | None, *, oversample: bool) -> dict[str, Any]:
+    """Return what was typed, and one sigmoid for each finding of a dataset that has several per picture.
+
+    Parameters
+    ----------
+    given : mapping
+        As `settle` takes it.
+    recipe : str, optional
+    oversample : bool
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    CommandLineError
+        For settings that need one class per picture.
+    """
+    several = "the dataset has several findings per picture"
+    if recipe is not None:
+        networks = ", ".join(RECIPES[recipe].networks)
+        raise CommandLineError(
+            f"--recipe {recipe} is for pictures of one class each, and {several}; "
+            f"name one of its networks with --backbone instead ({networks})."
+        )
+    if given.get("output") not in {None, SIGMOID}:
+        raise CommandLineError(
+            f"--output {given['output']} lets probabilities add up to 1, and {several}; leave --output out."
+        )
+    if oversample:
+        raise CommandLineError(
+            f"--oversample repeats pictures of the smaller classes, and {several}; use --class-weights balanced."
+        )
+    return {**given, "output": SIGMOID}
 
 
 def _read(name: str, value: Any) -> Any:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.core.labels import SEVERAL
 from facelime_cli.errors import BrokenError, FacelimeError, StopRequested
 from facelime_cli.models.backend import keras, memory_errors_named
 from facelime_cli.models.building import computes_in_float16
+from facelime_cli.models.objectives import objective_of
 from facelime_cli.models.recipes import OPTIMIZERS, SCHEDULES
 from facelime_cli.store.files import write_whole
 
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 MEASURED = ("loss", "accuracy")
 """How the names of an epoch's figures end."""
-LOSS = "sparse_categorical_crossentropy"
-"""Keras' word for cross-entropy with the index of each class."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Training:
     patience : int
         Epochs without a lower loss after which a phase ends; 0 for never.
     class_weights : dict, optional
-        What each class counts in the loss.
+        What each class counts in the loss; with several findings, what each value of each finding counts.
     oversample : bool
         Whether pictures of the smaller classes are repeated.
     checkpoint_seconds : float
@@ -88,7 +88,7 @@ class Training:
     steps_per_epoch: int = 0
     patience: int = 0
     schedule: str = "constant"
-    class_weights: dict[int, float] | None = None
+    class_weights: dict[int, Any] | None = None
     oversample: bool = False
     checkpoint_seconds: float = 600.0
 
@@ -232,7 +232,7 @@ def train(
     said: Callable[[str], None],
     advance: Callable[[int], None],
 ) -> list[dict[str, float]]:
-    """Fit a network phase after phase with cross-entropy, and leave it with its best weights.
+    """Fit a network phase after phase to the least loss, and leave it with its best weights.
 
     The best weights are those of the epoch with the least validation loss. A stop keeps the step that it came at.
 
@@ -284,6 +284,7 @@ class _Run:
     ) -> None:
         self._network, self._phase, self._how = network, phase, how
         self._checkpoints, self._progress, self._advance = checkpoints, progress, advance
+        self._objective = objective_of(phase.train.labels, how.class_weights)
         self._monitored = "val_loss" if len(phase.validation.rows) else "loss"
         self._saved = time.monotonic()
 
@@ -304,7 +305,7 @@ class _Run:
         optimizer = OPTIMIZERS[self._how.optimizer].load()(self._phase.learning_rate)
         if computes_in_float16(model):  # small gradients would become 0
             optimizer = keras().optimizers.LossScaleOptimizer(optimizer)
-        model.compile(optimizer=optimizer, loss=LOSS, metrics=["accuracy"], auto_scale_loss=False)
+        model.compile(optimizer=optimizer, auto_scale_loss=False, **self._objective.compiled())
         # The optimiser's variables must be there before a checkpoint can be put into them.
         model.optimizer.build(model.trainable_variables)
 
@@ -379,7 +380,8 @@ class _Run:
         validation = self._phase.validation
         if not len(validation.rows):
             return {}
-        batches = _batches(validation, self._how.batch_size, np.arange(len(validation.rows)))
+        targets = self._objective.targets(validation.labels, weighted=False)
+        batches = _batches(validation, targets, self._how.batch_size, np.arange(len(validation.rows)))
         found = self._phase.model.evaluate(batches, verbose=0, return_dict=True)
         return {f"val_{name}": float(value) for name, value in found.items()}
 
@@ -399,9 +401,11 @@ class _Run:
                 self._keep()
 
         callbacks = [k.callbacks.TerminateOnNaN(), k.callbacks.LambdaCallback(on_train_batch_end=stepped)]
+        train = self._phase.train
+        targets = self._objective.targets(train.labels, weighted=True)
         self._phase.model.fit(
-            _batches(self._phase.train, self._how.batch_size, places),
-            class_weight=self._how.class_weights,
+            _batches(train, targets, self._how.batch_size, places),
+            **self._objective.fitted(),
             callbacks=callbacks,
             shuffle=False,  # Keras would change the order of the batches, and a restart could not tell which were done
             verbose=0,
@@ -517,18 +521,18 @@ def _shuffled(places: NDArray[np.int64], seed: int, count: int) -> NDArray[np.in
     return places[generator.permutation(len(places))]
 
 
-def _batches(pictures: Labelled, batch_size: int, places: NDArray[np.int64]) -> Any:
+def _batches(pictures: Labelled, targets: NDArray[Any], batch_size: int, places: NDArray[np.int64]) -> Any:
     """Return a Keras data set that reads some pictures batch by batch."""
 
     class Batches(keras().utils.PyDataset):  # type: ignore[misc]
         def __len__(self) -> int:
             return math.ceil(len(places) / batch_size)
 
-        def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
             # Within a batch the order does not matter, and ascending rows are read faster.
             chosen = np.sort(places[index * batch_size : (index + 1) * batch_size])
             rows = [int(row) for row in pictures.rows[chosen]]
-            return pictures.read(rows).astype(np.float32), pictures.labels[chosen]
+            return pictures.read(rows).astype(np.float32), targets[chosen]
 
     return Batches()
 
@@ -541,31 +545,39 @@ def no_class_weights(labels: NDArray[np.int64]) -> None:
 
     Parameters
     ----------
-    labels : (N,) int array
-        Class of each picture that a pass takes.
+    labels : (N,) or (N, L) int array
+        Class of each picture that a pass takes, or what is known of its findings.
     """
     del labels
 
 
-def balanced_class_weights(labels: NDArray[np.int64]) -> dict[int, float]:
+def balanced_class_weights(labels: NDArray[np.int64]) -> dict[int, Any]:
     """Return a weight for each class: inverse to how often a pass takes it, 1 for the mean picture.
 
     Parameters
     ----------
-    labels : (N,) int array
-        Class of each picture that a pass takes.
+    labels : (N,) or (N, L) int array
+        Class of each picture that a pass takes, or what is known of its findings.
 
     Returns
     -------
     dict
-        From a class to its weight, N ÷ (number of classes · pictures of the class).
+        From a class to its weight, N ÷ (number of classes · pictures of the class). With several findings, such a dict
+        for each: of the pictures without it (0) and with it (1), among those of which it is known.
 
     References
     ----------
     King and Zeng 2001, Logistic Regression in Rare Events Data, as scikit-learn's `compute_class_weight`.
+
+    Examples
+    --------
+    >>> balanced_class_weights(np.array([[1, 0], [0, 1], [0, -1], [0, -1]]))[0]
+    {0: 0.6666666666666666, 1: 2.0}
     """
     from sklearn.utils.class_weight import compute_class_weight
 
+    if labels.ndim == SEVERAL:
+        return {i: balanced_class_weights(column[column >= 0]) for i, column in enumerate(labels.T)}
     present = np.unique(labels)
     weights = compute_class_weight("balanced", classes=present, y=labels)
     return dict(zip(map(int, present), map(float, weights), strict=True))

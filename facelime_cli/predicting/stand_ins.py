@@ -13,7 +13,7 @@ from facelime_cli.core import shapes
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.sources import SPLITS
 from facelime_cli.store import digests, files
-from facelime_cli.store.pictures import Segmented
+from facelime_cli.store.pictures import Segmented, is_multilabel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,15 +103,17 @@ def usual_fill(segments: Artifact) -> str:
     """
     import numpy as np
 
+    from facelime_cli.core.labels import unlike
+
     dataset, rows = segments.input("datasets"), segments.read("row")
     labels, groups = dataset.read("labels"), _groups(dataset)
     pool = _pool(dataset)
-    pool = pool[labels[pool] >= 0]
-    # Pictures of one class and patient ask for the same, so each pair is looked at once.
-    kinds = np.unique(np.stack([labels[rows], groups[rows]]), axis=1).T
-    for label, group in kinds:
-        others = (labels[pool] != label) & (groups[pool] != group)
-        if label < 0 or not others.any():
+    # Pictures of one kind and patient ask for the same, so each pair is looked at once.
+    kinds = np.column_stack([labels[rows], groups[rows]])
+    _, firsts = np.unique(kinds, axis=0, return_index=True)
+    for row in rows[firsts]:
+        others = unlike(labels, np.array([row]), pool)[0] & (groups[pool] != groups[row])
+        if not others.any():
             return WITHOUT_CLASSES
     return UNLIKE
 
@@ -271,6 +273,8 @@ def _groups(dataset: Artifact) -> NDArray[np.int64]:
 def donor_rows(segments: Artifact, donor: int, console: Console) -> NDArray[np.int32]:
     """Return for each segmented picture the row of its donor: a similar one of another class and patient.
 
+    Where pictures have several findings, it is one without those of the picture.
+
     Parameters
     ----------
     segments : Artifact
@@ -294,13 +298,14 @@ def donor_rows(segments: Artifact, donor: int, console: Console) -> NDArray[np.i
     lost = np.flatnonzero(found < 0)
     if len(lost):
         picture_id = segments.texts("id")[int(lost[0])]
+        unlike = _unlike(segments.input("datasets"))
         if donor > 1:
             raise FacelimeError(
-                f"{picture_id}: --donor {donor} needs {donor} pictures of another class and of different patients, and "
+                f"{picture_id}: --donor {donor} needs {donor} pictures {unlike} and of different patients, and "
                 "there are fewer; choose a smaller --donor."
             )
         raise FacelimeError(
-            f"{picture_id}: --fill {UNLIKE} needs a picture of another class and another patient, and there is none; "
+            f"{picture_id}: --fill {UNLIKE} needs a picture {unlike} and another patient, and there is none; "
             f"give another --fill, such as {WITHOUT_CLASSES}."
         )
     return found.astype(np.int32)
@@ -332,13 +337,18 @@ def _donors(segments: Artifact, count: int, console: Console) -> NDArray[np.int6
 
     def find(folder: Path) -> None:
         pool = _pool(dataset)
-        console.note(f"looking for the most similar pictures of another class among {len(pool):,}")
+        console.note(f"looking for the most similar pictures {_unlike(dataset)} among {len(pool):,}")
         found = nearest_unlike(_thumbnails(dataset), dataset.read("labels"), _groups(dataset), rows, pool, count)
         files.write_array(folder / KEPT_ARRAY, found)
 
     key = {"measured": "donors", "count": count, "rows": digests.of_bytes(rows.astype("<i8").tobytes())}
     found: NDArray[np.int64] = np.load(dataset.kept(key, find) / KEPT_ARRAY, allow_pickle=False)
     return found
+
+
+def _unlike(dataset: Artifact) -> str:
+    """Return in words what a donor is to a picture."""
+    return "of other findings" if is_multilabel(dataset) else "of another class"
 
 
 def _thumbnails(dataset: Artifact) -> NDArray[np.uint8]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli import sources, tables
+from facelime_cli import sources
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import comma_separated
-from facelime_cli.preparing import labelling
+from facelime_cli.preparing import labelling, renaming, splitting
+from facelime_cli.preparing.account import Account
+from facelime_cli.preparing.findings import MAJORITY, NO_FINDING, UNKNOWN, Reading
 from facelime_cli.preparing.settings import expression, label_patterns
 from facelime_cli.pseudonyms import Pseudonyms, keyed
-from facelime_cli.sources import LINE_BREAKS, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from facelime_cli.console import Console
     from facelime_cli.engine import Context
     from facelime_cli.preparing.labelling import Table
+    from facelime_cli.sources import Entry
 
-TWO_COLUMNS = 2
 
-
-def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = None) -> list[Entry]:
-    """Return the source's entries with what the options say of labels and groups.
+def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = None) -> tuple[list[Entry], Account]:
+    """Return the source's entries with what the options say of labels, groups and splits.
 
     Parameters
     ----------
@@ -38,7 +38,9 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
 
     Returns
     -------
-    list of Entry
+    entries : list of Entry
+    account : Account
+        What was decided while tables were read.
 
     Raises
     ------
@@ -48,48 +50,109 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
         When the label pattern finds no class at all, or a table cannot be read.
     """
     table = _table_of(params)
-    entries = sources.find(params.source) if table is None else labelling.find(params.source, table)
+    if table is None:
+        account = Account()
+        entries = sources.find(params.source, account.passed)
+        account.labels = _findings_of(entries)
+    else:
+        entries, account = labelling.find(params.source, table)
+    entries, splits = splitting.divided(entries, params)
+    account.add(splits)
+    if params.label_pattern is not None:
+        entries, account.labels = _by_pattern(entries, params), []
+    if params.class_names is not None:
+        entries = renaming.renamed(entries, params.class_names, account)
+    entries = renaming.with_two_classes(entries, account)
+    return [replace(entry, group=entry.group or _patient(entry, context, pseudonyms)) for entry in entries], account
+
+
+def _findings_of(entries: Iterable[Entry]) -> list[str]:
+    """Return the names of the findings of a source without a table."""
+    said = [entry.findings for entry in entries if entry.findings is not None]
+    # The picture of which most is known has them in their order.
+    return list(dict.fromkeys(name for findings in sorted(said, key=len, reverse=True) for name in findings))
+
+
+def _by_pattern(entries: list[Entry], params: Any) -> list[Entry]:
+    """Return entries with the class that the label pattern finds."""
     pattern = expression("--label-pattern", params.label_pattern, label_patterns())
-    names = {} if params.class_names is None else _class_names(params.class_names)
     labels = [None if entry.fault else sources.label_of(entry, pattern) for entry in entries]
-    unknown = [entry.file for entry, label in zip(entries, labels, strict=True) if label is None]
-    if pattern is not None and len(unknown) == len(entries):
+    if all(label is None for label in labels):
         raise FacelimeError(
             f"--label-pattern {params.label_pattern!r} finds a class in none of the {len(entries)} file names, "
-            f"such as {unknown[0]}; change it."
+            f"such as {entries[0].file}; change it."
         )
-    found = []
-    for entry, label in zip(entries, labels, strict=True):
-        long_name = None if label is None else names.get(label, label)
-        group = entry.group or _patient(entry, context, pseudonyms)
-        found.append(replace(entry, label=long_name, group=group))
-    return found
+    return [replace(entry, label=label, findings=None) for entry, label in zip(entries, labels, strict=True)]
 
 
 def _table_of(params: Any) -> Table | None:
-    about_a_table = params.label_column or params.group_column or params.one_per_group or params.columns is not None
-    # Ignoring these would make a dataset without labels, and say nothing of it.
-    if params.table is None and about_a_table:
-        raise CommandLineError(
-            "--label-column, --group-column, --one-per-group and --columns are about a table; "
-            "give it with --table FILE."
-        )
-    if params.one_per_group and params.group_column is None:
-        raise CommandLineError("--one-per-group needs to know the groups; name their column with --group-column.")
+    _check_options(params)
     if params.table is None:
         return None
     columns = None if params.columns is None else tuple(comma_separated(params.columns))
     # Who hides the names of files does not expect them, or those of patients, in a column.
     if columns is None and params.pseudonyms:
         columns = ()
-    return labelling.Table(
-        params.table, params.id_column, params.label_column, params.group_column, params.one_per_group, columns
+    reading = Reading(
+        params.label_column,
+        params.label_columns,
+        params.label_separator,
+        params.no_finding,
+        params.uncertain,
+        params.blank,
+        params.rows,
+        params.reader_column,
     )
+    return labelling.Table(
+        tuple(params.table),
+        params.id_column,
+        reading,
+        params.group_column,
+        splitting.column_of_table(params),
+        params.one_per_group,
+        columns,
+        tuple(params.join or ()),
+        params.missing_pictures,
+    )
+
+
+def _check_options(params: Any) -> None:
+    """Refuse options that would have no effect: that would make another dataset than was asked for, without a word."""
+    about_a_table = {
+        "--label-column": params.label_column,
+        "--label-columns": params.label_columns,
+        "--group-column": params.group_column,
+        "--one-per-group": params.one_per_group or None,
+        "--columns": params.columns,
+        "--join": params.join,
+        "--rows": params.rows,
+        "--split-column": splitting.column_of_table(params),
+        "--missing-pictures": None if params.missing_pictures == labelling.ERROR else params.missing_pictures,
+    }
+    given = [option for option, value in about_a_table.items() if value is not None]
+    if params.table is None and given:
+        raise CommandLineError(f"{' and '.join(given)} are about a table; give it with --table FILE.")
+    if params.folds is not None and splitting.is_published(params):
+        raise CommandLineError("--folds divides all pictures, so --split-column and --split-file do not fit it.")
+    if params.one_per_group and params.group_column is None:
+        raise CommandLineError("--one-per-group needs to know the groups; name their column with --group-column.")
+    if params.label_column is not None and params.label_columns is not None:
+        raise CommandLineError("--label-column and --label-columns are two ways to read labels; give one of them.")
+    if params.label_pattern is not None and (params.label_column or params.label_columns):
+        raise CommandLineError("--label-pattern takes the class from file names, so leave --label-column(s) out.")
+    if params.reader_column is not None and params.rows != MAJORITY:
+        raise CommandLineError(f"--reader-column says whose majority counts; give it with --rows {MAJORITY}.")
+    in_cells = params.label_separator is not None or params.no_finding != NO_FINDING
+    if in_cells and params.label_column is None:
+        raise CommandLineError("--label-separator and --no-finding are about the cells of --label-column; name it.")
+    in_columns = params.uncertain != UNKNOWN or params.blank != UNKNOWN
+    if in_columns and params.label_columns is None:
+        raise CommandLineError("--uncertain and --blank are about the cells of --label-columns; name these.")
 
 
 def _patient(entry: Entry, context: Context, pseudonyms: Pseudonyms | None) -> str | None:
     """Return a keyed hash of the patient in a DICOM file; the number itself enters nothing."""
-    from facelime_cli.core.images import patient_of
+    from facelime_cli.core.dicom import patient_of
 
     patient = patient_of(entry.path)
     if patient is None:
@@ -132,21 +195,6 @@ def hidden(
     if len(found) < len(catalog):
         raise FacelimeError("two pictures get the same pseudonym; rename one of them, or use another key.")
     return [found[name] for name in sorted(found)], {pseudonyms.picture(name): path for name, path in truths.items()}
-
-
-def _class_names(path: Path) -> dict[str, str]:
-    """Return the long name of each class, from a table of two columns."""
-    names: dict[str, str] = {}
-    for line in tables.lines(path):
-        cells = line.cells
-        if len(cells) != TWO_COLUMNS or not all(cells) or LINE_BREAKS & set("".join(cells)):
-            raise FacelimeError(
-                f"{path} should have two columns in every row, a class and its long name, and line {line.number} "
-                "has not; quote names that hold a comma."
-            )
-        if names.setdefault(cells[0], cells[1]) != cells[1]:
-            raise FacelimeError(f"{path} has two long names for the class {cells[0]}; leave one of them.")
-    return names
 
 
 def say_names(entries: Iterable[Entry], params: Any, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import sources
@@ -29,7 +30,13 @@ LONGEST_COLUMN = 100
 
 
 def layout_of(
-    found: Checked, n_files: int, settings: Mapping[str, Any], *, with_truth: bool, console: Console
+    found: Checked,
+    n_files: int,
+    settings: Mapping[str, Any],
+    *,
+    with_truth: bool,
+    console: Console,
+    findings: Sequence[str] = (),
 ) -> Layout:
     """Return a dataset's arrays and facts, and warn of what is remarkable about it.
 
@@ -44,32 +51,38 @@ def layout_of(
         Whether masks of the truth belong to it.
     console : Console
         Is told of pictures without a class or group, of empty splits and of leakage.
+    findings : sequence of str, optional
+        The names of the findings in the source's order.
 
     Returns
     -------
     Layout
     """
     from facelime_cli.core import leakage
+    from facelime_cli.core.labels import labelled
 
     entries = found.entries
-    classes, labels = _labels(entries)
+    several = any(entry.findings is not None for entry in entries)
+    told = _findings(entries, findings) if several else _classes(entries)
     groups, unmatched = _groups(entries, settings["group_pattern"])
-    split, fold = _divided(entries, labels, groups, settings)
+    split, fold = _divided(entries, told, groups, settings)
     # Without any class a missing one is nothing to be warned of.
-    n_without_class = int((labels == NO_LABEL).sum()) if classes else 0
-    _say_unmatched(unmatched, n_without_class, console)
-    counts = _counts(classes, labels, split)
-    _warn_of_empty_splits(counts, settings, console)
+    n_unlabelled = int((~labelled(told.labels)).sum()) if told.names else 0
+    _say_unmatched(unmatched, console)
+    if n_unlabelled:
+        console.warn(told.unlabelled.format(n=n_unlabelled))
+    counts = _counts(told, split)
+    _warn_of_empty_splits(counts, told, settings, console)
     ids = [entry.id for entry in entries]
     # With folds, a copy in another fold leaks: every fold is tested once.
     divided = split if fold is None else fold
-    leaks = leakage.report(ids, found.traits, labels, divided, groups)
+    leaks = leakage.report(ids, found.traits, told.labels, divided, groups, told.names if told.several else ())
     for sentence in leaks["sentences"]:
         console.warn(f"leakage: {sentence}")
     shares = {each: round(float((split == place).mean()), 4) for place, each in enumerate(SPLITS)}
     columns = _columns(entries)
     facts = {
-        "classes": classes,
+        "classes": told.names,
         "size": settings["size"],
         "counts": counts,
         "shares": shares,
@@ -79,32 +92,78 @@ def layout_of(
         "leakage": leaks,
         "columns": list(columns),
     }
+    if told.several:
+        facts["multilabel"] = True
     console.note(_summary(facts, len(entries)))
-    known = {"id": _texts(ids), "labels": labels, "split": split, "group": _texts(groups)}
+    known = {"id": _texts(ids), "labels": told.labels, "split": split, "group": _texts(groups)}
     if fold is not None:
         known["fold"] = fold
     known |= _table(entries, columns)
-    constants = {name: (values, ("picture",)) for name, values in known.items()}
-    return Layout(
-        len(entries), _arrays(len(entries), shapes.sides(settings["size"]), with_truth=with_truth), constants, facts
-    )
+    constants = {name: (values, ("picture", "label")[: values.ndim]) for name, values in known.items()}
+    arrays = _arrays(len(entries), shapes.sides(settings["size"]), with_truth=with_truth)
+    return Layout(len(entries), arrays, constants, facts)
 
 
-def _labels(entries: Sequence[Entry]) -> tuple[list[str], NDArray[np.int16]]:
-    """Return the names of the classes, sorted, and the class of every picture."""
+@dataclass(frozen=True)
+class _Told:
+    """What a source tells of its pictures: one class for each, or several findings.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the classes or findings.
+    labels : (N,) or (N, L) integer array
+        As in `core.labels`.
+    picture_of, unlabelled : str
+        Words for a picture of one of them, and the sentence on pictures of which nothing is told.
+    """
+
+    names: list[str]
+    labels: NDArray[Any]
+    picture_of: str
+    unlabelled: str
+
+    @property
+    def several(self) -> bool:
+        """Whether a picture may have several findings."""
+        return self.labels.ndim > 1
+
+
+def _classes(entries: Sequence[Entry]) -> _Told:
+    """Return the classes by name, sorted, and that of every picture."""
     import numpy as np
 
     classes = sorted({entry.label for entry in entries if entry.label is not None})
     number_of = {name: number for number, name in enumerate(classes)}
     numbers = [NO_LABEL if entry.label is None else number_of[entry.label] for entry in entries]
-    return classes, np.array(numbers, dtype=np.int16)
+    unlabelled = (
+        "{n} pictures have no class (they lie beside the class folders, or the table leaves it out); they get no "
+        "label and no split."
+    )
+    return _Told(classes, np.array(numbers, dtype=np.int16), "picture of", unlabelled)
 
 
-def _counts(classes: Sequence[str], labels: NDArray[np.int16], split: NDArray[np.int8]) -> dict[str, dict[str, int]]:
-    """Return how many pictures of each class are in each split."""
+def _findings(entries: Sequence[Entry], order: Sequence[str]) -> _Told:
+    """Return the findings by name, in the source's order, and what is known of each in every picture."""
+    import numpy as np
+
+    said = [entry.findings or {} for entry in entries]
+    # The picture of which most is known has the columns in their order.
+    known = dict.fromkeys(name for findings in sorted(said, key=len, reverse=True) for name in findings)
+    names = [name for name in order if name in known] or list(known)
+    rows = [[findings.get(name, NO_LABEL) for name in names] for findings in said]
+    labels = np.array(rows, dtype=np.int8).reshape(len(entries), len(names))
+    unlabelled = "{n} pictures have no finding that is known to be present or absent; they get no split."
+    return _Told(names, labels, "picture with", unlabelled)
+
+
+def _counts(told: _Told, split: NDArray[np.int8]) -> dict[str, dict[str, int]]:
+    """Return how many pictures of each class, or with each finding, are in each split."""
+    from facelime_cli.core.labels import having
+
     counts = {}
-    for number, name in enumerate(classes):
-        of_class = labels == number
+    for number, name in enumerate(told.names):
+        of_class = having(told.labels, number)
         counts[name] = {each: int((of_class & (split == place)).sum()) for place, each in enumerate(SPLITS)}
     return counts
 
@@ -116,16 +175,11 @@ def _arrays(n: int, sides: Sides, *, with_truth: bool) -> dict[str, ArraySpec]:
     return arrays
 
 
-def _say_unmatched(unmatched: Sequence[str], n_without_class: int, console: Console) -> None:
+def _say_unmatched(unmatched: Sequence[str], console: Console) -> None:
     if unmatched:
         console.warn(
             f"{len(unmatched)} file names do not match the group pattern, such as {unmatched[0]}; "
             "each of them counts as a group of its own."
-        )
-    if n_without_class:
-        console.warn(
-            f"{n_without_class} pictures have no class (they lie beside the class folders, or the table leaves it "
-            "out); they get no label and no split."
         )
 
 
@@ -180,7 +234,7 @@ def _table(entries: Sequence[Entry], columns: Mapping[str, str]) -> dict[str, ND
 
 
 def _warn_of_empty_splits(
-    counts: Mapping[str, Mapping[str, int]], settings: Mapping[str, Any], console: Console
+    counts: Mapping[str, Mapping[str, int]], told: _Told, settings: Mapping[str, Any], console: Console
 ) -> None:
     shares = settings["split"]
     for place, split in enumerate(SPLITS):
@@ -191,7 +245,8 @@ def _warn_of_empty_splits(
         for name, of_class in counts.items():
             if is_used and of_class[split] == 0:
                 console.warn(
-                    f"no picture of {name} came into the {split} split: there are too few pictures or groups of it."
+                    f"no {told.picture_of} {name} came into the {split} split: "
+                    "there are too few pictures or groups of it."
                 )
 
 
@@ -208,30 +263,35 @@ def _groups(entries: Sequence[Entry], pattern: str | None) -> tuple[list[str], l
 
 
 def _divided(
-    entries: Sequence[Entry], labels: NDArray[np.int16], groups: Sequence[str], settings: Mapping[str, Any]
+    entries: Sequence[Entry], told: _Told, groups: Sequence[str], settings: Mapping[str, Any]
 ) -> tuple[NDArray[np.int8], NDArray[np.int8] | None]:
     """Return the split of every picture, and its fold when there are folds: fold 0 is tested, fold 1 validates."""
     import numpy as np
 
-    from facelime_cli.core.splits import divide, splits_of_folds
+    from facelime_cli.core.labels import labelled
+    from facelime_cli.core.splits import divide, divide_findings, splits_of_folds
 
     split = np.array([entry.split for entry in entries], dtype=np.int8)
-    labelled = np.flatnonzero(labels != NO_LABEL)
+    # A published split stays: the others are dealt out.
+    dealt_out = np.flatnonzero(labelled(told.labels) & (split == NO_SPLIT))
     folds = settings["folds"]
     shares = settings["split"] if folds is None else [1.0] * folds
-    if shares is None or not len(labelled):
+    if shares is None or not len(dealt_out):
         return split, None
     # Pictures without a label are dealt to no split: nothing could be learned from them or tested on them.
-    own_groups = [groups[int(i)] for i in labelled]
+    own_groups = [groups[int(i)] for i in dealt_out]
     if folds is not None and len(set(own_groups)) < folds:
         raise FacelimeError(
             f"--folds {folds} needs as many groups (patients or lesions), and the pictures with a class are in "
             f"{len(set(own_groups))}; ask for fewer folds, or see to --group-pattern."
         )
-    dealt = divide(labels[labelled].tolist(), own_groups, shares, settings["seed"])
+    if told.several:
+        dealt = divide_findings(told.labels[dealt_out], own_groups, shares, settings["seed"])
+    else:
+        dealt = divide(told.labels[dealt_out].tolist(), own_groups, shares, settings["seed"])
     if folds is None:
-        split[labelled] = dealt
+        split[dealt_out] = dealt
         return split, None
     fold = np.full(len(entries), NO_SPLIT, np.int8)
-    fold[labelled] = dealt
+    fold[dealt_out] = dealt
     return splits_of_folds(fold, 0, folds), fold

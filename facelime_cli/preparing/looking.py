@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import sources
 from facelime_cli.errors import FacelimeError
+from facelime_cli.preparing.settings import read_otherwise, reading_of
 from facelime_cli.store import digests
 from facelime_cli.store.files import read_json, write_json
 from facelime_cli.workers import Workers, in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.core.images import Decoded, Reading
     from facelime_cli.core.leakage import Traits
     from facelime_cli.engine import Context
     from facelime_cli.sources import Entry
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 NAMED_FAILURES = 5
+KEPT_FORM = 2
+"""Of the files in which a first look is kept."""
 CHECKED_TOGETHER = 1000
 """Files whose first look is kept together, when there are more: what a kill repeats at most."""
 
@@ -83,6 +88,22 @@ def _file_digest(path: Path) -> str:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """Why a file cannot be used.
+
+    Attributes
+    ----------
+    reason : str
+        To stand behind its name.
+    short : str
+        To be counted.
+    """
+
+    reason: str
+    short: str
+
+
+@dataclass(frozen=True)
 class Checked:
     """What a first look at every file gave.
 
@@ -94,23 +115,27 @@ class Checked:
         What was measured of them.
     failed : list of dict
         `file` and `reason` of the others.
+    skipped : Counter
+        How many these are, by reasons in short.
     """
 
     entries: list[Entry]
     traits: list[Traits]
     failed: list[dict[str, str]]
+    skipped: Counter[str] = field(default_factory=Counter)
 
-    def add(self, entry: Entry, measured: Traits | str) -> None:
+    def add(self, entry: Entry, measured: Traits | Skipped) -> None:
         """Note one file's measures, or why it cannot be read.
 
         Parameters
         ----------
         entry : Entry
-        measured : Traits or str
+        measured : Traits or Skipped
             The measures, or the reason.
         """
-        if isinstance(measured, str):
-            self.failed.append({"file": entry.file, "reason": measured})
+        if isinstance(measured, Skipped):
+            self.failed.append({"file": entry.file, "reason": measured.reason})
+            self.skipped[measured.short] += 1
         else:
             self.entries.append(entry)
             self.traits.append(measured)
@@ -147,7 +172,7 @@ def checked(catalog: Sequence[Entry], key: str, params: Any, context: Context) -
     with Workers(params.workers) as workers, context.console.progress("check", len(catalog)) as advance:
         for place, block in enumerate(blocks):
             kept = None if scratch is None else scratch / f"{place:06d}.json"
-            measured = _measured(block, kept, arrays, workers, advance)
+            measured = _measured(block, kept, arrays, workers, advance, read_otherwise(params))
             for entry, each in zip(block, measured, strict=True):
                 found.add(entry, _usable(each, params))
     if found.failed:
@@ -161,22 +186,23 @@ def _measured(
     arrays: dict[str, Pixels],
     workers: Workers,
     advance: Callable[[int], None],
-) -> list[Traits | str]:
+    reading: Mapping[str, int],
+) -> list[Traits | Skipped]:
     """Return what is measured of some files, or why one cannot be read; `kept` is the file that a kill leaves it in."""
     from facelime_cli.core.leakage import Traits
 
-    if kept is not None and kept.exists():
+    # What an earlier facelime kept was measured otherwise.
+    if kept is not None and kept.exists() and (stored := read_json(kept)).get("form") == KEPT_FORM:
         advance(len(block))
-        stored = read_json(kept)["measured"]
-        return [each if isinstance(each, str) else Traits.from_json(each) for each in stored]
+        return [Skipped(**each) if "reason" in each else Traits.from_json(each) for each in stored["measured"]]
     tasks = []
     for entry in block:
         pixels = sources.pixels(entry, arrays)
-        tasks.append((pixels, entry.path.suffix.lower(), entry.fault))
-    measured: list[Traits | str] = counted(workers.map(_measure, tasks), advance)
+        tasks.append((pixels, entry.suffix.lower(), entry.fault, reading))
+    measured: list[Traits | Skipped] = counted(workers.map(_measure, tasks), advance)
     if kept is not None:
-        values = [each if isinstance(each, str) else each.json() for each in measured]
-        write_json(kept, {"measured": values})
+        values = [vars(each) if isinstance(each, Skipped) else each.json() for each in measured]
+        write_json(kept, {"form": KEPT_FORM, "measured": values})
     return measured
 
 
@@ -195,46 +221,50 @@ def _say_failed(found: Checked, total: int, params: Any, context: Context) -> No
     context.console.warn(f"{len(failed)} of {total} files cannot be read and are left out: {named}.")
 
 
-def _measure(task: tuple[Path | Pixels, str, str | None]) -> Traits | str:
-    from facelime_cli.core.images import UnreadableError, reason
+def _measure(task: tuple[Path | Pixels, str, str | None, Mapping[str, int]]) -> Traits | Skipped:
+    from facelime_cli.core.images import NOT_OPENED, UnreadableError, unreadable
     from facelime_cli.core.leakage import traits
 
-    pixels, suffix, fault = task
+    pixels, suffix, fault, reading = task
     if fault is not None:
-        return fault
+        return Skipped(fault, NOT_OPENED)
     try:
-        return traits(decoded(pixels), suffix)
+        found = decoded(pixels, reading_of(reading))
+        measured = traits(found.image, suffix)
     except (UnreadableError, MemoryError) as why:
-        return reason(why)
+        return Skipped(str(unreadable(why)), unreadable(why).short)
+    return replace(measured, kind=found.kind, notes=found.notes, warnings=found.warnings)
 
 
-def _usable(measured: Traits | str, params: Any) -> Traits | str:
+def _usable(measured: Traits | Skipped, params: Any) -> Traits | Skipped:
     """Return what was measured, or why the options cannot be applied to such a picture."""
     from facelime_cli.core import shapes
-    from facelime_cli.core.images import MOST_PIXELS
+    from facelime_cli.core.images import MOST_PIXELS, TOO_LARGE_SHORT
     from facelime_cli.core.operations import padded
 
-    if isinstance(measured, str) or params.fit != "pad":
+    if isinstance(measured, Skipped) or params.fit != "pad":
         return measured
     width, height = (int(each) for each in measured.figures[:2])
     size = shapes.parsed(params.size)
     if math.prod(padded(height, width, size)) > MOST_PIXELS:
         form = "a square" if isinstance(size, int) else f"a picture in the proportions of {shapes.shown(size)}"
-        return f"has {width}×{height} pixels, which --fit pad makes {form} of more than {MOST_PIXELS:,} pixels"
+        why = f"has {width}×{height} pixels, which --fit pad makes {form} of more than {MOST_PIXELS:,} pixels"
+        return Skipped(why, TOO_LARGE_SHORT)
     return measured
 
 
-def decoded(pixels: Path | Pixels) -> Pixels:
+def decoded(pixels: Path | Pixels, how: Reading) -> Decoded:
     """Return a picture of a source in display space.
 
     Parameters
     ----------
     pixels : Path or uint8 array
         From `sources.pixels`.
+    how : Reading
 
     Returns
     -------
-    (H, W, 3) uint8 array
+    Decoded
 
     Raises
     ------
@@ -243,7 +273,7 @@ def decoded(pixels: Path | Pixels) -> Pixels:
     """
     from facelime_cli.core import images
 
-    return images.decode(pixels) if isinstance(pixels, Path) else images.display(pixels)
+    return images.read(pixels, how) if isinstance(pixels, Path) else images.read_array(pixels, how)
 
 
 def counted(results: Iterator[Any], advance: Callable[[int], None]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import FacelimeError
 from facelime_cli.preparing.looking import decoded
-from facelime_cli.preparing.settings import operations_of
+from facelime_cli.preparing.settings import operations_of, reading_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def prepare_picture(task: tuple[Path | Pixels, Mapping[str, Any]]) -> Prepared:
 
     pixels, settings = task
     try:
-        return prepare(decoded(pixels), operations_of(settings))
+        return prepare(decoded(pixels, reading_of(settings)).image, operations_of(settings))
     except (UnreadableError, MemoryError) as why:
         # It could be read when all files were looked at.
         name = pixels if isinstance(pixels, Path) else "a picture of the .npz file"

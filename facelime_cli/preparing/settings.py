@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.core import shapes
 from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.preparing import splitting
 from facelime_cli.sources import NO_SPLIT, SPLITS, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from facelime_cli.core.images import Reading
     from facelime_cli.core.operations import Operations
 
 
+READING = ("frame", "bits")
+"""Options that say how files are read."""
 DEFAULT_SPLIT = "70:20:10"
 
 
@@ -40,8 +44,9 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
     FacelimeError
         When the source cannot be divided.
     """
-    labelled = any(entry.label is not None for entry in catalog)
-    divided = any(entry.split != NO_SPLIT for entry in catalog)
+    labelled = any(entry.label is not None or entry.findings for entry in catalog)
+    published = splitting.is_published(params)
+    divided = any(entry.split != NO_SPLIT for entry in catalog) and not published
     for option, value in (("--split", params.split), ("--folds", params.folds)):
         if value is not None and (divided or not labelled):
             why = "has no labels (no class folders, no --label-column), so there is nothing to divide"
@@ -54,6 +59,8 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
     split = None
     if divides and params.folds is None:
         split = _shares(params.split or DEFAULT_SPLIT)
+    if divides and published:
+        split = splitting.shares(None if params.split is None else split, _shares(DEFAULT_SPLIT), catalog)
     return {
         "size": shapes.parsed(params.size),
         "split": split,
@@ -66,9 +73,44 @@ def settings_of(params: Any, catalog: Sequence[Entry]) -> dict[str, Any]:
         "equalize": params.equalize,
         "contrast": params.contrast,
         # Where nothing is drawn by the seed, another seed is no other dataset.
-        "seed": params.seed if divides else None,
+        "seed": params.seed if divides and (split or params.folds) else None,
         "truth": params.truth is not None,
+        **read_otherwise(params),
     }
+
+
+def read_otherwise(params: Any) -> dict[str, int]:
+    """Return what the options say of how files are read, as settings; empty where every file is read as it says itself.
+
+    Parameters
+    ----------
+    params : dataclass
+        Those of `preprocess`.
+
+    Returns
+    -------
+    dict
+        Datasets that were made before there were such options keep their parameters.
+    """
+    given = {name: getattr(params, name) for name in READING}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def reading_of(settings: Mapping[str, Any]) -> Reading:
+    """Return how files are read, as the settings of a dataset say it.
+
+    Parameters
+    ----------
+    settings : mapping
+        From `settings_of`, or from `read_otherwise`.
+
+    Returns
+    -------
+    Reading
+    """
+    from facelime_cli.core.images import Reading
+
+    return Reading(**{name: settings.get(name) for name in READING})
 
 
 def _shares(text: str) -> list[float]:

@@ -51,7 +51,7 @@ def truth_files(folder: Path, catalog: Sequence[Entry]) -> dict[str, Path]:
     faults: list[sources.Fault] = []
     for path in sources.picture_files(folder, faults):
         # Masks are often PNG files beside pictures in JPEG, so the extension does not count.
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = sources.without_suffix(path.relative_to(folder))
         masks[name] = path
     # A picture whose mask lies there would look as if it had none.
     for fault in faults:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.core.labels import PRESENT, SEVERAL
 from facelime_cli.core.summaries import by_frequency, crosstab, folded, most_shown, spread
 from facelime_cli.drawing import charts
 from facelime_cli.store import digests
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 40
 MOST_VALUES = 12
-NO_LABEL, NO_VALUE = "no label", "no value"
+NO_LABEL, NO_FINDING, NO_VALUE = "no label", "no finding", "no value"
 OF_BOTH = ("column", "class", "kind", "value", "pictures", "missing")
 OF_TEXT = ("share",)
 OF_NUMBERS = ("mean", "sd", "minimum", "q1", "median", "q3", "maximum")
@@ -39,22 +40,30 @@ DIGITS = 5
 class Classes:
     """The rows that everything is told apart by: the classes, and last the pictures without one where there are any.
 
+    A picture is in one of them, or, where there are several findings, in each that it has.
+
     Attributes
     ----------
     every : list of str
-        Names; empty for the pictures without a label.
-    index : (N,) int64 array
-        Index into `every`.
+        Names; empty for the pictures without a label, or without a finding.
+    pictures : (M,) int64 array
+        The picture of each membership.
+    index : (M,) int64 array
+        Its class: index into `every`.
     shown : list of str
         Names on charts and pages, where all but the largest stand together.
-    rows : (N,) int64 array
-        Index into `shown`.
+    rows : (M,) int64 array
+        Its row: index into `shown`.
+    word : str
+        What a row is called: class or finding.
     """
 
     every: list[str]
+    pictures: NDArray[np.int64]
     index: NDArray[np.int64]
     shown: list[str]
     rows: NDArray[np.int64]
+    word: str
 
     @classmethod
     def of(cls, labels: NDArray[Any], names: Sequence[str]) -> Classes:
@@ -62,24 +71,56 @@ class Classes:
 
         Parameters
         ----------
-        labels : (N,) integer array
-            Index into `names`, -1 for a picture without a label.
+        labels : (N,) or (N, L) integer array
+            As in `core.labels`.
         names : sequence of str
         """
-        unlabelled = labels < 0
+        several = labels.ndim == SEVERAL
+        pictures, index = (
+            (labels == PRESENT).nonzero() if several else (np.flatnonzero(labels >= 0), labels[labels >= 0])
+        )
         every = list(names)
-        if unlabelled.any():
+        without = np.setdiff1d(np.arange(len(labels)), pictures)
+        if len(without):
+            # Pictures without a label are the last row.
+            pictures = np.concatenate([pictures, without])
+            index = np.concatenate([index, np.full(len(without), len(names))])
             every.append("")
-        # Pictures without a label are the last row.
-        numbers = np.where(unlabelled, len(names), labels)
-        index = numbers.astype(np.int64)
         # A chart of a thousand classes is black: the smallest stand together.
         kept, rows = folded(index, len(every), MOST_CLASSES)
-        shown = [every[k] or NO_LABEL for k in kept]
+        shown = [every[k] or (NO_FINDING if several else NO_LABEL) for k in kept]
         n_other = len(every) - len(kept)
         if n_other:
-            shown.append(f"{n_other} other classes")
-        return cls(every, index, shown, rows)
+            shown.append(f"{n_other} other {'findings' if several else 'classes'}")
+        return cls(every, pictures, index.astype(np.int64), shown, rows, "finding" if several else "class")
+
+    def within(self, k: int) -> NDArray[np.int64]:
+        """Return the pictures of a class.
+
+        Parameters
+        ----------
+        k : int
+            Its place in `every`.
+
+        Returns
+        -------
+        (n,) int64 array
+        """
+        return np.asarray(self.pictures[self.index == k])
+
+    def within_row(self, row: int) -> NDArray[np.int64]:
+        """Return the pictures of a row; one with two of its findings stands there once.
+
+        Parameters
+        ----------
+        row : int
+            Its place in `shown`.
+
+        Returns
+        -------
+        (n,) int64 array
+        """
+        return np.unique(self.pictures[self.rows == row])
 
 
 @dataclass(frozen=True)
@@ -97,7 +138,7 @@ class Numbers:
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield its rows of the CSV file."""
         for k, name in enumerate(self.classes.every):
-            of_class = self.values[self.classes.index == k]
+            of_class = self.values[self.classes.within(k)]
             found = asdict(spread(of_class))
             n, missing = found["n"], found["missing"]
             figures = [found[figure] for figure in OF_NUMBERS]
@@ -105,9 +146,9 @@ class Numbers:
 
     def table(self) -> list[list[str]]:
         """Return its table on a page, the heading first."""
-        table = [["class", "pictures", NO_VALUE, *NUMBERS_ON_A_PAGE]]
+        table = [[self.classes.word, "pictures", NO_VALUE, *NUMBERS_ON_A_PAGE]]
         for row, name in enumerate(self.classes.shown):
-            of_class = self.values[self.classes.rows == row]
+            of_class = self.values[self.classes.within_row(row)]
             found = asdict(spread(of_class))
             line = [name, f"{found['n']:,}", f"{found['missing']:,}"]
             line += [_typeset(found[figure]) for figure in OF_NUMBERS]
@@ -116,7 +157,8 @@ class Numbers:
 
     def chart(self) -> Figure:
         """Draw it."""
-        return charts.numbers_by_class(self.values, self.classes.rows, self.classes.shown, self.name)
+        classes = self.classes
+        return charts.numbers_by_class(self.values[classes.pictures], classes.rows, classes.shown, self.name)
 
 
 @dataclass(frozen=True)
@@ -147,7 +189,7 @@ class Texts:
         """Yield its rows of the CSV file."""
         no_numbers = [""] * len(OF_NUMBERS)
         for k, name in enumerate(self.classes.every):
-            within = [value for value, index in zip(self.values, self.classes.index, strict=True) if index == k]
+            within = [self.values[picture] for picture in self.classes.within(k).tolist()]
             # Empty values count here: a class of which half has no value should show that.
             for value, count in by_frequency(within):
                 share = count / len(within)
@@ -156,7 +198,7 @@ class Texts:
     def table(self) -> list[list[str]]:
         """Return its table on a page, the heading first."""
         counts, values, _ = self._counts()
-        table = [["class", *values]]
+        table = [[self.classes.word, *values]]
         for name, row in zip(self.classes.shown, counts.tolist(), strict=True):
             table.append([name, *(f"{count:,}" for count in row)])
         return table
@@ -194,7 +236,7 @@ class Texts:
         codes = np.array([place[value] for value in self.values])
         classes = self.classes
         shape = (len(classes.shown), len(values))
-        counts = crosstab(classes.rows, codes, shape)
+        counts = crosstab(classes.rows, codes[classes.pictures], shape)
         return counts, values, len(neutral)
 
 

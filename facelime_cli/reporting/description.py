@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core import shapes
+from facelime_cli.core import labels, shapes
 from facelime_cli.core.masks import key_of
 from facelime_cli.core.splits import splits_of_folds
 from facelime_cli.core.summaries import crosstab
 from facelime_cli.drawing import charts
 from facelime_cli.reporting import pages
 from facelime_cli.reporting.columns import HEADING, NO_LABEL, Classes, Numbers, Texts, column
+from facelime_cli.reporting.described_findings import Findings
 from facelime_cli.sources import SPLITS
 from facelime_cli.store.files import write_csv, write_whole
 
@@ -88,8 +90,8 @@ class Description:
     def __init__(self, dataset: Artifact, per_class: int, seed: int, most: int) -> None:
         self.dataset = dataset
         self.ids, self.groups = dataset.texts("id"), dataset.texts("group")
-        labels = dataset.read("labels")
-        self.classes = Classes.of(labels, dataset.facts["classes"])
+        self._labels = dataset.read("labels")
+        self.classes = Classes.of(self._labels, dataset.facts["classes"])
         self.divisions = list(_divisions(dataset))
         names = [name.removeprefix(TABLE) for name in dataset.arrays if name.startswith(TABLE)]
         self.columns: dict[str, Numbers | Texts] = {}
@@ -105,10 +107,14 @@ class Description:
         """
         # A picture's key does not depend on the others, so that a larger sheet extends a smaller one.
         order = sorted(range(len(self.ids)), key=lambda row: key_of(seed, self.ids[row], "sheet"))
+        classes_of: dict[int, list[int]] = defaultdict(list)
+        for row, k in zip(self.classes.pictures.tolist(), self.classes.index.tolist(), strict=True):
+            classes_of[row].append(k)
         seen: Counter[int] = Counter()
         ranked = []
         for row in order:
-            k = int(self.classes.index[row])
+            # A picture with several findings stands there once.
+            k = min(classes_of[row], key=lambda each: (seen[each], each))
             if seen[k] < per_class:
                 ranked.append((seen[k], k, row))
             seen[k] += 1
@@ -131,14 +137,14 @@ class Description:
         columns = np.where(in_none, len(SPLITS), split)
         classes, n_neutral = self.classes, len(names) - len(SPLITS)
         shape = (len(classes.shown), len(names))
-        counts = crosstab(classes.rows, columns, shape)
+        counts = crosstab(classes.rows, columns[classes.pictures], shape)
         return charts.class_counts(counts, classes.shown, names, n_neutral)
 
     def sheet(self) -> Figure:
         """Draw the sample pictures, each below its class and its id."""
         images, titles = [], []
         for row in self.sample:
-            name = self.classes.every[self.classes.index[row]]
+            name = labels.words(self._labels[row], self.dataset.facts["classes"])
             image = self.dataset.read("images", [row])[0]
             images.append(charts.shrunk(image, SHEET_PIXELS))
             # The folder of a class is in the id already.
@@ -149,32 +155,36 @@ class Description:
 
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of the dataset."""
-        split, index = self.dataset.read("split"), self.classes.index
+        split = self.dataset.read("split")
         counts = {}
         for k, name in enumerate(self.classes.every):
-            within = index == k
             # Pictures without a label are no class; they are counted apart.
             if not name:
                 continue
-            by_split = {}
-            for number, its_name in enumerate(SPLITS):
-                both = (split == number) & within
-                by_split[its_name] = int(both.sum())
-            counts[name] = by_split
-        unlabelled = index == len(counts)
+            within = split[self.classes.within(k)]
+            counts[name] = {its_name: int((within == number).sum()) for number, its_name in enumerate(SPLITS)}
         columns = {each.name: each.facts() for each in self.columns.values()}
         facts: dict[str, Any] = {"pictures": len(self.ids), "counts": counts}
-        facts["unlabelled"] = int(unlabelled.sum())
+        facts["unlabelled"] = int((~labels.labelled(self._labels)).sum())
         facts["columns"] = columns
+        if self.findings is not None:
+            facts |= self.findings.facts()
         return facts
+
+    @cached_property
+    def findings(self) -> Findings | None:
+        """What is known of several findings per picture; None where each picture is of one class."""
+        if self._labels.ndim < labels.SEVERAL:
+            return None
+        return Findings(self.dataset.facts["classes"], self._labels, self.groups)
 
     def count_rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the pictures and groups of each class in each split, below a heading; an empty name stands for none."""
         yield COUNTS
         for k, name in enumerate(self.classes.every):
-            of_class = self.classes.index == k
+            of_class = self.classes.within(k)
             for division in self.divisions:
-                rows = (division.within & of_class).nonzero()[0]
+                rows = of_class[division.within[of_class]].tolist()
                 groups = {self.groups[row] for row in rows}
                 yield name, division.split, division.fold, len(rows), len(groups)
 
@@ -207,6 +217,8 @@ class Description:
             made += names
             advance(1)
         tables = {"counts.csv": self.count_rows(), "columns.csv": self.column_rows()}
+        if self.findings is not None:
+            tables |= {"findings.csv": self.findings.rows(self.divisions), "together.csv": self.findings.pairs()}
         for name, rows in tables.items():
             write_csv(artifact.file(name), rows)
         write_whole(artifact.file("index.html"), self._page(artifact).encode())
@@ -222,6 +234,7 @@ class Description:
         shown["size"] = shapes.shown(facts["size"])
         shown["largest_group"] = max(sizes.values())
         shown["counts"] = self._count_table()
+        shown["findings"] = self.findings
         shown["sheet"] = [self.ids[row] for row in self.sample]
         shown["columns"] = self._column_sections()
         shown["unreadable"] = unreadable[:MOST_NAMED]
@@ -240,13 +253,13 @@ class Description:
 
     def _count_table(self) -> list[list[str]]:
         """Return the pictures by shown class and split, with sums; the heading first."""
-        table = [["class", *(division.heading for division in self.divisions), "all"]]
-        sums = np.zeros(len(self.divisions), np.int64)
-        for k, name in enumerate(self.classes.shown):
-            of_class = self.classes.rows == k
-            counts = np.array([(division.within & of_class).sum() for division in self.divisions])
+        table = [[self.classes.word, *(division.heading for division in self.divisions), "all"]]
+        for row, name in enumerate(self.classes.shown):
+            of_class = self.classes.within_row(row)
+            counts = np.array([division.within[of_class].sum() for division in self.divisions])
             table.append(_counted(name, counts))
-            sums += counts
+        # Pictures, not rows: one with two findings is in two of them.
+        sums = np.array([division.within.sum() for division in self.divisions])
         # One class is all there is: its own row says everything.
         if len(self.classes.shown) > 1:
             table.append(_counted("all", sums))

@@ -1,20 +1,26 @@
-"""What an evaluation says of a model: figures with intervals, thresholds, subgroups, mistakes, pictures seen before."""
+"""What is evaluated, and what every evaluation says of it: the cases, the answers, thresholds, pictures seen before.
+
+How answers are scored depends on what they are: `classes_scored` is for models that give each picture one class,
+`findings_scored` for those that give each finding a probability of its own.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from facelime_cli.choices import HALF
 from facelime_cli.core import metrics
+from facelime_cli.core.labels import labelled
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.models import running, runtimes
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import ArraySpec, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,16 +32,14 @@ MOST_VALUES = 20
 """Text columns with more values than that make no subgroups."""
 UNIT_PICTURES = 512
 """Answers that are kept together: what a kill repeats at most."""
-MOST_CLASSES = 100
-"""With more classes than that, figures are about those that are true or predicted at least once."""
 NAMED_CLASSES = 8
 """Classes that a message names at most."""
-RESAMPLED = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
-"""Figures that have an interval of the bootstrap."""
 TRAINING = 0
 """The training split in what `pictures.splits_of` returns."""
 VALIDATION = "validation"
 """The split that thresholds are picked on."""
+RECALL = "recall"
+"""How a threshold is picked for a wanted recall, beside `choices.HALF` and `choices.BEST_F1`."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,83 @@ class Cases:
     ----------
     rows : (N,) int64 array
         Rows of the dataset.
-    labels : (N,) int64 array
-        Their true classes, in the model's own order.
+    labels : (N,) int64 array, or (N, L) int8 array
+        Their true classes, in the model's own order; or for each of the model's findings 1, 0, or -1 for unknown.
     groups : list of str
         Their groups: patients or lesions.
     """
 
     rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     groups: list[str]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What is evaluated, and what the model says of it.
+
+    Attributes
+    ----------
+    cases : Cases
+    probabilities : (N, C) float32 array
+    """
+
+    cases: Cases
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Picking:
+    """How thresholds are picked.
+
+    Attributes
+    ----------
+    how : str
+        `half` or `f1`, for the findings without a wanted recall.
+    recalls : mapping
+        From a class to its wanted recall.
+    """
+
+    how: str = HALF
+    recalls: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def option(self) -> str:
+        """The option that needs the validation split, as it was typed; empty where none does."""
+        if self.recalls:
+            return f"--target-recall {next(iter(self.recalls))}"
+        return "" if self.how == HALF else f"--thresholds {self.how}"
+
+
+class Scoring(Protocol):
+    """How the answers of a model are scored on a dataset."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The model's classes, or its findings."""
+
+    def check(self, picking: Picking) -> None:
+        """Raise where thresholds cannot be picked so."""
+
+    def labels(self, dataset: Artifact) -> NDArray[Any]:
+        """Return the label of every picture of a dataset as `Cases.labels` has them; negative where it is unknown."""
+
+    def column(self, labels: NDArray[Any], c: int) -> NDArray[np.int8]:
+        """Return whether pictures are of a class or have a finding: (N,), 1, 0, or -1 for unknown."""
+
+    def thresholds(self, picking: Picking, before: Answered | None, here: Answered, split: str) -> dict[str, Any]:
+        """Return by name each threshold that is picked on the validation cases, and what it means there and here."""
+
+    def figures(self, here: Answered, thresholds: Mapping[str, Any], rounds: int, seed: int) -> dict[str, Any]:
+        """Return every figure, with its intervals."""
+
+    def subgroups(self, dataset: Artifact, here: Answered, thresholds: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the figures of the pictures that share a value of a table column."""
+
+    def mistakes(
+        self, here: Answered, ids: Sequence[str], thresholds: Mapping[str, Any], most: int
+    ) -> list[dict[str, Any]]:
+        """Return the wrong answers that the model is surest of."""
 
 
 # What is evaluated
@@ -102,11 +174,12 @@ def fold_for(model: Artifact, dataset: Artifact) -> int | None:
     return pictures.tested_fold(dataset, fold)
 
 
-def cases_of(dataset: Artifact, split: str, splits: Sequence[str], fold: int | None, classes: Sequence[str]) -> Cases:
-    """Return the labelled pictures of a split, with their classes by name in the order of the model's.
+def cases_of(scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[str], fold: int | None) -> Cases:
+    """Return the labelled pictures of a split, with what is true of them in the order of the model's classes.
 
     Parameters
     ----------
+    scoring : Scoring
     dataset : Artifact
     split : str
         One of `splits`; any other word stands for all pictures.
@@ -114,8 +187,6 @@ def cases_of(dataset: Artifact, split: str, splits: Sequence[str], fold: int | N
         Names of the splits in the order of their numbers.
     fold : int, optional
         The fold that is tested.
-    classes : sequence of str
-        The model's.
 
     Returns
     -------
@@ -124,13 +195,10 @@ def cases_of(dataset: Artifact, split: str, splits: Sequence[str], fold: int | N
     Raises
     ------
     FacelimeError
-        Where the dataset has other classes, or no labelled picture in this split.
+        Where no picture of this split is labelled.
     """
-    own: list[str] = dataset.facts["classes"]
-    _check_classes(dataset, own, classes)
-    stored = dataset.read("labels")
-    labels = stored.astype(np.int64)
-    chosen = labels >= 0
+    labels = scoring.labels(dataset)
+    chosen = labelled(labels)
     if split in splits:
         number = splits.index(split)
         chosen &= pictures.splits_of(dataset, fold) == number
@@ -141,24 +209,7 @@ def cases_of(dataset: Artifact, split: str, splits: Sequence[str], fold: int | N
         )
     every_group = dataset.texts("group")
     groups = [every_group[row] for row in rows]
-    # From the dataset's order of the classes to the model's.
-    places = np.array([classes.index(name) for name in own])
-    own_labels = labels[rows]
-    return Cases(rows, places[own_labels], groups)
-
-
-def _check_classes(dataset: Artifact, own: Sequence[str], classes: Sequence[str]) -> None:
-    """Raise where a class of the dataset is not exactly one of the model's."""
-    known = list(classes)
-    lost = [name for name in own if known.count(name) != 1]
-    if own and not lost:
-        return
-    what = f"the class {lost[0]!r}" if lost else "no labels"
-    named = ", ".join(known[:NAMED_CLASSES])
-    raise FacelimeError(
-        f"datasets/{dataset.id} has {what}, and the model's classes are {named}; "
-        "rename classes with `preprocess --class-names`, or choose another dataset."
-    )
+    return Cases(rows, labels[rows], groups)
 
 
 def wanted_recalls(texts: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
@@ -202,43 +253,38 @@ def wanted_recalls(texts: Iterable[str], classes: Sequence[str]) -> dict[str, fl
 
 
 def validation_cases(
-    dataset: Artifact,
-    split: str,
-    splits: Sequence[str],
-    fold: int | None,
-    classes: Sequence[str],
-    targets: Mapping[str, float],
+    scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[str], fold: int | None, picking: Picking
 ) -> Cases | None:
     """Return the pictures that thresholds are picked on.
 
     Parameters
     ----------
-    dataset, split, splits, fold, classes
+    scoring, dataset, split, splits, fold
         As for `cases_of`.
-    targets : mapping
-        From `wanted_recalls`.
+    picking : Picking
 
     Returns
     -------
     Cases or None
-        None where no threshold is wanted.
+        None where no threshold is picked.
 
     Raises
     ------
     FacelimeError
-        Where they would be reported on the pictures that they were picked on, or a class has no pictures there.
+        Where they would be reported on the pictures that they were picked on, or a class with a wanted recall has no
+        pictures there.
     """
-    if not targets:
+    if not picking.option:
         return None
-    found = cases_of(dataset, VALIDATION, splits, fold, classes)
-    for name in targets:
-        if split == VALIDATION or split not in splits:
-            raise FacelimeError(
-                f"--target-recall {name} is picked on the validation split and reported on another; "
-                f"choose another --split than {split}."
-            )
-        of_class = found.labels == classes.index(name)
-        if not of_class.any():
+    found = cases_of(scoring, dataset, VALIDATION, splits, fold)
+    if split == VALIDATION or split not in splits:
+        raise FacelimeError(
+            f"{picking.option} is picked on the validation split and reported on another; "
+            f"choose another --split than {split}."
+        )
+    for name in picking.recalls:
+        column = scoring.column(found.labels, scoring.classes.index(name))
+        if not (column == 1).any():
             raise FacelimeError(
                 f"--target-recall {name} needs pictures of {name} in the validation split, and datasets/{dataset.id} "
                 "has none there; preprocess the source with another --split."
@@ -273,7 +319,7 @@ def layout_of(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_siz
     constants: dict[str, tuple[NDArray[Any], tuple[str, ...]]] = {}
     constants["id"] = (np.array(ids, dtype=object), by_picture)
     constants["row"] = (rows.astype(np.int32), by_picture)
-    constants["labels"] = (cases.labels.astype(np.int16), by_picture)
+    constants["labels"] = _stored(cases.labels)
     constants["group"] = (np.array(cases.groups, dtype=object), by_picture)
     probabilities = ArraySpec("float32", (n_cases, n_classes), ("picture", "class"))
     arrays = {"probabilities": probabilities}
@@ -281,6 +327,13 @@ def layout_of(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_siz
     # A batch never reaches over the end of a unit.
     together = min(batch_size, UNIT_PICTURES, n_cases)
     return Layout(n_cases, arrays, constants, facts, UNIT_PICTURES, {"batch_size": together})
+
+
+def _stored(labels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return labels as they are stored, with the names of their dimensions: as those of datasets."""
+    if labels.ndim > 1:
+        return labels, ("picture", "label")
+    return labels.astype(np.int16), ("picture",)
 
 
 class Answers:
@@ -327,137 +380,49 @@ class Answers:
         return np.concatenate(gathered)
 
 
-# Figures
+# What every scoring needs
 
 
-def figures(
-    cases: Cases, probabilities: NDArray[np.float32], classes: Sequence[str], rounds: int, seed: int
-) -> dict[str, Any]:
-    """Return every figure of an evaluation, with its intervals.
+def by_round(
+    resampled: Callable[[NDArray[np.int16]], dict[str, Any]], groups: Sequence[str], rounds: int, seed: int
+) -> dict[str, Any] | None:
+    """Return the figures of each round of a bootstrap that draws whole groups.
 
     Parameters
     ----------
-    cases : Cases
-    probabilities : (N, C) float32 array
-    classes : sequence of str
-        The model's.
+    resampled : callable
+        From how often each picture counts in each round to figures by name.
+    groups : sequence of N str
     rounds, seed : int
-        Of the bootstrap, which draws whole groups.
 
     Returns
     -------
-    dict
-        What `metrics.figures` returns, and right, groups, accuracy_interval, bootstrap_intervals, calibration.
+    dict or None
+        None with fewer than `FEWEST_GROUPS` groups.
 
     References
     ----------
-    Wilson 1927 for the interval of the accuracy; Field and Welsh 2007, Bootstrapping clustered data, for the others.
+    Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69, 369, 2007.
     """
-    labels = cases.labels
-    shown = _shown(labels, probabilities)
-    names = [classes[c] for c in shown]
-    # Classes that are not shown are left out, so that the others get new numbers.
-    renumbered = np.searchsorted(shown, labels)
-    of_shown = probabilities[:, shown]
-    found = dict(metrics.figures(renumbered, of_shown, names))
-    is_right = probabilities.argmax(axis=1) == labels
-    n_right = int(is_right.sum())
-    groups = set(cases.groups)
-    low, high = metrics.wilson(n_right, len(labels))
-    reliability = metrics.reliability(labels, probabilities)
-    found["right"] = n_right
-    found["groups"] = len(groups)
-    found["accuracy_interval"] = [low, high]
-    found["bootstrap_intervals"] = _intervals(cases, probabilities, rounds, seed)
-    found["calibration"] = vars(reliability)
-    return found
+    if len(set(groups)) < FEWEST_GROUPS:
+        return None
+    return resampled(metrics.rounds_by_group(groups, rounds, seed))
 
 
-def _shown(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the classes that the figures are about."""
-    n_classes = probabilities.shape[1]
-    if n_classes <= MOST_CLASSES:
-        return np.arange(n_classes)
-    predicted = probabilities.argmax(axis=1)
-    return np.union1d(labels, predicted)
-
-
-def _intervals(
-    cases: Cases, probabilities: NDArray[np.float32], rounds: int, seed: int
-) -> dict[str, list[float] | None]:
-    groups = cases.groups
-    distinct = set(groups)
-    if len(distinct) < FEWEST_GROUPS:
-        return dict.fromkeys(RESAMPLED)
-    counts = metrics.rounds_by_group(groups, rounds, seed)
-    values = metrics.resampled(cases.labels, probabilities, counts)
-    found = {}
-    for name, each in values.items():
-        found[name] = metrics.interval(each)
-    return found
-
-
-def thresholds(
-    targets: Mapping[str, float],
-    classes: Sequence[str],
-    validation: tuple[Cases, NDArray[np.float32]],
-    here: tuple[Cases, NDArray[np.float32]],
-    split: str,
-) -> dict[str, Any]:
-    """Return for each wanted recall the threshold that the validation split gives, and what it means there and here.
-
-    Parameters
-    ----------
-    targets : mapping
-        From `wanted_recalls`.
-    classes : sequence of str
-        The model's.
-    validation, here : pair of Cases and (N, C) float32 array
-        Pictures with their probabilities: those that thresholds are picked on, and those that are evaluated.
-    split : str
-        Name of the split that is evaluated.
-
-    Returns
-    -------
-    dict
-        By the names of the classes.
-    """
-    found = {}
-    for name, recall in targets.items():
-        c = classes.index(name)
-        before, scores_before = _one_against_all(validation, c)
-        now, scores_now = _one_against_all(here, c)
-        threshold = metrics.threshold_for(before, scores_before, recall)
-        its: dict[str, Any] = {"target_recall": recall, "threshold": threshold}
-        its[VALIDATION] = metrics.at_threshold(before, scores_before, threshold)
-        its[split] = metrics.at_threshold(now, scores_now, threshold)
-        found[name] = its
-    return found
-
-
-def _one_against_all(answered: tuple[Cases, NDArray[np.float32]], c: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """Return whether each picture is of a class, and its probability of that class: (N,) each."""
-    cases, probabilities = answered
-    of_class = cases.labels == c
-    return of_class, probabilities[:, c]
-
-
-def subgroups(dataset: Artifact, cases: Cases, is_right: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Return the accuracy of the pictures that share a value of a table column; numbers are in quarters.
+def by_value(dataset: Artifact, cases: Cases) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    """Yield the subgroups of pictures that share a value of a table column; numbers are in quarters.
 
     Parameters
     ----------
     dataset : Artifact
     cases : Cases
-    is_right : (N,) bool array
-        Whether the model is right about each.
 
-    Returns
-    -------
-    list of dict
-        column, value, n, right, accuracy, low and high of the 95 % interval (Wilson 1927).
+    Yields
+    ------
+    column, value : str
+    within : (N,) bool array
+        Which of the cases are in the subgroup; at least one.
     """
-    found = []
     for column in dataset.facts.get("columns", []):
         whole_column = dataset.read(f"table/{column}")
         values = whole_column[cases.rows]
@@ -465,19 +430,7 @@ def subgroups(dataset: Artifact, cases: Cases, is_right: NDArray[np.bool_]) -> l
         if len(names) > MOST_VALUES:
             continue
         for name in names:
-            within = np.array([text == name for text in texts])
-            each = {"column": column, "value": name, **_accuracy(is_right[within])}
-            found.append(each)
-    return found
-
-
-def _accuracy(is_right: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return the accuracy of some pictures, with its interval."""
-    n = len(is_right)
-    n_right = int(is_right.sum())
-    accuracy = float(is_right.mean())
-    low, high = metrics.wilson(n_right, n)
-    return {"n": n, "right": n_right, "accuracy": accuracy, "low": low, "high": high}
+            yield column, name, np.array([text == name for text in texts])
 
 
 def _values_of(values: NDArray[Any]) -> tuple[list[str], list[str]]:
@@ -492,45 +445,6 @@ def _values_of(values: NDArray[Any]) -> tuple[list[str], list[str]]:
     in_order = [texts[place] for place in ascending]
     distinct = list(dict.fromkeys(in_order))
     return texts, distinct
-
-
-def mistakes(
-    cases: Cases, probabilities: NDArray[np.float32], ids: Sequence[str], classes: Sequence[str], most: int
-) -> list[dict[str, Any]]:
-    """Return the wrong answers that the model is surest of.
-
-    Parameters
-    ----------
-    cases : Cases
-    probabilities : (N, C) float32 array
-    ids : sequence of str
-        Of the pictures.
-    classes : sequence of str
-        The model's.
-    most : int
-        How many at most.
-
-    Returns
-    -------
-    list of dict
-        id, row, label, predicted, probability; the surest first.
-    """
-    labels, rows = cases.labels, cases.rows
-    predicted = probabilities.argmax(axis=1)
-    sure = probabilities.max(axis=1)
-    # A stable order: pictures of the same sureness stay in the order of the dataset.
-    by_sureness = (-sure).argsort(kind="stable")
-    wrong = [place for place in by_sureness if predicted[place] != labels[place]]
-    found = []
-    for place in wrong[:most]:
-        label, answer = labels[place], predicted[place]
-        each: dict[str, Any] = {"id": ids[place]}
-        each["row"] = int(rows[place])
-        each["label"] = classes[label]
-        each["predicted"] = classes[answer]
-        each["probability"] = float(sure[place])
-        found.append(each)
-    return found
 
 
 # What the model was trained on

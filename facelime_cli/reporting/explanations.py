@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.choices import FILLS, SURROGATES
+from facelime_cli.core import labels
+from facelime_cli.core.findings import HALF
 from facelime_cli.core.verdict import known
+from facelime_cli.models.runtimes import independent
 from facelime_cli.names import row_of
 from facelime_cli.reporting.checks import Check, known_number
 from facelime_cli.reporting.runs import Run, explained_by, method_of
 from facelime_cli.store.explanations import views_of
-from facelime_cli.store.pictures import RowReader, Segmented
+from facelime_cli.store.pictures import RowReader, Segmented, is_multilabel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +35,10 @@ N_NAMING_COLUMNS = 2
 """The first columns of the table say of which picture and class a row is; the others are of its segment."""
 FIGURES = ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")
 MOST_PROBABLE = 2
-"""How many of a picture's most probable classes are explained where none is asked for; its true one as well."""
+"""How many of a picture's most probable classes are explained where none is asked for; its true one as well.
+
+Where probabilities are independent, all of at least 0.5 are.
+"""
 
 
 @dataclass(frozen=True)
@@ -231,7 +237,7 @@ class Explanations:
         return _without_intervals(self.fitted_as) and made["intervals"] != "bootstrap"
 
     @cached_property
-    def _labels(self) -> NDArray[np.int16]:
+    def _labels(self) -> NDArray[np.integer]:
         return self.dataset.read("labels")
 
     @cached_property
@@ -298,8 +304,22 @@ class Explanations:
         dataset_row = int(self._pictures.dataset_rows[row])
         return np.asarray(self.dataset.read("truth", [dataset_row])[0])
 
+    @property
+    def several(self) -> bool:
+        """Whether a picture of the dataset may have several findings, so that no class excludes another."""
+        return is_multilabel(self.dataset)
+
+    @property
+    def independent(self) -> bool:
+        """Whether the model's probabilities stand for themselves and need not add up to 1."""
+        return independent(self.model)
+
+    def _label(self, row: int) -> NDArray[np.integer]:
+        """Return what the dataset says of a picture: () the number of its class, or (L,) of its findings."""
+        return np.asarray(self._labels[self._pictures.dataset_rows[row]])
+
     def label(self, row: int) -> str | None:
-        """Return a picture's true class.
+        """Return a picture's true class, or its findings.
 
         Parameters
         ----------
@@ -309,10 +329,107 @@ class Explanations:
         Returns
         -------
         str or None
+            Several findings stand in one text. None when the dataset does not say.
+        """
+        return labels.words(self._label(row), self.dataset.facts["classes"])
+
+    def holds(self, row: int, name: str) -> bool | None:
+        """Return whether a picture is of a class, or has a finding.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        name : str
+            Of the class.
+
+        Returns
+        -------
+        bool or None
             None when the dataset does not say.
         """
-        label = int(self._labels[self._pictures.dataset_rows[row]])
-        return self.dataset.facts["classes"][label] if label >= 0 else None
+        names, label = self.dataset.facts["classes"], self._label(row)
+        if name in labels.present(label, names):
+            return True
+        if not self.several:
+            return None if int(label) < 0 else False
+        return False if name in names and label[names.index(name)] == labels.ABSENT else None
+
+    def true(self, row: int) -> list[int]:
+        """Return a picture's true classes that are explained.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        list of int
+            Places in `names`.
+        """
+        found = labels.present(self._label(row), self.dataset.facts["classes"])
+        # A name that two classes have says of neither that it is the true one.
+        return [self.names.index(name) for name in found if self.names.count(name) == 1]
+
+    def said(self, row: int) -> list[int]:
+        """Return the classes that the model gives a picture.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        list of int
+            Places in `names`: the most probable class. Where probabilities are independent, all classes of at least
+            0.5, the most probable first; the most probable one where there is none.
+        """
+        # Of a contrast, what is explained is no probability.
+        called = self.called(row) if self.contrast is None else []
+        return called or [int(self.full[row].argmax())]
+
+    def called(self, row: int) -> list[int]:
+        """Return what the model calls in a picture.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        list of int
+            Places in `answer_names`: the most probable class. Where probabilities are independent, all classes of at
+            least 0.5, the most probable first; maybe none.
+        """
+        answers = self.answers[row]
+        if not self.independent:
+            return [int(answers.argmax())]
+        falling = (-answers).argsort(kind="stable")
+        return [int(c) for c in falling if answers[c] >= HALF]
+
+    def right(self, row: int) -> dict[str, bool]:
+        """Return about which classes of a picture the model is right.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        dict
+            By the findings that both the model and the dataset know of this picture. Where a picture has one class, by
+            this class, if the model knows it.
+        """
+        names, label = self.dataset.facts["classes"], self._label(row)
+        called = {self.answer_names[c] for c in self.called(row)}
+        known = dict.fromkeys(labels.present(label, names), True)
+        if self.several:
+            known |= {name: False for name, state in zip(names, label, strict=True) if state == labels.ABSENT}
+        return {name: (name in called) == known[name] for name in self.answer_names if name in known}
 
     def coefficients(self, row: int, c: int) -> NDArray[np.float64]:
         """Return the coefficients of a picture's segments.
@@ -495,16 +612,12 @@ class Explanations:
         return [c for c in wanted if not np.isnan(self.coefficients(row, c)).any()]
 
     def _default_classes(self, row: int) -> list[int]:
-        """Return a picture's most probable classes and its true one."""
-        by_probability = self.full[row].argsort(kind="stable")[::-1]
-        wanted = [int(c) for c in by_probability[:MOST_PROBABLE]]
-        label = self.label(row)
-        # A name that two classes have says of neither that it is the true one.
-        if label is not None and self.names.count(label) == 1:
-            true = self.names.index(label)
-            if true not in wanted:
-                wanted.append(true)
-        return wanted
+        """Return a picture's most probable classes and its true ones."""
+        wanted = self.said(row)
+        if not self.independent:
+            by_probability = self.full[row].argsort(kind="stable")[::-1]
+            wanted = [int(c) for c in by_probability[:MOST_PROBABLE]]
+        return list(dict.fromkeys([*wanted, *self.true(row)]))
 
     def strengths(self, row: int, c: int) -> list[Strength]:
         """Return every segment's coefficient as it is shown, strongest first.

@@ -109,8 +109,10 @@ def _drawing(explanations: Explanations, row: int, c: int) -> Drawing:
     picture, name = explanations.ids[row], explanations.names[c]
     probability = PERCENT * explanations.full[row][c]
     title = f"{picture}: {name} {probability:.1f} %"
-    label = explanations.label(row)
-    if label is not None:
+    label, holds = explanations.label(row), explanations.holds(row, name)
+    if explanations.several and holds is not None:
+        title += f", labelled as {'present' if holds else 'absent'}"
+    elif not explanations.several and label is not None:
         title += f", the label is {label}"
     # A tall picture is narrower, so that a screen holds it.
     height, width = arrays[0].shape[:2]
@@ -171,6 +173,10 @@ def _value(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int
     for row in rows:
         picture: dict[str, Any] = {"id": explanations.ids[row]}
         picture["label"] = explanations.label(row)
+        if explanations.several:
+            picture["findings"] = {
+                name: explanations.holds(row, name) for name in explanations.dataset.facts["classes"]
+            }
         picture["explanations"] = [explanations.as_json(row, c) for c in explanations.shown(row, chosen)]
         pictures.append(picture)
     surrogates = explanations.surrogates

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.core.compose import composed
+from facelime_cli.core.labels import words
 from facelime_cli.core.masks import unpack
 from facelime_cli.drawing import charts, curves, sheets
 from facelime_cli.errors import FacelimeError, NotFoundError
@@ -74,9 +75,7 @@ def _dataset(dataset: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     for row in rows:
         # The folder is left out of the title: it is the class, as a rule.
         _, _, name = ids[row].rpartition("/")
-        label = labels[row]
-        class_name = classes[label] if label >= 0 else "no label"
-        titles.append(f"{name}\n{class_name}")
+        titles.append(f"{name}\n{words(labels[row], classes) or 'no label'}")
     images = dataset.read("images", rows)
     return charts.sheet(images, titles)
 

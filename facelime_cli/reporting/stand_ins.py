@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facelime_cli.choices import FILLS, UNLIKE
+from facelime_cli.core import labels
 from facelime_cli.core.compose import composed
+from facelime_cli.reporting.explanations import listed
 from facelime_cli.store.pictures import RowReader
 
 if TYPE_CHECKING:
@@ -152,10 +154,17 @@ class StandIns:
         donor = self._donor(source, row) if fill == UNLIKE else -1
         if donor < 0:
             return FILLS[fill].stands
-        name = self._classes[int(self._labels[donor])]
         place = source.parameters.get("donor") or 1
         which = "" if place == 1 else f"{ORDINALS.get(place, f'{place}th')} "
-        return f"the {which}most similar picture of class {name} (another patient)"
+        return f"the {which}most similar picture {self._kind(row, donor)} (another patient)"
+
+    def _kind(self, row: int, donor: int) -> str:
+        """Return in words what tells a donor from its picture: its class, or the findings that it has not."""
+        theirs = labels.present(self._labels[donor], self._classes)
+        if self._labels.ndim < labels.SEVERAL:
+            return f"of class {listed(theirs)}"
+        own = labels.present(self._labels[self._rows[row]], self._classes)
+        return f"without {listed(own)}" if own else f"with {listed(theirs)}"
 
     def _donor(self, source: Artifact, row: int) -> int:
         """Return the row of the dataset that stands in for a picture, -1 for none."""
@@ -164,7 +173,7 @@ class StandIns:
         return int(self._reader.read(source, "fill_row", row))
 
     @cached_property
-    def _labels(self) -> NDArray[np.int16]:
+    def _labels(self) -> NDArray[np.integer]:
         return self._explanations.dataset.read("labels")
 
     # Composed examples

@@ -91,7 +91,8 @@ class Params(asking.Asking):
             metavar="A,B,…",
             show_default=False,
             help="Check these classes, by name or by number from 0. "
-            "[default: each picture's most probable class, and its true one]",
+            "[default: each picture's most probable class, and its true one; of independent probabilities those of 0.5 "
+            "or more, and the true ones]",
         ),
         Resolved(("classes",)),
     ] = None
@@ -219,13 +220,10 @@ def _classes(params: Params, surrogates: Artifact) -> list[list[int]]:
 
     explanations, chosen = Explanations(surrogates), _chosen(params, surrogates)
     found = []
-    for row, answer in enumerate(explanations.full):
+    for row in range(len(explanations)):
         wanted = chosen
         if wanted is None:
-            label = explanations.label(row)
-            known = label is not None and explanations.names.count(label) == 1
-            true = [explanations.names.index(str(label))] if known else []
-            wanted = list(dict.fromkeys([int(answer.argmax()), *true]))
+            wanted = list(dict.fromkeys([*explanations.said(row), *explanations.true(row)]))
         found.append([c for c in wanted if not np.isnan(explanations.coefficients(row, c)).any()])
     if not any(found):
         raise FacelimeError(

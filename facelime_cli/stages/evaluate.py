@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.choices import BEST_F1, HALF
 from facelime_cli.console import Answer
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.models import runtimes
@@ -60,6 +61,16 @@ class Params:
         ),
         Resolved(("target_recall", "fold")),
     ] = None
+    thresholds: Annotated[
+        str,
+        Choice((HALF, BEST_F1)),
+        Option(
+            help="Call a finding from a probability of 0.5 on (half), or from the threshold with the highest F1 on the "
+            "validation split on (f1). It is for models with a probability for each finding: that of a rare finding "
+            "seldom reaches 0.5.",
+        ),
+        Resolved(),
+    ] = HALF
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="Show so many of the most confident mistakes.")] = 12
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
@@ -69,15 +80,19 @@ class Params:
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find the dataset, choose the pictures, and check that the classes are the same."""
     from facelime_cli.reporting import evaluation
+    from facelime_cli.reporting.scoring import scoring_of
 
     model = inputs["model"]
     dataset = inputs.get("dataset") or evaluation.own_dataset(model)
     runtimes.check_size(model, dataset, besides="")
+    scoring = scoring_of(model, dataset)
     classes: list[str] = model.facts["classes"]
     fold = evaluation.fold_for(model, dataset)
-    cases = evaluation.cases_of(dataset, params.split, SPLITS, fold, classes)
+    cases = evaluation.cases_of(scoring, dataset, params.split, SPLITS, fold)
     targets = evaluation.wanted_recalls(params.target_recall or [], classes)
-    validation = evaluation.validation_cases(dataset, params.split, SPLITS, fold, classes, targets)
+    picking = evaluation.Picking(params.thresholds, targets)
+    scoring.check(picking)
+    validation = evaluation.validation_cases(scoring, dataset, params.split, SPLITS, fold, picking)
 
     def prepare() -> Layout:
         return evaluation.layout_of(dataset, cases, classes, params.batch_size)
@@ -89,32 +104,34 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                 unit.finish({"probabilities": answers.of(cases, unit.rows, advance)})
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        from facelime_cli.reporting.evaluation_report import Report
+        from facelime_cli.reporting.scoring import report_of
 
-        probabilities = artifact.read("probabilities")
-        thresholds = {}
+        here, before = evaluation.Answered(cases, artifact.read("probabilities")), None
         if validation is not None:
             answers = evaluation.Answers(model, dataset, artifact.execution["batch_size"])
-            before = (validation, answers.of(validation))
-            thresholds = evaluation.thresholds(targets, classes, before, (cases, probabilities), params.split)
+            before = evaluation.Answered(validation, answers.of(validation))
+        thresholds = scoring.thresholds(picking, before, here, params.split)
         seen = evaluation.seen_in_training(model, dataset, cases)
         sentence = evaluation.seen_sentence(seen, artifact.n)
         if sentence:
             context.console.warn(sentence)
-        is_right = probabilities.argmax(axis=1) == cases.labels
         facts = {
-            **evaluation.figures(cases, probabilities, classes, params.bootstrap, params.seed),
+            **scoring.figures(here, thresholds, params.bootstrap, params.seed),
             "seen_in_training": {**seen, "sentence": sentence},
             "thresholds": thresholds,
-            "subgroups": evaluation.subgroups(dataset, cases, is_right),
-            "mistakes": evaluation.mistakes(cases, probabilities, artifact.texts("id"), classes, params.mistakes),
+            "subgroups": scoring.subgroups(dataset, here, thresholds),
+            "mistakes": scoring.mistakes(here, artifact.texts("id"), thresholds, params.mistakes),
             "leakage": dataset.facts.get("leakage", {}).get("sentences", []),
         }
-        return facts, Report(artifact, model, dataset, cases, params.split).write(facts)
+        return facts, report_of(artifact, model, dataset, here, params.split).write(facts)
 
+    resolved: dict[str, Any] = {"fold": fold, "target_recall": targets}
+    # It is there only where it says something, so that other evaluations keep their fingerprints.
+    if params.thresholds != HALF:
+        resolved["thresholds"] = params.thresholds
     return Plan(
         params=params,
-        resolved={"fold": fold, "target_recall": targets},
+        resolved=resolved,
         name=f"{model.name}-{params.split}",
         prepare=prepare,
         work=work,
@@ -125,7 +142,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
 def answer(result: Result) -> Answer:
     """Answer with the reference; under --json with every figure, else with tables beside it."""
-    from facelime_cli.reporting.evaluation_report import summary
+    from facelime_cli.reporting.scoring import summary_of
 
     artifact = result.artifact
     facts = {name: value for name, value in artifact.facts.items() if name != "leakage"}
@@ -136,7 +153,7 @@ def answer(result: Result) -> Answer:
     # A run that evaluates has warned already.
     if seen and result.reused:
         said.insert(0, f"warning: {seen}")
-    return Answer(value, [artifact.id], notes=summary(artifact.facts), said=said)
+    return Answer(value, [artifact.id], notes=summary_of(artifact.facts), said=said)
 
 
 STAGE = Stage(name="evaluate", writes="evaluations", version=1, params=Params, plan=plan, help=__doc__, answer=answer)

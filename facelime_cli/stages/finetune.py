@@ -300,6 +300,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     classes, size = dataset.facts["classes"], dataset.facts["size"]
     backbone = training_settings.backbone_of(params.backbone, params.recipe)
     given = training_settings.given_in(params)
+    if pictures.is_multilabel(dataset):
+        given = training_settings.for_findings(given, params.recipe, oversample=params.oversample)
     settings = training_settings.settle(given, backbone, params.recipe, len(classes))
     fold = pictures.tested_fold(dataset, params.fold)
     is_file = settings.weights not in {IMAGENET, NONE}
@@ -315,6 +317,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     def prepare() -> Layout:
         built()  # what is wrong with weights, size or layers shows before anything is written
         facts = {"classes": classes, "size": size, "output": settings.output, "recipe": params.recipe}
+        if pictures.is_multilabel(dataset):
+            facts["multilabel"] = True
         return Layout(1, facts=facts)
 
     def work(artifact: Artifact, units: Pending) -> None:

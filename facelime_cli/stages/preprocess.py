@@ -8,7 +8,7 @@ cheat with. The ids of pictures are the names of their files, without extension;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,10 +17,13 @@ from typer import Argument, Option
 from facelime_cli import sources
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
-from facelime_cli.options import MOST_WORKERS, Choice, Execution, Resolved
-from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, truth_masks
-from facelime_cli.preparing.settings import DEFAULT_SPLIT, settings_of
+from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
+from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, reading, truth_masks
+from facelime_cli.preparing.findings import BLANK_AS, NO_FINDING, ROWS, SEPARATOR, UNCERTAIN_AS
+from facelime_cli.preparing.labelling import MISSING_AS
+from facelime_cli.preparing.settings import DEFAULT_SPLIT, read_otherwise, settings_of
 from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
+from facelime_cli.store import digests
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.core.operations import Prepared
     from facelime_cli.engine import Context, Pending
+    from facelime_cli.preparing.account import Account
     from facelime_cli.sources import Entry
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 FITS = ("stretch", "pad", "crop")
 WHITE_BALANCES = ("shades-of-gray",)
 CROPS = ("face",)
+TABLES, LABELS, PUBLISHED = Heading("Tables"), Heading("Labels"), Heading("Published splits")
+MOST_FRAMES = 1_000_000
 NEUTRAL_NAME = "pictures"
 """Name of a dataset whose folder's name must not be kept."""
 
@@ -102,31 +108,44 @@ class Params:
         Resolved(()),
     ] = None
     table: Annotated[
-        Path | None,
+        list[Path] | None,
         Option(
             metavar="FILE",
             show_default=False,
-            help="Read classes and groups from this CSV table with a row per picture. Its pictures lie in SOURCE.",
+            help="Read classes, findings and groups from this table of pictures, which lie in SOURCE. Delimiter and "
+            "encoding are recognised; .csv.gz is read too. Give it again for a second table, such as valid.csv.",
         ),
         Resolved(()),
+        TABLES,
     ] = None
     id_column: Annotated[
         str,
-        Option(metavar="NAME", help="Take the picture's id from this column: its file name without extension."),
+        Option(
+            metavar="NAME",
+            help="Take the picture's id from this column: its file name, or the end of its path, with or without "
+            "suffix.",
+        ),
         Resolved(()),
+        TABLES,
     ] = "image_id"
-    label_column: Annotated[
-        str | None,
-        Option(metavar="NAME", show_default=False, help="Take the class from this column."),
+    join: Annotated[
+        list[Path] | None,
+        Option(
+            metavar="FILE",
+            show_default=False,
+            help="Add the columns of this table. Its rows are found by the columns that both have, such as study_id.",
+        ),
         Resolved(()),
+        TABLES,
     ] = None
     group_column: Annotated[
         str | None,
         Option(metavar="NAME", show_default=False, help="Take the group (patient or lesion) from this column."),
         Resolved(()),
+        TABLES,
     ] = None
     one_per_group: Annotated[
-        bool, Option("--one-per-group", help="Keep only the first picture of each group."), Resolved(())
+        bool, Option("--one-per-group", help="Keep only the first picture of each group."), Resolved(()), TABLES
     ] = False
     columns: Annotated[
         str | None,
@@ -136,15 +155,141 @@ class Params:
             help="Keep only these further columns of the table. [default: all, with --pseudonyms none]",
         ),
         Resolved(()),
+        TABLES,
     ] = None
+    rows: Annotated[
+        str | None,
+        Choice(ROWS),
+        Option(
+            show_default=False,
+            help="Join several rows of one picture: any keeps every finding that a row names, majority those that more "
+            "than half of the readers name, first takes the first row. [default: rows that differ are an error]",
+        ),
+        Resolved(()),
+        TABLES,
+    ] = None
+    reader_column: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            show_default=False,
+            help="With --rows majority, count each reader of this column once. [default: each row is a reader]",
+        ),
+        Resolved(()),
+        TABLES,
+    ] = None
+    missing_pictures: Annotated[
+        str,
+        Choice(MISSING_AS),
+        Option(help="Treat rows without a picture so: stop, or leave them out and say how many."),
+        Resolved(()),
+        TABLES,
+    ] = MISSING_AS[0]
+    label_column: Annotated[
+        str | None,
+        Option(metavar="NAME", show_default=False, help="Take the class or the findings from this column."),
+        Resolved(()),
+        LABELS,
+    ] = None
+    label_separator: Annotated[
+        str | None,
+        Option(
+            metavar="TEXT",
+            show_default=False,
+            help="Divide the cells of --label-column here into several findings; none: a cell is one class. "
+            f"[default: {SEPARATOR} where a cell has it, else none]",
+        ),
+        Resolved(()),
+        LABELS,
+    ] = None
+    no_finding: Annotated[
+        str,
+        Option(
+            metavar="NAME",
+            help="Where pictures have several findings, take this name in --label-column for none of them.",
+        ),
+        Resolved(()),
+        LABELS,
+    ] = NO_FINDING
+    label_columns: Annotated[
+        str | None,
+        Option(
+            metavar="NAME,…",
+            show_default=False,
+            help="Take findings from these columns of 1, 0, -1 (uncertain) or blank; A..B means all from A to B. One 1 "
+            "in every row makes classes. A single column X makes the classes no X and X.",
+        ),
+        Resolved(()),
+        LABELS,
+    ] = None
+    uncertain: Annotated[
+        str,
+        Choice(UNCERTAIN_AS),
+        Option(help="Count -1 in --label-columns as this, or drop the pictures that have one."),
+        Resolved(()),
+        LABELS,
+    ] = UNCERTAIN_AS[0]
+    blank: Annotated[
+        str,
+        Choice(BLANK_AS),
+        Option(help="Count an empty cell in --label-columns as this. Papers on CheXpert often take negative."),
+        Resolved(()),
+        LABELS,
+    ] = BLANK_AS[0]
     class_names: Annotated[
         Path | None,
         Option(
             metavar="FILE",
             show_default=False,
-            help="Rename classes by this CSV table of two columns, a class as the source has it and its long name.",
+            help="Rename classes and findings by this table of two columns: a name as the source has it, and its long "
+            "name.",
         ),
         Resolved(()),
+        LABELS,
+    ] = None
+    split_column: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            show_default=False,
+            help="Take a published split from this column: train, val, valid, validate, validation or test; a blank is "
+            "none.",
+        ),
+        Resolved(()),
+        PUBLISHED,
+    ] = None
+    split_file: Annotated[
+        list[str] | None,
+        Option(
+            metavar="[SPLIT=]FILE",
+            show_default=False,
+            help="Take a published split from this file: test=FILE is a list of ids, or a table that has --id-column; "
+            "FILE alone is a table that has --split-column, too (by default the column split). Give it again for "
+            "another split. What is in no list is divided among the splits without a list.",
+        ),
+        Resolved(()),
+        PUBLISHED,
+    ] = None
+    frame: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=MOST_FRAMES,
+            show_default=False,
+            help="Read this frame of files that hold several, counted from 1. [default: such files are left out]",
+        ),
+        Resolved(),
+    ] = None
+    bits: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=16,
+            show_default=False,
+            help="Take the largest value of this many bits as white, in PNG, TIFF and other files with 16 bits per "
+            "value. Cameras and scanners often use 12 of them. [default: all bits of the file]",
+        ),
+        Resolved(),
     ] = None
     fit: Annotated[
         str,
@@ -231,10 +376,12 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """
     del inputs
     pseudonyms = Pseudonyms(context.console.warn) if params.pseudonyms else None
-    catalog = cataloguing.catalogue(params, context, pseudonyms)
+    catalog, account = cataloguing.catalogue(params, context, pseudonyms)
     settings = settings_of(params, catalog)
     truths = {} if params.truth is None else truth_masks.truth_files(params.truth, catalog)
     resolved = {name: settings[name] for name in ("size", "split", "group_pattern", "seed", "truth")}
+    # These, too, are left out where they are not given.
+    resolved |= read_otherwise(params)
     if pseudonyms is not None:
         catalog, truths = cataloguing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
         # Left out where they are not asked for: datasets made before they existed keep their parameters.
@@ -244,7 +391,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     if params.truth is not None:
         digested["truth"] = looking.files_digest(truths.items())
     entries = {entry.id: entry for entry in catalog}
-    job = _Job(params, settings, entries, truths, digested["source"], context)
+    # What one way of reading kept of a first look says nothing of another.
+    key = (
+        digests.of_value([digested["source"], read_otherwise(params)]) if read_otherwise(params) else digested["source"]
+    )
+    job = _Job(params, settings, entries, truths, key, account, context)
     return Plan(
         params=params,
         resolved=resolved,
@@ -266,6 +417,7 @@ class _Job:
     entries: dict[str, Entry]
     truths: Mapping[str, Path]
     key: str
+    account: Account
     context: Context
 
     def prepare(self) -> Layout:
@@ -274,14 +426,27 @@ class _Job:
         self.context.store.keep_salt()
         with_truth = self.params.truth is not None
         cataloguing.say_names(self.entries.values(), self.params, self.context.console)
+        self.account.say(self.context.console)
         sizes = truth_masks.check_truth(self.truths, self.params.workers, self.context.console) if with_truth else {}
         # Labels, groups and splits are of the files that can be read alone, so all are looked at before the layout.
         catalog = list(self.entries.values())
         found = looking.checked(catalog, self.key, self.params, self.context)
         truth_masks.check_sizes(sizes, found)
-        return laying_out.layout_of(
-            found, len(catalog), self.settings, with_truth=with_truth, console=self.context.console
+        reading.check_used(found, self.params.bits)
+        read = reading.facts_of(found, self.account.passed)
+        self.context.console.note(reading.line(read))
+        reading.warn(found, self.context.console)
+        layout = laying_out.layout_of(
+            found,
+            len(catalog),
+            self.settings,
+            with_truth=with_truth,
+            console=self.context.console,
+            findings=self.account.labels,
         )
+        # Where nothing was to decide, the facts are those of a dataset that no table made.
+        table = {"table": self.account.facts} if self.account.facts else {}
+        return replace(layout, facts={**layout.facts, "read": read, **table})
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Decode and change the pictures of every pending unit."""

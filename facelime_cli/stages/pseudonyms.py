@@ -10,7 +10,7 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -19,7 +19,11 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import NotFoundError
 from facelime_cli.preparing import labelling
+from facelime_cli.preparing.findings import FIRST, Reading
 from facelime_cli.pseudonyms import KEY_VARIABLE, Pseudonyms, key_file
+
+if TYPE_CHECKING:
+    from facelime_cli.sources import Entry
 
 COLUMNS = ("id", "file")
 
@@ -33,7 +37,7 @@ class Params:
         Argument(metavar="SOURCE…", help="Folders of pictures, one picture, or a .npz file.", show_default=False),
     ]
     table: Annotated[
-        Path | None,
+        list[Path] | None,
         Option(metavar="FILE", show_default=False, help="Take the pictures of this table, as `preprocess` did."),
     ] = None
     id_column: Annotated[str, Option(metavar="NAME", help="Take the picture's id from this column.")] = "image_id"
@@ -44,15 +48,25 @@ def run(params: Params, context: Context) -> Answer:
     path = key_file()
     if not path.is_file():
         raise NotFoundError(f"there is no key {path}; restore it from a copy, or name it with {KEY_VARIABLE}.")
-    table = None if params.table is None else labelling.Table(params.table, params.id_column, None, None)
     pseudonyms = Pseudonyms(context.console.warn)
-    entries = sources.find(params.source) if table is None else labelling.find(params.source, table)
+    entries = _entries(params)
     named = sorted((pseudonyms.picture(entry.id), entry.file) for entry in entries)
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *named])
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in named]
     # The console ends the last line.
     return Answer({"pseudonyms": rows}, [stream.getvalue().rstrip("\n")])
+
+
+def _entries(params: Params) -> list[Entry]:
+    """Return the pictures that `preprocess` may have read."""
+    if params.table is None:
+        return sources.find(params.source)
+    # Ids alone are asked for here, so that rows may differ and pictures may be missing.
+    table = labelling.Table(
+        tuple(params.table), params.id_column, Reading(rows=FIRST), columns=(), missing=labelling.SKIP
+    )
+    return labelling.find(params.source, table)[0]
 
 
 COMMAND = Command("pseudonyms", Params, run, __doc__ or "")

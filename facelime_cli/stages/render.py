@@ -86,7 +86,8 @@ class Params:
             metavar="A,B,…",
             show_default=False,
             help="Explain these classes, by name or by number from 0. "
-            "[default: each picture's two most probable, and its true one]",
+            "[default: each picture's two most probable, and its true one; of independent probabilities those of 0.5 "
+            "or more, and the true ones]",
         ),
         Resolved(),
     ] = None

@@ -68,7 +68,8 @@ class Params:
             metavar="A,B,…",
             show_default=False,
             help="Show these classes, by name or by number. --png draws one. "
-            "[default: each picture's two most probable, and its true one]",
+            "[default: each picture's two most probable, and its true one; of independent probabilities those of 0.5 "
+            "or more, and the true ones]",
         ),
     ] = None
 

@@ -152,6 +152,22 @@ class RowReader:
         return values[row - rows.start]
 
 
+def is_multilabel(artifact: Artifact) -> bool:
+    """Return whether a dataset has several findings per picture.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        A dataset, or what says the same of itself in its facts, such as a model.
+
+    Returns
+    -------
+    bool
+        Then `labels` is (N, L) int8: 1 present, 0 absent, -1 unknown.
+    """
+    return artifact.facts.get("multilabel") is True
+
+
 def tested_fold(dataset: Artifact, fold: int | None) -> int | None:
     """Return the fold to test.
 

@@ -33,6 +33,7 @@ TOLD = (
 NAMELESS = frozenset(
     {
         "classes",
+        "multilabel",
         "size",
         "counts",
         "shares",
@@ -63,7 +64,7 @@ NAMELESS = frozenset(
 """Facts that name no picture and no patient. A fact that is not listed stays at home."""
 OF_NAMES = ("pictures", "group_pattern", "label_pattern")
 """Parameters that are a digest of names, which are few enough to try them all, and patterns that may hold one."""
-NAMELESS_LEAKAGE = ("exact", "near", "trivial_rule", "marked")
+NAMELESS_LEAKAGE = ("exact", "near", "trivial_rule", "trivial_rules", "marked")
 
 
 @dataclass(frozen=True)

@@ -152,10 +152,10 @@ def png_of(width, height, kind=0, bits=8, more=b"", body=b""):
     [
         (png_of(2**31 - 1, 2**31 - 1), "more than 178,956,970 pixels"),
         (png_of(20_000, 20_000, bits=1), "more than 178,956,970 pixels"),
-        (png_of(0, 5), "not a picture|no pixels"),
+        (png_of(0, 5), "not a picture|no pixels|damaged"),
         (png_of(4, 4), "trunc|broken|unrecognized|data"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n", "not a picture"),
-        (b"P5 0 7 255\n", "not a picture|no pixels|must be"),
+        (b"P5 0 7 255\n", "not a picture|no pixels|must be|damaged"),
         (b"P5 99999999 99999999 255\n", "more than 178,956,970 pixels"),
     ],
     ids=["both sides 2**31", "one bit", "no width", "no data", "program", "empty", "large grey map"],
@@ -243,7 +243,7 @@ class TestDicom:
             ({"WindowCenter": ["inf", "1"], "WindowWidth": [1, 1]}, "WindowCenter inf"),
             ({"WindowCenter": 10, "WindowWidth": 0}, "width 0"),
             ({"WindowCenter": 10, "WindowWidth": -4}, "width -4"),
-            ({"WindowCenter": 10, "WindowWidth": 0.5}, "Window Width"),
+            ({"WindowCenter": 10, "WindowWidth": 0.5}, "width 0.5, which shows nothing"),
             ({"WindowCenter": "1e300", "WindowWidth": 10}, r"center 1e\+300"),
             ({"WindowCenter": 10}, "width none"),
             ({"NumberOfFrames": -1}, "-1 frames"),
@@ -256,7 +256,7 @@ class TestDicom:
             ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
             ({"PhotometricInterpretation": "NONSENSE"}, "NONSENSE"),
             ({"PixelRepresentation": 7}, "Pixel Representation"),
-            ({"SamplesPerPixel": 77}, "Samples per Pixel"),
+            ({"SamplesPerPixel": 77}, "SamplesPerPixel 77 for MONOCHROME2, not 1"),
         ],
     )
     def test_numbers_that_mean_nothing(self, tmp_path, more, said):

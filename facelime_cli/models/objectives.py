@@ -1,0 +1,191 @@
+"""What a training minimises: one loss for pictures of one class each, one for pictures with several findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from facelime_cli.core.labels import PRESENT, SEVERAL
+from facelime_cli.models.backend import keras
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Labels = NDArray[np.int64]
+
+LOSS = "sparse_categorical_crossentropy"
+"""Keras' word for cross-entropy with the index of each class."""
+
+
+class Objective(Protocol):
+    """What Keras compiles and reads."""
+
+    def compiled(self) -> dict[str, Any]:
+        """Return loss and metrics for `compile`."""
+
+    def fitted(self) -> dict[str, Any]:
+        """Return what `fit` takes beside pictures and targets."""
+
+    def targets(self, labels: Labels, *, weighted: bool) -> NDArray[Any]:
+        """Return what the loss compares answers with, for the pictures of a split; weighted only for training."""
+
+
+def objective_of(labels: Labels, class_weights: Mapping[int, Any] | None) -> Objective:
+    """Return the objective for labels of one kind or the other.
+
+    Parameters
+    ----------
+    labels : (N,) or (N, L) int array
+        Of the training split.
+    class_weights : mapping, optional
+        From `training.balanced_class_weights`.
+
+    Returns
+    -------
+    Objective
+    """
+    return Findings(class_weights) if labels.ndim == SEVERAL else OneClass(class_weights)
+
+
+class OneClass:
+    """Cross-entropy with the class of each picture.
+
+    Parameters
+    ----------
+    class_weights : mapping, optional
+        What each class counts.
+    """
+
+    def __init__(self, class_weights: Mapping[int, float] | None) -> None:
+        self._weights = class_weights
+
+    def compiled(self) -> dict[str, Any]:
+        """Return loss and metrics for `compile`.
+
+        Returns
+        -------
+        dict
+        """
+        return {"loss": LOSS, "metrics": ["accuracy"]}
+
+    def fitted(self) -> dict[str, Any]:
+        """Return what `fit` takes beside pictures and targets.
+
+        Returns
+        -------
+        dict
+        """
+        return {"class_weight": self._weights}
+
+    def targets(self, labels: Labels, *, weighted: bool) -> NDArray[Any]:
+        """Return what the loss compares answers with: the class itself.
+
+        Parameters
+        ----------
+        labels : (N,) int array
+        weighted : bool
+            Keras itself weighs, in training alone.
+
+        Returns
+        -------
+        (N,) int array
+        """
+        del weighted
+        return labels
+
+
+class Findings:
+    """Binary cross-entropy of each finding, the mean over those that are known.
+
+    Parameters
+    ----------
+    class_weights : mapping, optional
+        By finding, what its being absent (0) and present (1) counts.
+    """
+
+    def __init__(self, class_weights: Mapping[int, Mapping[int, float]] | None) -> None:
+        self._weights = class_weights or {}
+
+    def compiled(self) -> dict[str, Any]:
+        """Return loss and metrics for `compile`.
+
+        Returns
+        -------
+        dict
+        """
+        return {"loss": crossentropy, "metrics": [accuracy]}
+
+    def fitted(self) -> dict[str, Any]:
+        """Return what `fit` takes beside pictures and targets.
+
+        Returns
+        -------
+        dict
+        """
+        return {}
+
+    def targets(self, labels: Labels, *, weighted: bool) -> NDArray[np.float32]:
+        """Return what the loss compares answers with: each finding, and what it counts.
+
+        Parameters
+        ----------
+        labels : (N, L) int array
+            1 present, 0 absent, -1 unknown.
+        weighted : bool
+            Whether class weights count.
+
+        Returns
+        -------
+        (N, 2L) float32 array
+            L zeros and ones, then L weights: 0 for what is unknown. The sums of weights over a picture's findings are 1
+            in the mean, so that the loss is the mean over all that is known.
+        """
+        known = labels >= 0
+        weights = known / max(known.sum(axis=1).mean(), 1.0)
+        for finding, by_value in self._weights.items() if weighted else ():
+            for value, weight in by_value.items():
+                weights[labels[:, finding] == value, finding] *= weight
+        return np.hstack([labels == PRESENT, weights]).astype(np.float32)
+
+
+def crossentropy(targets: Any, answers: Any) -> Any:
+    """Return the loss of each picture.
+
+    Parameters
+    ----------
+    targets : (B, 2L) tensor
+        From `Findings.targets`.
+    answers : (B, L) tensor
+        Probabilities.
+
+    Returns
+    -------
+    (B,) tensor
+    """
+    ops = keras().ops
+    present, weights = ops.split(targets, 2, axis=-1)
+    return ops.sum(weights * ops.binary_crossentropy(present, answers), axis=-1)
+
+
+def accuracy(targets: Any, answers: Any) -> Any:
+    """Return the share of each picture's known findings that a threshold of 0.5 calls right.
+
+    Parameters
+    ----------
+    targets : (B, 2L) tensor
+        From `Findings.targets`.
+    answers : (B, L) tensor
+        Probabilities.
+
+    Returns
+    -------
+    (B,) tensor
+    """
+    ops = keras().ops
+    present, weights = ops.split(targets, 2, axis=-1)
+    known = ops.cast(weights > 0, "float32")
+    right = ops.cast(ops.equal(present > 0, answers >= 0.5), "float32")  # noqa: PLR2004 - as the docstring says
+    return ops.sum(known * right, axis=-1) / ops.sum(known, axis=-1)
