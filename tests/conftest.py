@@ -18,6 +18,7 @@ from PIL import Image
 
 from facelime_cli.core.faces import draw
 from facelime_cli.store.references import Store
+from tests.findings import ORDER, save_network, words_of_source, write_source
 from tests.scene import make as make_scene
 from tests.support import ROUNDS, SIZE, Chain, Facelime, FewRounds, Judged, write_faces, write_maps
 
@@ -238,4 +239,17 @@ def evaluated(tabled, tmp_path_factory):
     found.json(
         "finetune", "people", "--backbone", "cnn-small", "--epochs", 1, "--output", "sigmoid", "--name", "weaker"
     )
+    return found
+
+
+@pytest.fixture(scope="session")
+def several(tmp_path_factory):
+    """A store with a dataset of three findings, and two networks of four: one tells them well, one less well."""
+    folder = write_source(tmp_path_factory.mktemp("findings"))
+    found = FewRounds(folder / "store")
+    found.json("preprocess", *words_of_source(folder), "--name", "chest")
+    for name, noise in (("good", 1.5), ("worse", 3.5)):
+        path = save_network(folder / f"{name}.keras", noise)
+        more = ("--classes", ",".join(ORDER), "--scaling", "0..1", "--multi-label", "--name", name)
+        found.json("import-model", path, *more)
     return found

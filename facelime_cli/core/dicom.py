@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelime_cli.core import dicom_greys, dicom_tables
-from facelime_cli.core.colours import SRGB, UNUSABLE, Colours, in_srgb
+from facelime_cli.core.colours import UNUSABLE, Colours, in_srgb
 from facelime_cli.core.dicom_greys import number
 from facelime_cli.core.formats import DICOM, DICOM_MARK, DICOM_SUFFIXES, HEAD, is_dicom
 from facelime_cli.core.images import (
@@ -27,7 +28,7 @@ from facelime_cli.core.images import (
     Decoded,
     Reading,
     UnreadableError,
-    reason,
+    silent,
     unreadable,
 )
 from facelime_cli.core.opening import opened
@@ -45,6 +46,8 @@ EXTRA = "facelime[dicom]"
 """What brings the decoders of compressed pixels."""
 DECODERS = "pylibjpeg"
 """Its name in pydicom."""
+WHOLE = {DECODERS, "pydicom"}
+"""Those that decode all of a syntax."""
 GREYS = ("MONOCHROME1", "MONOCHROME2")
 NUMBERED = "PALETTE COLOR"
 """The kind whose pixels are numbers of colours."""
@@ -92,7 +95,10 @@ CODING, CODING_TRANSFORM = b"\xff\x52", 6
 """The marker of a JPEG 2000 that says how it is coded; and in its segment: whether decoding gives RGB."""
 YCBCR = 1
 """What Adobe's marker says of a JPEG of luminance and two differences of colour."""
+PANIC = "PanicException"
 BYTE_BITS = 8
+DESCRIPTION = "(0028,"
+"""How pydicom names elements that describe pixels."""
 TOO_SHORT = "less than expected"
 """What pydicom says of pixels whose bytes are too few."""
 
@@ -127,7 +133,7 @@ def read_dicom(path: Path, how: Reading) -> Decoded:
             _check_square(data, remarks)
     except UNREADABLE as why:
         raise _refused(why) from why
-    return Decoded(image, DICOM, notes, tuple(remarks))
+    return Decoded(image, DICOM, notes, tuple(dict.fromkeys(remarks)))
 
 
 def _refused(why: Exception) -> UnreadableError:
@@ -135,7 +141,8 @@ def _refused(why: Exception) -> UnreadableError:
 
     What pydicom says of a header is left out: it may quote what stands there of the patient.
     """
-    if isinstance(why, OSError | MemoryError | UnreadableError):
+    # Of the ends of files, too, pydicom speaks by an OSError, but by one without a number.
+    if isinstance(why, MemoryError | UnreadableError) or (isinstance(why, OSError) and why.strerror):
         return unreadable(why)
     return UnreadableError("has a header that cannot be read; it may be damaged", DAMAGED)
 
@@ -182,10 +189,10 @@ def _object_in(stream: BinaryIO) -> Any:
         # Files of old have no preamble. Of anything else, too, pydicom makes a few elements.
         data = pydicom.dcmread(stream, force=True)
     except UNREADABLE as why:
-        if marked or isinstance(why, (OSError, MemoryError)):
+        if marked or isinstance(why, MemoryError):
             raise
         raise UnreadableError(NO_DICOM) from why
-    held = [name for name in PIXELS if name in data]
+    held = [name for name in PIXELS if data.get(name)]
     if not held:
         raise UnreadableError(_without_pixels(data), NO_PICTURE)
     compressed = bool(data[held[0]].is_undefined_length)
@@ -232,7 +239,7 @@ def _frame_index(data: Any, frame: int | None) -> int | None:
             raise UnreadableError(_several(frames), FRAMES)
         return None
     if frame > frames:
-        raise UnreadableError(f"has {frames} frame{'s' * (frames > 1)}, so there is no frame {frame}")
+        raise UnreadableError(f"has {frames} frame{'s' * (frames > 1)}, so there is no frame {frame}", FRAMES)
     return frame - 1
 
 
@@ -253,22 +260,27 @@ def _settle(data: Any, index: int) -> None:
 
 
 def _shown(data: Any, index: int | None, remarks: list[str]) -> tuple[Bytes, tuple[str, ...]]:
-    """Return the picture of a frame, and what was done with it."""
+    """Return the picture of a frame, and what is known of its pixels: files of one device are alike in that."""
     _check_kind(data)
     values, kind, bits = _decoded(data, index, remarks)
-    order = "<" if data.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    syntax = data.file_meta.TransferSyntaxUID
+    compression = _compression(syntax.name) if syntax.is_encapsulated else "none"
+    notes = (f"pixel_kind:{data.PhotometricInterpretation}", f"compression:{compression}")
+    order = "<" if syntax.is_little_endian else ">"
     if kind in GREYS:
         greys = dicom_greys.shown_greys(values, data, kind, order, remarks)
-        return np.repeat(greys[..., None], 3, axis=-1), ()
+        return np.repeat(greys[..., None], 3, axis=-1), (*notes, f"window:{dicom_greys.window_of(data)}")
     if kind == NUMBERED:
         tables = dicom_tables.palette(data, order, remarks)
         colours = [_eight_bits(each.replaced(values), each.bits) for each in tables]
-        return _to_srgb(np.stack(colours, axis=-1), data, remarks)
+        shown, profile = _to_srgb(np.stack(colours, axis=-1), data, remarks)
+        return shown, (*notes, *profile)
     if kind != RGB or values.dtype.kind != "u":
         raise UnreadableError(
             f"has pixels of the kind {kind} and the type {values.dtype.name}, which are not read; save it as RGB"
         )
-    return _to_srgb(_eight_bits(values, bits), data, remarks)
+    shown, profile = _to_srgb(_eight_bits(values, bits), data, remarks)
+    return shown, (*notes, *profile)
 
 
 def _check_kind(data: Any) -> None:
@@ -282,6 +294,9 @@ def _check_kind(data: Any) -> None:
     if samples != SAMPLES[kind]:
         found = "none" if samples is None else f"{samples:g}"
         raise UnreadableError(f"has the SamplesPerPixel {found} for {kind}, not {SAMPLES[kind]}; correct it")
+    bits = number(data, "BitsAllocated")
+    if kind.startswith("YBR_FULL") and bits != BYTE_BITS:
+        raise UnreadableError(f"has pixels of the kind {kind} and not of 8 bits, which are not read; save it as RGB")
     mixed = kind in GREYS and str(data.get("PixelPresentation") or "").strip().upper() in MIXED
     if mixed and "RedPaletteColorLookupTableDescriptor" in data:
         raise UnreadableError("has colours laid over its grey values, which are not read; save it as an RGB picture")
@@ -295,28 +310,48 @@ def _decoded(data: Any, index: int | None, remarks: list[str]) -> tuple[NDArray[
     _check_transform(data, index, remarks)
     if shift:
         options["correct_unused_bits"] = False
-    try:
-        values, facts = decoder.as_array(data, index=index, **options)
-    except RuntimeError as why:
-        # Pillow decodes some files of a syntax, and not others.
-        if DECODERS not in decoder.available_plugins:
-            raise UnreadableError(f"is compressed as {compression}; install {EXTRA}", NO_DECODER) from why
-        raise UnreadableError(
-            f"is compressed as {compression} and cannot be decoded; it may be damaged", DAMAGED
-        ) from why
-    except UNREADABLE as why:
-        if TOO_SHORT in str(why):
-            raise UnreadableError(
-                "has less pixel data than its header declares; it may have been cut off", TRUNCATED
-            ) from why
-        # What is wrong with the description of the pixels, which says nothing of the patient.
-        raise UnreadableError(f"cannot be decoded ({reason(why)})", DAMAGED) from why
+    values, facts = _run(decoder, compression, data, index, options)
     frames = int(facts["number_of_frames"])
     if index is None and frames > 1:
         raise UnreadableError(_several(frames), FRAMES)
     if shift:
         values = _aligned(values, data, shift)
     return values, str(facts["photometric_interpretation"]), int(facts.get("bits_stored", 0))
+
+
+def _run(decoder: Any, compression: str, data: Any, index: int | None, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return what a decoder gives: the numbers, and what they are."""
+    try:
+        with silent() if decoder.is_encapsulated else nullcontext():
+            found: tuple[Any, Any] = decoder.as_array(data, index=index, **options)
+            return found
+    except RuntimeError as why:
+        # Pillow alone decodes some files of a syntax, and not others.
+        if not WHOLE.intersection(decoder.available_plugins):
+            raise UnreadableError(f"is compressed as {compression}; install {EXTRA}", NO_DECODER) from why
+        raise UnreadableError(_undecoded(compression), DAMAGED) from why
+    except UNREADABLE as why:
+        if TOO_SHORT in str(why):
+            message = "has less pixel data than its header declares; it may have been cut off"
+            raise UnreadableError(message, TRUNCATED) from why
+        raise UnreadableError(_contradiction(str(why)), DAMAGED) from why
+    except BaseException as why:
+        # A decoder in Rust panics on a damaged file, and no `Exception` covers that.
+        if type(why).__name__ != PANIC:
+            raise
+        raise UnreadableError(_undecoded(compression), DAMAGED) from why
+
+
+def _contradiction(text: str) -> str:
+    """Return what pydicom says of a description of pixels, which is nothing of the patient, or that it is wrong."""
+    line = text.partition("\n")[0].strip().rstrip(".")
+    if DESCRIPTION in line:
+        return f"cannot be decoded ({line})"
+    return "has pixels that are not as its header describes them; it may be damaged"
+
+
+def _undecoded(compression: str) -> str:
+    return f"is compressed as {compression} and cannot be decoded; it may be damaged"
 
 
 def _decoder_of(data: Any) -> tuple[Any, str]:
@@ -390,7 +425,7 @@ def _jpeg_options(data: Any, index: int | None, plugins: Sequence[str], remarks:
     if not segment.startswith(ADOBE_NAME) or transform != bytes([YCBCR]):
         return {}
     if data.PhotometricInterpretation == RGB:
-        remarks.append("is a JPEG of luminance and colour whose header says RGB; it is converted to RGB")
+        remarks.append("has a JPEG of luminance and colour, and a header that says RGB, so that it is converted to RGB")
     if DECODERS in plugins:
         return {"photometric_interpretation": "YBR_FULL"}
     return {"photometric_interpretation": RGB, "raw": True}
@@ -410,7 +445,7 @@ def _check_transform(data: Any, index: int | None, remarks: list[str]) -> None:
     frames = int(number(data, "NumberOfFrames") or 1)
     codestream = get_frame(data.PixelData, index or 0, number_of_frames=frames)
     if codestream.partition(CODING)[2][CODING_TRANSFORM : CODING_TRANSFORM + 1] == b"\x01":
-        remarks.append(f"is a JPEG 2000 of RGB whose header says {kind}; it is converted as the header says")
+        remarks.append(f"has a JPEG 2000 of RGB, and a header that says {kind}, by which it is converted")
 
 
 def _eight_bits(values: NDArray[Any], bits: int) -> Bytes:
@@ -432,8 +467,8 @@ def _to_srgb(colours: Bytes, data: Any, remarks: list[str]) -> tuple[Bytes, tupl
 
     converted, name = in_srgb(Image.fromarray(colours), Colours(profile))
     if name == UNUSABLE:
-        remarks.append("has a colour profile that cannot be used; it is shown without it")
-    return np.asarray(converted), (() if name in {SRGB, UNUSABLE} else (f"profile:{name}",))
+        remarks.append("has a colour profile that is damaged or is for other pixels, so that it is taken as sRGB")
+    return np.asarray(converted), (f"profile:{name}",)
 
 
 def _of_optical_path(data: Any) -> bytes | None:
@@ -451,5 +486,5 @@ def _check_square(data: Any, remarks: list[str]) -> None:
             # Absent, empty, or no two numbers.
             continue
         if min(high, wide) > 0 and abs(high / wide - 1) > SQUARE:
-            remarks.append(f"has pixels that are {high / wide:.3g} times as high as wide; it is shown as it is stored")
+            remarks.append("has pixels that are not square, so that the picture looks stretched")
         return

@@ -73,6 +73,23 @@ def shown_greys(values: NDArray[Any], data: Any, kind: str, order: str, remarks:
     return greys
 
 
+def window_of(data: Any) -> str:
+    """Return what says which numbers of a picture are black and white.
+
+    Parameters
+    ----------
+    data : Dataset
+
+    Returns
+    -------
+    str
+        "table" or "window" of the file, or "range" of the picture.
+    """
+    if data.get("VOILUTSequence"):
+        return "table"
+    return "range" if number(data, WINDOW[0]) is None else "window"
+
+
 def number(data: Any, name: str) -> float | None:
     """Return a number of a DICOM file.
 
@@ -154,7 +171,7 @@ def _windowed(
         # A table whose largest entry leaves the highest bit unused would be shown at half its brightness or less.
         if table.bits != table.declared:
             remarks.append(
-                f"has a VOI table that declares {table.declared} bits and uses {table.bits}, which it is shown by"
+                f"has a VOI table that declares {table.declared} bits and uses {table.bits}, by which it is shown"
             )
         return table.replaced(values).astype(np.float64), 0.0, 2.0**table.bits - 1
     window = _window(data)
@@ -207,5 +224,7 @@ def _is_inverted(data: Any, kind: str, remarks: list[str]) -> bool:
     """
     shape = str(data.get("PresentationLUTShape") or "").strip().upper()
     if shape and (shape == INVERSE) != (kind == INVERTED):
-        remarks.append(f"is {kind} with the presentation shape {shape}, a contradiction; it is shown inverted")
+        remarks.append(
+            f"has the kind {kind} and the presentation shape {shape}, a contradiction, and is shown inverted"
+        )
     return kind == INVERTED or shape == INVERSE

@@ -110,20 +110,18 @@ def palette(data: Any, order: str, remarks: list[str]) -> list[Table]:
     """
     if any(f"{PALETTE.format(each)}Descriptor" not in data for each in COLOURS):
         raise UnreadableError("has pixels of the kind PALETTE COLOR, and no palette that says which colours they are")
-    described = [
-        _described(data.get(f"{PALETTE.format(each)}Descriptor"), f"{each.lower()} palette") for each in COLOURS
-    ]
+    described = [_described(data.get(f"{PALETTE.format(each)}Descriptor"), "palette") for each in COLOURS]
     if all(f"{PALETTE.format(each)}Data" in data for each in COLOURS):
         entries = []
         for colour, (count, _, bits) in zip(COLOURS, described, strict=True):
             numbers = _numbers(data.get(f"{PALETTE.format(colour)}Data"), count, bits, order)
-            entries.append(_counted(numbers, count, f"{colour.lower()} palette", remarks))
+            entries.append(_counted(numbers, count, "palette", remarks))
     else:
         entries = _expanded(data, described[0])
     declared = described[0][2]
     bits = _depth(entries, declared)
     if bits != declared:
-        remarks.append(f"has a palette that declares {declared} bits and uses {bits}, which it is shown by")
+        remarks.append(f"has a palette that declares {declared} bits and uses {bits}, by which it is shown")
     # Eight bits in the higher byte of two: the whole of them is white, not 65280 of 65535.
     if bits == MOST_BITS and not any((each % HIGH_BYTE).any() for each in entries):
         entries, bits = [each // HIGH_BYTE for each in entries], FEWEST_BITS

@@ -363,7 +363,7 @@ def _pictured(stream: BinaryIO, frame: int | None, several: str) -> Iterator[Ima
         with _opened_picture(stream) as picture:
             _seek(picture, frame, several)
             depths.corrected(picture)
-            with _silent() if picture.format == "TIFF" else nullcontext():
+            with silent() if picture.format == "TIFF" else nullcontext():
                 yield picture
 
 
@@ -440,8 +440,13 @@ def _seek(picture: Image.Image, frame: int | None, several: str) -> None:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what libtiff itself writes to the terminal away from it: a sentence says what is wrong with the file."""
+def silent() -> Iterator[None]:
+    """Keep what decoders write to the terminal themselves away from it: a sentence says what is wrong with the file.
+
+    Yields
+    ------
+    None
+    """
     try:
         terminal = os.dup(STDERR)
     except OSError:

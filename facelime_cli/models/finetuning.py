@@ -308,7 +308,8 @@ class Job:
                 block = Labelled(split.read, split.rows[chosen], split.labels[chosen])
                 found = list(running.answers(call, block, self.settings.batch_size))
                 stream = io.BytesIO()
-                np.save(stream, np.concatenate(found))
+                # Mixed precision answers with bfloat16, which a file of NumPy cannot hold.
+                np.save(stream, np.concatenate(found).astype(np.float32))
                 write_whole(path, stream.getvalue())
                 advance(len(block.rows))
         kept = [np.load(path, allow_pickle=False) for path in blocks.values()]

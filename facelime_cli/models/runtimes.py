@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.choices import Entry, table
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError
+from facelime_cli.models.backbones import SIGMOID
+from facelime_cli.models.recipes import YES_OR_NO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,7 +117,10 @@ def independent(model: Artifact) -> bool:
     bool
         Then each class is a finding that a picture may have or not, beside others.
     """
-    return model.facts.get("multilabel") is True or model.parameters.get("multi_label") is True
+    if model.facts.get("multilabel") is True or model.parameters.get("multi_label") is True:
+        return True
+    # One sigmoid unit may stand for two classes. More classes have one each.
+    return model.facts.get("output") == SIGMOID and len(model.facts["classes"]) > YES_OR_NO
 
 
 # Runtimes

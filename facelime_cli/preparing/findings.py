@@ -11,7 +11,7 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import comma_separated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from facelime_cli.preparing.gathering import Records
 
@@ -110,18 +110,25 @@ def columns_of(columns: str, known: Sequence[str]) -> list[str]:
     list of str
         Those that are not known, too: the caller refuses them.
 
+    Raises
+    ------
+    CommandLineError
+        When it names none, or one twice.
+
     Examples
     --------
     >>> columns_of("a, c..e", ["a", "b", "c", "d", "e"])
     ['a', 'c', 'd', 'e']
     """
     found: list[str] = []
-    for each in map(str.strip, comma_separated(columns)):
+    for each in filter(None, map(str.strip, comma_separated(columns))):
         first, between, last = each.partition(RANGE)
         if each in known or not between or first not in known or last not in known:
             found.append(each)
         else:
             found += known[known.index(first) : known.index(last) + 1]
+    if not found or len(set(found)) < len(found):
+        raise CommandLineError(f"--label-columns {columns!r} names no column, or one twice; correct it.")
     return found
 
 
@@ -180,8 +187,6 @@ def read(records: Records, by_picture: Mapping[str, Sequence[int]], reading: Rea
 def _of_columns(records: Records, by_picture: Mapping[str, Sequence[int]], reading: Reading) -> Outcome:
     assert reading.columns is not None
     names = columns_of(reading.columns, list(records.columns))
-    if not names or len(set(names)) < len(names):
-        raise CommandLineError(f"--label-columns {reading.columns!r} names no column, or one twice; correct it.")
     codes = _codes(records, names)
     readers = _readers(records, reading)
     joined = {}
@@ -328,11 +333,16 @@ def _findings(names: Sequence[str], joined: Mapping[str, Codes], reading: Readin
 
 @dataclass(frozen=True)
 class _Said:
-    """What a picture's rows name together, and what readers do not agree on; `spoken` is False where all are empty."""
+    """What a picture's rows name together.
+
+    `undecided` is what half of the readers name. `spoken` is False where all cells are empty, and `several` is True
+    where a reader names more than one thing.
+    """
 
     names: Names
     undecided: Names = frozenset()
     spoken: bool = True
+    several: bool = False
 
 
 def _of_cells(records: Records, by_picture: Mapping[str, Sequence[int]], reading: Reading) -> Outcome:
@@ -346,9 +356,11 @@ def _of_cells(records: Records, by_picture: Mapping[str, Sequence[int]], reading
     for picture, numbers in by_picture.items():
         joined[picture] = _joined_names([(readers[n], known[cells[n]]) for n in numbers], reading)
     outcome = Outcome()
-    if separator or any(len(said.names | said.undecided) > 1 for said in joined.values()):
+    if separator or any(said.several for said in joined.values()) or _finds_none(known.values(), reading):
         _check_contradictions(records, cells, known, reading)
-        return _several(outcome, joined, separator, reading)
+        # What no majority has seen is absent everywhere, but still a finding of this table.
+        every = frozenset[str]().union(*known.values())
+        return _several(outcome, joined, every, separator, reading)
     outcome.labels = {picture: next(iter(said.names), None) for picture, said in joined.items()}
     outcome.names = sorted({label for label in outcome.labels.values() if label is not None})
     undecided = sum(said.spoken and not said.names for said in joined.values())
@@ -356,6 +368,12 @@ def _of_cells(records: Records, by_picture: Mapping[str, Sequence[int]], reading
         outcome.facts["undecided"] = undecided
         outcome.said.append(f"{undecided} pictures have no class that most of their rows name, and get no label")
     return outcome
+
+
+def _finds_none(named: Iterable[Names], reading: Reading) -> bool:
+    """Return whether joined rows can say that there is no finding: then the others are findings, not classes."""
+    joins = reading.rows in {ANY, MAJORITY}
+    return joins and any(_is_none(name, reading) for names in named for name in names)
 
 
 def _separator(cells: Sequence[str], reading: Reading) -> str | None:
@@ -378,12 +396,14 @@ def _joined_names(said: Sequence[tuple[str, Names]], reading: Reading) -> _Said:
     if len(said) == 1 or reading.rows in {None, FIRST}:
         return _Said(said[0][1], spoken=bool(said[0][1]))
     if reading.rows == ANY:
-        return _Said(frozenset[str]().union(*(names for _, names in said)), spoken=spoken)
+        every = frozenset[str]().union(*(names for _, names in said))
+        return _Said(every, spoken=spoken, several=len(every) > 1)
     opinions = [frozenset[str]().union(*each) for each in _by_reader(said)]
     votes = Counter(name for names in opinions for name in names)
     voters = sum(map(bool, opinions))
     most = frozenset(name for name, n in votes.items() if 2 * n > voters)
-    return _Said(most, frozenset(name for name, n in votes.items() if 2 * n == voters), spoken)
+    half = frozenset(name for name, n in votes.items() if 2 * n == voters)
+    return _Said(most, half, spoken, several=any(len(names) > 1 for names in opinions))
 
 
 def _is_none(name: str, reading: Reading) -> bool:
@@ -400,9 +420,10 @@ def _check_contradictions(records: Records, cells: Sequence[str], known: Mapping
         )
 
 
-def _several(outcome: Outcome, joined: Mapping[str, _Said], separator: str | None, reading: Reading) -> Outcome:
+def _several(
+    outcome: Outcome, joined: Mapping[str, _Said], every: Names, separator: str | None, reading: Reading
+) -> Outcome:
     """Return the findings of each picture: what its rows do not name is absent."""
-    every = frozenset[str]().union(*(said.names | said.undecided for said in joined.values()))
     none = sorted(name for name in every if _is_none(name, reading))
     outcome.names = sorted(every.difference(none))
     if not outcome.names:

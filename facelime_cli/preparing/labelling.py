@@ -158,7 +158,8 @@ def _files(sources: Sequence[Path], faults: list[Fault], passed: Counter[str]) -
             paths.append(source)
             places.append(Place(root, 1))
             continue
-        start = len(str(source)) if str(source) != "." else -1
+        # Paths below the current folder do not begin with its name.
+        start = 0 if str(source) == "." else len(str(source))
         for path in picture_files(source, faults, passed):
             below = str(path)[start:].strip(os.sep)
             paths.append(path)
@@ -207,6 +208,9 @@ def _refuse_lost(
         remedy += f", or leave such rows out with --missing-pictures {SKIP}"
     if faults:
         remedy = f"it may be in {readable(str(faults[0].path))}, which {faults[0].reason}"
+    near = matching.nearest(lost[0], places)
+    if near is not None:
+        remedy = f"the path most like it is {readable(near)}; give the folder from which on both are alike as SOURCE"
     padded = _padded(lost, places)
     if padded is not None:
         remedy = f"{padded} is there, so the column {table.id_column} seems to have lost its zeros; save it as text"
@@ -260,8 +264,10 @@ def _id_of(name: str, path: Path) -> str:
     """Return the id of a picture; a name that only looks as if it ended in a suffix is whole."""
     whole = matching.plain(name)
     stem, suffix = matching.without_suffix(whole)
-    last = whole.rpartition("/")[2]
-    return stem if suffix and matching.without_suffix(path.name)[0] != last else whole
+    if not suffix:
+        return whole
+    file = matching.without_suffix(str(path))[0].rpartition(os.sep)[2]
+    return whole if file == whole.rpartition("/")[2] else stem
 
 
 def read_table(table: Table) -> Listed:
@@ -442,7 +448,8 @@ def _tell(
     """Count and say what was decided."""
     account, outcome = listed.account, listed.outcome
     if records.forms:
-        account.facts["forms"] = [form.partition(": ")[2] for form in records.forms]
+        # A word out of the table stands behind the name of its encoding, for the user alone.
+        account.facts["forms"] = [form.partition(": ")[2].partition(", such as")[0] for form in records.forms]
         account.said += records.forms
     _tell_rows(account, records, by_picture, table, differing)
     account.facts |= outcome.facts
@@ -456,6 +463,11 @@ def _tell(
         known = outcome.findings or outcome.labels
         without = sum(not known[name] for name in listed.ids)
         _count(account, "unlabelled", without, "pictures have no label, since their cells are empty or unknown")
+    silent = [name for name in account.labels if not any(name in each for each in outcome.findings.values())]
+    if silent:
+        account.facts["without_values"] = silent
+        account.warnings.append(f"nothing is known of {', '.join(silent)} in any picture; left out.")
+        account.labels = [name for name in account.labels if name not in silent]
     if records.doubled:
         account.facts["doubled_columns"] = len(records.doubled)
         account.warnings.append(

@@ -52,6 +52,8 @@ class _Index:
     places: Sequence[Place]
     stems: list[str]
     suffixes: list[str]
+    lengths: list[int]
+    doubled: bool
     ends: dict[int, dict[str, list[int]]] = field(default_factory=dict)
     owns: dict[str, list[int]] | None = None
 
@@ -128,16 +130,42 @@ def find(names: Iterable[str], places: Sequence[Place]) -> list[Found]:
     list of Found
     """
     divided = [without_suffix(place.path) for place in places]
-    index = _Index(places, [stem for stem, _ in divided], [suffix for _, suffix in divided])
+    stems = [stem for stem, _ in divided]
+    lengths = sorted({place.own for place in places})
+    # Such as a.png.jpg: only there can an id with a suffix be a whole name.
+    doubled = any(without_suffix(stem)[1] for stem in stems)
+    index = _Index(places, stems, [suffix for _, suffix in divided], lengths, doubled)
     return [_meant(name, index) for name in names]
+
+
+def nearest(name: str, places: Iterable[Place]) -> str | None:
+    """Return the path that has the longest end in common with an id of several parts.
+
+    Parameters
+    ----------
+    name : str
+    places : iterable of Place
+
+    Returns
+    -------
+    str or None
+        None where the id is a single name, or no path ends as it does.
+    """
+    stem = without_suffix(plain(name))[0]
+    if "/" not in stem:
+        return None
+    ends = ((_common(stem, without_suffix(place.path)[0]), place.path) for place in places)
+    length, path = max(ends, default=(0, ""), key=lambda end: end[0])
+    return path if length else None
 
 
 def _meant(name: str, index: _Index) -> Found:
     whole = plain(name)
-    found = _fitting(whole, index)
     stem, suffix = without_suffix(whole)
-    if found.places or not suffix:
-        return found
+    if not suffix or index.doubled:
+        found = _fitting(whole, index)
+        if found.places or not suffix:
+            return found
     found = _fitting(stem, index)
     same = tuple(place for place in found.places if index.suffixes[place] == suffix)
     return Found(same, found.length) if len(found.places) > 1 and same else found
@@ -150,7 +178,9 @@ def _fitting(name: str, index: _Index) -> Found:
         return Found(tuple(whole), length)
     best = Found()
     # Beyond the folder that was given as the source, an id and a path may be called differently.
-    for own in range(1, length):
+    for own in index.lengths:
+        if own >= length:
+            break
         for place in index.own().get(_end(name, own), ()):
             common = _common(name, index.stems[place])
             if common > best.length:

@@ -93,15 +93,13 @@ def divided(entries: Sequence[Entry], params: Any) -> tuple[list[Entry], Account
     Raises
     ------
     CommandLineError
-        When options contradict each other.
+        When an option names no file or no column.
     FacelimeError
         When a file is no list, names no picture of these, or names one picture in two splits.
     """
     account = Account()
     if not is_published(params):
         return list(entries), account
-    if params.folds is not None:
-        raise CommandLineError("--folds divides all pictures, so --split-column and --split-file do not fit it.")
     found = list(entries)
     files = _files(params)
     if files:
@@ -214,7 +212,7 @@ def _read(path: Path, split: int | None, params: Any) -> list[tuple[str, int]]:
     """Return the ids of a file with their splits: of a table with the column of ids, else of a list."""
 
     def suits(cells: list[str]) -> int:
-        return 2 * (params.id_column in cells) + (len(cells) == 1)
+        return int(params.id_column in cells)
 
     found, _ = tables.lines(path, suits)
     if found and params.id_column in found[0].cells:

@@ -386,13 +386,50 @@ class Explanations:
             Places in `names`: the most probable class. Where probabilities are independent, all classes of at least
             0.5, the most probable first; the most probable one where there is none.
         """
-        values = self.full[row]
-        most_probable = int(values.argmax())
         # Of a contrast, what is explained is no probability.
-        if not self.independent or self.contrast is not None:
-            return [most_probable]
-        falling = (-values).argsort(kind="stable")
-        return [int(c) for c in falling if values[c] >= HALF] or [most_probable]
+        called = self.called(row) if self.contrast is None else []
+        return called or [int(self.full[row].argmax())]
+
+    def called(self, row: int) -> list[int]:
+        """Return what the model calls in a picture.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        list of int
+            Places in `answer_names`: the most probable class. Where probabilities are independent, all classes of at
+            least 0.5, the most probable first; maybe none.
+        """
+        answers = self.answers[row]
+        if not self.independent:
+            return [int(answers.argmax())]
+        falling = (-answers).argsort(kind="stable")
+        return [int(c) for c in falling if answers[c] >= HALF]
+
+    def right(self, row: int) -> dict[str, bool]:
+        """Return about which classes of a picture the model is right.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        dict
+            By the findings that both the model and the dataset know of this picture. Where a picture has one class, by
+            this class, if the model knows it.
+        """
+        names, label = self.dataset.facts["classes"], self._label(row)
+        called = {self.answer_names[c] for c in self.called(row)}
+        known = dict.fromkeys(labels.present(label, names), True)
+        if self.several:
+            known |= {name: False for name, state in zip(names, label, strict=True) if state == labels.ABSENT}
+        return {name: (name in called) == known[name] for name in self.answer_names if name in known}
 
     def coefficients(self, row: int, c: int) -> NDArray[np.float64]:
         """Return the coefficients of a picture's segments.

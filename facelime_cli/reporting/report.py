@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 NICE_SCALES = (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500)
 """Ends of the colour scale, in probability points."""
+KNOWN = {True: "present", False: "absent", None: ""}
+"""What is known of a finding, in a table."""
 MOST_ON_A_PAGE = 48
 """Pictures up to which the report is one page; at about 100 kB each it opens at once."""
 
@@ -348,10 +350,13 @@ class Report:
 
     def _prediction_rows(self) -> Iterator[tuple[Any, ...]]:
         explanations = self.explanations
-        yield "id", "label", *explanations.answer_names
+        # What is known of each finding has a column of its own; a class needs one for all.
+        names = explanations.dataset.facts["classes"] if explanations.several else []
+        yield "id", "label", *(f"{name} label" for name in names), *explanations.answer_names
         for row, picture in enumerate(explanations.ids):
+            states = [KNOWN[explanations.holds(row, name)] for name in names]
             probabilities = map(float, explanations.answers[row])
-            yield picture, explanations.label(row) or "", *probabilities
+            yield picture, explanations.label(row) or "", *states, *probabilities
 
     # Zones
 
@@ -445,7 +450,7 @@ class Report:
         found = []
         for row, classes in enumerate(self.shown):
             label = explanations.label(row)
-            # Nobody knows where an explanation of another class should point.
+            # Nobody knows where an explanation of another class should point, nor which of several findings it is.
             true = [c for c in classes if explanations.names[c] == label]
             found += [explanations.overlap(row, c) for c in true]
         return [each for each in found if each is not None]

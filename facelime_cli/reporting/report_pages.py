@@ -21,6 +21,8 @@ from facelime_cli.reporting.explanations import PERCENT, listed
 from facelime_cli.reporting.report import page_name, picture_name, thumbnail_name
 from facelime_cli.reporting.report_records import (
     NOT_EXPLAINED,
+    RIGHT,
+    STATES,
     ClassShown,
     OverviewRow,
     PictureShown,
@@ -69,7 +71,7 @@ class ReportPages:
             shown_picture = self._picture(row, outlines, "")
             pictures.append(shown_picture)
         # What the reader can filter by: each answer and each verdict once.
-        answers = {row.said for row in overview}
+        answers = {name for row in overview for name in row.said_names}
         counted = Counter(row.verdict_kind for row in overview)
         labels = [row.label for row in overview]
 
@@ -129,6 +131,8 @@ class ReportPages:
         shown["most_classes"] = max(classes)
         # The page may go to one patient, and the examples are pictures of others.
         shown["leakage"] = nameless(facts.get("leakage", {}))
+        shown["independent"] = explanations.independent
+        shown["several_findings"] = explanations.several
         shown["lineage"] = self._lineage
         shown["software"] = explanations.surrogates.software
         return shown
@@ -223,11 +227,12 @@ class ReportPages:
         # A row tells the class that is shown first: the most probable one, or the first that was asked for.
         report, explanations = self._report, self._explanations
         names, answer = explanations.answer_names, explanations.answers[row]
-        said = int(answer.argmax())
-        said_name = names[said]
-        percent = 100 * float(answer[said])
+        called = explanations.called(row)
+        said = [f"{names[c]} {PERCENT * float(answer[c]):.1f} %" for c in called]
+        percent = PERCENT * float(answer.max())
         label = explanations.label(row)
-        right = _right(said_name, label, names)
+        right = list(explanations.right(row).values())
+        flag = RIGHT[all(right)] if right else ""
         anchor = _anchor(row)
         href = f"#{anchor}" if report.one_page else page_name(row)
         thumbnail = self._source(thumbnail_name(row), "")
@@ -236,10 +241,12 @@ class ReportPages:
             anchor=anchor,
             href=href,
             thumbnail=thumbnail,
-            said=said_name,
+            said=", ".join(said) or "none of 50 % or more",
+            said_names=[names[c] for c in called],
             points=round(percent, 2),
             label=label,
-            right=right,
+            right=flag,
+            flag=f"{sum(right)} of {len(right)} right" if explanations.several and right else flag,
             whole_verdict=NOT_EXPLAINED,
         )
         classes = report.shown[row]
@@ -316,7 +323,8 @@ class ReportPages:
             side = self._side(its, drawn, prefix, alike, its_examples)
             voices.append(side)
         probability = float(explanations.full[row][c])
-        return ClassShown(name, probability, voices)
+        holds = explanations.holds(row, name) if explanations.several else None
+        return ClassShown(name, probability, "" if holds is None else STATES[holds], voices)
 
     def _silent(self, voice: Voice, row: int, name: str) -> Silent:
         """Return the sentence for an explanation that says nothing of a class of a picture."""
@@ -395,14 +403,6 @@ def _attribution(voice: Voice, row: int, c: int) -> Attribution:
     segments = explanations.segments(row)
     coefficients = explanations.coefficients(row, c)
     return Attribution(segments, coefficients)
-
-
-def _right(said: str, label: str | None, names: Sequence[str]) -> str:
-    """Return whether an answer is right, in a word; none where the label is no class of the model."""
-    # A model may know other classes than the dataset.
-    if label not in names:
-        return ""
-    return "right" if said == label else "wrong"
 
 
 def _mean(values: Sequence[float]) -> str:

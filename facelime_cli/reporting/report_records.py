@@ -37,6 +37,9 @@ LISTED_CLASSES = 8
 """Classes up to which all are listed beside a picture, else the most probable."""
 MOST_PROBABLE_LISTED = 5
 """How many of the most probable classes are listed where there are too many for all."""
+STATES = {True: "present", False: "absent"}
+"""What a dataset says of a finding."""
+RIGHT = {True: "right", False: "wrong"}
 MOST_LISTED = 100
 """Further classes up to which a picture's page names them all."""
 
@@ -69,15 +72,22 @@ class Answer:
     points : float
         The probability in percent.
     said : bool
-        Whether it is the most probable class.
+        Whether it is the most probable class; where probabilities are independent, whether it is at least 50 %.
     label : bool
-        Whether it is the true class.
+        Whether it is the true class, or one of the true findings.
+    flag : str
+        What the page says of it: `label` for the true class; `present` or `absent` for a finding. Empty where nothing
+        is known.
+    right : str
+        `right` or `wrong`; empty where there is no flag.
     """
 
     name: str
     points: float
     said: bool
     label: bool
+    flag: str = ""
+    right: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,13 +99,18 @@ class OverviewRow:
     id, anchor, href, thumbnail : str
         The picture, its place on the page, where its row leads, and its small copy.
     said : str
-        The most probable class.
+        What the model says: the most probable class, or every finding of at least 50 %, with the probability.
+    said_names : list of str
+        The names of these, to filter by.
     points : float
-        Its probability in percent.
+        The highest probability in percent.
     label : str or None
-        The true class.
+        The true class, or the findings that are present.
     right : str
-        `right` or `wrong`; empty where the label is unknown or no class of the model.
+        `right` or `wrong`; empty where the label is unknown or no class of the model. Of several findings one that is
+        wrong is enough.
+    flag : str
+        The same as the page says it: of several findings how many are right.
     whole_verdict : str
     r2 : float or None
     strong : float or None
@@ -107,9 +122,11 @@ class OverviewRow:
     href: str
     thumbnail: str
     said: str
+    said_names: list[str]
     points: float
     label: str | None
     right: str
+    flag: str
     # What follows is unknown where no class of the picture is shown.
     whole_verdict: str
     r2: float | None = None
@@ -368,10 +385,20 @@ class Silent:
 
 @dataclass(frozen=True)
 class ClassShown:
-    """One class of a picture: what everyone says of it."""
+    """One class of a picture: what everyone says of it.
+
+    Attributes
+    ----------
+    name : str
+    probability : float
+    state : str
+        `present` or `absent` where a picture may have several findings; empty where nothing is known.
+    voices : list of Side or Silent
+    """
 
     name: str
     probability: float
+    state: str
     voices: list[Side | Silent]
 
 
@@ -425,8 +452,26 @@ class PictureShown:
 
     @property
     def label(self) -> str | None:
-        """The true class, or None when the dataset does not say."""
+        """The true class or findings, or None when the dataset does not say."""
         return self.explanations.label(self.row)
+
+    @property
+    def several(self) -> bool:
+        """Whether a picture may have several findings."""
+        return self.explanations.several
+
+    @property
+    def independent(self) -> bool:
+        """Whether each probability stands for itself."""
+        return self.explanations.independent
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """What the dataset says of findings that the model does not know."""
+        explanations = self.explanations
+        names = [name for name in explanations.dataset.facts["classes"] if name not in explanations.answer_names]
+        known = [(name, explanations.holds(self.row, name)) for name in names]
+        return [f"{name} {STATES[holds]}" for name, holds in known if holds is not None]
 
     @cached_property
     def unchanged(self) -> int:
@@ -445,13 +490,18 @@ class PictureShown:
     @cached_property
     def answers(self) -> list[Answer]:
         """The model's answer, the most probable class first."""
-        probabilities = self.explanations.answers[self.row]
-        said, label = int(probabilities.argmax()), self.label
+        explanations, row = self.explanations, self.row
+        probabilities, called, right = explanations.answers[row], explanations.called(row), explanations.right(row)
         found = []
         for c in probabilities.argsort(kind="stable")[::-1]:
-            name = self.explanations.answer_names[c]
+            name = explanations.answer_names[c]
+            is_label = explanations.holds(row, name) is True
+            flag = "label" if is_label else ""
+            if explanations.several and name in right:
+                flag = STATES[is_label]
             points = 100 * float(probabilities[c])
-            found.append(Answer(name, points, said=int(c) == said, label=name == label))
+            words = RIGHT[right[name]] if flag else ""
+            found.append(Answer(name, points, said=int(c) in called, label=is_label, flag=flag, right=words))
         return found
 
     @cached_property
@@ -459,9 +509,9 @@ class PictureShown:
         """The classes that are listed at first: all where they are few, else the most probable and the true one."""
         if len(self.answers) <= LISTED_CLASSES:
             return self.answers
-        # The true class is always listed, however improbable the model finds it.
+        # What is true is always listed, however improbable the model finds it, and so is what the model calls.
         probable, others = self.answers[:MOST_PROBABLE_LISTED], self.answers[MOST_PROBABLE_LISTED:]
-        return [*probable, *(each for each in others if each.label)]
+        return [*probable, *(each for each in others if each.label or each.said)]
 
     @cached_property
     def others(self) -> Sequence[Answer]:

@@ -12,7 +12,7 @@ from facelime_cli.core.opening import NotRegularError, opened
 from facelime_cli.errors import FacelimeError
 from facelime_cli.sources import Entry, find
 from facelime_cli.store import digests
-from facelime_cli.tables import rows
+from facelime_cli.tables import sheet
 
 
 @pytest.fixture(params=["pipe", "folder", "socket", "device", "link to a device"])
@@ -44,7 +44,7 @@ def test_whatever_reads_a_file_refuses_it(other):
             read(other)
     with pytest.raises(OSError, match="not a regular file"):
         digests.of_file(other)
-    for read in (rows, saliency):
+    for read in (lambda path: sheet(path, ()), saliency):
         with pytest.raises(FacelimeError, match="not a regular file"):
             read(other)
     for suffix, read in ((".npy", saliency), (".npz", lambda path: find([path])), (".dcm", decode)):

@@ -7,7 +7,6 @@ import shlex
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn import metrics as sk
 
 from facelime_cli.console import Console
@@ -20,70 +19,18 @@ from facelime_cli.reporting.scoring import finding_of, scoring_of
 from facelime_cli.sources import SPLITS
 from facelime_cli.stages import evaluate
 from facelime_cli.store.references import Store
-from tests.support import MARK, MARKS, ROUNDS, SIZE, STAGES, FewRounds, fingerprint, write_findings
-
-NAMES = ("Edema", "Mass", "Effusion")
-"""Of the findings in the order of the dataset's columns."""
-ORDER = ("Effusion", "Edema", "Hernia", "Mass")
-"""Of the model's. It knows one that the dataset does not have."""
-SEXES = ("f", "m")
-
-
-def write_source(folder, n=120):
-    """Write pictures with findings and a table: two pictures a patient, some unknown labels, a sex."""
-    write_findings(folder / "arrays.npz", counts=(n, 1, 1), unknown=0.1)
-    arrays = np.load(folder / "arrays.npz")
-    (folder / "pictures").mkdir()
-    with (folder / "table.csv").open("w", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(["image_id", "patient", "sex", *NAMES])
-        for number, (image, labels) in enumerate(zip(arrays["train_images"], arrays["train_labels"], strict=True)):
-            Image.fromarray(image).save(folder / "pictures" / f"p{number:03d}.png")
-            cells = ["" if each < 0 else each for each in labels]
-            table.writerow([f"p{number:03d}", f"patient{number // 2}", SEXES[number // 2 % 2], *cells])
-    return folder
-
-
-def save_network(path, noise, order=ORDER):
-    """Save a network that sees the mark of each finding; the bottom rows of a picture mislead it."""
-    import keras
-
-    net = keras.Sequential(
-        [keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(len(order), activation="sigmoid")]
-    )
-    weights = np.zeros((SIZE, SIZE, 3, len(order)), np.float32)
-    rng = np.random.default_rng(0)
-    for channel, (name, (*_, row, column)) in enumerate(zip(NAMES, MARKS, strict=True)):
-        c = order.index(name)
-        weights[row : row + MARK, column : column + MARK, channel, c] = 6 / MARK**2
-        weights[-3:, :, channel, c] = noise * rng.normal(size=(3, SIZE))
-    net.layers[-1].set_weights([weights.reshape(-1, len(order)), -weights.sum(axis=(0, 1, 2)) / 2 - 1])
-    net.save(path)
-    return path
+from tests.findings import NAMES, ORDER, SEXES, save_network, words_of_source
+from tests.support import ROUNDS, SIZE, STAGES, fingerprint
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A store with a dataset of three findings, and two networks of four: one tells them well, one less well."""
-    folder = write_source(tmp_path_factory.mktemp("findings"))
-    found = FewRounds(folder / "store")
-    found.json("preprocess", *_source(found), "--name", "chest")
-    for name, noise in (("good", 1.5), ("worse", 3.5)):
-        path = save_network(folder / f"{name}.keras", noise)
-        more = ("--classes", ",".join(ORDER), "--scaling", "0..1", "--multi-label", "--name", name)
-        found.json("import-model", path, *more)
-    return found
+def run(several):
+    return several
 
 
 @pytest.fixture(scope="module")
 def chest(run):
-    return run.artifact("preprocess", *_source(run))
-
-
-def _source(run):
-    folder = run.store.parent
-    words = ["--table", folder / "table.csv", "--label-columns", ",".join(NAMES), "--group-column", "patient"]
-    return [folder / "pictures", *words, "--size", SIZE, "--split", "25:25:50", "--workers", 1]
+    return run.artifact("preprocess", *words_of_source(run.store.parent))
 
 
 def context(run):
@@ -421,7 +368,10 @@ def test_a_trained_model_is_evaluated_on_its_own_dataset(run):
 def test_folds_of_findings(run):
     """Each fold's model is tested on that fold."""
     folds = run.artifact(
-        "preprocess", *[each for each in _source(run) if each not in ("--split", "25:25:50")], "--folds", 3
+        "preprocess",
+        *[each for each in words_of_source(run.store.parent) if each not in ("--split", "25:25:50")],
+        "--folds",
+        3,
     )
     run.json("finetune", folds.id, "--backbone", "cnn-small", "--epochs", 1, "--fold", 1, "--name", "second")
     artifact = run.artifact("evaluate", "second")

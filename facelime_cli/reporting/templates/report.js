@@ -68,7 +68,7 @@
     const words = text.value.trim().toLowerCase();
     let left = 0;
     for (const row of rows) {
-      const hidden = !row.dataset.id.toLowerCase().includes(words) || chosen.some(([key, select]) => select.value && row.dataset[key] !== select.value);
+      const hidden = !row.dataset.id.toLowerCase().includes(words) || chosen.some(([key, select]) => select.value && !row.dataset[key].split("\n").includes(select.value));
       row.hidden = hidden;
       const picture = one(row.dataset.for);
       if (picture) picture.hidden = hidden;
