@@ -16,7 +16,6 @@ from typer import Argument, Option
 
 from facelime_cli import sources
 from facelime_cli.core import shapes
-from facelime_cli.core.formats import DICOM_SUFFIXES
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
 from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, reading, truth_masks
@@ -452,14 +451,11 @@ class _Job:
         return replace(layout, facts={**layout.facts, "read": read, **table})
 
     def doubt(self, artifact: Artifact) -> str | None:
-        """Return why a dataset that is there may hold wrong pictures: earlier versions read some DICOM files wrong."""
-        # They kept nothing on how files were read.
-        old = "read" not in artifact.facts
-        if not old or not any(entry.suffix.lower() in DICOM_SUFFIXES for entry in self.entries.values()):
-            return None
-        return (
-            f"{artifact.reference} was made by an earlier facelime, which read DICOM files in colour or with tables "
-            "wrong; to read the files anew, repeat the command with another --store, or after `facelime remove`."
+        """Return why a dataset that is there may hold wrong pictures: earlier versions read some files wrong."""
+        wrong = reading.doubt(artifact.facts, self.entries.values())
+        return wrong and (
+            f"{artifact.reference} was made by an earlier facelime, which read {wrong}; to read the files anew, repeat "
+            "the command with another --store, or after `facelime remove`."
         )
 
     def work(self, artifact: Artifact, units: Pending) -> None:
