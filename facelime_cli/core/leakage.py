@@ -130,7 +130,9 @@ class Traits:
         dict
             Bytes are hexadecimal.
         """
-        return {**vars(self), "near": self.near.hex(), "thumbnail": self.thumbnail.hex()}
+        # There may be many thousands: what is empty, as it mostly is, is left out.
+        told = {name: value for name, value in vars(self).items() if value != ()}
+        return {**told, "near": self.near.hex(), "thumbnail": self.thumbnail.hex()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Traits:
@@ -153,7 +155,7 @@ class Traits:
         figures = tuple(value["figures"])
         near = bytes.fromhex(value["near"])
         thumbnail = bytes.fromhex(value["thumbnail"])
-        notes, warnings = tuple(value["notes"]), tuple(value["warnings"])
+        notes, warnings = tuple(value.get("notes", ())), tuple(value.get("warnings", ()))
         return cls(figures, value["file_format"], value["exact"], near, thumbnail, value["kind"], notes, warnings)
 
 
