@@ -1,10 +1,12 @@
 """What tables say of pictures: ids, findings, several rows, splits; nothing is decoded here."""
 
+import numpy as np
 import pytest
 
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.preparing.settings import settings_of
 from tests.published import catalogue, params_of
+from tests.support import save_picture
 
 
 @pytest.fixture
@@ -106,6 +108,11 @@ class TestIds:
         with pytest.raises(NotFoundError, match=r"such as 1; 0001 is there, .* lost its zeros; save it as text"):
             read("id\n1\n2\n", ["0001.png", "0002.png"])
 
+    def test_pictures_that_are_in_no_row_are_counted(self, read):
+        found = read("id,g\na,1\nb,1\n", ["a.png", "b.png", "c.png"], "--group-column", "g", "--one-per-group")
+        assert [entry.id for entry in found[0]] == ["a"]
+        assert found[1].said == ["1 pictures of the sources are in no row, and are left out"]
+
     def test_a_part_of_a_large_set(self, read):
         text = "id,dx,g\n" + "".join(f"{n:03d},{'xy'[n % 2]},{n // 3}\n" for n in range(12))
         words = ["--label-column", "dx", "--group-column", "g", "--missing-pictures", "skip"]
@@ -137,6 +144,12 @@ class TestSeveralFindings:
         assert labels(read(text, [], "--label-column", "f")) == {"a": "A; B", "b": "healthy"}
         none = read(text.replace(";", "|"), [], "--label-column", "f", "--label-separator", "none")
         assert labels(none) == {"a": "A| B", "b": "healthy"}
+
+    def test_lists_as_python_writes_them(self, read):
+        text = "id,f\na,\"['A', 'B b']\"\nb,['normal']\nc,[]\n"
+        words = ["--label-column", "f", "--label-separator", ",", "--no-finding", "normal"]
+        found = read(text, ["a.png", "b.png", "c.png"], *words)
+        assert findings(found) == {"a": {"A": 1, "B b": 1}, "b": {"A": 0, "B b": 0}, "c": {}}
 
     def test_a_separator_makes_findings_even_of_single_ones(self, read):
         found = read("id,f\na,A\nb,B\n", ["a.png", "b.png"], "--label-column", "f", "--label-separator", "|")
@@ -445,6 +458,36 @@ class TestPublishedSplits:
     def test_lists_that_are_none(self, read, content, word, said):
         with pytest.raises(FacelimeError, match=said):
             read(self.TEXT, self.FILES, "--split-file", f"{word}@s.txt", s__txt=content)
+
+
+def test_findings_of_arrays_get_names(tmp_path):
+    labels = np.array([[1, 0, 0], [0, 1, -1], [1, 1, 1]])
+    np.savez(tmp_path / "x.npz", train_images=np.zeros((3, 8, 8), np.uint8), train_labels=labels)
+    (tmp_path / "names.csv").write_text("0,nodule\n1,effusion\n2,nodule\n")
+    words = ["preprocess", tmp_path / "x.npz", "--class-names", tmp_path / "names.csv"]
+    entries, account = catalogue(words, tmp_path / "store")
+    assert [entry.findings for entry in entries] == [
+        {"nodule": 1, "effusion": 0},
+        {"effusion": 1},
+        {"nodule": 1, "effusion": 1},
+    ]
+    assert account.labels == ["nodule", "effusion"]
+
+
+def test_pseudonyms_of_a_published_table(facelime, tmp_path):
+    for number in range(4):
+        save_picture(tmp_path / "p" / f"{number:04d}.png", np.full((20, 20, 3), 60 * number, np.uint8))
+    table = tmp_path / "t.csv"
+    table.write_text("id;box;ill\n" + "".join(f"{n:04d}.png;{box};{n % 2}\n" for n in range(5) for box in range(2)))
+    words = [tmp_path / "p", "--table", table, "--id-column", "id"]
+    more = ["--label-columns", "ill", "--rows", "any", "--missing-pictures", "skip", "--split", "100:0:0"]
+    data = facelime.artifact("preprocess", *words, *more, "--size", 16, "--workers", 1, "--pseudonyms")
+    listed = facelime.json("pseudonyms", *words)["pseudonyms"]
+    assert {row["id"]: row["file"] for row in listed} == dict(
+        zip(data.texts("id"), (row["file"] for row in listed), strict=True)
+    )
+    assert sorted(row["file"] for row in listed) == [f"{number:04d}.png" for number in range(4)]
+    assert "0001" not in str(data.facts)
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,15 @@ def _separator(cells: Sequence[str], reading: Reading) -> str | None:
 
 def _named(cell: str, separator: str | None) -> Names:
     """Return what a cell names."""
-    parts = [cell] if separator is None else [part.strip() for part in cell.split(separator)]
+    if separator is None:
+        return frozenset() if tables.is_empty(cell) else frozenset({cell})
+    inside = cell
+    # Some tables hold lists as Python writes them: ['nodule', 'effusion'].
+    if cell.startswith("[") and cell.endswith("]"):
+        inside = cell[1:-1]
+    parts = [part.strip() for part in inside.split(separator)]
+    if inside != cell:
+        parts = [part.strip("'\"").strip() for part in parts]
     return frozenset(part for part in parts if not tables.is_empty(part))
 
 

@@ -135,6 +135,7 @@ def find(sources: Sequence[Path], table: Table) -> tuple[list[Entry], Account]:
     faults: list[Fault] = []
     paths, places = _files(sources, faults, listed.account.passed)
     met = dict(zip(listed.ids, matching.find(listed.ids, places), strict=True))
+    spare = len(paths) - len({place for each in met.values() for place in each.places})
     ids = listed.ids
     if table.missing == SKIP:
         ids = [name for name in ids if met[name].places]
@@ -145,6 +146,9 @@ def find(sources: Sequence[Path], table: Table) -> tuple[list[Entry], Account]:
     if not met or (lost and table.missing == ERROR):
         _refuse_lost(lost or listed.ids, listed, table, places, faults)
     found = {name: paths[meant.places[0]] for name, meant in met.items() if meant.places}
+    # Often a table of a part is given on purpose, so that it is no warning.
+    if spare and not listed.outcome.dropped:
+        listed.account.said.append(f"{spare:,} pictures of the sources are in no row, and are left out")
     _say_missing(listed, sum(name not in found for name in (listed.ids if table.missing == SKIP else ids)), faults)
     return _entries(found, listed), listed.account
 
