@@ -83,8 +83,9 @@ class TestIds:
         assert [entry.path.absolute().parent.name for entry in found] == ["p1", "p2"]
 
     def test_other_marks_between_folders(self, read):
-        found = read("id,dx\n.\\a\\x.png,1\n/home/someone/b/x.png,2\n", ["a/x.png", "b/x.png"], "--label-column", "dx")
-        assert labels(found) == {"a/x": "1", "home/someone/b/x": "2"}
+        text = "id,dx\n.\\a\\x.png,1\n/home/someone/b/x.png,2\n../input/c/x.png,3\n"
+        found = read(text, ["a/x.png", "b/x.png", "c/x.png"], "--label-column", "dx")
+        assert labels(found) == {"a/x": "1", "home/someone/b/x": "2", "input/c/x": "3"}
 
     def test_a_folder_that_is_called_otherwise_is_not_it(self, read):
         """Only a part was downloaded: the pictures of one patient must never stand for those of another."""
@@ -201,6 +202,10 @@ class TestColumns:
         assert found[0][0].columns == {"x": "5"}
         assert "uncertain values" in "; ".join(found[1].said)
 
+    def test_nothing_is_left_where_every_picture_is_uncertain(self, read):
+        with pytest.raises(FacelimeError, match=r"every picture of .* has an uncertain finding"):
+            read("id,A,B\na,-1,0\n", self.FILES, "--label-columns", "A,B", "--uncertain", "drop")
+
     def test_a_single_one_in_every_row_is_a_class(self, read):
         text = "id,A,B,C\na,1,0,0\nb,0.0,1.0,0.0\nc,False,False,True\n"
         found = read(text, self.FILES, "--label-columns", "A,B,C")
@@ -308,6 +313,9 @@ class TestRows:
         majority = read(text, [], *words, "majority", "--reader-column", "r")
         assert findings(majority) == {"a": {"A": 1, "B": 0}, "b": {}, "c": {"A": 0}}
         assert majority[1].facts["undecided"] == 2
+        # What readers do not agree on is not what a reader is uncertain of.
+        surer = read(text, [], *words, "majority", "--reader-column", "r", "--uncertain", "positive")
+        assert findings(surer) == {"a": {"A": 1, "B": 0}, "b": {"B": 1}, "c": {"A": 0}}
         assert findings(read(text, [], *words, "first")) == {
             "a": {"A": 1, "B": 0},
             "b": {"A": 0},
@@ -370,6 +378,14 @@ class TestSeveralTables:
     def test_tables_that_cannot_be_joined(self, read, studies, said):
         with pytest.raises(FacelimeError, match=said):
             read("id,study\na,s1\n", ["a.png"], "--join", "@x.csv", "--label-columns", "A", x__csv=studies)
+
+    def test_a_column_that_is_doubled_in_one_table(self, read):
+        """It moves no other column of a table that is joined."""
+        words = ["--table", "@more.csv", "--join", "@last.csv"]
+        more, last = "id,x,x\nb,2,3\n", "id,x,y,z\na,7,8,9\n"
+        found = read("id,x\na,1\n", ["a.png", "b.png"], *words, more__csv=more, last__csv=last)
+        assert [dict(entry.columns) for entry in found[0]] == [{"y": "8", "z": "9"}, {"y": "", "z": ""}]
+        assert found[1].facts["doubled_columns"] == 1
 
     def test_rows_of_several_tables(self, read):
         words = ["--table", "@more.csv", "--label-column", "dx"]

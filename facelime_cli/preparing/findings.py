@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.preparing.gathering import Records
 
-PRESENT, ABSENT, UNCERTAIN, BLANK = 1, 0, -1, -2
+PRESENT, ABSENT, UNCERTAIN, BLANK, TIED = 1, 0, -1, -2, -3
 ANY, MAJORITY, FIRST = "any", "majority", "first"
 ROWS = (ANY, MAJORITY, FIRST)
 UNKNOWN, POSITIVE, NEGATIVE, DROP = "unknown", "positive", "negative", "drop"
@@ -256,7 +256,7 @@ def _joined_codes(said: Sequence[tuple[str, Codes]], reading: Reading) -> tuple[
     by_reader = _by_reader(said)
     opinions = [tuple(map(_any, zip(*each, strict=True))) for each in by_reader]
     votes = [_majority([_settled(code, reading) for code in each]) for each in zip(*opinions, strict=True)]
-    return tuple(UNCERTAIN if vote is None else vote for vote in votes), votes.count(None)
+    return tuple(votes), votes.count(TIED)
 
 
 def _by_reader(said: Sequence[tuple[str, Each]]) -> list[list[Each]]:
@@ -272,11 +272,11 @@ def _any(codes: Sequence[int]) -> int:
     return next(code for code in (PRESENT, UNCERTAIN, ABSENT, BLANK) if code in codes)
 
 
-def _majority(codes: Sequence[int]) -> int | None:
-    """Return what most readers say of a finding, or None where as many say yes as no."""
+def _majority(codes: Sequence[int]) -> int:
+    """Return what most readers say of a finding; where as many say yes as no it is tied, and stays unknown."""
     yes, no = codes.count(PRESENT), codes.count(ABSENT)
     if yes == no:
-        return None if yes else _any(codes)
+        return TIED if yes else _any(codes)
     return PRESENT if yes > no else ABSENT
 
 
@@ -308,8 +308,7 @@ def _say_codes(outcome: Outcome, joined: Mapping[str, Codes], reading: Reading) 
     """Count what is uncertain or empty, and say what it counts as."""
     counted = Counter(code for codes in joined.values() for code in codes)
     for code, word, meaning in ((UNCERTAIN, "uncertain", reading.uncertain), (BLANK, "blank", reading.blank)):
-        # What readers do not agree on is counted apart.
-        n = counted[code] - (outcome.facts.get("undecided", 0) if code == UNCERTAIN else 0)
+        n = counted[code]
         if n:
             outcome.facts[word] = {meaning: n}
             what = "drop their pictures" if meaning == DROP else f"count as {meaning}"

@@ -314,6 +314,11 @@ def read_table(table: Table) -> Listed:
     differing = _check_same(records, by_picture, table, kept, label_columns)
     outcome = findings.read(records, by_picture, table.reading)
     ids = [name for name in by_picture if name not in outcome.dropped]
+    if not ids:
+        raise FacelimeError(
+            f"every picture of {records.named()} has an uncertain finding, so --uncertain drop leaves none; choose "
+            "another value."
+        )
     chosen = {name: by_picture[name] for name in ids}
     listed = Listed(
         ids,
@@ -333,7 +338,7 @@ def _check_rows(records: Records, table: Table) -> None:
     place = records.columns[table.id_column]
     names = {column: records.columns[column] for column in table.names.values()}
     for number, row in enumerate(records.rows):
-        if tables.is_empty(row[place]):
+        if not row[place]:
             raise FacelimeError(f"{records.where(number)} has no {table.id_column}; fill it in, or take it out.")
         for column, at in names.items():
             if LINE_BREAKS & set(row[at]):
