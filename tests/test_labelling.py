@@ -106,8 +106,13 @@ class TestIds:
             read("id\na\na.png\n", ["a.png"])
 
     def test_lost_zeros_are_said_and_not_guessed(self, read):
-        with pytest.raises(NotFoundError, match=r"such as 1; 0001 is there, .* lost its zeros; save it as text"):
-            read("id\n1\n2\n", ["0001.png", "0002.png"])
+        for text in ("id\n1\n2\n", "id\n1.png\n2.png\n", "id\n1.0\n2.0\n"):
+            with pytest.raises(
+                NotFoundError, match=r"such as 1.*; 0001 is there, .* taken for numbers.*; save it as text"
+            ):
+                read(text, ["0001.png", "0002.png"])
+        with pytest.raises(NotFoundError, match=r"such as 100\.0; 100 is there"):
+            read("id\n100.0\n", ["100.png"])
 
     def test_pictures_that_are_in_no_row_are_counted(self, read):
         found = read("id,g\na,1\nb,1\n", ["a.png", "b.png", "c.png"], "--group-column", "g", "--one-per-group")

@@ -132,21 +132,30 @@ def _refuse_lost(
     near = matching.nearest(lost[0], places)
     if near is not None:
         remedy = f"the path most like it is {readable(near)}; give the folder from which on both are alike as SOURCE"
-    padded = _padded(lost, places)
+    padded = _padded(lost[0], places)
     if padded is not None:
-        remedy = f"{padded} is there, so the column {table.id_column} seems to have lost its zeros; save it as text"
+        remedy = (
+            f"{padded} is there, so {table.id_column} seems to have been taken for numbers, which have no zeros in "
+            "front; save it as text"
+        )
     raise NotFoundError(
         f"{len(lost)} of {len(listed.ids)} pictures of {' and '.join(map(str, table.files))} are in none of the "
         f"sources, such as {lost[0]}; {remedy}."
     )
 
 
-def _padded(lost: Sequence[str], places: Iterable[Place]) -> str | None:
-    """Return the name of a file that is a lost id with zeros in front, such as 0001 for 1."""
-    if not lost[0].isdigit():
+def _padded(lost: str, places: Iterable[Place]) -> str | None:
+    """Return the name of a file that is a lost id before a program took it for a number: 0001 for 1 or 1.0."""
+    number = _digits(matching.without_suffix(lost)[0].removesuffix(".0"))
+    if number is None:
         return None
     names = (matching.without_suffix(place.path.rpartition("/")[2])[0] for place in places)
-    return next((name for name in names if name != lost[0] and name.lstrip("0") == lost[0].lstrip("0")), None)
+    return next((name for name in names if name != lost and _digits(name) == number), None)
+
+
+def _digits(name: str) -> str | None:
+    """Return a number without zeros in front, or None where a name is none."""
+    return name.lstrip("0") if name.isdigit() else None
 
 
 def _say_missing(listed: Listed, n: int, faults: Sequence[Fault]) -> None:
