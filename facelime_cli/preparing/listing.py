@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from facelime_cli import tables
 from facelime_cli.errors import FacelimeError
-from facelime_cli.preparing import findings, gathering
+from facelime_cli.preparing import coded, findings, gathering, named
 from facelime_cli.preparing.account import Account
-from facelime_cli.preparing.findings import ANY, FIRST, MAJORITY, Reading
+from facelime_cli.preparing.findings import ANY, FIRST, MAJORITY, Outcome, Reading
 from facelime_cli.preparing.splitting import split_of
 from facelime_cli.sources import LINE_BREAKS
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from facelime_cli.preparing.findings import Outcome
     from facelime_cli.preparing.gathering import Cells, Records
 
 ERROR, SKIP = "error", "skip"
@@ -136,7 +135,7 @@ def read_table(table: Table) -> Listed:
     by_picture = _by_picture(records, table)
     kept = _kept(records, table, label_columns)
     differing = _check_same(records, by_picture, table, kept, label_columns)
-    outcome = findings.read(records, by_picture, table.reading)
+    outcome = _read(records, by_picture, table.reading)
     ids = [name for name in by_picture if name not in outcome.dropped]
     if not ids:
         raise FacelimeError(
@@ -155,6 +154,14 @@ def read_table(table: Table) -> Listed:
     )
     _tell(listed, records, by_picture, table, differing)
     return listed
+
+
+def _read(records: Records, by_picture: Mapping[str, Sequence[int]], reading: Reading) -> Outcome:
+    if reading.columns is not None:
+        return coded.read(records, by_picture, reading)
+    if reading.column is not None:
+        return named.read(records, by_picture, reading)
+    return Outcome(dict.fromkeys(by_picture))
 
 
 def _label_columns(records: Records, table: Table) -> list[str]:
