@@ -20,7 +20,7 @@ from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
 from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, reading, truth_masks
 from facelime_cli.preparing.findings import BLANK_AS, NO_FINDING, ROWS, SEPARATOR, UNCERTAIN_AS
-from facelime_cli.preparing.labelling import MISSING_AS
+from facelime_cli.preparing.listing import MISSING_AS
 from facelime_cli.preparing.settings import DEFAULT_SPLIT, read_otherwise, settings_of
 from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
 from facelime_cli.store import digests
@@ -376,6 +376,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     Plan
     """
     del inputs
+    # A wrong size is refused before a large folder is walked.
+    shapes.parsed(params.size)
     pseudonyms = Pseudonyms(context.console.warn) if params.pseudonyms else None
     catalog, account = cataloguing.catalogue(params, context, pseudonyms)
     settings = settings_of(params, catalog)
