@@ -14,7 +14,7 @@ from facelime_cli.reporting.evaluation_report import Report, explain_command, sh
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from facelime_cli.reporting.evaluation_report import Rows
+    from facelime_cli.reporting.evaluation_report import Rows, Tables
 
 COUNTS = ("n", "positive", "negative", "unknown", "prevalence", "positive_groups", "negative_groups")
 SHARES = ("recall", "specificity", "precision")
@@ -38,7 +38,7 @@ class FindingsReport(Report):
 
     template = "evaluation_findings.html"
 
-    def tables(self, facts: Mapping[str, Any]) -> dict[str, Rows]:
+    def tables(self, facts: Mapping[str, Any]) -> Tables:
         """Return the rows of each CSV file, by its name.
 
         Parameters
@@ -50,7 +50,7 @@ class FindingsReport(Report):
             "findings.csv": _finding_rows(facts),
             "figures.csv": _figure_rows(facts, self.split),
             "subgroups.csv": [SUBGROUP_COLUMNS, *map(_subgroup_values, facts["subgroups"])],
-            "predictions.csv": list(self._prediction_rows(list(facts["findings"]))),
+            "predictions.csv": self._prediction_rows(list(facts["findings"])),
         }
 
     def _prediction_rows(self, findings: Sequence[str]) -> Iterator[tuple[Any, ...]]:
