@@ -31,8 +31,8 @@ HALF = 0.5
 LONGEST_NAME, SHORT_NAME = 28, 22
 MOST_INSIDE = 8
 """Curves up to which the legend stands inside a panel."""
-LEGEND_INCHES = 0.19
-"""Height of an entry of a legend."""
+LEGEND_INCHES, ABOVE_LEGEND_INCHES = 0.19, 0.7
+"""Height of an entry of a legend that stands below its panel, and of the gap above it."""
 DASHES = ("-", "--", "-.", ":")
 CALIBRATION_COLUMNS = 4
 
@@ -221,7 +221,7 @@ def operating(ranked: Sequence[Ranked]) -> Figure:
     # Many entries would hide the curves: they stand below.
     is_crowded = len(drawn) > MOST_INSIDE
     width, height = OPERATING_INCHES
-    made = figure((width, height + LEGEND_INCHES * len(drawn) if is_crowded else height))
+    made = figure((width, height + ABOVE_LEGEND_INCHES + LEGEND_INCHES * len(drawn) if is_crowded else height))
     left, right = made.subplots(1, 2)
     for each in drawn:
         _plot_operating((left, right), each)
@@ -292,7 +292,7 @@ def forest(names: Sequence[str], panels: Mapping[str, Sequence[Estimate]], pale:
         made.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
     ):
         for place, each in enumerate(estimates):
-            colour = palette.LIGHT_GREY if pale[place] else palette.BLUE
+            colour = palette.DARK_GREY if pale[place] else palette.BLUE
             if each.interval is not None:
                 axes.plot(each.interval, [place, place], color=colour, linewidth=2)
             if each.value is not None:

@@ -142,14 +142,14 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
 def answer(result: Result) -> Answer:
     """Answer with the reference; under --json with every figure, else with tables beside it."""
-    from facelime_cli.reporting.scoring import summary_of
+    from facelime_cli.reporting.scoring import left_out, summary_of
 
     artifact = result.artifact
     facts = {name: value for name, value in artifact.facts.items() if name != "leakage"}
     value = {**result.json(), **facts, "page": str(artifact.path.absolute() / "index.html")}
     del value["facts"]  # they stand beside the rest
     seen = facts["seen_in_training"]["sentence"]
-    said = [f"page: {artifact.path / 'index.html'}"]
+    said = [*left_out(facts), f"page: {artifact.path / 'index.html'}"]
     # A run that evaluates has warned already.
     if seen and result.reused:
         said.insert(0, f"warning: {seen}")
