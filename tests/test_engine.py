@@ -140,7 +140,7 @@ CHANGES = {
         "classes": "b,a",
         "scaling": "0..1",
         "backbone": "mobilenetv2",
-        "size": 96,
+        "size": "96",
         "activation": "softmax",
         "multi_label": True,
         "model_version": "2",

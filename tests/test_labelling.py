@@ -3,14 +3,15 @@
 import pytest
 
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from tests.published import catalogue
+from facelime_cli.preparing.settings import settings_of
+from tests.published import catalogue, params_of
 
 
 @pytest.fixture
 def read(tmp_path):
     """Return what a table says of the files of a folder."""
 
-    def run(text, files, *words, source="pictures", **more):
+    def run(text, files, *words, source="pictures", settings=False, **more):
         for name in files:
             path = tmp_path / "pictures" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -20,7 +21,9 @@ def read(tmp_path):
         given = [str(word).replace("@", f"{tmp_path}/") for word in words]
         sources = [tmp_path / each for each in source.split(",")]
         table = [] if text is None else ["--table", tmp_path / "table.csv"]
-        return catalogue(["preprocess", *sources, *table, "--id-column", "id", *given], tmp_path / "store")
+        line = ["preprocess", *sources, *table, "--id-column", "id", *given]
+        found = catalogue(line, tmp_path / "store")
+        return (params_of(line), found[0]) if settings else found
 
     return run
 
@@ -67,6 +70,15 @@ class TestIds:
             str(n): files[n] for n in range(len(rows))
         }
         assert found[0][0].id == "Published-v1/train/p1/view"
+
+    @pytest.mark.parametrize("place", [".", "../pictures", "./train", "../pictures/train/"])
+    def test_the_source_may_be_the_folder_one_is_in(self, read, tmp_path, monkeypatch, place):
+        text = "id\nset/train/p1/view.png\nset/train/p2/view.png\n"
+        read(text, ["set/train/p1/view.png", "set/train/p2/view.png"])
+        monkeypatch.chdir(tmp_path / "pictures" / "set")
+        line = ["preprocess", place.replace("../pictures", "../set"), "--table", "../../table.csv", "--id-column", "id"]
+        found, _ = catalogue(line, tmp_path / "store")
+        assert [entry.path.absolute().parent.name for entry in found] == ["p1", "p2"]
 
     def test_other_marks_between_folders(self, read):
         found = read("id,dx\n.\\a\\x.png,1\n/home/someone/b/x.png,2\n", ["a/x.png", "b/x.png"], "--label-column", "dx")
@@ -305,6 +317,22 @@ class TestRows:
 
 
 class TestSeveralTables:
+    def test_a_table_of_readers_and_one_of_their_consensus(self, read):
+        """As PhysioNet publishes VinDr-CXR: readers for training, one row for each picture of the test."""
+        train = "id,r,A,B,No finding\na,R1,1,0,0\na,R2,1,0,0\na,R3,0,1,0\nb,R1,0,0,1\nb,R2,0,0,1\nb,R3,1,0,0\n"
+        test = "id,A,B,No finding\nc,1,1,0\nd,0,0,1\n"
+        words = ["--table", "@test.csv", "--label-columns", "A..B", "--rows", "majority", "--reader-column", "r"]
+        words += ["--split-file", "train=@table.csv", "--split-file", "test=@test.csv", "--split", "1:1:0"]
+        params, entries = read(train, ["a.png", "b.png", "c.png", "d.png"], *words, test__csv=test, settings=True)
+        assert [dict(entry.findings) for entry in entries] == [
+            {"A": 1, "B": 0},
+            {"A": 0, "B": 0},
+            {"A": 1, "B": 1},
+            {"A": 0, "B": 0},
+        ]
+        assert [entry.split for entry in entries] == [-1, -1, 2, 2]
+        assert settings_of(params, entries)["split"] == [0.5, 0.5, 0.0]
+
     def test_columns_of_a_joined_table(self, read):
         found = read(
             "id,study,split\na,s1,train\nb,s1,train\nc,s2,test\n",
@@ -374,6 +402,32 @@ class TestPublishedSplits:
         files = ["ill/a.png", "ill/b.png", "well/c.png", "well/d.png"]
         found = read(None, files, "--split-file", "test=@t.txt", t__txt="a.png\nwell/c\n")
         assert self.splits(found) == {"ill/a": 2, "ill/b": -1, "well/c": 2, "well/d": -1}
+
+    @pytest.mark.parametrize(
+        ("words", "share"),
+        [
+            # Only a test list: the others are divided among train and validation.
+            (["--split-file", "test=@test.txt"], [7 / 9, 2 / 9, 0]),
+            (["--split-file", "test=@test.txt", "--split", "3:1:0"], [0.75, 0.25, 0]),
+            (["--split-file", "valid=@test.txt"], [7 / 8, 0, 1 / 8]),
+            # Training pictures are published, so nothing is divided, unless it is asked for.
+            (["--split-file", "train=@train.txt", "--split-file", "test=@test.txt"], None),
+            (["--split-file", "train=@train.txt", "--split-file", "test=@test.txt", "--split", "1:1:0"], [0.5, 0.5, 0]),
+            (["--split-column", "s"], None),
+        ],
+    )
+    def test_what_is_divided_beside_a_published_split(self, read, words, share):
+        lists = {"test__txt": "a\nb\n", "train__txt": "c\nd\ne\n"}
+        given = read(self.TEXT, self.FILES, "--label-column", "dx", *words, settings=True, **lists)
+        settings = settings_of(*given)
+        assert settings["split"] == (None if share is None else pytest.approx(share))
+        assert settings["seed"] == (None if share is None else 0)
+
+    @pytest.mark.parametrize("split", ["70:20:10", "0:0:1"])
+    def test_a_share_of_a_published_split(self, read, split):
+        words = ["--label-column", "dx", "--split-file", "test=@test.txt", "--split", split]
+        with pytest.raises(CommandLineError, match="--split gives the test split a share"):
+            settings_of(*read(self.TEXT, self.FILES, *words, test__txt="a\n", settings=True))
 
     @pytest.mark.parametrize(
         ("content", "word", "said"),

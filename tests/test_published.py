@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facelime_cli.sources import NO_SPLIT
-from tests.published import BUILDERS, NONE, catalogue
+from tests.published import BUILDERS, NONE, TEST, catalogue
 
 QUICK = {"rsna", "isic2020"}
 """Data sets of two classes: the leakage report looks at each finding of the others for itself."""
@@ -51,3 +51,25 @@ def test_dataset_of_a_published_table(facelime, tmp_path, name):
     rest = {split[each] for each, place in published.splits.items() if place == NONE}
     assert rest == ({0, 1} if NONE in published.splits.values() else set())
     assert {name: data.facts["table"][name] for name in published.facts} == published.facts
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_published_table_up_to_an_explanation(facelime, tmp_path, name):
+    published = BUILDERS[name](tmp_path)
+    facelime.json(*published.words, "--size", 48, "--name", "published")
+    facelime.json("finetune", "published", "--backbone", "cnn-small", "--epochs", 1, "--name", "small")
+    # CheXpert publishes no list of tests; its valid.csv is what papers report on.
+    split = "test" if TEST in published.splits.values() or not published.splits else "validation"
+    evaluation = facelime.artifact("evaluate", "small", "--split", split, "--bootstrap", 100)
+    report = facelime.artifact(
+        "explain", "published", "--model", "small", "--split", split, "--first", 2, "--samples", 60
+    )
+    assert evaluation.facts["classes"] == published.names
+    assert evaluation.read("probabilities").shape == (evaluation.n, len(published.names))
+    assert evaluation.read("labels").ndim == 1 + published.several
+    page = (report.path / "index.html").read_text(encoding="utf-8")
+    assert report.n == 2
+    assert any(each in page for each in published.names)
+    assert ("probability of its own" in page) == published.several
+    assert facelime("verify").code == 0

@@ -404,7 +404,9 @@ def _seek(picture: Image.Image, frame: int | None, several: str) -> None:
     frames = getattr(picture, "n_frames", 1)
     if frame is not None:
         if frame > frames:
-            raise UnreadableError(f"holds {frames} frames, so that there is no frame {frame}; name another", FRAMES)
+            raise UnreadableError(
+                f"holds {frames} frame{'s' * (frames > 1)}, so that there is no frame {frame}; name another", FRAMES
+            )
         picture.seek(frame - 1)
     elif frames > 1 and picture.format not in ONE_IS_MEANT:
         raise UnreadableError(f"holds {frames} frames; {several}", FRAMES)

@@ -283,18 +283,40 @@ def _other_side(side: int, wanted: int, of: int) -> int:
     return max(1, round(side * wanted / of))
 
 
+def padded(height: int, width: int, size: Size) -> Sides:
+    """Return height and width of a picture that is padded to the aspect ratio of a size.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the picture, in pixels.
+    size : int or sequence of int
+        Side of a square, or height and width.
+
+    Returns
+    -------
+    (int, int)
+
+    Examples
+    --------
+    >>> padded(60, 90, 32), padded(60, 90, [20, 10]), padded(60, 90, [10, 30])
+    ((90, 90), (180, 90), (60, 180))
+    """
+    rows, columns = shapes.sides(size)
+    return max(height, _other_side(width, rows, columns)), max(width, _other_side(height, columns, rows))
+
+
 def _fitted(image: Pixels, how: Operations, resampling: Image.Resampling) -> Pixels:
     """Bring a picture or a mask to its size."""
     height, width = image.shape[:2]
     wanted = shapes.sides(how.size)
-    # What the picture's width would have for a height, and its height for a width.
-    fitting = _other_side(width, *wanted), _other_side(height, wanted[1], wanted[0])
     if how.fit == "crop":
-        rows, columns = min(height, fitting[0]), min(width, fitting[1])
+        rows = min(height, _other_side(width, wanted[0], wanted[1]))
+        columns = min(width, _other_side(height, wanted[1], wanted[0]))
         top, left = (height - rows) // 2, (width - columns) // 2
         image = image[top : top + rows, left : left + columns]
     elif how.fit == "pad":
-        rows, columns = max(height, fitting[0]), max(width, fitting[1])
+        rows, columns = padded(height, width, how.size)
         top, left = (rows - height) // 2, (columns - width) // 2
         around = [(top, rows - height - top), (left, columns - width - left)]
         # A picture has an axis of channels, which is not padded; a mask has none.

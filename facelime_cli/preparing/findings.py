@@ -110,18 +110,25 @@ def columns_of(columns: str, known: Sequence[str]) -> list[str]:
     list of str
         Those that are not known, too: the caller refuses them.
 
+    Raises
+    ------
+    CommandLineError
+        When it names none, or one twice.
+
     Examples
     --------
     >>> columns_of("a, c..e", ["a", "b", "c", "d", "e"])
     ['a', 'c', 'd', 'e']
     """
     found: list[str] = []
-    for each in map(str.strip, comma_separated(columns)):
+    for each in filter(None, map(str.strip, comma_separated(columns))):
         first, between, last = each.partition(RANGE)
         if each in known or not between or first not in known or last not in known:
             found.append(each)
         else:
             found += known[known.index(first) : known.index(last) + 1]
+    if not found or len(set(found)) < len(found):
+        raise CommandLineError(f"--label-columns {columns!r} names no column, or one twice; correct it.")
     return found
 
 
@@ -180,8 +187,6 @@ def read(records: Records, by_picture: Mapping[str, Sequence[int]], reading: Rea
 def _of_columns(records: Records, by_picture: Mapping[str, Sequence[int]], reading: Reading) -> Outcome:
     assert reading.columns is not None
     names = columns_of(reading.columns, list(records.columns))
-    if not names or len(set(names)) < len(names):
-        raise CommandLineError(f"--label-columns {reading.columns!r} names no column, or one twice; correct it.")
     codes = _codes(records, names)
     readers = _readers(records, reading)
     joined = {}

@@ -158,7 +158,8 @@ def _files(sources: Sequence[Path], faults: list[Fault], passed: Counter[str]) -
             paths.append(source)
             places.append(Place(root, 1))
             continue
-        start = len(str(source)) if str(source) != "." else -1
+        # Paths below the current folder do not begin with its name.
+        start = 0 if str(source) == "." else len(str(source))
         for path in picture_files(source, faults, passed):
             below = str(path)[start:].strip(os.sep)
             paths.append(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -237,13 +238,17 @@ def _measure(task: tuple[Path | Pixels, str, str | None, Mapping[str, int]]) -> 
 
 def _usable(measured: Traits | Skipped, params: Any) -> Traits | Skipped:
     """Return what was measured, or why the options cannot be applied to such a picture."""
+    from facelime_cli.core import shapes
     from facelime_cli.core.images import MOST_PIXELS, TOO_LARGE_SHORT
+    from facelime_cli.core.operations import padded
 
     if isinstance(measured, Skipped) or params.fit != "pad":
         return measured
     width, height = (int(each) for each in measured.figures[:2])
-    if max(width, height) ** 2 > MOST_PIXELS:
-        why = f"has {width}×{height} pixels, which --fit pad makes a square of more than {MOST_PIXELS:,} pixels"
+    size = shapes.parsed(params.size)
+    if math.prod(padded(height, width, size)) > MOST_PIXELS:
+        form = "a square" if isinstance(size, int) else f"a picture in the proportions of {shapes.shown(size)}"
+        why = f"has {width}×{height} pixels, which --fit pad makes {form} of more than {MOST_PIXELS:,} pixels"
         return Skipped(why, TOO_LARGE_SHORT)
     return measured
 

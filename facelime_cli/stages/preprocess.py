@@ -16,6 +16,7 @@ from typer import Argument, Option
 
 from facelime_cli import sources
 from facelime_cli.core import shapes
+from facelime_cli.core.formats import DICOM_SUFFIXES
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
 from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, reading, truth_masks
@@ -92,8 +93,9 @@ class Params:
         Option(
             metavar="kermany|REGEX",
             show_default=False,
-            help="Read the group (patient or lesion) from the file name: the first bracket of the expression. No group "
-            "comes into two splits. [default: every picture is a group of its own]",
+            help="Read the group (patient or lesion) from the file name, or from an id with folders in a table: the "
+            "first bracket of the expression. No group comes into two splits. [default: every picture is a group of "
+            "its own]",
         ),
         Resolved(),
     ] = None
@@ -405,6 +407,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         work=job.work,
         sources=digested,
         finish=job.finish,
+        doubt=job.doubt,
     )
 
 
@@ -434,7 +437,7 @@ class _Job:
         truth_masks.check_sizes(sizes, found)
         reading.check_used(found, self.params.bits)
         read = reading.facts_of(found, self.account.passed)
-        self.context.console.note(reading.line(read))
+        self.context.console.note(read["said"])
         reading.warn(found, self.context.console)
         layout = laying_out.layout_of(
             found,
@@ -447,6 +450,17 @@ class _Job:
         # Where nothing was to decide, the facts are those of a dataset that no table made.
         table = {"table": self.account.facts} if self.account.facts else {}
         return replace(layout, facts={**layout.facts, "read": read, **table})
+
+    def doubt(self, artifact: Artifact) -> str | None:
+        """Return why a dataset that is there may hold wrong pictures: earlier versions read some DICOM files wrong."""
+        # They kept nothing on how files were read.
+        old = "read" not in artifact.facts
+        if not old or not any(entry.suffix.lower() in DICOM_SUFFIXES for entry in self.entries.values()):
+            return None
+        return (
+            f"{artifact.reference} was made by an earlier facelime, which read DICOM files in colour or with tables "
+            "wrong; to read the files anew, repeat the command with another --store, or after `facelime remove`."
+        )
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Decode and change the pictures of every pending unit."""
