@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facelime_cli.engine import Context, Pending, Result
+    from facelime_cli.reporting.evaluation import Answered, Scoring
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
 
@@ -115,14 +116,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         sentence = evaluation.seen_sentence(seen, artifact.n)
         if sentence:
             context.console.warn(sentence)
-        facts = {
-            **scoring.figures(here, thresholds, params.bootstrap, params.seed),
-            "seen_in_training": {**seen, "sentence": sentence},
-            "thresholds": thresholds,
-            "subgroups": scoring.subgroups(dataset, here, thresholds),
-            "mistakes": scoring.mistakes(here, artifact.texts("id"), thresholds, params.mistakes),
-            "leakage": dataset.facts.get("leakage", {}).get("sentences", []),
-        }
+        facts = _facts(params, scoring, dataset, here, thresholds, {**seen, "sentence": sentence})
         return facts, report_of(artifact, model, dataset, here, params.split).write(facts)
 
     resolved: dict[str, Any] = {"fold": fold, "target_recall": targets}
@@ -138,6 +132,27 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         inputs={"model": model, "dataset": dataset},
         finish=finish,
     )
+
+
+def _facts(
+    params: Params,
+    scoring: Scoring,
+    dataset: Artifact,
+    here: Answered,
+    thresholds: dict[str, Any],
+    seen: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what the answers say of the model."""
+    every_id = dataset.texts("id")
+    ids = [every_id[row] for row in here.cases.rows]
+    return {
+        **scoring.figures(here, thresholds, params.bootstrap, params.seed),
+        "seen_in_training": seen,
+        "thresholds": thresholds,
+        "subgroups": scoring.subgroups(dataset, here, thresholds),
+        "mistakes": scoring.mistakes(here, ids, thresholds, params.mistakes),
+        "leakage": dataset.facts.get("leakage", {}).get("sentences", []),
+    }
 
 
 def answer(result: Result) -> Answer:
