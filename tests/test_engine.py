@@ -213,8 +213,6 @@ CHOOSES = {
     "versus",
     "maps",
     "carrier",
-    "frame",
-    "bits",
 }
 """Marked as resolved: not their words but what they choose is in the fingerprint. Tests of their own vary them."""
 
