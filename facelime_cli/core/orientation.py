@@ -14,6 +14,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """How a picture is turned by each value of the tag (Exif 2.32, 4.6.4)."""
+HOLDERS = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+"""Where Pillow finds the tag, but for TIFF."""
 
 
 def upright(picture: Image.Image) -> Image.Image:
@@ -32,5 +34,8 @@ def upright(picture: Image.Image) -> Image.Image:
     """
     # Decoding first: a TIFF file is turned by Pillow then, and says no more that it should be.
     picture.load()
+    # Looking for a tag costs more than a small picture, where nothing is there to hold it.
+    if picture.info.keys().isdisjoint(HOLDERS):
+        return picture
     turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     return picture if turn is None else picture.transpose(turn)
