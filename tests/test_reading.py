@@ -233,6 +233,7 @@ def test_a_frame_is_chosen(facelime, tmp_path):
     assert "stack.tif holds 2 frames; name the one that is meant with --frame N" in said
     data = facelime.artifact("preprocess", tmp_path / "a", *SMALL, "--frame", 2)
     assert data.read("images").tolist() == values[1:].tolist()
+    assert "there is no frame 3" in facelime.fails("preprocess", tmp_path / "a", *SMALL, "--frame", 3)
 
 
 def test_what_may_be_wrong_with_the_colours_is_told_once(facelime, tmp_path):
@@ -292,4 +293,4 @@ def test_a_profile_s_text_is_not_kept(tmp_path):
 def test_the_index_of_a_disc_is_no_picture(facelime, tmp_path):
     folder = pictures(tmp_path / "a", 1)
     (folder / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM" + struct.pack("<I", 0))
-    assert facelime.artifact("preprocess", folder, *SMALL).facts["read"]["passed_over"] == {}
+    assert facelime.artifact("preprocess", folder, *SMALL).facts["read"] == {"said": "read 1 JPEG."}

@@ -17,6 +17,7 @@ from PIL import Image
 from facelime_cli.choices import FILLS, SEGMENTERS
 from facelime_cli.core import compose, fills, lattices, shapes, superpixels, zones
 from facelime_cli.core.masks import unpack
+from facelime_cli.errors import BrokenError
 from facelime_cli.models import backend, building, wrapping
 from facelime_cli.models.backbones import BACKBONES
 from facelime_cli.reporting import pages
@@ -706,6 +707,12 @@ def test_real_skin_lesions_at_the_size_of_many_networks(data, tmp_path):
         assert ratios == pytest.approx([100 / 75] * len(ratios), rel=0.01)
         assert browser.console == []
         assert all(url.startswith(("file:", "data:")) for url in browser.requests)
+
+
+@pytest.mark.parametrize("size", ["224", [75], [75, 100, 3], [75, "100"], [0, 100], -1, None, {}, 75.0, [75.0, 100]])
+def test_what_a_stranger_writes_as_a_size_is_refused(size):
+    with pytest.raises(BrokenError, match="should be a size of pictures"):
+        shapes.sides(size)
 
 
 def test_all_pairs_of_sides_survive_a_round_trip():

@@ -16,7 +16,6 @@ from typer import Argument, Option
 
 from facelime_cli import sources
 from facelime_cli.core import shapes
-from facelime_cli.core.formats import DICOM_SUFFIXES
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
 from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, reading, truth_masks
@@ -409,7 +408,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         work=job.work,
         sources=digested,
         finish=job.finish,
-        doubt=job.doubt,
     )
 
 
@@ -452,17 +450,6 @@ class _Job:
         # Where nothing was to decide, the facts are those of a dataset that no table made.
         table = {"table": self.account.facts} if self.account.facts else {}
         return replace(layout, facts={**layout.facts, "read": read, **table})
-
-    def doubt(self, artifact: Artifact) -> str | None:
-        """Return why a dataset that is there may hold wrong pictures: earlier versions read some DICOM files wrong."""
-        # They kept nothing on how files were read.
-        old = "read" not in artifact.facts
-        if not old or not any(entry.suffix.lower() in DICOM_SUFFIXES for entry in self.entries.values()):
-            return None
-        return (
-            f"{artifact.reference} was made by an earlier facelime, which read DICOM files in colour or with tables "
-            "wrong; to read the files anew, repeat the command with another --store, or after `facelime remove`."
-        )
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Decode and change the pictures of every pending unit."""
@@ -511,5 +498,5 @@ def restored(dataset: Artifact) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    name="preprocess", writes="datasets", version=2, params=Params, plan=plan, help=__doc__, restored=restored
+    name="preprocess", writes="datasets", version=3, params=Params, plan=plan, help=__doc__, restored=restored
 )
