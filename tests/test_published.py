@@ -65,7 +65,7 @@ def test_a_published_table_up_to_the_explanation(tmp_path, name):
     model = run.artifact("finetune", "published", "--backbone", "cnn", "--epochs", 1, "--name", "once")
     assert model.facts["classes"] == published.names
     assert independent(model) == published.several
-    # The drawn scans are of one patient, who is in one split.
+    # CheXpert publishes no test split.
     split = ("train", "validation", "test")[data.read("split").max()]
     evaluation = run.artifact("evaluate", "once", "--split", split)
     assert evaluation.shape("probabilities")[1] == len(published.names)
