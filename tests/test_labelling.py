@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.preparing.findings import Reading
+from facelime_cli.preparing.listing import Table, read_table
 from facelime_cli.preparing.settings import settings_of
 from tests.published import catalogue, params_of
 from tests.support import save_picture
@@ -196,7 +198,13 @@ class TestColumns:
             (
                 ["--uncertain", "drop"],
                 {"a": {"A": 1, "C": 0}, "c": {}},
-                {"uncertain": {"drop": 1}, "blank": {"unknown": 4}, "dropped": 1, "unlabelled": 1},
+                {
+                    "uncertain": {"drop": 1},
+                    "blank": {"unknown": 4},
+                    "dropped": 1,
+                    "unlabelled": 1,
+                    "without_values": ["B"],
+                },
             ),
         ],
     )
@@ -251,6 +259,11 @@ class TestColumns:
         found = read(text, self.FILES, "--label-columns", "A,B,C", "--class-names", "@names.csv", names__csv=names)
         assert findings(found) == {"a": {"first": 1, "last": 0}, "b": {"first": 0, "last": 1}, "c": {"last": 1}}
         assert found[1].labels == ["first", "last"]
+
+    def test_findings_of_which_nothing_is_known_at_all(self, read):
+        for text in ("id,A,B\na,,-1\n", "id,A,B\na,,-1\nz,1,1\n"):
+            with pytest.raises(FacelimeError, match="says of no picture here whether it has A or any other finding"):
+                read(text, self.FILES, "--label-columns", "A,B", "--missing-pictures", "skip")
 
     def test_a_column_of_which_nothing_is_known(self, read):
         found = read("id,A,B,C\na,1,,0\nb,0,,1\n", self.FILES, "--label-columns", "A,B,C")
@@ -326,6 +339,30 @@ class TestRows:
             "b": {"A": 0},
             "c": {"A": 0, "B": 1},
         }
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_rows_are_joined_as_arrays_say(self, tmp_path, seed):
+        """Random readers, counted a second time with NumPy: each has one row for a picture, with 1, 0 or nothing."""
+        rng = np.random.default_rng(seed)
+        said = rng.choice([1.0, 0.0, np.nan], (12, 5, 3), p=[0.4, 0.4, 0.2])
+        rows = [
+            f"{picture},R{reader},{','.join('' if np.isnan(each) else f'{each:.0f}' for each in said[picture, reader])}"
+            for picture in range(12)
+            for reader in range(5)
+        ]
+        path = tmp_path / "t.csv"
+        path.write_text("\n".join(["id,r,A,B,C", *rng.permutation(rows)]))
+        yes, no = (said == 1).sum(1), (said == 0).sum(1)
+        wanted = {
+            "any": np.where(yes > 0, 1, np.where(no > 0, 0, -1)),
+            "majority": np.where(yes > no, 1, np.where(no > yes, 0, -1)),
+        }
+        for how, answers in wanted.items():
+            reader = "r" if how == "majority" else None
+            listed = read_table(Table((path,), "id", Reading(columns="A..C", rows=how, reader=reader), columns=()))
+            for picture, answer in enumerate(answers):
+                known = {name: value for name, value in zip("ABC", answer.tolist(), strict=True) if value >= 0}
+                assert listed.outcome.findings[str(picture)] == known
 
     def test_boxes_of_one_finding(self, read):
         text = "id,x,y,Target\na,1,2,1\na,3,4,1\nb,,,0\n"

@@ -1,16 +1,31 @@
 """Tables in which the large public sets come: their entries, and from the command line to the dataset."""
 
+import re
+import shlex
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from facelime_cli.models.runtimes import independent
 from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.sources import NO_SPLIT
-from tests.published import BUILDERS, NONE, catalogue
+from tests.published import BUILDERS, NONE, catalogue, params_of
 from tests.support import FewRounds
 
 QUICK = {"isic2020"}
 """The others take longer: the leakage report looks at each finding for itself."""
+
+
+def test_the_commands_of_the_document_can_be_typed():
+    page = (Path(__file__).parent.parent / "docs" / "datasets.md").read_text(encoding="utf-8")
+    section = page.partition("## Tables of published data sets")[2].partition("\n## ")[0]
+    typed = "".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).replace("\\\n", "")
+    lines = [shlex.split(line)[1:] for line in typed.splitlines()]
+    assert len(lines) >= len(BUILDERS)
+    for line in lines:
+        params = params_of(line)
+        assert params.table or params.source[0].suffix == ".npz"
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -65,7 +80,7 @@ def test_a_published_table_up_to_the_explanation(tmp_path, name):
     model = run.artifact("finetune", "published", "--backbone", "cnn", "--epochs", 1, "--name", "once")
     assert model.facts["classes"] == published.names
     assert independent(model) == published.several
-    # The drawn scans are of one patient, who is in one split.
+    # CheXpert publishes no test split.
     split = ("train", "validation", "test")[data.read("split").max()]
     evaluation = run.artifact("evaluate", "once", "--split", split)
     assert evaluation.shape("probabilities")[1] == len(published.names)

@@ -67,7 +67,9 @@ def find(sources: Sequence[Path], table: Table) -> tuple[list[Entry], Account]:
     if spare and not listed.outcome.dropped:
         listed.account.said.append(f"{spare:,} pictures of the sources are in no row, and are left out")
     _say_missing(listed, sum(name not in found for name in (listed.ids if table.missing == SKIP else ids)), faults)
-    return _entries(found, listed), listed.account
+    entries = _entries(found, listed)
+    _leave_silent(entries, listed.account, table)
+    return entries, listed.account
 
 
 def _files(sources: Sequence[Path], faults: list[Fault], passed: Counter[str]) -> tuple[list[Path], list[Place]]:
@@ -188,6 +190,22 @@ def _entries(found: Mapping[str, Path], listed: Listed) -> list[Entry]:
             )
         )
     return sorted(entries, key=lambda entry: entry.id)
+
+
+def _leave_silent(entries: Sequence[Entry], account: Account, table: Table) -> None:
+    """Leave out the names of findings of which nothing is known; refuse where that are all."""
+    heard = {name for entry in entries for name in entry.findings or ()}
+    silent = [name for name in account.labels if name not in heard]
+    if not silent:
+        return
+    if not heard:
+        raise FacelimeError(
+            f"{' and '.join(map(str, table.files))} says of no picture here whether it has {silent[0]} or any other "
+            "finding; check the columns, or see to --blank and --uncertain."
+        )
+    account.facts["without_values"] = silent
+    account.warnings.append(f"nothing is known of {', '.join(silent)} in any picture; left out.")
+    account.labels = [name for name in account.labels if name not in silent]
 
 
 def _id_of(name: str, path: Path) -> str:

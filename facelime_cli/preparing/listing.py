@@ -312,21 +312,11 @@ def _tell(
         known = outcome.findings or outcome.labels
         without = sum(not known[name] for name in listed.ids)
         _count(account, "unlabelled", without, "pictures have no label, since their cells are empty or unknown")
-    _leave_silent(account, outcome)
     if records.doubled:
         account.facts["doubled_columns"] = len(records.doubled)
         account.warnings.append(
             f"several columns of the table are called {' or '.join(map(repr, records.doubled))}; they are left out."
         )
-
-
-def _leave_silent(account: Account, outcome: Outcome) -> None:
-    """Leave out the names of findings of which nothing is known."""
-    silent = [name for name in account.labels if not any(name in each for each in outcome.findings.values())]
-    if silent:
-        account.facts["without_values"] = silent
-        account.warnings.append(f"nothing is known of {', '.join(silent)} in any picture; left out.")
-        account.labels = [name for name in account.labels if name not in silent]
 
 
 def _tell_rows(
