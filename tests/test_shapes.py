@@ -210,7 +210,7 @@ def test_the_mark_at_the_far_right_is_found(explained):
         check_finds_the_mark(explained["fit"], row)
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("runtime", ["onnx", pytest.param("openvino", marks=MANY)])
 def test_other_runtimes_agree(marks, explained, runtime):
     if importlib.util.find_spec({"onnx": "tf2onnx", "openvino": "openvino"}[runtime]) is None:
         pytest.skip(f"needs the extra {runtime}")
@@ -434,6 +434,7 @@ def test_a_tall_picture_fits_into_a_terminal():
         assert len(rows) <= 256
 
 
+@MANY
 def test_a_picture_is_prepared_at_the_models_size(marks, tmp_path):
     large = np.asarray(Image.fromarray(picture_of(1)).resize((400, 240), Image.Resampling.NEAREST))
     save_picture(tmp_path / "large.png", large)
@@ -573,8 +574,12 @@ def onnx_file(path, *, first, sides):
 
 @pytest.mark.parametrize(
     ("first", "sides"),
-    [(True, (24, 40)), (False, (24, 40)), (True, ("h", "w")), (False, ("h", 40))],
-    ids=["first", "last", "first-open", "last-half-open"],
+    [
+        pytest.param(True, (24, 40), id="first"),
+        pytest.param(False, (24, 40), id="last", marks=MANY),
+        pytest.param(True, ("h", "w"), id="first-open", marks=MANY),
+        pytest.param(False, ("h", 40), id="last-half-open"),
+    ],
 )
 def test_an_onnx_file(marks, explained, tmp_path, first, sides):
     name = f"mark-{first}-{sides[0]}"
