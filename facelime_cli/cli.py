@@ -409,8 +409,9 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
     given = {each.name: values[each.name] for each in fields(kind)}
     optional = {each.name for each in fields(kind) if each.default is not MISSING}
     known = hints(kind)
+    references = inputs_of(kind)
     words = {name: _word_of(name, extras) for name, (_, extras) in known.items()}
-    for name in (*inputs_of(kind), "source"):
+    for name in (*references, "source"):
         # A pipe hands on one reference; the last line is the result.
         if given.get(name) == "-":
             given[name] = _piped()
@@ -418,7 +419,7 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
         # A variable of a job script that was not set asks for nothing, but does not mean the default.
         if name in optional and value in ("", [""]):
             raise CommandLineError(f"{words[name]} is empty; give it a value, or leave it out.")
-        if name in inputs_of(kind) and value == "":
+        if name in references and value == "":
             raise CommandLineError(f"{words[name]} is empty; name what the command shall read.")
         if isinstance(value, float) and not math.isfinite(value):
             raise CommandLineError(f"{words[name]} {value} should be a finite number.")

@@ -39,6 +39,7 @@ MEDMNIST_SPLITS = ("train", "val", "test")
 NO_SPLIT = -1
 KNOWN_FINDINGS = (1, 0, -1)
 """What an array may say of a finding: present, absent, unknown."""
+CALLED_PICTURES = PICTURE_SUFFIXES | DICOM_SUFFIXES
 LINE_BREAKS = {"\r", "\n"}
 LONGEST_MATCH = 5
 """Seconds that a regular expression may take for one file name."""
@@ -221,19 +222,21 @@ def picture_files(folder: Path, faults: list[Fault], passed: Counter[str] | None
     def unreadable(why: OSError) -> None:
         faults.append(Fault(Path(why.filename), f"is a folder that cannot be opened ({reason_of(why)})"))
 
-    seen: dict[str, Path] = {}
+    seen: dict[str, str] = {}
+    above: list[tuple[str, str]] = []
     others = Counter() if passed is None else passed
     for root, folders, names in os.walk(folder, followlinks=True, onerror=unreadable):
-        place, real = Path(root), os.path.realpath(root)
+        place, real = Path(root), _real(root, above)
         # A link to a folder above would lead here again and again.
         if real in seen:
-            if seen[real] not in place.parents:
+            if not root.startswith(f"{seen[real]}{os.sep}"):
                 # Its name below the source: no path of this machine enters an artifact.
-                first = readable(str(seen[real].relative_to(folder)))
+                first = readable(str(Path(seen[real]).relative_to(folder)))
                 faults.append(Fault(place, f"is the same folder as {first}, which is read already"))
             folders.clear()
             continue
-        seen[real] = place
+        seen[real] = root
+        above.append((root, real))
         # Changed in place, the list tells `walk` where to go next, and in which order.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if _is_called_a_picture(place) and not folders and not names and place != folder:
@@ -248,8 +251,18 @@ def picture_files(folder: Path, faults: list[Fault], passed: Counter[str] | None
                 others[passed_over(name)] += 1
 
 
+def _real(root: str, above: list[tuple[str, str]]) -> str:
+    """Return a folder's path without links; `above` holds those around the last one, and is cut to those around it."""
+    while above and not root.startswith(f"{above[-1][0]}{os.sep}"):
+        above.pop()
+    # Looking for links in the whole path again takes longer than all the rest, where folders are many.
+    if above and not os.path.islink(root):  # noqa: PTH114 - a Path for each of many folders takes long
+        return os.path.join(above[-1][1], os.path.basename(root))  # noqa: PTH118, PTH119 - as above
+    return os.path.realpath(root)
+
+
 def _is_called_a_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES | DICOM_SUFFIXES
+    return path.suffix.lower() in CALLED_PICTURES
 
 
 def _leads_nowhere(path: Path) -> bool:
@@ -504,7 +517,21 @@ def group_of(entry: Entry, pattern: str | None) -> str | None:
     """
     if entry.group is not None or pattern is None:
         return entry.group
-    match = _matched("--group-pattern", pattern, without_suffix(Path(entry.path.name)))
+    return group_in(without_suffix(Path(entry.path.name)), pattern)
+
+
+def group_in(name: str, pattern: str) -> str | None:
+    """Return the patient or lesion that an expression finds in a name, or None.
+
+    Parameters
+    ----------
+    name, pattern : str
+
+    Returns
+    -------
+    str or None
+    """
+    match = _matched("--group-pattern", pattern, name)
     return None if match is None else _found(match)
 
 

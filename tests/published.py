@@ -3,6 +3,7 @@
 import csv
 import gzip
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +78,17 @@ class Published:
         return not isinstance(next(iter(self.said.values())), str)
 
 
+@cache
+def command():
+    """Return `preprocess` and how its command line is read."""
+    stage = next(each for each in INDEX if each.name == "preprocess").load()
+    return stage, cli._subcommand(stage)
+
+
 def params_of(words):
     """Return the parameters of `preprocess` that stand in words."""
-    stage = next(each for each in INDEX if each.name == "preprocess").load()
-    given = cli._subcommand(stage).make_context("preprocess", [str(word) for word in words[1:]]).params
+    stage, line = command()
+    given = line.make_context("preprocess", [str(word) for word in words[1:]]).params
     # Typer itself hands on None for an option that may be given several times and is not.
     return cli._params(stage.params, {name: None if value in ((), []) else value for name, value in given.items()})
 
@@ -150,7 +158,7 @@ def chexpert(folder: Path, patients: int = 30) -> Published:
     names = CHEXPERT.split(",")
     tables = {"train": [], "valid": []}
     words = ["preprocess", folder / "chexpert", "--id-column", "Path", "--label-columns", "No Finding..Support Devices"]
-    words += ["--blank", "negative"]
+    words += ["--blank", "negative", "--group-pattern", r"(patient\d+)"]
     for split in tables:
         words += ["--table", folder / f"{split}.csv", "--split-file", f"{split}={folder / f'{split}.csv'}"]
     found = Published(words, names)
@@ -169,6 +177,7 @@ def chexpert(folder: Path, patients: int = 30) -> Published:
             name = f"CheXpert-v1.0-small/{below}"
             found.said[name] = [0 if value == -2 else value for value in values]
             found.splits[name] = TRAIN if split == "train" else VALIDATION
+            found.groups[name] = f"patient{patient:05d}"
             uncertain += values.count(-1)
             blank += values.count(-2)
     for split, rows in tables.items():

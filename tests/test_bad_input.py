@@ -72,6 +72,11 @@ BAD = [
     (["preprocess", "{pictures}", "--size", "75 x 100"], "or height x width such as 75x100", 2),
     (["preprocess", "{pictures}", "--size", "-75x100"], "or height x width such as 75x100", 2),
     (["preprocess", "{pictures}", "--size", "²x³"], "or height x width such as 75x100", 2),
+    (["preprocess", "{pictures}", "--bits", "0"], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--bits", "17"], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--frame", "0"], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--frame", HUGE], OUT_OF_RANGE, 2),
+    (["preprocess", "{pictures}", "--frame", "one"], "not a valid int", 2),
     (["preprocess", "{pictures}", "--split", "1:1"], "--split", 2),
     (["preprocess", "{pictures}", "--split", "1e400:1:1"], "--split", 2),
     (["preprocess", "{pictures}", "--folds", "2"], OUT_OF_RANGE, 2),
@@ -80,6 +85,39 @@ BAD = [
     (["preprocess", "{pictures}", "--workers", "1000000"], OUT_OF_RANGE, 2),
     (["preprocess", "{pictures}", "--table", ""], "--table is empty", 2),
     (["preprocess", "{pictures}", "--fit", "none"], "--fit", 2),
+    # tables of preprocess
+    (["preprocess", "{pictures}", "--table", "{nothing}"], "cannot be read as a table", 1),
+    (["preprocess", "{pictures}", "--table", "{pictures}"], "a folder", 1),
+    (["preprocess", "{pictures}", "--table", "{file}"], "has no rows below its heading", 1),
+    (["preprocess", "{pictures}", "--table", "{table}", "--id-column", "who"], "--id-column 'who' is no column", 2),
+    (["preprocess", "{pictures}", "--table", "{table}", "--label-column", "x"], "several columns 'x'", 1),
+    (["preprocess", "{pictures}", "--table", "{table}", "--label-columns", "dx", "--rows", "any"], "is none of", 1),
+    (["preprocess", "{pictures}", "--table", "{table}", "--label-columns", ","], "names no column", 2),
+    (["preprocess", "{pictures}", "--table", "{table}", "--label-columns", ""], "--label-columns is empty", 2),
+    (["preprocess", "{pictures}", "--table", "{table}", "--label-column", "dx"], "--rows any", 1),
+    (["preprocess", "{pictures}", "--table", "{table}", "--rows", "all"], "--rows", 2),
+    (["preprocess", "{pictures}", "--table", "{table}", "--rows", "first"], "such as nobody", 1),
+    (["preprocess", "{pictures}", "--table", "{table}", "--reader-column", "dx"], "--rows majority", 2),
+    (["preprocess", "{pictures}", "--table", "{table}", "--uncertain", "maybe"], "--uncertain", 2),
+    (["preprocess", "{pictures}", "--table", "{table}", "--blank", "drop"], "--blank", 2),
+    (["preprocess", "{pictures}", "--table", "{table}", "--missing-pictures", "ignore"], "--missing-pictures", 2),
+    (["preprocess", "{pictures}", "--table", "{table}", "--join", "{file}"], "", 1),
+    (["preprocess", "{pictures}", "--table", "{table}", "--join", "{nothing}"], "cannot be read as a table", 1),
+    (["preprocess", "{pictures}", "--table", "{table}", "--join", ""], "--join is empty", 2),
+    (["preprocess", "{pictures}", "--join", "{table}"], "no table for --join;", 2),
+    (["preprocess", "{pictures}", "--label-separator", ";"], "--label-separator", 2),
+    (["preprocess", "{pictures}", "--split-column", "s"], "no table for --split-column;", 2),
+    (["preprocess", "{pictures}", "--split-file", ""], "--split-file is empty", 2),
+    (["preprocess", "{pictures}", "--split-file", "test="], "names no file", 2),
+    (["preprocess", "{pictures}", "--split-file", "test={nothing}"], "cannot be read as a table", 1),
+    (
+        ["preprocess", "{pictures}", "--split-file", "test={table}", "--id-column", "dx"],
+        "names none of the pictures",
+        1,
+    ),
+    (["preprocess", "{pictures}", "--split-file", "{table}"], "'split' is no single column", 2),
+    (["preprocess", "{pictures}", "--split-file", "test={table}", "--folds", "3"], "--folds divides all", 2),
+    (["preprocess", "{pictures}", "--class-names", "{file}"], "two columns in every row", 1),
     # segment
     (["segment", "faces", "--first", "0"], OUT_OF_RANGE, 2),
     (["segment", "faces", "--images", ""], "--images is empty", 2),
@@ -222,6 +260,8 @@ BAD = [
     (["evaluate", "small", "--target-recall", "rosacea=2"], "--target-recall", 2),
     (["evaluate", "small", "--target-recall", "rosacea"], "--target-recall", 2),
     (["evaluate", "small", "--seed", "-1"], OUT_OF_RANGE, 2),
+    (["evaluate", "small", "--thresholds", "best"], "--thresholds", 2),
+    (["evaluate", "small", "--thresholds", "f1"], "--thresholds f1 is for models with a probability for each", 1),
     (["compare-models", "small"], "", 2),
     (["compare-models", "small", "small", "--batch-size", "1000000000"], OUT_OF_RANGE, 2),
     (["activations", "small", "", "--to", "{nothing}.png"], "IMAGE is empty", 2),
@@ -279,11 +319,13 @@ OURS = re.compile(r"(?:warning: [^\n]+\n)*error: [^\n]+\n\Z")
 def named(chain, faces, tmp_path):
     """Return what the words in braces stand for."""
     (tmp_path / "file").write_bytes(b"\x1b no picture")
+    (tmp_path / "table").write_text("image_id,dx,x,x\nnobody,a,1,1\nnobody,b,1,1\n")
     stages = {"segments": "segment", "masks": "perturb", "predictions": "predict", "surrogates": "fit-surrogate"}
     return {
         **{kind: chain.reference(stage) for kind, stage in stages.items()},
         "pictures": faces,
         "file": tmp_path / "file",
+        "table": tmp_path / "table",
         "nothing": tmp_path / "nothing",
     }
 

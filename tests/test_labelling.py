@@ -1,16 +1,19 @@
 """What tables say of pictures: ids, findings, several rows, splits; nothing is decoded here."""
 
+import numpy as np
 import pytest
 
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
-from tests.published import catalogue
+from facelime_cli.preparing.settings import settings_of
+from tests.published import catalogue, params_of
+from tests.support import save_picture
 
 
 @pytest.fixture
 def read(tmp_path):
     """Return what a table says of the files of a folder."""
 
-    def run(text, files, *words, source="pictures", **more):
+    def run(text, files, *words, source="pictures", settings=False, **more):
         for name in files:
             path = tmp_path / "pictures" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -20,7 +23,9 @@ def read(tmp_path):
         given = [str(word).replace("@", f"{tmp_path}/") for word in words]
         sources = [tmp_path / each for each in source.split(",")]
         table = [] if text is None else ["--table", tmp_path / "table.csv"]
-        return catalogue(["preprocess", *sources, *table, "--id-column", "id", *given], tmp_path / "store")
+        line = ["preprocess", *sources, *table, "--id-column", "id", *given]
+        found = catalogue(line, tmp_path / "store")
+        return (params_of(line), found[0]) if settings else found
 
     return run
 
@@ -68,9 +73,19 @@ class TestIds:
         }
         assert found[0][0].id == "Published-v1/train/p1/view"
 
+    @pytest.mark.parametrize("place", [".", "../pictures", "./train", "../pictures/train/"])
+    def test_the_source_may_be_the_folder_one_is_in(self, read, tmp_path, monkeypatch, place):
+        text = "id\nset/train/p1/view.png\nset/train/p2/view.png\n"
+        read(text, ["set/train/p1/view.png", "set/train/p2/view.png"])
+        monkeypatch.chdir(tmp_path / "pictures" / "set")
+        line = ["preprocess", place.replace("../pictures", "../set"), "--table", "../../table.csv", "--id-column", "id"]
+        found, _ = catalogue(line, tmp_path / "store")
+        assert [entry.path.absolute().parent.name for entry in found] == ["p1", "p2"]
+
     def test_other_marks_between_folders(self, read):
-        found = read("id,dx\n.\\a\\x.png,1\n/home/someone/b/x.png,2\n", ["a/x.png", "b/x.png"], "--label-column", "dx")
-        assert labels(found) == {"a/x": "1", "home/someone/b/x": "2"}
+        text = "id,dx\n.\\a\\x.png,1\n/home/someone/b/x.png,2\n../input/c/x.png,3\n"
+        found = read(text, ["a/x.png", "b/x.png", "c/x.png"], "--label-column", "dx")
+        assert labels(found) == {"a/x": "1", "home/someone/b/x": "2", "input/c/x": "3"}
 
     def test_a_folder_that_is_called_otherwise_is_not_it(self, read):
         """Only a part was downloaded: the pictures of one patient must never stand for those of another."""
@@ -91,8 +106,18 @@ class TestIds:
             read("id\na\na.png\n", ["a.png"])
 
     def test_lost_zeros_are_said_and_not_guessed(self, read):
-        with pytest.raises(NotFoundError, match=r"such as 1; 0001 is there, .* lost its zeros; save it as text"):
-            read("id\n1\n2\n", ["0001.png", "0002.png"])
+        for text in ("id\n1\n2\n", "id\n1.png\n2.png\n", "id\n1.0\n2.0\n"):
+            with pytest.raises(
+                NotFoundError, match=r"such as 1.*; 0001 is there, .* taken for numbers.*; save it as text"
+            ):
+                read(text, ["0001.png", "0002.png"])
+        with pytest.raises(NotFoundError, match=r"such as 100\.0; 100 is there"):
+            read("id\n100.0\n", ["100.png"])
+
+    def test_pictures_that_are_in_no_row_are_counted(self, read):
+        found = read("id,g\na,1\nb,1\n", ["a.png", "b.png", "c.png"], "--group-column", "g", "--one-per-group")
+        assert [entry.id for entry in found[0]] == ["a"]
+        assert found[1].said == ["1 pictures of the sources are in no row, and are left out"]
 
     def test_a_part_of_a_large_set(self, read):
         text = "id,dx,g\n" + "".join(f"{n:03d},{'xy'[n % 2]},{n // 3}\n" for n in range(12))
@@ -125,6 +150,12 @@ class TestSeveralFindings:
         assert labels(read(text, [], "--label-column", "f")) == {"a": "A; B", "b": "healthy"}
         none = read(text.replace(";", "|"), [], "--label-column", "f", "--label-separator", "none")
         assert labels(none) == {"a": "A| B", "b": "healthy"}
+
+    def test_lists_as_python_writes_them(self, read):
+        text = "id,f\na,\"['A', 'B b']\"\nb,['normal']\nc,[]\n"
+        words = ["--label-column", "f", "--label-separator", ",", "--no-finding", "normal"]
+        found = read(text, ["a.png", "b.png", "c.png"], *words)
+        assert findings(found) == {"a": {"A": 1, "B b": 1}, "b": {"A": 0, "B b": 0}, "c": {}}
 
     def test_a_separator_makes_findings_even_of_single_ones(self, read):
         found = read("id,f\na,A\nb,B\n", ["a.png", "b.png"], "--label-column", "f", "--label-separator", "|")
@@ -175,6 +206,10 @@ class TestColumns:
         assert found[1].facts == facts
         assert found[0][0].columns == {"x": "5"}
         assert "uncertain values" in "; ".join(found[1].said)
+
+    def test_nothing_is_left_where_every_picture_is_uncertain(self, read):
+        with pytest.raises(FacelimeError, match=r"every picture of .* has an uncertain finding"):
+            read("id,A,B\na,-1,0\n", self.FILES, "--label-columns", "A,B", "--uncertain", "drop")
 
     def test_a_single_one_in_every_row_is_a_class(self, read):
         text = "id,A,B,C\na,1,0,0\nb,0.0,1.0,0.0\nc,False,False,True\n"
@@ -283,6 +318,9 @@ class TestRows:
         majority = read(text, [], *words, "majority", "--reader-column", "r")
         assert findings(majority) == {"a": {"A": 1, "B": 0}, "b": {}, "c": {"A": 0}}
         assert majority[1].facts["undecided"] == 2
+        # What readers do not agree on is not what a reader is uncertain of.
+        surer = read(text, [], *words, "majority", "--reader-column", "r", "--uncertain", "positive")
+        assert findings(surer) == {"a": {"A": 1, "B": 0}, "b": {"B": 1}, "c": {"A": 0}}
         assert findings(read(text, [], *words, "first")) == {
             "a": {"A": 1, "B": 0},
             "b": {"A": 0},
@@ -305,6 +343,22 @@ class TestRows:
 
 
 class TestSeveralTables:
+    def test_a_table_of_readers_and_one_of_their_consensus(self, read):
+        """As PhysioNet publishes VinDr-CXR: readers for training, one row for each picture of the test."""
+        train = "id,r,A,B,No finding\na,R1,1,0,0\na,R2,1,0,0\na,R3,0,1,0\nb,R1,0,0,1\nb,R2,0,0,1\nb,R3,1,0,0\n"
+        test = "id,A,B,No finding\nc,1,1,0\nd,0,0,1\n"
+        words = ["--table", "@test.csv", "--label-columns", "A..B", "--rows", "majority", "--reader-column", "r"]
+        words += ["--split-file", "train=@table.csv", "--split-file", "test=@test.csv", "--split", "1:1:0"]
+        params, entries = read(train, ["a.png", "b.png", "c.png", "d.png"], *words, test__csv=test, settings=True)
+        assert [dict(entry.findings) for entry in entries] == [
+            {"A": 1, "B": 0},
+            {"A": 0, "B": 0},
+            {"A": 1, "B": 1},
+            {"A": 0, "B": 0},
+        ]
+        assert [entry.split for entry in entries] == [-1, -1, 2, 2]
+        assert settings_of(params, entries)["split"] == [0.5, 0.5, 0.0]
+
     def test_columns_of_a_joined_table(self, read):
         found = read(
             "id,study,split\na,s1,train\nb,s1,train\nc,s2,test\n",
@@ -329,6 +383,14 @@ class TestSeveralTables:
     def test_tables_that_cannot_be_joined(self, read, studies, said):
         with pytest.raises(FacelimeError, match=said):
             read("id,study\na,s1\n", ["a.png"], "--join", "@x.csv", "--label-columns", "A", x__csv=studies)
+
+    def test_a_column_that_is_doubled_in_one_table(self, read):
+        """It moves no other column of a table that is joined."""
+        words = ["--table", "@more.csv", "--join", "@last.csv"]
+        more, last = "id,x,x\nb,2,3\n", "id,x,y,z\na,7,8,9\n"
+        found = read("id,x\na,1\n", ["a.png", "b.png"], *words, more__csv=more, last__csv=last)
+        assert [dict(entry.columns) for entry in found[0]] == [{"y": "8", "z": "9"}, {"y": "", "z": ""}]
+        assert found[1].facts["doubled_columns"] == 1
 
     def test_rows_of_several_tables(self, read):
         words = ["--table", "@more.csv", "--label-column", "dx"]
@@ -376,6 +438,32 @@ class TestPublishedSplits:
         assert self.splits(found) == {"ill/a": 2, "ill/b": -1, "well/c": 2, "well/d": -1}
 
     @pytest.mark.parametrize(
+        ("words", "share"),
+        [
+            # Only a test list: the others are divided among train and validation.
+            (["--split-file", "test=@test.txt"], [7 / 9, 2 / 9, 0]),
+            (["--split-file", "test=@test.txt", "--split", "3:1:0"], [0.75, 0.25, 0]),
+            (["--split-file", "valid=@test.txt"], [7 / 8, 0, 1 / 8]),
+            # Training pictures are published, so nothing is divided, unless it is asked for.
+            (["--split-file", "train=@train.txt", "--split-file", "test=@test.txt"], None),
+            (["--split-file", "train=@train.txt", "--split-file", "test=@test.txt", "--split", "1:1:0"], [0.5, 0.5, 0]),
+            (["--split-column", "s"], None),
+        ],
+    )
+    def test_what_is_divided_beside_a_published_split(self, read, words, share):
+        lists = {"test__txt": "a\nb\n", "train__txt": "c\nd\ne\n"}
+        given = read(self.TEXT, self.FILES, "--label-column", "dx", *words, settings=True, **lists)
+        settings = settings_of(*given)
+        assert settings["split"] == (None if share is None else pytest.approx(share))
+        assert settings["seed"] == (None if share is None else 0)
+
+    @pytest.mark.parametrize("split", ["70:20:10", "0:0:1"])
+    def test_a_share_of_a_published_split(self, read, split):
+        words = ["--label-column", "dx", "--split-file", "test=@test.txt", "--split", split]
+        with pytest.raises(CommandLineError, match="--split gives the test split a share"):
+            settings_of(*read(self.TEXT, self.FILES, *words, test__txt="a\n", settings=True))
+
+    @pytest.mark.parametrize(
         ("content", "word", "said"),
         [
             ("a\nb\n", "", "no table with a column 'id'"),
@@ -391,6 +479,36 @@ class TestPublishedSplits:
     def test_lists_that_are_none(self, read, content, word, said):
         with pytest.raises(FacelimeError, match=said):
             read(self.TEXT, self.FILES, "--split-file", f"{word}@s.txt", s__txt=content)
+
+
+def test_findings_of_arrays_get_names(tmp_path):
+    labels = np.array([[1, 0, 0], [0, 1, -1], [1, 1, 1]])
+    np.savez(tmp_path / "x.npz", train_images=np.zeros((3, 8, 8), np.uint8), train_labels=labels)
+    (tmp_path / "names.csv").write_text("0,nodule\n1,effusion\n2,nodule\n")
+    words = ["preprocess", tmp_path / "x.npz", "--class-names", tmp_path / "names.csv"]
+    entries, account = catalogue(words, tmp_path / "store")
+    assert [entry.findings for entry in entries] == [
+        {"nodule": 1, "effusion": 0},
+        {"effusion": 1},
+        {"nodule": 1, "effusion": 1},
+    ]
+    assert account.labels == ["nodule", "effusion"]
+
+
+def test_pseudonyms_of_a_published_table(facelime, tmp_path):
+    for number in range(4):
+        save_picture(tmp_path / "p" / f"{number:04d}.png", np.full((20, 20, 3), 60 * number, np.uint8))
+    table = tmp_path / "t.csv"
+    table.write_text("id;box;ill\n" + "".join(f"{n:04d}.png;{box};{n % 2}\n" for n in range(5) for box in range(2)))
+    words = [tmp_path / "p", "--table", table, "--id-column", "id"]
+    more = ["--label-columns", "ill", "--rows", "any", "--missing-pictures", "skip", "--split", "100:0:0"]
+    data = facelime.artifact("preprocess", *words, *more, "--size", 16, "--workers", 1, "--pseudonyms")
+    listed = facelime.json("pseudonyms", *words)["pseudonyms"]
+    assert {row["id"]: row["file"] for row in listed} == dict(
+        zip(data.texts("id"), (row["file"] for row in listed), strict=True)
+    )
+    assert sorted(row["file"] for row in listed) == [f"{number:04d}.png" for number in range(4)]
+    assert "0001" not in str(data.facts)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from facelime_cli.models.runtimes import independent
 from facelime_cli.reporting.columns import Classes
 from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.store.pictures import is_multilabel
-from tests.support import MARK, MARKS, SIZE, Facelime, write_findings
+from facelime_cli.store.references import Store
+from tests.support import MARK, MARKS, SIZE, Facelime, save_picture, write_findings
 from tests.test_bad_input import check_refused
 
 
@@ -21,7 +22,7 @@ def marks(tmp_path_factory):
     """The command line on a store with one dataset of drawn findings, called marks; read it, add to it."""
     folder = tmp_path_factory.mktemp("marks")
     run = Facelime(folder / "store")
-    run.json("preprocess", write_findings(folder / "marks.npz", (120, 40, 40)), "--size", SIZE)
+    run.json("preprocess", write_findings(folder / SOURCE, (120, 40, 40)), "--size", SIZE)
     return run
 
 
@@ -31,13 +32,14 @@ def trained(marks):
     return marks.artifact(*FINETUNE, "--epochs", 8)
 
 
+SOURCE = "marks.npz"
 FINETUNE = ("finetune", "marks", "--backbone", "cnn-small", "--batch-size", 16, "--class-weights", "balanced")
 
 
 class TestDataset:
-    def test_a_file_of_arrays_with_several_columns(self, facelime, tmp_path):
-        path = write_findings(tmp_path / "marks.npz")
-        data = facelime.artifact("preprocess", path, "--size", 48)
+    def test_a_file_of_arrays_with_several_columns(self, marks):
+        path = marks.store.parent / SOURCE
+        data = Store(marks.store).resolve("marks", ("datasets",))
         said = np.concatenate([np.load(path)[f"{split}_labels"] for split in ("test", "train", "val")])
         assert data.read("labels").dtype == np.int8
         np.testing.assert_array_equal(data.read("labels"), said)
@@ -45,10 +47,10 @@ class TestDataset:
         assert data.facts["classes"] == ["0", "1", "2"]
         assert data.facts["counts"]["1"]["validation"] == (np.load(path)["val_labels"][:, 1] == 1).sum()
 
-    def test_a_dataset_of_classes_says_nothing_of_findings(self, facelime, faces):
-        data = facelime.artifact("preprocess", faces, "--size", 16)
-        assert not is_multilabel(data)
-        assert "multilabel" not in data.facts
+    def test_a_dataset_of_classes_says_nothing_of_findings(self, chain):
+        assert not is_multilabel(chain["preprocess"])
+        assert not independent(chain["finetune"])
+        assert "multilabel" not in {**chain["preprocess"].facts, **chain["finetune"].facts}
 
     @pytest.mark.parametrize("strange", [2, -2, 0.5, np.nan])
     def test_other_numbers_are_a_sentence(self, facelime, tmp_path, strange):
@@ -72,6 +74,40 @@ class TestDataset:
         assert "2 pictures have no finding that is known to be present or absent; they get no split." in told
         assert "no picture with 1 came into the train split" in told
         assert "no picture with 0" not in told
+
+
+@pytest.mark.parametrize("way", [("--folds", 3), ("--split", "60:20:20")])
+def test_a_table_of_findings_is_divided_by_patient(facelime, tmp_path, rng, way):
+    """Five patients of two pictures for each finding, the first with both, and one of which nothing is known."""
+    lines = ["image_id,patient,edema,mass"]
+    for patient in range(11):
+        said = ["1,0", "0,1", ","][(patient >= 5) + (patient == 10)] if patient else "1,1"
+        for number in range(2):
+            lines.append(f"p{patient}-{number},{patient},{said}")
+            save_picture(
+                tmp_path / "pictures" / f"p{patient}-{number}.png", rng.integers(0, 256, (16, 16, 3), np.uint8)
+            )
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    words = [
+        "--table",
+        tmp_path / "table.csv",
+        "--label-columns",
+        "edema,mass",
+        "--group-column",
+        "patient",
+        "--size",
+        16,
+    ]
+    data = facelime.artifact("preprocess", tmp_path / "pictures", *words, *way)
+    said, divided = data.read("labels"), data.read("fold" if way[0] == "--folds" else "split")
+    assert data.facts["classes"] == ["edema", "mass"]
+    groups = np.array(data.texts("group"))
+    assert all(len(set(divided[groups == each].tolist())) == 1 for each in groups)
+    assert set(divided[groups == "10"].tolist()) == {-1}
+    wanted = {"--folds": ([2, 4, 4], [4, 4, 4]), "--split": ([2, 2, 6], [2, 2, 8])}[way[0]]
+    for finding in (0, 1):
+        counts = np.bincount(divided[said[:, finding] == 1], minlength=3)
+        assert sorted(counts.tolist()) == wanted[finding]
 
 
 def test_unknown_findings_are_neither_present_nor_absent():
@@ -158,13 +194,14 @@ class TestLeakage:
         assert found["exact"]["pairs"] == 2
         assert found["exact"]["different_labels"] == 1
         copies, sentence = found["sentences"]
-        assert "with different labels" in copies
+        assert copies == "1 pair shows the same picture with different labels (a 1): one label of each pair is wrong."
         assert sentence.startswith("b: a rule that sees no content tells pictures with it from pictures without it")
         assert "brightness 100 %" in sentence
         assert found["trivial_rules"]["b"]["separates"]
         assert not found["trivial_rules"]["a"]["separates"]
         assert "trivial_rule" not in found
 
+    @pytest.mark.long
     def test_unknown_labels_are_left_out(self, measured):
         said, traits = measured
         # Were they absent, half of the bright pictures would count as without the finding.
@@ -380,6 +417,7 @@ class TestExplained:
             assert picture["findings"] == {name: explained.holds(row, name) for name in ("0", "1", "2")}
 
 
+@pytest.mark.long
 def test_a_stop_within_an_epoch_loses_nothing(tmp_path, rng):
     """As for classes: the training that goes on ends where one without a stop ends."""
     said = (rng.random((24, 3)) < 0.5).astype(np.int64)

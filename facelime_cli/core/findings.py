@@ -6,6 +6,7 @@ An unknown label counts nowhere: each figure of a finding is about the pictures 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +38,8 @@ ALL = ("macro_auc", "macro_average_precision", "macro_f1", "micro_f1", "exact_ma
 """Figures over all findings."""
 EACH = ("auc", "average_precision")
 """Figures of each finding that have an interval of the bootstrap."""
-CHUNK_VALUES = 1 << 22
-"""Values of the rounds that are worked on together; about 32 MiB as float64."""
+CHUNK_VALUES = 1 << 20
+"""Values of the rounds that are worked on together; 8 MiB as float64."""
 
 
 def counted(labels: Labels, groups: Sequence[str]) -> list[dict[str, Any]]:
@@ -143,8 +144,9 @@ def resampled(
     found: dict[str, list[Any]] = {name: [] for name in (*EACH, *ALL)}
     called = probabilities >= np.asarray(thresholds, dtype=probabilities.dtype)
     scorable = has_both(labels)
+    rankings = [Ranking.of(column, scores) for column, scores in zip(labels.T, probabilities.T, strict=True)]
     for some in _chunks(rounds):
-        areas, precisions = _by_finding(labels, probabilities, some)
+        areas, precisions = _by_finding(rankings, some)
         found["auc"].append(areas)
         found["average_precision"].append(precisions)
         found["macro_auc"].append(_mean_of(areas, scorable))
@@ -157,10 +159,11 @@ def resampled(
 
 
 def _chunks(rounds: Rounds) -> Iterator[Floats]:
-    """Yield some rounds after another as float64, so that memory does not grow with their number."""
+    """Yield some rounds after another, (N, R) float64, so that memory does not grow with their number."""
     together = max(1, CHUNK_VALUES // rounds.shape[1])
     for start in range(0, len(rounds), together):
-        yield rounds[start : start + together].astype(np.float64)
+        # Pictures are the first axis here: they are ranked anew for each finding, whole rows at once.
+        yield np.ascontiguousarray(rounds[start : start + together].T, dtype=np.float64)
 
 
 def has_both(labels: Labels) -> Bools:
@@ -186,26 +189,97 @@ def _mean_of(values: Floats, chosen: Bools) -> Floats:
     return mean
 
 
-def _by_finding(labels: Labels, probabilities: Probabilities, rounds: Floats) -> tuple[Floats, Floats]:
+@dataclass(frozen=True)
+class Ranking:
+    """The pictures of which a finding is known, in the order of their scores.
+
+    Attributes
+    ----------
+    rows : (n,) int array
+        Places of these pictures, the highest score first.
+    starts : (U,) int array
+        Where in `rows` a step begins. Pictures with the same score are in one step. So are neighbours of different
+        scores without the finding, since only where pictures have it does any figure change for the better.
+    values : (U,) float32 array
+        The lowest score of each step.
+    present : (P,) int array
+        Where in `rows` the pictures with the finding are.
+    present_starts, present_steps : (V,) int array
+        Where in `present` a step with such pictures begins, and which step it is.
+    """
+
+    rows: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    values: Probabilities
+    present: NDArray[np.intp]
+    present_starts: NDArray[np.intp]
+    present_steps: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, labels: NDArray[np.int8], scores: Probabilities) -> Ranking:
+        """Rank the pictures of which a finding is known.
+
+        Parameters
+        ----------
+        labels : (N,) int8 array
+        scores : (N,) float32 array
+        """
+        known = np.flatnonzero(labels >= 0)
+        rows = known[np.argsort(-scores[known], kind="stable")]
+        falling, is_present = scores[rows], labels[rows] == 1
+        score_of_row = np.cumsum(_changes(falling[1:] != falling[:-1], len(rows))) - 1
+        has_present = np.bincount(score_of_row, weights=is_present) > 0
+        # A step begins with each score that pictures with the finding have, and behind it.
+        begins = _changes(has_present[1:] | has_present[:-1], len(has_present))
+        firsts = np.searchsorted(score_of_row, np.flatnonzero(begins))
+        step_of_row = np.cumsum(begins)[score_of_row] - 1
+        present = np.flatnonzero(is_present)
+        steps, present_starts = np.unique(step_of_row[present], return_index=True)
+        ends = np.append(firsts, len(rows))[1:] - 1
+        return cls(rows, firsts, falling[ends], present, present_starts, steps)
+
+    def counted(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Return how many pictures with and without the finding each step has.
+
+        Parameters
+        ----------
+        weights : (N, R) float64 array
+            How often each picture counts in each round.
+
+        Returns
+        -------
+        hits, false : (U, R) float64 array
+        """
+        ranked = weights[self.rows]
+        of_all: Floats = np.add.reduceat(ranked, self.starts, axis=0)
+        hits = np.zeros_like(of_all)
+        if len(self.present):
+            hits[self.present_steps] = np.add.reduceat(ranked[self.present], self.present_starts, axis=0)
+        return hits, of_all - hits
+
+
+def _changes(differs: Bools, n: int) -> Bools:
+    """Return whether each of n entries differs from the one before it, which the first one does."""
+    return np.concatenate([np.ones(min(n, 1), dtype=bool), differs])
+
+
+def _by_finding(rankings: Sequence[Ranking], weights: Floats) -> tuple[Floats, Floats]:
     """Return the area under the ROC curve and the average precision of each finding: (R, L) each."""
-    areas, precisions = np.full((2, len(rounds), labels.shape[1]), np.nan)
-    for c in range(labels.shape[1]):
-        known = labels[:, c] >= 0
-        if known.any():
-            present = labels[known, c] == 1
-            areas[:, c], precisions[:, c] = ranked(present, probabilities[known, c], rounds[:, known])
+    areas, precisions = np.full((2, weights.shape[1], len(rankings)), np.nan)
+    for c, ranking in enumerate(rankings):
+        if len(ranking.rows):
+            areas[:, c], precisions[:, c] = area_and_precision(ranking, weights)
     return areas, precisions
 
 
-def ranked(present: Bools, scores: Probabilities, rounds: Floats) -> tuple[Floats, Floats]:
+def area_and_precision(ranking: Ranking, weights: Floats) -> tuple[Floats, Floats]:
     """Return how well scores rank the pictures that have a finding before the others, in each round.
 
     Parameters
     ----------
-    present : (n,) bool array
-        At least one picture.
-    scores : (n,) float32 array
-    rounds : (R, n) float64 array
+    ranking : Ranking
+        Of at least one picture.
+    weights : (N, R) float64 array
         How often each picture counts.
 
     Returns
@@ -219,40 +293,26 @@ def ranked(present: Bools, scores: Probabilities, rounds: Floats) -> tuple[Float
     Radiology 143, 29, 1982: the chance that a picture with the finding has the higher score, ties count half.
     """
     # All rounds at once: scikit-learn's functions would take a call for each round and finding.
-    hits, false = _by_score(present, scores, rounds)
-    true_positives, false_positives = hits.cumsum(axis=1), false.cumsum(axis=1)
-    n_present, n_absent = true_positives[:, -1], false_positives[:, -1]
-    beaten = n_absent[:, None] - false_positives + false / 2
-    n_called = true_positives + false_positives
+    hits, false = ranking.counted(weights)
+    true_positives, false_positives = hits.cumsum(axis=0), false.cumsum(axis=0)
+    n_present, n_absent = true_positives[-1], false_positives[-1]
+    beaten = n_absent - false_positives + false / 2
     # Where nothing is called yet there are no hits either, so that its precision counts for nothing.
-    precision = true_positives / np.maximum(n_called, 1)
+    precision = true_positives / np.maximum(true_positives + false_positives, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        area = (hits * beaten).sum(axis=1) / (n_present * n_absent)
-        average = (hits * precision).sum(axis=1) / n_present
+        area = (hits * beaten).sum(axis=0) / (n_present * n_absent)
+        average = (hits * precision).sum(axis=0) / n_present
     average[n_absent == 0] = np.nan
     return area, average
 
 
-def _by_score(present: Bools, scores: Probabilities, rounds: Floats) -> tuple[Floats, Floats]:
-    """Return how many pictures with and without a finding have each score, the highest first: (R, U) each."""
-    order = np.argsort(-scores, kind="stable")
-    descending = scores[order]
-    # Pictures with the same score are called together.
-    is_new = np.append(True, descending[1:] != descending[:-1])
-    starts = np.flatnonzero(is_new)
-    weights = rounds[:, order]
-    of_all: Floats = np.add.reduceat(weights, starts, axis=1)
-    hits: Floats = np.add.reduceat(weights * present[order], starts, axis=1)
-    return hits, of_all - hits
-
-
-def _f1(labels: Labels, called: Bools, rounds: Floats) -> tuple[Floats, Floats]:
+def _f1(labels: Labels, called: Bools, weights: Floats) -> tuple[Floats, Floats]:
     """Return the macro and the micro F1: (R,) each."""
     known = labels >= 0
     present = labels == 1
-    hits = rounds @ (present & called)
+    hits = weights.T @ (present & called)
     # F1 = 2 TP / (2 TP + FP + FN), and the divisor is all present plus all called ones.
-    concerned = rounds @ present + rounds @ (called & known)
+    concerned = weights.T @ present + weights.T @ (called & known)
     with np.errstate(invalid="ignore", divide="ignore"):
         f1 = 2 * hits / concerned
         micro = 2 * hits.sum(axis=1) / concerned.sum(axis=1)
@@ -261,12 +321,12 @@ def _f1(labels: Labels, called: Bools, rounds: Floats) -> tuple[Floats, Floats]:
     return macro, micro
 
 
-def _exact(labels: Labels, called: Bools, rounds: Floats) -> Floats:
+def _exact(labels: Labels, called: Bools, weights: Floats) -> Floats:
     """Return the share of the pictures without an unknown label for which every finding is right: (R,)."""
     complete = wholly_known(labels)
     right = complete & (called == (labels == 1)).all(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share: Floats = (rounds @ right) / (rounds @ complete)
+        share: Floats = (right @ weights) / (complete @ weights)
     return share
 
 
@@ -328,15 +388,13 @@ def best_threshold(labels: NDArray[np.int8], scores: Probabilities) -> float | N
     >>> best_threshold(np.array([1, 1, 0, 1, 0, -1], np.int8), np.float32([0.75, 0.5, 0.4, 0.25, 0.1, 0.9]))
     0.25
     """
-    present, known = labels == 1, labels >= 0
-    if not present.any():
+    ranking = Ranking.of(labels, scores)
+    if not len(ranking.present):
         return None
-    of_known = scores[known]
-    once = np.ones((1, len(of_known)))
-    hits, false = (each.cumsum(axis=1)[0] for each in _by_score(present[known], of_known, once))
-    f1 = 2 * hits / (hits + false + present.sum())
-    values = np.unique(of_known)[::-1]
-    return float(values[f1.argmax()])
+    once = np.ones((len(labels), 1))
+    hits, false = (each.cumsum(axis=0)[:, 0] for each in ranking.counted(once))
+    f1 = 2 * hits / (hits + false + len(ranking.present))
+    return float(ranking.values[f1.argmax()])
 
 
 def calibration(labels: NDArray[np.int8], probabilities: Probabilities) -> metrics.Reliability | None:

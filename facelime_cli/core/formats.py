@@ -9,7 +9,6 @@ from facelime_cli.core.opening import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import BinaryIO
 
 # Spelled out, not asked of Pillow: a folder must hold the same pictures whatever plugins an installation has.
 PICTURE_SUFFIXES = frozenset(
@@ -153,6 +152,21 @@ def passed_over(name: str) -> str:
     return f".{last}" if NAMED_SUFFIXES.fullmatch(f".{last}") else OTHER_SUFFIX
 
 
+def is_marked(head: bytes) -> bool:
+    """Return whether the first bytes of a file say that it is DICOM.
+
+    Parameters
+    ----------
+    head : bytes
+        The first `HEAD` bytes, or all of a shorter file.
+
+    Returns
+    -------
+    bool
+    """
+    return head[HEAD - len(DICOM_MARK) :] == DICOM_MARK
+
+
 def has_dicom_mark(path: Path) -> bool:
     """Return whether a file begins as DICOM files do, whatever its name.
 
@@ -169,7 +183,7 @@ def has_dicom_mark(path: Path) -> bool:
     """
     try:
         with opened(path) as stream:
-            return _is_marked(stream)
+            return is_marked(stream.read(HEAD))
     except OSError:
         return False
 
@@ -190,10 +204,6 @@ def is_dicom(path: Path) -> bool:
     try:
         with opened(path) as stream:
             # A picture of another format pays for the first bytes alone.
-            return _is_marked(stream) and DICOMDIR_CLASS not in stream.read(DICOM_START)
+            return is_marked(stream.read(HEAD)) and DICOMDIR_CLASS not in stream.read(DICOM_START)
     except OSError:
         return False
-
-
-def _is_marked(stream: BinaryIO) -> bool:
-    return stream.read(HEAD)[HEAD - len(DICOM_MARK) :] == DICOM_MARK

@@ -8,13 +8,14 @@ import struct
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from facelime_cli.core import colours, depths
-from facelime_cli.core.formats import DICOM_SUFFIXES, HEAD, HEIC, JPEG, NOT_READ, has_dicom_mark, kind_of
+from facelime_cli.core.formats import DICOM_SUFFIXES, HEAD, HEIC, JPEG, NOT_READ, has_dicom_mark, is_marked, kind_of
 from facelime_cli.core.opening import NotRegularError, opened
 from facelime_cli.core.orientation import upright
 from facelime_cli.errors import FacelimeError
@@ -40,10 +41,15 @@ REASONS: dict[type[Exception], str] = {
 """What errors say that have no words for people."""
 STDERR = 2
 """The file descriptor that libraries in C write to."""
-PILLOW_FORMATS = (
-    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "TGA", "TIFF", "WEBP"
-)  # fmt: skip
-"""What is opened. Pillow knows more, some of them by running another program on the file."""
+PLUGINS = {
+    "JPEG 2000": "JPEG2000",
+    **{kind: kind.upper() for kind in (JPEG, "PNG", "TIFF", "GIF", "BMP", "WebP", "PPM", "AVIF")},
+}
+"""Pillow's names of what opens each kind of file. It knows more, some of them by running another program."""
+OTHER_PLUGINS = ("ICO", "PCX", "TGA")
+"""What is tried for a file whose first bytes say nothing."""
+SPELLINGS = {"JPEG2000": "Jpeg2K", "WEBP": "WebP"}
+"""How Pillow spells the modules of these; all others have a capital alone."""
 MULTI_PICTURE_PHOTO = "MPO"
 """A phone's JPEG whose further frames are previews of the first."""
 ONE_IS_MEANT = {MULTI_PICTURE_PHOTO, "HEIF"}
@@ -180,15 +186,16 @@ def read(path: Path, how: Reading = AS_IT_SAYS) -> Decoded:
     UnreadableError
         When the file is damaged, holds several pictures, or has values of unknown meaning. The message says which.
     """
-    if path.suffix.lower() in DICOM_SUFFIXES or has_dicom_mark(path):
-        # Only these files need pydicom.
-        from facelime_cli.core.dicom import read_dicom
-
-        return read_dicom(path, how)
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return _read_dicom(path, how)
     try:
         with ExitStack() as stack:
-            picture = stack.enter_context(picture_in(path, how.frame, NAME_ONE))
-            said = colours.said(picture, stack.enter_context(opened(path)))
+            stream = stack.enter_context(opened(path))
+            # The file is opened once for all that is looked for in it: there may be many small ones.
+            if is_marked(stream.read(HEAD)):
+                return _read_dicom(path, how)
+            picture = stack.enter_context(_pictured(stream, how.frame, NAME_ONE))
+            said = colours.said(picture, stream)
             kind = KINDS.get(picture.format or "", picture.format or "")
             deep = depths.deep(picture, lambda: stack.enter_context(picture_in(path, how.frame)))
             if deep is not None:
@@ -196,6 +203,13 @@ def read(path: Path, how: Reading = AS_IT_SAYS) -> Decoded:
             return _of_bytes(picture, kind, said)
     except UNREADABLE as why:
         raise unreadable(why) from why
+
+
+def _read_dicom(path: Path, how: Reading) -> Decoded:
+    # Only these files need pydicom.
+    from facelime_cli.core.dicom import read_dicom
+
+    return read_dicom(path, how)
 
 
 def _of_deep(deep: depths.Deep, kind: str, said: colours.Colours | None, how: Reading) -> Decoded:
@@ -335,9 +349,17 @@ def picture_in(path: Path, frame: int | None = None, several: str = ONE_PICTURE)
     OSError
         When it is no regular file. Decoders raise the rest of `UNREADABLE`.
     """
+    with opened(path) as stream, _pictured(stream, frame, several) as picture:
+        yield picture
+
+
+@contextmanager
+def _pictured(stream: BinaryIO, frame: int | None, several: str) -> Iterator[Image.Image]:
+    """Open a picture in a stream, as `picture_in` does."""
     # What Pillow warns of (large pictures, odd metadata) is no message for people.
-    with opened(path) as stream, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        stream.seek(0)
         with _opened_picture(stream) as picture:
             _seek(picture, frame, several)
             depths.corrected(picture)
@@ -348,10 +370,15 @@ def picture_in(path: Path, frame: int | None = None, several: str = ONE_PICTURE)
 def _opened_picture(stream: BinaryIO) -> Image.Image:
     head = stream.read(HEAD)
     stream.seek(0)
-    if kind_of(head) == HEIC:
+    kind = kind_of(head)
+    if kind == HEIC:
         return _opened_heic(stream)
+    plugins = (PLUGINS[kind],) if kind in PLUGINS else OTHER_PLUGINS
+    for name in plugins:
+        # Else Pillow loads all that it has, which takes a tenth of a second in each process.
+        import_module(f"PIL.{SPELLINGS.get(name, name.title())}ImagePlugin")
     try:
-        return Image.open(stream, formats=PILLOW_FORMATS)
+        return Image.open(stream, formats=plugins)
     except UnidentifiedImageError:
         stream.seek(0)
         raise _unknown(head, stream) from None
@@ -404,7 +431,9 @@ def _seek(picture: Image.Image, frame: int | None, several: str) -> None:
     frames = getattr(picture, "n_frames", 1)
     if frame is not None:
         if frame > frames:
-            raise UnreadableError(f"holds {frames} frames, so that there is no frame {frame}; name another", FRAMES)
+            raise UnreadableError(
+                f"holds {frames} frame{'s' * (frames > 1)}, so that there is no frame {frame}; name another", FRAMES
+            )
         picture.seek(frame - 1)
     elif frames > 1 and picture.format not in ONE_IS_MEANT:
         raise UnreadableError(f"holds {frames} frames; {several}", FRAMES)

@@ -11,7 +11,8 @@ from facelime_cli.names import comma_separated
 from facelime_cli.preparing import labelling, renaming, splitting
 from facelime_cli.preparing.account import Account
 from facelime_cli.preparing.findings import MAJORITY, NO_FINDING, UNKNOWN, Reading
-from facelime_cli.preparing.settings import expression, label_patterns
+from facelime_cli.preparing.listing import ERROR, Table
+from facelime_cli.preparing.settings import expression, group_patterns, label_patterns
 from facelime_cli.pseudonyms import Pseudonyms, keyed
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from facelime_cli.console import Console
     from facelime_cli.engine import Context
-    from facelime_cli.preparing.labelling import Table
     from facelime_cli.sources import Entry
 
 
@@ -56,6 +56,7 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
         account.labels = _findings_of(entries)
     else:
         entries, account = labelling.find(params.source, table)
+        entries = _grouped_by_path(entries, params)
     entries, splits = splitting.divided(entries, params)
     account.add(splits)
     if params.label_pattern is not None:
@@ -71,6 +72,17 @@ def _findings_of(entries: Iterable[Entry]) -> list[str]:
     said = [entry.findings for entry in entries if entry.findings is not None]
     # The picture of which most is known has them in their order.
     return list(dict.fromkeys(name for findings in sorted(said, key=len, reverse=True) for name in findings))
+
+
+def _grouped_by_path(entries: list[Entry], params: Any) -> list[Entry]:
+    """Return entries with the group that stands in an id of several parts: CheXpert names patients in folders alone."""
+    pattern = expression("--group-pattern", params.group_pattern, group_patterns())
+    if pattern is None:
+        return entries
+    return [
+        replace(entry, group=sources.group_in(entry.id, pattern)) if entry.group is None and "/" in entry.id else entry
+        for entry in entries
+    ]
 
 
 def _by_pattern(entries: list[Entry], params: Any) -> list[Entry]:
@@ -103,7 +115,7 @@ def _table_of(params: Any) -> Table | None:
         params.rows,
         params.reader_column,
     )
-    return labelling.Table(
+    return Table(
         tuple(params.table),
         params.id_column,
         reading,
@@ -127,11 +139,11 @@ def _check_options(params: Any) -> None:
         "--join": params.join,
         "--rows": params.rows,
         "--split-column": splitting.column_of_table(params),
-        "--missing-pictures": None if params.missing_pictures == labelling.ERROR else params.missing_pictures,
+        "--missing-pictures": None if params.missing_pictures == ERROR else params.missing_pictures,
     }
     given = [option for option, value in about_a_table.items() if value is not None]
     if params.table is None and given:
-        raise CommandLineError(f"{' and '.join(given)} are about a table; give it with --table FILE.")
+        raise CommandLineError(f"there is no table for {' and '.join(given)}; name one with --table FILE.")
     if params.folds is not None and splitting.is_published(params):
         raise CommandLineError("--folds divides all pictures, so --split-column and --split-file do not fit it.")
     if params.one_per_group and params.group_column is None:

@@ -33,13 +33,14 @@ def facts_of(found: Checked, passed: Mapping[str, int]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Numbers of files: `kinds` by format, `notes` by how they were read, `skipped` by why they were not, and
-        `passed_over` by kind.
+        `said`, in one line. Where it says more than formats, also numbers of files: `kinds` by format, `notes` by how
+        they were read, `skipped` by why they were not, and `passed_over` by kind.
     """
     kinds = Counter(each.kind for each in found.traits)
     notes = Counter(note for each in found.traits for note in each.notes)
     counts = {"kinds": kinds, "notes": notes, "skipped": found.skipped, "passed_over": passed}
-    return {name: dict(sorted(each.items())) for name, each in counts.items()}
+    facts = {name: dict(sorted(each.items())) for name, each in counts.items()}
+    return {"said": line(facts), **(facts if notes or found.skipped or passed else {})}
 
 
 def line(facts: Mapping[str, Any]) -> str:
@@ -48,7 +49,7 @@ def line(facts: Mapping[str, Any]) -> str:
     Parameters
     ----------
     facts : mapping
-        From `facts_of`.
+        The numbers of `facts_of`.
 
     Returns
     -------

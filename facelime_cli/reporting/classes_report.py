@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from facelime_cli.reporting.evaluation import Answered
-    from facelime_cli.reporting.evaluation_report import Rows
+    from facelime_cli.reporting.evaluation_report import Rows, Tables
 
 SHARES = ("recall", "precision", "f1")
 SHARES_AT_A_THRESHOLD = ("recall", "specificity", "precision")
@@ -31,7 +31,7 @@ class ClassesReport(Report):
 
     template = "evaluation.html"
 
-    def tables(self, facts: Mapping[str, Any]) -> dict[str, Rows]:
+    def tables(self, facts: Mapping[str, Any]) -> Tables:
         """Return the rows of each CSV file, by its name.
 
         Parameters

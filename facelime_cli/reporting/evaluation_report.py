@@ -13,7 +13,7 @@ from facelime_cli.reporting import pages
 from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
     Rows = list[tuple[Any, ...]]
+    Tables = dict[str, Iterable[tuple[Any, ...]]]
 
 FORMATS = ("png", "svg")
 
@@ -51,7 +52,7 @@ class Report(ABC):
         """The page's template."""
 
     @abstractmethod
-    def tables(self, facts: Mapping[str, Any]) -> dict[str, Rows]:
+    def tables(self, facts: Mapping[str, Any]) -> Tables:
         """Return the rows of each CSV file, by its name."""
 
     @abstractmethod

@@ -143,6 +143,7 @@ class Params:
         Option(
             show_default=False,
             help="Make one unit for each class (softmax), or for two classes one that is yes to the second (sigmoid). "
+            "With several findings per picture there is a sigmoid unit for each. "
             f"[default: {DEFAULTS.output}]",
         ),
         Resolved(),
@@ -213,7 +214,8 @@ class Params:
         Choice(tuple(CLASS_WEIGHTS)),
         Option(
             show_default=False,
-            help=f"Weigh the classes in the loss. {words_of(CLASS_WEIGHTS)}. [default: {DEFAULTS.class_weights}]",
+            help=f"Weigh the classes in the loss. {words_of(CLASS_WEIGHTS)}. With several findings per picture, "
+            f"balanced lets present and absent of each count alike. [default: {DEFAULTS.class_weights}]",
         ),
         Resolved(),
     ] = None
@@ -370,6 +372,11 @@ def _check_dataset(dataset: Artifact) -> None:
             "training needs a source with a sub-folder for each of two or more."
         )
     n_train = sum(counts["train"] for counts in dataset.facts["counts"].values())
+    if n_train == 0 and pictures.is_multilabel(dataset):
+        raise FacelimeError(
+            f"no training picture of datasets/{dataset.id} has any finding, so there is nothing to learn; "
+            "preprocess the source with another --split."
+        )
     if n_train == 0:
         raise FacelimeError(f"datasets/{dataset.id} has no training split; preprocess the source with another --split.")
 

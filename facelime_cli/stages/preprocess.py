@@ -20,7 +20,7 @@ from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
 from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, reading, truth_masks
 from facelime_cli.preparing.findings import BLANK_AS, NO_FINDING, ROWS, SEPARATOR, UNCERTAIN_AS
-from facelime_cli.preparing.labelling import MISSING_AS
+from facelime_cli.preparing.listing import MISSING_AS
 from facelime_cli.preparing.settings import DEFAULT_SPLIT, read_otherwise, settings_of
 from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
 from facelime_cli.store import digests
@@ -92,8 +92,9 @@ class Params:
         Option(
             metavar="kermany|REGEX",
             show_default=False,
-            help="Read the group (patient or lesion) from the file name: the first bracket of the expression. No group "
-            "comes into two splits. [default: every picture is a group of its own]",
+            help="Read the group (patient or lesion) from the file name, or from an id with folders in a table: the "
+            "first bracket of the expression. No group comes into two splits. [default: every picture is a group of "
+            "its own]",
         ),
         Resolved(),
     ] = None
@@ -375,6 +376,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     Plan
     """
     del inputs
+    # A wrong size is refused before a large folder is walked.
+    shapes.parsed(params.size)
     pseudonyms = Pseudonyms(context.console.warn) if params.pseudonyms else None
     catalog, account = cataloguing.catalogue(params, context, pseudonyms)
     settings = settings_of(params, catalog)
@@ -434,7 +437,7 @@ class _Job:
         truth_masks.check_sizes(sizes, found)
         reading.check_used(found, self.params.bits)
         read = reading.facts_of(found, self.account.passed)
-        self.context.console.note(reading.line(read))
+        self.context.console.note(read["said"])
         reading.warn(found, self.context.console)
         layout = laying_out.layout_of(
             found,
@@ -495,5 +498,5 @@ def restored(dataset: Artifact) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    name="preprocess", writes="datasets", version=2, params=Params, plan=plan, help=__doc__, restored=restored
+    name="preprocess", writes="datasets", version=3, params=Params, plan=plan, help=__doc__, restored=restored
 )

@@ -39,6 +39,7 @@ NAMELESS = frozenset(
         "shares",
         "groups",
         "files",
+        "read",
         "format",
         "output",
         "recipe",

@@ -512,7 +512,11 @@ def _(folder):
     place = struct.pack(">IHHH", 0, 2, 1, 2)
     broken = exif.tobytes().replace(place, struct.pack(">IHHH", 0, 258, 1, 2))
     jpeg(folder / "a.jpg", smooth(), exif=broken)
-    with pytest.raises(TypeError), pytest.warns(UserWarning), Image.open(folder / "a.jpg") as picture:
+    with (
+        pytest.raises(TypeError),
+        pytest.warns(UserWarning, match="Corrupt EXIF"),
+        Image.open(folder / "a.jpg") as picture,
+    ):
         ImageOps.exif_transpose(picture)
     return folder / "a.jpg", np.rot90(smooth(), -1)
 
