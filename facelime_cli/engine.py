@@ -112,8 +112,6 @@ class Plan:
         The stage's parameters, presets and defaults filled in.
     resolved : mapping
         What the options marked `Resolved` came to mean.
-    doubt : callable
-        Says of an artifact that is found complete why a new one might differ, or None.
     name : str
         The artifact's name, unless the user gives another.
     prepare : callable
@@ -136,7 +134,6 @@ class Plan:
     sources: Mapping[str, str] = field(default_factory=dict)
     finish: Callable[[Artifact], tuple[dict[str, Any], list[str]]] = lambda _: ({}, [])
     resolved: Mapping[str, Any] = field(default_factory=dict)
-    doubt: Callable[[Artifact], str | None] = lambda _: None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -374,9 +371,6 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     # One that has lost its manifest has nothing to go on with: the error says how it is mended.
     if artifact is not None and (artifact.complete or artifact.lost_its_manifest):
         _give_name(artifact.require_complete(), context)
-        doubt = plan.doubt(artifact)
-        if doubt is not None:
-            context.console.warn(doubt)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
     fresh = artifact is None
     # Two processes may lay out the same at once: the store lets both use what was first.

@@ -241,7 +241,9 @@ def vindr(folder: Path, pictures: int = 45) -> Published:
                 rows += [[name, names[each], each, reader, *box] for box in boxes]
             if not seen:
                 rows.append([name, "No finding", 14, reader, "", "", "", ""])
-        write_scan(folder / "train" / f"{name}.dicom", drawn(rng, shown, len(names)).astype(np.uint16) * 16)
+        picture = drawn(rng, shown, len(names)).astype(np.uint16) * 16
+        # Who publishes these files takes the patients out of them.
+        write_scan(folder / "train" / f"{name}.dicom", picture, PatientID="", PatientName="")
         found.said[name] = [int(2 * n > 3) for n in votes]
     order = rng.permutation(len(rows))
     write(folder / "train.csv", VINDR_HEADING, [rows[each] for each in order])

@@ -253,6 +253,8 @@ BAD = [
     (["import-model", "{file}", "--classes", "@{nothing}", "--scaling", "0..1"], "class names", 1),
     (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1"], "", 1),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", HUGE], OUT_OF_RANGE, 2),
+    (["import-model", "os:getcwd", "--classes", "a,b", "--size", "15x20"], OUT_OF_RANGE, 2),
+    (["import-model", "os:getcwd", "--classes", "a,b", "--size", "75x"], "or height x width such as 75x100", 2),
     (["evaluate", "small", "--bootstrap", "99"], OUT_OF_RANGE, 2),
     (["evaluate", "small", "--mistakes", "61"], OUT_OF_RANGE, 2),
     (["evaluate", "small", "--target-recall", "rosacea=2"], "--target-recall", 2),

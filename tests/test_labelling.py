@@ -1,10 +1,14 @@
 """What tables say of pictures: ids, findings, several rows, splits; nothing is decoded here."""
 
+import numpy as np
 import pytest
 
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.preparing.findings import Reading
+from facelime_cli.preparing.listing import Table, read_table
 from facelime_cli.preparing.settings import settings_of
 from tests.published import catalogue, params_of
+from tests.support import save_picture
 
 
 @pytest.fixture
@@ -81,8 +85,9 @@ class TestIds:
         assert [entry.path.absolute().parent.name for entry in found] == ["p1", "p2"]
 
     def test_other_marks_between_folders(self, read):
-        found = read("id,dx\n.\\a\\x.png,1\n/home/someone/b/x.png,2\n", ["a/x.png", "b/x.png"], "--label-column", "dx")
-        assert labels(found) == {"a/x": "1", "home/someone/b/x": "2"}
+        text = "id,dx\n.\\a\\x.png,1\n/home/someone/b/x.png,2\n../input/c/x.png,3\n"
+        found = read(text, ["a/x.png", "b/x.png", "c/x.png"], "--label-column", "dx")
+        assert labels(found) == {"a/x": "1", "home/someone/b/x": "2", "input/c/x": "3"}
 
     def test_a_folder_that_is_called_otherwise_is_not_it(self, read):
         """Only a part was downloaded: the pictures of one patient must never stand for those of another."""
@@ -103,8 +108,18 @@ class TestIds:
             read("id\na\na.png\n", ["a.png"])
 
     def test_lost_zeros_are_said_and_not_guessed(self, read):
-        with pytest.raises(NotFoundError, match=r"such as 1; 0001 is there, .* lost its zeros; save it as text"):
-            read("id\n1\n2\n", ["0001.png", "0002.png"])
+        for text in ("id\n1\n2\n", "id\n1.png\n2.png\n", "id\n1.0\n2.0\n"):
+            with pytest.raises(
+                NotFoundError, match=r"such as 1.*; 0001 is there, .* taken for numbers.*; save it as text"
+            ):
+                read(text, ["0001.png", "0002.png"])
+        with pytest.raises(NotFoundError, match=r"such as 100\.0; 100 is there"):
+            read("id\n100.0\n", ["100.png"])
+
+    def test_pictures_that_are_in_no_row_are_counted(self, read):
+        found = read("id,g\na,1\nb,1\n", ["a.png", "b.png", "c.png"], "--group-column", "g", "--one-per-group")
+        assert [entry.id for entry in found[0]] == ["a"]
+        assert found[1].said == ["1 pictures of the sources are in no row, and are left out"]
 
     def test_a_part_of_a_large_set(self, read):
         text = "id,dx,g\n" + "".join(f"{n:03d},{'xy'[n % 2]},{n // 3}\n" for n in range(12))
@@ -137,6 +152,12 @@ class TestSeveralFindings:
         assert labels(read(text, [], "--label-column", "f")) == {"a": "A; B", "b": "healthy"}
         none = read(text.replace(";", "|"), [], "--label-column", "f", "--label-separator", "none")
         assert labels(none) == {"a": "A| B", "b": "healthy"}
+
+    def test_lists_as_python_writes_them(self, read):
+        text = "id,f\na,\"['A', 'B b']\"\nb,['normal']\nc,[]\n"
+        words = ["--label-column", "f", "--label-separator", ",", "--no-finding", "normal"]
+        found = read(text, ["a.png", "b.png", "c.png"], *words)
+        assert findings(found) == {"a": {"A": 1, "B b": 1}, "b": {"A": 0, "B b": 0}, "c": {}}
 
     def test_a_separator_makes_findings_even_of_single_ones(self, read):
         found = read("id,f\na,A\nb,B\n", ["a.png", "b.png"], "--label-column", "f", "--label-separator", "|")
@@ -177,7 +198,13 @@ class TestColumns:
             (
                 ["--uncertain", "drop"],
                 {"a": {"A": 1, "C": 0}, "c": {}},
-                {"uncertain": {"drop": 1}, "blank": {"unknown": 4}, "dropped": 1, "unlabelled": 1},
+                {
+                    "uncertain": {"drop": 1},
+                    "blank": {"unknown": 4},
+                    "dropped": 1,
+                    "unlabelled": 1,
+                    "without_values": ["B"],
+                },
             ),
         ],
     )
@@ -187,6 +214,10 @@ class TestColumns:
         assert found[1].facts == facts
         assert found[0][0].columns == {"x": "5"}
         assert "uncertain values" in "; ".join(found[1].said)
+
+    def test_nothing_is_left_where_every_picture_is_uncertain(self, read):
+        with pytest.raises(FacelimeError, match=r"every picture of .* has an uncertain finding"):
+            read("id,A,B\na,-1,0\n", self.FILES, "--label-columns", "A,B", "--uncertain", "drop")
 
     def test_a_single_one_in_every_row_is_a_class(self, read):
         text = "id,A,B,C\na,1,0,0\nb,0.0,1.0,0.0\nc,False,False,True\n"
@@ -228,6 +259,11 @@ class TestColumns:
         found = read(text, self.FILES, "--label-columns", "A,B,C", "--class-names", "@names.csv", names__csv=names)
         assert findings(found) == {"a": {"first": 1, "last": 0}, "b": {"first": 0, "last": 1}, "c": {"last": 1}}
         assert found[1].labels == ["first", "last"]
+
+    def test_findings_of_which_nothing_is_known_at_all(self, read):
+        for text in ("id,A,B\na,,-1\n", "id,A,B\na,,-1\nz,1,1\n"):
+            with pytest.raises(FacelimeError, match="says of no picture here whether it has A or any other finding"):
+                read(text, self.FILES, "--label-columns", "A,B", "--missing-pictures", "skip")
 
     def test_a_column_of_which_nothing_is_known(self, read):
         found = read("id,A,B,C\na,1,,0\nb,0,,1\n", self.FILES, "--label-columns", "A,B,C")
@@ -295,11 +331,38 @@ class TestRows:
         majority = read(text, [], *words, "majority", "--reader-column", "r")
         assert findings(majority) == {"a": {"A": 1, "B": 0}, "b": {}, "c": {"A": 0}}
         assert majority[1].facts["undecided"] == 2
+        # What readers do not agree on is not what a reader is uncertain of.
+        surer = read(text, [], *words, "majority", "--reader-column", "r", "--uncertain", "positive")
+        assert findings(surer) == {"a": {"A": 1, "B": 0}, "b": {"B": 1}, "c": {"A": 0}}
         assert findings(read(text, [], *words, "first")) == {
             "a": {"A": 1, "B": 0},
             "b": {"A": 0},
             "c": {"A": 0, "B": 1},
         }
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_rows_are_joined_as_arrays_say(self, tmp_path, seed):
+        """Random readers, counted a second time with NumPy: each has one row for a picture, with 1, 0 or nothing."""
+        rng = np.random.default_rng(seed)
+        said = rng.choice([1.0, 0.0, np.nan], (12, 5, 3), p=[0.4, 0.4, 0.2])
+        rows = [
+            f"{picture},R{reader},{','.join('' if np.isnan(each) else f'{each:.0f}' for each in said[picture, reader])}"
+            for picture in range(12)
+            for reader in range(5)
+        ]
+        path = tmp_path / "t.csv"
+        path.write_text("\n".join(["id,r,A,B,C", *rng.permutation(rows)]))
+        yes, no = (said == 1).sum(1), (said == 0).sum(1)
+        wanted = {
+            "any": np.where(yes > 0, 1, np.where(no > 0, 0, -1)),
+            "majority": np.where(yes > no, 1, np.where(no > yes, 0, -1)),
+        }
+        for how, answers in wanted.items():
+            reader = "r" if how == "majority" else None
+            listed = read_table(Table((path,), "id", Reading(columns="A..C", rows=how, reader=reader), columns=()))
+            for picture, answer in enumerate(answers):
+                known = {name: value for name, value in zip("ABC", answer.tolist(), strict=True) if value >= 0}
+                assert listed.outcome.findings[str(picture)] == known
 
     def test_boxes_of_one_finding(self, read):
         text = "id,x,y,Target\na,1,2,1\na,3,4,1\nb,,,0\n"
@@ -357,6 +420,14 @@ class TestSeveralTables:
     def test_tables_that_cannot_be_joined(self, read, studies, said):
         with pytest.raises(FacelimeError, match=said):
             read("id,study\na,s1\n", ["a.png"], "--join", "@x.csv", "--label-columns", "A", x__csv=studies)
+
+    def test_a_column_that_is_doubled_in_one_table(self, read):
+        """It moves no other column of a table that is joined."""
+        words = ["--table", "@more.csv", "--join", "@last.csv"]
+        more, last = "id,x,x\nb,2,3\n", "id,x,y,z\na,7,8,9\n"
+        found = read("id,x\na,1\n", ["a.png", "b.png"], *words, more__csv=more, last__csv=last)
+        assert [dict(entry.columns) for entry in found[0]] == [{"y": "8", "z": "9"}, {"y": "", "z": ""}]
+        assert found[1].facts["doubled_columns"] == 1
 
     def test_rows_of_several_tables(self, read):
         words = ["--table", "@more.csv", "--label-column", "dx"]
@@ -445,6 +516,36 @@ class TestPublishedSplits:
     def test_lists_that_are_none(self, read, content, word, said):
         with pytest.raises(FacelimeError, match=said):
             read(self.TEXT, self.FILES, "--split-file", f"{word}@s.txt", s__txt=content)
+
+
+def test_findings_of_arrays_get_names(tmp_path):
+    labels = np.array([[1, 0, 0], [0, 1, -1], [1, 1, 1]])
+    np.savez(tmp_path / "x.npz", train_images=np.zeros((3, 8, 8), np.uint8), train_labels=labels)
+    (tmp_path / "names.csv").write_text("0,nodule\n1,effusion\n2,nodule\n")
+    words = ["preprocess", tmp_path / "x.npz", "--class-names", tmp_path / "names.csv"]
+    entries, account = catalogue(words, tmp_path / "store")
+    assert [entry.findings for entry in entries] == [
+        {"nodule": 1, "effusion": 0},
+        {"effusion": 1},
+        {"nodule": 1, "effusion": 1},
+    ]
+    assert account.labels == ["nodule", "effusion"]
+
+
+def test_pseudonyms_of_a_published_table(facelime, tmp_path):
+    for number in range(4):
+        save_picture(tmp_path / "p" / f"{number:04d}.png", np.full((20, 20, 3), 60 * number, np.uint8))
+    table = tmp_path / "t.csv"
+    table.write_text("id;box;ill\n" + "".join(f"{n:04d}.png;{box};{n % 2}\n" for n in range(5) for box in range(2)))
+    words = [tmp_path / "p", "--table", table, "--id-column", "id"]
+    more = ["--label-columns", "ill", "--rows", "any", "--missing-pictures", "skip", "--split", "100:0:0"]
+    data = facelime.artifact("preprocess", *words, *more, "--size", 16, "--workers", 1, "--pseudonyms")
+    listed = facelime.json("pseudonyms", *words)["pseudonyms"]
+    assert {row["id"]: row["file"] for row in listed} == dict(
+        zip(data.texts("id"), (row["file"] for row in listed), strict=True)
+    )
+    assert sorted(row["file"] for row in listed) == [f"{number:04d}.png" for number in range(4)]
+    assert "0001" not in str(data.facts)
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ class TestLeakage:
         assert found["exact"]["pairs"] == 2
         assert found["exact"]["different_labels"] == 1
         copies, sentence = found["sentences"]
-        assert "with different labels" in copies
+        assert copies == "1 pair shows the same picture with different labels (a 1): one label of each pair is wrong."
         assert sentence.startswith("b: a rule that sees no content tells pictures with it from pictures without it")
         assert "brightness 100 %" in sentence
         assert found["trivial_rules"]["b"]["separates"]

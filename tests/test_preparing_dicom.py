@@ -1,6 +1,5 @@
 """DICOM files through the command line: what becomes of them in a dataset, and what is said."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from facelime_cli.core.dicom import read_dicom
 from facelime_cli.core.images import Reading
 from facelime_cli.core.operations import Operations, prepare
-from facelime_cli.store import digests
 from tests.support import write_scan
 
 FOLDER = Path(pydicom.__path__[0]) / "data" / "test_files"
@@ -46,21 +44,6 @@ def test_a_disc_of_scans_is_what_the_decoder_gives(facelime, tmp_path):
         assert np.array_equal(image, wanted(disc / (f"{name}.dcm" if name in COLOURS else name)))
     groups = dict(zip(data.texts("id"), data.texts("group"), strict=True))
     assert groups["IM0000"] == groups["IM0001"] != groups["IM0002"]
-
-
-def test_a_dataset_of_an_earlier_version_is_doubted(facelime, tmp_path):
-    """Earlier versions kept nothing on how files were read, and read some DICOM files wrong."""
-    words = ("preprocess", write_scan(tmp_path / "a.dcm", RAMP), "--size", 16)
-    data = facelime.artifact(*words)
-    assert "was made by an earlier facelime" not in facelime(*words).stderr
-    manifest = data.path / "manifest.json"
-    value = json.loads(manifest.read_text())
-    del value["facts"]["read"]
-    value["digest"] = digests.of_value({name: each for name, each in value.items() if name != "digest"})
-    manifest.write_text(json.dumps(value))
-    result = facelime(*words)
-    assert result.exit_code == 0
-    assert f"warning: datasets/{data.id} was made by an earlier facelime, which read DICOM files" in result.stderr
 
 
 def test_a_frame_is_chosen_and_is_a_dataset_of_its_own(facelime, tmp_path):

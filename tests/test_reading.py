@@ -1,6 +1,5 @@
 """What `preprocess` reads, what it passes over, and what it says of both."""
 
-import json
 import shutil
 import struct
 import sys
@@ -10,7 +9,6 @@ import pytest
 from PIL import Image
 
 from facelime_cli.core import images, leakage
-from facelime_cli.store import digests
 from tests.core.test_inputs import P3, deep_png, eight, film, jpeg, numbers, rgb_profile, saved, tiff
 from tests.support import write_scan
 
@@ -296,20 +294,3 @@ def test_the_index_of_a_disc_is_no_picture(facelime, tmp_path):
     folder = pictures(tmp_path / "a", 1)
     (folder / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM" + struct.pack("<I", 0))
     assert facelime.artifact("preprocess", folder, *SMALL).facts["read"] == {"said": "read 1 JPEG."}
-
-
-def test_a_dataset_of_an_earlier_version_is_doubted_where_its_colours_are_others(facelime, tmp_path):
-    """Earlier versions kept nothing on how files were read, and left profiles aside."""
-    pictures(tmp_path / "a", 2)
-    pictures(tmp_path / "b", 2)
-    jpeg(tmp_path / "b" / "wide.jpg", np.zeros((SIDE, SIDE, 3), np.uint8), icc_profile=rgb_profile("Display P3", P3))
-    for name in ("a", "b"):
-        data = facelime.artifact("preprocess", tmp_path / name, *SMALL)
-        assert "an earlier facelime" not in facelime("preprocess", tmp_path / name, *SMALL).stderr
-        manifest = data.path / "manifest.json"
-        value = json.loads(manifest.read_text())
-        del value["facts"]["read"], value["digest"]
-        manifest.write_text(json.dumps({**value, "digest": digests.of_value(value)}))
-        found = facelime("preprocess", tmp_path / name, *SMALL)
-        assert found.stdout.strip() == data.id
-        assert ("which read the colours of wide.jpg, and maybe of others, without" in found.stderr) == (name == "b")

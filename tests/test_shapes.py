@@ -17,6 +17,8 @@ from PIL import Image
 from facelime_cli.choices import FILLS, SEGMENTERS
 from facelime_cli.core import compose, fills, lattices, shapes, superpixels, zones
 from facelime_cli.core.masks import unpack
+from facelime_cli.drawing import thumbnails
+from facelime_cli.errors import BrokenError
 from facelime_cli.models import backend, building, wrapping
 from facelime_cli.models.backbones import BACKBONES
 from facelime_cli.reporting import pages
@@ -208,7 +210,7 @@ def test_the_mark_at_the_far_right_is_found(explained):
         check_finds_the_mark(explained["fit"], row)
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("runtime", ["onnx", pytest.param("openvino", marks=MANY)])
 def test_other_runtimes_agree(marks, explained, runtime):
     if importlib.util.find_spec({"onnx": "tf2onnx", "openvino": "openvino"}[runtime]) is None:
         pytest.skip(f"needs the extra {runtime}")
@@ -403,20 +405,36 @@ def test_the_other_commands(marks, explained, consensus, tmp_path):
     assert compared.complete
     assert marks("stability", fit, "--stored", 2).exit_code == 0
     assert marks("sensitivity", fit, "--fills", "grey", "--methods", "slic").exit_code == 0
-    marks.json("export", explained["perturb"].id, "--to", tmp_path / "masks.h5")
-    with h5py.File(tmp_path / "masks.h5") as out:
-        assert out["fill"].shape == (3, HEIGHT, WIDTH, 3)
-        assert [each.label for each in out["fill"].dims] == ["picture", "y", "x", "channel"]
+    marks.json("export", "datasets/marks", "--to", tmp_path / "marks.h5")
+    with h5py.File(tmp_path / "marks.h5") as out:
+        dataset = explained["perturb"].input("datasets")
+        assert np.array_equal(out["images"][:], dataset.read("images"))
+        assert np.array_equal(out["truth"][:], dataset.read("truth"))
+        assert [each.label for each in out["images"].dims] == ["picture", "y", "x", "channel"]
     assert marks.json("verify")["faults"] == []
 
 
-def test_a_preview_in_the_terminal(marks, explained):
-    shown = marks("show", explained["fit"].id, "--images", "p01").stdout
-    lines = [line for line in shown.splitlines() if re.fullmatch(r"[ .:oO@+-]{40,}", line)]
-    if lines:
-        assert len(lines) == round(48 * HEIGHT / WIDTH / 2)
+def test_a_preview_in_the_terminal(marks, explained, tmp_path):
+    shown = marks("show", explained["fit"].id, "--format", "text", "--images", "p01", "--classes", "marked").stdout
+    lines = [line for line in shown.splitlines() if re.fullmatch(r"[ .:oO@+-]{48}", line)]
+    assert len(lines) == round(48 * HEIGHT / WIDTH / 2)
+    # Half of the mark is in the cell of the picture's right end.
+    assert lines[8].rstrip(" .:oO@-").rfind("+") > 40
+    marks.json("show", explained["fit"].id, "--png", tmp_path / "fit.png", "--images", "p01", "--classes", "marked")
+    assert Image.open(tmp_path / "fit.png").size[0] > 100
 
 
+def test_a_tall_picture_fits_into_a_terminal():
+    """A picture ten times as high as wide is drawn narrower, not ten times as high."""
+    shapes_of = {(24, 40): 48, (96, 48): 48, (400, 40): 9, (4096, 16): 1}
+    for sides, columns in shapes_of.items():
+        image = np.zeros((*sides, 3), np.uint8)
+        assert thumbnails.across(image, 48) == columns
+        rows = thumbnails.coloured(image, np.zeros(sides, np.uint16), np.ones(1), 1, columns)
+        assert len(rows) <= 256
+
+
+@MANY
 def test_a_picture_is_prepared_at_the_models_size(marks, tmp_path):
     large = np.asarray(Image.fromarray(picture_of(1)).resize((400, 240), Image.Resampling.NEAREST))
     save_picture(tmp_path / "large.png", large)
@@ -556,8 +574,12 @@ def onnx_file(path, *, first, sides):
 
 @pytest.mark.parametrize(
     ("first", "sides"),
-    [(True, (24, 40)), (False, (24, 40)), (True, ("h", "w")), (False, ("h", 40))],
-    ids=["first", "last", "first-open", "last-half-open"],
+    [
+        pytest.param(True, (24, 40), id="first"),
+        pytest.param(False, (24, 40), id="last", marks=MANY),
+        pytest.param(True, ("h", "w"), id="first-open", marks=MANY),
+        pytest.param(False, ("h", 40), id="last-half-open"),
+    ],
 )
 def test_an_onnx_file(marks, explained, tmp_path, first, sides):
     name = f"mark-{first}-{sides[0]}"
@@ -706,6 +728,12 @@ def test_real_skin_lesions_at_the_size_of_many_networks(data, tmp_path):
         assert ratios == pytest.approx([100 / 75] * len(ratios), rel=0.01)
         assert browser.console == []
         assert all(url.startswith(("file:", "data:")) for url in browser.requests)
+
+
+@pytest.mark.parametrize("size", ["224", [75], [75, 100, 3], [75, "100"], [0, 100], -1, None, {}, 75.0, [75.0, 100]])
+def test_what_a_stranger_writes_as_a_size_is_refused(size):
+    with pytest.raises(BrokenError, match="should be a size of pictures"):
+        shapes.sides(size)
 
 
 def test_all_pairs_of_sides_survive_a_round_trip():

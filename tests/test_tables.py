@@ -8,7 +8,7 @@ import pytest
 from facelime_cli import tables
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.preparing.findings import Reading
-from facelime_cli.preparing.labelling import Table, read_table
+from facelime_cli.preparing.listing import Table, read_table
 from facelime_cli.preparing.renaming import class_names
 from facelime_cli.tables import sheet
 

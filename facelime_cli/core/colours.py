@@ -282,22 +282,6 @@ def in_srgb(picture: Image.Image, colours: Colours) -> tuple[Image.Image, str]:
     return converted, colours.name or known.name
 
 
-def changes(colours: Colours) -> bool:
-    """Return whether colours differ from sRGB.
-
-    Parameters
-    ----------
-    colours : Colours
-
-    Returns
-    -------
-    bool
-        False where the profile cannot be used.
-    """
-    known = _known(colours.profile)
-    return known is not None and known.name != SRGB
-
-
 def grey_levels(values: NDArray[Any], white: int, colours: Colours) -> tuple[NDArray[np.uint8], str]:
     """Return grey values of more than 8 bits as sRGB grey, without rounding them to 8 bits first.
 

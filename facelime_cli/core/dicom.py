@@ -78,7 +78,7 @@ MIXED = {"COLOR", "MIXED"}
 """Grey pictures with colours laid over them (PS3.3, C.7.6.19)."""
 FRAME_GROUPS = {
     "PixelValueTransformationSequence": dicom_greys.RESCALING,
-    "FrameVOILUTSequence": (*dicom_greys.WINDOW, "VOILUTFunction"),
+    "FrameVOILUTSequence": (*dicom_greys.WINDOW, "VOILUTFunction", "VOILUTSequence"),
     "PixelMeasuresSequence": ("PixelSpacing",),
 }
 """Where enhanced objects say of each frame what others say once (PS3.3, C.7.6.16.2)."""
@@ -268,6 +268,8 @@ def _shown(data: Any, index: int | None, remarks: list[str]) -> tuple[Bytes, tup
     notes = (f"pixel_kind:{data.PhotometricInterpretation}", f"compression:{compression}")
     order = "<" if syntax.is_little_endian else ">"
     if kind in GREYS:
+        if bits and values.dtype.kind == "u" and values.max() >= 2**bits:
+            remarks.append(f"has numbers above {2**bits - 1}, the largest of the {bits} bits that its header declares")
         greys = dicom_greys.shown_greys(values, data, kind, order, remarks)
         return np.repeat(greys[..., None], 3, axis=-1), (*notes, f"window:{dicom_greys.window_of(data)}")
     if kind == NUMBERED:
@@ -402,11 +404,7 @@ def _aligned(values: NDArray[Any], data: Any, shift: int) -> NDArray[Any]:
 
 
 def _jpeg_options(data: Any, index: int | None, plugins: Sequence[str], remarks: list[str]) -> dict[str, Any]:
-    """Return what pydicom must be told of a JPEG; refuse one that was cut off.
-
-    Where Adobe's marker says that it holds luminance and colours, Pillow decodes to RGB by itself, of which pydicom
-    knows nothing: it would convert a second time.
-    """
+    """Return what pydicom must be told of a JPEG; refuse one that was cut off."""
     from pydicom.encaps import get_frame
     from pydicom.uid import JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
@@ -418,8 +416,19 @@ def _jpeg_options(data: Any, index: int | None, plugins: Sequence[str], remarks:
     # Decoders fill what is missing with grey, and say nothing.
     if END not in scans:
         raise UnreadableError("has a JPEG picture without its end; it may have been cut off", TRUNCATED)
-    if int(data.SamplesPerPixel) == 1 or syntax in JPEGLSTransferSyntaxes:
+    if syntax in JPEGLSTransferSyntaxes:
         return {}
+    options = _colour_options(header, data, plugins, remarks) if int(data.SamplesPerPixel) > 1 else {}
+    # Of numbers that are larger than the header says, pydicom would leave the upper bits out.
+    return options if number(data, "PixelRepresentation") else {**options, "correct_unused_bits": False}
+
+
+def _colour_options(header: bytes, data: Any, plugins: Sequence[str], remarks: list[str]) -> dict[str, Any]:
+    """Return what pydicom must be told of the colours of a JPEG.
+
+    Where Adobe's marker says that it holds luminance and colours, Pillow decodes to RGB by itself, of which pydicom
+    knows nothing: it would convert a second time.
+    """
     segment = header.partition(ADOBE)[2][2:]
     transform = segment[ADOBE_TRANSFORM : ADOBE_TRANSFORM + 1]
     if not segment.startswith(ADOBE_NAME) or transform != bytes([YCBCR]):

@@ -205,26 +205,6 @@ def read(path: Path, how: Reading = AS_IT_SAYS) -> Decoded:
         raise unreadable(why) from why
 
 
-def has_other_colours(path: Path) -> bool:
-    """Return whether a picture that is not DICOM has colours that are not sRGB, without decoding it.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    bool
-        False for a file that cannot be read.
-    """
-    try:
-        with opened(path) as stream, _pictured(stream, None, ONE_PICTURE) as picture:
-            said = colours.said(picture, stream)
-            return said is not None and colours.changes(said)
-    except UNREADABLE:
-        return False
-
-
 def _read_dicom(path: Path, how: Reading) -> Decoded:
     # Only these files need pydicom.
     from facelime_cli.core.dicom import read_dicom

@@ -550,8 +550,8 @@ def report(
     else:
         rule = _rule_of_labelled(measured, labels, groups)
     found: dict[str, Any] = {}
-    found["exact"] = _pairs(exact, ids, labels, split)
-    found["near"] = _pairs(near, ids, labels, split)
+    found["exact"] = _pairs(exact, ids, labels, split, findings)
+    found["near"] = _pairs(near, ids, labels, split, findings)
     found["groups_across_parts"] = _groups_across(groups, split)
     if findings:
         found["trivial_rules"] = {name: None if each is None else each.json() for name, each in rules.items()}
@@ -616,31 +616,50 @@ def _exact_pairs(measured: Sequence[Traits]) -> Pairs:
     return pairs
 
 
-def _pairs(pairs: Iterable[tuple[int, int]], ids: Sequence[str], labels: Integers, split: Integers) -> dict[str, Any]:
+def _pairs(
+    pairs: Iterable[tuple[int, int]],
+    ids: Sequence[str],
+    labels: Integers,
+    split: Integers,
+    findings: Sequence[str] = (),
+) -> dict[str, Any]:
     # The worst first, each pair once: a person looks at five.
     kinds: list[Pairs] = [[], [], []]
     counts = [0, 0, 0]
+    by_finding = np.zeros(len(findings), np.int64)
     for pair in pairs:
-        for kind, counts_here in enumerate((_differ(split, *pair), _differ(labels, *pair), True)):
+        if findings:
+            differing = _differing(labels, *pair)
+            by_finding += differing
+            labelled_apart = bool(differing.any())
+        else:
+            labelled_apart = _differ(labels, *pair)
+        for kind, counts_here in enumerate((_differ(split, *pair), labelled_apart, True)):
             counts[kind] += counts_here
             if counts_here and len(kinds[kind]) < EXAMPLES:
                 kinds[kind].append(pair)
     examples = list(dict.fromkeys(pair for kind in kinds for pair in kind))
     named = [[ids[i], ids[j]] for i, j in examples[:EXAMPLES]]
-    return {
+    found = {
         "pairs": counts[2],
         "across_parts": counts[0],
         "different_labels": counts[1],
         "examples": named,
     }
+    if findings:
+        found["different_findings"] = {name: int(n) for name, n in zip(findings, by_finding, strict=True) if n}
+    return found
 
 
 def _differ(values: Integers, i: int, j: int) -> bool:
     """Whether the values of two pictures differ, both known."""
     # -1 is no split and no class: a picture without one can leak nothing.
-    if values.ndim > 1:
-        return bool(((values[i] >= 0) & (values[j] >= 0) & (values[i] != values[j])).any())
     return bool(min(values[i], values[j]) >= 0 and values[i] != values[j])
+
+
+def _differing(labels: Integers, i: int, j: int) -> NDArray[np.bool_]:
+    """Return in which findings two pictures differ, both known: (L,)."""
+    return np.asarray((labels[i] >= 0) & (labels[j] >= 0) & (labels[i] != labels[j]))
 
 
 def _groups_across(groups: Sequence[str], split: Integers) -> list[str]:
@@ -683,7 +702,9 @@ def _pair_sentences(found: dict[str, Any], words: str) -> list[str]:
         )
     if different:
         pairs = _number(different, "pair shows", "pairs show")
-        sentences.append(f"{pairs} {words} with different labels: one label of each pair is wrong.")
+        by_finding = ", ".join(f"{name} {count}" for name, count in found.get("different_findings", {}).items())
+        which = f" ({by_finding})" if by_finding else ""
+        sentences.append(f"{pairs} {words} with different labels{which}: one label of each pair is wrong.")
     return sentences
 
 

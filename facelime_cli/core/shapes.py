@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from facelime_cli.errors import CommandLineError
+from facelime_cli.errors import BrokenError, CommandLineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,15 +33,20 @@ def sides(size: Size) -> Sides:
     (int, int)
         Height and width, in pixels.
 
+    Raises
+    ------
+    BrokenError
+        When it is neither: a store may be a stranger's.
+
     Examples
     --------
     >>> sides(224), sides([75, 100])
     ((224, 224), (75, 100))
     """
-    if isinstance(size, int):
-        return size, size
-    height, width = size
-    return int(height), int(width)
+    match [size, size] if isinstance(size, int) else size:
+        case [int(height), int(width)] if min(height, width) > 0:
+            return height, width
+    raise BrokenError(f"{size!r} should be a size of pictures, such as 224 or [75, 100]; make the artifact again.")
 
 
 def size_of(height: int, width: int) -> int | list[int]:

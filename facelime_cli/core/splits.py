@@ -120,7 +120,7 @@ def divide_findings(labels: NDArray[np.integer], groups: Sequence[str], shares: 
     Parameters
     ----------
     labels : (N, L) integer array
-        For each finding of each picture 1 present, 0 absent, -1 unknown.
+        For each finding of each picture 1 present, 0 absent, -1 unknown. In each group something is known.
     groups : (N,) sequence of str
         Patient or lesion of each picture.
     shares : sequence of float
@@ -152,6 +152,8 @@ def divide_findings(labels: NDArray[np.integer], groups: Sequence[str], shares: 
     known = np.hstack([labels == 1, labels == 0])
     counts = np.zeros((n_groups, known.shape[1]))
     np.add.at(counts, group, known)
+    # Such a group would be dealt out with no finding, and so never.
+    assert counts.any(axis=1).all(), "every group needs a finding that is known"
     share = np.asarray(shares, dtype=float) / np.sum(shares)
     wanted = share[:, None] * counts.sum(axis=0)
     filled = np.zeros_like(wanted)

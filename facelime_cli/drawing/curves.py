@@ -31,8 +31,10 @@ HALF = 0.5
 LONGEST_NAME, SHORT_NAME = 28, 22
 MOST_INSIDE = 8
 """Curves up to which the legend stands inside a panel."""
+MOST_NAMED = 40
+"""Curves that a legend names at most."""
 LEGEND_INCHES = 0.19
-"""Height of an entry of a legend."""
+"""Height of an entry of a legend that stands below its panel."""
 DASHES = ("-", "--", "-.", ":")
 CALIBRATION_COLUMNS = 4
 
@@ -221,22 +223,27 @@ def operating(ranked: Sequence[Ranked]) -> Figure:
     # Many entries would hide the curves: they stand below.
     is_crowded = len(drawn) > MOST_INSIDE
     width, height = OPERATING_INCHES
-    made = figure((width, height + LEGEND_INCHES * len(drawn) if is_crowded else height))
-    left, right = made.subplots(1, 2)
+    n_named = min(len(drawn), MOST_NAMED)
+    below = LEGEND_INCHES * (n_named + 1) if is_crowded else 0.0
+    made = figure((width, height + below))
+    rows = made.subplots(2, 2, height_ratios=(height, below)) if is_crowded else made.subplots(1, 2, squeeze=False)
+    left, right = rows[0]
     for each in drawn:
         _plot_operating((left, right), each)
     left.plot([0, 1], [0, 1], color="grey", linestyle=":")
     left.set(xlabel="false positive rate", ylabel="true positive rate (recall)", title="ROC")
     right.set(xlabel="recall", ylabel="precision", title="Precision and recall")
     # Good curves run far from these corners, so that the legends hide nothing.
-    corners = ((left, "lower right"), (right, "lower left"))
-    for axes, corner in corners:
+    corners = ("lower right", "lower left")
+    for axes, corner, place in zip(rows[0], corners, rows[-1], strict=True):
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.spines[["top", "right"]].set_visible(False)
         if is_crowded:
-            axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16))
-        elif drawn:
-            axes.legend(frameon=False, fontsize=8, loc=corner)
+            place.set_axis_off()
+        if drawn:
+            lines, names = axes.get_legend_handles_labels()
+            where = "upper center" if is_crowded else corner
+            place.legend(lines[:n_named], names[:n_named], frameon=False, fontsize=8, loc=where)
     return made
 
 
@@ -292,7 +299,7 @@ def forest(names: Sequence[str], panels: Mapping[str, Sequence[Estimate]], pale:
         made.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
     ):
         for place, each in enumerate(estimates):
-            colour = palette.LIGHT_GREY if pale[place] else palette.BLUE
+            colour = palette.DARK_GREY if pale[place] else palette.BLUE
             if each.interval is not None:
                 axes.plot(each.interval, [place, place], color=colour, linewidth=2)
             if each.value is not None:

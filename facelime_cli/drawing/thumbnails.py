@@ -22,6 +22,30 @@ if TYPE_CHECKING:
 SHADES = np.array(list(" .:oO@"))
 """From dark to light, for a terminal without colours."""
 SIGNS = {1: "+", -1: "-"}
+TALLEST = 2
+"""A drawing of full width is so many times as high as wide, at most."""
+
+
+def across(image: Pixels, most: int) -> int:
+    """Return how many letters wide a picture is drawn: fewer for a tall one, so that a screen holds it.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    most : int
+        Letters in a line.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> across(np.zeros((75, 100, 3), np.uint8), 48), across(np.zeros((400, 40, 3), np.uint8), 48)
+    (48, 9)
+    """
+    height, width = image.shape[:2]
+    return int(min(most, max(1, most * TALLEST * width // height)))
 
 
 def coloured(image: Pixels, segments: Segments, coefficients: Floats, top: int, columns: int) -> list[list[Colour]]:

@@ -11,6 +11,7 @@ from facelime_cli.names import comma_separated
 from facelime_cli.preparing import labelling, renaming, splitting
 from facelime_cli.preparing.account import Account
 from facelime_cli.preparing.findings import MAJORITY, NO_FINDING, UNKNOWN, Reading
+from facelime_cli.preparing.listing import ERROR, Table
 from facelime_cli.preparing.settings import expression, group_patterns, label_patterns
 from facelime_cli.pseudonyms import Pseudonyms, keyed
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from facelime_cli.console import Console
     from facelime_cli.engine import Context
-    from facelime_cli.preparing.labelling import Table
     from facelime_cli.sources import Entry
 
 
@@ -115,7 +115,7 @@ def _table_of(params: Any) -> Table | None:
         params.rows,
         params.reader_column,
     )
-    return labelling.Table(
+    return Table(
         tuple(params.table),
         params.id_column,
         reading,
@@ -139,7 +139,7 @@ def _check_options(params: Any) -> None:
         "--join": params.join,
         "--rows": params.rows,
         "--split-column": splitting.column_of_table(params),
-        "--missing-pictures": None if params.missing_pictures == labelling.ERROR else params.missing_pictures,
+        "--missing-pictures": None if params.missing_pictures == ERROR else params.missing_pictures,
     }
     given = [option for option, value in about_a_table.items() if value is not None]
     if params.table is None and given:

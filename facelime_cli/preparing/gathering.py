@@ -174,7 +174,8 @@ def _join(found: Records, sheet: Sheet) -> None:
         )
     theirs = [sheet.columns.index(name) for name in shared]
     ours = [found.columns[name] for name in shared]
-    added = [place for place, name in enumerate(sheet.columns) if name not in shared]
+    # What is doubled in one of the tables is left out of all.
+    added = [place for place, name in enumerate(sheet.columns) if name not in shared and name not in found.doubled]
     rows: dict[Cells, tuple[int, Cells]] = {}
     for line, row in zip(sheet.numbers, sheet.rows, strict=True):
         key = tuple(row[place] for place in theirs)

@@ -241,7 +241,8 @@ def _warn_of_empty_splits(
         # A source that is divided already may leave a split out on purpose, and so may --split 80:0:20.
         is_used = any(each[split] for each in counts.values())
         if shares:
-            is_used = shares[place] > 0
+            # Beside a published split, only the others have shares.
+            is_used = is_used or shares[place] > 0
         for name, of_class in counts.items():
             if is_used and of_class[split] == 0:
                 console.warn(

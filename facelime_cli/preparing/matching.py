@@ -105,12 +105,12 @@ def plain(name: str) -> str:
 
     Examples
     --------
-    >>> plain(".\\train\\a.png"), plain("/data/a.png")
-    ('train/a.png', 'data/a.png')
+    >>> plain(".\\train\\a.png"), plain("/data/a.png"), plain("../input/a.png")
+    ('train/a.png', 'data/a.png', 'input/a.png')
     """
     if "/" not in name and "\\" not in name:
         return name
-    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in {"", "."})
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in {"", ".", ".."})
 
 
 def find(names: Iterable[str], places: Sequence[Place]) -> list[Found]:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.core.formats import DICOM_SUFFIXES
 from facelime_cli.errors import FacelimeError
 from facelime_cli.sources import counts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from facelime_cli.console import Console
     from facelime_cli.core.leakage import Traits
     from facelime_cli.preparing.looking import Checked
-    from facelime_cli.sources import Entry
 
 ALL_BITS = 16
 NAMED_PROFILES = 3
@@ -155,28 +153,3 @@ def _warn_of_bits(traits: list[Traits], console: Console) -> None:
             f"0…65,535, so that they are nearly black beside the others; give those as a dataset of their own, with "
             f"--bits {NEARLY_BLACK}."
         )
-
-
-def doubt(facts: Mapping[str, Any], entries: Iterable[Entry]) -> str | None:
-    """Return what earlier versions read wrong of a source, where a dataset of it was made by one of these.
-
-    Parameters
-    ----------
-    facts : mapping
-        Those of the dataset.
-    entries : iterable of Entry
-
-    Returns
-    -------
-    str or None
-    """
-    from facelime_cli.core.images import has_other_colours
-
-    # They kept nothing on how files were read.
-    if "read" in facts:
-        return None
-    files = [entry for entry in entries if entry.index is None and entry.fault is None]
-    if any(entry.suffix.lower() in DICOM_SUFFIXES for entry in files):
-        return "DICOM files in colour or with tables wrong"
-    other = next((entry.file for entry in files if has_other_colours(entry.path)), None)
-    return other and f"the colours of {other}, and maybe of others, without their profile"

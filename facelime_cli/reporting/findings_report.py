@@ -30,7 +30,6 @@ WORDS = {
     "micro_f1": "micro F1",
     "exact_match": "exact match",
 }
-TOO_FEW = f"fewer than {FEWEST_GROUPS} groups with or without it: too few to say anything"
 
 
 class FindingsReport(Report):
@@ -219,6 +218,9 @@ def _overall(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     n_averaged, n_exact = len(facts["macro_over"]), facts["exact_match_pictures"]
     n_known = sum(each["n"] for each in facts["findings"].values())
     averaged = f"{n_averaged} of {len(facts['findings'])} findings, present and absent at least once"
+    n_few = sum(not facts["findings"][name]["enough"] for name in facts["macro_over"])
+    if n_few:
+        averaged += f"; too few for {n_few} of them"
     of = dict.fromkeys(ALL, averaged)
     of["macro_f1"] = "findings that are present or called at least once"
     of["micro_f1"] = f"{n_known} known labels"
@@ -253,13 +255,17 @@ def note_of(each: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> note_of({"enough": False, "positive_groups": 3, "negative_groups": 200})
-    'too few: 3 groups have it'
+    'too few: 3 groups with it'
     """
     if each["enough"]:
         return ""
     if each["positive_groups"] <= each["negative_groups"]:
-        return f"too few: {each['positive_groups']} groups have it"
-    return f"too few: {each['negative_groups']} groups do not have it"
+        return f"too few: {_groups(each['positive_groups'])} with it"
+    return f"too few: {_groups(each['negative_groups'])} without it"
+
+
+def _groups(n: int) -> str:
+    return f"{n} group" if n == 1 else f"{n} groups"
 
 
 def _at_thresholds(facts: Mapping[str, Any]) -> Table:

@@ -26,8 +26,6 @@ TOP = 10
 """How many of the strongest segments are drawn and listed in the terminal."""
 DRAWN_COLUMNS = 48
 """Letters across a drawing: two drawings fit beside each other in a wide terminal."""
-DRAWN_TALLEST = 2
-"""A drawing in a terminal is so many times as high as wide, at most."""
 
 
 def answer(explanations: Explanations, form: str, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
@@ -114,9 +112,7 @@ def _drawing(explanations: Explanations, row: int, c: int) -> Drawing:
         title += f", labelled as {'present' if holds else 'absent'}"
     elif not explanations.several and label is not None:
         title += f", the label is {label}"
-    # A tall picture is narrower, so that a screen holds it.
-    height, width = arrays[0].shape[:2]
-    columns = min(DRAWN_COLUMNS, max(1, DRAWN_COLUMNS * DRAWN_TALLEST * width // height))
+    columns = thumbnails.across(arrays[0], DRAWN_COLUMNS)
     # A terminal without colours gets letters in place of pixels.
     pixels = thumbnails.coloured(*arrays, TOP, columns)
     letters = thumbnails.lettered(*arrays, TOP, columns)

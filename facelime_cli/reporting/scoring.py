@@ -91,6 +91,27 @@ def summary_of(facts: Mapping[str, Any]) -> list[Table]:
     return tables(facts)
 
 
+def left_out(facts: Mapping[str, Any]) -> list[str]:
+    """Return sentences on the findings that only the model or only the dataset knows.
+
+    Parameters
+    ----------
+    facts : mapping
+        Of the evaluation.
+
+    Examples
+    --------
+    >>> left_out({"not_in_dataset": ["Hernia"], "not_in_model": []})
+    ['the dataset says nothing of Hernia']
+    """
+    found = []
+    if facts.get("not_in_dataset"):
+        found.append(f"the dataset says nothing of {_named(facts['not_in_dataset'])}")
+    if facts.get("not_in_model"):
+        found.append(f"the model does not know {_named(facts['not_in_model'])}")
+    return found
+
+
 def finding_of(classes: Sequence[str]) -> str | None:
     """Return the finding that two classes are about.
 
@@ -174,5 +195,6 @@ def _check_classes(dataset: Artifact, own: Sequence[str], classes: Sequence[str]
 
 
 def _named(names: Sequence[str]) -> str:
-    """Return the first names of many."""
-    return ", ".join(names[:NAMED_CLASSES])
+    """Return the first names of many, and how many more there are."""
+    more = len(names) - NAMED_CLASSES
+    return ", ".join(names[:NAMED_CLASSES]) + (f" and {more} more" if more > 0 else "")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facelime_cli.engine import Context, Pending, Result
+    from facelime_cli.reporting.evaluation import Answered, Scoring
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
 
@@ -115,14 +116,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         sentence = evaluation.seen_sentence(seen, artifact.n)
         if sentence:
             context.console.warn(sentence)
-        facts = {
-            **scoring.figures(here, thresholds, params.bootstrap, params.seed),
-            "seen_in_training": {**seen, "sentence": sentence},
-            "thresholds": thresholds,
-            "subgroups": scoring.subgroups(dataset, here, thresholds),
-            "mistakes": scoring.mistakes(here, artifact.texts("id"), thresholds, params.mistakes),
-            "leakage": dataset.facts.get("leakage", {}).get("sentences", []),
-        }
+        facts = _facts(params, scoring, dataset, here, thresholds, {**seen, "sentence": sentence})
         return facts, report_of(artifact, model, dataset, here, params.split).write(facts)
 
     resolved: dict[str, Any] = {"fold": fold, "target_recall": targets}
@@ -140,16 +134,37 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     )
 
 
+def _facts(
+    params: Params,
+    scoring: Scoring,
+    dataset: Artifact,
+    here: Answered,
+    thresholds: dict[str, Any],
+    seen: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what the answers say of the model."""
+    every_id = dataset.texts("id")
+    ids = [every_id[row] for row in here.cases.rows]
+    return {
+        **scoring.figures(here, thresholds, params.bootstrap, params.seed),
+        "seen_in_training": seen,
+        "thresholds": thresholds,
+        "subgroups": scoring.subgroups(dataset, here, thresholds),
+        "mistakes": scoring.mistakes(here, ids, thresholds, params.mistakes),
+        "leakage": dataset.facts.get("leakage", {}).get("sentences", []),
+    }
+
+
 def answer(result: Result) -> Answer:
     """Answer with the reference; under --json with every figure, else with tables beside it."""
-    from facelime_cli.reporting.scoring import summary_of
+    from facelime_cli.reporting.scoring import left_out, summary_of
 
     artifact = result.artifact
     facts = {name: value for name, value in artifact.facts.items() if name != "leakage"}
     value = {**result.json(), **facts, "page": str(artifact.path.absolute() / "index.html")}
     del value["facts"]  # they stand beside the rest
     seen = facts["seen_in_training"]["sentence"]
-    said = [f"page: {artifact.path / 'index.html'}"]
+    said = [*left_out(facts), f"page: {artifact.path / 'index.html'}"]
     # A run that evaluates has warned already.
     if seen and result.reused:
         said.insert(0, f"warning: {seen}")

@@ -20,7 +20,7 @@ from facelime_cli.engine import Plan, Stage
 from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
 from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, reading, truth_masks
 from facelime_cli.preparing.findings import BLANK_AS, NO_FINDING, ROWS, SEPARATOR, UNCERTAIN_AS
-from facelime_cli.preparing.labelling import MISSING_AS
+from facelime_cli.preparing.listing import MISSING_AS
 from facelime_cli.preparing.settings import DEFAULT_SPLIT, read_otherwise, settings_of
 from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
 from facelime_cli.store import digests
@@ -376,6 +376,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     Plan
     """
     del inputs
+    # A wrong size is refused before a large folder is walked.
+    shapes.parsed(params.size)
     pseudonyms = Pseudonyms(context.console.warn) if params.pseudonyms else None
     catalog, account = cataloguing.catalogue(params, context, pseudonyms)
     settings = settings_of(params, catalog)
@@ -406,7 +408,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         work=job.work,
         sources=digested,
         finish=job.finish,
-        doubt=job.doubt,
     )
 
 
@@ -449,14 +450,6 @@ class _Job:
         # Where nothing was to decide, the facts are those of a dataset that no table made.
         table = {"table": self.account.facts} if self.account.facts else {}
         return replace(layout, facts={**layout.facts, "read": read, **table})
-
-    def doubt(self, artifact: Artifact) -> str | None:
-        """Return why a dataset that is there may hold wrong pictures: earlier versions read some files wrong."""
-        wrong = reading.doubt(artifact.facts, self.entries.values())
-        return wrong and (
-            f"{artifact.reference} was made by an earlier facelime, which read {wrong}; to read the files anew, repeat "
-            "the command with another --store, or after `facelime remove`."
-        )
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Decode and change the pictures of every pending unit."""
@@ -505,5 +498,5 @@ def restored(dataset: Artifact) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    name="preprocess", writes="datasets", version=2, params=Params, plan=plan, help=__doc__, restored=restored
+    name="preprocess", writes="datasets", version=3, params=Params, plan=plan, help=__doc__, restored=restored
 )

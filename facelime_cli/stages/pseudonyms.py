@@ -20,6 +20,7 @@ from facelime_cli.engine import Command, Context
 from facelime_cli.errors import NotFoundError
 from facelime_cli.preparing import labelling
 from facelime_cli.preparing.findings import FIRST, Reading
+from facelime_cli.preparing.listing import SKIP, Table
 from facelime_cli.pseudonyms import KEY_VARIABLE, Pseudonyms, key_file
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ def _entries(params: Params) -> list[Entry]:
     if params.table is None:
         return sources.find(params.source)
     # Ids alone are asked for here, so that rows may differ and pictures may be missing.
-    table = labelling.Table(
-        tuple(params.table), params.id_column, Reading(rows=FIRST), columns=(), missing=labelling.SKIP
-    )
+    table = Table(tuple(params.table), params.id_column, Reading(rows=FIRST), columns=(), missing=SKIP)
     return labelling.find(params.source, table)[0]
 
 

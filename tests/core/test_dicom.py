@@ -481,6 +481,11 @@ WITH_A_WARNING = {
         STREAK,
         "has a JPEG 2000 of RGB, and a header that says YBR_FULL",
     ),
+    "a JPEG of more bits than its header says": (
+        compressed([jpeg(BYTES)], GREY, JPEGBaseline8Bit, BYTES, stored=7),
+        greys(BYTES / 255),
+        "has numbers above 127, the largest of the 7 bits",
+    ),
     "a profile that is none": (dicom(HUES, COLOUR, ICCProfile=b"nothing"), HUES, "colour profile that is damaged"),
 }
 
@@ -674,6 +679,13 @@ class TestFrames:
         for frame, center in enumerate((1000, 3000, 5000)):
             wanted = greys((self.frames[frame] * 2.0 - 1000 - center + 0.5) / 400 + 0.5)
             assert np.abs(read_dicom(path, Reading(frame=frame + 1)).image - wanted).max() <= ROUNDING
+
+    def test_a_frame_has_its_own_table(self, tmp_path):
+        group = Dataset()
+        group.FrameVOILUTSequence = one(VOILUTSequence=table(4095 - np.arange(4096), 12))
+        data = dicom(U12, stored=12, frames=1, PerFrameFunctionalGroupsSequence=Sequence([group]))
+        found = read_dicom(saved(data, tmp_path / "a.dcm"), AS_IT_SAYS)
+        assert np.abs(found.image - greys(1 - BY_RANGE)).max() <= ROUNDING
 
     def test_a_single_frame_has_its_window_there_too(self, tmp_path):
         shared = Dataset()

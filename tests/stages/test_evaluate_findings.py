@@ -274,6 +274,14 @@ class TestStage:
                 assert said == [words[int(each)] for each in artifact.read("labels")[:, c]]
         assert run("verify", f"evaluations/{artifact.id}").exit_code == 0
 
+    def test_the_terminal_tells_too_few_and_what_was_left_out(self, run, artifact):
+        shown = run("evaluate", "good", "--dataset", "chest", "--thresholds", "f1", "--mistakes", 2)
+        assert shown.stdout == artifact.id + "\n"
+        assert "the dataset says nothing of Hernia" in shown.stderr
+        for name, each in artifact.facts["findings"].items():
+            (line,) = [line for line in shown.stderr.splitlines() if line.split()[:2] == [name, str(each["n"])]]
+            assert ("too few" in line) == (min(each["positive_groups"], each["negative_groups"]) < 10)
+
     def test_the_page(self, artifact):
         page = (artifact.path / "index.html").read_text()
         assert "Each finding has a probability of its own" in page
