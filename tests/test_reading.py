@@ -293,4 +293,4 @@ def test_a_profile_s_text_is_not_kept(tmp_path):
 def test_the_index_of_a_disc_is_no_picture(facelime, tmp_path):
     folder = pictures(tmp_path / "a", 1)
     (folder / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM" + struct.pack("<I", 0))
-    assert facelime.artifact("preprocess", folder, *SMALL).facts["read"] == {"said": "read 1 JPEG."}
+    assert facelime.artifact("preprocess", folder, *SMALL).facts["read"]["passed_over"] == {}

@@ -33,14 +33,14 @@ def facts_of(found: Checked, passed: Mapping[str, int]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `said`, in one line. Where it says more than formats, also numbers of files: `kinds` by format, `notes` by how
-        they were read, `skipped` by why they were not, and `passed_over` by kind.
+        Numbers of files: `kinds` by format, `notes` by how they were read, `skipped` by why they were not, and
+        `passed_over` by kind. And `said`, the same in one line.
     """
     kinds = Counter(each.kind for each in found.traits)
     notes = Counter(note for each in found.traits for note in each.notes)
     counts = {"kinds": kinds, "notes": notes, "skipped": found.skipped, "passed_over": passed}
     facts = {name: dict(sorted(each.items())) for name, each in counts.items()}
-    return {"said": line(facts), **(facts if notes or found.skipped or passed else {})}
+    return {**facts, "said": line(facts)}
 
 
 def line(facts: Mapping[str, Any]) -> str:
