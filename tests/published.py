@@ -257,7 +257,7 @@ def rsna(folder: Path, pictures: int = 40) -> Published:
     words = ["preprocess", folder / "stage_2_train_images", "--table", folder / "stage_2_train_labels.csv"]
     words += ["--join", folder / "stage_2_detailed_class_info.csv", "--id-column", "patientId"]
     words += ["--label-columns", "Target", "--rows", "any"]
-    found = Published(words, ["Target", "no Target"])
+    found = Published(words, ["no Target", "Target"])
     rows, classes = [], []
     for number in range(pictures):
         name = f"{rng.bytes(4).hex()}-36f6-443f-92f9-{rng.bytes(6).hex()}"

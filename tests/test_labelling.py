@@ -170,7 +170,7 @@ class TestSeveralFindings:
     def test_a_single_finding_makes_two_classes(self, read):
         found = read("id,f\na,A\nb,No Finding\n", ["a.png", "b.png"], "--label-column", "f", "--label-separator", "|")
         assert labels(found) == {"a": "A", "b": "no A"}
-        assert found[1].labels == []
+        assert found[1].labels == ["no A", "A"]
 
 
 class TestColumns:
@@ -560,7 +560,7 @@ def test_pseudonyms_of_a_published_table(facelime, tmp_path):
         (["--blank", "negative"], "--label-columns; name these"),
         (["--label-columns", "A,A"], "names no column, or one twice"),
         (["--label-columns", "A,nothing"], "'nothing' is no column"),
-        (["--label-columns", "A..nothing"], "'A..nothing' is no column"),
+        (["--label-columns", "A..nothing"], "'nothing' is no column"),
         (["--label-columns", "B..A"], "no column"),
         (["--columns", "nothing"], "'nothing' is no column"),
         (["--split-column", "nothing"], "'nothing' is no column"),

@@ -45,7 +45,8 @@ def test_entries_of_a_published_table(tmp_path, name):
         if published.groups:
             assert entry.group in {published.groups[entry.id], None}
     assert {name: account.facts[name] for name in published.facts} == published.facts
-    assert account.labels == (published.names if published.several else [])
+    # Classes have no order of their own, but for the two that a single finding makes.
+    assert account.labels == (published.names if published.several or name == "rsna" else [])
 
 
 @pytest.mark.parametrize(

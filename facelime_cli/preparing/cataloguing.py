@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli import sources
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import comma_separated
-from facelime_cli.preparing import labelling, renaming, splitting
+from facelime_cli.preparing import doubts, labelling, renaming, splitting
 from facelime_cli.preparing.account import Account
 from facelime_cli.preparing.findings import MAJORITY, NO_FINDING, UNKNOWN, Reading
 from facelime_cli.preparing.listing import ERROR, Table
@@ -64,6 +64,7 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
     if params.class_names is not None:
         entries = renaming.renamed(entries, params.class_names, account)
     entries = renaming.with_two_classes(entries, account)
+    account.warnings += doubts.of(entries, account, params)
     return [replace(entry, group=entry.group or _patient(entry, context, pseudonyms)) for entry in entries], account
 
 

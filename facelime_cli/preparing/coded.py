@@ -64,8 +64,8 @@ def read(records: Records, by_picture: Mapping[str, Sequence[int]], reading: Rea
         outcome.facts["undecided"] = ties
         outcome.said.append(f"{ties} findings on which as many readers say yes as no are unknown")
     if len(names) > 1 and _is_one_hot(joined.values()):
-        _say_one_hot(outcome)
         outcome.labels = {picture: _only(names, each) for picture, each in joined.items()}
+        _say_one_hot(outcome)
     else:
         _say_codes(outcome, joined, reading)
         outcome.findings = _findings(names, joined, reading)
@@ -150,6 +150,10 @@ def _only(names: Sequence[str], codes: Codes) -> str | None:
 def _say_one_hot(outcome: Outcome) -> None:
     outcome.facts["one_hot"] = len(outcome.names)
     outcome.said.append(f"one class per picture, since each row has a single 1 in {len(outcome.names)} columns")
+    held = set(outcome.labels.values())
+    lacking = [name for name in outcome.names if name not in held]
+    if lacking:
+        outcome.said.append(f"no picture is of {' or '.join(lacking)}")
 
 
 def _say_codes(outcome: Outcome, joined: Mapping[str, Codes], reading: Reading) -> None:

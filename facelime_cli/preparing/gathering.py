@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from facelime_cli import tables
 from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.preparing.findings import RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -94,6 +95,9 @@ class Records:
                 "all but one."
             )
         if column not in self.columns:
+            # Of a range, the end that is wrong is named.
+            for end in column.split(RANGE) if RANGE in column else ():
+                self.check(option, end)
             raise CommandLineError(
                 f"{option} {column!r} is no column of {self.named()}; its columns are {', '.join(self.columns)}."
             )

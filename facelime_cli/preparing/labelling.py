@@ -129,6 +129,8 @@ def _refuse_lost(
     remedy = "give the folder that holds it as one more SOURCE"
     if table.missing == ERROR:
         remedy += f", or leave such rows out with --missing-pictures {SKIP}"
+    if len(lost) == len(listed.ids):
+        remedy = f"no row has its picture there, so check SOURCE and --id-column {table.id_column!r}"
     if faults:
         remedy = f"it may be in {readable(str(faults[0].path))}, which {faults[0].reason}"
     near = matching.nearest(lost[0], places)

@@ -36,7 +36,7 @@ def layout_of(
     *,
     with_truth: bool,
     console: Console,
-    findings: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> Layout:
     """Return a dataset's arrays and facts, and warn of what is remarkable about it.
 
@@ -51,8 +51,8 @@ def layout_of(
         Whether masks of the truth belong to it.
     console : Console
         Is told of pictures without a class or group, of empty splits and of leakage.
-    findings : sequence of str, optional
-        The names of the findings in the source's order.
+    names : sequence of str, optional
+        The names of the findings, or of classes, in the source's order.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def layout_of(
 
     entries = found.entries
     several = any(entry.findings is not None for entry in entries)
-    told = _findings(entries, findings) if several else _classes(entries)
+    told = _findings(entries, names) if several else _classes(entries, names)
     groups, unmatched = _groups(entries, settings["group_pattern"])
     split, fold = _divided(entries, told, groups, settings)
     # Without any class a missing one is nothing to be warned of.
@@ -129,11 +129,13 @@ class _Told:
         return self.labels.ndim > 1
 
 
-def _classes(entries: Sequence[Entry]) -> _Told:
-    """Return the classes by name, sorted, and that of every picture."""
+def _classes(entries: Sequence[Entry], order: Sequence[str]) -> _Told:
+    """Return the classes by name, those without an order sorted, and that of every picture."""
     import numpy as np
 
-    classes = sorted({entry.label for entry in entries if entry.label is not None})
+    every = {entry.label for entry in entries if entry.label is not None}
+    classes = [name for name in order if name in every]
+    classes += sorted(every.difference(classes))
     number_of = {name: number for number, name in enumerate(classes)}
     numbers = [NO_LABEL if entry.label is None else number_of[entry.label] for entry in entries]
     unlabelled = (
@@ -245,10 +247,10 @@ def _warn_of_empty_splits(
             is_used = is_used or shares[place] > 0
         for name, of_class in counts.items():
             if is_used and of_class[split] == 0:
-                console.warn(
-                    f"no {told.picture_of} {name} came into the {split} split: "
-                    "there are too few pictures or groups of it."
+                why = (
+                    "there are too few pictures or groups of it" if shares and shares[place] else "the source has none"
                 )
+                console.warn(f"no {told.picture_of} {name} came into the {split} split: {why}.")
 
 
 def _groups(entries: Sequence[Entry], pattern: str | None) -> tuple[list[str], list[str]]:

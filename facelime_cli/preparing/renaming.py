@@ -72,17 +72,18 @@ def with_two_classes(entries: list[Entry], account: Account) -> list[Entry]:
     ----------
     entries : list of Entry
     account : Account
-        Names the findings; of a single one it names none any more.
+        Names the findings; of a single one then the two classes.
 
     Returns
     -------
     list of Entry
         As they are where there are several findings or none.
     """
-    if len(account.labels) != 1:
+    if len(account.labels) != 1 or all(entry.findings is None for entry in entries):
         return entries
-    name = account.labels.pop()
+    (name,) = account.labels
     absent = WITHOUT.format(name)
+    account.labels = [absent, name]
     account.said.append(f"the single finding {name!r} makes two classes, {absent!r} and {name!r}")
     classes = {1: name, 0: absent, None: None}
     return [

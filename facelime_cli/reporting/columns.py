@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core.labels import PRESENT, SEVERAL
+from facelime_cli.core.labels import ABSENT, PRESENT, SEVERAL
 from facelime_cli.core.summaries import by_frequency, crosstab, folded, most_shown, spread
 from facelime_cli.drawing import charts
 from facelime_cli.store import digests
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 40
 MOST_VALUES = 12
-NO_LABEL, NO_FINDING, NO_VALUE = "no label", "no finding", "no value"
+NO_LABEL, NO_FINDING, NO_KNOWN_FINDING, NO_VALUE = "no label", "no finding", "no known finding", "no value"
 OF_BOTH = ("column", "class", "kind", "value", "pictures", "missing")
 OF_TEXT = ("share",)
 OF_NUMBERS = ("mean", "sd", "minimum", "q1", "median", "q3", "maximum")
@@ -45,7 +45,8 @@ class Classes:
     Attributes
     ----------
     every : list of str
-        Names; empty for the pictures without a label, or without a finding.
+        Names; empty for the pictures without a label. Where there are several findings, `NO_FINDING` for those in which
+        all are absent, and `NO_KNOWN_FINDING` for those in which one is unknown and none present.
     pictures : (M,) int64 array
         The picture of each membership.
     index : (M,) int64 array
@@ -80,15 +81,14 @@ class Classes:
             (labels == PRESENT).nonzero() if several else (np.flatnonzero(labels >= 0), labels[labels >= 0])
         )
         every = list(names)
-        without = np.setdiff1d(np.arange(len(labels)), pictures)
-        if len(without):
-            # Pictures without a label are the last row.
+        # Pictures without a label, or without a finding that is present, are the last rows.
+        for name, without in _without(labels, pictures):
             pictures = np.concatenate([pictures, without])
-            index = np.concatenate([index, np.full(len(without), len(names))])
-            every.append("")
+            index = np.concatenate([index, np.full(len(without), len(every))])
+            every.append(name)
         # A chart of a thousand classes is black: the smallest stand together.
         kept, rows = folded(index, len(every), MOST_CLASSES)
-        shown = [every[k] or (NO_FINDING if several else NO_LABEL) for k in kept]
+        shown = [every[k] or NO_LABEL for k in kept]
         n_other = len(every) - len(kept)
         if n_other:
             shown.append(f"{n_other} other {'findings' if several else 'classes'}")
@@ -121,6 +121,17 @@ class Classes:
         (n,) int64 array
         """
         return np.unique(self.pictures[self.rows == row])
+
+
+def _without(labels: NDArray[Any], pictures: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield the rows of pictures that are in no class, by name: where findings are unknown, none may be absent."""
+    without = np.setdiff1d(np.arange(len(labels)), pictures)
+    if labels.ndim != SEVERAL:
+        groups = [("", without)]
+    else:
+        all_absent = (labels[without] == ABSENT).all(axis=1)
+        groups = [(NO_FINDING, without[all_absent]), (NO_KNOWN_FINDING, without[~all_absent])]
+    yield from ((name, found) for name, found in groups if len(found))
 
 
 @dataclass(frozen=True)

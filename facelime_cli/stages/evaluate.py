@@ -17,6 +17,7 @@ from facelime_cli.engine import Plan, Stage
 from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Execution, Input, Resolved
 from facelime_cli.sources import SPLITS
+from facelime_cli.store.pictures import changed_otherwise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,6 +113,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             answers = evaluation.Answers(model, dataset, artifact.execution["batch_size"])
             before = evaluation.Answered(validation, answers.of(validation))
         thresholds = scoring.thresholds(picking, before, here, params.split)
+        otherwise = changed_otherwise(model, dataset)
+        if otherwise:
+            context.console.warn(otherwise)
         seen = evaluation.seen_in_training(model, dataset, cases)
         sentence = evaluation.seen_sentence(seen, artifact.n)
         if sentence:

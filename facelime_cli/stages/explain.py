@@ -1,8 +1,8 @@
 """Explain pictures in one go: several views, their consensus, the check by the model, and the report.
 
-SOURCE is a dataset of the store, or a picture or folder, which is first preprocessed at the model's input size. Each
-view runs segment, perturb, predict and fit-surrogate. The artifacts are the same as those of the stages alone. Stopped
-or killed, the same command resumes.
+SOURCE is a dataset of the store, or a picture or folder, which is first preprocessed at the model's input size, with
+the operations of the dataset that the model was trained on. Each view runs segment, perturb, predict and fit-surrogate.
+The artifacts are the same as those of the stages alone. Stopped or killed, the same command resumes.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from facelime_cli.predicting.stand_ins import KEPT_DONORS, fill_of, most_donors,
 from facelime_cli.predicting.views import PlannedView, planned
 from facelime_cli.pseudonyms import PARAMETER
 from facelime_cli.stages import check, consensus, fit_surrogate, perturb, predict, preprocess, render, segment
+from facelime_cli.store.pictures import changed_otherwise, training_operations
 
 if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
@@ -255,9 +256,14 @@ class _Rounds:
                     f"--pseudonyms is about pictures that are read first, and {found.reference} keeps their names; "
                     "make it again with `facelime preprocess --pseudonyms`."
                 )
+            otherwise = changed_otherwise(self.model, found)
+            if otherwise:
+                self.context.console.warn(otherwise)
             return found
         size = shapes.typed(self.model.facts["size"])
-        params = preprocess.Params(source=[Path(source)], size=size, pseudonyms=pseudonyms)
+        # A network that learned from pictures without a border, or in other colours, answers otherwise to these.
+        operations = training_operations(self.model) or {}
+        params = preprocess.Params(source=[Path(source)], size=size, pseudonyms=pseudonyms, **operations)
         return execute(preprocess.STAGE, params, self.context).artifact
 
     def execute(self, stage: Stage, changes: dict[str, Any] | None = None, **inputs: Artifact) -> Result:

@@ -368,8 +368,8 @@ def _check_dataset(dataset: Artifact) -> None:
     n_classes = len(dataset.facts["classes"])
     if n_classes < FEWEST_CLASSES:
         raise FacelimeError(
-            f"datasets/{dataset.id} has {n_classes} classes; "
-            "training needs a source with a sub-folder for each of two or more."
+            f"datasets/{dataset.id} has {n_classes} class{'es' * (n_classes != 1)}; training needs two or more, from "
+            "sub-folders of the source or from a table."
         )
     n_train = sum(counts["train"] for counts in dataset.facts["counts"].values())
     if n_train == 0 and pictures.is_multilabel(dataset):

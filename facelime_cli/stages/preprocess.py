@@ -17,7 +17,7 @@ from typer import Argument, Option
 from facelime_cli import sources
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
-from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved
+from facelime_cli.options import MOST_WORKERS, Choice, Execution, Heading, Resolved, hints, marker
 from facelime_cli.preparing import cataloguing, laying_out, looking, pictures, reading, truth_masks
 from facelime_cli.preparing.findings import BLANK_AS, NO_FINDING, ROWS, SEPARATOR, UNCERTAIN_AS
 from facelime_cli.preparing.listing import MISSING_AS
@@ -445,11 +445,12 @@ class _Job:
             self.settings,
             with_truth=with_truth,
             console=self.context.console,
-            findings=self.account.labels,
+            names=self.account.labels,
         )
-        # Where nothing was to decide, the facts are those of a dataset that no table made.
-        table = {"table": self.account.facts} if self.account.facts else {}
-        return replace(layout, facts={**layout.facts, "read": read, **table})
+        # Where nothing was to decide or asked for, the facts are those of a dataset that no table made.
+        told = {"table": self.account.facts, "asked": _asked(self.params)}
+        facts = {**layout.facts, "read": read, **{name: value for name, value in told.items() if value}}
+        return replace(layout, facts=facts)
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Decode and change the pictures of every pending unit."""
@@ -492,9 +493,33 @@ class _Job:
         return {"faces_not_found": lost}, []
 
 
+def _asked(params: Params) -> dict[str, Any]:
+    """Return the options that say how classes, groups and splits are read: the source's digest alone stands for them.
+
+    Files stand as placeholders: no path of a machine enters an artifact.
+    """
+    found = {}
+    for name, (_, extras) in hints(Params).items():
+        resolved, value = marker(extras, Resolved), getattr(params, name)
+        default = Params.__dataclass_fields__[name].default
+        if name == "source" or resolved is None or resolved.into != () or not value or value == default:
+            continue
+        found[name] = [_placeholder(name, each) for each in value] if isinstance(value, list) else value
+        if isinstance(value, Path):
+            found[name] = name.upper()
+    return found
+
+
+def _placeholder(name: str, value: Path | str) -> str:
+    """Return what stands for a file, and behind its split for the file of a list: test=SPLIT_FILE."""
+    split, between, _ = str(value).partition("=") if name == "split_file" else ("", "", "")
+    return f"{split}{between}{name.upper()}"
+
+
 def restored(dataset: Artifact) -> dict[str, Any]:
-    """Return the size as it is typed, and whether the pictures have pseudonyms, of whose key there is a digest."""
-    return {"size": shapes.typed(dataset.parameters["size"]), "pseudonyms": PARAMETER in dataset.parameters}
+    """Return the size as it is typed, what was asked of tables, and whether the pictures have pseudonyms."""
+    size = shapes.typed(dataset.parameters["size"])
+    return {"size": size, "pseudonyms": PARAMETER in dataset.parameters, **dataset.facts.get("asked", {})}
 
 
 STAGE = Stage(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.errors import FacelimeError
+from facelime_cli.errors import BrokenError, FacelimeError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 1 << 30
 """Pictures up to this size are read once; more are read batch by batch."""
+OPERATIONS = ("fit", "crop", "crop_border", "white_balance", "equalize", "contrast")
+"""Parameters of a dataset that say how its pictures were changed."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,51 @@ def is_multilabel(artifact: Artifact) -> bool:
         Then `labels` is (N, L) int8: 1 present, 0 absent, -1 unknown.
     """
     return artifact.facts.get("multilabel") is True
+
+
+def training_operations(model: Artifact) -> dict[str, Any] | None:
+    """Return how the pictures were changed that a model was trained on.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Returns
+    -------
+    dict or None
+        A value for each of `OPERATIONS`. None where it was not trained here, or its dataset is not in the store.
+    """
+    if "dataset" not in model.inputs:
+        return None
+    try:
+        parameters = model.input("datasets").parameters
+    except (NotFoundError, BrokenError):
+        return None
+    return {name: parameters.get(name) for name in OPERATIONS}
+
+
+def changed_otherwise(model: Artifact, dataset: Artifact) -> str | None:
+    """Return a sentence on pictures that were changed otherwise than those that a model was trained on.
+
+    Parameters
+    ----------
+    model, dataset : Artifact
+
+    Returns
+    -------
+    str or None
+        None where they were changed alike, or nobody knows.
+    """
+    own = training_operations(model) or {}
+    differing = [name for name in own if dataset.parameters.get(name) != own[name]]
+    if not differing:
+        return None
+    found = dataset.parameters
+    words = ", ".join(f"{name.replace('_', ' ')}: {found.get(name)}, not {own[name]}" for name in differing)
+    return (
+        f"the pictures of {dataset.reference} were changed otherwise than those that the model was trained on "
+        f"({words}), so its answers may differ."
+    )
 
 
 def tested_fold(dataset: Artifact, fold: int | None) -> int | None:
