@@ -36,6 +36,7 @@ def test_stages_chain_in_a_shell(chain, faces, tmp_path, command):
     assert report["complete"]
 
 
+@pytest.mark.long
 def test_the_demo_marks_the_flush(start, tmp_path):
     done = start("demo", "--json", store=tmp_path / "s")
     assert done.returncode == 0, done.stderr
@@ -101,6 +102,7 @@ def test_real_xrays_end_to_end(start, tmp_path, data):
     )
 
 
+@pytest.mark.long
 def test_a_real_network_answers_as_published(facelime, start, tmp_path, data):
     weights, labels = (
         data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5",

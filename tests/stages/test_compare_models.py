@@ -11,6 +11,7 @@ def run(evaluated):
 
 
 class TestCompare:
+    @pytest.mark.long
     def test_differences_and_the_exact_test(self, run):
         answer = run.json("compare-models", "weak", "weaker")
         first, second = (run.artifact("evaluate", name) for name in ("weak", "weaker"))
@@ -31,6 +32,7 @@ class TestCompare:
     def test_there_must_be_two(self, run):
         assert "two models" in run.fails("compare-models", "weak", code=2)
 
+    @pytest.mark.long
     def test_on_the_same_pictures_only(self, run, faces):
         run.json("preprocess", faces, "--size", SIZE, "--name", "others")
         run.json("finetune", "others", "--backbone", "cnn-small", "--epochs", 1, "--name", "elsewhere")

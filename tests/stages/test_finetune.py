@@ -61,6 +61,7 @@ class TestCommand:
             "finetune", "faces", "--backbone", "cnn-small", "--fine-tune-epochs", 1, "--fine-tune-layers", 99
         )
 
+    @pytest.mark.long
     def test_cached_features_are_the_same_training(self, chain):
         """With a frozen base and no augmentation, the head is trained on features.
 
@@ -82,6 +83,7 @@ class TestCommand:
         kept = min(model.facts["history"], key=lambda row: row["val_loss"])
         assert model.facts["validation"]["accuracy"] == pytest.approx(kept["val_accuracy"], abs=1e-6)
 
+    @pytest.mark.long
     def test_two_phases_mixed_precision_and_every_setting(self, chain):
         phases = [
             "--epochs",
