@@ -272,8 +272,8 @@ def test_a_donor_has_none_of_the_pictures_findings():
 
 def test_a_description_has_a_picture_in_each_of_its_findings():
     classes = Classes.of(np.array([[1, 1], [0, 1], [0, 0], [-1, -1]]), ["a", "b"])
-    assert classes.every == ["a", "b", ""]
-    assert [classes.within(k).tolist() for k in range(3)] == [[0], [0, 1], [2, 3]]
+    assert classes.every == ["a", "b", "no finding", "no known finding"]
+    assert [classes.within(k).tolist() for k in range(4)] == [[0], [0, 1], [2], [3]]
 
 
 class TestDescribe:

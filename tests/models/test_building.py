@@ -159,6 +159,7 @@ class TestBuild:
         with pytest.raises(FacelimeError, match="does not hold weights of"):
             building.build(Architecture("mobilenetv2", 96, 2, str(tmp_path / "junk.keras"), "all"))
 
+    @pytest.mark.long
     def test_weights_with_their_top_serve_a_backbone(self, keras, tmp_path):
         whole = keras.applications.MobileNetV2(weights=None)
         whole.save_weights(tmp_path / "x.weights.h5")

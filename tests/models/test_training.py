@@ -81,7 +81,9 @@ class Stopped(training.StopRequested):
     pass
 
 
-@pytest.mark.parametrize("stop", [5, 24, 30])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(5, marks=pytest.mark.long), 24, pytest.param(30, marks=pytest.mark.long)]
+)
 def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop):
     """Two phases of 3 epochs of 5 steps: what is done is not done again, and the optimiser goes on as it was."""
     steps = []

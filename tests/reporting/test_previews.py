@@ -82,7 +82,10 @@ def pictured(run, tmp_path, reference, *words):
     return found
 
 
-@pytest.mark.parametrize("stage", ["render", "fit-surrogate", "predict"])
+@pytest.mark.parametrize(
+    "stage",
+    ["render", pytest.param("fit-surrogate", marks=pytest.mark.long), pytest.param("predict", marks=pytest.mark.long)],
+)
 def test_the_picture_and_the_class_that_are_asked_for(chain, stage, tmp_path):
     second, run, reference = chain["segment"].texts("id")[1], chain.facelime, chain.reference(stage)
     drawn = [

@@ -90,6 +90,7 @@ def test_subgroups_are_counted(run, tabled):
     ]
 
 
+@pytest.mark.long
 def test_mistakes_go_straight_into_segment(run):
     answer = run.json("evaluate", "weak", "--mistakes", 3)
     mistakes = answer["mistakes"]

@@ -109,6 +109,7 @@ class TestCommand:
             assert model.file(name).stat().st_size > 100
         assert chain.facelime("verify", f"models/{model.id}").exit_code == 0
 
+    @pytest.mark.long
     def test_folds(self, chain, faces):
         data = chain.facelime.artifact("preprocess", faces, "--size", 24, "--folds", 3, "--name", "folded")
         fold = data.read("fold")

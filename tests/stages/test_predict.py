@@ -19,6 +19,7 @@ def test_a_shard_does_its_units_and_says_so(many):
     assert many.json(*words, "--shard", "2/2")["complete"]
 
 
+@pytest.mark.long
 def test_a_time_budget_stops_with_75_and_the_same_command_resumes(many, start):
     many.json("perturb", "parts", "--samples", 4000, "--seed", 4, "--name", "budget")
     words = ["predict", "budget", "--model", "small", "--batch-size", 16]
