@@ -518,8 +518,11 @@ def _placeholder(name: str, value: Path | str) -> str:
 
 def restored(dataset: Artifact) -> dict[str, Any]:
     """Return the size as it is typed, what was asked of tables, and whether the pictures have pseudonyms."""
-    size = shapes.typed(dataset.parameters["size"])
-    return {"size": size, "pseudonyms": PARAMETER in dataset.parameters, **dataset.facts.get("asked", {})}
+    size, known = shapes.typed(dataset.parameters["size"]), hints(Params)
+    # A store of somebody else may hold anything here.
+    told = dataset.facts.get("asked")
+    asked = {name: told[name] for name in known if name in told} if isinstance(told, dict) else {}
+    return {"size": size, "pseudonyms": PARAMETER in dataset.parameters, **asked}
 
 
 STAGE = Stage(
