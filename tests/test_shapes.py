@@ -710,7 +710,7 @@ def test_real_skin_lesions_at_the_size_of_many_networks(data, tmp_path):
     run = Facelime(tmp_path / "store")
     folder = data / "skin"
     if not folder.is_dir():
-        pytest.skip("no pictures of skin")
+        pytest.skip(f"no pictures at {folder}: set FACELIME_DATA to a folder that holds them")
     found = {each: sorted(path for path in folder.rglob("*.jpg")) for each in ("jpg",)}["jpg"][:40]
     for number, path in enumerate(found):
         save_picture(tmp_path / "some" / "ab"[number % 2] / f"{path.stem}.png", np.asarray(Image.open(path)))

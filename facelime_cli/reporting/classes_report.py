@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.console import Table
 from facelime_cli.reporting.classes_scored import RESAMPLED
 from facelime_cli.reporting.evaluation import VALIDATION
-from facelime_cli.reporting.evaluation_report import Report, explain_command
-from facelime_cli.reporting.evaluation_report import share_of as _share
+from facelime_cli.reporting.evaluation_report import BY_GROUP, Report, explain_command, interval_of, share_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -139,7 +138,7 @@ def _figure_rows(facts: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     for name in RESAMPLED:
         bounds = intervals[name] or ("", "")
         value = facts[name]
-        rows.append((name, "", value, *bounds, "bootstrap by group"))
+        rows.append((name, "", value, *bounds, BY_GROUP))
     calibration = facts["calibration"]
     error = calibration["expected_calibration_error"]
     rows.append(("expected_calibration_error", "", error, "", "", ""))
@@ -197,17 +196,10 @@ def summary(facts: Mapping[str, Any]) -> list[Table]:
 
 def _overall(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    accuracy = _share(facts["accuracy"])
-    low, high = facts["accuracy_interval"]
-    rows.append(("accuracy", accuracy, f"{low:.3f} to {high:.3f} (Wilson)"))
-    intervals = facts["bootstrap_intervals"]
+    rows.append(("accuracy", share_of(facts["accuracy"]), interval_of(facts["accuracy_interval"], "Wilson")))
     for name in RESAMPLED:
-        bounds, words = intervals[name], ""
-        if bounds:
-            low, high = bounds
-            words = f"{low:.3f} to {high:.3f} (bootstrap by group)"
-        value = _share(facts[name])
-        rows.append((name.replace("_", " "), value, words))
+        words = interval_of(facts["bootstrap_intervals"][name], BY_GROUP)
+        rows.append((name.replace("_", " "), share_of(facts[name]), words))
     calibration = facts["calibration"]
     error = calibration["expected_calibration_error"]
     rows.append(("calibration error", f"{error:.3f}", ""))
@@ -223,7 +215,7 @@ def _by_class(facts: Mapping[str, Any]) -> Table:
         row = [name]
         for share in SHARES:
             by_class = facts[share]
-            row.append(_share(by_class[name]))
+            row.append(share_of(by_class[name]))
         row += map(str, counts[:n_shown])
         rows.append(row)
     called = [f"called {name}" for name in shown]
@@ -239,6 +231,6 @@ def _at_thresholds(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
         reported = _reported(each)
         for split in (VALIDATION, reported):
             figures = each[split]
-            shares = [_share(figures[share]) for share in SHARES_AT_A_THRESHOLD]
+            shares = [share_of(figures[share]) for share in SHARES_AT_A_THRESHOLD]
             rows.append((name, wanted, threshold, split, *shares))
     return rows

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Rows = list[tuple[Any, ...]]
     Tables = dict[str, Iterable[tuple[Any, ...]]]
 
+BY_GROUP = "bootstrap by group"
+"""How intervals are computed that count patients or lesions, not pictures."""
 FORMATS = ("png", "svg")
 
 
@@ -172,3 +174,28 @@ def share_of(value: float | None) -> str:
     value : float or None
     """
     return "none" if value is None else f"{value:.3f}"
+
+
+def interval_of(bounds: Sequence[float] | None, how: str = "") -> str:
+    """Return an interval as a table shows it.
+
+    Parameters
+    ----------
+    bounds : sequence of float or None
+        Lower and upper bound; None where there is no interval.
+    how : str
+        How it was computed.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> interval_of((0.25, 0.5), "Wilson"), interval_of(None, "Wilson")
+    ('0.250 to 0.500 (Wilson)', '')
+    """
+    if not bounds:
+        return ""
+    low, high = bounds
+    return f"{low:.3f} to {high:.3f}" + (f" ({how})" if how else "")

@@ -9,7 +9,7 @@ from facelime_cli.choices import HALF
 from facelime_cli.console import Table
 from facelime_cli.core.findings import ALL, EACH, FEWEST_GROUPS
 from facelime_cli.reporting.evaluation import RECALL, VALIDATION
-from facelime_cli.reporting.evaluation_report import Report, explain_command, share_of
+from facelime_cli.reporting.evaluation_report import BY_GROUP, Report, explain_command, interval_of, share_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -147,12 +147,11 @@ def _finding_rows(facts: Mapping[str, Any]) -> Rows:
 def _figure_rows(facts: Mapping[str, Any], split: str) -> Rows:
     """Return every figure as a row: its name, the finding it is about, its value and its interval."""
     rows: Rows = [("figure", "class", "value", "low", "high", "interval")]
-    drawn = "bootstrap by group"
     for name in ALL:
-        rows.append((name, "", _cell(facts[name]), *(facts["bootstrap_intervals"][name] or ("", "")), drawn))
+        rows.append((name, "", _cell(facts[name]), *(facts["bootstrap_intervals"][name] or ("", "")), BY_GROUP))
     for finding, each in facts["findings"].items():
         for name in EACH:
-            rows.append((name, finding, _cell(each[name]), *(each[f"{name}_interval"] or ("", "")), drawn))
+            rows.append((name, finding, _cell(each[name]), *(each[f"{name}_interval"] or ("", "")), BY_GROUP))
         if each["calibration"]:
             error = each["calibration"]["expected_calibration_error"]
             rows.append(("expected_calibration_error", finding, error, "", "", ""))
@@ -181,7 +180,13 @@ def _subgroup_rows(subgroups: Sequence[Mapping[str, Any]]) -> list[tuple[str, ..
         subgroup = f"{each['column']}: {each['value']}"
         counts = str(each["n"]), str(each["positive"])
         rows.append(
-            (subgroup, each["finding"], *counts, *map(share_of, (each["auc"], each["recall"])), _bounds(each, "recall"))
+            (
+                subgroup,
+                each["finding"],
+                *counts,
+                *map(share_of, (each["auc"], each["recall"])),
+                interval_of(each["recall_interval"]),
+            )
         )
     return rows
 
@@ -227,8 +232,7 @@ def _overall(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     of["exact_match"] = f"{n_exact} pictures without an unknown label"
     rows: list[tuple[str, ...]] = []
     for name in ALL:
-        bounds = facts["bootstrap_intervals"][name]
-        words = f"{bounds[0]:.3f} to {bounds[1]:.3f} (bootstrap by group)" if bounds else ""
+        words = interval_of(facts["bootstrap_intervals"][name], BY_GROUP)
         rows.append((WORDS[name], share_of(facts[name]), words, of[name]))
     return rows
 
@@ -238,7 +242,9 @@ def _each(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for name, each in facts["findings"].items():
         counts = str(each["n"]), str(each["positive"])
         prevalence = "none" if each["prevalence"] is None else f"{100 * each['prevalence']:.1f} %"
-        figures = [cell for figure in EACH for cell in (share_of(each[figure]), _bounds(each, figure))]
+        figures = [
+            cell for figure in EACH for cell in (share_of(each[figure]), interval_of(each[f"{figure}_interval"]))
+        ]
         error = each["calibration"]["expected_calibration_error"] if each["calibration"] else None
         rows.append((name, *counts, prevalence, *figures, share_of(error), note_of(each)))
     return rows
@@ -278,11 +284,6 @@ def _at_thresholds(facts: Mapping[str, Any]) -> Table:
             shares = [share_of(each[split][share]) for share in (*SHARES, "f1")]
             rows.append((name, words, f"{each['threshold']:.4f}", split, *shares))
     return Table(("finding", "threshold by", "threshold", "split", *SHARES, "F1"), rows)
-
-
-def _bounds(each: Mapping[str, Any], name: str) -> str:
-    bounds = each[f"{name}_interval"]
-    return f"{bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else ""
 
 
 def _cell(value: Any) -> Any:

@@ -384,7 +384,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     truths = {} if params.truth is None else truth_masks.truth_files(params.truth, catalog)
     resolved = {name: settings[name] for name in ("size", "split", "group_pattern", "seed", "truth")}
     # These, too, are left out where they are not given.
-    resolved |= read_otherwise(params)
+    otherwise = read_otherwise(params)
+    resolved |= otherwise
     if pseudonyms is not None:
         catalog, truths = cataloguing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
         # Left out where they are not asked for: datasets made before they existed keep their parameters.
@@ -395,9 +396,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         digested["truth"] = looking.files_digest(truths.items())
     entries = {entry.id: entry for entry in catalog}
     # What one way of reading kept of a first look says nothing of another.
-    key = (
-        digests.of_value([digested["source"], read_otherwise(params)]) if read_otherwise(params) else digested["source"]
-    )
+    key = digests.of_value([digested["source"], otherwise]) if otherwise else digested["source"]
     job = _Job(params, settings, entries, truths, key, account, context)
     return Plan(
         params=params,
