@@ -76,7 +76,7 @@ def _calls(call: Callable[[], Any], evaluations: int) -> float:
 
 def bare_runtime(setup: Setup, evaluations: int, runtime: str, precision: str) -> dict[str, Any]:
     """Run the compiled forward pass of a runtime."""
-    from facelime_cli.models import runtimes
+    from facelime_cli.answering import runtimes
     from facelime_cli.store.references import Store
 
     model = Store(setup.folder / "store").resolve("net", ("models",))
@@ -109,9 +109,9 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
     """
     import dataclasses
 
+    from facelime_cli.answering import runtimes
     from facelime_cli.console import Console
     from facelime_cli.engine import Context, execute
-    from facelime_cli.models import runtimes
     from facelime_cli.stages import fit_surrogate, perturb, predict
     from facelime_cli.store.references import Store
 

@@ -8,7 +8,18 @@ import pytest
 from facelime_cli.stages import INDEX
 
 PACKAGE = Path(__file__).parent.parent / "facelime_cli"
-WINGS = ("core", "store", "models", "drawing", "preparing", "predicting", "reporting", "stages")
+WINGS = (
+    "core",
+    "store",
+    "models",
+    "answering",
+    "importing",
+    "drawing",
+    "preparing",
+    "predicting",
+    "reporting",
+    "stages",
+)
 GROUND = {"errors", "choices", "machine", "names", "plain", "hearing", "console", "stopping", "workers"}
 """Modules that know nothing of pictures, models or the store."""
 MAY = {
@@ -16,9 +27,12 @@ MAY = {
     "drawing": {"drawing", "core", "errors", "choices"},
     "store": {"store", "core", "errors", "machine", "plain"},
     "models": {"models", "store", "core", "errors", "choices", "machine", "names", "plain", "stopping", "trust"},
+    "answering": {"answering", "models", "store", "core", "errors", "choices", "machine", "plain", "trust"},
+    "importing": {"importing", "answering", "models", "store", "core", "errors", "choices", "plain", "trust"},
     "preparing": {"preparing", "store", "core", "sources", "tables", "pseudonyms", "engine", *GROUND},
     "predicting": {
         "predicting",
+        "answering",
         "models",
         "store",
         "drawing",
@@ -31,6 +45,7 @@ MAY = {
     },
     "reporting": {
         "reporting",
+        "answering",
         "models",
         "store",
         "drawing",

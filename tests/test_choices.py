@@ -31,7 +31,7 @@ from facelime_cli import choices
 from facelime_cli.choices import *
 from facelime_cli.core import linear
 from facelime_cli.models.backbones import BACKBONES, SCALINGS, Backbone, Scaling
-from facelime_cli.models.runtimes import FLOAT32, KERAS, RUNTIMES, Runtime
+from facelime_cli.answering.runtimes import FLOAT32, KERAS, RUNTIMES, Runtime
 
 def halves(image):
     labels = np.zeros(image.shape[:2], np.int64)
@@ -55,7 +55,7 @@ def flat(maps, gradients):
     return np.ones(maps.shape[:2])
 
 def copied(model, how):
-    from facelime_cli.models.loading import with_keras
+    from facelime_cli.answering.keras_networks import with_keras
 
     return with_keras(model, how)
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from facelime_cli.answering.runtimes import independent
 from facelime_cli.core import labels, leakage, neighbours, splits
 from facelime_cli.models import objectives, running, training, wrapping
 from facelime_cli.models.building import Architecture, build
-from facelime_cli.models.runtimes import independent
 from facelime_cli.reporting.columns import Classes
 from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.store.pictures import is_multilabel

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facelime_cli.models.runtimes import independent
+from facelime_cli.answering.runtimes import independent
 from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.sources import NO_SPLIT
 from tests.published import BUILDERS, NONE, catalogue, params_of

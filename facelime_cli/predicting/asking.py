@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from facelime_cli import stopping
+from facelime_cli.answering import runtimes
+from facelime_cli.answering.runtimes import How
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.errors import CommandLineError
-from facelime_cli.models import runtimes
-from facelime_cli.models.runtimes import How
 from facelime_cli.names import whole_number
 from facelime_cli.options import Choice, Execution, Resolved
 from facelime_cli.predicting.run import ACCELERATOR_BATCH, AUTO, DEFAULT, PROCESSOR_BATCH, Run

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from facelime_cli.answering import runtimes
 from facelime_cli.errors import FacelimeError
-from facelime_cli.models import runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.answering.runtimes import Classifier, How
     from facelime_cli.engine import Context
-    from facelime_cli.models.runtimes import Classifier, How
     from facelime_cli.predicting.device import Device
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.pictures import Segmented

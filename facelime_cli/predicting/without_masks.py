@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from facelime_cli.answering import runtimes
 from facelime_cli.engine import Needed, stage_called
 from facelime_cli.errors import CommandLineError, NotFoundError
-from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Input, Resolved
 from facelime_cli.sources import SPLITS
 from facelime_cli.store.pictures import Segmented

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from facelime_cli.answering import runtimes
 from facelime_cli.choices import HALF
 from facelime_cli.core import metrics
 from facelime_cli.core.labels import labelled
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.models import running, runtimes
+from facelime_cli.models import running
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import ArraySpec, Layout
 

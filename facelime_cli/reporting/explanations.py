@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.answering.runtimes import independent
 from facelime_cli.choices import FILLS, SURROGATES
 from facelime_cli.core import labels
 from facelime_cli.core.findings import HALF
 from facelime_cli.core.verdict import known
-from facelime_cli.models.runtimes import independent
 from facelime_cli.names import row_of
 from facelime_cli.reporting.checks import Check, known_number
 from facelime_cli.reporting.runs import Run, explained_by, method_of

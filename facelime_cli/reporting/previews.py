@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.answering import runtimes
 from facelime_cli.core.compose import composed
 from facelime_cli.core.labels import words
 from facelime_cli.core.masks import unpack
 from facelime_cli.drawing import charts, curves, sheets
 from facelime_cli.errors import FacelimeError, NotFoundError
-from facelime_cli.models import runtimes
 from facelime_cli.reporting.explanations import PERCENT, Explanations
 from facelime_cli.reporting.stand_ins import StandIns
 from facelime_cli.store.pictures import Segmented

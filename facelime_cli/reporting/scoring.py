@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.answering import runtimes
 from facelime_cli.errors import FacelimeError
-from facelime_cli.models import runtimes
 from facelime_cli.names import WITHOUT
 from facelime_cli.reporting import classes_report, findings_report
 from facelime_cli.reporting.classes_report import ClassesReport

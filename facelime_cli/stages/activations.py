@@ -84,9 +84,9 @@ def run(params: Params, context: Context) -> Answer:
     if params.layers is not None:
         _check_folder(params.to)
     picture = _picture(params.image, model.facts["size"])
-    from facelime_cli.models import loading
+    from facelime_cli.answering import keras_networks
 
-    net = loading.layered(model)
+    net = keras_networks.layered(model)
     every = [Layer(name, type(layer).__name__, gradients.shape_of(layer)) for name, layer in gradients.layers_of(net)]
     rows = [(each.name, each.kind, "×".join(map(str, each.shape))) for each in every]
     table = Table(("layer", "kind", "shape"), rows, f"{len(every)} layers")

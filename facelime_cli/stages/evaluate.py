@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.answering import runtimes
 from facelime_cli.choices import BEST_F1, HALF
 from facelime_cli.console import Answer
 from facelime_cli.engine import Plan, Stage
-from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Execution, Input, Resolved
 from facelime_cli.sources import SPLITS
 from facelime_cli.store.pictures import changed_otherwise

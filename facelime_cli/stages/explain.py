@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli import presets, stopping
+from facelime_cli.answering import runtimes
 from facelime_cli.choices import SEGMENTERS, SURROGATES, UNLIKE, VIEWS, words_of
 from facelime_cli.console import Answer
 from facelime_cli.core import shapes
 from facelime_cli.engine import Command, Context, Result, Stage, execute
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError, WrongKindError
-from facelime_cli.models import runtimes
 from facelime_cli.names import class_indices
 from facelime_cli.options import Choice, Execution, Heading, Input, hints, inputs_of, option_of
 from facelime_cli.predicting.asking import wanted_batch
@@ -159,7 +159,7 @@ def artifacts_of(report: Artifact) -> dict[str, str]:
 
 def explain(params: Any, context: Context) -> Result:
     """Run the views, their consensus, the check and the report; the result is the report's."""
-    from facelime_cli.models.programs import require_of_stored
+    from facelime_cli.answering.programs import require_of_stored
 
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS}) if _single(params) else params
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.choices import words_of
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
 from facelime_cli.errors import FacelimeError, NotFoundError
@@ -30,7 +31,6 @@ from facelime_cli.models.recipes import (
     RECIPES,
     SCHEDULES,
 )
-from facelime_cli.models.runtimes import FORMATS, KERAS
 from facelime_cli.options import LARGEST, Choice, Execution, Input, Resolved
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import Layout

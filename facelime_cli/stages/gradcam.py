@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from facelime_cli.answering import runtimes
 from facelime_cli.choices import ATTRIBUTIONS, words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import FacelimeError
-from facelime_cli.models import runtimes
 from facelime_cli.options import Choice, Execution
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import ArraySpec, Layout
@@ -96,9 +96,9 @@ class _Job:
 
     def prepare(self) -> Layout:
         """Return a share for every segment and class, and the maps themselves."""
-        from facelime_cli.models import loading
+        from facelime_cli.answering import keras_networks
 
-        network = loading.layered(self.model)
+        network = keras_networks.layered(self.model)
         layer, height, width = self._maps(network)
         classes = self.model.facts["classes"]
         shape = (self.segments.n, len(classes), height, width)
@@ -130,9 +130,9 @@ class _Job:
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Explain every pending unit."""
-        from facelime_cli.models import loading
+        from facelime_cli.answering import keras_networks
 
-        network = loading.layered(self.model)
+        network = keras_networks.layered(self.model)
         with self.context.console.progress("gradcam", units.pictures) as advance:
             for unit in units:
                 unit.finish(self._explained(network, artifact, unit.rows, advance))

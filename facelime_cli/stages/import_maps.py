@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from facelime_cli.answering import runtimes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import FacelimeError
-from facelime_cli.models import runtimes
 from facelime_cli.options import Execution, Resolved
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.pseudonyms import made_with

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.answering.runtimes import FORMATS, FUNCTION
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, published
-from facelime_cli.models.runtimes import FORMATS, FUNCTION
 from facelime_cli.options import Choice, Execution, Resolved
 from facelime_cli.store.arrays import Layout
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facelime_cli.engine import Context, Pending
-    from facelime_cli.models import importing
+    from facelime_cli.importing.checked import Checked
     from facelime_cli.store.artifacts import Artifact
 
 
@@ -117,7 +117,8 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Read the source's bytes and the class names; the model is loaded only when it is new."""
-    from facelime_cli.models.importing import Source, class_names
+    from facelime_cli.importing.class_names import class_names
+    from facelime_cli.importing.source import Source
 
     del inputs
     source = Source(
@@ -135,7 +136,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     source.check_options()
 
     @cache
-    def checked() -> importing.Checked:
+    def checked() -> Checked:
         warning = FORMATS[form].warning
         if warning:
             context.console.warn(warning.format(source=params.source.name))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from facelime_cli.answering import runtimes
 from facelime_cli.engine import Needed, Plan, Stage, stage_called
 from facelime_cli.errors import CommandLineError
-from facelime_cli.models import runtimes
 from facelime_cli.options import Execution, Resolved
 from facelime_cli.predicting.stand_ins import FILL_NAMES
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments

@@ -74,7 +74,7 @@ def _list() -> Answer:
 
 
 def _add(params: Params, context: Context) -> Answer:
-    from facelime_cli.models import programs
+    from facelime_cli.answering import programs
 
     model = context.store.resolve(str(params.model), ("models",)).require_complete()
     program = programs.of_stored(model)
@@ -97,7 +97,7 @@ def _remove(named: str, context: Context) -> Answer:
 
 def _chosen(named: str, context: Context) -> str:
     """Return the digest of what is to be removed: from its own first digits, or from a model in the store."""
-    from facelime_cli.models.programs import of_stored
+    from facelime_cli.answering.programs import of_stored
 
     known = _known()
     begun = [each.digest for each in known if len(named) >= SHORT and each.digest.startswith(named)]

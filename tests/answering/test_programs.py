@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from facelime_cli import trust
+from facelime_cli.answering import programs, python_modules
 from facelime_cli.errors import BrokenError
-from facelime_cli.models import backend, outside, programs
+from facelime_cli.models import backend
 from facelime_cli.store import digests
 from facelime_cli.store.references import Store
 from tests.support import Facelime, write_faces, write_maps
@@ -145,15 +146,15 @@ def test_a_function_is_found_without_running_the_package_around_it(working_folde
     package.mkdir(parents=True)
     (working_folder / "loud" / "__init__.py").write_text("open('ran', 'w').close()\n")
     (package / "quiet.py").write_text("def classify(x):\n    return x\n")
-    found = outside.modules_of("loud.inner.quiet:classify")
+    found = python_modules.modules_of("loud.inner.quiet:classify")
     assert list(found) == ["loud", "loud.inner.quiet"]
     assert not (working_folder / "ran").exists()
     before = programs.in_function("loud.inner.quiet:classify", found).digest
-    assert outside.function("loud.inner.quiet:classify", found)(3) == 3
+    assert python_modules.function("loud.inner.quiet:classify", found)(3) == 3
     assert (working_folder / "ran").exists()
     # The package runs too, so it is a part of what is trusted.
     (working_folder / "loud" / "__init__.py").write_text("open('ran', 'w').close()  \n")
-    again = outside.modules_of("loud.inner.quiet:classify")
+    again = python_modules.modules_of("loud.inner.quiet:classify")
     assert programs.in_function("loud.inner.quiet:classify", again).digest != before
 
 
@@ -163,9 +164,9 @@ def test_what_was_looked_at_runs_and_no_cache_beside_it(working_folder):
     cached = importlib.util.cache_from_source(str(source))
     py_compile.compile(str(source), cfile=cached, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     source.write_text("def classify(x):\n    return 'source'\n")
-    found = outside.modules_of("twofaced:classify")
+    found = python_modules.modules_of("twofaced:classify")
     source.write_text("def classify(x):\n    return 'written later'\n")
-    assert outside.function("twofaced:classify", found)(None) == "source"
+    assert python_modules.function("twofaced:classify", found)(None) == "source"
     # Python itself would have taken the cache.
     del sys.modules["twofaced"]
     assert importlib.import_module("twofaced").classify(None) == "cache"
@@ -387,7 +388,7 @@ def test_a_manifest_cannot_name_another_function(copied):
     run = copied.run
     artifact = Store(run.store).resolve("function", ("models",))
     run.json("trust", "add", "function", "--yes")
-    source = outside.source_digest(outside.modules_of("shutil:rmtree"))
+    source = python_modules.source_digest(python_modules.modules_of("shutil:rmtree"))
     rewritten(artifact, function="shutil:rmtree", source=source)
     assert "the Python function shutil:rmtree" in run.fails("predict", "others", "--model", "function")
     rewritten(artifact, function="../../x:y")
@@ -402,7 +403,7 @@ def test_a_source_that_changed_is_another_model_even_where_the_manifest_agrees(c
     before = path.read_text()
     path.write_text(before + "# another\n")
     try:
-        source = outside.source_digest(outside.modules_of("marking:classify"))
+        source = python_modules.source_digest(python_modules.modules_of("marking:classify"))
         rewritten(Store(run.store).resolve("function", ("models",)), source=source)
         assert "do not trust" in run.fails("predict", "others", "--model", "function")
     finally:
@@ -481,7 +482,7 @@ def test_an_onnx_file_in_a_store_reads_no_file_beside_it(facelime, tmp_path):
     pytest.importorskip("onnxruntime")
     from onnx import TensorProto, helper
 
-    from facelime_cli.models import runtimes
+    from facelime_cli.answering import runtimes
 
     def write(path, location):
         kernel = helper.make_tensor("w", TensorProto.FLOAT, (3, 2), np.ones(6, np.float32).tolist())

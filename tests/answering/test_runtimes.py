@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from facelime_cli.models import backend, loading, runtimes, wrapping
+from facelime_cli.answering import openvino_networks, runtimes
+from facelime_cli.models import backend, wrapping
 from facelime_cli.predicting.run import Perturbed
 from facelime_cli.store.references import Store
 from tests.support import Facelime
@@ -160,7 +161,7 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(chain, monkeypa
 def test_openvino_tells_nobody_that_it_was_used():
     needs("openvino")
     code = (
-        "from facelime_cli.models import outside; outside.silence_openvino();"
+        "from facelime_cli.answering import openvino_networks; openvino_networks.silence();"
         " import openvino.tools.ovc.telemetry_utils as t; print(t.tm.__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -218,8 +219,8 @@ def test_what_cannot_be_converted_is_a_sentence(chain, monkeypatch):
 
     monkeypatch.setattr(backend.keras().Model, "export", fails)
     monkeypatch.setattr(
-        loading,
-        "_file_for",
+        openvino_networks,
+        "file_for",
         lambda model, form, *_: wrapping.export(wrapping.load(model.file("model.keras")), model.path, form),
     )
     other = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 6, "--seed", 25)

@@ -75,7 +75,7 @@ def test_numpy_composes_exactly_the_formula(rng):
 
 @pytest.mark.parametrize(("scaling", "channels"), [("0..1", 3), ("-1..1", 1), ("caffe", 3), ("imagenet", 3)])
 def test_the_input_of_others_is_that_of_keras(scaling, channels, rng):
-    from facelime_cli.models.outside import Around
+    from facelime_cli.answering.around import Around
 
     values = rng.integers(0, 256, (2, 20, 20, 3)).astype(np.float32)
     keras = backend.keras()

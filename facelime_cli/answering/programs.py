@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
+from facelime_cli.answering import python_modules
+from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, SAVED_MODEL, format_of
 from facelime_cli.errors import BrokenError, FacelimeError
-from facelime_cli.models import outside
-from facelime_cli.models.runtimes import FORMATS, FUNCTION, KERAS, SAVED_MODEL, format_of
 from facelime_cli.store import digests, temporary
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def in_file(form: str, path: Path) -> Program | None:
     return None if words is None else Program(KERAS, words, digests.of_file(path))
 
 
-def in_function(reference: str, modules: Mapping[str, outside.Module]) -> Program:
+def in_function(reference: str, modules: Mapping[str, python_modules.Module]) -> Program:
     """Return a Python function as code: its name, its module, and the packages around that.
 
     Parameters
@@ -129,7 +129,7 @@ def in_function(reference: str, modules: Mapping[str, outside.Module]) -> Progra
     reference : str
         `package.module:function`.
     modules : mapping
-        From `outside.modules_of`.
+        From `python_modules.modules_of`.
 
     Returns
     -------
@@ -276,7 +276,7 @@ def of_stored(model: Artifact) -> Program | None:
     """
     if format_of(model) == FUNCTION:
         reference = reference_in(model)
-        return in_function(reference, outside.modules_of(reference))
+        return in_function(reference, python_modules.modules_of(reference))
     with _copy(model) as (_, program):
         return program
 
@@ -299,7 +299,7 @@ def reference_in(model: Artifact) -> str:
         Where it is no such name.
     """
     reference = model.facts.get("function")
-    if not isinstance(reference, str) or not outside.REFERENCE.fullmatch(reference):
+    if not isinstance(reference, str) or not python_modules.REFERENCE.fullmatch(reference):
         raise BrokenError(f"{model.reference} names no package.module:function; import it again.")
     return reference
 

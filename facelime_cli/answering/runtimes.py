@@ -50,26 +50,26 @@ FORMATS = table(
     Format(
         name=KERAS,
         words="a Keras network",
-        function="facelime_cli.models.importing:from_keras",
+        function="facelime_cli.importing.keras_files:from_keras",
         file="model.keras",
     ),
     Format(
         name=SAVED_MODEL,
         words="a TensorFlow SavedModel",
-        function="facelime_cli.models.importing:from_saved_model",
+        function="facelime_cli.importing.saved_models:from_saved_model",
         file="saved_model",
         warning="{source} is a program for TensorFlow, which may read and write files; import only what you trust.",
     ),
     Format(
         name=ONNX,
         words="an ONNX file",
-        function="facelime_cli.models.importing:from_onnx",
+        function="facelime_cli.importing.onnx_files:from_onnx",
         file="model.onnx",
     ),
     Format(
         name=FUNCTION,
         words="a Python function",
-        function="facelime_cli.models.importing:from_function",
+        function="facelime_cli.importing.functions:from_function",
         warning=(
             "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
             "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
@@ -191,14 +191,14 @@ RUNTIMES = table(
     Runtime(
         name="keras",
         words="Keras on its backend",
-        function="facelime_cli.models.loading:with_keras",
+        function="facelime_cli.answering.keras_networks:with_keras",
         precisions={KERAS: PRECISIONS, SAVED_MODEL: (FLOAT32, TF32)},
         packages={},
     ),
     Runtime(
         name="onnx",
         words="ONNX Runtime",
-        function="facelime_cli.models.loading:with_onnx",
+        function="facelime_cli.answering.onnx_files:with_onnx",
         precisions={ONNX: (FLOAT32,), KERAS: (FLOAT32,)},
         packages={ONNX: ("onnxruntime",), KERAS: ("onnxruntime", "onnx", "tf2onnx")},
         extra="onnx",
@@ -206,7 +206,7 @@ RUNTIMES = table(
     Runtime(
         name="openvino",
         words="OpenVINO, the fastest on many processors",
-        function="facelime_cli.models.loading:with_openvino",
+        function="facelime_cli.answering.openvino_networks:with_openvino",
         precisions={KERAS: (FLOAT32, BFLOAT16), ONNX: (FLOAT32, BFLOAT16)},
         packages={KERAS: ("openvino",), ONNX: ("openvino",)},
         extra="openvino",
@@ -214,7 +214,7 @@ RUNTIMES = table(
     Runtime(
         name="python",
         words="the imported function itself",
-        function="facelime_cli.models.loading:with_python",
+        function="facelime_cli.answering.functions:with_python",
         precisions={FUNCTION: (FLOAT32,)},
         packages={},
     ),

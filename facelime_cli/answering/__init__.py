@@ -1,0 +1,1 @@
+"""Models of the store made ready to answer: what runs each, what code it carries, what stands around it."""

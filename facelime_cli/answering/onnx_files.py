@@ -1,0 +1,161 @@
+"""ONNX files, and what ONNX Runtime computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facelime_cli import machine
+from facelime_cli.answering.around import told
+from facelime_cli.answering.converting import file_for
+from facelime_cli.answering.whole_pictures import whole_pictures
+from facelime_cli.errors import BrokenError, FacelimeError
+from facelime_cli.models.wrapping import COLOUR, GREY, IMAGE_AXES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facelime_cli.answering.around import Run
+    from facelime_cli.answering.runtimes import Classifier, How
+    from facelime_cli.store.artifacts import Artifact
+
+
+def session_of(path: Path) -> Any:
+    """Return ONNX Runtime's session for a file: on a graphics card where its package has one, with TF32 off.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+
+    Raises
+    ------
+    BrokenError
+        Where the file cannot be loaded.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = machine.cores()
+    options.log_severity_level = 3
+    available = onnxruntime.get_available_providers()
+    wanted: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}, "CPUExecutionProvider": {}}
+    providers = [(name, its) for name, its in wanted.items() if name in available]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as why:  # its exceptions have no common kind
+        raise BrokenError(f"{path.name} cannot be loaded as an ONNX model ({told(why)}); export it again.") from why
+
+
+def run_of(session: Any) -> Run:
+    """Return a session as a callable.
+
+    A file with a fixed number of pictures per call is called as often as needed.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+
+    Returns
+    -------
+    callable
+    """
+    given = session.get_inputs()[0]
+    fixed = given.shape[0] if isinstance(given.shape[0], int) else None
+
+    def once(values: NDArray[np.float32]) -> Any:
+        return session.run(None, {given.name: values})[0]
+
+    def run(values: NDArray[np.float32]) -> Any:
+        if fixed is None:
+            return once(values)
+        missing = -len(values) % fixed
+        padding = [(0, missing)] + [(0, 0)] * (values.ndim - 1)
+        padded = np.pad(values, padding)
+        answers = [once(padded[start : start + fixed]) for start in range(0, len(padded), fixed)]
+        return np.concatenate(answers)[: len(values)]
+
+    return run
+
+
+def shape_of(session: Any, name: str) -> tuple[tuple[int | None, int | None], int, bool]:
+    """Return what pictures an ONNX file reads.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    name : str
+        Of the file, in errors.
+
+    Returns
+    -------
+    sides : (int or None, int or None)
+        Height and width in pixels; None for what is open.
+    channels : int
+    channels_first : bool
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be explained.
+    """
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise FacelimeError(
+            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; "
+            "facelime explains networks with one picture in and one vector out."
+        )
+    shape, kind = inputs[0].shape, inputs[0].type
+    layout = _layout_of(shape)
+    if layout is None or kind != "tensor(float)":
+        raise FacelimeError(
+            f"{name} reads {kind} of {shape}; "
+            "it should read float32 of (batch, height, width, 1 or 3) or (batch, 1 or 3, height, width)."
+        )
+    height, width, channels, is_first = layout
+    # An open side has a name, or none.
+    height, width = (side if isinstance(side, int) else None for side in (height, width))
+    return (height, width), int(channels), is_first
+
+
+def _layout_of(shape: list[Any]) -> tuple[Any, Any, Any, bool] | None:
+    """Return height, width and channels of an input, and whether channels come first; None for no pictures."""
+    if len(shape) != IMAGE_AXES:
+        return None
+    _, second, third, last = shape
+    if last in {GREY, COLOUR}:
+        return second, third, last, False
+    if second in {GREY, COLOUR}:
+        return third, last, second, True
+    return None
+
+
+def with_onnx(model: Artifact, how: How) -> Classifier:
+    """Return a model that ONNX Runtime runs, converted first where it is a Keras network.
+
+    Parameters
+    ----------
+    model : Artifact
+    how : How
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be converted or loaded.
+    """
+    import onnxruntime
+
+    with file_for(model, "onnx", "model.onnx", {"onnxruntime": onnxruntime.__version__}) as path:
+        session = session_of(path)
+    engine = {"runtime": "onnx", "version": onnxruntime.__version__, "providers": session.get_providers()}
+    return whole_pictures(model, how, run_of(session), engine)

@@ -1,0 +1,120 @@
+"""A model that may come in: what its answers must be, whatever its format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.answering.around import Around
+from facelime_cli.core import shapes
+from facelime_cli.errors import FacelimeError
+from facelime_cli.models import running, wrapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facelime_cli.answering.programs import Program
+    from facelime_cli.core.shapes import Size
+    from facelime_cli.importing.source import Source
+    from facelime_cli.store.artifacts import Artifact
+
+UNKNOWN = "unknown"
+"""The kind of an output whose activation cannot be told."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A model that may come in.
+
+    Attributes
+    ----------
+    facts : mapping
+        Of the model's artifact.
+    write : callable
+        Writes the files of an artifact and returns their names.
+    """
+
+    facts: Mapping[str, Any]
+    write: Callable[[Artifact], Sequence[str]]
+
+
+def wrapped_network(source: Source, net: Any) -> tuple[Any, str]:
+    """Return a network as facelime will use it, after pictures have gone through it, and the kind of its output."""
+    size = size_of(source, wrapping.input_sides(net))
+    wrapped = wrapping.with_scaling(
+        net,
+        scaling=str(source.scaling),
+        size=size,
+        n_classes=len(source.classes),
+        activation=source.activation,
+    )
+    activation = source.activation or wrapping.final_activation(net)
+    _check_answers(source, running.trial_answers(wrapped, size), activation)
+    return wrapped, activation or UNKNOWN
+
+
+def size_of(source: Source, own: tuple[int | None, int | None]) -> int | list[int]:
+    """Return the size of the pictures that a model reads, from its own height and width and what was asked for."""
+    height, width = own
+    # One side alone means a square.
+    rows, columns = (height or width, width or height) if source.size is None else shapes.sides(source.size)
+    if rows is None or columns is None:
+        raise FacelimeError(f"{source.path} takes pictures of any size; choose one with --size.")
+    if (rows, columns) != (height or rows, width or columns):
+        remedy = "give one that fits, height first" if None in own else "leave --size out"
+        raise FacelimeError(
+            f"{source.path} reads pictures of {height or 'any height'}×{width or 'any width'}, "
+            f"not of {rows}×{columns}; {remedy}."
+        )
+    return shapes.size_of(rows, columns)
+
+
+def around_of(source: Source, scaling: str, channels: int, *, channels_first: bool = False) -> Around:
+    """Return what stands around a classifier that Keras does not wrap.
+
+    Parameters
+    ----------
+    source : Source
+    scaling : str
+        A key of `SCALINGS`.
+    channels : int
+    channels_first : bool
+
+    Returns
+    -------
+    Around
+    """
+    return Around(
+        scaling,
+        channels,
+        channels_first=channels_first,
+        activation=source.activation,
+        classes=len(source.classes),
+    )
+
+
+def tried(source: Source, around: Around, run: Callable[..., Any], form: str, size: Size) -> dict[str, Any]:
+    """Run pictures through a classifier that Keras does not run, and return its facts."""
+    classifier = around.outputs(run, str(source.path))
+    answers = classifier(running.trial_pictures(size))
+    wrapping.check_activation(source.activation, answers.shape[1])
+    _check_answers(source, answers, source.activation or "")
+    return {"format": form, "size": size, "output": source.activation or UNKNOWN, **around.facts()}
+
+
+def _check_answers(source: Source, answers: NDArray[np.float32], activation: str) -> None:
+    fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label)
+    if fault:
+        raise FacelimeError(f"{source.path}: {fault}")
+
+
+def check_consent(source: Source, program: Program | None) -> None:
+    """Raise before anything runs of code that nobody has consented to."""
+    if program is not None and not source.trust:
+        raise FacelimeError(
+            f"{source.path} carries code ({program.words}), which would run on this machine with your rights; "
+            "if you know who made it, add --trust."
+        )

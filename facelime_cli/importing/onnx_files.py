@@ -1,0 +1,66 @@
+"""ONNX files from outside."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.answering import onnx_files, runtimes
+from facelime_cli.answering.runtimes import FORMATS, ONNX
+from facelime_cli.errors import BrokenError, FacelimeError
+from facelime_cli.importing.checked import Checked, around_of, size_of, tried
+from facelime_cli.models import wrapping
+from facelime_cli.store import digests, temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facelime_cli.importing.source import Source
+    from facelime_cli.store.artifacts import Artifact
+
+
+def from_onnx(source: Source) -> Checked:
+    """Check an ONNX file.
+
+    Parameters
+    ----------
+    source : Source
+
+    Returns
+    -------
+    Checked
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be loaded, or its answers are no probabilities.
+    """
+    runtimes.check_installed("onnx", ONNX)
+    session = _alone(source.path)
+    sides, channels, channels_first = onnx_files.shape_of(session, source.path.name)
+    around = around_of(source, str(source.scaling), channels, channels_first=channels_first)
+    wrapping.check_channels(around.scaling, channels)
+    facts = tried(source, around, onnx_files.run_of(session), ONNX, size_of(source, sides))
+    name = FORMATS[ONNX].file
+
+    def write(artifact: Artifact) -> Sequence[str]:
+        shutil.copyfile(source.path, artifact.file(name))
+        return [name]
+
+    return Checked({"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}, write)
+
+
+def _alone(path: Path) -> Any:
+    """Return an ONNX file's session, loaded where nothing lies beside it, as in the store."""
+    with temporary.outside() as folder:
+        try:
+            return onnx_files.session_of(Path(shutil.copy(path, folder)))
+        except BrokenError:
+            session = onnx_files.session_of(path)
+    # It only loads where it lies.
+    del session
+    raise FacelimeError(
+        f"{path} keeps its weights in another file beside it; export it as one file, "
+        "in PyTorch with torch.onnx.export(…, external_data=False)."
+    )

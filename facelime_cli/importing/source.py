@@ -1,0 +1,154 @@
+"""A model to import: where it is, what was said about it, and what of that belongs to its format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from facelime_cli.answering import programs, python_modules
+from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL
+from facelime_cli.errors import CommandLineError, NotFoundError
+from facelime_cli.models.backbones import BACKBONES
+from facelime_cli.store import digests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from facelime_cli.importing.checked import Checked
+
+WHAT_THERE_IS = "a .keras, .h5, .weights.h5 or .onnx file"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to import, and what was said about it, see `import-model --help`.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        A file, a folder, or the text package.module:function.
+    classes : list of str
+        Class names in the order of its outputs.
+    scaling : str, optional
+        A key of `SCALINGS`.
+    backbone : str, optional
+        The network whose weights the file holds, a key of `BACKBONES`.
+    size : int or list of int, optional
+        Side of its pictures, or height and width, in pixels.
+    activation : str, optional
+        What to put behind it, a key of `ACTIVATIONS`.
+    multi_label : bool
+        Whether each class has a probability of its own.
+    model_version : str, optional
+        Of what a function loads.
+    trust : bool
+        Whether code inside it may run.
+    """
+
+    path: Path
+    classes: list[str]
+    scaling: str | None = None
+    backbone: str | None = None
+    size: int | list[int] | None = None
+    activation: str | None = None
+    multi_label: bool = False
+    model_version: str | None = None
+    trust: bool = False
+
+    @property
+    def file_size(self) -> int | list[int] | None:
+        """Size of the pictures that was asked for, or with which the backbone was published."""
+        if self.size is None and self.backbone is not None:
+            return BACKBONES[self.backbone].size
+        return self.size
+
+    @property
+    def name(self) -> str:
+        """What the model is called when nobody names it."""
+        if self.format == FUNCTION:
+            return str(self.path).rpartition(":")[2]
+        return self.path.name.split(".")[0]
+
+    @property
+    def format(self) -> str:
+        """Its format, a key of `FORMATS`; raises NotFoundError where there is nothing."""
+        if python_modules.REFERENCE.fullmatch(str(self.path)) and not self.path.exists():
+            return FUNCTION
+        if self.path.is_dir():
+            if (self.path / "saved_model.pb").is_file():
+                return SAVED_MODEL
+            raise NotFoundError(
+                f"the folder {self.path} holds no saved_model.pb; give a SavedModel's folder, {WHAT_THERE_IS}, "
+                "or package.module:function."
+            )
+        if not self.path.is_file():
+            raise NotFoundError(
+                f"there is no file {self.path}; give {WHAT_THERE_IS}, a SavedModel's folder, "
+                "or package.module:function."
+            )
+        return ONNX if self.path.suffix.lower() == ".onnx" else KERAS
+
+    def check_options(self) -> None:
+        """Raise for an option that is missing, or that belongs to another format.
+
+        Raises
+        ------
+        CommandLineError
+        """
+        form = self.format
+        if form == FUNCTION:
+            self._check_options_of_a_function()
+        elif self.scaling is None:
+            raise CommandLineError("--scaling is missing: say what the network was trained on.")
+        elif self.model_version is not None:
+            raise CommandLineError(
+                "--model-version belongs to a Python function; a file is known by its own bytes, so leave it out."
+            )
+        if form != KERAS and self.backbone:
+            raise CommandLineError("--backbone belongs to Keras files; leave it out.")
+        if form == ONNX and self.trust:
+            raise CommandLineError(
+                "--trust belongs to models that carry code, and an ONNX file has none; leave it out."
+            )
+
+    def _check_options_of_a_function(self) -> None:
+        if self.scaling is not None:
+            raise CommandLineError(
+                "--scaling belongs to a network; a Python function reads 0..1 and scales for itself, so leave it out."
+            )
+        if self.size is None:
+            raise CommandLineError(f"--size is missing: say which pictures {self.path} reads, such as --size 224.")
+
+    def digest(self) -> str:
+        """Return the digest of what the source holds.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        NotFoundError
+            Where there is nothing.
+        """
+        form = self.format
+        if form == FUNCTION:
+            return python_modules.source_digest(python_modules.modules_of(str(self.path)))
+        if form == SAVED_MODEL:
+            return digests.of_value(programs.files_of(self.path))
+        return digests.of_file(self.path)
+
+    def checked(self) -> Checked:
+        """Run some pictures through the model, and return what is kept of it.
+
+        Returns
+        -------
+        Checked
+
+        Raises
+        ------
+        FacelimeError
+            Where it cannot be loaded, or its answers are no probabilities.
+        """
+        found: Checked = FORMATS[self.format].load()(self)
+        return found
