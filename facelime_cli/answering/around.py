@@ -11,7 +11,7 @@ import numpy as np
 
 from facelime_cli.core import compose
 from facelime_cli.errors import FacelimeError, StopRequested
-from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS
+from facelime_cli.models.backbones import ACTIVATIONS, scaling_of
 from facelime_cli.models.backend import DeviceMemoryError
 from facelime_cli.models.wrapping import BOTH_SIDES, GREY, LUMINANCE
 from facelime_cli.store.artifacts import ROUNDING
@@ -43,7 +43,7 @@ class Around:
     Attributes
     ----------
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
         1 for luminance, or 3.
     channels_first : bool
@@ -118,7 +118,7 @@ class Around:
 
     def _input(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the classifier reads of pictures in display space."""
-        scaling = SCALINGS[self.scaling]
+        scaling = scaling_of(self.scaling)
         return compose.model_input(
             pictures,
             scaling.scale,

@@ -79,7 +79,7 @@ def around_of(source: Source, scaling: str, channels: int, *, channels_first: bo
     ----------
     source : Source
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
     channels_first : bool
 
