@@ -123,6 +123,41 @@ def independent(model: Artifact) -> bool:
     return model.facts.get("output") == SIGMOID and len(model.facts["classes"]) > YES_OR_NO
 
 
+VALUE = "value"
+"""The fact `output` of a model that answers with numbers in a unit of their own, not with probabilities."""
+
+
+def answers_values(model: Artifact) -> bool:
+    """Return whether a model answers with values, such as an age, instead of probabilities.
+
+    Parameters
+    ----------
+    model : Artifact
+        A trained or an imported one.
+
+    Returns
+    -------
+    bool
+        Then its `classes` are the names of the values.
+    """
+    return model.facts.get("output") == VALUE
+
+
+def unit_of(model: Artifact) -> str:
+    """Return the unit of the values that a model answers with.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Returns
+    -------
+    str
+        Such as `months`; empty where there is none, and for a model of classes.
+    """
+    return str(model.facts.get("unit", "")) if answers_values(model) else ""
+
+
 # Runtimes
 
 
