@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,9 @@ class Around:
     activation : str or None
         What to put behind a network that ends in logits.
     classes : int
-        Their number.
+        Their number, or that of the values.
+    values : bool
+        Whether the classifier answers with numbers in a unit of their own, which are handed on as they are.
     """
 
     scaling: str
@@ -58,6 +60,7 @@ class Around:
     channels_first: bool
     activation: str | None
     classes: int
+    values: bool = False
 
     def facts(self) -> dict[str, Any]:
         """Return this as facts of a model, where `read` finds it.
@@ -66,7 +69,9 @@ class Around:
         -------
         dict
         """
-        return {"around": asdict(self)}
+        # What has its default is left out, so that models of earlier versions keep their facts and their digests.
+        usual = {each.name: each.default for each in fields(self)}
+        return {"around": {name: its for name, its in asdict(self).items() if its != usual[name]}}
 
     @staticmethod
     def read(facts: Mapping[str, Any]) -> Around:
@@ -103,11 +108,15 @@ class Around:
         def outputs(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
             values = call(self._input(pictures))
             wanted = (len(pictures), self.classes)
-            is_one_unit = self.classes == BOTH_SIDES and values.shape == (len(pictures), 1)
+            if self.values and wanted == (*values.shape, 1):
+                # One number per picture needs no column.
+                values = values[:, None]
+            is_one_unit = not self.values and self.classes == BOTH_SIDES and values.shape == (len(pictures), 1)
             if values.shape != wanted and not is_one_unit:
+                columns = "one column per value of --names" if self.values else "one column per class of --classes"
                 raise FacelimeError(
                     f"{what} answers {len(pictures)} pictures with an array of {values.shape}; it should be {wanted}, "
-                    "one column per class of --classes."
+                    f"{columns}."
                 )
             if self.activation is None:
                 return values
@@ -129,7 +138,7 @@ class Around:
         )
 
     def probabilities(self, run: Run, what: str) -> Answers:
-        """Return what answers with a column per class: one of a single unit becomes [1 - p, p].
+        """Return what answers with a column per class, or per value: one of a single unit becomes [1 - p, p].
 
         Parameters
         ----------
@@ -144,6 +153,8 @@ class Around:
             As that of `outputs`, with a column for every class.
         """
         outputs = self.outputs(run, what)
+        if self.values:
+            return outputs
 
         def probabilities(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
             values = outputs(pictures)

@@ -77,6 +77,7 @@ def network_in(model: Artifact, path: Path, how: How, *, runs_code: bool) -> Any
             size=model.facts["size"],
             n_classes=around["classes"],
             activation=around["activation"],
+            values=around.get("values", False),
         )
     net = wrapping.load(path, trust=runs_code, what=model.reference)
     return wrapping.in_precision(net, how.precision, trust=runs_code)

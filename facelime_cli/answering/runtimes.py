@@ -123,6 +123,68 @@ def independent(model: Artifact) -> bool:
     return model.facts.get("output") == SIGMOID and len(model.facts["classes"]) > YES_OR_NO
 
 
+VALUE = "value"
+"""The fact `output` of a model that answers with numbers in a unit of their own, not with probabilities."""
+
+
+def answers_values(model: Artifact) -> bool:
+    """Return whether a model answers with values, such as an age, instead of probabilities.
+
+    Parameters
+    ----------
+    model : Artifact
+        A trained or an imported one, or what was made with it.
+
+    Returns
+    -------
+    bool
+        Then its `classes` are the names of the values.
+    """
+    return model.facts.get("output") == VALUE
+
+
+def unit_of(model: Artifact) -> str:
+    """Return the unit of the values that a model answers with.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Returns
+    -------
+    str
+        Such as `months`; empty where there is none, and for a model of classes.
+    """
+    return str(model.facts.get("unit", "")) if answers_values(model) else ""
+
+
+def unit_behind(model: Artifact) -> str:
+    """Return the unit of a model's values as it stands behind a number, with a space before it; see `unit_of`."""
+    unit = unit_of(model)
+    return f" {unit}" if unit else ""
+
+
+def first_classes(model: Artifact, answers: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the classes of each picture in the order in which they are explained.
+
+    Parameters
+    ----------
+    model : Artifact
+    answers : (N, C) float32 array
+        Its answers for unchanged pictures.
+
+    Returns
+    -------
+    (N, C) int64 array
+        The most probable class first. Values stay in their own order: none of them is more probable than another.
+    """
+    import numpy as np
+
+    if answers_values(model):
+        return np.broadcast_to(np.arange(answers.shape[1]), answers.shape)
+    return np.argsort(-answers, axis=1, kind="stable")
+
+
 # Runtimes
 
 

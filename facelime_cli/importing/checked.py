@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.answering.around import Around
+from facelime_cli.answering.runtimes import VALUE
 from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import running, wrapping
@@ -50,10 +51,11 @@ def wrapped_network(source: Source, net: Any) -> tuple[Any, str]:
         size=size,
         n_classes=len(source.classes),
         activation=source.activation,
+        values=source.values,
     )
     activation = source.activation or wrapping.final_activation(net)
     _check_answers(source, running.trial_answers(wrapped, size), activation)
-    return wrapped, activation or UNKNOWN
+    return wrapped, activation
 
 
 def size_of(source: Source, own: tuple[int | None, int | None]) -> int | list[int]:
@@ -93,7 +95,27 @@ def around_of(source: Source, scaling: str, channels: int, *, channels_first: bo
         channels_first=channels_first,
         activation=source.activation,
         classes=len(source.classes),
+        values=source.values,
     )
+
+
+def output_facts(source: Source, output: str | None = None) -> dict[str, str]:
+    """Return what the facts of a model say of its output.
+
+    Parameters
+    ----------
+    source : Source
+    output : str, optional
+        The kind of its output, where it answers with probabilities.
+
+    Returns
+    -------
+    dict
+        The unit too, where it answers with values.
+    """
+    if source.values:
+        return {"output": VALUE, "unit": source.unit}
+    return {"output": output or UNKNOWN}
 
 
 def tried(source: Source, around: Around, run: Callable[..., Any], form: str, size: Size) -> dict[str, Any]:
@@ -102,11 +124,14 @@ def tried(source: Source, around: Around, run: Callable[..., Any], form: str, si
     answers = classifier(running.trial_pictures(size))
     wrapping.check_activation(source.activation, answers.shape[1])
     _check_answers(source, answers, source.activation or "")
-    return {"format": form, "size": size, "output": source.activation or UNKNOWN, **around.facts()}
+    return {"format": form, "size": size, **output_facts(source, source.activation), **around.facts()}
 
 
 def _check_answers(source: Source, answers: NDArray[np.float32], activation: str) -> None:
-    fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label)
+    if source.values:
+        fault = wrapping.why_not_values(answers)
+    else:
+        fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label)
     if fault:
         raise FacelimeError(f"{source.path}: {fault}")
 

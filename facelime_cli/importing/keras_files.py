@@ -8,7 +8,7 @@ from facelime_cli.answering import programs
 from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.errors import FacelimeError
 from facelime_cli.importing import keras2
-from facelime_cli.importing.checked import Checked, check_consent, wrapped_network
+from facelime_cli.importing.checked import Checked, check_consent, output_facts, wrapped_network
 from facelime_cli.models import building, wrapping
 from facelime_cli.models.backbones import BACKBONES, published
 from facelime_cli.store import temporary
@@ -42,7 +42,7 @@ def from_keras(source: Source) -> Checked:
         "model": wrapping.digest(wrapped),
         "size": wrapping.input_size(wrapped),
         "weights": wrapped.count_params(),
-        "output": output,
+        **output_facts(source, output),
     }
     name = FORMATS[KERAS].file
 

@@ -43,6 +43,10 @@ class Source:
         Of what a function loads.
     trust : bool
         Whether code inside it may run.
+    values : bool
+        Whether it answers with values, whose names `classes` then holds, and not with probabilities.
+    unit : str
+        Of its values.
     """
 
     path: Path
@@ -54,6 +58,8 @@ class Source:
     multi_label: bool = False
     model_version: str | None = None
     trust: bool = False
+    values: bool = False
+    unit: str = ""
 
     @property
     def file_size(self) -> int | list[int] | None:
@@ -98,6 +104,8 @@ class Source:
         form = self.format
         if self.scaling is not None:
             scaling_of(self.scaling)
+        if self.values:
+            self._check_options_of_values()
         if form == FUNCTION:
             self._check_options_of_a_function()
         elif self.scaling is None:
@@ -112,6 +120,16 @@ class Source:
             raise CommandLineError(
                 "--trust belongs to models that carry code, and an ONNX file has none; leave it out."
             )
+
+    def _check_options_of_values(self) -> None:
+        given = {
+            f"--activation {self.activation}": self.activation is not None,
+            "--multi-label": self.multi_label,
+            f"--backbone {self.backbone}": self.backbone is not None,
+        }
+        wrong = next((option for option, is_given in given.items() if is_given), None)
+        if wrong is not None:
+            raise CommandLineError(f"{wrong} belongs to models that answer with probabilities; leave it out.")
 
     def _check_options_of_a_function(self) -> None:
         if self.scaling is not None:

@@ -33,6 +33,8 @@ RANGE_TOLERANCE = 1e-6
 BOTH_SIDES = 2
 """Columns of a one-unit sigmoid: [1 - p, p]."""
 BOTH_SIDES_LAYER = "both_sides"
+VALUES_LAYER = "values"
+VALUE_REMEDY = "if it answers with values such as an age, give --output-kind value and --names"
 
 SIGNATURE = "serving_default"
 """What TensorFlow calls the function of a SavedModel that answers."""
@@ -131,8 +133,10 @@ def both_sides() -> Any:
     return layer
 
 
-def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, activation: str | None) -> Any:
-    """Wrap a network from outside, so that it reads display space and answers with probabilities.
+def with_scaling(
+    network: Any, *, scaling: str, size: Size, n_classes: int, activation: str | None, values: bool = False
+) -> Any:
+    """Wrap a network from outside, so that it reads display space and answers with probabilities, or with values.
 
     Parameters
     ----------
@@ -143,9 +147,11 @@ def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, acti
     size : int or sequence of int
         Side of the pictures, or height and width, in pixels.
     n_classes : int
-        At least two.
+        At least two; or the number of values.
     activation : str or None
         What to put behind a network that ends in logits.
+    values : bool
+        Whether its answers are values, which stay as they are.
 
     Returns
     -------
@@ -172,11 +178,15 @@ def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, acti
         ) from why
     if activation:
         y = k.layers.Activation(activation, name="probabilities")(y)
-    if outputs == 1 and n_classes == BOTH_SIDES:
+    if values:
+        # In 32 bits, in whatever precision the network computes.
+        y = k.layers.Activation("linear", name=VALUES_LAYER, dtype="float32")(y)
+    if outputs == 1 and n_classes == BOTH_SIDES and not values:
         y = both_sides()(y)
     elif outputs != n_classes:
+        named = f"--names names {n_classes} values" if values else f"--classes names {n_classes} classes"
         raise FacelimeError(
-            f"the network has {outputs} outputs, but --classes names {n_classes} classes; name one class per output."
+            f"the network has {outputs} outputs, but {named}; name one {'value' if values else 'class'} per output."
         )
     return k.Model(inputs, y)
 
@@ -308,8 +318,9 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
     """
     n_outputs = values.shape[1]
     remedy = f"--activation {SIGMOID if n_outputs == 1 else SOFTMAX}"
-    if not np.isfinite(values).all():
-        return "the network answers with NaN or infinity; check --scaling and the file."
+    fault = why_not_values(values)
+    if fault is not None:
+        return fault
     least, most = values.min(), values.max()
     if n_outputs == 1 and least == most == 1:
         return (
@@ -318,11 +329,14 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
         )
     if least < -RANGE_TOLERANCE or most > 1 + RANGE_TOLERANCE:
         return (
-            f"the network answers between {least:.3g} and {most:.3g}, which are no probabilities but probably logits; "
-            f"add {remedy}."
+            f"the network answers between {least:.3g} and {most:.3g}, which are no probabilities; "
+            f"add {remedy} if these are logits; {VALUE_REMEDY}."
         )
     if activation == "linear" and n_outputs == 1:
-        return f"the network ends in a linear unit, so its answer is no probability; add {remedy}."
+        return (
+            f"the network ends in a linear unit, so its answer is no probability; add {remedy} if it is a logit; "
+            f"{VALUE_REMEDY}."
+        )
     off = float(np.abs(values.sum(axis=1) - 1).max())
     must_add_up = n_outputs > 1 and activation != SIGMOID and not independent
     if must_add_up and off > SUM_TOLERANCE:
@@ -330,6 +344,24 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
             f"the network's classes add up to {values[0].sum():.3g}, not to 1; add --multi-label if each has a "
             "probability of its own, --activation softmax or sigmoid if these are logits."
         )
+    return None
+
+
+def why_not_values(values: NDArray[np.float32]) -> str | None:
+    """Say why a network's answers are no values.
+
+    Parameters
+    ----------
+    values : (B, C) float32 array
+        Answers to a few pictures.
+
+    Returns
+    -------
+    str or None
+        A sentence with the remedy; None when they are numbers.
+    """
+    if not np.isfinite(values).all():
+        return "the network answers with NaN or infinity; check --scaling and the file."
     return None
 
 
@@ -501,7 +533,7 @@ def _answers(config: dict[str, Any]) -> bool:
     own = config.get("config")
     if not isinstance(own, dict):
         return False
-    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") == BOTH_SIDES_LAYER:
+    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") in {BOTH_SIDES_LAYER, VALUES_LAYER}:
         return True
     # The activation may be a configuration itself, which no table can look up.
     return own.get("activation") in tuple(ACTIVATIONS)

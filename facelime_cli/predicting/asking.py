@@ -54,7 +54,8 @@ class Asking:
         Option(
             min=0,
             max=1,
-            help="Use another runtime or precision only when no probability differs by more from float32 Keras.",
+            help="Use another runtime or precision only when no probability differs by more from float32 Keras, and no "
+            "value by a larger share of the values' range.",
         ),
         Execution(),
     ] = TOLERANCE

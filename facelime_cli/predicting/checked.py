@@ -116,6 +116,8 @@ class Asked:
     seed : int
     versus : (int, int) or None
         Of a contrast, the two classes whose log-odds are told apart.
+    values : bool
+        Whether the model answers with values, which are compared as they are.
     """
 
     classes: Callable[[], list[list[int]]]
@@ -123,6 +125,7 @@ class Asked:
     sets: int
     seed: int
     versus: tuple[int, int] | None
+    values: bool = False
 
 
 @dataclass
@@ -276,7 +279,13 @@ class Checked:
         import numpy as np
 
         from facelime_cli.core import checking
-        from facelime_cli.core.verdict import NO_ORDER, after_check
+        from facelime_cli.core.verdict import (
+            NO_ORDER,
+            NO_ORDER_OF_VALUES,
+            after_check,
+            after_check_of_values,
+            least_of_values,
+        )
 
         one = slice(row, row + 1)
         coefficients = self.surrogates.read("coefficients", one)[0]
@@ -291,26 +300,36 @@ class Checked:
             "regions": np.full((n_classes, max(numbers)), -1, np.int32),
             "verdict": np.full(n_classes, "", dtype=object),
         }
+        if self.asked.values:
+            found["least_effect"] = np.full(n_classes, np.nan)
         count = asked.masks.shape[1]
         for c in self.classes[row]:
             # Of equal regions none is the strongest, and a verdict would be about their numbers.
             if count > 1 and not np.ptp(coefficients[c, :count]):
-                found["verdict"][c] = NO_ORDER
+                found["verdict"][c] = NO_ORDER_OF_VALUES if self.asked.values else NO_ORDER
                 continue
-            log_odds, probability = self._of_class(answers, c)
-            effect, p_value = checking.judged(asked, log_odds, c, numbers)
+            evidence, answer = self._of_class(answers, c)
+            effect, p_value = checking.judged(asked, evidence, c, numbers)
             found["effect"][c], found["p_value"][c] = effect, p_value
-            found["curve"][c] = probability[:, asked.curves[c]]
-            found["area"][c] = checking.areas(found["curve"][c], probability[:, 0])
+            found["curve"][c] = answer[:, asked.curves[c]]
+            found["area"][c] = checking.areas(found["curve"][c], answer[:, 0])
             strongest = checking.strongest_first(coefficients[c, :count])[: max(numbers)]
             found["regions"][c, : len(strongest)] = strongest
-            found["verdict"][c] = after_check(str(before[c]), log_odds, effect, p_value, numbers)
+            if self.asked.values:
+                found["least_effect"][c] = least_of_values(evidence)
+                found["verdict"][c] = after_check_of_values(str(before[c]), evidence, effect, p_value, numbers)
+            else:
+                found["verdict"][c] = after_check(str(before[c]), evidence, effect, p_value, numbers)
         return found
 
     def _of_class(self, answers: NDArray[np.float32], c: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Return the log-odds of a class, and its probability: both (F, S)."""
+        """Return the log-odds of a class, and its probability; or a value twice: both (F, S)."""
         from facelime_cli.core.checking import log_odds
 
+        if self.asked.values:
+            one, other = self.asked.versus or (c, None)
+            value = answers[..., one] - (0 if other is None else answers[..., other])
+            return value.astype("float64"), value
         if self.asked.versus is None:
             return log_odds(answers)[..., c], answers[..., c]
         one, other = self.asked.versus

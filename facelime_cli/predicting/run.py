@@ -448,7 +448,7 @@ class Run:
         return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(flat, ((0, spare), (0, 0)))
 
     def difference(self, its: DistinctMasks, host: tuple[Any, Any], batch: int) -> float | None:
-        """Return the largest difference of a probability from the reference, on a few composed pictures of this run.
+        """Return the largest difference of an answer from the reference, on a few composed pictures of this run.
 
         Parameters
         ----------
@@ -480,10 +480,11 @@ class Run:
         uploading = self.device.submit(self.classifier.upload, *host)
         arrays = self.device.wait(uploading)
         answers = self.evaluate(its, rows, arrays, max(batch, len(rows)))[: len(rows)]
-        found = float(np.abs(answers - wanted).max())
+        found = furthest(answers, wanted, values=runtimes.answers_values(self.model))
+        share = " of the range of the values" if runtimes.answers_values(self.model) else ""
         said = (
-            f"{self.how.runtime} in {self.how.precision} differs from {reference.runtime} in float32 by {found:.2g} "
-            f"at most, on {len(rows)} composed pictures of this run"
+            f"{self.how.runtime} in {self.how.precision} differs from {reference.runtime} in float32 by {found:.2g}"
+            f"{share} at most, on {len(rows)} composed pictures of this run"
         )
         # NaN is no number below the tolerance, so this way round it is refused too.
         if not found <= self.tolerance:
@@ -493,6 +494,29 @@ class Run:
             )
         self.context.console.note(f"{said}.")
         return found
+
+
+def furthest(answers: NDArray[np.float32], wanted: NDArray[np.float32], *, values: bool) -> float:
+    """Return how far answers are from those of the reference.
+
+    Parameters
+    ----------
+    answers, wanted : (R, C) float32 arrays
+        Of a runtime and of the reference, for the same pictures.
+    values : bool
+        Whether they are values in a unit of their own: then differences are shares of the range of the reference's.
+
+    Returns
+    -------
+    float
+        The largest difference: of a probability, or of a value as a share.
+    """
+    import numpy as np
+
+    from facelime_cli.core.fidelity import scale_of
+
+    scale = scale_of(wanted) if values else 1.0
+    return float((np.abs(answers - wanted) / scale).max())
 
 
 def evaluate(

@@ -20,7 +20,7 @@ from facelime_cli.errors import FacelimeError
 from facelime_cli.options import Choice, Execution
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import ArraySpec, Layout
-from facelime_cli.store.explanations import NAN, empty_arrays, unfitted_arrays
+from facelime_cli.store.explanations import NAN, answer_facts, empty_arrays, unfitted_arrays
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ MOST_CLASSES = 10
 """Each class takes a pass back through the network. With more, each picture's most probable ones are explained."""
 COARSE = "not checked against the model: a map of {} cells, drawn on the regions"
 NOWHERE = "nothing to explain: nowhere do the maps speak for this class"
+NOWHERE_OF_VALUES = "nothing to explain: nowhere do the maps raise this value"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ class _Job:
         arrays = unfitted_arrays(self.segments, self.model, "share")
         arrays["maps"] = ArraySpec("float32", shape, dimensions, NAN)
         attribution = ATTRIBUTIONS[self.params.variant]
-        facts = {"method": attribution.title, "layer": layer, "classes": classes}
+        facts = {"method": attribution.title, "layer": layer, **answer_facts(self.model)}
         if attribution.reads is not None:
             facts["reads"] = attribution.reads
         return Layout(self.segments.n, arrays, self.segments.carried(), facts)
@@ -159,7 +160,7 @@ class _Job:
             answers = call(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))[: len(images)]
             parts["probabilities"][places] = answers
             # With a thousand classes, a pass for each would take hours.
-            order = np.argsort(-parts["probabilities"][places], axis=1, kind="stable")[:, :MOST_CLASSES]
+            order = runtimes.first_classes(self.model, parts["probabilities"][places])[:, :MOST_CLASSES]
             for rank in range(order.shape[1]):
                 classes = order[:, rank]
                 maps, slopes = gradients.maps_and_gradients(network, artifact.facts["layer"], images, classes)
@@ -183,7 +184,8 @@ class _Job:
         cells = "×".join(map(str, cam.shape))
         parts["maps"][at] = cam
         parts["coefficients"][at][: regions.counts[place]] = cams.pooled(cam, regions.labels[place])
-        parts["verdict"][at] = COARSE.format(cells) if cam.any() else NOWHERE
+        nowhere = NOWHERE_OF_VALUES if runtimes.answers_values(self.model) else NOWHERE
+        parts["verdict"][at] = COARSE.format(cells) if cam.any() else nowhere
 
 
 @dataclass(frozen=True)
