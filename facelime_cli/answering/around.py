@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from facelime_cli.models.wrapping import BOTH_SIDES, GREY, LUMINANCE
 from facelime_cli.store.artifacts import ROUNDING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -158,15 +159,31 @@ class Around:
 
         def probabilities(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
             values = outputs(pictures)
-            # NaN passes here: whoever asks knows better what was asked.
-            if (values < -ROUNDING).any() or (values > 1 + ROUNDING).any():
-                raise FacelimeError(
-                    f"{what} answers between {values.min():.3g} and {values.max():.3g}, which are no probabilities; "
-                    "check what it answers for dark and plain pictures, and import it again."
-                )
+            check_range(values, what)
             return np.concatenate([1 - values, values], axis=1) if values.shape[1] == 1 else values
 
         return probabilities
+
+
+def check_range(values: NDArray[np.float32], what: str) -> None:
+    """Raise for answers that lie outside 0 to 1.
+
+    Parameters
+    ----------
+    values : float32 array
+    what : str
+        Name of the classifier in errors.
+
+    Raises
+    ------
+    FacelimeError
+    """
+    # NaN passes here: whoever asks knows better what was asked.
+    if (values < -ROUNDING).any() or (values > 1 + ROUNDING).any():
+        raise FacelimeError(
+            f"{what} answers between {values.min():.3g} and {values.max():.3g}, which are no probabilities; "
+            "check what it answers for dark and plain pictures, and import it again."
+        )
 
 
 def guarded(run: Run, what: str) -> Answers:
@@ -186,22 +203,46 @@ def guarded(run: Run, what: str) -> Answers:
     """
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        folder = Path.cwd()
-        try:
+        with contained(what, values.shape):
             return _numbers(run(values), what)
-        except (StopRequested, FacelimeError):
-            raise
-        except BaseException as why:  # somebody else's code may raise anything, and may call sys.exit
-            text = str(why).lower()
-            if isinstance(why, MemoryError) or any(words in text for words in MEMORY_WORDS):
-                raise DeviceMemoryError from why
-            raise FacelimeError(
-                f"{what} failed on an array of {values.shape} ({told(why)}); --debug shows where."
-            ) from why
-        finally:
-            _stay_in(folder, what)
 
     return call
+
+
+@contextmanager
+def contained(what: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """Let a classifier run that is not ours: its errors are sentences, and it stays in the working folder.
+
+    Parameters
+    ----------
+    what : str
+        Its name in errors.
+    shape : tuple of int
+        Of what it reads.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    DeviceMemoryError
+        Where a batch does not fit.
+    FacelimeError
+        For anything else.
+    """
+    folder = Path.cwd()
+    try:
+        yield
+    except (StopRequested, FacelimeError):
+        raise
+    except BaseException as why:  # somebody else's code may raise anything, and may call sys.exit
+        text = str(why).lower()
+        if isinstance(why, MemoryError) or any(words in text for words in MEMORY_WORDS):
+            raise DeviceMemoryError from why
+        raise FacelimeError(f"{what} failed on an array of {shape} ({told(why)}); --debug shows where.") from why
+    finally:
+        _stay_in(folder, what)
 
 
 def _numbers(answers: Any, what: str) -> NDArray[np.float32]:

@@ -121,7 +121,31 @@ def output_facts(source: Source, output: str | None = None) -> dict[str, str]:
 def tried(source: Source, around: Around, run: Callable[..., Any], form: str, size: Size) -> dict[str, Any]:
     """Run pictures through a classifier that Keras does not run, and return its facts."""
     classifier = around.outputs(run, str(source.path))
-    answers = classifier(running.trial_pictures(size))
+    return facts_of(source, around, classifier(running.trial_pictures(size)), form, size)
+
+
+def facts_of(source: Source, around: Around, answers: NDArray[np.float32], form: str, size: Size) -> dict[str, Any]:
+    """Return the facts of a classifier that Keras does not run, from what it answers to the trial pictures.
+
+    Parameters
+    ----------
+    source : Source
+    around : Around
+    answers : (B, C) float32 array
+        After the activation.
+    form : str
+        A key of `FORMATS`.
+    size : int or sequence of int
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FacelimeError
+        Where they are no probabilities.
+    """
     wrapping.check_activation(source.activation, answers.shape[1])
     _check_answers(source, answers, source.activation or "")
     return {"format": form, "size": size, **output_facts(source, source.activation), **around.facts()}
