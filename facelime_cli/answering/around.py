@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,13 @@ import numpy as np
 
 from facelime_cli.core import compose
 from facelime_cli.errors import FacelimeError, StopRequested
-from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS
+from facelime_cli.models.backbones import ACTIVATIONS, scaling_of
 from facelime_cli.models.backend import DeviceMemoryError
 from facelime_cli.models.wrapping import BOTH_SIDES, GREY, LUMINANCE
 from facelime_cli.store.artifacts import ROUNDING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -43,7 +44,7 @@ class Around:
     Attributes
     ----------
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
         1 for luminance, or 3.
     channels_first : bool
@@ -118,7 +119,7 @@ class Around:
 
     def _input(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the classifier reads of pictures in display space."""
-        scaling = SCALINGS[self.scaling]
+        scaling = scaling_of(self.scaling)
         return compose.model_input(
             pictures,
             scaling.scale,
@@ -147,15 +148,31 @@ class Around:
 
         def probabilities(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
             values = outputs(pictures)
-            # NaN passes here: whoever asks knows better what was asked.
-            if (values < -ROUNDING).any() or (values > 1 + ROUNDING).any():
-                raise FacelimeError(
-                    f"{what} answers between {values.min():.3g} and {values.max():.3g}, which are no probabilities; "
-                    "check what it answers for dark and plain pictures, and import it again."
-                )
+            check_range(values, what)
             return np.concatenate([1 - values, values], axis=1) if values.shape[1] == 1 else values
 
         return probabilities
+
+
+def check_range(values: NDArray[np.float32], what: str) -> None:
+    """Raise for answers that lie outside 0 to 1.
+
+    Parameters
+    ----------
+    values : float32 array
+    what : str
+        Name of the classifier in errors.
+
+    Raises
+    ------
+    FacelimeError
+    """
+    # NaN passes here: whoever asks knows better what was asked.
+    if (values < -ROUNDING).any() or (values > 1 + ROUNDING).any():
+        raise FacelimeError(
+            f"{what} answers between {values.min():.3g} and {values.max():.3g}, which are no probabilities; "
+            "check what it answers for dark and plain pictures, and import it again."
+        )
 
 
 def guarded(run: Run, what: str) -> Answers:
@@ -175,22 +192,46 @@ def guarded(run: Run, what: str) -> Answers:
     """
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        folder = Path.cwd()
-        try:
+        with contained(what, values.shape):
             return _numbers(run(values), what)
-        except (StopRequested, FacelimeError):
-            raise
-        except BaseException as why:  # somebody else's code may raise anything, and may call sys.exit
-            text = str(why).lower()
-            if isinstance(why, MemoryError) or any(words in text for words in MEMORY_WORDS):
-                raise DeviceMemoryError from why
-            raise FacelimeError(
-                f"{what} failed on an array of {values.shape} ({told(why)}); --debug shows where."
-            ) from why
-        finally:
-            _stay_in(folder, what)
 
     return call
+
+
+@contextmanager
+def contained(what: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """Let a classifier run that is not ours: its errors are sentences, and it stays in the working folder.
+
+    Parameters
+    ----------
+    what : str
+        Its name in errors.
+    shape : tuple of int
+        Of what it reads.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    DeviceMemoryError
+        Where a batch does not fit.
+    FacelimeError
+        For anything else.
+    """
+    folder = Path.cwd()
+    try:
+        yield
+    except (StopRequested, FacelimeError):
+        raise
+    except BaseException as why:  # somebody else's code may raise anything, and may call sys.exit
+        text = str(why).lower()
+        if isinstance(why, MemoryError) or any(words in text for words in MEMORY_WORDS):
+            raise DeviceMemoryError from why
+        raise FacelimeError(f"{what} failed on an array of {shape} ({told(why)}); --debug shows where.") from why
+    finally:
+        _stay_in(folder, what)
 
 
 def _numbers(answers: Any, what: str) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
 from facelime_cli.answering import python_modules
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, SAVED_MODEL, format_of
+from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, SAVED_MODEL, TORCH_FORMATS, format_of
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.store import digests, temporary
 
@@ -100,7 +100,7 @@ def in_file(form: str, path: Path) -> Program | None:
     Parameters
     ----------
     form : str
-        A key of `FORMATS`, but not a function.
+        A key of `FORMATS`, but none that is named in Python.
     path : pathlib.Path
 
     Returns
@@ -115,6 +115,8 @@ def in_file(form: str, path: Path) -> Program | None:
     """
     if form == SAVED_MODEL:
         return Program(SAVED_MODEL, "a TensorFlow SavedModel", digests.of_value(files_of(path)))
+    if form in TORCH_FORMATS:
+        return Program(form, FORMATS[form].words, digests.of_file(path))
     if form != KERAS:
         return None
     words = next(_code_in(_configuration(path), path), None)
@@ -274,7 +276,7 @@ def of_stored(model: Artifact) -> Program | None:
     FacelimeError
         Where the file, or the module of a function, is not there.
     """
-    if format_of(model) == FUNCTION:
+    if FORMATS[format_of(model)].is_named:
         reference = reference_in(model)
         return in_function(reference, python_modules.modules_of(reference))
     with _copy(model) as (_, program):
@@ -287,7 +289,7 @@ def reference_in(model: Artifact) -> str:
     Parameters
     ----------
     model : Artifact
-        Of the format `function`.
+        Of the format `function` or `torch-module`.
 
     Returns
     -------
@@ -345,7 +347,7 @@ def trust_imported(model: Artifact, form: str) -> None:
     ----------
     model : Artifact
     form : str
-        A key of `FORMATS`, but not a function.
+        A key of `FORMATS`, but none that is named in Python.
 
     Raises
     ------

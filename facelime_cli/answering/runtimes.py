@@ -28,6 +28,8 @@ PRECISIONS = (FLOAT32, TF32, BFLOAT16)
 # Formats
 
 KERAS, SAVED_MODEL, ONNX, FUNCTION = "keras", "saved-model", "onnx", "function"
+TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE = "torch-export", "torchscript", "torch-module"
+TORCH_FORMATS = (TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,11 @@ class Format(Entry):
 
     file: str = ""
     warning: str = ""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a model is code that is named, package.module:function, and no file."""
+        return not self.file
 
 
 FORMATS = table(
@@ -70,6 +77,29 @@ FORMATS = table(
         name=FUNCTION,
         words="a Python function",
         function="facelime_cli.importing.functions:from_function",
+        warning=(
+            "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
+            "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
+        ),
+    ),
+    Format(
+        name=TORCH_EXPORT,
+        words="an exported PyTorch program",
+        function="facelime_cli.importing.torch_files:from_program",
+        file="model.pt2",
+        warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
+    ),
+    Format(
+        name=TORCHSCRIPT,
+        words="a TorchScript file",
+        function="facelime_cli.importing.torch_files:from_script",
+        file="model.pt",
+        warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
+    ),
+    Format(
+        name=TORCH_MODULE,
+        words="a PyTorch module that Python builds",
+        function="facelime_cli.importing.torch_files:from_module",
         warning=(
             "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
             "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
@@ -217,6 +247,14 @@ RUNTIMES = table(
         function="facelime_cli.answering.functions:with_python",
         precisions={FUNCTION: (FLOAT32,)},
         packages={},
+    ),
+    Runtime(
+        name="torch",
+        words="PyTorch",
+        function="facelime_cli.answering.torch_runtime:with_torch",
+        precisions=dict.fromkeys(TORCH_FORMATS, PRECISIONS),
+        packages=dict.fromkeys(TORCH_FORMATS, ("torch",)),
+        extra="torch",
     ),
 )
 """The first that takes a format runs its models by default, and in float32 it is the reference for the others."""

@@ -79,7 +79,7 @@ def around_of(source: Source, scaling: str, channels: int, *, channels_first: bo
     ----------
     source : Source
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
     channels_first : bool
 
@@ -99,7 +99,31 @@ def around_of(source: Source, scaling: str, channels: int, *, channels_first: bo
 def tried(source: Source, around: Around, run: Callable[..., Any], form: str, size: Size) -> dict[str, Any]:
     """Run pictures through a classifier that Keras does not run, and return its facts."""
     classifier = around.outputs(run, str(source.path))
-    answers = classifier(running.trial_pictures(size))
+    return facts_of(source, around, classifier(running.trial_pictures(size)), form, size)
+
+
+def facts_of(source: Source, around: Around, answers: NDArray[np.float32], form: str, size: Size) -> dict[str, Any]:
+    """Return the facts of a classifier that Keras does not run, from what it answers to the trial pictures.
+
+    Parameters
+    ----------
+    source : Source
+    around : Around
+    answers : (B, C) float32 array
+        After the activation.
+    form : str
+        A key of `FORMATS`.
+    size : int or sequence of int
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FacelimeError
+        Where they are no probabilities.
+    """
     wrapping.check_activation(source.activation, answers.shape[1])
     _check_answers(source, answers, source.activation or "")
     return {"format": form, "size": size, "output": source.activation or UNKNOWN, **around.facts()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from facelime_cli.answering import programs, python_modules
 from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL
 from facelime_cli.errors import CommandLineError, NotFoundError
-from facelime_cli.models.backbones import BACKBONES
+from facelime_cli.models.backbones import BACKBONES, scaling_of
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Source:
     classes : list of str
         Class names in the order of its outputs.
     scaling : str, optional
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     backbone : str, optional
         The network whose weights the file holds, a key of `BACKBONES`.
     size : int or list of int, optional
@@ -96,6 +96,8 @@ class Source:
         CommandLineError
         """
         form = self.format
+        if self.scaling is not None:
+            scaling_of(self.scaling)
         if form == FUNCTION:
             self._check_options_of_a_function()
         elif self.scaling is None:

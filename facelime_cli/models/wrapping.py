@@ -10,7 +10,7 @@ import numpy as np
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, FacelimeError, first_line
 from facelime_cli.models import backend
-from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS, SIGMOID, SOFTMAX
+from facelime_cli.models.backbones import ACTIVATIONS, SIGMOID, SOFTMAX, scaling_of
 from facelime_cli.models.backend import UNLOADABLE, keras
 from facelime_cli.store import digests, files
 
@@ -53,7 +53,7 @@ def check_channels(scaling: str, channels: int) -> None:
     Parameters
     ----------
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
         That the network reads.
 
@@ -61,11 +61,12 @@ def check_channels(scaling: str, channels: int) -> None:
     ------
     FacelimeError
     """
-    how = SCALINGS[scaling]
+    how = scaling_of(scaling)
     needs_colour = len(how.offset) > 1 or how.reverse
     if channels == GREY and needs_colour:
         raise FacelimeError(
-            f"--scaling {scaling} is for three channels, but the network reads one; use 0..1, -1..1 or 0..255."
+            f"--scaling {scaling} is for three channels, but the network reads one; use one of a single range, such as "
+            "0..1, or a mean and a deviation of one number each."
         )
 
 
@@ -79,7 +80,7 @@ def scaled(inputs: Any, scaling: str, channels: int) -> Any:
     inputs : keras tensor
         (B, H, W, 3) in display space.
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
         That the network reads.
 
@@ -92,7 +93,7 @@ def scaled(inputs: Any, scaling: str, channels: int) -> Any:
     FacelimeError
         Where the scaling is not for this number of channels.
     """
-    how = SCALINGS[scaling]
+    how = scaling_of(scaling)
     x = inputs
     check_channels(scaling, channels)
     if channels == GREY:
@@ -138,7 +139,7 @@ def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, acti
     network : keras.Model
         One picture in, one vector out.
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     size : int or sequence of int
         Side of the pictures, or height and width, in pixels.
     n_classes : int

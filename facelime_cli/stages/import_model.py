@@ -22,7 +22,7 @@ from facelime_cli.answering.runtimes import FORMATS, FUNCTION
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
-from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, published
+from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, WRITTEN_SCALING, published
 from facelime_cli.options import Choice, Execution, Resolved
 from facelime_cli.store.arrays import Layout
 
@@ -59,10 +59,12 @@ class Params:
     ]
     scaling: Annotated[
         str | None,
-        Choice(tuple(SCALINGS)),
         Option(
-            help=f"Say what was done to the pictures in training ({words_of(SCALINGS)}). A wrong scaling gives wrong "
-            "answers without an error. Every source needs it except a function, which reads 0..1.",
+            metavar=f"{'|'.join(SCALINGS)}|{WRITTEN_SCALING}",
+            autocompletion=lambda: list(SCALINGS),
+            help=f"Say what was done to the pictures in training ({words_of(SCALINGS)}; mean:…/std:…: the mean "
+            "and deviation of channels in 0..1, one number or three each). A wrong scaling gives wrong answers without "
+            "an error. Every source needs it except a function, which reads 0..1.",
             show_default=False,
         ),
     ] = None

@@ -1,0 +1,1 @@
+"""PyTorch networks from outside: exported programs, TorchScript files, and modules that Python builds."""
