@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.answering import programs, torch_networks
+from facelime_cli.answering.around import Around, check_range, contained
+from facelime_cli.answering.runtimes import TORCH_EXPORT, format_of, usual
+from facelime_cli.answering.torch_networks import Reading
+from facelime_cli.core import shapes
 from facelime_cli.core.layers import TOKENS, Layer, Places, named, places_of
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models.wrapping import BOTH_SIDES
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.core.shapes import Sides
+    from facelime_cli.store.artifacts import Artifact
 
 PASSED_OVER = ("Pool", "Dropout", "DropPath", "Pad", "Reshape", "Flatten", "Identity", "Permute", "Softmax")
 """How modules without parts are named whose answer is no new map.
@@ -79,19 +85,76 @@ class Seen:
         return not self.is_leaf and self.handed_on is not None and self.handed_on.calls == 1
 
 
+def of(model: Artifact) -> TorchLayers:
+    """Return a model's network with its modules.
+
+    Parameters
+    ----------
+    model : Artifact
+        Of the format `torch-module` or `torch-export`.
+
+    Returns
+    -------
+    TorchLayers
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be loaded.
+    """
+    own, kinds = _own_of(model)
+    around, reading, what = Around.read(model.facts), Reading.read(model.facts), f"models/{model.id}"
+    net = torch_networks.surrounded(own, around, reading, what=what, resize_to=None, precision=usual(model).precision)
+    return TorchLayers(
+        what,
+        net.own,
+        net.scores,
+        net,
+        around.classes,
+        shapes.sides(model.facts["size"]),
+        torch_networks.device(),
+        reading.batch,
+        kinds,
+        values=False,
+    )
+
+
+def _own_of(model: Artifact) -> tuple[Any, dict[str, str]]:
+    """Return the user's module with modules that hooks can watch, and their classes where they have forgotten them."""
+    if format_of(model) != TORCH_EXPORT:
+        return torch_networks.own_of(model), {}
+    import torch
+
+    with programs.opened(model) as (path, _):
+        program = torch_networks.placed(torch_networks.program_in(path, model.reference))
+    # An exported program is one flat list of steps. Each step still says which module it came from.
+    return torch.export.unflatten(program), _kinds_in(program)
+
+
+def _kinds_in(program: Any) -> dict[str, str]:
+    """Return the class of every module that an exported program was made of, by its path."""
+    found: dict[str, str] = {}
+    for node in program.graph.nodes:
+        for path, kind in node.meta.get("nn_module_stack", {}).values():
+            found[path] = str(kind).rpartition(".")[2]
+    return found
+
+
 @dataclass
 class TorchLayers:
     """A PyTorch network whose modules are looked into.
 
     Attributes
     ----------
+    what : str
+        Its name in errors.
     own : torch.nn.Module
         The user's network, in evaluation mode.
     scores : callable
         From (B, H, W, 3) float32 display space on the device to (B, C): what `own` answers, before any activation that
         stands behind it.
-    answers : callable
-        From (B, H, W, 3) uint8 arrays to (B, C) float32 probabilities.
+    forward : callable
+        From the same to (B, C) probabilities.
     n_classes : int
     size : (int, int)
         Height and width of the pictures.
@@ -100,16 +163,20 @@ class TorchLayers:
         Pictures per call, where the network takes no other number.
     kinds : mapping
         From the names of modules to their classes, where the modules themselves have forgotten them.
+    values : bool
+        Whether it answers with values instead of probabilities.
     """
 
+    what: str
     own: Any
     scores: Callable[[Any], Any]
-    answers: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    forward: Callable[[Any], Any]
     n_classes: int
     size: Sides
     device: Any
     batch: int | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
+    values: bool = False
     _seen: list[Seen] = field(default_factory=list)
 
     # Modules
@@ -151,8 +218,9 @@ class TorchLayers:
         """
         if not self._seen:
             watched = _Watched(self.size, self.kinds)
-            with _hooked(watched.hooks(self.own)), self._without_gradients():
-                self.scores(self._on_device(self._black()))
+            black = self._black()
+            with self._running(black), _hooked(watched.hooks(self.own)):
+                self.scores(self._on_device(black))
             self._seen = watched.found()
         return self._seen
 
@@ -196,7 +264,29 @@ class TorchLayers:
             return False
         return bool(np.any(gradients))
 
-    # Maps and gradients
+    # Answers, maps and gradients
+
+    def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return probabilities.
+
+        Parameters
+        ----------
+        images : (B, H, W, 3) uint8 array
+
+        Returns
+        -------
+        (B, C) float32 array
+
+        Raises
+        ------
+        FacelimeError
+            Where the network fails, or answers with something else.
+        """
+        with self._running(images):
+            found = np.array(self.forward(self._on_device(images)).cpu().numpy(), np.float32)
+        if not self.values:
+            check_range(found, self.what)
+        return found
 
     def activations(self, images: NDArray[np.uint8], names: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Yield what each module answers to some pictures; one module's maps at a time are in memory.
@@ -221,7 +311,7 @@ class TorchLayers:
             seen = self._named(name)
             parts = []
             for some in self._calls(images):
-                with _kept(self.own.get_submodule(seen.name)) as kept, self._without_gradients():
+                with self._running(some), _kept(self.own.get_submodule(seen.name)) as kept:
                     self.scores(self._on_device(some))
                 parts.append(_as_maps(kept["answer"], seen.places)[: len(some)])
             yield name, np.concatenate(parts)
@@ -271,7 +361,7 @@ class TorchLayers:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         import torch
 
-        with torch.enable_grad(), _kept(self.own.get_submodule(seen.name), apart=True) as kept:
+        with self._running(images), torch.enable_grad(), _kept(self.own.get_submodule(seen.name), apart=True) as kept:
             total = _score_of(_before_ending(self.scores(self._on_device(images))), classes, self.n_classes)
             answer = kept["answer"]
             (gradients,) = torch.autograd.grad(total, answer, allow_unused=True) if total.requires_grad else (None,)
@@ -301,11 +391,14 @@ class TorchLayers:
 
         return torch.from_numpy(images.astype(np.float32)).to(self.device)
 
-    def _without_gradients(self) -> Any:
+    @contextmanager
+    def _running(self, images: NDArray[np.uint8]) -> Iterator[None]:
+        """Let the network run: its errors are sentences."""
         import torch
 
         # Not inference mode: a network may keep what it computes once, and such a tensor never takes part in gradients.
-        return torch.no_grad()
+        with contained(self.what, images.shape), torch.no_grad():
+            yield
 
 
 # Which module

@@ -55,6 +55,14 @@ class Layer:
     has_maps: bool
     dropped: int | None = None
 
+    @property
+    def sides(self) -> Sides | None:
+        """Height and width of its maps; None where it has none, or they are not known."""
+        match self.shape:
+            case (int(height), int(width), _) if self.has_maps:
+                return height, width
+        return None
+
 
 def named(word: str, every: Sequence[Layer]) -> Layer:
     """Return the layer of a name.
