@@ -42,10 +42,16 @@ class Format(Entry):
         Name of the file or folder that a model's artifact holds; empty where it holds none.
     warning : str
         What to say before a source is loaded, with `{source}` in the place of its name.
+    layers : str
+        Where the function is that looks into a model's layers: `module:name`; empty where nothing can.
+    instead : str
+        Where nothing can: what has layers that show.
     """
 
     file: str = ""
     warning: str = ""
+    layers: str = ""
+    instead: str = "networks of Keras and PyTorch show theirs"
 
     @property
     def is_named(self) -> bool:
@@ -59,6 +65,7 @@ FORMATS = table(
         words="a Keras network",
         function="facelime_cli.importing.keras_files:from_keras",
         file="model.keras",
+        layers="facelime_cli.answering.keras_layers:of",
     ),
     Format(
         name=SAVED_MODEL,
@@ -87,6 +94,7 @@ FORMATS = table(
         words="an exported PyTorch program",
         function="facelime_cli.importing.torch_files:from_program",
         file="model.pt2",
+        layers="facelime_cli.answering.torch_layers:of",
         warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
     ),
     Format(
@@ -94,12 +102,14 @@ FORMATS = table(
         words="a TorchScript file",
         function="facelime_cli.importing.torch_files:from_script",
         file="model.pt",
+        instead="import the module itself (package.module:build), or export it with torch.export",
         warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
     ),
     Format(
         name=TORCH_MODULE,
         words="a PyTorch module that Python builds",
         function="facelime_cli.importing.torch_files:from_module",
+        layers="facelime_cli.answering.torch_layers:of",
         warning=(
             "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
             "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
@@ -438,23 +448,3 @@ def load(model: Artifact, how: How) -> Classifier:
     check_installed(how.runtime, format_of(model))
     classifier: Classifier = RUNTIMES[how.runtime].load()(model, how)
     return classifier
-
-
-def check_layers(model: Artifact) -> None:
-    """Raise when the layers of a model cannot be looked into.
-
-    Parameters
-    ----------
-    model : Artifact
-
-    Raises
-    ------
-    FacelimeError
-        For every format but Keras' own.
-    """
-    its_format = format_of(model)
-    if its_format != KERAS:
-        raise FacelimeError(
-            f"models/{model.id} is {FORMATS[its_format].words}, whose layers cannot be looked into; only Keras "
-            "networks show theirs, explain this one with LIME or `facelime occlusion`."
-        )

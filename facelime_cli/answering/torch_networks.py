@@ -180,12 +180,26 @@ def exported(path: Path, what: str) -> Any:
     BrokenError
         Where it cannot be loaded.
     """
-    program, where = program_in(path, what), device()
+    return placed(program_in(path, what)).module()
+
+
+def placed(program: Any) -> Any:
+    """Return an exported program on the device.
+
+    Parameters
+    ----------
+    program : torch.export.ExportedProgram
+
+    Returns
+    -------
+    torch.export.ExportedProgram
+    """
+    where = device()
     if any(each.device.type != where.type for each in program.state_dict.values()):
         from torch.export.passes import move_to_device_pass
 
-        program = move_to_device_pass(program, str(where))
-    return program.module()
+        return move_to_device_pass(program, str(where))
+    return program
 
 
 def program_in(path: Path, what: str) -> Any:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from facelime_cli.answering import runtimes
+from facelime_cli.answering import layers
 from facelime_cli.choices import ATTRIBUTIONS, words_of
-from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import FacelimeError
 from facelime_cli.options import Choice, Execution
@@ -66,7 +65,7 @@ class Params(Chosen):
 def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> Mapping[str, Needed]:
     """Name the segments of a dataset: its pictures are explained segment by segment."""
     model = model_of(inputs)
-    runtimes.check_layers(model)
+    layers.check_layers(model)
     return needed_segments(params, inputs["source"], model)
 
 
@@ -97,73 +96,58 @@ class _Job:
 
     def prepare(self) -> Layout:
         """Return a share for every segment and class, and the maps themselves."""
-        from facelime_cli.answering import keras_networks
-
-        network = keras_networks.layered(self.model)
-        layer, height, width = self._maps(network)
-        classes = self.model.facts["classes"]
-        shape = (self.segments.n, len(classes), height, width)
+        layer, height, width = self._maps(layers.layered(self.model))
+        shape = (self.segments.n, len(self.model.facts["classes"]), height, width)
         dimensions = ("picture", "class", "map_y", "map_x")
         arrays = unfitted_arrays(self.segments, self.model, "share")
         arrays["maps"] = ArraySpec("float32", shape, dimensions, NAN)
         attribution = ATTRIBUTIONS[self.params.variant]
-        facts = {"method": attribution.title, "layer": layer, **answer_facts(self.model)}
+facts: dict[str, Any] = {"method": attribution.title, "layer": layer, **answer_facts(self.model)}
         if attribution.reads is not None:
             facts["reads"] = attribution.reads
         return Layout(self.segments.n, arrays, self.segments.carried(), facts)
 
-    def _maps(self, network: Any) -> tuple[str, int, int]:
+    def _maps(self, network: layers.Layered) -> tuple[str, int, int]:
         """Return the layer that is used, and the height and width of its maps."""
-        import numpy as np
-
-        from facelime_cli.models import gradients
-
-        layer = self.params.layer or gradients.last_maps(network)
-        # Any picture tells the shape of the maps.
-        black = np.zeros((1, *shapes.sides(self.model.facts["size"]), 3), np.uint8)
-        _, values = next(gradients.activations(network, black, [layer]))
-        if len(values.shape) != gradients.IMAGE_AXES:
+        layer = self.params.layer or network.last_maps()
+        found = network.layer(layer)
+        if found.sides is None:
             raise FacelimeError(
-                f"--layer {layer} answers {values.shape[1:]}, not maps of places; "
+                f"--layer {layer} answers {found.shape}, not maps of places; "
                 f"`facelime activations models/{self.model.id} PICTURE` lists the layers and their shapes."
             )
-        return layer, int(values.shape[1]), int(values.shape[2])
+        return layer, *found.sides
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Explain every pending unit."""
-        from facelime_cli.answering import keras_networks
-
-        network = keras_networks.layered(self.model)
+        network = layers.layered(self.model)
         with self.context.console.progress("gradcam", units.pictures) as advance:
             for unit in units:
                 unit.finish(self._explained(network, artifact, unit.rows, advance))
 
     def _explained(
-        self, network: Any, artifact: Artifact, rows: slice, advance: Callable[[int], None]
+        self, network: layers.Layered, artifact: Artifact, rows: slice, advance: Callable[[int], None]
     ) -> dict[str, NDArray[Any]]:
         """Return a unit's part of every array."""
         import numpy as np
-
-        from facelime_cli.models import gradients, running
 
         batch = self.params.batch_size
         pictures = Segmented(self.segments)
         every = range(rows.start, rows.stop)
         regions = _Regions(pictures.segments(rows), pictures.counts(rows).tolist())
         parts = empty_arrays(artifact, len(every))
-        call = running.forward(network)
         for start in range(0, len(every), batch):
             places = range(start, min(start + batch, len(every)))
             images = pictures.images(every[start : start + batch])
             spare = batch - len(images)
             # One shape for every call, so that the last batch is not compiled anew.
-            answers = call(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))[: len(images)]
+            answers = network.answers(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))[: len(images)]
             parts["probabilities"][places] = answers
             # With a thousand classes, a pass for each would take hours.
             order = runtimes.first_classes(self.model, parts["probabilities"][places])[:, :MOST_CLASSES]
             for rank in range(order.shape[1]):
                 classes = order[:, rank]
-                maps, slopes = gradients.maps_and_gradients(network, artifact.facts["layer"], images, classes)
+                maps, slopes = network.maps_and_gradients(artifact.facts["layer"], images, classes)
                 for place, c, one_map, slope in zip(places, classes.tolist(), maps, slopes, strict=True):
                     self._pool(parts, (place, c), (one_map, slope), regions)
             advance(len(images))
