@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from facelime_cli.answering import layers
+from facelime_cli.answering import layers, runtimes
 from facelime_cli.choices import ATTRIBUTIONS, words_of
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import FacelimeError
@@ -102,7 +102,7 @@ class _Job:
         arrays = unfitted_arrays(self.segments, self.model, "share")
         arrays["maps"] = ArraySpec("float32", shape, dimensions, NAN)
         attribution = ATTRIBUTIONS[self.params.variant]
-facts: dict[str, Any] = {"method": attribution.title, "layer": layer, **answer_facts(self.model)}
+        facts: dict[str, Any] = {"method": attribution.title, "layer": layer, **answer_facts(self.model)}
         if attribution.reads is not None:
             facts["reads"] = attribution.reads
         return Layout(self.segments.n, arrays, self.segments.carried(), facts)
