@@ -219,16 +219,9 @@ class Run:
         return self._loaded(self.how)
 
     def _loaded(self, how: How) -> Classifier:
-        kept = self.context.loaded
-        key = (self.model.content, how)
-        if key not in kept:
-            self.context.console.note(f"loading {self.model.reference}")
-            # A runtime computes in one precision at a time, and memory for more models is seldom there.
-            for content, other in list(kept):
-                if content != self.model.content or other.runtime == how.runtime:
-                    del kept[content, other]
-            kept[key] = self.device.wait(self.device.submit(runtimes.load, self.model, how))
-        loaded: Classifier = kept[key]
+        if (self.model.content, how) not in self.context.loaded:
+            self.device.wait(self.device.submit(load_once, self.context, self.model, how))
+        loaded: Classifier = self.context.loaded[self.model.content, how]
         return loaded
 
     @property
@@ -493,6 +486,27 @@ class Run:
             )
         self.context.console.note(f"{said}.")
         return found
+
+
+def load_once(context: Context, model: Artifact, how: How) -> None:
+    """Load a model for what a command asks of it, unless it is loaded.
+
+    Parameters
+    ----------
+    context : Context
+        Its `loaded` keeps the model.
+    model : Artifact
+    how : How
+    """
+    kept = context.loaded
+    if (model.content, how) in kept:
+        return
+    context.console.note(f"loading {model.reference}")
+    # A runtime computes in one precision at a time, and memory for more models is seldom there.
+    for content, other in list(kept):
+        if content != model.content or other.runtime == how.runtime:
+            del kept[content, other]
+    kept[model.content, how] = runtimes.load(model, how)
 
 
 def evaluate(
