@@ -228,17 +228,9 @@ class Run:
         -------
         Classifier
         """
-        kept = self.context.loaded
-        key = (self.model.content, how)
-        if key not in kept:
-            self.context.console.note(f"loading {self.model.reference}")
-            for content, other in list(kept):
-                # Memory for more models is seldom there, and TF32 is on or off for all that a runtime computes.
-                is_other_mode = other.runtime == how.runtime and TF32 in {other.precision, how.precision}
-                if content != self.model.content or is_other_mode:
-                    del kept[content, other]
-            kept[key] = self.device.wait(self.device.submit(runtimes.load, self.model, how))
-        loaded: Classifier = kept[key]
+        if (self.model.content, how) not in self.context.loaded:
+            self.device.wait(self.device.submit(load_once, self.context, self.model, how))
+        loaded: Classifier = self.context.loaded[self.model.content, how]
         return loaded
 
     def forget(self, how: How) -> None:
@@ -465,6 +457,28 @@ class Run:
         flat = np.repeat(segments.reshape(len(images), -1), self.source.n_fills, axis=0)
         spare = (pictures - len(images)) * self.source.n_fills
         return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(flat, ((0, spare), (0, 0)))
+
+
+def load_once(context: Context, model: Artifact, how: How) -> None:
+    """Load a model for what a command asks of it, unless it is loaded.
+
+    Parameters
+    ----------
+    context : Context
+        Its `loaded` keeps the model.
+    model : Artifact
+    how : How
+    """
+    kept = context.loaded
+    if (model.content, how) in kept:
+        return
+    context.console.note(f"loading {model.reference}")
+    for content, other in list(kept):
+        # Memory for more models is seldom there, and TF32 is on or off for all that a runtime computes.
+        is_other_mode = other.runtime == how.runtime and TF32 in {other.precision, how.precision}
+        if content != model.content or is_other_mode:
+            del kept[content, other]
+    kept[model.content, how] = runtimes.load(model, how)
 
 
 def evaluate(
