@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION, VALUE
+from facelime_cli.answering.runtimes import FORMATS, VALUE
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
@@ -195,7 +195,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         resolved["multi_label"] = True
     if is_value:
         resolved |= {"output_kind": VALUE, "unit": source.unit}
-    if form == FUNCTION:
+    if source.is_named:
         resolved |= {"function": str(params.source), "model_version": params.model_version}
     return Plan(
         params=params,
