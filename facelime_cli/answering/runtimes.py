@@ -44,6 +44,8 @@ class Format(Entry):
         What to say before a source is loaded, with `{source}` in the place of its name.
     layers : str
         Where the function is that looks into a model's layers: `module:name`; empty where nothing can.
+    attends : bool
+        Whether the attention of its layers can be read too.
     instead : str
         Where nothing can: what has layers that show.
     """
@@ -51,6 +53,7 @@ class Format(Entry):
     file: str = ""
     warning: str = ""
     layers: str = ""
+    attends: bool = False
     instead: str = "networks of Keras and PyTorch show theirs"
 
     @property
@@ -95,6 +98,7 @@ FORMATS = table(
         function="facelime_cli.importing.torch_files:from_program",
         file="model.pt2",
         layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
         warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
     ),
     Format(
@@ -110,6 +114,7 @@ FORMATS = table(
         words="a PyTorch module that Python builds",
         function="facelime_cli.importing.torch_files:from_module",
         layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
         warning=(
             "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
             "you name it, so it counts as trusted until its source changes (`facelime trust list`)."

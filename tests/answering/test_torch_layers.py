@@ -340,7 +340,7 @@ class TestAsKeras:
 
     @pytest.mark.parametrize(("of_keras", "of_torch"), [("first", "0"), ("second", "4"), ("last", "5")])
     def test_the_same_maps_gradients_and_cams(self, twins, images, of_keras, of_torch):
-        from facelime_cli.choices import ATTRIBUTIONS
+        from facelime_cli.choices import ATTRIBUTIONS, MAPS
         from facelime_cli.models.gradients import maps_and_gradients
 
         classes = np.array([0, 1, 1])
@@ -349,7 +349,7 @@ class TestAsKeras:
         for one, other in zip(expected, found, strict=True):
             assert np.abs(one).max() > 1e-4
             assert other == pytest.approx(one, abs=1e-4)
-        for variant in ATTRIBUTIONS.values():
+        for variant in (each for each in ATTRIBUTIONS.values() if each.of == MAPS):
             for one, other in zip(zip(*expected, strict=True), zip(*found, strict=True), strict=True):
                 assert variant.load()(*other) == pytest.approx(variant.load()(*one), abs=1e-4)
 
@@ -365,3 +365,118 @@ def test_gradcam_of_tokens_by_hand(images):
     maps, gradients = looked_into(own).maps_and_gradients("norm", images, np.array([1, 1, 1]))
     weights = own.head.weight.detach().numpy()[1] / 16
     assert cams.gradcam(maps[0], gradients[0]) == pytest.approx(np.maximum(maps[0] @ weights, 0), abs=1e-6)
+
+
+class OfTorch(nn.Module):
+    """The same attention by PyTorch's own module."""
+
+    def __init__(self, own):
+        super().__init__()
+        n = own.proj.in_features
+        self.inner = nn.MultiheadAttention(n, own.heads, batch_first=True)
+        self.inner.load_state_dict(
+            {
+                "in_proj_weight": own.qkv.weight,
+                "in_proj_bias": own.qkv.bias,
+                "out_proj.weight": own.proj.weight,
+                "out_proj.bias": own.proj.bias,
+            }
+        )
+
+    def forward(self, x):
+        return self.inner(x, x, x, need_weights=False)[0]
+
+
+class Fused(nn.Module):
+    """The same attention in one step that writes no weights down."""
+
+    def __init__(self, own):
+        super().__init__()
+        self.own = own
+
+    def forward(self, x):
+        batch, n_tokens, n = x.shape
+        parts = self.own.qkv(x).reshape(batch, n_tokens, 3, self.own.heads, -1).permute(2, 0, 3, 1, 4)
+        found = nn.functional.scaled_dot_product_attention(*parts)
+        return self.own.proj(found.transpose(1, 2).reshape(batch, n_tokens, n))
+
+
+class Swapped(nn.Module):
+    def forward(self, x):
+        return x.transpose(1, 2)
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean(1)
+
+
+class Windows(Transformer):
+    """Attention within windows of four tokens."""
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = self.blocks(x.reshape(-1, 4, x.shape[-1])).reshape(x.shape)
+        return self.head(self.norm(x).mean(1))
+
+
+class TestRollout:
+    def by_hand(self, own, images):
+        """Return the rollout of two layers from the class token, (B, 4, 4)."""
+        own.eval()
+        x = torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2) / 255
+        tokens = own.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([own.front.expand(len(x), -1, -1), tokens], 1) + own.where
+        flow = np.eye(tokens.shape[1])
+        for block in own.blocks:
+            q, k, _ = block.attn.qkv(block.norm1(tokens)).reshape(len(x), -1, 3, 2, 4).permute(2, 0, 3, 1, 4)
+            weights = (q @ k.transpose(-1, -2) / 2).softmax(-1).mean(1).detach().numpy()
+            flow = (weights + np.eye(tokens.shape[1])) / 2 @ flow
+            tokens = block(tokens)
+        return flow
+
+    @pytest.mark.parametrize("form", [None, OfTorch, Fused])
+    def test_by_hand(self, images, form):
+        own = Transformer()
+        flow = self.by_hand(own, images)
+        if form is not None:
+            for block in own.blocks:
+                block.attn = form(block.attn)
+        net = looked_into(own)
+        attended = net.attended()
+        assert (attended.n_layers, attended.places.dropped, attended.by_class_token) == (2, 1, True)
+        for one, attention in zip(flow, net.attention(images), strict=True):
+            assert cams.rollout(attention, 1, by_class_token=True) == pytest.approx(one[0, 1:], abs=1e-6)
+
+    def test_where_the_mean_of_the_tokens_speaks(self, images):
+        own = Transformer(in_front=0)
+        net = looked_into(own)
+        assert not net.attended().by_class_token
+        expected = self.by_hand(own, images)[0].mean(0)
+        assert cams.rollout(net.attention(images)[0], 0, by_class_token=False) == pytest.approx(expected, abs=1e-6)
+
+    def test_of_an_exported_program(self, images):
+        own = Transformer().eval()
+        program = torch.export.export(own, (torch.zeros(3, 3, SIZE, SIZE),))
+        net = looked_into(own)
+        expected = net.attention(images)
+        net.own = torch.export.unflatten(program)
+        net.scores = lambda display: net.own(display.permute(0, 3, 1, 2) / 255)
+        net.batch = 3
+        assert net.attention(images) == pytest.approx(expected, abs=1e-6)
+
+    def test_the_network_answers_as_before_and_pytorchs_fast_path_is_put_back(self, images):
+        own = nn.Sequential(
+            nn.Conv2d(3, 8, 4, 4), nn.Flatten(2), Swapped(), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        )
+        own.append(Mean()).append(nn.Linear(8, 2))
+        net = looked_into(own)
+        before = net.answers(images)
+        assert net.attention(images).shape == (3, 1, 16, 16)
+        assert net.answers(images) == pytest.approx(before, abs=1e-6)
+        assert torch.backends.mha.get_fastpath_enabled()
+
+    @pytest.mark.parametrize("own", [Residual, Windows])
+    def test_what_has_no_attention_that_joins(self, images, own):
+        with pytest.raises(FacelimeError, match="no layers of attention among the same tokens"):
+            looked_into(own()).attention(images)
