@@ -252,6 +252,8 @@ BAD = [
     (["import-model", "{file}", "--classes", "a,b\x1b[31m", "--scaling", "0..1"], r"\x1b[31m", 2),
     (["import-model", "{file}", "--classes", "@{nothing}", "--scaling", "0..1"], "class names", 1),
     (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1"], "", 1),
+    (["import-model", "os:getcwd", "--classes", "a,b", "--size", "32", "--output", "x"], "belongs to a network", 2),
+    (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--output", ""], "--output is empty", 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", HUGE], OUT_OF_RANGE, 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "15x20"], OUT_OF_RANGE, 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "75x"], "or height x width such as 75x100", 2),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.answering.around import Around
+from facelime_cli.answering.around import BYTES, BYTES_SCALING, FLOAT32, Around
 from facelime_cli.answering.runtimes import VALUE
 from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
@@ -54,7 +54,9 @@ def wrapped_network(source: Source, net: Any) -> tuple[Any, str]:
         values=source.values,
     )
     activation = source.activation or wrapping.final_activation(net)
-    _check_answers(source, running.trial_answers(wrapped, size), activation)
+    # In 32 bits, as it will answer, whatever it was saved with.
+    answering = wrapping.in_precision(wrapped, FLOAT32, trust=source.trust)
+    _check_answers(source, running.trial_answers(answering, size), activation)
     return wrapped, activation
 
 
@@ -74,7 +76,9 @@ def size_of(source: Source, own: tuple[int | None, int | None]) -> int | list[in
     return shapes.size_of(rows, columns)
 
 
-def around_of(source: Source, scaling: str, channels: int, *, channels_first: bool = False) -> Around:
+def around_of(
+    source: Source, scaling: str, channels: int, *, channels_first: bool = False, reads: str = FLOAT32
+) -> Around:
     """Return what stands around a classifier that Keras does not wrap.
 
     Parameters
@@ -84,11 +88,23 @@ def around_of(source: Source, scaling: str, channels: int, *, channels_first: bo
         As `backbones.scaling_of` reads it.
     channels : int
     channels_first : bool
+    reads : str
+        The dtype of the classifier's input.
 
     Returns
     -------
     Around
+
+    Raises
+    ------
+    FacelimeError
+        Where the scaling is none of what bytes can hold.
     """
+    if reads == BYTES and scaling != BYTES_SCALING:
+        raise FacelimeError(
+            f"{source.path} reads bytes, which no other scaling than {BYTES_SCALING} fits; "
+            f"give --scaling {BYTES_SCALING}."
+        )
     return Around(
         scaling,
         channels,
@@ -96,6 +112,8 @@ def around_of(source: Source, scaling: str, channels: int, *, channels_first: bo
         activation=source.activation,
         classes=len(source.classes),
         values=source.values,
+        output=source.output,
+        reads=reads,
     )
 
 

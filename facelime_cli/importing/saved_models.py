@@ -35,7 +35,7 @@ def from_saved_model(source: Source) -> Checked:
         Where it cannot be loaded, or its answers are no probabilities.
     """
     check_consent(source, programs.in_file(SAVED_MODEL, source.path))
-    net = wrapping.load_saved_model(source.path)
+    net = wrapping.load_saved_model(source.path, output=source.output)
     wrapped, output = wrapped_network(source, net)
     files, size = programs.files_of(source.path), wrapping.input_size(wrapped)
     around = around_of(source, str(source.scaling), wrapping.channels(net))

@@ -48,6 +48,8 @@ class Source:
         Whether it answers with values, whose names `classes` then holds, and not with probabilities.
     unit : str
         Of its values.
+    output : str, optional
+        The name of the output to explain, where it has several.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class Source:
     trust: bool = False
     values: bool = False
     unit: str = ""
+    output: str | None = None
 
     @property
     def file_size(self) -> int | list[int] | None:
@@ -121,6 +124,10 @@ class Source:
         if form == FUNCTION and self.scaling is not None:
             raise CommandLineError(
                 "--scaling belongs to a network; a Python function reads 0..1 and scales for itself, so leave it out."
+            )
+        if form == FUNCTION and self.output is not None:
+            raise CommandLineError(
+                "--output belongs to a network; let the Python function return that output alone, and leave it out."
             )
         if form != FUNCTION and self.scaling is None:
             raise CommandLineError("--scaling is missing: say what the network was trained on.")

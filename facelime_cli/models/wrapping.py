@@ -9,7 +9,7 @@ import numpy as np
 
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, FacelimeError, first_line
-from facelime_cli.models import backend
+from facelime_cli.models import backend, outputs
 from facelime_cli.models.backbones import ACTIVATIONS, SIGMOID, SOFTMAX, scaling_of
 from facelime_cli.models.backend import UNLOADABLE, keras
 from facelime_cli.store import digests, files
@@ -163,11 +163,11 @@ def with_scaling(
         Where the network does not go with the rest.
     """
     k = keras()
-    n_channels, outputs = _shapes(network)
+    n_channels, n_outputs = _shapes(network)
     ends_in = final_activation(network)
     if activation and ends_in in ACTIVATIONS:
         raise FacelimeError(f"the network ends in {ends_in} already; leave --activation {activation} out.")
-    check_activation(activation, outputs)
+    check_activation(activation, n_outputs)
     inputs = k.Input((*shapes.sides(size), COLOUR), name="display")
     try:
         y = network(scaled(inputs, scaling, n_channels), training=False)
@@ -181,12 +181,12 @@ def with_scaling(
     if values:
         # In 32 bits, in whatever precision the network computes.
         y = k.layers.Activation("linear", name=VALUES_LAYER, dtype="float32")(y)
-    if outputs == 1 and n_classes == BOTH_SIDES and not values:
+    if n_outputs == 1 and n_classes == BOTH_SIDES and not values:
         y = both_sides()(y)
-    elif outputs != n_classes:
+    elif n_outputs != n_classes:
         named = f"--names names {n_classes} values" if values else f"--classes names {n_classes} classes"
         raise FacelimeError(
-            f"the network has {outputs} outputs, but {named}; name one {'value' if values else 'class'} per output."
+            f"the network has {n_outputs} outputs, but {named}; name one {'value' if values else 'class'} per output."
         )
     return k.Model(inputs, y)
 
@@ -411,7 +411,7 @@ def load(path: Path, *, trust: bool = False, what: str = "") -> Any:
         ) from why
 
 
-def load_saved_model(path: Path, what: str = "") -> Any:
+def load_saved_model(path: Path, what: str = "", output: str | None = None) -> Any:
     """Return a TensorFlow SavedModel as a network of one layer: its signature `serving_default`.
 
     Parameters
@@ -420,6 +420,8 @@ def load_saved_model(path: Path, what: str = "") -> Any:
         Its folder.
     what : str
         Its name in errors, where that is another than its path.
+    output : str, optional
+        The name of the output that it answers with, where it has several.
 
     Returns
     -------
@@ -457,20 +459,17 @@ def load_saved_model(path: Path, what: str = "") -> Any:
             "it should read float32 of (None, height, width, 1 or 3), any number of pictures: export it again so."
         )
     inputs = k.Input(tuple(spec.shape)[1:])
-    (output,) = layer(inputs).values()
-    return k.Model(inputs, output)
+    answers = layer(inputs)
+    names = sorted(answers)
+    return k.Model(inputs, answers[names[outputs.place_of(output, names, what or str(path))]])
 
 
 def _only_input(signature: Any, what: str) -> Any:
     """Return what a signature of TensorFlow reads."""
     _, named = signature.structured_input_signature
     specs = list(named.values())
-    n_outputs = len(signature.structured_outputs)
-    if len(specs) != 1 or n_outputs != 1:
-        raise FacelimeError(
-            f"{what} has {len(specs)} inputs and {n_outputs} outputs; "
-            "facelime explains networks with one picture in and one vector out."
-        )
+    if len(specs) != 1:
+        raise FacelimeError(f"{what} has {len(specs)} inputs; facelime explains networks with one picture in.")
     return specs[0]
 
 

@@ -131,6 +131,16 @@ class Params:
         ),
         Resolved(),
     ] = None
+    output: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Choose the output to explain of a network that has several, such as logits beside features. "
+            "An error names those that there are.",
+            show_default=False,
+        ),
+        Resolved(),
+    ] = None
     model_version: Annotated[
         str | None,
         Option(
@@ -170,6 +180,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         trust=params.trust,
         values=is_value,
         unit=_unit(params.unit),
+        output=params.output,
     )
     form = source.format
     source.check_options()
@@ -193,6 +204,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # These are there only where they say something, so that other models keep their fingerprints.
     if params.multi_label:
         resolved["multi_label"] = True
+    if params.output is not None:
+        resolved["output"] = params.output
     if is_value:
         resolved |= {"output_kind": VALUE, "unit": source.unit}
     if source.is_named:
