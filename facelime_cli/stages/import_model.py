@@ -3,7 +3,8 @@
 SOURCE is a whole Keras model (.keras, .h5), the weights of a known network (--backbone, .weights.h5), an ONNX file, or
 the folder of a TensorFlow SavedModel. It may also be a Python function, package.module:function, that turns float32
 pictures (B, H, W, 3) in 0…1 into probabilities (B, classes): the way for PyTorch and everything else. Some pictures are
-run through the model, and answers that are no probabilities are refused.
+run through the model, and answers that are no probabilities are refused. A model that answers with values, such as an
+age, is imported with --output-kind value, --names and --unit.
 
 A model that carries code is loaded where you trust it: a SavedModel and a Lambda layer with --trust, a function because
 you name it. In a store that was copied from elsewhere you trust a model with `facelime trust add`.
