@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.choices import Entry, table
+from facelime_cli.choices import Entry, loaded, table
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError
 from facelime_cli.models.backbones import SIGMOID
@@ -225,11 +225,14 @@ class Runtime(Entry):
         From a format to the packages that it needs beyond facelime's own.
     extra : str
         The extra of this package that installs them.
+    accelerated : str
+        Where the function is that tells whether it computes on an accelerator, `module:name`; empty where none tells.
     """
 
     precisions: Mapping[str, tuple[str, ...]]
     packages: Mapping[str, tuple[str, ...]]
     extra: str = ""
+    accelerated: str = ""
 
 
 RUNTIMES = table(
@@ -239,6 +242,7 @@ RUNTIMES = table(
         function="facelime_cli.answering.keras_networks:with_keras",
         precisions={KERAS: PRECISIONS, SAVED_MODEL: (FLOAT32, TF32)},
         packages={},
+        accelerated="facelime_cli.models.backend:on_accelerator",
     ),
     Runtime(
         name="onnx",
@@ -270,6 +274,7 @@ RUNTIMES = table(
         precisions=dict.fromkeys(TORCH_FORMATS, PRECISIONS),
         packages=dict.fromkeys(TORCH_FORMATS, ("torch",)),
         extra="torch",
+        accelerated="facelime_cli.answering.torch_networks:on_accelerator",
     ),
 )
 """The first that takes a format runs its models by default, and in float32 it is the reference for the others."""
@@ -348,6 +353,22 @@ def check_installed(name: str, form: str) -> None:
             f"--runtime {name} needs {', '.join(missing)}, which {verb} not installed; "
             f"`python3 -m pip install 'facelime[{runtime.extra}]'` installs it."
         )
+
+
+def on_accelerator(name: str) -> bool:
+    """Tell whether a runtime computes on something other than the processor, as far as it tells.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES`.
+
+    Returns
+    -------
+    bool
+    """
+    where = RUNTIMES[name].accelerated
+    return bool(where) and bool(loaded(where)())
 
 
 def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --resize") -> None:

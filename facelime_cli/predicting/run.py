@@ -312,12 +312,7 @@ class Run:
         return self.measured_batch() if wanted == AUTO else self._usual_batch()
 
     def _usual_batch(self) -> int:
-        # Only of Keras is it known that it computes on the accelerator.
-        if self.how.runtime != "keras":
-            return PROCESSOR_BATCH
-        from facelime_cli.models import backend
-
-        return ACCELERATOR_BATCH if backend.on_accelerator() else PROCESSOR_BATCH
+        return ACCELERATOR_BATCH if runtimes.on_accelerator(self.how.runtime) else PROCESSOR_BATCH
 
     def measured_batch(self) -> int:
         """Return the smallest batch size that is about as fast as any.

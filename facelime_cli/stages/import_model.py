@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION
+from facelime_cli.answering.runtimes import FORMATS
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
@@ -156,7 +156,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # These are there only where they say something, so that other models keep their fingerprints.
     if params.multi_label:
         resolved["multi_label"] = True
-    if form == FUNCTION:
+    if source.is_named:
         resolved |= {"function": str(params.source), "model_version": params.model_version}
     return Plan(
         params=params,
