@@ -36,10 +36,13 @@ class Checked:
         Of the model's artifact.
     write : callable
         Writes the files of an artifact and returns their names.
+    warnings : tuple of str
+        What a user should know of it.
     """
 
     facts: Mapping[str, Any]
     write: Callable[[Artifact], Sequence[str]]
+    warnings: tuple[str, ...] = ()
 
 
 def wrapped_network(source: Source, net: Any) -> tuple[Any, str]:
@@ -137,12 +140,14 @@ def output_facts(source: Source, output: str | None = None) -> dict[str, str]:
 
 
 def tried(source: Source, around: Around, run: Callable[..., Any], form: str, size: Size) -> dict[str, Any]:
-    """Run pictures through a classifier that Keras does not run, and return its facts."""
+    """Run pictures through a classifier that Keras does not run, and return its facts; see `facts_of`."""
     classifier = around.outputs(run, str(source.path))
     return facts_of(source, around, classifier(running.trial_pictures(size)), form, size)
 
 
-def facts_of(source: Source, around: Around, answers: NDArray[np.float32], form: str, size: Size) -> dict[str, Any]:
+def facts_of(
+    source: Source, around: Around, answers: NDArray[np.float32], form: str, size: Size, *, step: float = 0.0
+) -> dict[str, Any]:
     """Return the facts of a classifier that Keras does not run, from what it answers to the trial pictures.
 
     Parameters
@@ -154,6 +159,8 @@ def facts_of(source: Source, around: Around, answers: NDArray[np.float32], form:
     form : str
         A key of `FORMATS`.
     size : int or sequence of int
+    step : float
+        Between two answers that it can give, where these are coarse.
 
     Returns
     -------
@@ -165,15 +172,15 @@ def facts_of(source: Source, around: Around, answers: NDArray[np.float32], form:
         Where they are no probabilities.
     """
     wrapping.check_activation(source.activation, answers.shape[1])
-    _check_answers(source, answers, source.activation or "")
+    _check_answers(source, answers, source.activation or "", step)
     return {"format": form, "size": size, **output_facts(source, source.activation), **around.facts()}
 
 
-def _check_answers(source: Source, answers: NDArray[np.float32], activation: str) -> None:
+def _check_answers(source: Source, answers: NDArray[np.float32], activation: str, step: float = 0.0) -> None:
     if source.values:
         fault = wrapping.why_not_values(answers)
     else:
-        fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label)
+        fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label, step=step)
     if fault:
         raise FacelimeError(f"{source.path}: {fault}")
 

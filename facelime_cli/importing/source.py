@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facelime_cli.answering import programs, python_modules
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL
+from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL, TFLITE
 from facelime_cli.errors import CommandLineError, NotFoundError
 from facelime_cli.models.backbones import BACKBONES, scaling_of
 from facelime_cli.store import digests
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from facelime_cli.importing.checked import Checked
 
-WHAT_THERE_IS = "a .keras, .h5, .weights.h5 or .onnx file"
+WHAT_THERE_IS = "a .keras, .h5, .weights.h5, .onnx or .tflite file"
+SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE}
+"""Formats of files by the end of their name; any other is Keras'."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Source:
                 f"there is no file {self.path}; give {WHAT_THERE_IS}, a SavedModel's folder, "
                 "or package.module:function."
             )
-        return ONNX if self.path.suffix.lower() == ".onnx" else KERAS
+        return SUFFIXES.get(self.path.suffix.lower(), KERAS)
 
     def check_options(self) -> None:
         """Raise for an option that is missing, or that belongs to another format.
@@ -119,9 +121,9 @@ class Source:
             )
         if form != KERAS and self.backbone:
             raise CommandLineError("--backbone belongs to Keras files; leave it out.")
-        if form == ONNX and self.trust:
+        if form in {ONNX, TFLITE} and self.trust:
             raise CommandLineError(
-                "--trust belongs to models that carry code, and an ONNX file has none; leave it out."
+                f"--trust belongs to models that carry code, and {FORMATS[form].words} has none; leave it out."
             )
 
     def _check_options_of_values(self) -> None:
