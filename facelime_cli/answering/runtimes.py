@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.choices import Entry, table
+from facelime_cli.choices import Entry, loaded, table
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError
 from facelime_cli.models.backbones import SIGMOID
@@ -43,10 +43,19 @@ class Format(Entry):
         Name of the file or folder that a model's artifact holds; empty where it holds none.
     warning : str
         What to say before a source is loaded, with `{source}` in the place of its name.
+    layers : str
+        Where the function is that looks into a model's layers: `module:name`; empty where nothing can.
+    attends : bool
+        Whether the attention of its layers can be read too.
+    instead : str
+        Where nothing can: what has layers that show.
     """
 
     file: str = ""
     warning: str = ""
+    layers: str = ""
+    attends: bool = False
+    instead: str = "networks of Keras and PyTorch show theirs"
 
     @property
     def is_named(self) -> bool:
@@ -60,6 +69,7 @@ FORMATS = table(
         words="a Keras network",
         function="facelime_cli.importing.keras_files:from_keras",
         file="model.keras",
+        layers="facelime_cli.answering.keras_layers:of",
     ),
     Format(
         name=SAVED_MODEL,
@@ -94,6 +104,8 @@ FORMATS = table(
         words="an exported PyTorch program",
         function="facelime_cli.importing.torch_files:from_program",
         file="model.pt2",
+        layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
         warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
     ),
     Format(
@@ -101,12 +113,15 @@ FORMATS = table(
         words="a TorchScript file",
         function="facelime_cli.importing.torch_files:from_script",
         file="model.pt",
+        instead="import the module itself (package.module:build), or export it with torch.export",
         warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
     ),
     Format(
         name=TORCH_MODULE,
         words="a PyTorch module that Python builds",
         function="facelime_cli.importing.torch_files:from_module",
+        layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
         warning=(
             "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
             "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
@@ -279,11 +294,14 @@ class Runtime(Entry):
         From a format to the packages that it needs beyond facelime's own.
     extra : str
         The extra of this package that installs them.
+    accelerated : str
+        Where the function is that tells whether it computes on an accelerator, `module:name`; empty where none tells.
     """
 
     precisions: Mapping[str, tuple[str, ...]]
     packages: Mapping[str, tuple[str, ...]]
     extra: str = ""
+    accelerated: str = ""
 
 
 RUNTIMES = table(
@@ -293,6 +311,7 @@ RUNTIMES = table(
         function="facelime_cli.answering.keras_networks:with_keras",
         precisions={KERAS: PRECISIONS, SAVED_MODEL: (FLOAT32, TF32)},
         packages={},
+        accelerated="facelime_cli.models.backend:on_accelerator",
     ),
     Runtime(
         name="onnx",
@@ -332,6 +351,7 @@ RUNTIMES = table(
         precisions=dict.fromkeys(TORCH_FORMATS, PRECISIONS),
         packages=dict.fromkeys(TORCH_FORMATS, ("torch",)),
         extra="torch",
+        accelerated="facelime_cli.answering.torch_networks:on_accelerator",
     ),
 )
 """The first that takes a format runs its models by default, and in float32 it is the reference for the others."""
@@ -412,6 +432,22 @@ def check_installed(name: str, form: str) -> None:
         )
 
 
+def on_accelerator(name: str) -> bool:
+    """Tell whether a runtime computes on something other than the processor, as far as it tells.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES`.
+
+    Returns
+    -------
+    bool
+    """
+    where = RUNTIMES[name].accelerated
+    return bool(where) and bool(loaded(where)())
+
+
 def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --resize") -> None:
     """Raise when a model reads pictures of another size than a dataset has.
 
@@ -453,23 +489,3 @@ def load(model: Artifact, how: How) -> Classifier:
     check_installed(how.runtime, format_of(model))
     classifier: Classifier = RUNTIMES[how.runtime].load()(model, how)
     return classifier
-
-
-def check_layers(model: Artifact) -> None:
-    """Raise when the layers of a model cannot be looked into.
-
-    Parameters
-    ----------
-    model : Artifact
-
-    Raises
-    ------
-    FacelimeError
-        For every format but Keras' own.
-    """
-    its_format = format_of(model)
-    if its_format != KERAS:
-        raise FacelimeError(
-            f"models/{model.id} is {FORMATS[its_format].words}, whose layers cannot be looked into; only Keras "
-            "networks show theirs, explain this one with LIME or `facelime occlusion`."
-        )

@@ -30,6 +30,10 @@ PROCESSOR, CUDA, MPS = "cpu", "cuda", "mps"
 FLOAT32_WEIGHTS = "float32"
 
 
+class OtherAnswersError(FacelimeError):
+    """A network takes pictures, but what it answers is not one column per class."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """How a network takes its pictures, beside what `Around` says.
@@ -180,12 +184,26 @@ def exported(path: Path, what: str) -> Any:
     BrokenError
         Where it cannot be loaded.
     """
-    program, where = program_in(path, what), device()
+    return placed(program_in(path, what)).module()
+
+
+def placed(program: Any) -> Any:
+    """Return an exported program on the device.
+
+    Parameters
+    ----------
+    program : torch.export.ExportedProgram
+
+    Returns
+    -------
+    torch.export.ExportedProgram
+    """
+    where = device()
     if any(each.device.type != where.type for each in program.state_dict.values()):
         from torch.export.passes import move_to_device_pass
 
-        program = move_to_device_pass(program, str(where))
-    return program.module()
+        return move_to_device_pass(program, str(where))
+    return program
 
 
 def program_in(path: Path, what: str) -> Any:
@@ -339,10 +357,9 @@ def surrounded(
     own = own.to(device=where, dtype=dtype)
     # Channels that lie together: fast on processors, and on cards with what multiplies 16 bits or TF32.
     is_last = reading.channels_last and _likes_channels_last(where.type, precision)
-    if is_last:
-        own = own.to(memory_format=torch.channels_last)
-    made = _network_class()(own, around, reading, what)
-    made.memory_format = torch.channels_last if is_last else torch.contiguous_format
+    memory_format = torch.channels_last if is_last else torch.contiguous_format
+    made = _network_class()(own.to(memory_format=memory_format), around, reading, what)
+    made.memory_format = memory_format
     made.resize_to = resize_to
     made.autocast = torch.bfloat16 if precision == BFLOAT16 else None
     return made.to(where).eval()
@@ -429,12 +446,12 @@ def _scores(found: Any, batch: int, around: Around, what: str) -> Any:
         return fitting[0].reshape(batch, -1)
     if len(named) == 1:
         (shape,) = [tuple(each.shape) for each in named.values()]
-        raise FacelimeError(
+        raise OtherAnswersError(
             f"{what} answers {batch} pictures with an array of {shape}; it should be {(batch, around.classes)}, "
             "one column per class of --classes."
         )
     shown = ", ".join(f"{name} {tuple(each.shape)}" for name, each in named.items()) or "none"
-    raise FacelimeError(
+    raise OtherAnswersError(
         f"{what} answers {batch} pictures with these arrays: {shown}; one alone should be {(batch, around.classes)}, "
         "one column per class of --classes."
     )

@@ -173,7 +173,7 @@ def _run(params: Params, surrogates: Artifact, context: Context) -> tuple[Checke
         versus=_versus(surrogates),
         values=answers_values(surrogates),
     )
-    source = Checked(surrogates, asked, context.console)
+    source = Checked(surrogates, asked, context.console, context.fills)
     params = _as_explained(params, surrogates)
     return source, asking.run_of(params, source, surrogates.input("models"), context)
 

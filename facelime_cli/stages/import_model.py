@@ -3,7 +3,8 @@
 SOURCE is a whole Keras model (.keras, .h5), the weights of a known network (--backbone, .weights.h5), an ONNX file, a
 TFLite file, or the folder of a TensorFlow SavedModel. It may also be a Python function, package.module:function, that
 turns float32 pictures (B, H, W, 3) in 0…1 into probabilities (B, classes): the way for PyTorch and everything else.
-Some pictures are run through the model, and answers that are no probabilities are refused.
+Some pictures are run through the model, and answers that are no probabilities are refused. A model that answers with
+values, such as an age, is imported with --output-kind value, --names and --unit.
 
 A model that carries code is loaded where you trust it: a SavedModel and a Lambda layer with --trust, a function because
 you name it. In a store that was copied from elsewhere you trust a model with `facelime trust add`.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION, VALUE
+from facelime_cli.answering.runtimes import FORMATS, VALUE
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
@@ -229,7 +230,7 @@ def _resolved(params: Params, source: Source) -> dict[str, Any]:
         resolved["output"] = params.output
     if source.values:
         resolved |= {"output_kind": VALUE, "unit": source.unit}
-    if source.format == FUNCTION:
+    if source.is_named:
         resolved |= {"function": str(params.source), "model_version": params.model_version}
     return resolved
 
