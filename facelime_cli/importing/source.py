@@ -111,8 +111,23 @@ class Source:
             return torch_archives.format_in(self.path)
         return SUFFIXES.get(suffix, KERAS)
 
-    def check_options(self) -> None:
+    @property
+    def scales_itself(self) -> bool:
+        """Whether it has no input scaling, since it is a function."""
+        return self.format == FUNCTION
+
+    @property
+    def needs_scaling(self) -> bool:
+        """Whether its input scaling is missing."""
+        return self.scaling is None and not self.scales_itself
+
+    def check_options(self, *, is_checked: bool = False) -> None:
         """Raise for an option that is missing, or that belongs to another format.
+
+        Parameters
+        ----------
+        is_checked : bool
+            Whether a picture will tell which scaling is right, where that is missing.
 
         Raises
         ------
@@ -131,7 +146,7 @@ class Source:
             raise CommandLineError(
                 "--output belongs to a network; let the Python function return that output alone, and leave it out."
             )
-        if form != FUNCTION and self.scaling is None:
+        if self.needs_scaling and not is_checked:
             raise CommandLineError("--scaling is missing: say what the network was trained on.")
         if self.is_named and self.size is None:
             raise CommandLineError(f"--size is missing: say which pictures {self.path} reads, such as --size 224.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from facelime_cli.answering import runtimes
 from facelime_cli.answering.runtimes import FORMATS, TFLITE
-from facelime_cli.importing.checked import Checked, around_of, facts_of, size_of
+from facelime_cli.importing.checked import Checked, answers_of, around_of, facts_of, size_of
 from facelime_cli.models import running, wrapping
 from facelime_cli.store import digests
 
@@ -49,7 +49,8 @@ def from_tflite(source: Source) -> Checked:
     around = around_of(source, str(source.scaling), net.channels, channels_first=net.channels_first, reads=net.reads)
     wrapping.check_channels(around.scaling, net.channels)
     size = size_of(source, net.sides)
-    answers = around.outputs(net.run(), str(source.path))(running.trial_pictures(size))
+    classifier = answers_of(around, net.run(), source)
+    answers = classifier(running.trial_pictures(size))
     step = net.steps_out.step or _step_within(answers)
     facts = facts_of(source, around, answers, TFLITE, size, step=step)
     name = FORMATS[TFLITE].file
@@ -65,7 +66,7 @@ def from_tflite(source: Source) -> Checked:
             "A file with float32 outputs shows them."
         )
     made = {"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}
-    return Checked(made, write, tuple(warnings))
+    return Checked(made, write, classifier, tuple(warnings))
 
 
 def _step_within(answers: NDArray[np.float32]) -> float:

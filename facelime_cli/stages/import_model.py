@@ -153,6 +153,21 @@ class Params:
         ),
         Resolved(),
     ] = None
+    check: Annotated[
+        Path | None,
+        Option(
+            metavar="PICTURE",
+            help="Try whether the scaling is right: the model must see the class of --expect in this picture, or it is "
+            "not imported. What the usual scalings show is told, and the one that shows the class best is named.",
+            show_default=False,
+        ),
+        Execution(),
+    ] = None
+    expect: Annotated[
+        str | None,
+        Option(metavar="CLASS", help="Name the class of the picture of --check.", show_default=False),
+        Execution(),
+    ] = None
     trust: Annotated[
         bool,
         Option(
@@ -169,7 +184,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     del inputs
     source = _source(params)
     form = source.format
-    source.check_options()
+    source.check_options(is_checked=params.check is not None)
 
     @cache
     def checked() -> Checked:
@@ -189,6 +204,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         for unit in units:
             unit.finish({}, made=checked().write(artifact), facts=checked().facts)
 
+    # Here, since it is asked for even where the store holds the model already.
+    if params.check is not None or params.expect is not None:
+        from facelime_cli.importing.expecting import check
+
+        context.console.note(check(source, params.check, params.expect, checked))
     return Plan(
         params=params,
         resolved=_resolved(params, source),
