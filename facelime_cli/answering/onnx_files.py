@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from facelime_cli import machine
 from facelime_cli.answering.around import output_of, told
 from facelime_cli.answering.converting import file_for
+from facelime_cli.answering.inputs import in_calls_of, layout_of
 from facelime_cli.answering.whole_pictures import whole_pictures
 from facelime_cli.errors import BrokenError, FacelimeError
-from facelime_cli.models.wrapping import COLOUR, GREY, IMAGE_AXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,19 +80,10 @@ def run_of(session: Any, output: str | None = None) -> Run:
     given = session.get_inputs()[0]
     fixed = given.shape[0] if isinstance(given.shape[0], int) else None
 
-    def once(values: NDArray[np.float32]) -> Any:
+    def once(values: NDArray[Any]) -> Any:
         return session.run(wanted, {given.name: values})[0]
 
-    def run(values: NDArray[np.float32]) -> Any:
-        if fixed is None:
-            return once(values)
-        missing = -len(values) % fixed
-        padding = [(0, missing)] + [(0, 0)] * (values.ndim - 1)
-        padded = np.pad(values, padding)
-        answers = [once(padded[start : start + fixed]) for start in range(0, len(padded), fixed)]
-        return np.concatenate(answers)[: len(values)]
-
-    return run
+    return in_calls_of(fixed, once)
 
 
 @dataclass(frozen=True)
@@ -139,7 +128,7 @@ def input_of(session: Any, name: str) -> Input:
     if len(inputs) != 1:
         raise FacelimeError(f"{name} has {len(inputs)} inputs; facelime explains networks with one picture in.")
     shape, kind = inputs[0].shape, inputs[0].type
-    layout = _layout_of(shape)
+    layout = layout_of(shape)
     if layout is None or kind not in KINDS:
         raise FacelimeError(
             f"{name} reads {kind} of {shape}; "
@@ -150,18 +139,6 @@ def input_of(session: Any, name: str) -> Input:
     # An open side has a name, or none.
     height, width = (side if isinstance(side, int) else None for side in (height, width))
     return Input((height, width), int(channels), is_first, KINDS[kind])
-
-
-def _layout_of(shape: list[Any]) -> tuple[Any, Any, Any, bool] | None:
-    """Return height, width and channels of an input, and whether channels come first; None for no pictures."""
-    if len(shape) != IMAGE_AXES:
-        return None
-    _, second, third, last = shape
-    if last in {GREY, COLOUR}:
-        return second, third, last, False
-    if second in {GREY, COLOUR}:
-        return third, last, second, True
-    return None
 
 
 def with_onnx(model: Artifact, how: How) -> Classifier:

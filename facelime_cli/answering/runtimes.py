@@ -28,6 +28,7 @@ PRECISIONS = (FLOAT32, TF32, BFLOAT16)
 # Formats
 
 KERAS, SAVED_MODEL, ONNX, FUNCTION = "keras", "saved-model", "onnx", "function"
+TFLITE = "tflite"
 TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE = "torch-export", "torchscript", "torch-module"
 TORCH_FORMATS = (TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE)
 
@@ -82,6 +83,12 @@ FORMATS = table(
         words="an ONNX file",
         function="facelime_cli.importing.onnx_files:from_onnx",
         file="model.onnx",
+    ),
+    Format(
+        name=TFLITE,
+        words="a TFLite file",
+        function="facelime_cli.importing.tflite_files:from_tflite",
+        file="model.tflite",
     ),
     Format(
         name=FUNCTION,
@@ -321,6 +328,14 @@ RUNTIMES = table(
         precisions={KERAS: (FLOAT32, BFLOAT16), ONNX: (FLOAT32, BFLOAT16)},
         packages={KERAS: ("openvino",), ONNX: ("openvino",)},
         extra="openvino",
+    ),
+    Runtime(
+        name="tflite",
+        words="TFLite's interpreter, for files of its own",
+        function="facelime_cli.answering.tflite_files:with_tflite",
+        precisions={TFLITE: (FLOAT32,)},
+        packages={TFLITE: ("ai_edge_litert",)},
+        extra="tflite",
     ),
     Runtime(
         name="python",

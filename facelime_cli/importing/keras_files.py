@@ -37,7 +37,9 @@ def from_keras(source: Source) -> Checked:
     FacelimeError
         Where it cannot be loaded, carries code that is not trusted, or its answers are no probabilities.
     """
-    wrapped, output = wrapped_network(source, outputs.with_one(_loaded(source), source.output, str(source.path)))
+    wrapped, output, answers = wrapped_network(
+        source, outputs.with_one(_loaded(source), source.output, str(source.path))
+    )
     facts = {
         "model": wrapping.digest(wrapped),
         "size": wrapping.input_size(wrapped),
@@ -52,7 +54,7 @@ def from_keras(source: Source) -> Checked:
             programs.trust_imported(artifact, KERAS)
         return [name]
 
-    return Checked(facts, write)
+    return Checked(facts, write, answers)
 
 
 def _judged_and_loaded(source: Source, path: Path) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.answering import onnx_files, runtimes
 from facelime_cli.answering.runtimes import FORMATS, ONNX
 from facelime_cli.errors import BrokenError, FacelimeError
-from facelime_cli.importing.checked import Checked, around_of, size_of, tried
+from facelime_cli.importing.checked import Checked, answers_of, around_of, size_of, tried
 from facelime_cli.models import outputs, wrapping
 from facelime_cli.store import digests, temporary
 
@@ -50,7 +50,8 @@ def from_onnx(source: Source) -> Checked:
         shutil.copyfile(source.path, artifact.file(name))
         return [name]
 
-    return Checked({"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}, write)
+    made = {"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}
+    return Checked(made, write, answers_of(around, run, source))
 
 
 def _alone(path: Path) -> Any:

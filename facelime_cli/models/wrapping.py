@@ -299,7 +299,9 @@ def final_activation(network: Any) -> str:
     return getattr(activation, "__name__", "")
 
 
-def why_not_probabilities(values: NDArray[np.float32], activation: str, *, independent: bool = False) -> str | None:
+def why_not_probabilities(
+    values: NDArray[np.float32], activation: str, *, independent: bool = False, step: float = 0.0
+) -> str | None:
     """Say why a network's answers are no probabilities.
 
     Parameters
@@ -310,6 +312,8 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
         From `final_activation`: independent sigmoids need not add up to 1.
     independent : bool
         Whether each class has a probability of its own, whatever the network ends in.
+    step : float
+        Between two answers that a quantised network can give: each of them may be half a step off.
 
     Returns
     -------
@@ -339,7 +343,7 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
         )
     off = float(np.abs(values.sum(axis=1) - 1).max())
     must_add_up = n_outputs > 1 and activation != SIGMOID and not independent
-    if must_add_up and off > SUM_TOLERANCE:
+    if must_add_up and off > SUM_TOLERANCE + n_outputs * step / 2:
         return (
             f"the network's classes add up to {values[0].sum():.3g}, not to 1; add --multi-label if each has a "
             "probability of its own, --activation softmax or sigmoid if these are logits."
