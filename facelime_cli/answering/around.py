@@ -117,7 +117,20 @@ class Around:
         return outputs
 
     def _input(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the classifier reads of pictures in display space."""
+        """Return what the classifier is given."""
+        return self.to_input(pictures)
+
+    def to_input(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the classifier reads of pictures in display space.
+
+        Parameters
+        ----------
+        pictures : (B, H, W, 3) float32 array
+
+        Returns
+        -------
+        (B, H, W, C) float32 array, or (B, C, H, W)
+        """
         scaling = SCALINGS[self.scaling]
         return compose.model_input(
             pictures,

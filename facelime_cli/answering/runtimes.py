@@ -160,12 +160,19 @@ class Classifier:
         Puts fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32 where `composed` reads them.
     engine : mapping
         What decides the bits of an answer beside the model and the batch.
+    prepare : callable, optional
+        Where pictures are composed outside of the call: the first half of `composed`, for a thread beside the one that
+        calls `answer`. What it returned may be overwritten after it has been called twice more.
+    answer : callable, optional
+        The second half: from what `prepare` returned to (B, C) float32 probabilities.
     """
 
     forward: Callable[..., NDArray[np.float32]]
     composed: Callable[..., NDArray[np.float32]]
     upload: Callable[[NDArray[np.uint8], NDArray[np.int32]], tuple[Any, Any]]
     engine: Mapping[str, Any]
+    prepare: Callable[..., Any] | None = None
+    answer: Callable[[Any], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
