@@ -43,7 +43,9 @@ class Shard:
 class Context:
     """What a command may use: the store, the terminal, its own name and shard.
 
-    `loaded` keeps the model that was loaded last, so that a command that asks it several times loads it once.
+    `loaded` keeps the model that was loaded last, so that a command that asks it several times loads it once. `fills`
+    keeps stand-ins that were made beside other work, by what they are. `before_work` is called when an artifact is to
+    be made that is not complete yet.
     """
 
     store: Store
@@ -51,6 +53,8 @@ class Context:
     name: str | None = None
     shard: Shard = field(default_factory=Shard)
     loaded: dict[Any, Any] = field(default_factory=dict)
+    fills: dict[Any, Any] = field(default_factory=dict)
+    before_work: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -372,6 +376,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     if artifact is not None and (artifact.complete or artifact.lost_its_manifest):
         _give_name(artifact.require_complete(), context)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
+    context.before_work()
     fresh = artifact is None
     # Two processes may lay out the same at once: the store lets both use what was first.
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact

@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.choices import Entry, table
+from facelime_cli.choices import Entry, loaded, table
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError
 from facelime_cli.models.backbones import SIGMOID
@@ -28,6 +28,8 @@ PRECISIONS = (FLOAT32, TF32, BFLOAT16)
 # Formats
 
 KERAS, SAVED_MODEL, ONNX, FUNCTION = "keras", "saved-model", "onnx", "function"
+TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE = "torch-export", "torchscript", "torch-module"
+TORCH_FORMATS = (TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +42,24 @@ class Format(Entry):
         Name of the file or folder that a model's artifact holds; empty where it holds none.
     warning : str
         What to say before a source is loaded, with `{source}` in the place of its name.
+    layers : str
+        Where the function is that looks into a model's layers: `module:name`; empty where nothing can.
+    attends : bool
+        Whether the attention of its layers can be read too.
+    instead : str
+        Where nothing can: what has layers that show.
     """
 
     file: str = ""
     warning: str = ""
+    layers: str = ""
+    attends: bool = False
+    instead: str = "networks of Keras and PyTorch show theirs"
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a model is code that is named, package.module:function, and no file."""
+        return not self.file
 
 
 FORMATS = table(
@@ -52,6 +68,7 @@ FORMATS = table(
         words="a Keras network",
         function="facelime_cli.importing.keras_files:from_keras",
         file="model.keras",
+        layers="facelime_cli.answering.keras_layers:of",
     ),
     Format(
         name=SAVED_MODEL,
@@ -70,6 +87,34 @@ FORMATS = table(
         name=FUNCTION,
         words="a Python function",
         function="facelime_cli.importing.functions:from_function",
+        warning=(
+            "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
+            "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
+        ),
+    ),
+    Format(
+        name=TORCH_EXPORT,
+        words="an exported PyTorch program",
+        function="facelime_cli.importing.torch_files:from_program",
+        file="model.pt2",
+        layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
+        warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
+    ),
+    Format(
+        name=TORCHSCRIPT,
+        words="a TorchScript file",
+        function="facelime_cli.importing.torch_files:from_script",
+        file="model.pt",
+        instead="import the module itself (package.module:build), or export it with torch.export",
+        warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
+    ),
+    Format(
+        name=TORCH_MODULE,
+        words="a PyTorch module that Python builds",
+        function="facelime_cli.importing.torch_files:from_module",
+        layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
         warning=(
             "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
             "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
@@ -121,6 +166,68 @@ def independent(model: Artifact) -> bool:
         return True
     # One sigmoid unit may stand for two classes. More classes have one each.
     return model.facts.get("output") == SIGMOID and len(model.facts["classes"]) > YES_OR_NO
+
+
+VALUE = "value"
+"""The fact `output` of a model that answers with numbers in a unit of their own, not with probabilities."""
+
+
+def answers_values(model: Artifact) -> bool:
+    """Return whether a model answers with values, such as an age, instead of probabilities.
+
+    Parameters
+    ----------
+    model : Artifact
+        A trained or an imported one, or what was made with it.
+
+    Returns
+    -------
+    bool
+        Then its `classes` are the names of the values.
+    """
+    return model.facts.get("output") == VALUE
+
+
+def unit_of(model: Artifact) -> str:
+    """Return the unit of the values that a model answers with.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Returns
+    -------
+    str
+        Such as `months`; empty where there is none, and for a model of classes.
+    """
+    return str(model.facts.get("unit", "")) if answers_values(model) else ""
+
+
+def unit_behind(model: Artifact) -> str:
+    """Return the unit of a model's values as it stands behind a number, with a space before it; see `unit_of`."""
+    unit = unit_of(model)
+    return f" {unit}" if unit else ""
+
+
+def first_classes(model: Artifact, answers: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the classes of each picture in the order in which they are explained.
+
+    Parameters
+    ----------
+    model : Artifact
+    answers : (N, C) float32 array
+        Its answers for unchanged pictures.
+
+    Returns
+    -------
+    (N, C) int64 array
+        The most probable class first. Values stay in their own order: none of them is more probable than another.
+    """
+    import numpy as np
+
+    if answers_values(model):
+        return np.broadcast_to(np.arange(answers.shape[1]), answers.shape)
+    return np.argsort(-answers, axis=1, kind="stable")
 
 
 # Runtimes
@@ -187,11 +294,14 @@ class Runtime(Entry):
         From a format to the packages that it needs beyond facelime's own.
     extra : str
         The extra of this package that installs them.
+    accelerated : str
+        Where the function is that tells whether it computes on an accelerator, `module:name`; empty where none tells.
     """
 
     precisions: Mapping[str, tuple[str, ...]]
     packages: Mapping[str, tuple[str, ...]]
     extra: str = ""
+    accelerated: str = ""
 
 
 RUNTIMES = table(
@@ -201,6 +311,7 @@ RUNTIMES = table(
         function="facelime_cli.answering.keras_networks:with_keras",
         precisions={KERAS: PRECISIONS, SAVED_MODEL: (FLOAT32, TF32)},
         packages={},
+        accelerated="facelime_cli.models.backend:on_accelerator",
     ),
     Runtime(
         name="onnx",
@@ -224,6 +335,15 @@ RUNTIMES = table(
         function="facelime_cli.answering.functions:with_python",
         precisions={FUNCTION: (FLOAT32,)},
         packages={},
+    ),
+    Runtime(
+        name="torch",
+        words="PyTorch",
+        function="facelime_cli.answering.torch_runtime:with_torch",
+        precisions=dict.fromkeys(TORCH_FORMATS, PRECISIONS),
+        packages=dict.fromkeys(TORCH_FORMATS, ("torch",)),
+        extra="torch",
+        accelerated="facelime_cli.answering.torch_networks:on_accelerator",
     ),
 )
 """The first that takes a format runs its models by default, and in float32 it is the reference for the others."""
@@ -304,6 +424,22 @@ def check_installed(name: str, form: str) -> None:
         )
 
 
+def on_accelerator(name: str) -> bool:
+    """Tell whether a runtime computes on something other than the processor, as far as it tells.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES`.
+
+    Returns
+    -------
+    bool
+    """
+    where = RUNTIMES[name].accelerated
+    return bool(where) and bool(loaded(where)())
+
+
 def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --resize") -> None:
     """Raise when a model reads pictures of another size than a dataset has.
 
@@ -345,23 +481,3 @@ def load(model: Artifact, how: How) -> Classifier:
     check_installed(how.runtime, format_of(model))
     classifier: Classifier = RUNTIMES[how.runtime].load()(model, how)
     return classifier
-
-
-def check_layers(model: Artifact) -> None:
-    """Raise when the layers of a model cannot be looked into.
-
-    Parameters
-    ----------
-    model : Artifact
-
-    Raises
-    ------
-    FacelimeError
-        For every format but Keras' own.
-    """
-    its_format = format_of(model)
-    if its_format != KERAS:
-        raise FacelimeError(
-            f"models/{model.id} is {FORMATS[its_format].words}, whose layers cannot be looked into; only Keras "
-            "networks show theirs, explain this one with LIME or `facelime occlusion`."
-        )

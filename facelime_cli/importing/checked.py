@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.answering.around import Around
+from facelime_cli.answering.around import BYTES, BYTES_SCALING, FLOAT32, Around
+from facelime_cli.answering.runtimes import VALUE
 from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import running, wrapping
@@ -50,10 +51,13 @@ def wrapped_network(source: Source, net: Any) -> tuple[Any, str]:
         size=size,
         n_classes=len(source.classes),
         activation=source.activation,
+        values=source.values,
     )
     activation = source.activation or wrapping.final_activation(net)
-    _check_answers(source, running.trial_answers(wrapped, size), activation)
-    return wrapped, activation or UNKNOWN
+    # In 32 bits, as it will answer, whatever it was saved with.
+    answering = wrapping.in_precision(wrapped, FLOAT32, trust=source.trust)
+    _check_answers(source, running.trial_answers(answering, size), activation)
+    return wrapped, activation
 
 
 def size_of(source: Source, own: tuple[int | None, int | None]) -> int | list[int]:
@@ -72,41 +76,104 @@ def size_of(source: Source, own: tuple[int | None, int | None]) -> int | list[in
     return shapes.size_of(rows, columns)
 
 
-def around_of(source: Source, scaling: str, channels: int, *, channels_first: bool = False) -> Around:
+def around_of(
+    source: Source, scaling: str, channels: int, *, channels_first: bool = False, reads: str = FLOAT32
+) -> Around:
     """Return what stands around a classifier that Keras does not wrap.
 
     Parameters
     ----------
     source : Source
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
     channels_first : bool
+    reads : str
+        The dtype of the classifier's input.
 
     Returns
     -------
     Around
+
+    Raises
+    ------
+    FacelimeError
+        Where the scaling is none of what bytes can hold.
     """
+    if reads == BYTES and scaling != BYTES_SCALING:
+        raise FacelimeError(
+            f"{source.path} reads bytes, which no other scaling than {BYTES_SCALING} fits; "
+            f"give --scaling {BYTES_SCALING}."
+        )
     return Around(
         scaling,
         channels,
         channels_first=channels_first,
         activation=source.activation,
         classes=len(source.classes),
+        values=source.values,
+        output=source.output,
+        reads=reads,
     )
+
+
+def output_facts(source: Source, output: str | None = None) -> dict[str, str]:
+    """Return what the facts of a model say of its output.
+
+    Parameters
+    ----------
+    source : Source
+    output : str, optional
+        The kind of its output, where it answers with probabilities.
+
+    Returns
+    -------
+    dict
+        The unit too, where it answers with values.
+    """
+    if source.values:
+        return {"output": VALUE, "unit": source.unit}
+    return {"output": output or UNKNOWN}
 
 
 def tried(source: Source, around: Around, run: Callable[..., Any], form: str, size: Size) -> dict[str, Any]:
     """Run pictures through a classifier that Keras does not run, and return its facts."""
     classifier = around.outputs(run, str(source.path))
-    answers = classifier(running.trial_pictures(size))
+    return facts_of(source, around, classifier(running.trial_pictures(size)), form, size)
+
+
+def facts_of(source: Source, around: Around, answers: NDArray[np.float32], form: str, size: Size) -> dict[str, Any]:
+    """Return the facts of a classifier that Keras does not run, from what it answers to the trial pictures.
+
+    Parameters
+    ----------
+    source : Source
+    around : Around
+    answers : (B, C) float32 array
+        After the activation.
+    form : str
+        A key of `FORMATS`.
+    size : int or sequence of int
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FacelimeError
+        Where they are no probabilities.
+    """
     wrapping.check_activation(source.activation, answers.shape[1])
     _check_answers(source, answers, source.activation or "")
-    return {"format": form, "size": size, "output": source.activation or UNKNOWN, **around.facts()}
+    return {"format": form, "size": size, **output_facts(source, source.activation), **around.facts()}
 
 
 def _check_answers(source: Source, answers: NDArray[np.float32], activation: str) -> None:
-    fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label)
+    if source.values:
+        fault = wrapping.why_not_values(answers)
+    else:
+        fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label)
     if fault:
         raise FacelimeError(f"{source.path}: {fault}")
 

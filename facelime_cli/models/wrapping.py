@@ -8,7 +8,8 @@ import numpy as np
 
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, FacelimeError, first_line
-from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS, SIGMOID, SOFTMAX
+from facelime_cli.models import outputs
+from facelime_cli.models.backbones import ACTIVATIONS, SIGMOID, SOFTMAX, scaling_of
 from facelime_cli.models.backend import UNLOADABLE, keras
 from facelime_cli.store import digests, files
 
@@ -31,6 +32,8 @@ RANGE_TOLERANCE = 1e-6
 BOTH_SIDES = 2
 """Columns of a one-unit sigmoid: [1 - p, p]."""
 BOTH_SIDES_LAYER = "both_sides"
+VALUES_LAYER = "values"
+VALUE_REMEDY = "if it answers with values such as an age, give --output-kind value and --names"
 
 SIGNATURE = "serving_default"
 """What TensorFlow calls the function of a SavedModel that answers."""
@@ -51,7 +54,7 @@ def check_channels(scaling: str, channels: int) -> None:
     Parameters
     ----------
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
         That the network reads.
 
@@ -59,11 +62,12 @@ def check_channels(scaling: str, channels: int) -> None:
     ------
     FacelimeError
     """
-    how = SCALINGS[scaling]
+    how = scaling_of(scaling)
     needs_colour = len(how.offset) > 1 or how.reverse
     if channels == GREY and needs_colour:
         raise FacelimeError(
-            f"--scaling {scaling} is for three channels, but the network reads one; use 0..1, -1..1 or 0..255."
+            f"--scaling {scaling} is for three channels, but the network reads one; use one of a single range, such as "
+            "0..1, or a mean and a deviation of one number each."
         )
 
 
@@ -77,7 +81,7 @@ def scaled(inputs: Any, scaling: str, channels: int) -> Any:
     inputs : keras tensor
         (B, H, W, 3) in display space.
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
         That the network reads.
 
@@ -90,7 +94,7 @@ def scaled(inputs: Any, scaling: str, channels: int) -> Any:
     FacelimeError
         Where the scaling is not for this number of channels.
     """
-    how = SCALINGS[scaling]
+    how = scaling_of(scaling)
     x = inputs
     check_channels(scaling, channels)
     if channels == GREY:
@@ -128,21 +132,25 @@ def both_sides() -> Any:
     return layer
 
 
-def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, activation: str | None) -> Any:
-    """Wrap a network from outside, so that it reads display space and answers with probabilities.
+def with_scaling(
+    network: Any, *, scaling: str, size: Size, n_classes: int, activation: str | None, values: bool = False
+) -> Any:
+    """Wrap a network from outside, so that it reads display space and answers with probabilities, or with values.
 
     Parameters
     ----------
     network : keras.Model
         One picture in, one vector out.
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     size : int or sequence of int
         Side of the pictures, or height and width, in pixels.
     n_classes : int
-        At least two.
+        At least two; or the number of values.
     activation : str or None
         What to put behind a network that ends in logits.
+    values : bool
+        Whether its answers are values, which stay as they are.
 
     Returns
     -------
@@ -154,11 +162,11 @@ def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, acti
         Where the network does not go with the rest.
     """
     k = keras()
-    n_channels, outputs = _shapes(network)
+    n_channels, n_outputs = _shapes(network)
     ends_in = final_activation(network)
     if activation and ends_in in ACTIVATIONS:
         raise FacelimeError(f"the network ends in {ends_in} already; leave --activation {activation} out.")
-    check_activation(activation, outputs)
+    check_activation(activation, n_outputs)
     inputs = k.Input((*shapes.sides(size), COLOUR), name="display")
     try:
         y = network(scaled(inputs, scaling, n_channels), training=False)
@@ -169,11 +177,15 @@ def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, acti
         ) from why
     if activation:
         y = k.layers.Activation(activation, name="probabilities")(y)
-    if outputs == 1 and n_classes == BOTH_SIDES:
+    if values:
+        # In 32 bits, in whatever precision the network computes.
+        y = k.layers.Activation("linear", name=VALUES_LAYER, dtype="float32")(y)
+    if n_outputs == 1 and n_classes == BOTH_SIDES and not values:
         y = both_sides()(y)
-    elif outputs != n_classes:
+    elif n_outputs != n_classes:
+        named = f"--names names {n_classes} values" if values else f"--classes names {n_classes} classes"
         raise FacelimeError(
-            f"the network has {outputs} outputs, but --classes names {n_classes} classes; name one class per output."
+            f"the network has {n_outputs} outputs, but {named}; name one {'value' if values else 'class'} per output."
         )
     return k.Model(inputs, y)
 
@@ -305,8 +317,9 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
     """
     n_outputs = values.shape[1]
     remedy = f"--activation {SIGMOID if n_outputs == 1 else SOFTMAX}"
-    if not np.isfinite(values).all():
-        return "the network answers with NaN or infinity; check --scaling and the file."
+    fault = why_not_values(values)
+    if fault is not None:
+        return fault
     least, most = values.min(), values.max()
     if n_outputs == 1 and least == most == 1:
         return (
@@ -315,11 +328,14 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
         )
     if least < -RANGE_TOLERANCE or most > 1 + RANGE_TOLERANCE:
         return (
-            f"the network answers between {least:.3g} and {most:.3g}, which are no probabilities but probably logits; "
-            f"add {remedy}."
+            f"the network answers between {least:.3g} and {most:.3g}, which are no probabilities; "
+            f"add {remedy} if these are logits; {VALUE_REMEDY}."
         )
     if activation == "linear" and n_outputs == 1:
-        return f"the network ends in a linear unit, so its answer is no probability; add {remedy}."
+        return (
+            f"the network ends in a linear unit, so its answer is no probability; add {remedy} if it is a logit; "
+            f"{VALUE_REMEDY}."
+        )
     off = float(np.abs(values.sum(axis=1) - 1).max())
     must_add_up = n_outputs > 1 and activation != SIGMOID and not independent
     if must_add_up and off > SUM_TOLERANCE:
@@ -327,6 +343,24 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
             f"the network's classes add up to {values[0].sum():.3g}, not to 1; add --multi-label if each has a "
             "probability of its own, --activation softmax or sigmoid if these are logits."
         )
+    return None
+
+
+def why_not_values(values: NDArray[np.float32]) -> str | None:
+    """Say why a network's answers are no values.
+
+    Parameters
+    ----------
+    values : (B, C) float32 array
+        Answers to a few pictures.
+
+    Returns
+    -------
+    str or None
+        A sentence with the remedy; None when they are numbers.
+    """
+    if not np.isfinite(values).all():
+        return "the network answers with NaN or infinity; check --scaling and the file."
     return None
 
 
@@ -376,7 +410,7 @@ def load(path: Path, *, trust: bool = False, what: str = "") -> Any:
         ) from why
 
 
-def load_saved_model(path: Path, what: str = "") -> Any:
+def load_saved_model(path: Path, what: str = "", output: str | None = None) -> Any:
     """Return a TensorFlow SavedModel as a network of one layer: its signature `serving_default`.
 
     Parameters
@@ -385,6 +419,8 @@ def load_saved_model(path: Path, what: str = "") -> Any:
         Its folder.
     what : str
         Its name in errors, where that is another than its path.
+    output : str, optional
+        The name of the output that it answers with, where it has several.
 
     Returns
     -------
@@ -422,20 +458,17 @@ def load_saved_model(path: Path, what: str = "") -> Any:
             "it should read float32 of (None, height, width, 1 or 3), any number of pictures: export it again so."
         )
     inputs = k.Input(tuple(spec.shape)[1:])
-    (output,) = layer(inputs).values()
-    return k.Model(inputs, output)
+    answers = layer(inputs)
+    names = sorted(answers)
+    return k.Model(inputs, answers[names[outputs.place_of(output, names, what or str(path))]])
 
 
 def _only_input(signature: Any, what: str) -> Any:
     """Return what a signature of TensorFlow reads."""
     _, named = signature.structured_input_signature
     specs = list(named.values())
-    n_outputs = len(signature.structured_outputs)
-    if len(specs) != 1 or n_outputs != 1:
-        raise FacelimeError(
-            f"{what} has {len(specs)} inputs and {n_outputs} outputs; "
-            "facelime explains networks with one picture in and one vector out."
-        )
+    if len(specs) != 1:
+        raise FacelimeError(f"{what} has {len(specs)} inputs; facelime explains networks with one picture in.")
     return specs[0]
 
 
@@ -498,7 +531,7 @@ def _answers(config: dict[str, Any]) -> bool:
     own = config.get("config")
     if not isinstance(own, dict):
         return False
-    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") == BOTH_SIDES_LAYER:
+    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") in {BOTH_SIDES_LAYER, VALUES_LAYER}:
         return True
     # The activation may be a configuration itself, which no table can look up.
     return own.get("activation") in tuple(ACTIVATIONS)

@@ -45,7 +45,7 @@ class Asking:
         Option(
             show_default=False,
             help="Compute in this precision. bfloat16 is about twice as fast where the hardware has it, tf32 on NVIDIA "
-            f"cards. Both are compared with float32 on pictures of this run first. [default: {runtimes.FLOAT32}]",
+            f"cards. Both are compared with float32 first, once per model and machine. [default: {runtimes.FLOAT32}]",
         ),
         Resolved(),
     ] = None
@@ -54,7 +54,8 @@ class Asking:
         Option(
             min=0,
             max=1,
-            help="Use another runtime or precision only when no probability differs by more from float32 Keras.",
+            help="Use another runtime or precision only when no probability differs by more from float32 Keras, and no "
+            "value by a larger share of the values' range.",
         ),
         Execution(),
     ] = TOLERANCE

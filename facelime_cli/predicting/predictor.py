@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import FacelimeError, StopRequested
+from facelime_cli.predicting.comparing import compared
 from facelime_cli.predicting.device import NotYet
 from facelime_cli.predicting.reuse import Donors, Wanted, made_as
 from facelime_cli.store import digests
@@ -117,11 +118,10 @@ class Predictor:
                 return
             # Reading the next unit while the device computes hides the disk.
             ahead = {first.index: self._read(first.index)}
-            if self._with.is_reference:
-                _ = self._with.classifier  # loaded while the first unit is read
+            _ = self._with.classifier  # loaded while the first unit is read
             its, host = self.device.wait(ahead[first.index])
-            compared = self._with.fitted(self.batch, lambda batch: self._with.difference(its, host, batch))
-            self.batch, self._difference = compared
+            found = self._with.fitted(self.batch, lambda batch: compared(self._with, its, host, batch))
+            self.batch, self._difference = found
             # Loading is no part of the progress, or its first estimate would be far too long.
             _ = self._with.classifier
             with self.console.progress(self.artifact.stage, total, unit="evaluations") as advance:

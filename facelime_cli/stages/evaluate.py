@@ -2,6 +2,7 @@
 
 Intervals of the bootstrap draw whole groups (patients, lesions), since pictures of one patient are no independent
 cases. A threshold for a wanted recall is picked on the validation split, and reported on the split that is evaluated.
+A model that answers with values is compared with a table column: mean absolute error, R², bias and limits of agreement.
 """
 
 from __future__ import annotations
@@ -73,6 +74,16 @@ class Params:
         ),
         Resolved(),
     ] = HALF
+    truth: Annotated[
+        list[str] | None,
+        Option(
+            metavar="COLUMN|VALUE=COLUMN",
+            show_default=False,
+            help="Compare a model that answers with values with this table column of the dataset; with several values "
+            "such as age=age_months, may be repeated. [default: the columns of the values' own names]",
+        ),
+        Resolved(),
+    ] = None
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="Show so many of the most confident mistakes.")] = 12
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
@@ -80,14 +91,15 @@ class Params:
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
-    """Find the dataset, choose the pictures, and check that the classes are the same."""
+    """Find the dataset, choose the pictures, and check that the classes are the same, or find the known values."""
     from facelime_cli.reporting import evaluation
     from facelime_cli.reporting.scoring import scoring_of
+    from facelime_cli.reporting.values_scored import Values
 
     model = inputs["model"]
     dataset = inputs.get("dataset") or evaluation.own_dataset(model)
     runtimes.check_size(model, dataset, besides="")
-    scoring = scoring_of(model, dataset)
+    scoring = scoring_of(model, dataset, params.truth or [])
     classes: list[str] = model.facts["classes"]
     fold = evaluation.fold_for(model, dataset)
     cases = evaluation.cases_of(scoring, dataset, params.split, SPLITS, fold)
@@ -97,7 +109,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     validation = evaluation.validation_cases(scoring, dataset, params.split, SPLITS, fold, picking)
 
     def prepare() -> Layout:
-        return evaluation.layout_of(dataset, cases, classes, params.batch_size)
+        return evaluation.layout_of(dataset, cases, model, params.batch_size)
 
     def work(artifact: Artifact, units: Pending) -> None:
         answers = evaluation.Answers(model, dataset, artifact.execution["batch_size"])
@@ -127,6 +139,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # It is there only where it says something, so that other evaluations keep their fingerprints.
     if params.thresholds != HALF:
         resolved["thresholds"] = params.thresholds
+    if isinstance(scoring, Values):
+        resolved["truth"] = [f"{name}={column}" for name, column in scoring.columns.items()]
     return Plan(
         params=params,
         resolved=resolved,

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION
+from facelime_cli.answering.runtimes import FORMATS, VALUE
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
-from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, published
+from facelime_cli.errors import CommandLineError
+from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, WRITTEN_SCALING, published
 from facelime_cli.options import Choice, Execution, Resolved
+from facelime_cli.plain import shown
 from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
     from facelime_cli.engine import Context, Pending
     from facelime_cli.importing.checked import Checked
     from facelime_cli.store.artifacts import Artifact
+
+
+CLASSES = "classes"
+"""What a model answers about that gives probabilities, beside `VALUE`."""
+LONGEST_UNIT = 24
+"""Characters of a unit: it stands behind every number of a page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +56,23 @@ class Params:
         Resolved(("function",)),
     ]
     classes: Annotated[
-        str,
+        str | None,
         Option(
             metavar="A,B,…|@FILE",
             help="Name the classes in the order of the outputs. One sigmoid unit has two, the second of which is yes. "
-            "@FILE has one name per line.",
+            "@FILE has one name per line. A model of values has --names instead.",
             show_default=False,
         ),
         Resolved(),
-    ]
+    ] = None
     scaling: Annotated[
         str | None,
-        Choice(tuple(SCALINGS)),
         Option(
-            help=f"Say what was done to the pictures in training ({words_of(SCALINGS)}). A wrong scaling gives wrong "
-            "answers without an error. Every source needs it except a function, which reads 0..1.",
+            metavar=f"{'|'.join(SCALINGS)}|{WRITTEN_SCALING}",
+            autocompletion=lambda: list(SCALINGS),
+            help=f"Say what was done to the pictures in training ({words_of(SCALINGS)}; mean:…/std:…: the mean "
+            "and deviation of channels in 0..1, one number or three each). A wrong scaling gives wrong answers without "
+            "an error. Every source needs it except a function, which reads 0..1.",
             show_default=False,
         ),
     ] = None
@@ -94,6 +104,43 @@ class Params:
         ),
         Resolved(),
     ] = False
+    output_kind: Annotated[
+        str,
+        Choice((CLASSES, VALUE)),
+        Option(
+            help="Say what the model answers with: the probabilities of classes, or one or several values in a unit of "
+            "their own, such as an age in months.",
+        ),
+        Resolved(),
+    ] = CLASSES
+    names: Annotated[
+        str | None,
+        Option(
+            metavar="A,B,…|@FILE",
+            help="Name the values of --output-kind value in the order of the outputs, such as age.",
+            show_default=False,
+        ),
+        Resolved(()),
+    ] = None
+    unit: Annotated[
+        str | None,
+        Option(
+            metavar="TEXT",
+            help="Say in which unit these values are, such as months. [default: none]",
+            show_default=False,
+        ),
+        Resolved(),
+    ] = None
+    output: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Choose the output to explain of a network that has several, such as logits beside features. "
+            "An error names those that there are.",
+            show_default=False,
+        ),
+        Resolved(),
+    ] = None
     model_version: Annotated[
         str | None,
         Option(
@@ -117,13 +164,13 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Read the source's bytes and the class names; the model is loaded only when it is new."""
-    from facelime_cli.importing.class_names import class_names
     from facelime_cli.importing.source import Source
 
     del inputs
+    is_value = params.output_kind == VALUE
     source = Source(
         path=params.source,
-        classes=class_names(params.classes),
+        classes=_names(params),
         scaling=params.scaling,
         backbone=params.backbone,
         size=None if params.size is None else shapes.parsed(params.size),
@@ -131,6 +178,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         multi_label=params.multi_label,
         model_version=params.model_version,
         trust=params.trust,
+        values=is_value,
+        unit=_unit(params.unit),
+        output=params.output,
     )
     form = source.format
     source.check_options()
@@ -154,7 +204,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # These are there only where they say something, so that other models keep their fingerprints.
     if params.multi_label:
         resolved["multi_label"] = True
-    if form == FUNCTION:
+    if params.output is not None:
+        resolved["output"] = params.output
+    if is_value:
+        resolved |= {"output_kind": VALUE, "unit": source.unit}
+    if source.is_named:
         resolved |= {"function": str(params.source), "model_version": params.model_version}
     return Plan(
         params=params,
@@ -167,10 +221,43 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     )
 
 
+def _names(params: Params) -> list[str]:
+    """Return the names of the outputs: those of classes, or of values."""
+    from facelime_cli.importing.class_names import class_names, value_names
+
+    needed, given, other = "--classes", params.classes, params.names
+    if params.output_kind == VALUE:
+        needed, given, other = "--names", params.names, params.classes
+    if other is not None:
+        wrong = "--classes" if needed == "--names" else "--names"
+        raise CommandLineError(f"{wrong} does not go with --output-kind {params.output_kind}; use {needed} instead.")
+    if params.output_kind != VALUE and params.unit is not None:
+        raise CommandLineError(f"--unit {params.unit} belongs to --output-kind value; leave it out.")
+    if given is None:
+        what = "values that the model answers with, such as --names age" if needed == "--names" else "classes"
+        raise CommandLineError(f"{needed} is missing: name the {what}, in the order of the outputs.")
+    return value_names(given) if needed == "--names" else class_names(given)
+
+
+def _unit(text: str | None) -> str:
+    """Return the unit of values as it stands behind a number."""
+    unit = (text or "").strip()
+    if shown(unit) != unit or len(unit) > LONGEST_UNIT:
+        raise CommandLineError(
+            f"--unit {shown(unit)!r} cannot stand behind a number; give at most {LONGEST_UNIT} characters of plain "
+            "text, such as months."
+        )
+    return unit
+
+
 def restored(model: Artifact) -> dict[str, Any]:
-    """Return the size as it is typed."""
+    """Return size and names as they are typed."""
     size = model.parameters["size"]
-    return {} if size is None else {"size": shapes.typed(size)}
+    found: dict[str, Any] = {} if size is None else {"size": shapes.typed(size)}
+    # Values have names in the place of classes.
+    if model.parameters.get("output_kind") == VALUE:
+        found |= {"classes": None, "names": model.parameters["classes"], "unit": model.parameters["unit"] or None}
+    return found
 
 
 STAGE = Stage(

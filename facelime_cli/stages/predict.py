@@ -91,9 +91,11 @@ def _layout(masks: Artifact, run: Run, execution: Mapping[str, Any]) -> Layout:
     n, samples = masks.shape("masks")[:2]
     dimensions = ("picture", "sample", "class")
     from facelime_cli.store.arrays import ArraySpec, Layout
+    from facelime_cli.store.explanations import answer_facts, measure_of
 
-    probabilities = ArraySpec("float32", (n, samples, len(classes)), dimensions, float("nan"), "probability")
-    constants, facts = masks.carried(), {"classes": classes}
+    measure = measure_of(run.model)
+    probabilities = ArraySpec("float32", (n, samples, len(classes)), dimensions, float("nan"), measure)
+    constants, facts = masks.carried(), answer_facts(run.model)
     return Layout(n, {"probabilities": probabilities}, constants, facts, execution=execution)
 
 
