@@ -12,19 +12,27 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 NETWORKS = {"MobileNetV2": 224, "InceptionV3": 299}
 FORMS = {"onnx": "net.onnx", "openvino": "net.xml"}
 
 
-def one(network: str, form: str) -> None:
-    """Convert one network with random weights, and print its time in seconds and its peak memory in MB."""
-    from facelime_cli.models import exporting, wrapping
+def wrapped(network: str) -> Any:
+    """Return a network with random weights that reads display space."""
+    from facelime_cli.models import wrapping
     from facelime_cli.models.backend import keras
 
     size = NETWORKS[network]
     bare = getattr(keras().applications, network)(weights=None, classes=2, input_shape=(size, size, 3))
-    net = wrapping.with_scaling(bare, scaling="-1..1", size=size, n_classes=2, activation=None)
+    return wrapping.with_scaling(bare, scaling="-1..1", size=size, n_classes=2, activation=None)
+
+
+def one(network: str, form: str) -> None:
+    """Convert one network with random weights, and print its time in seconds and its peak memory in MB."""
+    from facelime_cli.models import exporting
+
+    net = wrapped(network)
     before = _peak()
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
