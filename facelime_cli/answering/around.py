@@ -144,7 +144,20 @@ class Around:
         return outputs
 
     def _input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
-        """Return what the classifier reads of pictures in display space."""
+        """Return what the classifier is given."""
+        return self.to_input(pictures)
+
+    def to_input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
+        """Return what the classifier reads of pictures in display space.
+
+        Parameters
+        ----------
+        pictures : (B, H, W, 3) float32 array
+
+        Returns
+        -------
+        (B, H, W, C) array, or (B, C, H, W)
+        """
         scaling = scaling_of(self.scaling)
         scaled = compose.model_input(
             pictures,
