@@ -103,7 +103,7 @@ def of(model: Artifact) -> TorchLayers:
         Where it cannot be loaded.
     """
     own, kinds = _own_of(model)
-    around, reading, what = Around.read(model.facts), Reading.read(model.facts), f"models/{model.id}"
+    around, reading, what = Around.read(model.facts), Reading.read(model), f"models/{model.id}"
     net = torch_networks.surrounded(own, around, reading, what=what, resize_to=None, precision=usual(model).precision)
     return TorchLayers(
         what,
