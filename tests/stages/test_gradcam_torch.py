@@ -14,7 +14,10 @@ torch = pytest.importorskip("torch")
 
 from tests.torch_networks import transformer, twin, twin_of_keras  # noqa: E402 - it imports torch
 
+pytestmark = pytest.mark.long
+
 SIZE = 48
+TITLES = ("Grad-CAM", "Attention rollout")
 BUILDING = f"""
 from tests import torch_networks
 
@@ -63,7 +66,8 @@ class TestTheSameAsKeras:
     def test_maps_shares_and_probabilities(self, run, model, variant):
         expected = run.artifact("gradcam", "parts", "--model", "of-keras", "--variant", variant)
         found = run.artifact("gradcam", "parts", "--model", model, "--variant", variant)
-        assert (expected.facts["layer"], found.facts["layer"]) == ("last", "5")
+        assert expected.facts["layer"].endswith("/last")
+        assert found.facts["layer"] == "5"
         assert known(found) == known(expected)
         assert np.nanmax(expected.read("maps")) > 1e-3
         for name in ("maps", "coefficients", "probabilities"):
@@ -121,7 +125,7 @@ class TestTransformers:
         assert "which is the same for every class, comes from this region" in page
         cam = run.artifact("gradcam", "parts", "--model", "transformer")
         report = run.artifact("compare", cam.id, found.id, "--class", "normal")
-        assert report.facts["compared"] == ["Grad-CAM", "Attention rollout"]
+        assert all(each.startswith(title) for each, title in zip(report.facts["compared"], TITLES, strict=True))
 
     def test_what_has_no_attention_to_join(self, run):
         rollout = ("--variant", "rollout")
