@@ -56,6 +56,7 @@ def _templates() -> Environment:
     )
     found.filters["signed"] = signed
     found.filters["p"] = p_text
+    found.filters["tight"] = lambda text: text.replace(" ", "\N{NO-BREAK SPACE}")
     found.filters["commands"] = _with_commands
     return found
 

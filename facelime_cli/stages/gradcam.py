@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from facelime_cli.answering import layers
+from facelime_cli.answering import layers, runtimes
 from facelime_cli.choices import ATTENTION, ATTRIBUTIONS, Attribution, words_of
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.options import Choice, Execution
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import ArraySpec, Layout
-from facelime_cli.store.explanations import NAN, empty_arrays, unfitted_arrays
+from facelime_cli.store.explanations import NAN, answer_facts, empty_arrays, unfitted_arrays
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ MOST_CLASSES = 10
 """Each class takes a pass back through the network. With more, each picture's most probable ones are explained."""
 COARSE = "not checked against the model: a map of {} cells, drawn on the regions"
 NOWHERE = "nothing to explain: nowhere do the maps speak for this class"
+NOWHERE_OF_VALUES = "nothing to explain: nowhere do the maps raise this value"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +112,12 @@ class _Job:
     def prepare(self) -> Layout:
         """Return a share for every segment and class, and the maps themselves."""
         layer, height, width = self._read(layers.layered(self.model))
-        classes = self.model.facts["classes"]
-        shape = (self.segments.n, len(classes), height, width)
+        shape = (self.segments.n, len(self.model.facts["classes"]), height, width)
         dimensions = ("picture", "class", "map_y", "map_x")
         arrays = unfitted_arrays(self.segments, self.model, "share")
         arrays["maps"] = ArraySpec("float32", shape, dimensions, NAN)
         attribution = self._attribution
-        facts: dict[str, Any] = {"method": attribution.title, "layer": layer, "classes": classes}
+        facts: dict[str, Any] = {"method": attribution.title, "layer": layer, **answer_facts(self.model)}
         if attribution.reads is not None:
             facts["reads"] = attribution.reads
         return Layout(self.segments.n, arrays, self.segments.carried(), facts)
@@ -156,6 +156,7 @@ class _Job:
         every = range(rows.start, rows.stop)
         regions = _Regions(pictures.segments(rows), pictures.counts(rows).tolist())
         parts = empty_arrays(artifact, len(every))
+        nowhere = NOWHERE_OF_VALUES if runtimes.answers_values(self.model) else NOWHERE
         for start in range(0, len(every), batch):
             places = range(start, min(start + batch, len(every)))
             images = pictures.images(every[start : start + batch])
@@ -164,12 +165,12 @@ class _Job:
             answers = network.answers(np.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0))))[: len(images)]
             parts["probabilities"][places] = answers
             # With a thousand classes, a pass for each would take hours.
-            order = np.argsort(-parts["probabilities"][places], axis=1, kind="stable")[:, :MOST_CLASSES]
+            order = runtimes.first_classes(self.model, parts["probabilities"][places])[:, :MOST_CLASSES]
             cams = self._cams(network, artifact.facts["layer"], images)
             for rank in range(order.shape[1]):
                 classes = order[:, rank]
                 for place, c, cam in zip(places, classes.tolist(), cams(classes), strict=True):
-                    _pool(parts, (place, c), cam, regions)
+                    _pool(parts, (place, c), cam, regions, nowhere)
             advance(len(images))
         return parts
 
@@ -194,7 +195,9 @@ class _Job:
         return made
 
 
-def _pool(parts: Mapping[str, NDArray[Any]], at: tuple[int, int], cam: NDArray[np.float64], regions: _Regions) -> None:
+def _pool(
+    parts: Mapping[str, NDArray[Any]], at: tuple[int, int], cam: NDArray[np.float64], regions: _Regions, nowhere: str
+) -> None:
     """Put one picture's map for one class into its places."""
     from facelime_cli.core import cams
 
@@ -202,7 +205,7 @@ def _pool(parts: Mapping[str, NDArray[Any]], at: tuple[int, int], cam: NDArray[n
     cells = "×".join(map(str, cam.shape))
     parts["maps"][at] = cam
     parts["coefficients"][at][: regions.counts[place]] = cams.pooled(cam, regions.labels[place])
-    parts["verdict"][at] = COARSE.format(cells) if cam.any() else NOWHERE
+    parts["verdict"][at] = COARSE.format(cells) if cam.any() else nowhere
 
 
 @dataclass(frozen=True)
