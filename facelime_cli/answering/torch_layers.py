@@ -103,7 +103,7 @@ def of(model: Artifact) -> TorchLayers:
         Where it cannot be loaded.
     """
     own, kinds = _own_of(model)
-    around, reading, what = Around.read(model.facts), Reading.read(model.facts), f"models/{model.id}"
+    around, reading, what = Around.read(model.facts), Reading.read(model), f"models/{model.id}"
     net = torch_networks.surrounded(own, around, reading, what=what, resize_to=None, precision=usual(model).precision)
     return TorchLayers(
         what,
@@ -609,7 +609,7 @@ def _score_of(answers: Any, classes: NDArray[np.int64], n_classes: int) -> Any:
     """Return the sum of each picture's score for its class."""
     import torch
 
-    wanted = torch.from_numpy(classes).to(answers.device)
+    wanted = torch.from_numpy(np.array(classes, np.int64)).to(answers.device)
     if answers.shape[1] == 1 and n_classes == BOTH_SIDES:
         # One unit speaks for the second class, and against the first.
         return (answers[:, 0] * (2 * wanted - 1)).sum()
