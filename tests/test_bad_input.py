@@ -213,6 +213,8 @@ BAD = [
     (["gradcam", "{segments}", "--model", "small", "--batch-size", "0"], OUT_OF_RANGE, 2),
     (["gradcam", "{segments}", "--model", "small", "--layer", "nowhere"], "nowhere", 1),
     (["gradcam", "{segments}", "--model", "small", "--layer", ""], "--layer is empty", 2),
+    (["gradcam", "{segments}", "--model", "small", "--variant", "rollout"], "attention of PyTorch transformers", 1),
+    (["gradcam", "{segments}", "--model", "small", "--variant", "rollout", "--layer", "a"], "leave --layer a out", 2),
     (["occlusion", "{segments}", "--model", "small", "--batch-size", HUGE], OUT_OF_RANGE, 2),
     (["occlusion", "{segments}", "--model", "small", "--fill", "gold"], "--fill", 2),
     (["import-maps", "{segments}", "--model", "small", "--maps", ""], "--maps is empty", 2),

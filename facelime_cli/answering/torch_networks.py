@@ -434,7 +434,8 @@ def _network_class() -> Any:
             """Return what stands for the module's own answers."""
             if self.around.activation is not None:
                 values = torch.softmax(values, 1) if self.around.activation == SOFTMAX else torch.sigmoid(values)
-            return torch.cat([1 - values, values], 1) if values.shape[1] == 1 else values
+            is_one_unit = values.shape[1] == 1 and not self.around.values
+            return torch.cat([1 - values, values], 1) if is_one_unit else values
 
     return Network
 
@@ -532,7 +533,7 @@ def _chosen(named: Mapping[str, Any], batch: int, around: Around, what: str) -> 
     wanted = getattr(around, "output", None)
     if wanted is not None:
         named = {wanted: named[wanted]} if wanted in named else {}
-    units = {around.classes, 1} if around.classes == BOTH_SIDES else {around.classes}
+    units = {around.classes, 1} if around.classes == BOTH_SIDES and not around.values else {around.classes}
     fitting = [name for name, each in named.items() if _columns(each, batch) in units]
     if len(fitting) > 1:  # beside one unit for each class, a single one is something else
         fitting = [name for name in fitting if _columns(named[name], batch) == around.classes]
