@@ -144,7 +144,20 @@ class Around:
         return outputs
 
     def _input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
-        """Return what the classifier reads of pictures in display space."""
+        """Return what the classifier is given."""
+        return self.to_input(pictures)
+
+    def to_input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
+        """Return what the classifier reads of pictures in display space.
+
+        Parameters
+        ----------
+        pictures : (B, H, W, 3) float32 array
+
+        Returns
+        -------
+        (B, H, W, C) array, or (B, C, H, W)
+        """
         scaling = scaling_of(self.scaling)
         scaled = compose.model_input(
             pictures,
@@ -257,12 +270,26 @@ def contained(what: str, shape: tuple[int, ...]) -> Iterator[None]:
     except (StopRequested, FacelimeError):
         raise
     except BaseException as why:  # somebody else's code may raise anything, and may call sys.exit
-        text = str(why).lower()
-        if isinstance(why, MemoryError) or any(words in text for words in MEMORY_WORDS):
+        if is_for_memory(why):
             raise DeviceMemoryError from why
         raise FacelimeError(f"{what} failed on an array of {shape} ({told(why)}); --debug shows where.") from why
     finally:
         _stay_in(folder, what)
+
+
+def is_for_memory(why: BaseException) -> bool:
+    """Tell whether an exception says that something did not fit into memory.
+
+    Parameters
+    ----------
+    why : BaseException
+
+    Returns
+    -------
+    bool
+    """
+    text = str(why).lower()
+    return isinstance(why, (MemoryError, DeviceMemoryError)) or any(words in text for words in MEMORY_WORDS)
 
 
 def _numbers(answers: Any, what: str) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from facelime_cli import machine
 from facelime_cli.answering.around import output_of, told
 from facelime_cli.answering.converting import file_for
 from facelime_cli.answering.inputs import in_calls_of, layout_of
-from facelime_cli.answering.whole_pictures import whole_pictures
+from facelime_cli.answering.whole_pictures import reads, whole_pictures
 from facelime_cli.errors import BrokenError, FacelimeError
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ def with_onnx(model: Artifact, how: How) -> Classifier:
     """
     import onnxruntime
 
-    with file_for(model, "onnx", "model.onnx", {"onnxruntime": onnxruntime.__version__}) as path:
+    versions = {"onnxruntime": onnxruntime.__version__}
+    with file_for(model, "onnx", "model.onnx", versions, reads(how)) as path:
         session = session_of(path)
     engine = {"runtime": "onnx", "version": onnxruntime.__version__, "providers": session.get_providers()}
     return whole_pictures(model, how, run_of(session, output_of(model.facts)), engine)

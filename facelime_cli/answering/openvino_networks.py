@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli import machine
 from facelime_cli.answering.around import output_of, told
 from facelime_cli.answering.converting import file_for
-from facelime_cli.answering.whole_pictures import whole_pictures
+from facelime_cli.answering.whole_pictures import reads, whole_pictures
 from facelime_cli.errors import BrokenError
 
 if TYPE_CHECKING:
@@ -99,6 +99,6 @@ def with_openvino(model: Artifact, how: How) -> Classifier:
     silence()
     import openvino
 
-    with file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__}) as path:
+    with file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__}, reads(how)) as path:
         run = run_of(path, how.precision, output_of(model.facts))
     return whole_pictures(model, how, run, {"runtime": "openvino", "version": openvino.__version__})

@@ -274,12 +274,19 @@ class Classifier:
         Puts fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32 where `composed` reads them.
     engine : mapping
         What decides the bits of an answer beside the model and the batch.
+    prepare : callable, optional
+        Where pictures are composed outside of the call: the first half of `composed`, for a thread beside the one that
+        calls `answer`. What it returned may be overwritten after it has been called twice more.
+    answer : callable, optional
+        The second half: from what `prepare` returned to (B, C) float32 probabilities.
     """
 
     forward: Callable[..., NDArray[np.float32]]
     composed: Callable[..., NDArray[np.float32]]
     upload: Callable[[NDArray[np.uint8], NDArray[np.int32]], tuple[Any, Any]]
     engine: Mapping[str, Any]
+    prepare: Callable[..., Any] | None = None
+    answer: Callable[[Any], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -355,6 +362,13 @@ RUNTIMES = table(
     ),
 )
 """The first that takes a format runs its models by default, and in float32 it is the reference for the others."""
+FASTER = {
+    "openvino": {
+        FLOAT32: {"MobileNetV2": 1.3, "InceptionV3": 1.1},
+        BFLOAT16: {"MobileNetV2": 2.7, "InceptionV3": 1.9},
+    }
+}
+"""Evaluations per second, divided by those of Keras in float32: the table in docs/predict.md, where a test compares."""
 
 
 def usual(model: Artifact) -> How:
@@ -372,6 +386,24 @@ def usual(model: Artifact) -> How:
     its_format = format_of(model)
     able = [name for name, runtime in RUNTIMES.items() if its_format in runtime.precisions]
     return How(able[0], FLOAT32)
+
+
+def able(form: str, precision: str) -> list[str]:
+    """Return the runtimes that run models of a format in a precision, installed or not.
+
+    Parameters
+    ----------
+    form : str
+        A key of `FORMATS`.
+    precision : str
+        One of `PRECISIONS`.
+
+    Returns
+    -------
+    list of str
+        Keys of `RUNTIMES`, in their order.
+    """
+    return [name for name, each in RUNTIMES.items() if precision in each.precisions.get(form, ())]
 
 
 def settle(model: Artifact, runtime: str | None, precision: str) -> str:
@@ -397,9 +429,9 @@ def settle(model: Artifact, runtime: str | None, precision: str) -> str:
     """
     chosen = runtime or usual(model).runtime
     its_format = format_of(model)
-    able = [name for name, each in RUNTIMES.items() if precision in each.precisions.get(its_format, ())]
-    if chosen not in able:
-        remedy = f"use --runtime {' or '.join(able)}" if able else f"use --precision {FLOAT32}"
+    found = able(its_format, precision)
+    if chosen not in found:
+        remedy = f"use --runtime {' or '.join(found)}" if found else f"use --precision {FLOAT32}"
         raise CommandLineError(
             f"--runtime {chosen} does not run {FORMATS[its_format].words} (models/{model.id}) in {precision}; {remedy}."
         )
@@ -421,15 +453,45 @@ def check_installed(name: str, form: str) -> None:
     FacelimeError
         It says how to install them.
     """
-    runtime = RUNTIMES[name]
-    needed = runtime.packages.get(form, ())
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    missing = missing_packages(name, form)
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise FacelimeError(
             f"--runtime {name} needs {', '.join(missing)}, which {verb} not installed; "
-            f"`python3 -m pip install 'facelime[{runtime.extra}]'` installs it."
+            f"`{installing(name)}` installs it."
         )
+
+
+def missing_packages(name: str, form: str) -> list[str]:
+    """Return the packages that a runtime needs for a format and that are not installed.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES`.
+    form : str
+        A key of `FORMATS`.
+
+    Returns
+    -------
+    list of str
+    """
+    return [package for package in RUNTIMES[name].packages.get(form, ()) if importlib.util.find_spec(package) is None]
+
+
+def installing(name: str) -> str:
+    """Return the command that installs a runtime.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES` that has an extra.
+
+    Returns
+    -------
+    str
+    """
+    return f"python3 -m pip install 'facelime[{RUNTIMES[name].extra}]'"
 
 
 def on_accelerator(name: str) -> bool:

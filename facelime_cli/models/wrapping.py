@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, FacelimeError, first_line
-from facelime_cli.models import backend, outputs
+from facelime_cli.models import outputs
 from facelime_cli.models.backbones import ACTIVATIONS, SIGMOID, SOFTMAX, scaling_of
 from facelime_cli.models.backend import UNLOADABLE, keras
 from facelime_cli.store import digests, files
@@ -560,40 +559,6 @@ def resized(network: Any, size: Size) -> Any:
     own = shapes.sides(input_size(network))
     resize = k.layers.Resizing(*own, interpolation="bilinear", antialias=True, name="resize")
     return k.Model(inputs, network(resize(inputs)))
-
-
-def export(network: Any, path: Path, form: str) -> None:
-    """Write a network for another runtime.
-
-    Parameters
-    ----------
-    network : keras.Model
-        From (B, H, W, 3) float32 display space to (B, C) probabilities, any B.
-    path : pathlib.Path
-    form : str
-        `onnx` or `openvino`.
-
-    Raises
-    ------
-    FacelimeError
-        Where Keras runs on another backend than TensorFlow, or the network cannot be converted.
-    """
-    if keras().backend.backend() != "tensorflow":
-        raise FacelimeError(
-            f"a network is converted for --runtime {form} with Keras on TensorFlow; "
-            "run the command once without KERAS_BACKEND, the result is kept."
-        )
-    _, *shape = network.inputs[0].shape
-    network(np.zeros((1, *shape), np.float32))  # Keras exports what has been called
-    with backend.silent_stderr(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # Keras' own, of NumPy
-        try:
-            network.export(str(path), format=form, verbose=False)
-        except Exception as why:  # converters raise anything
-            raise FacelimeError(
-                f"the network cannot be converted for --runtime {form} ({first_line(why)}); "
-                "use --runtime keras, which runs it as it is."
-            ) from why
 
 
 def digest(network: Any) -> str:

@@ -49,13 +49,15 @@ class Beside:
     ) -> None:
         """Let what runs end at its next picture, and drop what has not begun."""
         self._stop.set()
-        for lane in self._lanes.values():
+        for lane in list(self._lanes.values()):
             lane.shutdown(wait=False, cancel_futures=True)
+        # What was dropped never counts as done.
+        begun = [each for each in self._begun if not each.cancelled()]
         if isinstance(value, StopRequested):
             # A library that is being imported asks nobody. The process then leaves without waiting for it.
-            value.device_busy |= bool(wait(self._begun, PATIENCE).not_done)
+            value.device_busy |= bool(wait(begun, PATIENCE).not_done)
         else:
-            wait(self._begun)
+            wait(begun)
 
     def begin(self, lane: str, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Hand a call over.

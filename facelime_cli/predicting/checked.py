@@ -14,7 +14,7 @@ from facelime_cli.store.pictures import Segmented
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -102,7 +102,9 @@ def _same(masks: Artifact, segments: Artifact, fill: str) -> bool:
     return fill not in BY_SEGMENT or masks.inputs["segmentation"]["digest"] == segments.content
 
 
-def make_beforehand(context: Context, segments: Artifact, processes: int | None) -> None:
+def make_beforehand(
+    context: Context, segments: Artifact, besides: Collection[str | None], processes: int | None
+) -> None:
     """Make those fills of a check's first unit that take long and need no explanation; the check then finds them.
 
     Parameters
@@ -111,12 +113,14 @@ def make_beforehand(context: Context, segments: Artifact, processes: int | None)
         Its `fills` keeps them, by the content of the segments and the fill's name.
     segments : Artifact
         Those on which the explanation is checked.
+    besides : collection of str
+        Fills of the explanation, which are made with its masks.
     processes : int, optional
         How many make them.
     """
     # The read-ahead of the check hides the fills of its other units.
     rows = segments.rows(0)
-    names = [name for name in ALWAYS if FILLS[name].slow and FILLS[name].needs is None]
+    names = [name for name in ALWAYS if FILLS[name].slow and FILLS[name].needs is None and name not in besides]
     progress = context.console.progress("check: stand-ins", len(names) * (rows.stop - rows.start))
     with Workers(processes) as workers, progress as advance:
         for name in names:

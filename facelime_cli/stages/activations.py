@@ -87,7 +87,9 @@ def run(params: Params, context: Context) -> Answer:
 def _shape(layer: Layer) -> str:
     """Return the shape of an answer as a person reads it."""
     sizes = "×".join(map(str, layer.shape))
-    return sizes if layer.dropped is None else f"{sizes}, of tokens; {layer.dropped} in front left out"
+    return (
+        sizes if layer.dropped is None else f"{sizes}, {layer.dropped} token{'' if layer.dropped == 1 else 's'} dropped"
+    )
 
 
 def _as_json(layer: Layer) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -37,7 +38,7 @@ from facelime_cli.stages import check, consensus, fit_surrogate, perturb, predic
 from facelime_cli.store.pictures import changed_otherwise, training_operations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future
 
     from facelime_cli.store.artifacts import Artifact
@@ -287,7 +288,7 @@ class _Rounds:
         # A network that learned from pictures without a border, or in other colours, answers otherwise to these.
         operations = training_operations(self.model) or {}
         params = preprocess.Params(source=[Path(source)], size=size, pseudonyms=pseudonyms, **operations)
-        return execute(preprocess.STAGE, params, self._loading).artifact
+        return execute(preprocess.STAGE, params, self.context).artifact
 
     def execute(
         self, stage: Stage, context: Context, changes: dict[str, Any] | None = None, **inputs: Artifact
@@ -298,7 +299,8 @@ class _Rounds:
 
     @property
     def _loading(self) -> Context:
-        """What stages before `predict` use: as soon as one has something to make, the model is loaded beside it."""
+        """What `segment` and `perturb` use: as soon as one has something to make, the model is loaded beside it."""
+        # Not while pictures are read: that is work of this process too, and one thread of Python runs at a time.
         return dataclasses.replace(self.context, before_work=self._load)
 
     @property
@@ -366,22 +368,23 @@ class _Rounds:
                 for each in views
             ]
         masks = [self.beside.begin("masks", self._masks, dataset, segments, *each) for each in wanted]
+        # A view on these segments makes its fill itself.
+        own = {view.get("fill", self.params.fill) for number, view in wanted if number == _usual(segments)}
+        before = partial(self._fill, segments, own)
         results: list[Result] = []
         fits = []
         for each in masks:
             results += self._awaited([each])[0]
-            results.append(self._predictions(segments, results[-1].artifact))
+            results.append(self._predictions(results[-1].artifact, before))
             fits.append(self.beside.begin("fits", self._fit, results[-1].artifact))
-        fitted = self._awaited(fits)
-        results += fitted
-        if len(fitted) > 1:
-            joined = consensus.Params(
-                surrogates=[each.artifact.reference for each in fitted],
-                carrier=segments.reference,
-                stable_top=self.params.stable_top,
-            )
-            results.append(execute(consensus.STAGE, joined, self.context))
-        return results
+        results += self._awaited(fits)
+        return results if len(fits) == 1 else [*results, self._joined(segments, results[-len(fits) :])]
+
+    def _joined(self, carrier: Artifact, fitted: list[Result]) -> Result:
+        """Join the views."""
+        references = [each.artifact.reference for each in fitted]
+        joined = consensus.Params(surrogates=references, carrier=carrier.reference, stable_top=self.params.stable_top)
+        return execute(consensus.STAGE, joined, self.context)
 
     def _views(self, segments: Artifact, samples: int) -> list[PlannedView]:
         """Return the views, as far as there are donors for them."""
@@ -421,16 +424,16 @@ class _Rounds:
             segments = results[-1].artifact
         return [*results, self.execute(perturb.STAGE, self._aside, changes, segmentation=segments)]
 
-    def _predictions(self, segments: Artifact, masks: Artifact) -> Result:
-        """Ask the model, which is loaded by then; meanwhile the first stand-ins of the check are made."""
+    def _fill(self, segments: Artifact, besides: set[str | None]) -> None:
+        """Begin to make the first stand-ins of the check: the model would wait for them."""
+        if self.params.check and not self.filling:
+            call = (make_beforehand, self._aside, segments, besides, self.params.workers)
+            self.filling.append(self.beside.begin("masks", *call))
 
-        def fill() -> None:
-            if self.params.check and not self.filling:
-                call = (make_beforehand, self._aside, segments, self.params.workers)
-                self.filling.append(self.beside.begin("masks", *call))
-
+    def _predictions(self, masks: Artifact, before: Callable[[], None]) -> Result:
+        """Ask the model, which is loaded by then; `before` is called when there is something to ask."""
         self._awaited(self.loading)
-        context = dataclasses.replace(self.context, before_work=fill)
+        context = dataclasses.replace(self.context, before_work=before)
         return self.execute(predict.STAGE, context, {"time_budget": self.left}, masks=masks, model=self.model)
 
     def _fit(self, predictions: Artifact) -> Result:
