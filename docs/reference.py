@@ -92,7 +92,12 @@ def verdicts() -> str:
 
 def matrix() -> str:
     """Return the table of formats as Markdown: in which precisions each runtime runs them, and what else works."""
-    columns = ["format", *(f"`{name}`" for name in RUNTIMES), "`gradcam`, `activations`", "`--resize`, `evaluate`, `compare-models`"]
+    columns = [
+        "format",
+        *(f"`{name}`" for name in RUNTIMES),
+        "`gradcam`, `activations`",
+        "`--resize`, `evaluate`, `compare-models`",
+    ]
     rows = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for name, form in FORMATS.items():
         precisions = (", ".join(runtime.precisions.get(name, ())) or NO for runtime in RUNTIMES.values())

@@ -39,7 +39,7 @@ def from_keras(source: Source) -> Checked:
     """
     net = outputs.with_one(_loaded(source), source.output, str(source.path))
     wrapped, output, answers = wrapped_network(source, net)
-    twice = own_scaling.warning_of(net, str(source.scaling), source.path.name)
+    twice = own_scaling.warning_of(own_scaling.of_keras(net), str(source.scaling), source.path.name)
     facts = {
         "model": wrapping.digest(wrapped),
         "size": wrapping.input_size(wrapped),
@@ -54,7 +54,7 @@ def from_keras(source: Source) -> Checked:
             programs.trust_imported(artifact, KERAS)
         return [name]
 
-    return Checked(facts, write, answers, () if twice is None else (twice,))
+    return Checked(facts, write, answers, twice)
 
 
 def _judged_and_loaded(source: Source, path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 SCALING_LAYERS = {"Rescaling", "Normalization"}
 SCALING_OPERATIONS = {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"}
 """Operations of Keras that scale where their other argument is a constant."""
-PASSING = {"InputLayer", "Identity", "Dropout", "Resizing", "ZeroPadding2D", "CenterCrop", "Flip", "Cast"}
+PASSING = {"InputLayer", "Identity", "Dropout", "Resizing", "CenterCrop", "Flip", "Cast"}
 """What may stand before a scaling and leaves the range of values as it is."""
+ANY_SIDE = 32
+"""Of a picture in pixels, where a network takes any."""
 AUGMENTING = "Random"
 """How the names of layers begin that do nothing outside training."""
 CANDIDATES = ("0..255", "0..1", "-1..1")
@@ -35,13 +38,36 @@ LEAST_RANGE, LARGEST_RANGE = 0.5, 20.0
 """Between which the values of pictures from black to white lie that a network was trained on, once they are scaled."""
 
 
-def warning_of(network: Any, scaling: str, what: str) -> str | None:
+@dataclass(frozen=True)
+class Beginning:
+    """What a network does to its pictures before anything else.
+
+    Attributes
+    ----------
+    names : list of str
+        Of what scales them; empty where nothing does.
+    call : callable
+        Computes it, from the network's input.
+    size : (int, int)
+        Height and width of a picture that it takes, in pixels.
+    channels : int
+    channels_first : bool
+    """
+
+    names: list[str]
+    call: Call
+    size: tuple[int, int]
+    channels: int
+    channels_first: bool = False
+
+
+def warning_of(its: Beginning | None, scaling: str, what: str) -> tuple[str, ...]:
     """Say that the scaling in front of a network does not go with its own.
 
     Parameters
     ----------
-    network : keras.Model
-        From outside, with one picture in.
+    its : Beginning or None
+        None where it cannot be told.
     scaling : str
         What was asked for, as `backbones.scaling_of` reads it.
     what : str
@@ -49,24 +75,22 @@ def warning_of(network: Any, scaling: str, what: str) -> str | None:
 
     Returns
     -------
-    str or None
-        None where it has none of its own, or they go together as far as this can be told.
+    tuple of str
+        Empty where it has none of its own, or they go together as far as this can be told.
     """
-    names, call = _beginning(network)
-    if not names:
-        return None
-    _, *shape = network.inputs[0].shape
-    size = [side or 32 for side in shape[:2]]
-    asked = _ends(call, scaling, size, shape[2])
-    found = {name: _ends(call, name, size, shape[2]) for name in CANDIDATES}
+    if its is None or not its.names:
+        return ()
+    asked = _ends(its, scaling)
+    found = {name: _ends(its, name) for name in CANDIDATES}
     better = _better(asked, found)
     if better is None:
-        return None
-    return (
-        f"{what} begins with a scaling of its own ({', '.join(names)}): behind --scaling {scaling} it hands on "
+        return ()
+    sentence = (
+        f"{what} begins with a scaling of its own ({', '.join(its.names)}): behind --scaling {scaling} it hands on "
         f"pictures as {_shown(asked)}, behind --scaling {better} as {_shown(found[better])}. Unless it was trained so, "
         f"use --scaling {better}; --check PICTURE --expect CLASS tells."
     )
+    return (sentence,)
 
 
 def _shown(ends: tuple[float, float]) -> str:
@@ -87,32 +111,42 @@ def _is_published(ends: tuple[float, float]) -> bool:
     return any(np.allclose(ends, each, rtol=0, atol=NEAR * (each[1] - each[0])) for each in ENDS)
 
 
-def _ends(call: Call, scaling: str, size: list[int], channels: int) -> tuple[float, float]:
+def _ends(its: Beginning, scaling: str) -> tuple[float, float]:
     """Return what becomes of black and of white behind a scaling and the network's own."""
     how = scaling_of(scaling)
-    display = np.stack([np.full((*size, 3), value, np.float32) for value in (0, WHITE)])
-    values = call(
+    display = np.stack([np.full((*its.size, 3), value, np.float32) for value in (0, WHITE)])
+    values = its.call(
         compose.model_input(
             display,
             how.scale,
             how.offset,
             reverse=how.reverse,
-            luminance=LUMINANCE if channels == GREY else None,
-            channels_first=False,
+            luminance=LUMINANCE if its.channels == GREY else None,
+            channels_first=its.channels_first,
         )
     )
-    # The middle: padding stands at the edges.
-    middle = values[:, values.shape[1] // 2, values.shape[2] // 2]
-    return float(middle.min()), float(middle.max())
+    return float(values.min()), float(values.max())
 
 
-# What a network begins with
+# What a Keras network begins with
 
 
-def _beginning(network: Any) -> tuple[list[str], Call]:
-    """Return the scaling layers that a network begins with, by name, and what they compute together."""
+def of_keras(network: Any) -> Beginning:
+    """Return what a Keras network begins with, as far as into the networks within it.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From outside, with one picture in.
+
+    Returns
+    -------
+    Beginning
+    """
     names, models, _ = _walk(network)
-    return names, lambda values: _computed(models, values)
+    _, height, width, channels = network.inputs[0].shape
+    size = height or ANY_SIDE, width or ANY_SIDE
+    return Beginning(names, lambda values: _computed(models, values), size, channels)
 
 
 def _computed(models: list[Any], values: NDArray[np.float32]) -> NDArray[np.float32]:
