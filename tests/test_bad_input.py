@@ -276,6 +276,17 @@ BAD = [
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "48", "--unit", "m"], "--unit m belongs to", 2),
     (["import-model", "{pickle}", "--classes", "a,b", "--scaling", "0..1"], "torch.export.save", 1),
     (["import-model", "{damaged}", "--classes", "a,b", "--scaling", "0..1"], "is no network of PyTorch", 1),
+    (
+        ["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--expect", "a"],
+        "--check PICTURE is missing",
+        2,
+    ),
+    (
+        ["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--check", "{file}", "--expect", "c"],
+        "none of --classes",
+        2,
+    ),
+    (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--check", ""], "--check is empty", 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", HUGE], OUT_OF_RANGE, 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "15x20"], OUT_OF_RANGE, 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "75x"], "or height x width such as 75x100", 2),

@@ -93,10 +93,10 @@ def check(source: Source, picture: Path | None, expected: str | None, asked: Cal
     name = picture.name
     own = None if source.needs_scaling else _seen(source, asked(), picture, expected)
     others = [] if source.scales_itself else _others(source, picture, expected)
-    best = max([*others, *([] if own is None else [own])], key=lambda each: each.probability, default=None)
+    every = sorted([*others, *([] if own is None else [own])], key=lambda each: -each.probability)
     if own is not None and own.is_right:
         return _told(name, expected, own, others)
-    hint = _hint(best, expected)
+    hint = _hint(every, expected)
     if own is None:
         raise CommandLineError(f"--scaling is missing; for {name}, {hint}.")
     got = source.classes[int(np.argmax(own.probabilities))]
@@ -142,12 +142,13 @@ def _told(name: str, expected: str, own: Seen, others: Sequence[Seen]) -> str:
     return text
 
 
-def _hint(best: Seen | None, expected: str) -> str:
-    if best is None:
-        return "check --classes, the picture and the file"
-    if best.is_right:
-        return f"--scaling {best.scaling} gives {shown(expected)!r} the highest probability, {best.probability:.3g}"
-    return (
-        f"no usual scaling shows {shown(expected)!r}, {best.scaling or 'it'} gives it most, {best.probability:.3g}: "
-        "check --classes, the picture and the file"
-    )
+def _hint(every: Sequence[Seen], expected: str) -> str:
+    """Return what to do next, from what is seen with every scaling, the most probable first."""
+    right = [each for each in every if each.is_right]
+    if right:
+        best, *others = right
+        besides = "".join(f", then {each.scaling} ({each.probability:.3g})" for each in others)
+        highest = f"the highest probability ({best.probability:.3g})"
+        return f"--scaling {best.scaling} gives {shown(expected)!r} {highest}{besides}"
+    most = [f"{each.scaling} gives it most, {each.probability:.3g}: " for each in every[:1] if each.scaling]
+    return f"no usual scaling shows {shown(expected)!r}; {''.join(most)}check --classes, the picture and the file"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.answering import programs
 from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.errors import FacelimeError
-from facelime_cli.importing import keras2
+from facelime_cli.importing import keras2, own_scaling
 from facelime_cli.importing.checked import Checked, check_consent, output_facts, wrapped_network
 from facelime_cli.models import building, outputs, wrapping
 from facelime_cli.models.backbones import BACKBONES, published
@@ -37,9 +37,9 @@ def from_keras(source: Source) -> Checked:
     FacelimeError
         Where it cannot be loaded, carries code that is not trusted, or its answers are no probabilities.
     """
-    wrapped, output, answers = wrapped_network(
-        source, outputs.with_one(_loaded(source), source.output, str(source.path))
-    )
+    net = outputs.with_one(_loaded(source), source.output, str(source.path))
+    wrapped, output, answers = wrapped_network(source, net)
+    twice = own_scaling.warning_of(own_scaling.of_keras(net), str(source.scaling), source.path.name)
     facts = {
         "model": wrapping.digest(wrapped),
         "size": wrapping.input_size(wrapped),
@@ -54,7 +54,7 @@ def from_keras(source: Source) -> Checked:
             programs.trust_imported(artifact, KERAS)
         return [name]
 
-    return Checked(facts, write, answers)
+    return Checked(facts, write, answers, twice)
 
 
 def _judged_and_loaded(source: Source, path: Path) -> Any:

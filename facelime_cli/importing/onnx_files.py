@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.answering import onnx_files, runtimes
 from facelime_cli.answering.runtimes import FORMATS, ONNX
 from facelime_cli.errors import BrokenError, FacelimeError
+from facelime_cli.importing import own_scaling, own_scaling_onnx
 from facelime_cli.importing.checked import Checked, answers_of, around_of, size_of, tried
 from facelime_cli.models import outputs, wrapping
 from facelime_cli.store import digests, temporary
@@ -51,7 +52,8 @@ def from_onnx(source: Source) -> Checked:
         return [name]
 
     made = {"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}
-    return Checked(made, write, answers_of(around, run, source))
+    twice = own_scaling.warning_of(own_scaling_onnx.of_onnx(source.path, its), around.scaling, source.path.name)
+    return Checked(made, write, answers_of(around, run, source), twice)
 
 
 def _alone(path: Path) -> Any:
