@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,13 @@ import numpy as np
 
 from facelime_cli.core import compose
 from facelime_cli.errors import FacelimeError, StopRequested
-from facelime_cli.models.backbones import ACTIVATIONS, SCALINGS
+from facelime_cli.models.backbones import ACTIVATIONS, WHITE, scaling_of
 from facelime_cli.models.backend import DeviceMemoryError
 from facelime_cli.models.wrapping import BOTH_SIDES, GREY, LUMINANCE
 from facelime_cli.store.artifacts import ROUNDING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -32,8 +33,19 @@ NO_NUMBERS = "cOSUmM"
 """NumPy's kinds of dtypes that are no probabilities: complex numbers, objects, texts, times."""
 
 
+FLOAT32, BYTES = "float32", "uint8"
+READABLE = (FLOAT32, "float16", "float64", BYTES)
+"""The dtypes that a classifier may read."""
+BYTES_SCALING = "0..255"
+"""What bytes hold."""
 FUNCTION_SCALING = "0..1"
 """What a Python function reads."""
+
+
+def output_of(facts: Mapping[str, Any]) -> str | None:
+    """Return the name of the output that is explained, from the facts of a model; None for its only one."""
+    found = facts.get("around", {}).get("output")
+    return None if found is None else str(found)
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Around:
     Attributes
     ----------
     scaling : str
-        A key of `SCALINGS`.
+        As `backbones.scaling_of` reads it.
     channels : int
         1 for luminance, or 3.
     channels_first : bool
@@ -53,6 +65,10 @@ class Around:
         Their number, or that of the values.
     values : bool
         Whether the classifier answers with numbers in a unit of their own, which are handed on as they are.
+    output : str or None
+        The name of its output, where it has several.
+    reads : str
+        The dtype of its input, a key of `READABLE`.
     """
 
     scaling: str
@@ -61,6 +77,8 @@ class Around:
     activation: str | None
     classes: int
     values: bool = False
+    output: str | None = None
+    reads: str = FLOAT32
 
     def facts(self) -> dict[str, Any]:
         """Return this as facts of a model, where `read` finds it.
@@ -125,10 +143,23 @@ class Around:
 
         return outputs
 
-    def _input(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the classifier reads of pictures in display space."""
-        scaling = SCALINGS[self.scaling]
-        return compose.model_input(
+    def _input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
+        """Return what the classifier is given."""
+        return self.to_input(pictures)
+
+    def to_input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
+        """Return what the classifier reads of pictures in display space.
+
+        Parameters
+        ----------
+        pictures : (B, H, W, 3) float32 array
+
+        Returns
+        -------
+        (B, H, W, C) array, or (B, C, H, W)
+        """
+        scaling = scaling_of(self.scaling)
+        scaled = compose.model_input(
             pictures,
             scaling.scale,
             scaling.offset,
@@ -136,6 +167,9 @@ class Around:
             luminance=LUMINANCE if self.channels == GREY else None,
             channels_first=self.channels_first,
         )
+        if self.reads == BYTES:
+            return np.clip(np.rint(scaled), 0, WHITE).astype(BYTES)
+        return scaled.astype(self.reads, copy=False)
 
     def probabilities(self, run: Run, what: str) -> Answers:
         """Return what answers with a column per class, or per value: one of a single unit becomes [1 - p, p].
@@ -158,15 +192,31 @@ class Around:
 
         def probabilities(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
             values = outputs(pictures)
-            # NaN passes here: whoever asks knows better what was asked.
-            if (values < -ROUNDING).any() or (values > 1 + ROUNDING).any():
-                raise FacelimeError(
-                    f"{what} answers between {values.min():.3g} and {values.max():.3g}, which are no probabilities; "
-                    "check what it answers for dark and plain pictures, and import it again."
-                )
+            check_range(values, what)
             return np.concatenate([1 - values, values], axis=1) if values.shape[1] == 1 else values
 
         return probabilities
+
+
+def check_range(values: NDArray[np.float32], what: str) -> None:
+    """Raise for answers that lie outside 0 to 1.
+
+    Parameters
+    ----------
+    values : float32 array
+    what : str
+        Name of the classifier in errors.
+
+    Raises
+    ------
+    FacelimeError
+    """
+    # NaN passes here: whoever asks knows better what was asked.
+    if (values < -ROUNDING).any() or (values > 1 + ROUNDING).any():
+        raise FacelimeError(
+            f"{what} answers between {values.min():.3g} and {values.max():.3g}, which are no probabilities; "
+            "check what it answers for dark and plain pictures, and import it again."
+        )
 
 
 def guarded(run: Run, what: str) -> Answers:
@@ -186,22 +236,60 @@ def guarded(run: Run, what: str) -> Answers:
     """
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        folder = Path.cwd()
-        try:
+        with contained(what, values.shape):
             return _numbers(run(values), what)
-        except (StopRequested, FacelimeError):
-            raise
-        except BaseException as why:  # somebody else's code may raise anything, and may call sys.exit
-            text = str(why).lower()
-            if isinstance(why, MemoryError) or any(words in text for words in MEMORY_WORDS):
-                raise DeviceMemoryError from why
-            raise FacelimeError(
-                f"{what} failed on an array of {values.shape} ({told(why)}); --debug shows where."
-            ) from why
-        finally:
-            _stay_in(folder, what)
 
     return call
+
+
+@contextmanager
+def contained(what: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """Let a classifier run that is not ours: its errors are sentences, and it stays in the working folder.
+
+    Parameters
+    ----------
+    what : str
+        Its name in errors.
+    shape : tuple of int
+        Of what it reads.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    DeviceMemoryError
+        Where a batch does not fit.
+    FacelimeError
+        For anything else.
+    """
+    folder = Path.cwd()
+    try:
+        yield
+    except (StopRequested, FacelimeError):
+        raise
+    except BaseException as why:  # somebody else's code may raise anything, and may call sys.exit
+        if is_for_memory(why):
+            raise DeviceMemoryError from why
+        raise FacelimeError(f"{what} failed on an array of {shape} ({told(why)}); --debug shows where.") from why
+    finally:
+        _stay_in(folder, what)
+
+
+def is_for_memory(why: BaseException) -> bool:
+    """Tell whether an exception says that something did not fit into memory.
+
+    Parameters
+    ----------
+    why : BaseException
+
+    Returns
+    -------
+    bool
+    """
+    text = str(why).lower()
+    return isinstance(why, (MemoryError, DeviceMemoryError)) or any(words in text for words in MEMORY_WORDS)
 
 
 def _numbers(answers: Any, what: str) -> NDArray[np.float32]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from facelime_cli.answering import programs, python_modules
 from facelime_cli.answering.whole_pictures import whole_pictures
-from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
     from facelime_cli.answering.runtimes import Classifier, How
@@ -31,11 +30,6 @@ def with_python(model: Artifact, how: How) -> Classifier:
         Where its source has changed since it was imported, or this user does not trust it.
     """
     reference = programs.reference_in(model)
-    modules = python_modules.modules_of(reference)
-    if python_modules.source_digest(modules) != model.facts["source"]:
-        raise FacelimeError(
-            f"the source of {reference} has changed since models/{model.id} was imported; "
-            f"import it again with `facelime import-model {reference}`."
-        )
+    modules = python_modules.unchanged(model, reference)
     programs.require(model, programs.in_function(reference, modules))
     return whole_pictures(model, how, python_modules.function(reference, modules), {"runtime": "python"})

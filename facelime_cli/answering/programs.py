@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
 from facelime_cli.answering import python_modules
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, SAVED_MODEL, format_of
+from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, SAVED_MODEL, TORCH_FORMATS, format_of
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.store import digests, temporary
 
@@ -100,7 +100,7 @@ def in_file(form: str, path: Path) -> Program | None:
     Parameters
     ----------
     form : str
-        A key of `FORMATS`, but not a function.
+        A key of `FORMATS`, but none that is named in Python.
     path : pathlib.Path
 
     Returns
@@ -115,9 +115,11 @@ def in_file(form: str, path: Path) -> Program | None:
     """
     if form == SAVED_MODEL:
         return Program(SAVED_MODEL, "a TensorFlow SavedModel", digests.of_value(files_of(path)))
+    if form in TORCH_FORMATS:
+        return Program(form, FORMATS[form].words, digests.of_file(path))
     if form != KERAS:
         return None
-    words = next(_code_in(_configuration(path), path), None)
+    words = next(_code_in(configuration_of(path), path), None)
     return None if words is None else Program(KERAS, words, digests.of_file(path))
 
 
@@ -156,8 +158,23 @@ def files_of(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): digests.of_file(path) for path in files}
 
 
-def _configuration(path: Path) -> Any:
-    """Return what a Keras file says it is made of; None where Keras would find nothing in it either."""
+def configuration_of(path: Path) -> Any:
+    """Return what a Keras file says it is made of.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    object
+        None where Keras would find nothing in it either.
+
+    Raises
+    ------
+    BrokenError
+        Where it cannot be read.
+    """
     try:
         if path.name.endswith(HDF5_SUFFIXES):
             from facelime_cli.store.hdf5 import root_attribute
@@ -274,7 +291,7 @@ def of_stored(model: Artifact) -> Program | None:
     FacelimeError
         Where the file, or the module of a function, is not there.
     """
-    if format_of(model) == FUNCTION:
+    if FORMATS[format_of(model)].is_named:
         reference = reference_in(model)
         return in_function(reference, python_modules.modules_of(reference))
     with _copy(model) as (_, program):
@@ -287,7 +304,7 @@ def reference_in(model: Artifact) -> str:
     Parameters
     ----------
     model : Artifact
-        Of the format `function`.
+        Of the format `function` or `torch-module`.
 
     Returns
     -------
@@ -345,7 +362,7 @@ def trust_imported(model: Artifact, form: str) -> None:
     ----------
     model : Artifact
     form : str
-        A key of `FORMATS`, but not a function.
+        A key of `FORMATS`, but none that is named in Python.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import importlib.util
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from facelime_cli.answering.around import Run
+    from facelime_cli.store.artifacts import Artifact
 
 REFERENCE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 """A name such as package.module:function."""
@@ -102,6 +104,59 @@ def source_digest(modules: Mapping[str, Module]) -> str:
     return digests.of_bytes(list(modules.values())[-1].content)
 
 
+def takes_arguments(reference: str) -> bool | None:
+    """Tell from its source whether `package.module:function` must be given something; nothing of it runs.
+
+    Parameters
+    ----------
+    reference : str
+
+    Returns
+    -------
+    bool or None
+        None where the source does not tell: it is defined elsewhere, decorated, or not there.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        tree = ast.parse(modules_of(reference)[module].content)
+    except (NotFoundError, SyntaxError, ValueError, RecursionError):  # said when it is imported
+        return None
+    bound = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == name]
+    if not bound or bound[-1].decorator_list:
+        return None
+    arguments = bound[-1].args
+    n_needed = len([*arguments.posonlyargs, *arguments.args]) - len(arguments.defaults)
+    return n_needed > 0 or arguments.vararg is not None
+
+
+def unchanged(model: Artifact, reference: str) -> dict[str, Module]:
+    """Return the modules of a stored model's function, whose source is that which was imported.
+
+    Parameters
+    ----------
+    model : Artifact
+    reference : str
+        `package.module:function`.
+
+    Returns
+    -------
+    dict
+        As `modules_of`.
+
+    Raises
+    ------
+    FacelimeError
+        Where the source has changed.
+    """
+    modules = modules_of(reference)
+    if source_digest(modules) != model.facts["source"]:
+        raise FacelimeError(
+            f"the source of {reference} has changed since models/{model.id} was imported; "
+            f"import it again with `facelime import-model {reference}`."
+        )
+    return modules
+
+
 def _spec(name: str, places: Sequence[str] | None) -> ModuleSpec | None:
     """Return where a module is; unlike `importlib.util.find_spec`, this imports no package around it."""
     for finder in sys.meta_path:
@@ -143,7 +198,7 @@ def function(reference: str, modules: Mapping[str, Module]) -> Run:
     finder = _Finder(modules)
     sys.meta_path.insert(0, finder)
     try:
-        with _imported(module):
+        with running(f"the Python module {module} cannot be imported"):
             found = getattr(importlib.import_module(module), name, None)
     finally:
         sys.meta_path.remove(finder)
@@ -188,8 +243,23 @@ class _Loader(SourceFileLoader):
 
 
 @contextlib.contextmanager
-def _imported(module: str) -> Iterator[None]:
-    """Let a module run that is not ours: its errors are sentences, and the command keeps its folder and its signals."""
+def running(what: str) -> Iterator[None]:
+    """Let code run that is not ours: its errors are sentences, and the command keeps its folder and its signals.
+
+    Parameters
+    ----------
+    what : str
+        What it is and what is done with it, as errors say it.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    FacelimeError
+        Where it fails.
+    """
     folder = Path.cwd()
     # Only the main thread may set a handler, so that only a module that it imports can have done so.
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
@@ -199,9 +269,7 @@ def _imported(module: str) -> Iterator[None]:
     except StopRequested:
         raise
     except BaseException as why:  # as in `guarded`
-        raise FacelimeError(
-            f"the Python module {module} cannot be imported ({told(why)}); --debug shows where."
-        ) from why
+        raise FacelimeError(f"{what} ({told(why)}); --debug shows where.") from why
     finally:
         os.chdir(folder)
         for number, handler in handlers.items():

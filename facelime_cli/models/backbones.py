@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facelime_cli.choices import Entry, table
+from facelime_cli.errors import CommandLineError
+from facelime_cli.plain import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +20,7 @@ IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)
 HAM10000_MEANS = (0.771, 0.558, 0.583)
 """Of the skin system's training pictures."""
 HAM10000_DEVIATIONS = (0.127, 0.142, 0.152)
+COLOURS = 3
 WHITE = 255
 """The largest value of a channel in display space."""
 
@@ -39,10 +43,10 @@ class Scaling(Entry):
     reverse: bool = False
 
 
-def _standardised(
-    name: str, words: str, means: tuple[float, float, float], deviations: tuple[float, float, float]
-) -> Scaling:
+def _standardised(name: str, words: str, means: tuple[float, ...], deviations: tuple[float, ...]) -> Scaling:
     """Return the scaling to mean 0 and deviation 1 of channels in 0…1."""
+    channels = max(len(means), len(deviations))
+    means, deviations = (each * (channels // len(each)) for each in (means, deviations))
     scale = tuple(1 / WHITE / deviation for deviation in deviations)
     offset = tuple(-mean / deviation for mean, deviation in zip(means, deviations, strict=True))
     return Scaling(name=name, words=words, scale=scale, offset=offset)
@@ -53,6 +57,12 @@ SCALINGS = table(
     Scaling(name="-1..1", words="divide by 127.5 and subtract 1", scale=(1 / 127.5,), offset=(-1.0,)),
     Scaling(name="0..255", words="leave as it is", scale=(1.0,), offset=(0.0,)),
     Scaling(
+        name="-1024..1024",
+        words="as TorchXRayVision scales X-rays",
+        scale=(2048 / WHITE,),
+        offset=(-1024.0,),
+    ),
+    Scaling(
         name="caffe",
         words="blue, green, red, with their ImageNet means subtracted",
         scale=(1.0,),
@@ -62,6 +72,67 @@ SCALINGS = table(
     _standardised("imagenet", "ImageNet's mean and deviation", IMAGENET_MEANS, IMAGENET_DEVIATIONS),
     _standardised("ham10000", "HAM10000's mean and deviation", HAM10000_MEANS, HAM10000_DEVIATIONS),
 )
+
+MEAN_AND_DEVIATION = re.compile(r"mean:(?P<means>[^/]+)/std:(?P<deviations>[^/]+)")
+WRITTEN_SCALING = "mean:A,B,C/std:D,E,F"
+"""How a scaling is written that has no name: the mean and the deviation of channels in 0…1, one number or three."""
+LEAST_DEVIATION = 1e-6
+"""Of channels in 0…1. A smaller one makes numbers that float32 does not tell apart."""
+
+
+def scaling_of(text: str) -> Scaling:
+    """Return the scaling that a text names or writes out.
+
+    Parameters
+    ----------
+    text : str
+        A key of `SCALINGS`, or `mean:A,B,C/std:D,E,F` with one number or three each, of channels in 0…1.
+
+    Returns
+    -------
+    Scaling
+
+    Raises
+    ------
+    CommandLineError
+        For any other text.
+
+    Examples
+    --------
+    >>> scaling_of("mean:0.5/std:0.25").offset
+    (-2.0,)
+    >>> scaling_of("0..1").offset
+    (0.0,)
+    """
+    if text in SCALINGS:
+        return SCALINGS[text]
+    written = MEAN_AND_DEVIATION.fullmatch(text)
+    if written is None:
+        raise CommandLineError(
+            f"--scaling {shown(text)!r} is none of {', '.join(SCALINGS)}; choose one, or write {WRITTEN_SCALING}."
+        )
+    means, deviations = (_channels_in(text, written[group]) for group in ("means", "deviations"))
+    if not all(0 <= mean <= 1 for mean in means) or not all(LEAST_DEVIATION <= each <= 1 for each in deviations):
+        raise CommandLineError(
+            f"--scaling {text!r} holds a mean outside 0 to 1, or a deviation outside 0.000001 to 1; give those of "
+            "channels in 0..1, so divide what counts to 255 by 255."
+        )
+    return _standardised(text, "mean and deviation as written", means, deviations)
+
+
+def _channels_in(text: str, numbers: str) -> tuple[float, ...]:
+    """Return one number or three."""
+    try:
+        found = tuple(float(each) for each in numbers.split(","))
+    except ValueError:
+        found = ()
+    if len(found) not in {1, COLOURS}:
+        raise CommandLineError(
+            f"--scaling {shown(text)!r} holds {shown(numbers)!r}, which should be one number or three; "
+            f"write {WRITTEN_SCALING}."
+        )
+    return found
+
 
 POOLINGS = table(
     Entry(name="average", words="the mean of each map", function="keras.layers:GlobalAveragePooling2D"),

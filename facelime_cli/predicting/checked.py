@@ -14,13 +14,14 @@ from facelime_cli.store.pictures import Segmented
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from facelime_cli.console import Console
     from facelime_cli.core.checking import Questions
+    from facelime_cli.engine import Context
     from facelime_cli.store.artifacts import Artifact
 
 ALWAYS = (UNLIKE, "blur", "inpaint", "mean")
@@ -101,6 +102,32 @@ def _same(masks: Artifact, segments: Artifact, fill: str) -> bool:
     return fill not in BY_SEGMENT or masks.inputs["segmentation"]["digest"] == segments.content
 
 
+def make_beforehand(
+    context: Context, segments: Artifact, besides: Collection[str | None], processes: int | None
+) -> None:
+    """Make those fills of a check's first unit that take long and need no explanation; the check then finds them.
+
+    Parameters
+    ----------
+    context : Context
+        Its `fills` keeps them, by the content of the segments and the fill's name.
+    segments : Artifact
+        Those on which the explanation is checked.
+    besides : collection of str
+        Fills of the explanation, which are made with its masks.
+    processes : int, optional
+        How many make them.
+    """
+    # The read-ahead of the check hides the fills of its other units.
+    rows = segments.rows(0)
+    names = [name for name in ALWAYS if FILLS[name].slow and FILLS[name].needs is None and name not in besides]
+    progress = context.console.progress("check: stand-ins", len(names) * (rows.stop - rows.start))
+    with Workers(processes) as workers, progress as advance:
+        for name in names:
+            made = StandIns(FILLS[name], segments, seed=0).made(Known({}, {}), rows, workers, advance)
+            context.fills[segments.content, name] = made
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """How pictures are checked.
@@ -140,11 +167,14 @@ class Checked:
     workers : Workers
         They make fills that take long.
     console : Console
+    beforehand : dict
+        Fills that `make_beforehand` has made.
     """
 
     surrogates: Artifact
     asked: Asked
     console: Console
+    beforehand: dict[Any, NDArray[np.uint8]] = field(default_factory=dict)
     workers: Workers = field(default_factory=lambda: Workers(1))
     _known: dict[str, Known] = field(default_factory=dict)
     _fills: dict[tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict)
@@ -232,6 +262,9 @@ class Checked:
         if stand_in.made is not None:
             return stand_in.made.read("fill", rows)
         assert stand_in.stand_ins is not None
+        before = self.beforehand.get((self.segmentation.content, stand_in.name))
+        if before is not None and rows.stop <= len(before):
+            return before[rows]
         return stand_in.stand_ins.made(self._known_of(stand_in), rows, self.workers, lambda _: None)
 
     def _known_of(self, stand_in: StandIn) -> Known:
@@ -272,6 +305,7 @@ class Checked:
             "probabilities": padded(answers, n_samples).reshape(shape),
         }
         self._fills.pop((rows.start, rows.stop), None)
+        self.beforehand.clear()
         return every
 
     def _judged(self, row: int, asked: Questions, answers: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.answering import runtimes
+from facelime_cli.answering.layers import check_layers
 from facelime_cli.core.compose import composed
 from facelime_cli.core.labels import words
 from facelime_cli.core.masks import unpack
@@ -87,7 +88,12 @@ def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     history = model.facts.get("history")
     if history:
         return curves.history(history)
-    runtimes.check_layers(model)
+    if runtimes.format_of(model) != runtimes.KERAS:
+        check_layers(model)
+        raise FacelimeError(
+            f"{model.reference} has no list of its layers in its file; "
+            f"`facelime activations models/{model.id} PICTURE` shows them."
+        )
     # The file's own list is read: building the network would run what it contains, and take TensorFlow.
     with zipfile.ZipFile(model.file("model.keras")) as file:
         config = json.loads(file.read("config.json"))

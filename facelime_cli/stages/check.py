@@ -173,7 +173,7 @@ def _run(params: Params, surrogates: Artifact, context: Context) -> tuple[Checke
         versus=_versus(surrogates),
         values=answers_values(surrogates),
     )
-    source = Checked(surrogates, asked, context.console)
+    source = Checked(surrogates, asked, context.console, context.fills)
     params = _as_explained(params, surrogates)
     return source, asking.run_of(params, source, surrogates.input("models"), context)
 
@@ -297,7 +297,7 @@ def forecast_of(params: Params, context: Context) -> Answer:
     with context.store.unchanged():
         source, run = _run(params, surrogates, context)
         layout = _layout(source, run, {})
-    return forecast.of_stage(STAGE, _as_explained(params, surrogates), run, layout, context)
+        return forecast.of_stage(STAGE, _as_explained(params, surrogates), run, layout, context)
 
 
 def restored(check: Artifact) -> dict[str, Any]:

@@ -8,6 +8,7 @@ A model that answers with values is compared with a table column: mean absolute 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -108,22 +109,25 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     scoring.check(picking)
     validation = evaluation.validation_cases(scoring, dataset, params.split, SPLITS, fold, picking)
 
+    # The validation split is asked at the end, of the model that is loaded by then.
+    answers = cache(partial(evaluation.Answers, model, dataset))
+
     def prepare() -> Layout:
         return evaluation.layout_of(dataset, cases, model, params.batch_size)
 
     def work(artifact: Artifact, units: Pending) -> None:
-        answers = evaluation.Answers(model, dataset, artifact.execution["batch_size"])
+        asked = answers(artifact.execution["batch_size"])
         with context.console.progress("evaluate", units.pictures) as advance:
             for unit in units:
-                unit.finish({"probabilities": answers.of(cases, unit.rows, advance)})
+                unit.finish({"probabilities": asked.of(cases, unit.rows, advance)})
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         from facelime_cli.reporting.scoring import report_of
 
         here, before = evaluation.Answered(cases, artifact.read("probabilities")), None
         if validation is not None:
-            answers = evaluation.Answers(model, dataset, artifact.execution["batch_size"])
-            before = evaluation.Answered(validation, answers.of(validation))
+            asked = answers(artifact.execution["batch_size"])
+            before = evaluation.Answered(validation, asked.of(validation))
         thresholds = scoring.thresholds(picking, before, here, params.split)
         otherwise = changed_otherwise(model, dataset)
         if otherwise:

@@ -20,7 +20,7 @@ from facelime_cli.errors import AmbiguousError, CommandLineError, FacelimeError,
 from facelime_cli.options import Choice, Input
 
 LIST, ADD, REMOVE = "list", "add", "remove"
-KINDS = ("keras", "saved-model", "function")
+KINDS = ("keras", "saved-model", "function", "torch-export", "torchscript")
 """Kinds of code. What facelime has made itself is kept in the same file, and is nothing to decide about."""
 COLUMNS = ("digest", "kind", "model", "trusted since")
 SHORT = 12
