@@ -65,8 +65,8 @@ def test_examples_are_what_the_model_saw_and_answered(judged, stood_in):
         assert np.array_equal(composed[off], judged.check.read("fill", [0])[0, place][off])
         assert np.array_equal(composed[~off], explanations.image(0)[~off])
         assert each.before == pytest.approx(judged.check.read("probabilities")[0, place, 0, c], rel=1e-5)
-        assert each.before == pytest.approx(100 * explanations.full[0, c], abs=1e-3)
-        assert 0 <= each.after <= 100
+        assert each.before == pytest.approx(explanations.full[0, c], abs=1e-5)
+        assert 0 <= each.after <= 1
 
 
 def test_a_contrast_is_told_as_a_difference(chain):
