@@ -45,7 +45,8 @@ class Context:
 
     `loaded` keeps the model that was loaded last, so that a command that asks it several times loads it once. `fills`
     keeps stand-ins that were made beside other work, by what they are. `before_work` is called when an artifact is to
-    be made that is not complete yet.
+    be made that is not complete yet. `planning` is set where a plan is made only to be looked at, so that nothing may
+    be measured for it.
     """
 
     store: Store
@@ -55,6 +56,14 @@ class Context:
     loaded: dict[Any, Any] = field(default_factory=dict)
     fills: dict[Any, Any] = field(default_factory=dict)
     before_work: Callable[[], None] = lambda: None
+    planning: bool = False
+    told: set[str] = field(default_factory=set)
+
+    def once(self, note: str) -> None:
+        """Note what several stages of one command would say."""
+        if note not in self.told:
+            self.told.add(note)
+            self.console.note(note)
 
 
 @dataclass(frozen=True)
@@ -472,7 +481,7 @@ def find(stage: Stage, params: Any, context: Context) -> Found:
         if artifact is None:
             return Found()
         inputs[name] = artifact
-    plan = stage.plan(params, inputs, context)
+    plan = stage.plan(params, inputs, replace(context, planning=True))
     return Found(plan, context.store.find(stage.writes, identity(stage, plan).fingerprint))
 
 

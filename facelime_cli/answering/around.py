@@ -12,7 +12,7 @@ import numpy as np
 
 from facelime_cli.core import compose
 from facelime_cli.errors import FacelimeError, StopRequested
-from facelime_cli.models.backbones import ACTIVATIONS, scaling_of
+from facelime_cli.models.backbones import ACTIVATIONS, WHITE, scaling_of
 from facelime_cli.models.backend import DeviceMemoryError
 from facelime_cli.models.wrapping import BOTH_SIDES, GREY, LUMINANCE
 from facelime_cli.store.artifacts import ROUNDING
@@ -33,8 +33,19 @@ NO_NUMBERS = "cOSUmM"
 """NumPy's kinds of dtypes that are no probabilities: complex numbers, objects, texts, times."""
 
 
+FLOAT32, BYTES = "float32", "uint8"
+READABLE = (FLOAT32, "float16", "float64", BYTES)
+"""The dtypes that a classifier may read."""
+BYTES_SCALING = "0..255"
+"""What bytes hold."""
 FUNCTION_SCALING = "0..1"
 """What a Python function reads."""
+
+
+def output_of(facts: Mapping[str, Any]) -> str | None:
+    """Return the name of the output that is explained, from the facts of a model; None for its only one."""
+    found = facts.get("around", {}).get("output")
+    return None if found is None else str(found)
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,10 @@ class Around:
         Their number, or that of the values.
     values : bool
         Whether the classifier answers with numbers in a unit of their own, which are handed on as they are.
+    output : str or None
+        The name of its output, where it has several.
+    reads : str
+        The dtype of its input, a key of `READABLE`.
     """
 
     scaling: str
@@ -62,6 +77,8 @@ class Around:
     activation: str | None
     classes: int
     values: bool = False
+    output: str | None = None
+    reads: str = FLOAT32
 
     def facts(self) -> dict[str, Any]:
         """Return this as facts of a model, where `read` finds it.
@@ -126,10 +143,23 @@ class Around:
 
         return outputs
 
-    def _input(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the classifier reads of pictures in display space."""
+    def _input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
+        """Return what the classifier is given."""
+        return self.to_input(pictures)
+
+    def to_input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
+        """Return what the classifier reads of pictures in display space.
+
+        Parameters
+        ----------
+        pictures : (B, H, W, 3) float32 array
+
+        Returns
+        -------
+        (B, H, W, C) array, or (B, C, H, W)
+        """
         scaling = scaling_of(self.scaling)
-        return compose.model_input(
+        scaled = compose.model_input(
             pictures,
             scaling.scale,
             scaling.offset,
@@ -137,6 +167,9 @@ class Around:
             luminance=LUMINANCE if self.channels == GREY else None,
             channels_first=self.channels_first,
         )
+        if self.reads == BYTES:
+            return np.clip(np.rint(scaled), 0, WHITE).astype(BYTES)
+        return scaled.astype(self.reads, copy=False)
 
     def probabilities(self, run: Run, what: str) -> Answers:
         """Return what answers with a column per class, or per value: one of a single unit becomes [1 - p, p].
@@ -237,12 +270,26 @@ def contained(what: str, shape: tuple[int, ...]) -> Iterator[None]:
     except (StopRequested, FacelimeError):
         raise
     except BaseException as why:  # somebody else's code may raise anything, and may call sys.exit
-        text = str(why).lower()
-        if isinstance(why, MemoryError) or any(words in text for words in MEMORY_WORDS):
+        if is_for_memory(why):
             raise DeviceMemoryError from why
         raise FacelimeError(f"{what} failed on an array of {shape} ({told(why)}); --debug shows where.") from why
     finally:
         _stay_in(folder, what)
+
+
+def is_for_memory(why: BaseException) -> bool:
+    """Tell whether an exception says that something did not fit into memory.
+
+    Parameters
+    ----------
+    why : BaseException
+
+    Returns
+    -------
+    bool
+    """
+    text = str(why).lower()
+    return isinstance(why, (MemoryError, DeviceMemoryError)) or any(words in text for words in MEMORY_WORDS)
 
 
 def _numbers(answers: Any, what: str) -> NDArray[np.float32]:

@@ -11,7 +11,8 @@ import numpy as np
 from facelime_cli.answering.keras_networks import network_of
 from facelime_cli.answering.runtimes import usual
 from facelime_cli.core import shapes
-from facelime_cli.core.layers import MAP_AXES, Layer
+from facelime_cli.core.layers import MAP_AXES, Attended, Layer
+from facelime_cli.errors import FacelimeError
 from facelime_cli.models import gradients, running
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from facelime_cli.core.shapes import Sides
     from facelime_cli.store.artifacts import Artifact
+
+NO_ATTENTION = "the attention of Keras networks is not read; choose another --variant."
 
 
 def of(model: Artifact) -> KerasLayers:
@@ -89,3 +92,11 @@ class KerasLayers:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return a layer's maps, and the gradient of each picture's score for its class by them."""
         return gradients.maps_and_gradients(self.network, layer, images, classes)
+
+    def attended(self) -> Attended:
+        """Raise: the attention of Keras networks is not read."""
+        raise FacelimeError(NO_ATTENTION)
+
+    def attention(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: ARG002 - the interface's
+        """Raise: the attention of Keras networks is not read."""
+        raise FacelimeError(NO_ATTENTION)

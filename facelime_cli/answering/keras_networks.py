@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.answering import programs
+from facelime_cli.answering.around import output_of
 from facelime_cli.answering.runtimes import SAVED_MODEL, Classifier, format_of
 from facelime_cli.models import backend, running, wrapping
 
@@ -72,7 +73,7 @@ def network_in(model: Artifact, path: Path, how: How, *, runs_code: bool) -> Any
     if format_of(model) == SAVED_MODEL:
         around = model.facts["around"]
         return wrapping.with_scaling(
-            wrapping.load_saved_model(path, model.reference),
+            wrapping.load_saved_model(path, model.reference, output_of(model.facts)),
             scaling=around["scaling"],
             size=model.facts["size"],
             n_classes=around["classes"],

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.core.layers import Layer
+    from facelime_cli.core.layers import Attended, Layer
     from facelime_cli.store.artifacts import Artifact
 
 
@@ -44,6 +44,12 @@ class Layered(Protocol):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return a layer's maps (B, h, w, n), and the gradient by them of each picture's score for its class."""
 
+    def attended(self) -> Attended:
+        """Return how tokens attend to one another; it raises FacelimeError where that cannot be had."""
+
+    def attention(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the weights of attention (B, layers, T, T), the mean of the heads."""
+
 
 def layered(model: Artifact) -> Layered:
     """Return a model's network, for what looks into its layers.
@@ -66,6 +72,26 @@ def layered(model: Artifact) -> Layered:
     check_installed(usual(model).runtime, its_format)
     found: Layered = loaded(FORMATS[its_format].layers)(model)
     return found
+
+
+def check_attention(model: Artifact, option: str) -> None:
+    """Raise where a network's attention cannot be read, before anything is computed.
+
+    Parameters
+    ----------
+    model : Artifact
+    option : str
+        What asks for it, for the message.
+
+    Raises
+    ------
+    FacelimeError
+    """
+    if not FORMATS[format_of(model)].attends:
+        raise FacelimeError(
+            f"{option} reads the attention of PyTorch transformers, and models/{model.id} is "
+            f"{FORMATS[format_of(model)].words}; choose another --variant."
+        )
 
 
 def check_layers(model: Artifact) -> None:

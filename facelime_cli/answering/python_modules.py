@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import importlib.util
@@ -101,6 +102,31 @@ def source_digest(modules: Mapping[str, Module]) -> str:
     str
     """
     return digests.of_bytes(list(modules.values())[-1].content)
+
+
+def takes_arguments(reference: str) -> bool | None:
+    """Tell from its source whether `package.module:function` must be given something; nothing of it runs.
+
+    Parameters
+    ----------
+    reference : str
+
+    Returns
+    -------
+    bool or None
+        None where the source does not tell: it is defined elsewhere, decorated, or not there.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        tree = ast.parse(modules_of(reference)[module].content)
+    except (NotFoundError, SyntaxError, ValueError, RecursionError):  # said when it is imported
+        return None
+    bound = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == name]
+    if not bound or bound[-1].decorator_list:
+        return None
+    arguments = bound[-1].args
+    n_needed = len([*arguments.posonlyargs, *arguments.args]) - len(arguments.defaults)
+    return n_needed > 0 or arguments.vararg is not None
 
 
 def unchanged(model: Artifact, reference: str) -> dict[str, Module]:

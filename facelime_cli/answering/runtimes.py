@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.choices import Entry, table
+from facelime_cli.choices import Entry, loaded, table
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError
 from facelime_cli.models.backbones import SIGMOID
@@ -28,6 +28,7 @@ PRECISIONS = (FLOAT32, TF32, BFLOAT16)
 # Formats
 
 KERAS, SAVED_MODEL, ONNX, FUNCTION = "keras", "saved-model", "onnx", "function"
+TFLITE = "tflite"
 TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE = "torch-export", "torchscript", "torch-module"
 TORCH_FORMATS = (TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE)
 
@@ -44,6 +45,8 @@ class Format(Entry):
         What to say before a source is loaded, with `{source}` in the place of its name.
     layers : str
         Where the function is that looks into a model's layers: `module:name`; empty where nothing can.
+    attends : bool
+        Whether the attention of its layers can be read too.
     instead : str
         Where nothing can: what has layers that show.
     """
@@ -51,6 +54,7 @@ class Format(Entry):
     file: str = ""
     warning: str = ""
     layers: str = ""
+    attends: bool = False
     instead: str = "networks of Keras and PyTorch show theirs"
 
     @property
@@ -81,6 +85,12 @@ FORMATS = table(
         file="model.onnx",
     ),
     Format(
+        name=TFLITE,
+        words="a TFLite file",
+        function="facelime_cli.importing.tflite_files:from_tflite",
+        file="model.tflite",
+    ),
+    Format(
         name=FUNCTION,
         words="a Python function",
         function="facelime_cli.importing.functions:from_function",
@@ -95,6 +105,7 @@ FORMATS = table(
         function="facelime_cli.importing.torch_files:from_program",
         file="model.pt2",
         layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
         warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
     ),
     Format(
@@ -110,6 +121,7 @@ FORMATS = table(
         words="a PyTorch module that Python builds",
         function="facelime_cli.importing.torch_files:from_module",
         layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
         warning=(
             "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
             "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
@@ -262,12 +274,19 @@ class Classifier:
         Puts fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32 where `composed` reads them.
     engine : mapping
         What decides the bits of an answer beside the model and the batch.
+    prepare : callable, optional
+        Where pictures are composed outside of the call: the first half of `composed`, for a thread beside the one that
+        calls `answer`. What it returned may be overwritten after it has been called twice more.
+    answer : callable, optional
+        The second half: from what `prepare` returned to (B, C) float32 probabilities.
     """
 
     forward: Callable[..., NDArray[np.float32]]
     composed: Callable[..., NDArray[np.float32]]
     upload: Callable[[NDArray[np.uint8], NDArray[np.int32]], tuple[Any, Any]]
     engine: Mapping[str, Any]
+    prepare: Callable[..., Any] | None = None
+    answer: Callable[[Any], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,11 +301,14 @@ class Runtime(Entry):
         From a format to the packages that it needs beyond facelime's own.
     extra : str
         The extra of this package that installs them.
+    accelerated : str
+        Where the function is that tells whether it computes on an accelerator, `module:name`; empty where none tells.
     """
 
     precisions: Mapping[str, tuple[str, ...]]
     packages: Mapping[str, tuple[str, ...]]
     extra: str = ""
+    accelerated: str = ""
 
 
 RUNTIMES = table(
@@ -296,6 +318,7 @@ RUNTIMES = table(
         function="facelime_cli.answering.keras_networks:with_keras",
         precisions={KERAS: PRECISIONS, SAVED_MODEL: (FLOAT32, TF32)},
         packages={},
+        accelerated="facelime_cli.models.backend:on_accelerator",
     ),
     Runtime(
         name="onnx",
@@ -314,6 +337,14 @@ RUNTIMES = table(
         extra="openvino",
     ),
     Runtime(
+        name="tflite",
+        words="TFLite's interpreter, for files of its own",
+        function="facelime_cli.answering.tflite_files:with_tflite",
+        precisions={TFLITE: (FLOAT32,)},
+        packages={TFLITE: ("ai_edge_litert",)},
+        extra="tflite",
+    ),
+    Runtime(
         name="python",
         words="the imported function itself",
         function="facelime_cli.answering.functions:with_python",
@@ -327,9 +358,17 @@ RUNTIMES = table(
         precisions=dict.fromkeys(TORCH_FORMATS, PRECISIONS),
         packages=dict.fromkeys(TORCH_FORMATS, ("torch",)),
         extra="torch",
+        accelerated="facelime_cli.answering.torch_networks:on_accelerator",
     ),
 )
 """The first that takes a format runs its models by default, and in float32 it is the reference for the others."""
+FASTER = {
+    "openvino": {
+        FLOAT32: {"MobileNetV2": 1.3, "InceptionV3": 1.1},
+        BFLOAT16: {"MobileNetV2": 2.7, "InceptionV3": 1.9},
+    }
+}
+"""Evaluations per second, divided by those of Keras in float32: the table in docs/predict.md, where a test compares."""
 
 
 def usual(model: Artifact) -> How:
@@ -347,6 +386,24 @@ def usual(model: Artifact) -> How:
     its_format = format_of(model)
     able = [name for name, runtime in RUNTIMES.items() if its_format in runtime.precisions]
     return How(able[0], FLOAT32)
+
+
+def able(form: str, precision: str) -> list[str]:
+    """Return the runtimes that run models of a format in a precision, installed or not.
+
+    Parameters
+    ----------
+    form : str
+        A key of `FORMATS`.
+    precision : str
+        One of `PRECISIONS`.
+
+    Returns
+    -------
+    list of str
+        Keys of `RUNTIMES`, in their order.
+    """
+    return [name for name, each in RUNTIMES.items() if precision in each.precisions.get(form, ())]
 
 
 def settle(model: Artifact, runtime: str | None, precision: str) -> str:
@@ -372,9 +429,9 @@ def settle(model: Artifact, runtime: str | None, precision: str) -> str:
     """
     chosen = runtime or usual(model).runtime
     its_format = format_of(model)
-    able = [name for name, each in RUNTIMES.items() if precision in each.precisions.get(its_format, ())]
-    if chosen not in able:
-        remedy = f"use --runtime {' or '.join(able)}" if able else f"use --precision {FLOAT32}"
+    found = able(its_format, precision)
+    if chosen not in found:
+        remedy = f"use --runtime {' or '.join(found)}" if found else f"use --precision {FLOAT32}"
         raise CommandLineError(
             f"--runtime {chosen} does not run {FORMATS[its_format].words} (models/{model.id}) in {precision}; {remedy}."
         )
@@ -396,15 +453,61 @@ def check_installed(name: str, form: str) -> None:
     FacelimeError
         It says how to install them.
     """
-    runtime = RUNTIMES[name]
-    needed = runtime.packages.get(form, ())
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    missing = missing_packages(name, form)
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise FacelimeError(
             f"--runtime {name} needs {', '.join(missing)}, which {verb} not installed; "
-            f"`python3 -m pip install 'facelime[{runtime.extra}]'` installs it."
+            f"`{installing(name)}` installs it."
         )
+
+
+def missing_packages(name: str, form: str) -> list[str]:
+    """Return the packages that a runtime needs for a format and that are not installed.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES`.
+    form : str
+        A key of `FORMATS`.
+
+    Returns
+    -------
+    list of str
+    """
+    return [package for package in RUNTIMES[name].packages.get(form, ()) if importlib.util.find_spec(package) is None]
+
+
+def installing(name: str) -> str:
+    """Return the command that installs a runtime.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES` that has an extra.
+
+    Returns
+    -------
+    str
+    """
+    return f"python3 -m pip install 'facelime[{RUNTIMES[name].extra}]'"
+
+
+def on_accelerator(name: str) -> bool:
+    """Tell whether a runtime computes on something other than the processor, as far as it tells.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES`.
+
+    Returns
+    -------
+    bool
+    """
+    where = RUNTIMES[name].accelerated
+    return bool(where) and bool(loaded(where)())
 
 
 def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --resize") -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.answering import programs, torch_networks
+from facelime_cli.answering import programs, torch_attention, torch_networks
 from facelime_cli.answering.around import Around, check_range, contained
 from facelime_cli.answering.runtimes import TORCH_EXPORT, format_of, usual
 from facelime_cli.answering.torch_networks import Reading
 from facelime_cli.core import shapes
-from facelime_cli.core.layers import TOKENS, Layer, Places, named, places_of
+from facelime_cli.core.layers import TOKENS, Attended, Layer, Places, named, places_of
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models.wrapping import BOTH_SIDES
 
@@ -178,6 +178,7 @@ class TorchLayers:
     kinds: Mapping[str, str] = field(default_factory=dict)
     values: bool = False
     _seen: list[Seen] = field(default_factory=list)
+    _attended: Attended | None = None
 
     # Modules
 
@@ -355,6 +356,67 @@ class TorchLayers:
         ]
         maps, gradients = zip(*found, strict=True)
         return np.concatenate(maps), np.concatenate(gradients)
+
+    # Attention
+
+    def attended(self) -> Attended:
+        """Return how tokens attend to one another.
+
+        Returns
+        -------
+        Attended
+
+        Raises
+        ------
+        FacelimeError
+            Where the network has no attention, or one that does not join: within windows, or of fewer and fewer tokens.
+        """
+        if self._attended is None:
+            self._attended = self._attending()
+        return self._attended
+
+    def _attending(self) -> Attended:
+        weights = self.attention(self._black()[:1])
+        n_layers, n_tokens = weights.shape[1:3]
+        _, normalised = _last_of(self.seen())
+        places = next((each.places for each in self.seen() if each.is_tokens and each.shape[0] == n_tokens), None)
+        if places is None:
+            raise self._not_joined()
+        # Where the score depends on the last tokens of places, it is these that speak, as in a network of their mean.
+        speak = bool(normalised) and self._tokens_count(normalised[-1].name)
+        return Attended(places, n_layers, by_class_token=places.dropped > 0 and not speak)
+
+    def attention(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the weights of attention, the mean of the heads.
+
+        Parameters
+        ----------
+        images : (B, H, W, 3) uint8 array
+
+        Returns
+        -------
+        (B, layers, T, T) float32 array
+
+        Raises
+        ------
+        FacelimeError
+            As `attended`.
+        """
+        parts = []
+        for some in self._calls(images):
+            with self._running(some), torch_attention.watched() as found:
+                self.scores(self._on_device(some))
+            weights = torch_attention.joined(found, self.batch or len(some))
+            if weights is None:
+                raise self._not_joined()
+            parts.append(np.asarray(weights[: len(some)].cpu().numpy(), np.float32))
+        return np.concatenate(parts)
+
+    def _not_joined(self) -> FacelimeError:
+        return FacelimeError(
+            f"{self.what} has no layers of attention among the same tokens, which rollout joins; choose another "
+            "--variant, as gradcam."
+        )
 
     def _of_one_call(
         self, seen: Seen, images: NDArray[np.uint8], classes: NDArray[np.int64]

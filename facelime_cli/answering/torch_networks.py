@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 PROCESSOR, CUDA, MPS = "cpu", "cuda", "mps"
 FLOAT32_WEIGHTS = "float32"
+
+
+class OtherAnswersError(FacelimeError):
+    """A network takes pictures, but what it answers is not one column per class."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,16 @@ def exported(path: Path, what: str) -> Any:
     BrokenError
         Where it cannot be loaded.
     """
-    return placed(program_in(path, what)).module()
+    from torch.fx import GraphModule
+
+    program = placed(program_in(path, what))
+    # Checks of the input's shape would stand in the way of a graph; the import has read the shape from the program.
+    unchecked = {"check_guards": False} if "check_guards" in inspect.signature(program.module).parameters else {}
+    guarded = program.module(**unchecked)
+    net = GraphModule(guarded, guarded.graph)
+    for each in net.modules():
+        each.training = False
+    return net
 
 
 def placed(program: Any) -> Any:
@@ -353,13 +367,12 @@ def surrounded(
     own = own.to(device=where, dtype=dtype)
     # Channels that lie together: fast on processors, and on cards with what multiplies 16 bits or TF32.
     is_last = reading.channels_last and _likes_channels_last(where.type, precision)
-    if is_last:
-        own = own.to(memory_format=torch.channels_last)
-    made = _network_class()(own, around, reading, what)
-    made.memory_format = torch.channels_last if is_last else torch.contiguous_format
+    memory_format = torch.channels_last if is_last else torch.contiguous_format
+    made = _network_class()(own.to(memory_format=memory_format), around, reading, what)
+    made.memory_format = memory_format
     made.resize_to = resize_to
     made.autocast = torch.bfloat16 if precision == BFLOAT16 else None
-    return made.to(where).eval()
+    return made.to(where)
 
 
 def _likes_channels_last(kind: str, precision: str) -> bool:
@@ -376,6 +389,8 @@ def _network_class() -> Any:
 
         def __init__(self, own: Any, around: Around, reading: Reading, what: str) -> None:
             super().__init__()
+            # Each loader has put the module into evaluation mode; an exported program has no other, and refuses both.
+            self.training = False
             self.own = own
             self.around, self.reading, self.what = around, reading, what
             scaling = scaling_of(around.scaling)
@@ -384,15 +399,26 @@ def _network_class() -> Any:
 
         def scores(self, display: Any) -> Any:
             """Return the module's own answers, float32: (B, C), or (B, 1) for a single unit."""
-            x = _model_input(self, display)
-            with nullcontext() if self.autocast is None else torch.autocast(x.device.type, self.autocast):
+            return self.scores_of(self.own, model_input(self, display))
+
+        def scores_of(self, run: Callable[[Any], Any], x: Any) -> Any:
+            """Return what the module, or its graph, answers to its own input."""
+            with self.rounding():
                 calls = _calls(x, self.reading.batch)
-                answers = [_scores(self.own(each), len(each), self.around, self.what) for each in calls]
+                answers = [_scores(run(each), len(each), self.around, self.what) for each in calls]
             return (answers[0] if len(answers) == 1 else torch.cat(answers))[: len(x)].float()
+
+        def rounding(self, **settings: Any) -> Any:
+            """Return what multiplies with 16 bits inside, where the precision says so."""
+            where = self.scale.device.type
+            return nullcontext() if self.autocast is None else torch.autocast(where, self.autocast, **settings)
 
         def forward(self, display: Any) -> Any:
             """Return (B, C) float32 probabilities."""
-            values = self.scores(display)
+            return self.probabilities_of(self.scores(display))
+
+        def probabilities_of(self, values: Any) -> Any:
+            """Return what stands for the module's own answers."""
             if self.around.activation is not None:
                 values = torch.softmax(values, 1) if self.around.activation == SOFTMAX else torch.sigmoid(values)
             return torch.cat([1 - values, values], 1) if values.shape[1] == 1 else values
@@ -400,8 +426,20 @@ def _network_class() -> Any:
     return Network
 
 
-def _model_input(net: Any, display: Any) -> Any:
-    """Return what the first layer of a `Network` gets of (B, H, W, 3) float32 from 0 to 255."""
+def model_input(net: Any, display: Any) -> Any:
+    """Return what the first layer of a network's module gets.
+
+    Parameters
+    ----------
+    net : Network
+        From `module_of`.
+    display : (B, H, W, 3) float32 tensor
+        0 to 255.
+
+    Returns
+    -------
+    tensor
+    """
     import torch
     from torch.nn.functional import interpolate
 
@@ -413,10 +451,19 @@ def _model_input(net: Any, display: Any) -> Any:
     # Before the scaling, as in `compose.model_input`.
     if scaling_of(around.scaling).reverse:
         x = x.flip(-1)
-    x = x * net.scale + net.offset
+    x = _scaled(x, net.scale, net.offset)
     if around.channels_first:
         x = x.permute(0, 3, 1, 2).contiguous(memory_format=net.memory_format)
     return x.to(getattr(torch, net.reading.dtype))
+
+
+def _scaled(x: Any, scale: Any, offset: Any) -> Any:
+    """Return (B, H, W, C) × scale + offset; by whole rows, since a processor is slow with three numbers at a time."""
+    import torch
+
+    _, _, width, channels = x.shape
+    scales, offsets = (values.expand(channels).repeat(width) for values in (scale, offset))
+    return torch.addcmul(offsets, x.flatten(2), scales).view(x.shape)
 
 
 def _calls(x: Any, batch: int | None) -> list[Any]:
@@ -431,24 +478,61 @@ def _calls(x: Any, batch: int | None) -> list[Any]:
 
 def _scores(found: Any, batch: int, around: Around, what: str) -> Any:
     """Return the answers among what a module returns, one row for each picture."""
-    named = dict(_named(found, ""))
+    named = named_answers(found)
+    return named[_chosen(named, batch, around, what)].reshape(batch, -1)
+
+
+def name_of_scores(net: Any, found: Any) -> str:
+    """Return the name of the answers among what the module of a `Network` returns.
+
+    Parameters
+    ----------
+    net : Network
+    found : object
+
+    Returns
+    -------
+    str
+    """
+    named = named_answers(found)
+    batch = max(len(each) for each in named.values() if each.ndim)
+    return _chosen(named, batch, net.around, net.what)
+
+
+def named_answers(found: Any) -> dict[str, Any]:
+    """Return the arrays in what a module returns by name.
+
+    Parameters
+    ----------
+    found : object
+        A tensor, or tuples and mappings of tensors.
+
+    Returns
+    -------
+    dict
+    """
+    return dict(_named(found, ""))
+
+
+def _chosen(named: Mapping[str, Any], batch: int, around: Around, what: str) -> str:
+    """Return the name of the only array with a row for each picture and a column for each class."""
     wanted = getattr(around, "output", None)
     if wanted is not None:
         named = {wanted: named[wanted]} if wanted in named else {}
     units = {around.classes, 1} if around.classes == BOTH_SIDES else {around.classes}
-    fitting = [each for each in named.values() if _columns(each, batch) in units]
+    fitting = [name for name, each in named.items() if _columns(each, batch) in units]
     if len(fitting) > 1:  # beside one unit for each class, a single one is something else
-        fitting = [each for each in fitting if _columns(each, batch) == around.classes]
+        fitting = [name for name in fitting if _columns(named[name], batch) == around.classes]
     if len(fitting) == 1:
-        return fitting[0].reshape(batch, -1)
+        return fitting[0]
     if len(named) == 1:
         (shape,) = [tuple(each.shape) for each in named.values()]
-        raise FacelimeError(
+        raise OtherAnswersError(
             f"{what} answers {batch} pictures with an array of {shape}; it should be {(batch, around.classes)}, "
             "one column per class of --classes."
         )
     shown = ", ".join(f"{name} {tuple(each.shape)}" for name, each in named.items()) or "none"
-    raise FacelimeError(
+    raise OtherAnswersError(
         f"{what} answers {batch} pictures with these arrays: {shown}; one alone should be {(batch, around.classes)}, "
         "one column per class of --classes."
     )

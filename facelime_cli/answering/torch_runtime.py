@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli import machine
-from facelime_cli.answering import torch_networks
+from facelime_cli.answering import torch_frozen, torch_networks
 from facelime_cli.answering.around import check_range, contained
 from facelime_cli.answering.runtimes import TF32, Classifier
 from facelime_cli.answering.torch_networks import CUDA
+from facelime_cli.core import compose as composing
 from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
+from facelime_cli.models import running
 from facelime_cli.models.backend import DeviceMemoryError
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 BITS = 8
 """In a byte of a packed mask."""
+MOST_GRAPHS = 2
+"""Kept at a time, each with the weights inside: for perturbed pictures, and for whole ones in other batches."""
 COMPOSED = 1
 """Raised when the composed call changes, and with it the last bits of what it answers."""
 
@@ -51,12 +55,15 @@ def with_torch(model: Artifact, how: How) -> Classifier:
     import torch
 
     compute_with(how.precision)
-    net, what = torch_networks.module_of(model, how), f"models/{model.id}"
-    compose = composer(how.resize_from or shapes.sides(model.facts["size"]))
+    what, is_processor = f"models/{model.id}", not torch_networks.on_accelerator()
+    net = torch_networks.module_of(model, how)
+    run = _Graphs(net) if is_processor else net
+    sides = how.resize_from or shapes.sides(model.facts["size"])
+    compose = processor_composer(sides) if is_processor else composer(sides)
 
     def answers(display: Callable[[], Any], n: int) -> NDArray[np.float32]:
         with _on_device(what, n), torch.inference_mode():
-            found = net(display()).cpu().numpy()
+            found = run(display()).cpu().numpy()
         check_range(found, what)
         return np.array(found, np.float32)
 
@@ -64,14 +71,69 @@ def with_torch(model: Artifact, how: How) -> Classifier:
         return answers(lambda: on_device(np.asarray(pictures, np.float32)), len(pictures))
 
     def composed(packed: NDArray[np.uint8], index: NDArray[np.int32], *pictures: Any) -> NDArray[np.float32]:
-        return answers(lambda: compose(on_device(packed), on_device(index), *pictures), len(packed))
+        return answers(lambda: compose(packed, index, *pictures), len(packed))
 
     def upload(pictures: NDArray[np.uint8], segments: NDArray[np.int32]) -> tuple[Any, Any]:
+        if is_processor:
+            return pictures, segments
         with _on_device(what, len(pictures)):
             # What PyTorch looks up by has 64 bits.
             return on_device(pictures), on_device(segments).long()
 
     return Classifier(forward, composed, upload, engine())
+
+
+class _Graphs:
+    """A network that runs as a graph, made for the shape of each batch; where that cannot be, it runs as it is."""
+
+    def __init__(self, net: Any) -> None:
+        self._net = net
+        self._of_shape: dict[tuple[int, ...], Callable[[Any], Any]] = {}
+
+    def __call__(self, display: Any) -> Any:
+        x = torch_networks.model_input(self._net, display)
+        batch = self._net.reading.batch or len(x)
+        shape = (batch, *x.shape[1:])
+        if shape not in self._of_shape:
+            if len(self._of_shape) == MOST_GRAPHS:
+                self._of_shape.clear()
+            self._of_shape[shape] = torch_frozen.frozen(self._net, self._drawn(display, batch)) or self._net.own
+        return self._net.probabilities_of(self._net.scores_of(self._of_shape[shape], x))
+
+    def _drawn(self, display: Any, batch: int) -> Any:
+        """Return the trial pictures as the module reads them: shards and repeated runs must decide alike."""
+        import torch
+
+        drawn = torch.from_numpy(running.trial_pictures(tuple(display.shape[1:3])))
+        return torch_networks.model_input(self._net, drawn[torch.arange(batch) % len(drawn)])
+
+
+def processor_composer(sides: Sides) -> Callable[..., Any]:
+    """Return the function that composes perturbed pictures on the processor, which NumPy does faster than PyTorch.
+
+    Parameters
+    ----------
+    sides : (int, int)
+        Height and width in pixels.
+
+    Returns
+    -------
+    callable
+        It reads what `core.compose.compose` does, and returns a (B, H, W, 3) float32 tensor. The next call uses its
+        memory again.
+    """
+    import torch
+
+    room = np.empty((0, *sides, 3), np.float32)
+
+    def compose(packed: NDArray[np.uint8], index: NDArray[np.int32], pictures: Any, segments: Any) -> Any:
+        nonlocal room
+        if len(room) != len(packed):
+            room = np.empty((len(packed), *sides, 3), np.float32)
+        composing.compose(packed, index, pictures, segments, room.reshape(len(room), -1, 3))
+        return torch.from_numpy(room)
+
+    return compose
 
 
 def composer(sides: Sides) -> Callable[..., Any]:
@@ -85,8 +147,8 @@ def composer(sides: Sides) -> Callable[..., Any]:
     Returns
     -------
     callable
-        It reads packed masks (B, M) uint8, the picture of each row (B,) int32, fills and images (U, 2, H·W, 3) uint8
-        and segments (U, H·W) int64, all tensors. It returns (B, H, W, 3) float32.
+        It reads packed masks (B, M) uint8 and the picture of each row (B,) int32; and from the device fills and images
+        (U, 2, H·W, 3) uint8 and segments (U, H·W) int64. It returns a (B, H, W, 3) float32 tensor.
 
     Notes
     -----
@@ -94,13 +156,14 @@ def composer(sides: Sides) -> Callable[..., Any]:
     """
     import torch
 
-    def compose(packed: Any, index: Any, pictures: Any, segments: Any) -> Any:
+    def compose(packed: NDArray[np.uint8], index: NDArray[np.int32], pictures: Any, segments: Any) -> Any:
+        bits, which = on_device(packed), on_device(index)
         # Unpack the bits of every mask, the lowest first.
-        places = torch.arange(BITS, dtype=torch.uint8, device=packed.device)
-        masks = (packed[:, :, None] >> places & 1).reshape(len(packed), -1)
+        places = torch.arange(BITS, dtype=torch.uint8, device=bits.device)
+        masks = (bits[:, :, None] >> places & 1).reshape(len(bits), -1)
         # Look up, for every pixel, whether its segment is kept.
-        kept = masks.gather(1, segments[index])[..., None].bool()
-        chosen = torch.where(kept, pictures[index, 1], pictures[index, 0])
+        kept = masks.gather(1, segments[which])[..., None].bool()
+        chosen = torch.where(kept, pictures[which, 1], pictures[which, 0])
         return chosen.reshape(-1, *sides, 3).float()
 
     return compose

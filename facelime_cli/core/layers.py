@@ -144,6 +144,25 @@ class Places:
         return values if self.form == LAST else values[:, self.dropped :].reshape(-1, *self.shape)
 
 
+@dataclass(frozen=True)
+class Attended:
+    """How a transformer's tokens attend to one another.
+
+    Attributes
+    ----------
+    places : Places
+        Where its tokens lie in the picture.
+    n_layers : int
+        Layers of attention.
+    by_class_token : bool
+        Whether the first token alone, the class token, speaks for the classes; otherwise the tokens of places do.
+    """
+
+    places: Places
+    n_layers: int
+    by_class_token: bool
+
+
 def places_of(shape: Sequence[int], picture: Sides, grid: Sides | None = None) -> Places | None:
     """Return how an answer holds maps of places, judged by its shape.
 

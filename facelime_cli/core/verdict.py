@@ -156,8 +156,8 @@ VALUE_MEANINGS = {
     NOTHING.partition(":")[0]: "The value is the same whatever is replaced, or no region raises it more than another.",
 }
 """What verdicts mean of a model that answers with values, by `Word.text`."""
-ANOTHER_PICTURE = "Explain another picture."
-"""What to do next where a value has nothing to explain."""
+VALUE_STEPS = {NOTHING.partition(":")[0]: "Explain another picture."}
+"""What to do next, where that differs from `Word.next_step`."""
 
 
 def word_of_value(verdict: str) -> Word:
@@ -177,8 +177,8 @@ def word_of_value(verdict: str) -> Word:
     'The value does not clearly fall more without the regions that raise it most than without others.'
     """
     word = word_of(verdict)
-    step = ANOTHER_PICTURE if word.text == NOTHING.partition(":")[0] else word.next_step
-    return replace(word, meaning=VALUE_MEANINGS.get(word.text, word.meaning), next_step=step)
+    meaning, step = VALUE_MEANINGS.get(word.text, word.meaning), VALUE_STEPS.get(word.text, word.next_step)
+    return replace(word, meaning=meaning, next_step=step)
 
 
 @dataclass(frozen=True)

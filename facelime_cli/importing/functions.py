@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
 from facelime_cli.answering import programs, python_modules
 from facelime_cli.answering.around import FUNCTION_SCALING
 from facelime_cli.answering.runtimes import FUNCTION
-from facelime_cli.importing.checked import Checked, around_of, tried
+from facelime_cli.errors import FacelimeError
+from facelime_cli.importing.checked import Checked, answers_of, around_of, tried
 from facelime_cli.models import wrapping
 from facelime_cli.store import digests
 
@@ -37,10 +39,12 @@ def from_function(source: Source) -> Checked:
     """
     reference = str(source.path)
     modules = python_modules.modules_of(reference)
+    function = python_modules.function(reference, modules)
+    _check_no_network(reference, function)
     around = around_of(source, FUNCTION_SCALING, wrapping.COLOUR)
     assert source.size is not None
     facts = {
-        **tried(source, around, python_modules.function(reference, modules), FUNCTION, source.size),
+        **tried(source, around, function, FUNCTION, source.size),
         "function": reference,
         "source": python_modules.source_digest(modules),
         "model_version": source.model_version,
@@ -56,4 +60,17 @@ def from_function(source: Source) -> Checked:
         trust.add(program.kind, program.digest, artifact.reference)
         return []
 
-    return Checked({"model": digests.of_value(facts), **facts, "not_covered": not_covered}, write)
+    made = {"model": digests.of_value(facts), **facts, "not_covered": not_covered}
+    return Checked(made, write, answers_of(around, function, source))
+
+
+def _check_no_network(reference: str, function: Any) -> None:
+    """Raise for a PyTorch module, which reads channels first and whatever it was trained on."""
+    torch = sys.modules.get("torch")
+    if torch is not None and (
+        isinstance(function, torch.nn.Module) or (isinstance(function, type) and issubclass(function, torch.nn.Module))
+    ):
+        raise FacelimeError(
+            f"{reference} is a network of PyTorch and no function of arrays; "
+            "add --scaling, which says what it was trained on."
+        )

@@ -9,7 +9,7 @@ from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.errors import FacelimeError
 from facelime_cli.importing import keras2
 from facelime_cli.importing.checked import Checked, check_consent, output_facts, wrapped_network
-from facelime_cli.models import building, wrapping
+from facelime_cli.models import building, outputs, wrapping
 from facelime_cli.models.backbones import BACKBONES, published
 from facelime_cli.store import temporary
 
@@ -37,7 +37,9 @@ def from_keras(source: Source) -> Checked:
     FacelimeError
         Where it cannot be loaded, carries code that is not trusted, or its answers are no probabilities.
     """
-    wrapped, output = wrapped_network(source, _loaded(source))
+    wrapped, output, answers = wrapped_network(
+        source, outputs.with_one(_loaded(source), source.output, str(source.path))
+    )
     facts = {
         "model": wrapping.digest(wrapped),
         "size": wrapping.input_size(wrapped),
@@ -52,7 +54,7 @@ def from_keras(source: Source) -> Checked:
             programs.trust_imported(artifact, KERAS)
         return [name]
 
-    return Checked(facts, write)
+    return Checked(facts, write, answers)
 
 
 def _judged_and_loaded(source: Source, path: Path) -> Any:

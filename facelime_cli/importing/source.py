@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facelime_cli.answering import programs, python_modules
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL
+from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL, TFLITE, TORCH_MODULE
 from facelime_cli.errors import CommandLineError, NotFoundError
+from facelime_cli.importing import torch_archives
 from facelime_cli.models.backbones import BACKBONES, scaling_of
 from facelime_cli.store import digests
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from facelime_cli.importing.checked import Checked
 
-WHAT_THERE_IS = "a .keras, .h5, .weights.h5 or .onnx file"
+WHAT_THERE_IS = "a .keras, .h5, .weights.h5, .onnx, .tflite, .pt2 or .pt file"
+SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE}
+"""Formats of files by the end of their name; any other is Keras'."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Source:
         Whether it answers with values, whose names `classes` then holds, and not with probabilities.
     unit : str
         Of its values.
+    output : str, optional
+        The name of the output to explain, where it has several.
     """
 
     path: Path
@@ -60,6 +65,7 @@ class Source:
     trust: bool = False
     values: bool = False
     unit: str = ""
+    output: str | None = None
 
     @property
     def file_size(self) -> int | list[int] | None:
@@ -71,15 +77,23 @@ class Source:
     @property
     def name(self) -> str:
         """What the model is called when nobody names it."""
-        if self.format == FUNCTION:
+        if self.is_named:
             return str(self.path).rpartition(":")[2]
         return self.path.name.split(".")[0]
 
     @property
+    def is_named(self) -> bool:
+        """Whether it is code that is named, package.module:function, and no file."""
+        return FORMATS[self.format].is_named
+
+    @property
     def format(self) -> str:
-        """Its format, a key of `FORMATS`; raises NotFoundError where there is nothing."""
+        """Its format, a key of `FORMATS`; raises FacelimeError where there is nothing, or none that is known."""
         if python_modules.REFERENCE.fullmatch(str(self.path)) and not self.path.exists():
-            return FUNCTION
+            reads = python_modules.takes_arguments(str(self.path))
+            # Where the source does not tell, the option does: only a network has an input scaling.
+            is_function = self.scaling is None if reads is None else reads
+            return FUNCTION if is_function else TORCH_MODULE
         if self.path.is_dir():
             if (self.path / "saved_model.pb").is_file():
                 return SAVED_MODEL
@@ -92,10 +106,28 @@ class Source:
                 f"there is no file {self.path}; give {WHAT_THERE_IS}, a SavedModel's folder, "
                 "or package.module:function."
             )
-        return ONNX if self.path.suffix.lower() == ".onnx" else KERAS
+        suffix = self.path.suffix.lower()
+        if suffix in torch_archives.SUFFIXES:
+            return torch_archives.format_in(self.path)
+        return SUFFIXES.get(suffix, KERAS)
 
-    def check_options(self) -> None:
+    @property
+    def scales_itself(self) -> bool:
+        """Whether it has no input scaling, since it is a function."""
+        return self.format == FUNCTION
+
+    @property
+    def needs_scaling(self) -> bool:
+        """Whether its input scaling is missing."""
+        return self.scaling is None and not self.scales_itself
+
+    def check_options(self, *, is_checked: bool = False) -> None:
         """Raise for an option that is missing, or that belongs to another format.
+
+        Parameters
+        ----------
+        is_checked : bool
+            Whether a picture will tell which scaling is right, where that is missing.
 
         Raises
         ------
@@ -106,19 +138,27 @@ class Source:
             scaling_of(self.scaling)
         if self.values:
             self._check_options_of_values()
-        if form == FUNCTION:
-            self._check_options_of_a_function()
-        elif self.scaling is None:
+        if form == FUNCTION and self.scaling is not None:
+            raise CommandLineError(
+                "--scaling belongs to a network; a Python function reads 0..1 and scales for itself, so leave it out."
+            )
+        if form == FUNCTION and self.output is not None:
+            raise CommandLineError(
+                "--output belongs to a network; let the Python function return that output alone, and leave it out."
+            )
+        if self.needs_scaling and not is_checked:
             raise CommandLineError("--scaling is missing: say what the network was trained on.")
-        elif self.model_version is not None:
+        if self.is_named and self.size is None:
+            raise CommandLineError(f"--size is missing: say which pictures {self.path} reads, such as --size 224.")
+        if not self.is_named and self.model_version is not None:
             raise CommandLineError(
                 "--model-version belongs to a Python function; a file is known by its own bytes, so leave it out."
             )
         if form != KERAS and self.backbone:
             raise CommandLineError("--backbone belongs to Keras files; leave it out.")
-        if form == ONNX and self.trust:
+        if form in {ONNX, TFLITE} and self.trust:
             raise CommandLineError(
-                "--trust belongs to models that carry code, and an ONNX file has none; leave it out."
+                f"--trust belongs to models that carry code, and {FORMATS[form].words} has none; leave it out."
             )
 
     def _check_options_of_values(self) -> None:
@@ -130,14 +170,6 @@ class Source:
         wrong = next((option for option, is_given in given.items() if is_given), None)
         if wrong is not None:
             raise CommandLineError(f"{wrong} belongs to models that answer with probabilities; leave it out.")
-
-    def _check_options_of_a_function(self) -> None:
-        if self.scaling is not None:
-            raise CommandLineError(
-                "--scaling belongs to a network; a Python function reads 0..1 and scales for itself, so leave it out."
-            )
-        if self.size is None:
-            raise CommandLineError(f"--size is missing: say which pictures {self.path} reads, such as --size 224.")
 
     def digest(self) -> str:
         """Return the digest of what the source holds.
@@ -152,7 +184,7 @@ class Source:
             Where there is nothing.
         """
         form = self.format
-        if form == FUNCTION:
+        if self.is_named:
             return python_modules.source_digest(python_modules.modules_of(str(self.path)))
         if form == SAVED_MODEL:
             return digests.of_value(programs.files_of(self.path))

@@ -31,11 +31,13 @@ class Asking:
 
     runtime: Annotated[
         str | None,
-        Choice(tuple(runtimes.RUNTIMES)),
+        Choice((*runtimes.RUNTIMES, AUTO)),
         Option(
             show_default=False,
             help=f"Choose what computes the answers. {words_of(runtimes.RUNTIMES)}. openvino and onnx are faster on "
-            "many processors, and are extras to install. [default: keras; onnx for ONNX files, python for functions]",
+            "many processors, and are extras to install. auto tries what is installed, once per model and machine, and "
+            "takes the fastest that agrees with the reference. [default: keras; onnx for ONNX files, python for "
+            "functions]",
         ),
         Resolved(),
     ] = None
@@ -136,10 +138,12 @@ def run_of(params: Asking, source: Source, model: Artifact, context: Context) ->
         When the model reads pictures of another size, or does not run so.
     """
     from facelime_cli.predicting.device import Device
+    from facelime_cli.predicting.fastest import fastest
 
     dataset = source.segmentation.input("datasets")
     precision = params.precision or runtimes.FLOAT32
-    runtime = runtimes.settle(model, params.runtime, precision)
+    is_auto = params.runtime == AUTO
+    runtime = runtimes.usual(model).runtime if is_auto else runtimes.settle(model, params.runtime, precision)
     if not params.resize:
         runtimes.check_size(model, dataset)
     pictures, wanted = (shapes.sides(each.facts["size"]) for each in (dataset, model))
@@ -151,7 +155,8 @@ def run_of(params: Asking, source: Source, model: Artifact, context: Context) ->
     # A layer that changes nothing would change the fingerprint.
     resize_from = pictures if pictures != wanted else None
     how = How(runtime, precision, resize_from)
-    return Run(source, model, how, params.tolerance, Device(stopping.deadline(params.time_budget)), context)
+    run = Run(source, model, how, params.tolerance, Device(stopping.deadline(params.time_budget)), context)
+    return replace(run, how=replace(how, runtime=fastest(run))) if is_auto else run
 
 
 def resolved(run: Run) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from facelime_cli.errors import FacelimeError, StopRequested
 from facelime_cli.predicting.comparing import compared
 from facelime_cli.predicting.device import NotYet
 from facelime_cli.predicting.reuse import Donors, Wanted, made_as
-from facelime_cli.predicting.run import evaluate
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ COMMIT_SECONDS = 5.0
 GRACE_SECONDS = 5.0
 """How long a stop waits for the batch that is on the device."""
 AHEAD = 2
-"""Batches handed to the device before the first is collected."""
+"""Batches handed to the device before the first is collected; with more, `BATCHES` of whole pictures would not do."""
 MADE_WITH = "made-with-"
 """Empty files in a unit's scratch folder whose names say what its commits were made with."""
 
@@ -233,9 +232,7 @@ class Predictor:
                 rows = stream.todo[start : start + self.batch]
                 if stream.done[rows].all():
                     continue
-                classifier = self._with.classifier
-                answers = self.device.submit(evaluate, classifier, stream.masks, rows, arrays, self.batch)
-                pending.append((rows, answers))
+                pending.append((rows, self._with.submit(stream.masks, rows, arrays, self.batch)))
                 if len(pending) >= AHEAD:
                     self._collect(unit, stream, pending, advance)
             while pending:

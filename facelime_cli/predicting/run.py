@@ -14,6 +14,7 @@ from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     import numpy as np
@@ -323,12 +324,7 @@ class Run:
         return self.measured_batch() if wanted == AUTO else self._usual_batch()
 
     def _usual_batch(self) -> int:
-        # Only of Keras is it known that it computes on the accelerator.
-        if self.how.runtime != "keras":
-            return PROCESSOR_BATCH
-        from facelime_cli.models import backend
-
-        return ACCELERATOR_BATCH if backend.on_accelerator() else PROCESSOR_BATCH
+        return ACCELERATOR_BATCH if runtimes.on_accelerator(self.how.runtime) else PROCESSOR_BATCH
 
     def measured_batch(self) -> int:
         """Return the smallest batch size that is about as fast as any.
@@ -430,6 +426,33 @@ class Run:
         )
         return answers
 
+    def submit(
+        self, its: DistinctMasks, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
+    ) -> Future[NDArray[np.float32]]:
+        """Hand one batch over; what its classifier composes itself is composed while the batch before is computed.
+
+        Parameters
+        ----------
+        its : DistinctMasks
+        rows : (R,) int64 array
+            Which evaluations, at most `batch`.
+        arrays : pair of arrays
+            What `Classifier.upload` returned for `host`.
+        batch : int
+            Batch size.
+
+        Returns
+        -------
+        Future
+            Of (R, C) float32 probabilities, for `Device.wait`.
+        """
+        classifier = self.classifier
+        prepare, answer = classifier.prepare, classifier.answer
+        if prepare is None or answer is None:
+            return self.device.submit(evaluate, classifier, its, rows, arrays, batch)
+        composing = self.device.beside(lambda: prepare(*_padded(its, rows, batch), *arrays))
+        return self.device.submit(lambda: answer(composing.result())[: len(rows)])
+
     def host(self, rows: slice, pictures: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Return what travels to the device once per unit.
 
@@ -502,11 +525,15 @@ def evaluate(
     (R, C) float32 array
         Probabilities.
     """
+    return classifier.composed(*_padded(its, rows, batch), *arrays)[: len(rows)]
+
+
+def _padded(its: DistinctMasks, rows: NDArray[np.int64], batch: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return the masks of a batch and the picture of each, padded to full size."""
     import numpy as np
 
     # A shape that has not been met before would be compiled anew, which takes longer than the spare rows.
     spare = batch - len(rows)
     # Nor would one whose masks are a few bytes wider: the views of a picture differ in their number of segments.
     packed = np.pad(its.packed[rows], ((0, spare), (0, -its.packed.shape[1] % MASK_BYTES)))
-    index = np.pad(its.index[rows], (0, spare))
-    return classifier.composed(packed, index, *arrays)[: len(rows)]
+    return packed, np.pad(its.index[rows], (0, spare))

@@ -151,7 +151,7 @@ class Check:
         Those of them that the explanations used.
     """
 
-    def __init__(self, artifact: Artifact, spoken: Spoken) -> None:
+    def __init__(self, artifact: Artifact, spoken: Spoken = PROBABILITIES) -> None:
         self.artifact, self.spoken = artifact, spoken
         facts = artifact.facts
         self.numbers: list[int] = facts["numbers"]

@@ -17,7 +17,7 @@ from facelime_cli.answering.layers import layered
 from facelime_cli.console import Answer, Table
 from facelime_cli.core.layers import named
 from facelime_cli.engine import Command, Context
-from facelime_cli.errors import FacelimeError, NotFoundError
+from facelime_cli.errors import FacelimeError
 from facelime_cli.options import Input
 from facelime_cli.store import temporary
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from facelime_cli.answering.layers import Layered
     from facelime_cli.core.layers import Layer
-    from facelime_cli.core.shapes import Size
 
 ALL = "all"
 MOST_MAPS = 256
@@ -65,11 +64,13 @@ class Params:
 
 def run(params: Params, context: Context) -> Answer:
     """List the layers, or draw their maps."""
+    from facelime_cli.core.operations import picture_of
+
     model = context.store.resolve(params.model, ("models",))
     model.require_complete()
     if params.layers is not None:
         _check_folder(params.to)
-    picture = _picture(params.image, model.facts["size"])
+    picture = picture_of(params.image, model.facts["size"])
     net = layered(model)
     every = net.layers()
     rows = [(each.name, each.kind, _shape(each)) for each in every]
@@ -86,7 +87,9 @@ def run(params: Params, context: Context) -> Answer:
 def _shape(layer: Layer) -> str:
     """Return the shape of an answer as a person reads it."""
     sizes = "×".join(map(str, layer.shape))
-    return sizes if layer.dropped is None else f"{sizes}, of tokens; {layer.dropped} in front left out"
+    return (
+        sizes if layer.dropped is None else f"{sizes}, {layer.dropped} token{'' if layer.dropped == 1 else 's'} dropped"
+    )
 
 
 def _as_json(layer: Layer) -> dict[str, Any]:
@@ -99,19 +102,6 @@ def _check_folder(to: Path) -> None:
     is_free = not to.exists() or (to.is_dir() and not any(to.iterdir()))
     if not is_free:
         raise FacelimeError(f"{to} is there already; name a folder that is new or empty with --to.")
-
-
-def _picture(file: Path, size: Size) -> NDArray[np.uint8]:
-    """Return a picture as `preprocess` makes it."""
-    from facelime_cli.core.images import UnreadableError, decode
-    from facelime_cli.core.operations import Operations, prepare
-
-    if not file.is_file():
-        raise NotFoundError(f"there is no picture {file}; check the path.")
-    try:
-        return prepare(decode(file), Operations(size)).image
-    except UnreadableError as why:
-        raise FacelimeError(f"{file} {why}; give another picture.") from why
 
 
 def _chosen(text: str, every: Sequence[Layer]) -> list[str]:

@@ -297,7 +297,7 @@ def forecast_of(params: Params, context: Context) -> Answer:
     with context.store.unchanged():
         source, run = _run(params, surrogates, context)
         layout = _layout(source, run, {})
-    return forecast.of_stage(STAGE, _as_explained(params, surrogates), run, layout, context)
+        return forecast.of_stage(STAGE, _as_explained(params, surrogates), run, layout, context)
 
 
 def restored(check: Artifact) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments and model
 are explained. A coefficient is the share of the map that lies on a segment. `facelime compare` says how far Grad-CAM
 and LIME agree. `facelime render` makes the same report.
+
+Models of Keras and PyTorch have layers. Tokens of a vision transformer become maps: those in front that are no places,
+such as the class token, are dropped; the others lie row by row, so (tokens, values) becomes (height, width, values).
+The default is then the last normalization whose tokens of places still reach the score.
 """
 
 from __future__ import annotations
@@ -13,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from facelime_cli.answering import layers, runtimes
-from facelime_cli.choices import ATTRIBUTIONS, words_of
+from facelime_cli.choices import ATTENTION, ATTRIBUTIONS, Attribution, words_of
 from facelime_cli.engine import Plan, Stage
-from facelime_cli.errors import FacelimeError
+from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.options import Choice, Execution
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import ArraySpec, Layout
@@ -47,7 +51,8 @@ class Params(Chosen):
         Option(
             metavar="NAME",
             show_default=False,
-            help="Use the maps of this layer; `activations` lists them. [default: the output of the last convolution]",
+            help="Use the maps of this layer, by name or the end of its path; `activations` lists them. "
+            "[default: the output of the last convolution or tokens]",
         ),
     ] = None
     variant: Annotated[
@@ -66,6 +71,12 @@ def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> 
     """Name the segments of a dataset: its pictures are explained segment by segment."""
     model = model_of(inputs)
     layers.check_layers(model)
+    if ATTRIBUTIONS[params.variant].of == ATTENTION:
+        if params.layer is not None:
+            raise CommandLineError(
+                f"--variant {params.variant} joins the attention of every layer; leave --layer {params.layer} out."
+            )
+        layers.check_attention(model, f"--variant {params.variant}")
     return needed_segments(params, inputs["source"], model)
 
 
@@ -94,21 +105,30 @@ class _Job:
     model: Artifact
     context: Context
 
+    @property
+    def _attribution(self) -> Attribution:
+        return ATTRIBUTIONS[self.params.variant]
+
     def prepare(self) -> Layout:
         """Return a share for every segment and class, and the maps themselves."""
-        layer, height, width = self._maps(layers.layered(self.model))
+        layer, height, width = self._read(layers.layered(self.model))
         shape = (self.segments.n, len(self.model.facts["classes"]), height, width)
         dimensions = ("picture", "class", "map_y", "map_x")
         arrays = unfitted_arrays(self.segments, self.model, "share")
         arrays["maps"] = ArraySpec("float32", shape, dimensions, NAN)
-        attribution = ATTRIBUTIONS[self.params.variant]
+        attribution = self._attribution
         facts: dict[str, Any] = {"method": attribution.title, "layer": layer, **answer_facts(self.model)}
         if attribution.reads is not None:
             facts["reads"] = attribution.reads
         return Layout(self.segments.n, arrays, self.segments.carried(), facts)
 
-    def _maps(self, network: layers.Layered) -> tuple[str, int, int]:
-        """Return the layer that is used, and the height and width of its maps."""
+    def _read(self, network: layers.Layered) -> tuple[str, int, int]:
+        """Return the layer that is read, and the height and width of its maps."""
+        if self._attribution.of == ATTENTION:
+            attended = network.attended()
+            speaking = "the class token" if attended.by_class_token else "the mean of the tokens"
+            words = f"attention of {attended.n_layers} layers, as it reaches {speaking}"
+            return words, attended.places.height, attended.places.width
         layer = self.params.layer or network.last_maps()
         found = network.layer(layer)
         if found.sides is None:
@@ -136,6 +156,7 @@ class _Job:
         every = range(rows.start, rows.stop)
         regions = _Regions(pictures.segments(rows), pictures.counts(rows).tolist())
         parts = empty_arrays(artifact, len(every))
+        nowhere = NOWHERE_OF_VALUES if runtimes.answers_values(self.model) else NOWHERE
         for start in range(0, len(every), batch):
             places = range(start, min(start + batch, len(every)))
             images = pictures.images(every[start : start + batch])
@@ -145,31 +166,46 @@ class _Job:
             parts["probabilities"][places] = answers
             # With a thousand classes, a pass for each would take hours.
             order = runtimes.first_classes(self.model, parts["probabilities"][places])[:, :MOST_CLASSES]
+            cams = self._cams(network, artifact.facts["layer"], images)
             for rank in range(order.shape[1]):
                 classes = order[:, rank]
-                maps, slopes = network.maps_and_gradients(artifact.facts["layer"], images, classes)
-                for place, c, one_map, slope in zip(places, classes.tolist(), maps, slopes, strict=True):
-                    self._pool(parts, (place, c), (one_map, slope), regions)
+                for place, c, cam in zip(places, classes.tolist(), cams(classes), strict=True):
+                    _pool(parts, (place, c), cam, regions, nowhere)
             advance(len(images))
         return parts
 
-    def _pool(
-        self,
-        parts: Mapping[str, NDArray[Any]],
-        at: tuple[int, int],
-        made: tuple[NDArray[np.float32], NDArray[np.float32]],
-        regions: _Regions,
-    ) -> None:
-        """Put one picture's map for one class into its places."""
-        from facelime_cli.core import cams
+    def _cams(
+        self, network: layers.Layered, layer: str, images: NDArray[np.uint8]
+    ) -> Callable[[NDArray[np.int64]], list[NDArray[np.float64]]]:
+        """Return what makes each picture's map for its class."""
+        function = self._attribution.load()
+        if self._attribution.of == ATTENTION:
+            attended = network.attended()
+            sides = attended.places.height, attended.places.width
+            dropped, by_class_token = attended.places.dropped, attended.by_class_token
+            same = [
+                function(each, dropped, by_class_token=by_class_token).reshape(sides)
+                for each in network.attention(images)
+            ]
+            return lambda _classes: same
 
-        place, _ = at
-        cam = ATTRIBUTIONS[self.params.variant].load()(*made)
-        cells = "×".join(map(str, cam.shape))
-        parts["maps"][at] = cam
-        parts["coefficients"][at][: regions.counts[place]] = cams.pooled(cam, regions.labels[place])
-        nowhere = NOWHERE_OF_VALUES if runtimes.answers_values(self.model) else NOWHERE
-        parts["verdict"][at] = COARSE.format(cells) if cam.any() else nowhere
+        def made(classes: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+            return [function(*each) for each in zip(*network.maps_and_gradients(layer, images, classes), strict=True)]
+
+        return made
+
+
+def _pool(
+    parts: Mapping[str, NDArray[Any]], at: tuple[int, int], cam: NDArray[np.float64], regions: _Regions, nowhere: str
+) -> None:
+    """Put one picture's map for one class into its places."""
+    from facelime_cli.core import cams
+
+    place, _ = at
+    cells = "×".join(map(str, cam.shape))
+    parts["maps"][at] = cam
+    parts["coefficients"][at][: regions.counts[place]] = cams.pooled(cam, regions.labels[place])
+    parts["verdict"][at] = COARSE.format(cells) if cam.any() else nowhere
 
 
 @dataclass(frozen=True)

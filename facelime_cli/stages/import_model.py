@@ -1,9 +1,10 @@
 """Bring a model from outside into the store, with its input scaling and its class names.
 
-SOURCE is a whole Keras model (.keras, .h5), the weights of a known network (--backbone, .weights.h5), an ONNX file, or
-the folder of a TensorFlow SavedModel. It may also be a Python function, package.module:function, that turns float32
-pictures (B, H, W, 3) in 0…1 into probabilities (B, classes): the way for PyTorch and everything else. Some pictures are
-run through the model, and answers that are no probabilities are refused.
+SOURCE is a whole Keras model (.keras, .h5), the weights of a known network (--backbone, .weights.h5), an ONNX file, a
+TFLite file, or the folder of a TensorFlow SavedModel. It may also be a Python function, package.module:function, that
+turns float32 pictures (B, H, W, 3) in 0…1 into probabilities (B, classes): the way for PyTorch and everything else.
+Some pictures are run through the model, and answers that are no probabilities are refused. A model that answers with
+values, such as an age, is imported with --output-kind value, --names and --unit.
 
 A model that carries code is loaded where you trust it: a SavedModel and a Lambda layer with --trust, a function because
 you name it. In a store that was copied from elsewhere you trust a model with `facelime trust add`.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION, VALUE
+from facelime_cli.answering.runtimes import FORMATS, VALUE
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.engine import Context, Pending
     from facelime_cli.importing.checked import Checked
+    from facelime_cli.importing.source import Source
     from facelime_cli.store.artifacts import Artifact
 
 
@@ -131,6 +133,16 @@ class Params:
         ),
         Resolved(),
     ] = None
+    output: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Choose the output to explain of a network that has several, such as logits beside features. "
+            "An error names those that there are.",
+            show_default=False,
+        ),
+        Resolved(),
+    ] = None
     model_version: Annotated[
         str | None,
         Option(
@@ -140,6 +152,21 @@ class Params:
             show_default=False,
         ),
         Resolved(),
+    ] = None
+    check: Annotated[
+        Path | None,
+        Option(
+            metavar="PICTURE",
+            help="Try whether the scaling is right: the model must see the class of --expect in this picture, or it is "
+            "not imported. What the usual scalings show is told, and the one that shows the class best is named.",
+            show_default=False,
+        ),
+        Execution(),
+    ] = None
+    expect: Annotated[
+        str | None,
+        Option(metavar="CLASS", help="Name the class of the picture of --check.", show_default=False),
+        Execution(),
     ] = None
     trust: Annotated[
         bool,
@@ -154,32 +181,20 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Read the source's bytes and the class names; the model is loaded only when it is new."""
-    from facelime_cli.importing.source import Source
-
     del inputs
-    is_value = params.output_kind == VALUE
-    source = Source(
-        path=params.source,
-        classes=_names(params),
-        scaling=params.scaling,
-        backbone=params.backbone,
-        size=None if params.size is None else shapes.parsed(params.size),
-        activation=params.activation,
-        multi_label=params.multi_label,
-        model_version=params.model_version,
-        trust=params.trust,
-        values=is_value,
-        unit=_unit(params.unit),
-    )
+    source = _source(params)
     form = source.format
-    source.check_options()
+    source.check_options(is_checked=params.check is not None)
 
     @cache
     def checked() -> Checked:
         warning = FORMATS[form].warning
         if warning:
             context.console.warn(warning.format(source=params.source.name))
-        return source.checked()
+        found = source.checked()
+        for words in found.warnings:
+            context.console.warn(words)
+        return found
 
     def prepare() -> Layout:
         checked()
@@ -189,23 +204,55 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         for unit in units:
             unit.finish({}, made=checked().write(artifact), facts=checked().facts)
 
-    resolved: dict[str, Any] = {"classes": source.classes, "size": source.file_size}
-    # These are there only where they say something, so that other models keep their fingerprints.
-    if params.multi_label:
-        resolved["multi_label"] = True
-    if is_value:
-        resolved |= {"output_kind": VALUE, "unit": source.unit}
-    if form == FUNCTION:
-        resolved |= {"function": str(params.source), "model_version": params.model_version}
+    # Here, since it is asked for even where the store holds the model already.
+    if params.check is not None or params.expect is not None:
+        from facelime_cli.importing.expecting import check
+
+        context.console.note(check(source, params.check, params.expect, checked))
     return Plan(
         params=params,
-        resolved=resolved,
+        resolved=_resolved(params, source),
         name=source.name,
         prepare=prepare,
         work=work,
         sources={"file": source.digest()},
         finish=facts_of_only_unit,
     )
+
+
+def _source(params: Params) -> Source:
+    """Return the model to import, and what was said about it."""
+    from facelime_cli.importing.source import Source
+
+    return Source(
+        path=params.source,
+        classes=_names(params),
+        scaling=params.scaling,
+        backbone=params.backbone,
+        size=None if params.size is None else shapes.parsed(params.size),
+        activation=params.activation,
+        multi_label=params.multi_label,
+        model_version=params.model_version,
+        trust=params.trust,
+        values=params.output_kind == VALUE,
+        unit=_unit(params.unit),
+        output=params.output,
+    )
+
+
+def _resolved(params: Params, source: Source) -> dict[str, Any]:
+    """Return what the options come to mean, for the fingerprint."""
+    resolved: dict[str, Any] = {"classes": source.classes, "size": source.file_size}
+    # These are there only where they say something, so that other models keep their fingerprints.
+    if params.multi_label:
+        resolved["multi_label"] = True
+    if params.output is not None:
+        resolved["output"] = params.output
+    if source.values:
+        resolved |= {"output_kind": VALUE, "unit": source.unit}
+    if source.is_named:
+        resolved |= {"function": str(params.source), "model_version": params.model_version}
+    return resolved
 
 
 def _names(params: Params) -> list[str]:

@@ -10,7 +10,18 @@ from facelime_cli.errors import FacelimeError, NotFoundError
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
-SIZE = 16
+from tests.torch_networks import (  # noqa: E402 - it imports torch
+    SIZE,
+    Fused,
+    Mean,
+    OfTorch,
+    Residual,
+    Swapped,
+    Transformer,
+    Windows,
+    twin,
+    twin_of_keras,
+)
 
 
 def looked_into(own, size=SIZE, n_classes=2, kinds=None):
@@ -29,75 +40,6 @@ def looked_into(own, size=SIZE, n_classes=2, kinds=None):
 @pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
-
-
-class Block(nn.Module):
-    """A residual block that uses one activation, in place, twice."""
-
-    def __init__(self, n):
-        super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(n, n, 3, padding=1), nn.Conv2d(n, n, 3, padding=1)
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, x):
-        return self.relu(self.conv2(self.relu(self.conv1(x))) + x)
-
-
-class Residual(nn.Module):
-    def __init__(self, ending=None):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3)
-        self.layer1 = nn.Sequential(Block(4), Block(4))
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(4, 2)
-        self.ending = ending or (lambda x: x)
-
-    def forward(self, x):
-        x = self.layer1(torch.relu(self.stem(x)))
-        return self.ending(self.fc(self.pool(x).flatten(1)))
-
-
-class Attention(nn.Module):
-    """Attention by hand, as in many vision transformers."""
-
-    def __init__(self, n, heads):
-        super().__init__()
-        self.heads, self.qkv, self.proj = heads, nn.Linear(n, 3 * n), nn.Linear(n, n)
-        self.drop = nn.Dropout(0.1)
-
-    def forward(self, x):
-        batch, n_tokens, n = x.shape
-        q, k, v = self.qkv(x).reshape(batch, n_tokens, 3, self.heads, n // self.heads).permute(2, 0, 3, 1, 4)
-        weights = self.drop((q @ k.transpose(-1, -2) * (n // self.heads) ** -0.5).softmax(-1))
-        return self.proj((weights @ v).transpose(1, 2).reshape(batch, n_tokens, n))
-
-
-class Encoder(nn.Module):
-    def __init__(self, n, heads):
-        super().__init__()
-        self.norm1, self.attn = nn.LayerNorm(n), Attention(n, heads)
-        self.norm2, self.mlp = nn.LayerNorm(n), nn.Sequential(nn.Linear(n, 2 * n), nn.GELU(), nn.Linear(2 * n, n))
-
-    def forward(self, x):
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
-class Transformer(nn.Module):
-    """A vision transformer with tokens in front, or with the mean of its tokens."""
-
-    def __init__(self, in_front=1, n=8, depth=2):
-        super().__init__()
-        self.patches = nn.Conv2d(3, n, 4, 4)
-        self.front = nn.Parameter(torch.randn(1, in_front, n))
-        self.where = nn.Parameter(torch.randn(1, in_front + (SIZE // 4) ** 2, n))
-        self.blocks = nn.Sequential(*(Encoder(n, 2) for _ in range(depth)))
-        self.norm, self.head = nn.LayerNorm(n), nn.Linear(n, 2)
-
-    def forward(self, x):
-        x = self.patches(x).flatten(2).transpose(1, 2)
-        x = self.blocks(torch.cat([self.front.expand(len(x), -1, -1), x], 1) + self.where)
-        x = self.norm(x)
-        return self.head(x[:, 0] if self.front.shape[1] else x.mean(1))
 
 
 class TestNames:
@@ -288,47 +230,7 @@ class TestGradients:
 
 @pytest.fixture(scope="module")
 def twins():
-    """The same small network in Keras and in PyTorch, with the same weights."""
-    from facelime_cli.models.backend import keras
-
-    k, rng = keras(), np.random.default_rng(0)
-    of_keras = k.Sequential(
-        [
-            k.Input((SIZE, SIZE, 3)),
-            k.layers.Rescaling(1 / 255, name="input_scaling"),
-            k.layers.Conv2D(4, 3, padding="same", name="first"),
-            k.layers.BatchNormalization(epsilon=1e-5),
-            k.layers.ReLU(),
-            k.layers.MaxPooling2D(2),
-            k.layers.Conv2D(6, 3, name="second"),
-            k.layers.ReLU(name="last"),
-            k.layers.GlobalAveragePooling2D(),
-            k.layers.Dense(2, activation="softmax"),
-        ]
-    )
-    weights = [rng.normal(size=each.shape).astype(np.float32) for each in of_keras.weights]
-    weights[5] = np.abs(weights[5])
-    of_keras.set_weights(weights)
-    of_torch = nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1),
-        nn.BatchNorm2d(4),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(2),
-        nn.Conv2d(4, 6, 3),
-        nn.ReLU(inplace=True),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(6, 2),
-        nn.Softmax(1),
-    )
-    values = [torch.from_numpy(each) for each in weights]
-    places = ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "4.weight", "4.bias"]
-    state = dict(zip([*places, "8.weight", "8.bias"], values, strict=True))
-    for name in ("0.weight", "4.weight"):
-        state[name] = state[name].permute(3, 2, 0, 1)
-    state["8.weight"] = state["8.weight"].T
-    of_torch.load_state_dict(state, strict=False)
-    return of_keras, looked_into(of_torch)
+    return twin_of_keras(), looked_into(twin())
 
 
 class TestAsKeras:
@@ -340,7 +242,7 @@ class TestAsKeras:
 
     @pytest.mark.parametrize(("of_keras", "of_torch"), [("first", "0"), ("second", "4"), ("last", "5")])
     def test_the_same_maps_gradients_and_cams(self, twins, images, of_keras, of_torch):
-        from facelime_cli.choices import ATTRIBUTIONS
+        from facelime_cli.choices import ATTRIBUTIONS, MAPS
         from facelime_cli.models.gradients import maps_and_gradients
 
         classes = np.array([0, 1, 1])
@@ -349,7 +251,7 @@ class TestAsKeras:
         for one, other in zip(expected, found, strict=True):
             assert np.abs(one).max() > 1e-4
             assert other == pytest.approx(one, abs=1e-4)
-        for variant in ATTRIBUTIONS.values():
+        for variant in (each for each in ATTRIBUTIONS.values() if each.of == MAPS):
             for one, other in zip(zip(*expected, strict=True), zip(*found, strict=True), strict=True):
                 assert variant.load()(*other) == pytest.approx(variant.load()(*one), abs=1e-4)
 
@@ -365,3 +267,65 @@ def test_gradcam_of_tokens_by_hand(images):
     maps, gradients = looked_into(own).maps_and_gradients("norm", images, np.array([1, 1, 1]))
     weights = own.head.weight.detach().numpy()[1] / 16
     assert cams.gradcam(maps[0], gradients[0]) == pytest.approx(np.maximum(maps[0] @ weights, 0), abs=1e-6)
+
+
+class TestRollout:
+    def by_hand(self, own, images):
+        """Return the rollout of two layers from the class token, (B, 4, 4)."""
+        own.eval()
+        x = torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2) / 255
+        tokens = own.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([own.front.expand(len(x), -1, -1), tokens], 1) + own.where
+        flow = np.eye(tokens.shape[1])
+        for block in own.blocks:
+            q, k, _ = block.attn.qkv(block.norm1(tokens)).reshape(len(x), -1, 3, 2, 4).permute(2, 0, 3, 1, 4)
+            weights = (q @ k.transpose(-1, -2) / 2).softmax(-1).mean(1).detach().numpy()
+            flow = (weights + np.eye(tokens.shape[1])) / 2 @ flow
+            tokens = block(tokens)
+        return flow
+
+    @pytest.mark.parametrize("form", [None, OfTorch, Fused])
+    def test_by_hand(self, images, form):
+        own = Transformer()
+        flow = self.by_hand(own, images)
+        if form is not None:
+            for block in own.blocks:
+                block.attn = form(block.attn)
+        net = looked_into(own)
+        attended = net.attended()
+        assert (attended.n_layers, attended.places.dropped, attended.by_class_token) == (2, 1, True)
+        for one, attention in zip(flow, net.attention(images), strict=True):
+            assert cams.rollout(attention, 1, by_class_token=True) == pytest.approx(one[0, 1:], abs=1e-6)
+
+    def test_where_the_mean_of_the_tokens_speaks(self, images):
+        own = Transformer(in_front=0)
+        net = looked_into(own)
+        assert not net.attended().by_class_token
+        expected = self.by_hand(own, images)[0].mean(0)
+        assert cams.rollout(net.attention(images)[0], 0, by_class_token=False) == pytest.approx(expected, abs=1e-6)
+
+    def test_of_an_exported_program(self, images):
+        own = Transformer().eval()
+        program = torch.export.export(own, (torch.zeros(3, 3, SIZE, SIZE),))
+        net = looked_into(own)
+        expected = net.attention(images)
+        net.own = torch.export.unflatten(program)
+        net.scores = lambda display: net.own(display.permute(0, 3, 1, 2) / 255)
+        net.batch = 3
+        assert net.attention(images) == pytest.approx(expected, abs=1e-6)
+
+    def test_the_network_answers_as_before_and_pytorchs_fast_path_is_put_back(self, images):
+        own = nn.Sequential(
+            nn.Conv2d(3, 8, 4, 4), nn.Flatten(2), Swapped(), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        )
+        own.append(Mean()).append(nn.Linear(8, 2))
+        net = looked_into(own)
+        before = net.answers(images)
+        assert net.attention(images).shape == (3, 1, 16, 16)
+        assert net.answers(images) == pytest.approx(before, abs=1e-6)
+        assert torch.backends.mha.get_fastpath_enabled()
+
+    @pytest.mark.parametrize("own", [Residual, Windows])
+    def test_what_has_no_attention_that_joins(self, images, own):
+        with pytest.raises(FacelimeError, match="no layers of attention among the same tokens"):
+            looked_into(own()).attention(images)
