@@ -19,7 +19,7 @@ from facelime_cli.answering import runtimes
 from facelime_cli.choices import SEGMENTERS, SURROGATES, UNLIKE, VIEWS, words_of
 from facelime_cli.console import Answer
 from facelime_cli.core import shapes
-from facelime_cli.engine import Command, Context, Result, Stage, execute
+from facelime_cli.engine import Command, Context, Result, Stage, execute, find
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.names import class_indices
 from facelime_cli.options import Choice, Execution, Heading, Input, hints, inputs_of, option_of
@@ -177,6 +177,7 @@ def explain(params: Any, context: Context) -> Result:
     if not params.resize:
         runtimes.check_size(model, dataset)
     require_of_stored(model)
+    rounds.preload(dataset)
     results = rounds.fitted(dataset)
     if params.check:
         results.append(rounds.checked(results[-1].artifact))
@@ -265,6 +266,15 @@ class _Rounds:
         operations = training_operations(self.model) or {}
         params = preprocess.Params(source=[Path(source)], size=size, pseudonyms=pseudonyms, **operations)
         return execute(preprocess.STAGE, params, self.context).artifact
+
+    def preload(self, dataset: Artifact) -> None:
+        """Begin to import what the model is run with, unless the pictures are segmented: then all may be there."""
+        from facelime_cli.answering import preloading
+
+        if find(segment.STAGE, _params_of(segment.STAGE, self.params, dataset=dataset), self.context).artifact is None:
+            precision = self.params.precision or runtimes.FLOAT32
+            runtime = self.params.runtime or runtimes.usual(self.model).runtime
+            preloading.begin(self.model, runtimes.How(runtime, precision))
 
     def execute(self, stage: Stage, changes: dict[str, Any] | None = None, **inputs: Artifact) -> Result:
         """Run one stage on its inputs, with what it shares of the options of `explain`."""
