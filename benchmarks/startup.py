@@ -103,8 +103,9 @@ def _first_call_in_steps(tf: Any, clock: Clock) -> None:
     """Let the graph of the whole call be traced on its own, before it is called for the first time."""
     make = tf.function
 
-    def stepwise(function: Any, **how: Any) -> Any:
+    def stepwise(function: Any = None, **how: Any) -> Any:
         made = make(function, **how)
+        # Keras makes functions of its own too, and those that are parts of the call.
         if "input_signature" not in how:
             return made
 

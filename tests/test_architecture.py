@@ -42,6 +42,7 @@ MAY = {
         "options",
         "engine",
         *GROUND,
+        "trust",
     },
     "reporting": {
         "reporting",
