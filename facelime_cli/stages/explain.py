@@ -21,7 +21,7 @@ from facelime_cli.answering import runtimes
 from facelime_cli.choices import SEGMENTERS, SURROGATES, UNLIKE, VIEWS, words_of
 from facelime_cli.console import Answer
 from facelime_cli.core import shapes
-from facelime_cli.engine import Command, Context, Result, Stage, execute, find
+from facelime_cli.engine import Command, Context, Result, Stage, execute
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.names import class_indices
 from facelime_cli.options import Choice, Execution, Heading, Input, hints, inputs_of, option_of
@@ -204,7 +204,6 @@ def _explained(rounds: _Rounds) -> list[Result]:
     if not params.resize:
         runtimes.check_size(model, dataset)
     require_of_stored(model)
-    rounds.preload(dataset)
     results = rounds.fitted(dataset)
     if params.check:
         results.append(rounds.checked(results[-1].artifact))
