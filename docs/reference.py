@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from typer.testing import CliRunner
 
 from facelime_cli import choices
+from facelime_cli.answering.runtimes import FORMATS, RUNTIMES
 from facelime_cli.cli import EVERYWHERE, app
 from facelime_cli.core import verdict
 from facelime_cli.stages import INDEX
@@ -37,9 +38,9 @@ TABLES: dict[str, Mapping[str, choices.Entry]] = {
     "--variant": choices.ATTRIBUTIONS,
 }
 """The tables of choices, by the option that chooses."""
-VERDICTS = "verdicts"
-"""How the table of verdicts is called."""
-NONE = "–"
+VERDICTS, MATRIX = "verdicts", "formats"
+"""How the tables of verdicts, and of formats with their runtimes, are called."""
+NONE, NO = "–", "no"
 BLOCK = re.compile(r"<!-- table of (\S+): made by `make docs` -->\n.*?<!-- end of table -->", re.DOTALL)
 
 
@@ -89,8 +90,28 @@ def verdicts() -> str:
     return "\n".join(rows)
 
 
+def matrix() -> str:
+    """Return the table of formats as Markdown: in which precisions each runtime runs them, and what else works."""
+    columns = [
+        "format",
+        *(f"`{name}`" for name in RUNTIMES),
+        "`gradcam`, `activations`",
+        "`--resize`, `evaluate`, `compare-models`",
+    ]
+    rows = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    for name, form in FORMATS.items():
+        precisions = (", ".join(runtime.precisions.get(name, ())) or NO for runtime in RUNTIMES.values())
+        cells = [f"`{name}`: {form.words}", *precisions, "yes" if form.layers else NO, "yes"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def _default(value: object) -> str:
     return "unset" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+SPECIAL = {VERDICTS: verdicts, MATRIX: matrix}
+"""Tables that do not belong to an option."""
 
 
 def with_tables(text: str) -> str:
@@ -98,7 +119,7 @@ def with_tables(text: str) -> str:
 
     def fresh(match: re.Match[str]) -> str:
         name = match[1]
-        made = verdicts() if name == VERDICTS else table(name)
+        made = SPECIAL[name]() if name in SPECIAL else table(name)
         return f"<!-- table of {name}: made by `make docs` -->\n\n{made}\n\n<!-- end of table -->"
 
     return BLOCK.sub(fresh, text)

@@ -449,12 +449,17 @@ PROXIMITIES = {"cosine": 0.25, "l2": 45.0}
 # Attributions without masks
 
 
+MAPS, ATTENTION = "maps", "attention"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attribution(Entry):
     """A way to read a map out of a network. Its function takes maps and gradients (H, W, D), and returns (H, W).
 
     Attributes
     ----------
+    of : str
+        `MAPS`; or `ATTENTION`: then its function takes (layers, T, T), and returns a value for each place.
     title : str
         What it is called in reports.
     reads : str, optional
@@ -463,6 +468,7 @@ class Attribution(Entry):
 
     title: str
     reads: str | None = None
+    of: str = MAPS
 
 
 ATTRIBUTIONS = table(
@@ -480,6 +486,15 @@ ATTRIBUTIONS = table(
         title="Eigen-CAM",
         reads="12 % of the main component of the network's maps, which is the same for every class, "
         "lies on this region",
+    ),
+    Attribution(
+        name="rollout",
+        words="attention of all layers of a PyTorch transformer, joined, without gradients or classes",
+        function=f"{CORE}.cams:rollout",
+        title="Attention rollout",
+        reads="12 % of what attention hands on from the places of the picture, which is the same for every class, "
+        "comes from this region",
+        of=ATTENTION,
     ),
 )
 

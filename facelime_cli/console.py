@@ -119,10 +119,13 @@ class Console:
         Whether to write results and errors alone.
     as_json : bool
         Whether to write results as JSON.
+    aside : callable, optional
+        Is told of every task and of its progress, in place of the terminal: for work beside other work.
     """
 
     quiet: bool = False
     as_json: bool = False
+    aside: Callable[[str, int, int, str], Advance] | None = None
     _warned: set[str] = field(default_factory=set)
     _results: TextIO | None = None
 
@@ -254,7 +257,9 @@ class Console:
         Advance
             Counts what is done.
         """
-        if self.quiet or total == 0:
+        if self.aside is not None:
+            yield self.aside(task, total, done, unit)
+        elif self.quiet or total == 0:
             yield lambda *_, **__: None
         elif sys.stderr.isatty():
             yield from _bar(self._rich(), shown(task), total, done, unit)

@@ -43,7 +43,10 @@ class Shard:
 class Context:
     """What a command may use: the store, the terminal, its own name and shard.
 
-    `loaded` keeps the model that was loaded last, so that a command that asks it several times loads it once.
+    `loaded` keeps the model that was loaded last, so that a command that asks it several times loads it once. `fills`
+    keeps stand-ins that were made beside other work, by what they are. `before_work` is called when an artifact is to
+    be made that is not complete yet. `planning` is set where a plan is made only to be looked at, so that nothing may
+    be measured for it.
     """
 
     store: Store
@@ -51,6 +54,16 @@ class Context:
     name: str | None = None
     shard: Shard = field(default_factory=Shard)
     loaded: dict[Any, Any] = field(default_factory=dict)
+    fills: dict[Any, Any] = field(default_factory=dict)
+    before_work: Callable[[], None] = lambda: None
+    planning: bool = False
+    told: set[str] = field(default_factory=set)
+
+    def once(self, note: str) -> None:
+        """Note what several stages of one command would say."""
+        if note not in self.told:
+            self.told.add(note)
+            self.console.note(note)
 
 
 @dataclass(frozen=True)
@@ -372,6 +385,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     if artifact is not None and (artifact.complete or artifact.lost_its_manifest):
         _give_name(artifact.require_complete(), context)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
+    context.before_work()
     fresh = artifact is None
     # Two processes may lay out the same at once: the store lets both use what was first.
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact
@@ -467,7 +481,7 @@ def find(stage: Stage, params: Any, context: Context) -> Found:
         if artifact is None:
             return Found()
         inputs[name] = artifact
-    plan = stage.plan(params, inputs, context)
+    plan = stage.plan(params, inputs, replace(context, planning=True))
     return Found(plan, context.store.find(stage.writes, identity(stage, plan).fingerprint))
 
 

@@ -50,6 +50,25 @@ def hardware() -> dict[str, Any]:
     return {"system": platform.system(), "machine": platform.machine(), "processor": _processor(), "cores": cores()}
 
 
+def cards() -> list[str]:
+    """Return the NVIDIA cards as their driver names them, and which of them this process may use; nothing is imported.
+
+    Returns
+    -------
+    list of str
+        Empty where there is none, and where the system does not tell.
+    """
+    found = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [*found, f"visible: {visible}"] if found and visible is not None else found
+
+
 def cores() -> int:
     """Return the number of cores that this process may use."""
     # A cluster gives a job some of a machine's cores; only Linux tells which.

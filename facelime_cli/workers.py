@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from facelime_cli.errors import FacelimeError, StopRequested
@@ -75,6 +76,20 @@ class Workers:
             return map(function, items)
         return self._parallel(function, items)
 
+    def submit(self, call: Callable[[], T]) -> tuple[T, list[tuple[str, str]]]:
+        """Wait for one call in another process, and return its answer and what libraries said meanwhile.
+
+        Parameters
+        ----------
+        call : callable
+            One that a new process can import.
+
+        Returns
+        -------
+        tuple
+        """
+        return self._started().submit(_heard, _called, call).result()
+
     def _parallel(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         from concurrent.futures.process import BrokenProcessPool
 
@@ -113,6 +128,10 @@ def _heard(function: Callable[[T], R], item: T) -> tuple[R, list[tuple[str, str]
         return function(item), said
 
 
+def _called(call: Callable[[], T]) -> T:
+    return call()
+
+
 def _repeated(answer: tuple[R, list[tuple[str, str]]]) -> R:
     """Say in this process what was said in another, and return the result."""
     from facelime_cli.hearing import repeat
@@ -136,6 +155,38 @@ def _end(pool: ProcessPoolExecutor) -> bool:
             process.join(1)
     # Even a killed process stays while the system itself waits for a disk.
     return not any(process.is_alive() for process in processes)
+
+
+def in_child(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in a process of its own, which gives its memory back at the end.
+
+    Parameters
+    ----------
+    function : callable
+        One that a new process can import: of a module, not of another function.
+    *arguments
+        Of the call.
+
+    Returns
+    -------
+    object
+        What it answers. What libraries said meanwhile is said here.
+
+    Raises
+    ------
+    FacelimeError
+        When the process was killed.
+    """
+    from concurrent.futures.process import BrokenProcessPool
+
+    with Workers(1) as workers:
+        try:
+            return _repeated(workers.submit(partial(function, *arguments)))
+        except BrokenProcessPool as why:
+            raise FacelimeError(
+                "a process that this command started was killed, most likely because memory ran out; "
+                "repeat the command where more is free."
+            ) from why
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

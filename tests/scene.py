@@ -55,6 +55,13 @@ CASES = {
     "consensus": Case("consensus first second --name killed", 14),
     "check": Case("check first --name killed --workers 1", 12),
     "render": Case("render first --name killed --workers 1", 14),
+    # Two views: stages run at the same time, and any of them may be half done.
+    "explain": Case(
+        "explain data --model net --method grid --segments 4 --samples 101 --views scales --batch-size 64 --regions 1"
+        " --name killed --workers 1",
+        10,
+        4,
+    ),
     "finetune": Case("finetune data --backbone cnn-small --epochs 2 --name killed", 8, repeatable=False),
     "describe": Case("describe data --name killed", 8),
     "import-model": Case("import-model {net} --classes normal,rosacea --scaling 0..1 --name killed", 8),

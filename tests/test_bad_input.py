@@ -10,6 +10,7 @@ from facelime_cli.stages import INDEX
 
 HUGE, LONG = str(2**70), "9" * 5000
 OUT_OF_RANGE = "is not in the range"
+VALUE = ("--output-kind", "value", "--size", "48", "--names", "age")
 """Words in braces stand for what the store holds, see `named`."""
 
 BAD = [
@@ -212,6 +213,8 @@ BAD = [
     (["gradcam", "{segments}", "--model", "small", "--batch-size", "0"], OUT_OF_RANGE, 2),
     (["gradcam", "{segments}", "--model", "small", "--layer", "nowhere"], "nowhere", 1),
     (["gradcam", "{segments}", "--model", "small", "--layer", ""], "--layer is empty", 2),
+    (["gradcam", "{segments}", "--model", "small", "--variant", "rollout"], "attention of PyTorch transformers", 1),
+    (["gradcam", "{segments}", "--model", "small", "--variant", "rollout", "--layer", "a"], "leave --layer a out", 2),
     (["occlusion", "{segments}", "--model", "small", "--batch-size", HUGE], OUT_OF_RANGE, 2),
     (["occlusion", "{segments}", "--model", "small", "--fill", "gold"], "--fill", 2),
     (["import-maps", "{segments}", "--model", "small", "--maps", ""], "--maps is empty", 2),
@@ -247,13 +250,43 @@ BAD = [
     (["import-model", "{nothing}", "--classes", "a,b"], "there is no file", 1),
     (["import-model", "{file}", "--classes", "a,a", "--scaling", "0..1"], "names 'a' twice", 2),
     (["import-model", "{file}", "--classes", "a,", "--scaling", "0..1"], "leave none empty", 2),
-    (["import-model", "{file}", "--classes", "", "--scaling", "0..1"], "--classes ''", 2),
+    (["import-model", "{file}", "--classes", "", "--scaling", "0..1"], "--classes is empty", 2),
     (["import-model", "{file}", "--classes", "a,b\nc", "--scaling", "0..1"], "control character", 2),
     (["import-model", "{file}", "--classes", "a,b\x1b[31m", "--scaling", "0..1"], r"\x1b[31m", 2),
     (["import-model", "{file}", "--classes", "@{nothing}", "--scaling", "0..1"], "class names", 1),
     (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1"], "", 1),
+    (["import-model", "os:getcwd", "--classes", "a,b", "--size", "32", "--output", "x"], "belongs to a network", 2),
+    (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--output", ""], "--output is empty", 2),
+    (["import-model", "os:getcwd", "--size", "48"], "--classes is missing", 2),
+    (["import-model", "os:getcwd", "--output-kind", "value", "--size", "48"], "--names is missing", 2),
+    (["import-model", "os:getcwd", "--output-kind", "age", "--size", "48"], "--output-kind", 2),
+    (["import-model", "os:getcwd", *VALUE, "--classes", "a,b"], "use --names instead", 2),
+    (
+        ["import-model", "os:getcwd", *VALUE, "--multi-label"],
+        "--multi-label belongs to models that answer with prob",
+        2,
+    ),
+    (["import-model", "os:getcwd", *VALUE, "--activation", "sigmoid"], "--activation sigmoid belongs to models", 2),
+    (["import-model", "{file}", *VALUE, "--backbone", "mobilenetv2"], "--backbone mobilenetv2 belongs to models", 2),
+    (["import-model", "os:getcwd", *VALUE, "--unit", "m" * 25], "cannot stand behind a number", 2),
+    (["import-model", "os:getcwd", *VALUE, "--unit", "a\x1b[31m"], r"\x1b[31m", 2),
+    (["import-model", "os:getcwd", *VALUE[:-1], "a,,b"], "leaves a name empty", 2),
+    (["import-model", "os:getcwd", *VALUE[:-1], "@{nothing}"], "the value names in", 1),
+    (["import-model", "os:getcwd", "--classes", "a,b", "--size", "48", "--names", "a"], "use --classes instead", 2),
+    (["import-model", "os:getcwd", "--classes", "a,b", "--size", "48", "--unit", "m"], "--unit m belongs to", 2),
     (["import-model", "{pickle}", "--classes", "a,b", "--scaling", "0..1"], "torch.export.save", 1),
     (["import-model", "{damaged}", "--classes", "a,b", "--scaling", "0..1"], "is no network of PyTorch", 1),
+    (
+        ["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--expect", "a"],
+        "--check PICTURE is missing",
+        2,
+    ),
+    (
+        ["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--check", "{file}", "--expect", "c"],
+        "none of --classes",
+        2,
+    ),
+    (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--check", ""], "--check is empty", 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", HUGE], OUT_OF_RANGE, 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "15x20"], OUT_OF_RANGE, 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "75x"], "or height x width such as 75x100", 2),
@@ -268,7 +301,13 @@ BAD = [
     (["evaluate", "small", "--seed", "-1"], OUT_OF_RANGE, 2),
     (["evaluate", "small", "--thresholds", "best"], "--thresholds", 2),
     (["evaluate", "small", "--thresholds", "f1"], "--thresholds f1 is for models with a probability for each", 1),
+    (["evaluate", "small", "--truth", "age"], "--truth age belongs to models that answer with values", 2),
     (["compare-models", "small"], "", 2),
+    (
+        ["compare-models", "small", "small", "--truth", "age"],
+        "--truth age belongs to models that answer with values",
+        2,
+    ),
     (["compare-models", "small", "small", "--batch-size", "1000000000"], OUT_OF_RANGE, 2),
     (["activations", "small", "", "--to", "{nothing}.png"], "IMAGE is empty", 2),
     (["activations", "small", "{file}", "--to", ""], "--to is empty", 2),

@@ -1,5 +1,6 @@
 """Full disks, limits, read-only and vanished stores: one sentence, nothing lost, and the same command goes on."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -25,16 +27,41 @@ STAGES = [name for name in WRITERS if name != "repair"]
 MOUNT = shutil.which("mount")
 
 
+DISK = "facelime-disk"
+
+
+def unmount(place):
+    subprocess.run([shutil.which("umount"), "-l", str(place)], check=False, stderr=subprocess.DEVNULL)
+    with contextlib.suppress(OSError):
+        place.rmdir()
+
+
+def is_dead(process):
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ValueError):
+        pass
+    return False
+
+
 @pytest.fixture
-def mounted(tmp_path):
-    """Mount a disk of a few bytes; skip where that is not allowed."""
+def mounted():
+    """Mount a disk of a few bytes; skip where that is not allowed.
+
+    It is none of pytest's folders. A killed run leaves its disks behind, and pytest would warn of every file in them
+    that it cannot delete, in every run from then on.
+    """
     places = []
+    for left in Path(tempfile.gettempdir()).glob(f"{DISK}-*"):
+        if is_dead(left.name.split("-")[2]):
+            unmount(left)
 
     def mount(size, name="disk"):
         if MOUNT is None:
             pytest.skip("there is no `mount` here")
-        place = tmp_path / name
-        place.mkdir()
+        place = Path(tempfile.mkdtemp(prefix=f"{DISK}-{os.getpid()}-{name}-"))
         words = [MOUNT, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -44,7 +71,7 @@ def mounted(tmp_path):
 
     yield mount
     for place in places:
-        subprocess.run([shutil.which("umount"), "-l", str(place)], check=False)
+        unmount(place)
 
 
 def run(*words, store=None, limit=None):

@@ -144,6 +144,7 @@ CHANGES = {
         "activation": "softmax",
         "multi_label": True,
         "model_version": "2",
+        "output": "predictions",
     },
 }
 """For each stage, another value of every parameter that changes the result."""

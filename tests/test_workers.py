@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from facelime_cli.errors import EX_TEMPFAIL
+from facelime_cli.errors import EX_TEMPFAIL, FacelimeError
+from facelime_cli.workers import in_child
 from tests.support import write_faces
 
 HANGING = """
@@ -80,3 +81,19 @@ def test_a_killed_worker_is_a_sentence(facelime, command, tmp_path):
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (1, ""), stderr
     assert "a worker process was killed" in stderr
+
+
+def read_half(path):
+    raise FacelimeError(f"{path} is half of a file; copy it again.")
+
+
+def test_a_process_of_its_own_answers_and_fails_in_sentences():
+    assert in_child(os.getpid) != os.getpid()
+    with pytest.raises(FacelimeError, match="half of a file"):
+        in_child(read_half, "a")
+    with pytest.raises(FacelimeError, match="was killed, most likely because memory ran out"):
+        in_child(kill_itself)
+
+
+def kill_itself():
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from facelime_cli.core import compose
 from facelime_cli.errors import FacelimeError, StopRequested
-from facelime_cli.models.backbones import ACTIVATIONS, scaling_of
+from facelime_cli.models.backbones import ACTIVATIONS, WHITE, scaling_of
 from facelime_cli.models.backend import DeviceMemoryError
 from facelime_cli.models.wrapping import BOTH_SIDES, GREY, LUMINANCE
 from facelime_cli.store.artifacts import ROUNDING
@@ -33,8 +33,19 @@ NO_NUMBERS = "cOSUmM"
 """NumPy's kinds of dtypes that are no probabilities: complex numbers, objects, texts, times."""
 
 
+FLOAT32, BYTES = "float32", "uint8"
+READABLE = (FLOAT32, "float16", "float64", BYTES)
+"""The dtypes that a classifier may read."""
+BYTES_SCALING = "0..255"
+"""What bytes hold."""
 FUNCTION_SCALING = "0..1"
 """What a Python function reads."""
+
+
+def output_of(facts: Mapping[str, Any]) -> str | None:
+    """Return the name of the output that is explained, from the facts of a model; None for its only one."""
+    found = facts.get("around", {}).get("output")
+    return None if found is None else str(found)
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,13 @@ class Around:
     activation : str or None
         What to put behind a network that ends in logits.
     classes : int
-        Their number.
+        Their number, or that of the values.
+    values : bool
+        Whether the classifier answers with numbers in a unit of their own, which are handed on as they are.
+    output : str or None
+        The name of its output, where it has several.
+    reads : str
+        The dtype of its input, a key of `READABLE`.
     """
 
     scaling: str
@@ -59,6 +76,9 @@ class Around:
     channels_first: bool
     activation: str | None
     classes: int
+    values: bool = False
+    output: str | None = None
+    reads: str = FLOAT32
 
     def facts(self) -> dict[str, Any]:
         """Return this as facts of a model, where `read` finds it.
@@ -67,7 +87,9 @@ class Around:
         -------
         dict
         """
-        return {"around": asdict(self)}
+        # What has its default is left out, so that models of earlier versions keep their facts and their digests.
+        usual = {each.name: each.default for each in fields(self)}
+        return {"around": {name: its for name, its in asdict(self).items() if its != usual[name]}}
 
     @staticmethod
     def read(facts: Mapping[str, Any]) -> Around:
@@ -104,11 +126,15 @@ class Around:
         def outputs(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
             values = call(self._input(pictures))
             wanted = (len(pictures), self.classes)
-            is_one_unit = self.classes == BOTH_SIDES and values.shape == (len(pictures), 1)
+            if self.values and wanted == (*values.shape, 1):
+                # One number per picture needs no column.
+                values = values[:, None]
+            is_one_unit = not self.values and self.classes == BOTH_SIDES and values.shape == (len(pictures), 1)
             if values.shape != wanted and not is_one_unit:
+                columns = "one column per value of --names" if self.values else "one column per class of --classes"
                 raise FacelimeError(
                     f"{what} answers {len(pictures)} pictures with an array of {values.shape}; it should be {wanted}, "
-                    "one column per class of --classes."
+                    f"{columns}."
                 )
             if self.activation is None:
                 return values
@@ -117,10 +143,23 @@ class Around:
 
         return outputs
 
-    def _input(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the classifier reads of pictures in display space."""
+    def _input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
+        """Return what the classifier is given."""
+        return self.to_input(pictures)
+
+    def to_input(self, pictures: NDArray[np.float32]) -> NDArray[Any]:
+        """Return what the classifier reads of pictures in display space.
+
+        Parameters
+        ----------
+        pictures : (B, H, W, 3) float32 array
+
+        Returns
+        -------
+        (B, H, W, C) array, or (B, C, H, W)
+        """
         scaling = scaling_of(self.scaling)
-        return compose.model_input(
+        scaled = compose.model_input(
             pictures,
             scaling.scale,
             scaling.offset,
@@ -128,9 +167,12 @@ class Around:
             luminance=LUMINANCE if self.channels == GREY else None,
             channels_first=self.channels_first,
         )
+        if self.reads == BYTES:
+            return np.clip(np.rint(scaled), 0, WHITE).astype(BYTES)
+        return scaled.astype(self.reads, copy=False)
 
     def probabilities(self, run: Run, what: str) -> Answers:
-        """Return what answers with a column per class: one of a single unit becomes [1 - p, p].
+        """Return what answers with a column per class, or per value: one of a single unit becomes [1 - p, p].
 
         Parameters
         ----------
@@ -145,6 +187,8 @@ class Around:
             As that of `outputs`, with a column for every class.
         """
         outputs = self.outputs(run, what)
+        if self.values:
+            return outputs
 
         def probabilities(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
             values = outputs(pictures)

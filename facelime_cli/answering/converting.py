@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from facelime_cli import trust
 from facelime_cli.answering import programs
-from facelime_cli.answering.keras_networks import network_in
-from facelime_cli.answering.runtimes import KERAS, format_of, usual
+from facelime_cli.answering.runtimes import FLOAT32, KERAS, format_of
 from facelime_cli.errors import BrokenError
-from facelime_cli.models import wrapping
 from facelime_cli.store import digests
+from facelime_cli.workers import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,16 +20,36 @@ if TYPE_CHECKING:
 
     from facelime_cli.store.artifacts import Artifact
 
+PLANES = "planes"
+"""What a converted network reads: (B, 3, H, W) uint8, which takes a third of the time that float32 takes to compose."""
+PIXELS = "pixels"
+"""What it reads behind a resizing: (B, H, W, 3) float32."""
 CONVERTED = "converted"
 """What the user's own facelime has made of a model, among what is trusted."""
 
 
 @contextmanager
-def file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str]) -> Iterator[Path]:
+def file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str], reads: str = PIXELS) -> Iterator[Path]:
     """Yield a private copy of a model's file for another runtime: its own, or one converted once and kept beside it.
 
     What is kept is known by the digest of what it was made from and with. It is used where this user's own facelime has
     made it: in a store from elsewhere, anything could stand there.
+
+    Parameters
+    ----------
+    model : Artifact
+    form : str
+        What to convert a Keras network to: a key of `RUNTIMES`.
+    name : str
+        Of the converted file.
+    versions : mapping
+        What decides the conversion beside the model and Keras.
+    reads : str
+        What the converted network reads, as `whole_pictures.reads` says.
+
+    Yields
+    ------
+    pathlib.Path
     """
     with programs.opened(model) as (path, program):
         if format_of(model) != KERAS:
@@ -38,18 +58,43 @@ def file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str])
         source = digests.of_file(path)
 
         def convert(folder: Path) -> None:
-            wrapping.export(network_in(model, path, usual(model), runs_code=program is not None), folder / name, form)
+            # Its memory goes back to the system, and this process needs no TensorFlow.
+            in_child(convert_network, path, folder / name, form, reads, program is not None, model.reference)
             trust.add(CONVERTED, _conversion(source, folder), model.reference)
 
         def is_own(folder: Path) -> bool:
             return trust.is_trusted(CONVERTED, _conversion(source, folder))
 
-        made_from = {"content": model.content, "for": form, "keras": version("keras"), **versions}
+        made_from = {"content": model.content, "for": form, "reads": reads, "keras": version("keras"), **versions}
         copied = path.with_name("converted")
         programs.copy(model.kept(made_from, convert, is_own), copied, model.reference)
         if not is_own(copied):
             raise BrokenError(f"what {model.reference} was converted to changed while it was read; try again.")
         yield copied / name
+
+
+def convert_network(path: Path, target: Path, form: str, reads: str, runs_code: bool, what: str) -> None:  # noqa: FBT001 - called by position, in another process
+    """Convert a Keras network, on TensorFlow whatever the backend of the command is.
+
+    Parameters
+    ----------
+    path, target : pathlib.Path
+        Its file, and the one to write.
+    form : str
+        A key of `RUNTIMES`.
+    reads : str
+        What the converted network reads, as `whole_pictures.reads` says.
+    runs_code : bool
+        Whether code in the file runs: this user trusts it.
+    what : str
+        Name of the model in errors.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    from facelime_cli.models import exporting, wrapping
+
+    network = wrapping.load(path, trust=runs_code, what=what)
+    network = wrapping.in_precision(network, FLOAT32, trust=runs_code)
+    exporting.export(exporting.reading_planes(network) if reads == PLANES else network, target, form)
 
 
 def _conversion(source: str, folder: Path) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.answering import programs
-from facelime_cli.answering.runtimes import SAVED_MODEL, Classifier, check_layers, format_of, usual
+from facelime_cli.answering.around import output_of
+from facelime_cli.answering.runtimes import SAVED_MODEL, Classifier, format_of
 from facelime_cli.models import backend, running, wrapping
 
 if TYPE_CHECKING:
@@ -72,31 +73,12 @@ def network_in(model: Artifact, path: Path, how: How, *, runs_code: bool) -> Any
     if format_of(model) == SAVED_MODEL:
         around = model.facts["around"]
         return wrapping.with_scaling(
-            wrapping.load_saved_model(path, model.reference),
+            wrapping.load_saved_model(path, model.reference, output_of(model.facts)),
             scaling=around["scaling"],
             size=model.facts["size"],
             n_classes=around["classes"],
             activation=around["activation"],
+            values=around.get("values", False),
         )
     net = wrapping.load(path, trust=runs_code, what=model.reference)
     return wrapping.in_precision(net, how.precision, trust=runs_code)
-
-
-def layered(model: Artifact) -> Any:
-    """Return a model's Keras network, for what looks into its layers.
-
-    Parameters
-    ----------
-    model : Artifact
-
-    Returns
-    -------
-    keras.Model
-
-    Raises
-    ------
-    FacelimeError
-        For every format but Keras' own.
-    """
-    check_layers(model)
-    return network_of(model, usual(model))

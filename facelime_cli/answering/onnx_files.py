@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from facelime_cli import machine
-from facelime_cli.answering.around import told
+from facelime_cli.answering.around import output_of, told
 from facelime_cli.answering.converting import file_for
-from facelime_cli.answering.whole_pictures import whole_pictures
+from facelime_cli.answering.inputs import in_calls_of, layout_of
+from facelime_cli.answering.whole_pictures import reads, whole_pictures
 from facelime_cli.errors import BrokenError, FacelimeError
-from facelime_cli.models.wrapping import COLOUR, GREY, IMAGE_AXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +52,16 @@ def session_of(path: Path) -> Any:
         raise BrokenError(f"{path.name} cannot be loaded as an ONNX model ({told(why)}); export it again.") from why
 
 
-def run_of(session: Any) -> Run:
+KINDS = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+}
+"""What an input may hold, as ONNX Runtime and as NumPy name it."""
+
+
+def run_of(session: Any, output: str | None = None) -> Run:
     """Return a session as a callable.
 
     A file with a fixed number of pictures per call is called as often as needed.
@@ -61,30 +69,44 @@ def run_of(session: Any) -> Run:
     Parameters
     ----------
     session : onnxruntime.InferenceSession
+    output : str, optional
+        The name of the output that it answers with, instead of its only one.
 
     Returns
     -------
     callable
     """
+    wanted = [output or session.get_outputs()[0].name]
     given = session.get_inputs()[0]
     fixed = given.shape[0] if isinstance(given.shape[0], int) else None
 
-    def once(values: NDArray[np.float32]) -> Any:
-        return session.run(None, {given.name: values})[0]
+    def once(values: NDArray[Any]) -> Any:
+        return session.run(wanted, {given.name: values})[0]
 
-    def run(values: NDArray[np.float32]) -> Any:
-        if fixed is None:
-            return once(values)
-        missing = -len(values) % fixed
-        padding = [(0, missing)] + [(0, 0)] * (values.ndim - 1)
-        padded = np.pad(values, padding)
-        answers = [once(padded[start : start + fixed]) for start in range(0, len(padded), fixed)]
-        return np.concatenate(answers)[: len(values)]
-
-    return run
+    return in_calls_of(fixed, once)
 
 
-def shape_of(session: Any, name: str) -> tuple[tuple[int | None, int | None], int, bool]:
+@dataclass(frozen=True)
+class Input:
+    """What pictures an ONNX file reads.
+
+    Attributes
+    ----------
+    sides : (int or None, int or None)
+        Height and width in pixels; None for what is open.
+    channels : int
+    channels_first : bool
+    dtype : str
+        As NumPy names it.
+    """
+
+    sides: tuple[int | None, int | None]
+    channels: int
+    channels_first: bool
+    dtype: str
+
+
+def input_of(session: Any, name: str) -> Input:
     """Return what pictures an ONNX file reads.
 
     Parameters
@@ -95,45 +117,28 @@ def shape_of(session: Any, name: str) -> tuple[tuple[int | None, int | None], in
 
     Returns
     -------
-    sides : (int or None, int or None)
-        Height and width in pixels; None for what is open.
-    channels : int
-    channels_first : bool
+    Input
 
     Raises
     ------
     FacelimeError
         Where it cannot be explained.
     """
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise FacelimeError(
-            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; "
-            "facelime explains networks with one picture in and one vector out."
-        )
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        raise FacelimeError(f"{name} has {len(inputs)} inputs; facelime explains networks with one picture in.")
     shape, kind = inputs[0].shape, inputs[0].type
-    layout = _layout_of(shape)
-    if layout is None or kind != "tensor(float)":
+    layout = layout_of(shape)
+    if layout is None or kind not in KINDS:
         raise FacelimeError(
             f"{name} reads {kind} of {shape}; "
-            "it should read float32 of (batch, height, width, 1 or 3) or (batch, 1 or 3, height, width)."
+            f"it should read {', '.join(KINDS.values())} of (batch, height, width, 1 or 3) or "
+            "(batch, 1 or 3, height, width)."
         )
     height, width, channels, is_first = layout
     # An open side has a name, or none.
     height, width = (side if isinstance(side, int) else None for side in (height, width))
-    return (height, width), int(channels), is_first
-
-
-def _layout_of(shape: list[Any]) -> tuple[Any, Any, Any, bool] | None:
-    """Return height, width and channels of an input, and whether channels come first; None for no pictures."""
-    if len(shape) != IMAGE_AXES:
-        return None
-    _, second, third, last = shape
-    if last in {GREY, COLOUR}:
-        return second, third, last, False
-    if second in {GREY, COLOUR}:
-        return third, last, second, True
-    return None
+    return Input((height, width), int(channels), is_first, KINDS[kind])
 
 
 def with_onnx(model: Artifact, how: How) -> Classifier:
@@ -155,7 +160,8 @@ def with_onnx(model: Artifact, how: How) -> Classifier:
     """
     import onnxruntime
 
-    with file_for(model, "onnx", "model.onnx", {"onnxruntime": onnxruntime.__version__}) as path:
+    versions = {"onnxruntime": onnxruntime.__version__}
+    with file_for(model, "onnx", "model.onnx", versions, reads(how)) as path:
         session = session_of(path)
     engine = {"runtime": "onnx", "version": onnxruntime.__version__, "providers": session.get_providers()}
-    return whole_pictures(model, how, run_of(session), engine)
+    return whole_pictures(model, how, run_of(session, output_of(model.facts)), engine)

@@ -6,9 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import machine
-from facelime_cli.answering.around import told
+from facelime_cli.answering.around import output_of, told
 from facelime_cli.answering.converting import file_for
-from facelime_cli.answering.whole_pictures import whole_pictures
+from facelime_cli.answering.whole_pictures import reads, whole_pictures
 from facelime_cli.errors import BrokenError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
-def run_of(path: Path, precision: str) -> Run:
+def run_of(path: Path, precision: str, output: str | None = None) -> Run:
     """Return a network as a callable on the processor.
 
     It is compiled for the shape of the batches, which is faster than for any.
@@ -35,6 +35,8 @@ def run_of(path: Path, precision: str) -> Run:
         In OpenVINO's format, or an ONNX file.
     precision : str
         `float32` or `bfloat16`.
+    output : str, optional
+        The name of the output that it answers with, instead of its first.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def run_of(path: Path, precision: str) -> Run:
             shaped.reshape(list(values.shape))
             compiled.clear()  # the network of another batch size
             compiled[values.shape] = core.compile_model(shaped, "CPU", hints)
-        return compiled[values.shape](values, share_inputs=True)[0]
+        return compiled[values.shape](values, share_inputs=True)[0 if output is None else output]
 
     return run
 
@@ -97,6 +99,6 @@ def with_openvino(model: Artifact, how: How) -> Classifier:
     silence()
     import openvino
 
-    with file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__}) as path:
-        run = run_of(path, how.precision)
+    with file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__}, reads(how)) as path:
+        run = run_of(path, how.precision, output_of(model.facts))
     return whole_pictures(model, how, run, {"runtime": "openvino", "version": openvino.__version__})

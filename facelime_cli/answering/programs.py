@@ -119,7 +119,7 @@ def in_file(form: str, path: Path) -> Program | None:
         return Program(form, FORMATS[form].words, digests.of_file(path))
     if form != KERAS:
         return None
-    words = next(_code_in(_configuration(path), path), None)
+    words = next(_code_in(configuration_of(path), path), None)
     return None if words is None else Program(KERAS, words, digests.of_file(path))
 
 
@@ -158,8 +158,23 @@ def files_of(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): digests.of_file(path) for path in files}
 
 
-def _configuration(path: Path) -> Any:
-    """Return what a Keras file says it is made of; None where Keras would find nothing in it either."""
+def configuration_of(path: Path) -> Any:
+    """Return what a Keras file says it is made of.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    object
+        None where Keras would find nothing in it either.
+
+    Raises
+    ------
+    BrokenError
+        Where it cannot be read.
+    """
     try:
         if path.name.endswith(HDF5_SUFFIXES):
             from facelime_cli.store.hdf5 import root_attribute

@@ -28,6 +28,7 @@ PRECISIONS = (FLOAT32, TF32, BFLOAT16)
 # Formats
 
 KERAS, SAVED_MODEL, ONNX, FUNCTION = "keras", "saved-model", "onnx", "function"
+TFLITE = "tflite"
 TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE = "torch-export", "torchscript", "torch-module"
 TORCH_FORMATS = (TORCH_EXPORT, TORCHSCRIPT, TORCH_MODULE)
 
@@ -42,10 +43,19 @@ class Format(Entry):
         Name of the file or folder that a model's artifact holds; empty where it holds none.
     warning : str
         What to say before a source is loaded, with `{source}` in the place of its name.
+    layers : str
+        Where the function is that looks into a model's layers: `module:name`; empty where nothing can.
+    attends : bool
+        Whether the attention of its layers can be read too.
+    instead : str
+        Where nothing can: what has layers that show.
     """
 
     file: str = ""
     warning: str = ""
+    layers: str = ""
+    attends: bool = False
+    instead: str = "networks of Keras and PyTorch show theirs"
 
     @property
     def is_named(self) -> bool:
@@ -59,6 +69,7 @@ FORMATS = table(
         words="a Keras network",
         function="facelime_cli.importing.keras_files:from_keras",
         file="model.keras",
+        layers="facelime_cli.answering.keras_layers:of",
     ),
     Format(
         name=SAVED_MODEL,
@@ -74,6 +85,12 @@ FORMATS = table(
         file="model.onnx",
     ),
     Format(
+        name=TFLITE,
+        words="a TFLite file",
+        function="facelime_cli.importing.tflite_files:from_tflite",
+        file="model.tflite",
+    ),
+    Format(
         name=FUNCTION,
         words="a Python function",
         function="facelime_cli.importing.functions:from_function",
@@ -87,6 +104,8 @@ FORMATS = table(
         words="an exported PyTorch program",
         function="facelime_cli.importing.torch_files:from_program",
         file="model.pt2",
+        layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
         warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
     ),
     Format(
@@ -94,12 +113,15 @@ FORMATS = table(
         words="a TorchScript file",
         function="facelime_cli.importing.torch_files:from_script",
         file="model.pt",
+        instead="import the module itself (package.module:build), or export it with torch.export",
         warning="{source} is a program for PyTorch, which runs with your rights; import only what you trust.",
     ),
     Format(
         name=TORCH_MODULE,
         words="a PyTorch module that Python builds",
         function="facelime_cli.importing.torch_files:from_module",
+        layers="facelime_cli.answering.torch_layers:of",
+        attends=True,
         warning=(
             "{source} is Python code, which runs on this machine with your rights, now and with every `predict`; "
             "you name it, so it counts as trusted until its source changes (`facelime trust list`)."
@@ -153,6 +175,68 @@ def independent(model: Artifact) -> bool:
     return model.facts.get("output") == SIGMOID and len(model.facts["classes"]) > YES_OR_NO
 
 
+VALUE = "value"
+"""The fact `output` of a model that answers with numbers in a unit of their own, not with probabilities."""
+
+
+def answers_values(model: Artifact) -> bool:
+    """Return whether a model answers with values, such as an age, instead of probabilities.
+
+    Parameters
+    ----------
+    model : Artifact
+        A trained or an imported one, or what was made with it.
+
+    Returns
+    -------
+    bool
+        Then its `classes` are the names of the values.
+    """
+    return model.facts.get("output") == VALUE
+
+
+def unit_of(model: Artifact) -> str:
+    """Return the unit of the values that a model answers with.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Returns
+    -------
+    str
+        Such as `months`; empty where there is none, and for a model of classes.
+    """
+    return str(model.facts.get("unit", "")) if answers_values(model) else ""
+
+
+def unit_behind(model: Artifact) -> str:
+    """Return the unit of a model's values as it stands behind a number, with a space before it; see `unit_of`."""
+    unit = unit_of(model)
+    return f" {unit}" if unit else ""
+
+
+def first_classes(model: Artifact, answers: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the classes of each picture in the order in which they are explained.
+
+    Parameters
+    ----------
+    model : Artifact
+    answers : (N, C) float32 array
+        Its answers for unchanged pictures.
+
+    Returns
+    -------
+    (N, C) int64 array
+        The most probable class first. Values stay in their own order: none of them is more probable than another.
+    """
+    import numpy as np
+
+    if answers_values(model):
+        return np.broadcast_to(np.arange(answers.shape[1]), answers.shape)
+    return np.argsort(-answers, axis=1, kind="stable")
+
+
 # Runtimes
 
 
@@ -190,12 +274,19 @@ class Classifier:
         Puts fills and images (U, 2, H·W, 3) uint8 and segments (U, H·W) int32 where `composed` reads them.
     engine : mapping
         What decides the bits of an answer beside the model and the batch.
+    prepare : callable, optional
+        Where pictures are composed outside of the call: the first half of `composed`, for a thread beside the one that
+        calls `answer`. What it returned may be overwritten after it has been called twice more.
+    answer : callable, optional
+        The second half: from what `prepare` returned to (B, C) float32 probabilities.
     """
 
     forward: Callable[..., NDArray[np.float32]]
     composed: Callable[..., NDArray[np.float32]]
     upload: Callable[[NDArray[np.uint8], NDArray[np.int32]], tuple[Any, Any]]
     engine: Mapping[str, Any]
+    prepare: Callable[..., Any] | None = None
+    answer: Callable[[Any], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +337,14 @@ RUNTIMES = table(
         extra="openvino",
     ),
     Runtime(
+        name="tflite",
+        words="TFLite's interpreter, for files of its own",
+        function="facelime_cli.answering.tflite_files:with_tflite",
+        precisions={TFLITE: (FLOAT32,)},
+        packages={TFLITE: ("ai_edge_litert",)},
+        extra="tflite",
+    ),
+    Runtime(
         name="python",
         words="the imported function itself",
         function="facelime_cli.answering.functions:with_python",
@@ -263,6 +362,13 @@ RUNTIMES = table(
     ),
 )
 """The first that takes a format runs its models by default, and in float32 it is the reference for the others."""
+FASTER = {
+    "openvino": {
+        FLOAT32: {"MobileNetV2": 1.3, "InceptionV3": 1.1},
+        BFLOAT16: {"MobileNetV2": 2.7, "InceptionV3": 1.9},
+    }
+}
+"""Evaluations per second, divided by those of Keras in float32: the table in docs/predict.md, where a test compares."""
 
 
 def usual(model: Artifact) -> How:
@@ -280,6 +386,24 @@ def usual(model: Artifact) -> How:
     its_format = format_of(model)
     able = [name for name, runtime in RUNTIMES.items() if its_format in runtime.precisions]
     return How(able[0], FLOAT32)
+
+
+def able(form: str, precision: str) -> list[str]:
+    """Return the runtimes that run models of a format in a precision, installed or not.
+
+    Parameters
+    ----------
+    form : str
+        A key of `FORMATS`.
+    precision : str
+        One of `PRECISIONS`.
+
+    Returns
+    -------
+    list of str
+        Keys of `RUNTIMES`, in their order.
+    """
+    return [name for name, each in RUNTIMES.items() if precision in each.precisions.get(form, ())]
 
 
 def settle(model: Artifact, runtime: str | None, precision: str) -> str:
@@ -305,9 +429,9 @@ def settle(model: Artifact, runtime: str | None, precision: str) -> str:
     """
     chosen = runtime or usual(model).runtime
     its_format = format_of(model)
-    able = [name for name, each in RUNTIMES.items() if precision in each.precisions.get(its_format, ())]
-    if chosen not in able:
-        remedy = f"use --runtime {' or '.join(able)}" if able else f"use --precision {FLOAT32}"
+    found = able(its_format, precision)
+    if chosen not in found:
+        remedy = f"use --runtime {' or '.join(found)}" if found else f"use --precision {FLOAT32}"
         raise CommandLineError(
             f"--runtime {chosen} does not run {FORMATS[its_format].words} (models/{model.id}) in {precision}; {remedy}."
         )
@@ -329,15 +453,45 @@ def check_installed(name: str, form: str) -> None:
     FacelimeError
         It says how to install them.
     """
-    runtime = RUNTIMES[name]
-    needed = runtime.packages.get(form, ())
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    missing = missing_packages(name, form)
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise FacelimeError(
             f"--runtime {name} needs {', '.join(missing)}, which {verb} not installed; "
-            f"`python3 -m pip install 'facelime[{runtime.extra}]'` installs it."
+            f"`{installing(name)}` installs it."
         )
+
+
+def missing_packages(name: str, form: str) -> list[str]:
+    """Return the packages that a runtime needs for a format and that are not installed.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES`.
+    form : str
+        A key of `FORMATS`.
+
+    Returns
+    -------
+    list of str
+    """
+    return [package for package in RUNTIMES[name].packages.get(form, ()) if importlib.util.find_spec(package) is None]
+
+
+def installing(name: str) -> str:
+    """Return the command that installs a runtime.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES` that has an extra.
+
+    Returns
+    -------
+    str
+    """
+    return f"python3 -m pip install 'facelime[{RUNTIMES[name].extra}]'"
 
 
 def on_accelerator(name: str) -> bool:
@@ -397,23 +551,3 @@ def load(model: Artifact, how: How) -> Classifier:
     check_installed(how.runtime, format_of(model))
     classifier: Classifier = RUNTIMES[how.runtime].load()(model, how)
     return classifier
-
-
-def check_layers(model: Artifact) -> None:
-    """Raise when the layers of a model cannot be looked into.
-
-    Parameters
-    ----------
-    model : Artifact
-
-    Raises
-    ------
-    FacelimeError
-        For every format but Keras' own.
-    """
-    its_format = format_of(model)
-    if its_format != KERAS:
-        raise FacelimeError(
-            f"models/{model.id} is {FORMATS[its_format].words}, whose layers cannot be looked into; only Keras "
-            "networks show theirs, explain this one with LIME or `facelime occlusion`."
-        )

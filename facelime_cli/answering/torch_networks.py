@@ -200,11 +200,7 @@ def exported(path: Path, what: str) -> Any:
     """
     from torch.fx import GraphModule
 
-    program, where = program_in(path, what), device()
-    if any(each.device.type != where.type for each in program.state_dict.values()):
-        from torch.export.passes import move_to_device_pass
-
-        program = move_to_device_pass(program, str(where))
+    program = placed(program_in(path, what))
     # Checks of the input's shape would stand in the way of a graph; the import has read the shape from the program.
     unchecked = {"check_guards": False} if "check_guards" in inspect.signature(program.module).parameters else {}
     guarded = program.module(**unchecked)
@@ -212,6 +208,25 @@ def exported(path: Path, what: str) -> Any:
     for each in net.modules():
         each.training = False
     return net
+
+
+def placed(program: Any) -> Any:
+    """Return an exported program on the device.
+
+    Parameters
+    ----------
+    program : torch.export.ExportedProgram
+
+    Returns
+    -------
+    torch.export.ExportedProgram
+    """
+    where = device()
+    if any(each.device.type != where.type for each in program.state_dict.values()):
+        from torch.export.passes import move_to_device_pass
+
+        return move_to_device_pass(program, str(where))
+    return program
 
 
 def program_in(path: Path, what: str) -> Any:
@@ -419,7 +434,8 @@ def _network_class() -> Any:
             """Return what stands for the module's own answers."""
             if self.around.activation is not None:
                 values = torch.softmax(values, 1) if self.around.activation == SOFTMAX else torch.sigmoid(values)
-            return torch.cat([1 - values, values], 1) if values.shape[1] == 1 else values
+            is_one_unit = values.shape[1] == 1 and not self.around.values
+            return torch.cat([1 - values, values], 1) if is_one_unit else values
 
     return Network
 
@@ -517,7 +533,7 @@ def _chosen(named: Mapping[str, Any], batch: int, around: Around, what: str) -> 
     wanted = getattr(around, "output", None)
     if wanted is not None:
         named = {wanted: named[wanted]} if wanted in named else {}
-    units = {around.classes, 1} if around.classes == BOTH_SIDES else {around.classes}
+    units = {around.classes, 1} if around.classes == BOTH_SIDES and not around.values else {around.classes}
     fitting = [name for name, each in named.items() if _columns(each, batch) in units]
     if len(fitting) > 1:  # beside one unit for each class, a single one is something else
         fitting = [name for name in fitting if _columns(named[name], batch) == around.classes]

@@ -1,6 +1,7 @@
 """Class activation maps: where a convolution's maps speak for a class.
 
-The functions take one picture's maps (h, w, n) and the gradients of the class's score (h, w, n).
+The functions take one picture's maps (h, w, n) and the gradients of the class's score (h, w, n), but `rollout`, which
+takes the attention of a transformer.
 """
 
 from __future__ import annotations
@@ -110,6 +111,43 @@ def eigencam(maps: Maps, gradients: Maps) -> Floats:  # noqa: ARG001 - one signa
     if not component.sum() > 0:
         component = -component
     return np.asarray(np.maximum(component, 0))
+
+
+def rollout(attention: Maps, dropped: int, *, by_class_token: bool) -> Floats:
+    """Return how much of each place reaches what speaks for the classes, through all layers of attention.
+
+    It asks for no score: the map is the same for every class.
+
+    Parameters
+    ----------
+    attention : (layers, T, T) float32 array
+        The mean of the heads: how much each token (row) takes from each other. Rows sum to 1.
+    dropped : int
+        Tokens in front that are no places.
+    by_class_token : bool
+        Whether the first token speaks for the classes; otherwise the mean of the places does.
+
+    Returns
+    -------
+    (T - dropped,) float64 array
+        Not negative; with the tokens in front they would sum to 1.
+
+    References
+    ----------
+    Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020, section 3: half of each token comes from
+    the layer's attention, half from itself past it.
+
+    Examples
+    --------
+    >>> rollout(np.array([[[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]), 1, by_class_token=True).tolist()
+    [0.5, 0.0]
+    """
+    itself = np.eye(attention.shape[-1])
+    flow = itself
+    for layer in attention.astype(np.float64):
+        flow = (layer + itself) / 2 @ flow
+    speaking = flow[0] if by_class_token else flow[dropped:].mean(axis=0)
+    return np.asarray(speaking[dropped:])
 
 
 def enlarged(cam: Floats, size: tuple[int, int]) -> Floats:

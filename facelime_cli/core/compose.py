@@ -75,6 +75,65 @@ def compose(packed: Bytes, index: Indices, pictures: Bytes, segments: Indices, o
     return out
 
 
+def sides_of(pair: NDArray[Any]) -> NDArray[Any]:
+    """Return what `choose` reads of a picture: the bits of its fill, and those that differ in its image.
+
+    Parameters
+    ----------
+    pair : (2, R, L) uint8 or float32 array
+        Fill and image, in the form that `choose` is to write.
+
+    Returns
+    -------
+    (2, R, L) uint8 or uint32 array
+    """
+    fill, image = np.ascontiguousarray(pair).view(f"u{pair.dtype.itemsize}")
+    return np.stack([fill, fill ^ image])
+
+
+def choose(packed: Bytes, sides: NDArray[Any], segments: Indices, out: NDArray[Any]) -> NDArray[Any]:
+    """Write perturbed forms of one picture, and return them.
+
+    What is the same for every mask, such as an input scaling, is so computed once for a picture, not for each mask.
+    The result is exact, since each number is chosen and none is computed.
+
+    Parameters
+    ----------
+    packed : (B, M) uint8 array
+        Masks, segment k in bit k mod 8 of byte k div 8.
+    sides : (2, R, L) unsigned array
+        From `sides_of`: either R planes of L = P pixels, or one row of L = C · P numbers, C beside each other for each
+        pixel.
+    segments : (P,) int32 array
+        The segment of each pixel.
+    out : (B, R, L) array
+        Contiguous, of the dtype that `sides_of` was given. Use one array again and again.
+
+    Returns
+    -------
+    (B, R, L) array
+        `out` itself.
+
+    Examples
+    --------
+    >>> sides = sides_of(np.array([[[7.5, 7.5]], [[1.0, 2.0]]], np.float32))
+    >>> choose(np.array([[0b01]], np.uint8), sides, np.array([0, 1], np.int32), np.empty((1, 1, 2), np.float32))
+    array([[[1. , 7.5]]], dtype=float32)
+    """
+    fill, differs = sides
+    bits = out.view(sides.dtype)
+    through = np.unpackbits(packed, axis=1, bitorder="little").astype(sides.dtype) * np.iinfo(sides.dtype).max
+    # NumPy looks up with its own integers, and would convert these for every mask.
+    places = segments.astype(np.intp)
+    kept = np.empty(len(places), sides.dtype)
+    beside = sides.shape[-1] // len(places)
+    for mask, row in zip(through, bits, strict=True):
+        np.take(mask, places, out=kept, mode="clip")
+        np.bitwise_and(differs, kept if beside == 1 else np.repeat(kept, beside), out=row)
+        np.bitwise_xor(row, fill, out=row)
+    return out
+
+
 def composed(image: Bytes, fill: Bytes, segments: NDArray[np.uint16], kept: NDArray[np.bool_]) -> Bytes:
     """Return perturbed pictures as the model sees them: fill where a segment is switched off.
 

@@ -5,9 +5,9 @@ Notation: S samples, K segments, C classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 ERROR_SHARE = 1 - intervals.CONFIDENCE
 LEAST_FREEDOM = 0.1
 """Share of the samples' weight that the fit must leave free, for its residuals to tell noise from a curve."""
+LEAST_RANGE = 0.02
+"""Least range of values, as a share of their size: with it, a value moves from a spread of 0.01 % of its size on."""
 LEAST_STEP = np.finfo(np.float32).eps
 """Standard deviation up to which a model does not move: the rounding of a float32 probability."""
 
@@ -96,7 +98,7 @@ class Method:
 
 def explain(
     masks: Bools,
-    probabilities: NDArray[np.float32],
+    probabilities: NDArray[np.floating[Any]],
     weights: Floats,
     blocks: NDArray[np.int32],
     method: Method,
@@ -108,7 +110,7 @@ def explain(
     ----------
     masks : (S, K) bool array
         The first row is the full picture.
-    probabilities : (S, C) float32 array
+    probabilities : (S, C) float array
         The model's answers.
     weights : (S,) float64 array
         Proximity of each sample. One of weight 0 is never judged: it is a condition, or too far away.
@@ -166,6 +168,69 @@ def explain(
         topk_repeat=repeat,
         verdict=_verdicts(sample, by_class, complete=complete),
     )
+
+
+def explain_values(
+    masks: Bools,
+    values: NDArray[np.float32],
+    weights: Floats,
+    blocks: NDArray[np.int32],
+    method: Method,
+    picture_id: str,
+) -> Explanation:
+    """Fit a surrogate to a model's values, such as an age: as `explain`, in the unit of the values.
+
+    Parameters
+    ----------
+    masks, weights, blocks, method, picture_id
+        As `explain` takes them.
+    values : (S, C) float32 array
+        The model's answers.
+
+    Returns
+    -------
+    Explanation
+
+    Notes
+    -----
+    Penalties and thresholds of `explain` are made for answers between 0 and 1. So it gets the values as shares of their
+    range, and what it finds is turned back into the unit. A range below 2 % of the values themselves counts as 2 %.
+    """
+    scale = scale_of(values)
+    found = explain(masks, values / scale, weights, blocks, method, picture_id)
+    return replace(
+        found,
+        coefficients=found.coefficients * scale,
+        interval=found.interval * scale[:, None],
+        intercept=found.intercept * scale,
+        local_prediction=found.local_prediction * scale,
+        rmse=found.rmse * scale,
+    )
+
+
+def scale_of(values: NDArray[np.floating[Any]]) -> Floats:
+    """Return what counts as the range of some values.
+
+    Parameters
+    ----------
+    values : (S, C) float array
+
+    Returns
+    -------
+    (C,) float64 array
+        Largest minus smallest, at least 2 % of the largest in size, and 1 where all are 0.
+
+    Examples
+    --------
+    >>> scale_of(np.array([[10.0, 0.0], [30.0, 0.0]])).tolist()
+    [20.0, 1.0]
+    >>> scale_of(np.array([[100.0], [100.0]])).tolist()
+    [2.0]
+    """
+    exact = values.astype(np.float64)
+    least = LEAST_RANGE * np.abs(exact).max(axis=0)
+    scale = np.maximum(np.ptp(exact, axis=0), least)
+    return np.where(scale > 0, scale, 1.0)
 
 
 def _complete(masks: Bools) -> bool:

@@ -29,7 +29,7 @@ def labelled(labels: Labels) -> Bools:
 
     Parameters
     ----------
-    labels : (N,) or (N, L) integer array
+    labels : (N,) or (N, L) integer array, or (N, V) float array of known values, NaN where one is not known
 
     Returns
     -------
@@ -42,7 +42,7 @@ def labelled(labels: Labels) -> Bools:
     >>> labelled(np.array([[0, -1], [-1, -1]])).tolist()
     [True, False]
     """
-    known: Bools = labels >= 0
+    known: Bools = np.isfinite(labels) if labels.dtype.kind == "f" else labels >= 0
     return np.asarray(known.any(axis=1)) if labels.ndim == SEVERAL else known
 
 

@@ -13,8 +13,12 @@ import numpy as np
 from PIL import Image
 
 from facelime_cli.core import shapes
+from facelime_cli.core.images import UnreadableError, decode
+from facelime_cli.errors import FacelimeError, NotFoundError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from facelime_cli.core.shapes import Sides, Size
@@ -327,3 +331,31 @@ def _fitted(image: Pixels, how: Operations, resampling: Image.Resampling) -> Pix
     # With a reducing gap, Pillow would shrink large pictures coarsely first, and change their values.
     resized = Image.fromarray(image).resize(wanted[::-1], resampling, reducing_gap=None)
     return np.asarray(resized)
+
+
+def picture_of(file: Path, size: Size) -> Pixels:
+    """Return one picture as `preprocess` makes it.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+    size : int or sequence of int
+        Side, or height and width, in pixels.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    Raises
+    ------
+    NotFoundError
+        Where there is none.
+    FacelimeError
+        Where it cannot be read.
+    """
+    if not file.is_file():
+        raise NotFoundError(f"there is no picture {file}; check the path.")
+    try:
+        return prepare(decode(file), Operations(size)).image
+    except UnreadableError as why:
+        raise FacelimeError(f"{file} {why}; give another picture.") from why

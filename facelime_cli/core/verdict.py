@@ -6,7 +6,7 @@ An explanation has a word before the model is asked (`before_check`) and another
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +46,10 @@ FILLS_OF_STRONG, FILLS_OF_FAIR = 4, 2
 """Under how many fills the model has to confirm the strongest regions. Where there are three, all are strong."""
 FEWEST_OF_STRONG = 3
 """With fewer fills, no explanation is strong."""
+LEAST_SHARE = 0.05
+"""Least effect on a value, as a share of the range of everything that a check asked."""
+STILL_SHARE = 1e-4
+"""Range of everything that a check asked, as a share of the value's size, below which a value is still."""
 STILL_LOG_ODDS = 0.01
 """Range of the log-odds of everything that a check asked below which the model's answer is still."""
 SATURATED_LOG_ODDS = 15.0
@@ -59,6 +63,7 @@ NEEDS_MORE = "needs more samples: about "
 NOTHING = "nothing to explain: the model's answer hardly moves"
 SATURATED = "nothing to explain: the model's answer is saturated"
 NO_ORDER = "nothing to explain: no region speaks more for this class than another"
+NO_ORDER_OF_VALUES = "nothing to explain: no region raises this value more than another"
 TOO_NARROW = "too narrow a kernel: hardly any sample counts; use a larger --kernel-width"
 NOT_CHECKED = "not checked"
 TOO_FEW_REGIONS = "not checked: too few regions to compare with"
@@ -140,6 +145,40 @@ WORDS = (
     ),
 )
 """Every verdict, the best first."""
+VALUE_MEANINGS = {
+    STRONG: "Under every kind of replacement, the value falls more without the regions that raise it most than without "
+    "others; under one at least, without the first of them alone.",
+    FAIR: "Under at least two kinds of replacement, the value falls more without the regions that raise it most than "
+    "without others.",
+    DEPENDS: "Under one kind of replacement only, the value falls more without the regions that raise it most than "
+    "without others.",
+    NOT_CONFIRMED: "The value does not clearly fall more without the regions that raise it most than without others.",
+    NOTHING.partition(":")[0]: "The value is the same whatever is replaced, or no region raises it more than another.",
+}
+"""What verdicts mean of a model that answers with values, by `Word.text`."""
+VALUE_STEPS = {NOTHING.partition(":")[0]: "Explain another picture."}
+"""What to do next, where that differs from `Word.next_step`."""
+
+
+def word_of_value(verdict: str) -> Word:
+    """Return what reports say of a verdict on a model that answers with values; as `word_of`.
+
+    Parameters
+    ----------
+    verdict : str
+
+    Returns
+    -------
+    Word
+
+    Examples
+    --------
+    >>> word_of_value("not confirmed").meaning
+    'The value does not clearly fall more without the regions that raise it most than without others.'
+    """
+    word = word_of(verdict)
+    meaning, step = VALUE_MEANINGS.get(word.text, word.meaning), VALUE_STEPS.get(word.text, word.next_step)
+    return replace(word, meaning=meaning, next_step=step)
 
 
 @dataclass(frozen=True)
@@ -335,27 +374,84 @@ def after_check(before: str, answers: Floats, effect: Floats, p_value: Floats, n
         return SATURATED
     if np.isnan(effect).all():
         return TOO_FEW_REGIONS
-    return _by_fills(before, effect, p_value, numbers)
+    return _by_fills(before, effect, p_value, numbers, LEAST_EFFECT)
 
 
-def _by_fills(before: str, effect: Floats, p_value: Floats, numbers: Sequence[int]) -> str:
-    n_fills = int(confirming(effect, p_value).sum())
+def after_check_of_values(before: str, answers: Floats, effect: Floats, p_value: Floats, numbers: Sequence[int]) -> str:
+    """Say in words what the model answered, where it answers with a value: as `after_check`, in the value's unit.
+
+    Parameters
+    ----------
+    before, p_value, numbers
+        As `after_check` takes them.
+    answers : (F, S) float64 array
+        The value for everything that was asked.
+    effect : (k, F) float64 array
+        What the value loses beyond the mean of other sets.
+
+    Returns
+    -------
+    str
+
+    Notes
+    -----
+    A unit is not known, so thresholds are shares: a fill confirms from `least_of_values` on, and a value is still where
+    everything that was asked lies within 0.01 % of its size. No value is saturated.
+
+    Examples
+    --------
+    >>> answers, p = np.array([[120.0, 132.0]] * 4), np.array([[0.025, 0.025, 0.025, 0.025]])
+    >>> [after_check_of_values("not checked", answers, np.full((1, 4), size), p, [1]) for size in (4.1, 0.1)]
+    ['strong', 'not confirmed']
+    """
+    if before.startswith(NOTHING) or np.ptp(answers) <= STILL_SHARE * np.abs(answers).max():
+        return NOTHING
+    if np.isnan(effect).all():
+        return TOO_FEW_REGIONS
+    return _by_fills(before, effect, p_value, numbers, least_of_values(answers))
+
+
+def least_of_values(answers: Floats) -> float:
+    """Return the least effect on a value with which the model confirms an explanation.
+
+    Parameters
+    ----------
+    answers : (F, S) float64 array
+        The value for everything that was asked.
+
+    Returns
+    -------
+    float
+        5 % of its range, in its unit.
+
+    Examples
+    --------
+    >>> least_of_values(np.array([[100.0, 120.0]]))
+    1.0
+    """
+    return LEAST_SHARE * float(np.ptp(answers))
+
+
+def _by_fills(before: str, effect: Floats, p_value: Floats, numbers: Sequence[int], least: float) -> str:
+    n_fills = int(confirming(effect, p_value, least).sum())
     if not n_fills:
         return before if before.startswith((NEEDS_MORE, TOO_NARROW)) else NOT_CONFIRMED
     first = np.array(numbers) == 1
     enough = max(FEWEST_OF_STRONG, min(FILLS_OF_STRONG, effect.shape[1]))
-    if n_fills >= enough and confirming(effect[first], p_value[first]).any():
+    if n_fills >= enough and confirming(effect[first], p_value[first], least).any():
         return STRONG
     return FAIR if n_fills >= FILLS_OF_FAIR else DEPENDS
 
 
-def confirming(effect: Floats, p_value: Floats) -> NDArray[np.bool_]:
+def confirming(effect: Floats, p_value: Floats, least: float = LEAST_EFFECT) -> NDArray[np.bool_]:
     """Return under which fills the model confirms the strongest regions.
 
     Parameters
     ----------
     effect, p_value : (k, F) float64 arrays
         As `after_check` takes them.
+    least : float
+        Least effect.
 
     Returns
     -------
@@ -363,7 +459,7 @@ def confirming(effect: Floats, p_value: Floats) -> NDArray[np.bool_]:
         Where p is small and the effect large enough, for any number of regions.
     """
     with np.errstate(invalid="ignore"):
-        confirmed = (p_value <= SIGNIFICANT) & (effect >= LEAST_EFFECT)
+        confirmed = (p_value <= SIGNIFICANT) & (effect >= least)
     return np.asarray(confirmed.any(axis=0))
 
 

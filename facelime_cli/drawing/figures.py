@@ -35,6 +35,8 @@ PRINT_DOTS_PER_INCH = 300
 FINE_PIXELS = 600
 """Side to which pixels are repeated, so that borders, a pixel wide, are thin lines."""
 LONGEST_NAME = 40
+SIDES = {False: ("for the class", "against it"), True: ("raises the value", "lowers it")}
+"""What regions do, to a class or to a value."""
 FONT_POINTS = 8
 SMALL_POINTS = 7
 HATCH = "////"
@@ -58,11 +60,15 @@ class Panel:
     top : int
         How many of the strongest segments are marked.
     scale : float
-        End of the colour scale, in hundredths of the coefficients' unit.
+        End of the colour scale, as coefficients are shown.
+    times : int
+        What coefficients are shown times: 100 for hundredths of their unit.
+    values : bool
+        Whether a value is explained, which regions raise or lower, and no class.
     style : str
         A key of `STYLES`.
     words : (str, str)
-        The class, and the name of a hundredth of the unit.
+        The class, and the name of the unit that is shown.
     files : tuple of Path
         Where the figure is written; their endings name the formats.
     """
@@ -77,6 +83,8 @@ class Panel:
     style: str
     words: tuple[str, str]
     files: tuple[Path, ...]
+    times: int = 100
+    values: bool = False
 
     @property
     def unsure(self) -> Bools:
@@ -153,11 +161,12 @@ def _for_and_against(axes: Axes, panel: Panel) -> None:
     """Show the strongest segments tinted, and hatched where they may be nothing."""
     tinted = overlay.towards_against(panel.image, panel.segments, panel.coefficients, panel.top)
     name = drawable(panel.words[0], LONGEST_NAME)
-    _show(axes, tinted, f"for and against {name}")
+    words = "what raises and lowers" if panel.values else "for and against"
+    _show(axes, tinted, f"{words} {name}")
     strongest = panel.strongest
     unsure = strongest[panel.unsure[strongest]]
     _hatch(axes, np.isin(panel.segments, unsure))
-    colour_legend(axes, hatched=bool(len(unsure)))
+    colour_legend(axes, hatched=bool(len(unsure)), values=panel.values)
 
 
 def as_lime(panel: Panel) -> Figure:
@@ -184,7 +193,7 @@ def as_lime(panel: Panel) -> Figure:
     marked = overlay.marked(panel.image, panel.segments, panel.coefficients, panel.top, colours)
     name = drawable(panel.words[0], LONGEST_NAME)
     _show(right, marked, name)
-    colour_legend(right, colours)
+    colour_legend(right, colours, values=panel.values)
     return made
 
 
@@ -221,7 +230,9 @@ def scale_colours() -> Colormap:
     return LinearSegmentedColormap.from_list("facelime", points)
 
 
-def colour_legend(axes: Axes, colours: tuple[Colour, Colour] = (TOWARDS, AGAINST), *, hatched: bool = False) -> None:
+def colour_legend(
+    axes: Axes, colours: tuple[Colour, Colour] = (TOWARDS, AGAINST), *, hatched: bool = False, values: bool = False
+) -> None:
     """Write below a panel what its colours mean.
 
     Parameters
@@ -231,9 +242,11 @@ def colour_legend(axes: Axes, colours: tuple[Colour, Colour] = (TOWARDS, AGAINST
         For the class, and against it.
     hatched : bool
         Whether the panel has hatched segments, which the legend then explains.
+    values : bool
+        Whether a value is explained, and no class.
     """
     handles = []
-    for (red, green, blue), label in zip(colours, ("for the class", "against it"), strict=True):
+    for (red, green, blue), label in zip(colours, SIDES[values], strict=True):
         share = (red / 255, green / 255, blue / 255)
         handles.append(Patch(color=share, label=label))
     if hatched:
@@ -305,14 +318,15 @@ def _heatmap(axes: Axes, panel: Panel, colours: Colormap) -> None:
     unsure = panel.unsure
     note = " (hatched: may be nothing)" if unsure.any() else ""
     _show(axes, overlay.pale(panel.image), f"coefficients{note}")
-    values = overlay.heatmap(panel.segments, panel.coefficients)
+    values = overlay.heatmap(panel.segments, panel.coefficients, panel.times)
     uncoloured = unsure[panel.segments]
     sure = np.ma.masked_where(uncoloured, values)
     # The scale is the same on both sides of 0, so that 0 has the colour of the middle.
     heat = axes.imshow(sure, cmap=colours, vmin=-panel.scale, vmax=panel.scale, alpha=0.75, interpolation="nearest")
     _hatch(axes, uncoloured)
     bar = axes.figure.colorbar(heat, ax=axes, location="bottom", fraction=0.046, pad=0.03)
-    bar.set_label(f"{panel.words[1]}: against (−), for (+)", fontsize=SMALL_POINTS)
+    sides = "lowers (−), raises (+)" if panel.values else "against (−), for (+)"
+    bar.set_label(f"{panel.words[1]}: {sides}", fontsize=SMALL_POINTS)
     bar.ax.tick_params(labelsize=SMALL_POINTS)
 
 
@@ -321,8 +335,8 @@ def _bars(axes: Axes, panel: Panel) -> None:
     # Matplotlib's axis grows upwards.
     strongest = panel.strongest[::-1]
     places = range(len(strongest))
-    values = 100 * panel.coefficients[strongest]
-    low, high = 100 * panel.interval[strongest].T
+    values = panel.times * panel.coefficients[strongest]
+    low, high = panel.times * panel.interval[strongest].T
     colours = [np.array(TOWARDS if value > 0 else AGAINST) / 255 for value in values]
     bars = axes.barh(places, values, color=colours, height=0.7)
     for bar, unsure in zip(bars, panel.unsure[strongest], strict=True):

@@ -211,19 +211,20 @@ def _tinted(
     return drawn.astype(np.uint8)
 
 
-def heatmap(segments: Segments, coefficients: Floats) -> Floats:
+def heatmap(segments: Segments, coefficients: Floats, times: int = 100) -> Floats:
     """Return every pixel's coefficient.
 
     Parameters
     ----------
     segments : (H, W) uint16 array
     coefficients : (K,) float64 array
-        In probability.
+        In probability, or in the unit of a value.
+    times : int
+        What they are shown times: 100 for probability points.
 
     Returns
     -------
     (H, W) float64 array
-        In probability points.
+        As they are shown.
     """
-    points = 100 * coefficients[segments]
-    return np.asarray(points)
+    return np.asarray(times * coefficients[segments])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.answering.around import Around
+from facelime_cli.answering.around import BYTES, BYTES_SCALING, FLOAT32, Around
+from facelime_cli.answering.runtimes import VALUE
 from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import running, wrapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.answering.around import Answers
     from facelime_cli.answering.programs import Program
     from facelime_cli.core.shapes import Size
     from facelime_cli.importing.source import Source
@@ -35,14 +37,35 @@ class Checked:
         Of the model's artifact.
     write : callable
         Writes the files of an artifact and returns their names.
+    answers : callable
+        From (B, H, W, 3) float32 pictures in display space to (B, C) float32, or (B, 1) for a single unit.
+    warnings : tuple of str
+        What a user should know of it.
     """
 
     facts: Mapping[str, Any]
     write: Callable[[Artifact], Sequence[str]]
+    answers: Answers
+    warnings: tuple[str, ...] = ()
 
 
-def wrapped_network(source: Source, net: Any) -> tuple[Any, str]:
-    """Return a network as facelime will use it, after pictures have gone through it, and the kind of its output."""
+def wrapped_network(source: Source, net: Any) -> tuple[Any, str, Answers]:
+    """Return a network as facelime will use it, after pictures have gone through it.
+
+    Parameters
+    ----------
+    source : Source
+    net : keras.Model
+        With one output.
+
+    Returns
+    -------
+    wrapped : keras.Model
+    output : str
+        The kind of its output.
+    answers : callable
+        As that of `Checked`.
+    """
     size = size_of(source, wrapping.input_sides(net))
     wrapped = wrapping.with_scaling(
         net,
@@ -50,10 +73,13 @@ def wrapped_network(source: Source, net: Any) -> tuple[Any, str]:
         size=size,
         n_classes=len(source.classes),
         activation=source.activation,
+        values=source.values,
     )
     activation = source.activation or wrapping.final_activation(net)
-    _check_answers(source, running.trial_answers(wrapped, size), activation)
-    return wrapped, activation or UNKNOWN
+    # In 32 bits, as it will answer, whatever it was saved with.
+    answering = wrapping.in_precision(wrapped, FLOAT32, trust=source.trust)
+    _check_answers(source, running.trial_answers(answering, size), activation)
+    return wrapped, activation, lambda pictures: running.answers_of(answering, pictures)
 
 
 def size_of(source: Source, own: tuple[int | None, int | None]) -> int | list[int]:
@@ -72,7 +98,9 @@ def size_of(source: Source, own: tuple[int | None, int | None]) -> int | list[in
     return shapes.size_of(rows, columns)
 
 
-def around_of(source: Source, scaling: str, channels: int, *, channels_first: bool = False) -> Around:
+def around_of(
+    source: Source, scaling: str, channels: int, *, channels_first: bool = False, reads: str = FLOAT32
+) -> Around:
     """Return what stands around a classifier that Keras does not wrap.
 
     Parameters
@@ -82,27 +110,68 @@ def around_of(source: Source, scaling: str, channels: int, *, channels_first: bo
         As `backbones.scaling_of` reads it.
     channels : int
     channels_first : bool
+    reads : str
+        The dtype of the classifier's input.
 
     Returns
     -------
     Around
+
+    Raises
+    ------
+    FacelimeError
+        Where the scaling is none of what bytes can hold.
     """
+    if reads == BYTES and scaling != BYTES_SCALING:
+        raise FacelimeError(
+            f"{source.path} reads bytes, which no other scaling than {BYTES_SCALING} fits; "
+            f"give --scaling {BYTES_SCALING}."
+        )
     return Around(
         scaling,
         channels,
         channels_first=channels_first,
         activation=source.activation,
         classes=len(source.classes),
+        values=source.values,
+        output=source.output,
+        reads=reads,
     )
 
 
+def output_facts(source: Source, output: str | None = None) -> dict[str, str]:
+    """Return what the facts of a model say of its output.
+
+    Parameters
+    ----------
+    source : Source
+    output : str, optional
+        The kind of its output, where it answers with probabilities.
+
+    Returns
+    -------
+    dict
+        The unit too, where it answers with values.
+    """
+    if source.values:
+        return {"output": VALUE, "unit": source.unit}
+    return {"output": output or UNKNOWN}
+
+
 def tried(source: Source, around: Around, run: Callable[..., Any], form: str, size: Size) -> dict[str, Any]:
-    """Run pictures through a classifier that Keras does not run, and return its facts."""
-    classifier = around.outputs(run, str(source.path))
+    """Run pictures through a classifier that Keras does not run, and return its facts; see `facts_of`."""
+    classifier = answers_of(around, run, source)
     return facts_of(source, around, classifier(running.trial_pictures(size)), form, size)
 
 
-def facts_of(source: Source, around: Around, answers: NDArray[np.float32], form: str, size: Size) -> dict[str, Any]:
+def answers_of(around: Around, run: Callable[..., Any], source: Source) -> Answers:
+    """Return what a classifier that Keras does not run answers to pictures; as `answers` of `Checked`."""
+    return around.outputs(run, str(source.path))
+
+
+def facts_of(
+    source: Source, around: Around, answers: NDArray[np.float32], form: str, size: Size, *, step: float = 0.0
+) -> dict[str, Any]:
     """Return the facts of a classifier that Keras does not run, from what it answers to the trial pictures.
 
     Parameters
@@ -114,6 +183,8 @@ def facts_of(source: Source, around: Around, answers: NDArray[np.float32], form:
     form : str
         A key of `FORMATS`.
     size : int or sequence of int
+    step : float
+        Between two answers that it can give, where these are coarse.
 
     Returns
     -------
@@ -125,12 +196,15 @@ def facts_of(source: Source, around: Around, answers: NDArray[np.float32], form:
         Where they are no probabilities.
     """
     wrapping.check_activation(source.activation, answers.shape[1])
-    _check_answers(source, answers, source.activation or "")
-    return {"format": form, "size": size, "output": source.activation or UNKNOWN, **around.facts()}
+    _check_answers(source, answers, source.activation or "", step)
+    return {"format": form, "size": size, **output_facts(source, source.activation), **around.facts()}
 
 
-def _check_answers(source: Source, answers: NDArray[np.float32], activation: str) -> None:
-    fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label)
+def _check_answers(source: Source, answers: NDArray[np.float32], activation: str, step: float = 0.0) -> None:
+    if source.values:
+        fault = wrapping.why_not_values(answers)
+    else:
+        fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label, step=step)
     if fault:
         raise FacelimeError(f"{source.path}: {fault}")
 

@@ -1,4 +1,4 @@
-"""Class names as --classes gives them."""
+"""Names of a model's outputs as --classes and --names give them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,31 @@ FEWEST_CLASSES = 2
 
 
 def class_names(text: str) -> list[str]:
-    """Return the class names that --classes gives.
+    """Return the class names that --classes gives, two or more; see `value_names` for the errors.
+
+    Parameters
+    ----------
+    text : str
+        `a,b,c`, or `@FILE` with a name on each line, where commas belong to the name.
+
+    Returns
+    -------
+    list of str
+    """
+    names = _names(text, "--classes", "class")
+    if len(names) < FEWEST_CLASSES or not all(names):
+        n_named = len([name for name in names if name])
+        raise CommandLineError(
+            f"--classes {text!r} names {n_named} classes; name every output, two or more, and leave none empty."
+        )
+    # ImageNet has two cranes: a whole list of names in a file is kept as it is.
+    if not text.startswith("@"):
+        _check_different(names, "--classes")
+    return _one_line(names, "--classes")
+
+
+def value_names(text: str) -> list[str]:
+    """Return the names of values that --names gives.
 
     Parameters
     ----------
@@ -28,40 +52,53 @@ def class_names(text: str) -> list[str]:
     NotFoundError
         Where there is no such file.
     CommandLineError
-        For fewer than two names, an empty one, equal ones outside a file, or one that no line can show.
+        For an empty name, equal ones, or one that no line can show.
     """
-    names = _lines_of(Path(text[1:])) if text.startswith("@") else [name.strip() for name in text.split(",")]
-    if len(names) < FEWEST_CLASSES or not all(names):
-        n_named = len([name for name in names if name])
+    names = _names(text, "--names", "value")
+    if not names or not all(names):
         raise CommandLineError(
-            f"--classes {text!r} names {n_named} classes; name every output, two or more, and leave none empty."
+            f"--names {text!r} leaves a name empty; name every value that the model answers with, such as --names age."
         )
+    _check_different(names, "--names")
+    return _one_line(names, "--names")
+
+
+def _names(text: str, option: str, what: str) -> list[str]:
+    if text.startswith("@"):
+        return _lines_of(Path(text[1:]), option, what)
+    return [name.strip() for name in text.split(",")]
+
+
+def _check_different(names: list[str], option: str) -> None:
+    """Raise where two outputs have one name."""
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
-    # ImageNet has two cranes: a whole list of names in a file is kept as it is.
-    if twice is not None and not text.startswith("@"):
-        raise CommandLineError(
-            f"--classes names {twice!r} twice; give every output a name of its own, or name a file with @FILE "
-            "where two outputs are called the same."
-        )
+    if twice is None:
+        return
+    besides = ", or name a file with @FILE where two outputs are called the same" if option == "--classes" else ""
+    raise CommandLineError(f"{option} names {twice!r} twice; give every output a name of its own{besides}.")
+
+
+def _one_line(names: list[str], option: str) -> list[str]:
+    """Return names that a line can show; raise for others."""
     hidden = next((name for name in names if shown(name) != name), None)
     if hidden is not None:
         raise CommandLineError(
-            f"--classes names {shown(hidden)!r}, which holds a control character; use names of one line of plain text."
+            f"{option} names {shown(hidden)!r}, which holds a control character; use names of one line of plain text."
         )
     return names
 
 
-def _lines_of(path: Path) -> list[str]:
+def _lines_of(path: Path, option: str, what: str) -> list[str]:
     """Return the lines of a file without the empty ones at its end."""
     try:
         with opened(path) as stream:
             text = stream.read().decode("utf-8-sig")
     except OSError as why:
         raise NotFoundError(
-            f"the class names in {path} cannot be read ({reason_of(why)}); give --classes @FILE with one name per line."
+            f"the {what} names in {path} cannot be read ({reason_of(why)}); give {option} @FILE with one name per line."
         ) from why
     except ValueError as why:
-        raise FacelimeError(f"{path} is not UTF-8 text; save the class names as UTF-8, one per line.") from why
+        raise FacelimeError(f"{path} is not UTF-8 text; save the {what} names as UTF-8, one per line.") from why
     lines = [line.strip() for line in text.splitlines()]
     while lines and not lines[-1]:
         lines.pop()

@@ -10,7 +10,7 @@ from facelime_cli.answering import programs, python_modules
 from facelime_cli.answering.around import FUNCTION_SCALING
 from facelime_cli.answering.runtimes import FUNCTION
 from facelime_cli.errors import FacelimeError
-from facelime_cli.importing.checked import Checked, around_of, tried
+from facelime_cli.importing.checked import Checked, answers_of, around_of, tried
 from facelime_cli.models import wrapping
 from facelime_cli.store import digests
 
@@ -60,7 +60,8 @@ def from_function(source: Source) -> Checked:
         trust.add(program.kind, program.digest, artifact.reference)
         return []
 
-    return Checked({"model": digests.of_value(facts), **facts, "not_covered": not_covered}, write)
+    made = {"model": digests.of_value(facts), **facts, "not_covered": not_covered}
+    return Checked(made, write, answers_of(around, function, source))
 
 
 def _check_no_network(reference: str, function: Any) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.answering import onnx_files, runtimes
 from facelime_cli.answering.runtimes import FORMATS, ONNX
 from facelime_cli.errors import BrokenError, FacelimeError
-from facelime_cli.importing.checked import Checked, around_of, size_of, tried
-from facelime_cli.models import wrapping
+from facelime_cli.importing import own_scaling, own_scaling_onnx
+from facelime_cli.importing.checked import Checked, answers_of, around_of, size_of, tried
+from facelime_cli.models import outputs, wrapping
 from facelime_cli.store import digests, temporary
 
 if TYPE_CHECKING:
@@ -38,17 +39,21 @@ def from_onnx(source: Source) -> Checked:
     """
     runtimes.check_installed("onnx", ONNX)
     session = _alone(source.path)
-    sides, channels, channels_first = onnx_files.shape_of(session, source.path.name)
-    around = around_of(source, str(source.scaling), channels, channels_first=channels_first)
-    wrapping.check_channels(around.scaling, channels)
-    facts = tried(source, around, onnx_files.run_of(session), ONNX, size_of(source, sides))
+    its = onnx_files.input_of(session, source.path.name)
+    outputs.place_of(source.output, [each.name for each in session.get_outputs()], str(source.path))
+    around = around_of(source, str(source.scaling), its.channels, channels_first=its.channels_first, reads=its.dtype)
+    wrapping.check_channels(around.scaling, its.channels)
+    run = onnx_files.run_of(session, source.output)
+    facts = tried(source, around, run, ONNX, size_of(source, its.sides))
     name = FORMATS[ONNX].file
 
     def write(artifact: Artifact) -> Sequence[str]:
         shutil.copyfile(source.path, artifact.file(name))
         return [name]
 
-    return Checked({"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}, write)
+    made = {"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}
+    twice = own_scaling.warning_of(own_scaling_onnx.of_onnx(source.path, its), around.scaling, source.path.name)
+    return Checked(made, write, answers_of(around, run, source), twice)
 
 
 def _alone(path: Path) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from facelime_cli.answering import programs
 from facelime_cli.answering.runtimes import FORMATS, SAVED_MODEL
-from facelime_cli.importing.checked import Checked, around_of, check_consent, wrapped_network
+from facelime_cli.importing.checked import Checked, around_of, check_consent, output_facts, wrapped_network
 from facelime_cli.models import wrapping
 from facelime_cli.store import digests
 
@@ -35,11 +35,11 @@ def from_saved_model(source: Source) -> Checked:
         Where it cannot be loaded, or its answers are no probabilities.
     """
     check_consent(source, programs.in_file(SAVED_MODEL, source.path))
-    net = wrapping.load_saved_model(source.path)
-    wrapped, output = wrapped_network(source, net)
+    net = wrapping.load_saved_model(source.path, output=source.output)
+    wrapped, output, answers = wrapped_network(source, net)
     files, size = programs.files_of(source.path), wrapping.input_size(wrapped)
     around = around_of(source, str(source.scaling), wrapping.channels(net))
-    facts = {"format": SAVED_MODEL, "size": size, "output": output, **around.facts()}
+    facts = {"format": SAVED_MODEL, "size": size, **output_facts(source, output), **around.facts()}
     name = FORMATS[SAVED_MODEL].file
 
     def write(artifact: Artifact) -> Sequence[str]:
@@ -47,4 +47,4 @@ def from_saved_model(source: Source) -> Checked:
         programs.trust_imported(artifact, SAVED_MODEL)
         return [f"{name}/{each}" for each in files]
 
-    return Checked({"model": digests.of_value({"files": files, **facts}), **facts}, write)
+    return Checked({"model": digests.of_value({"files": files, **facts}), **facts}, write, answers)

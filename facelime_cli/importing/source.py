@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facelime_cli.answering import programs, python_modules
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL, TORCH_MODULE
+from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, ONNX, SAVED_MODEL, TFLITE, TORCH_MODULE
 from facelime_cli.errors import CommandLineError, NotFoundError
 from facelime_cli.importing import torch_archives
 from facelime_cli.models.backbones import BACKBONES, scaling_of
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from facelime_cli.importing.checked import Checked
 
-WHAT_THERE_IS = "a .keras, .h5, .weights.h5, .onnx, .pt2 or .pt file"
+WHAT_THERE_IS = "a .keras, .h5, .weights.h5, .onnx, .tflite, .pt2 or .pt file"
+SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE}
+"""Formats of files by the end of their name; any other is Keras'."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Source:
         Of what a function loads.
     trust : bool
         Whether code inside it may run.
+    values : bool
+        Whether it answers with values, whose names `classes` then holds, and not with probabilities.
+    unit : str
+        Of its values.
+    output : str, optional
+        The name of the output to explain, where it has several.
     """
 
     path: Path
@@ -55,6 +63,9 @@ class Source:
     multi_label: bool = False
     model_version: str | None = None
     trust: bool = False
+    values: bool = False
+    unit: str = ""
+    output: str | None = None
 
     @property
     def file_size(self) -> int | list[int] | None:
@@ -98,10 +109,25 @@ class Source:
         suffix = self.path.suffix.lower()
         if suffix in torch_archives.SUFFIXES:
             return torch_archives.format_in(self.path)
-        return ONNX if suffix == ".onnx" else KERAS
+        return SUFFIXES.get(suffix, KERAS)
 
-    def check_options(self) -> None:
+    @property
+    def scales_itself(self) -> bool:
+        """Whether it has no input scaling, since it is a function."""
+        return self.format == FUNCTION
+
+    @property
+    def needs_scaling(self) -> bool:
+        """Whether its input scaling is missing."""
+        return self.scaling is None and not self.scales_itself
+
+    def check_options(self, *, is_checked: bool = False) -> None:
         """Raise for an option that is missing, or that belongs to another format.
+
+        Parameters
+        ----------
+        is_checked : bool
+            Whether a picture will tell which scaling is right, where that is missing.
 
         Raises
         ------
@@ -110,11 +136,17 @@ class Source:
         form = self.format
         if self.scaling is not None:
             scaling_of(self.scaling)
+        if self.values:
+            self._check_options_of_values()
         if form == FUNCTION and self.scaling is not None:
             raise CommandLineError(
                 "--scaling belongs to a network; a Python function reads 0..1 and scales for itself, so leave it out."
             )
-        if form != FUNCTION and self.scaling is None:
+        if form == FUNCTION and self.output is not None:
+            raise CommandLineError(
+                "--output belongs to a network; let the Python function return that output alone, and leave it out."
+            )
+        if self.needs_scaling and not is_checked:
             raise CommandLineError("--scaling is missing: say what the network was trained on.")
         if self.is_named and self.size is None:
             raise CommandLineError(f"--size is missing: say which pictures {self.path} reads, such as --size 224.")
@@ -125,10 +157,20 @@ class Source:
             )
         if form != KERAS and self.backbone:
             raise CommandLineError("--backbone belongs to Keras files; leave it out.")
-        if form == ONNX and self.trust:
+        if form in {ONNX, TFLITE} and self.trust:
             raise CommandLineError(
-                "--trust belongs to models that carry code, and an ONNX file has none; leave it out."
+                f"--trust belongs to models that carry code, and {FORMATS[form].words} has none; leave it out."
             )
+
+    def _check_options_of_values(self) -> None:
+        given = {
+            f"--activation {self.activation}": self.activation is not None,
+            "--multi-label": self.multi_label,
+            f"--backbone {self.backbone}": self.backbone is not None,
+        }
+        wrong = next((option for option, is_given in given.items() if is_given), None)
+        if wrong is not None:
+            raise CommandLineError(f"{wrong} belongs to models that answer with probabilities; leave it out.")
 
     def digest(self) -> str:
         """Return the digest of what the source holds.

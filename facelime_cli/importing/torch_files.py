@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.answering.around import Answers
     from facelime_cli.core.shapes import Size
     from facelime_cli.importing.source import Source
     from facelime_cli.store.artifacts import Artifact
@@ -127,7 +128,8 @@ def from_module(source: Source) -> Checked:
         f"what {reference.partition(':')[0]} imports, such as packages and other modules; --model-version stands for "
         "them"
     )
-    return Checked({"model": digests.of_value(facts), **facts, "not_covered": not_covered}, write)
+    made = {"model": digests.of_value(facts), **facts, "not_covered": not_covered}
+    return Checked(made, write, _answering(lambda: torch_networks.built_by(found, reference), facts, reference))
 
 
 def _of_file(source: Source, form: str, size: Size, layouts: Sequence[Layout], batch: int | None) -> Checked:
@@ -140,7 +142,14 @@ def _of_file(source: Source, form: str, size: Size, layouts: Sequence[Layout], b
         programs.trust_imported(artifact, form)
         return [name]
 
-    return Checked({"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}, write)
+    made = {"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}
+    return Checked(made, write, _answering(lambda: load(source.path, str(source.path)), facts, str(source.path)))
+
+
+def _answering(load: Callable[[], Any], facts: Mapping[str, Any], what: str) -> Answers:
+    """Return what a network that was tried answers to pictures."""
+    around, reading = Around.read(facts), Reading(**facts["reading"])
+    return lambda pictures: _answers(load(), around, reading, pictures, what)
 
 
 def _shape_read(program: Any, what: str) -> list[int | None]:

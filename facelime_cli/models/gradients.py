@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.core.layers import MAP_AXES, Layer, named
 from facelime_cli.errors import NotFoundError
 from facelime_cli.models.backbones import ACTIVATIONS
 from facelime_cli.models.backend import keras, memory_errors_named
@@ -26,11 +27,6 @@ A convolution's normalisation is followed by its activation, or is itself passed
 """
 ENDS = frozenset(ACTIVATIONS)
 """What makes a network's answer of its scores: names of activations, and of layers that are nothing else."""
-IMAGE_AXES = 4
-MAP_AXES = IMAGE_AXES - 1
-"""Of a layer's maps, without the batch: height, width, maps."""
-LISTED = 8
-"""Layers that a message names at most."""
 
 
 # Layers
@@ -55,6 +51,23 @@ def layers_of(network: Any) -> list[tuple[str, Any]]:
         elif type(layer).__name__ != "InputLayer":
             found.append((layer.name, layer))
     return found
+
+
+def listed(network: Any) -> list[Layer]:
+    """Return every layer that computes, with its kind and shape.
+
+    Parameters
+    ----------
+    network : keras.Model
+
+    Returns
+    -------
+    list of Layer
+    """
+    return [
+        Layer(name, type(layer).__name__, shape_of(layer), has_maps=len(shape_of(layer)) == MAP_AXES)
+        for name, layer in layers_of(network)
+    ]
 
 
 def shape_of(layer: Any) -> tuple[int | None, ...]:
@@ -116,7 +129,7 @@ def layer_of(network: Any, name: str) -> Any:
     ----------
     network : keras.Model
     name : str
-        Its whole name, or the last part of its path where that is enough.
+        Its whole name, or the end of its path where that is enough.
 
     Returns
     -------
@@ -127,18 +140,7 @@ def layer_of(network: Any, name: str) -> Any:
     NotFoundError
         Where there is none, or more than one.
     """
-    every = layers_of(network)
-    found = [layer for each, layer in every if each == name]
-    if not found:
-        found = [layer for each, layer in every if each.rpartition("/")[2] == name]
-    if len(found) == 1:
-        return found[0]
-    maps = [each for each, layer in every if len(shape_of(layer)) == MAP_AXES]
-    last = ", ".join(maps[-LISTED:]) or "none"
-    raise NotFoundError(
-        f"there {'are several layers' if found else 'is no layer'} {name!r}; the last with maps are {last}, "
-        "and `facelime activations` lists all."
-    )
+    return dict(layers_of(network))[named(name, listed(network)).name]
 
 
 # Maps and gradients

@@ -196,6 +196,22 @@ def trial_pictures(size: Size) -> NDArray[np.float32]:
     return np.stack([face, noise, np.zeros_like(noise)]).astype(np.float32)
 
 
+def answers_of(network: Any, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a network answers to a few pictures, without compiling it.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Reads display space.
+    pictures : (B, H, W, 3) float32 array
+
+    Returns
+    -------
+    (B, C) float32 array
+    """
+    return np.asarray(keras().ops.convert_to_numpy(network(pictures, training=False)))
+
+
 def trial_answers(network: Any, size: Size) -> NDArray[np.float32]:
     """Return what a network answers to the trial pictures.
 
@@ -211,8 +227,7 @@ def trial_answers(network: Any, size: Size) -> NDArray[np.float32]:
     (3, C) float32 array
         One column for a single unit.
     """
-    found = network(trial_pictures(size), training=False)
-    values = np.asarray(keras().ops.convert_to_numpy(found))
+    values = answers_of(network, trial_pictures(size))
     # The first of both sides is made of the second.
     return values[:, 1:] if network.layers[-1].name == wrapping.BOTH_SIDES_LAYER else values
 

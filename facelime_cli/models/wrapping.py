@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, FacelimeError, first_line
-from facelime_cli.models import backend
+from facelime_cli.models import outputs
 from facelime_cli.models.backbones import ACTIVATIONS, SIGMOID, SOFTMAX, scaling_of
 from facelime_cli.models.backend import UNLOADABLE, keras
 from facelime_cli.store import digests, files
@@ -33,6 +32,8 @@ RANGE_TOLERANCE = 1e-6
 BOTH_SIDES = 2
 """Columns of a one-unit sigmoid: [1 - p, p]."""
 BOTH_SIDES_LAYER = "both_sides"
+VALUES_LAYER = "values"
+VALUE_REMEDY = "if it answers with values such as an age, give --output-kind value and --names"
 
 SIGNATURE = "serving_default"
 """What TensorFlow calls the function of a SavedModel that answers."""
@@ -131,8 +132,10 @@ def both_sides() -> Any:
     return layer
 
 
-def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, activation: str | None) -> Any:
-    """Wrap a network from outside, so that it reads display space and answers with probabilities.
+def with_scaling(
+    network: Any, *, scaling: str, size: Size, n_classes: int, activation: str | None, values: bool = False
+) -> Any:
+    """Wrap a network from outside, so that it reads display space and answers with probabilities, or with values.
 
     Parameters
     ----------
@@ -143,9 +146,11 @@ def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, acti
     size : int or sequence of int
         Side of the pictures, or height and width, in pixels.
     n_classes : int
-        At least two.
+        At least two; or the number of values.
     activation : str or None
         What to put behind a network that ends in logits.
+    values : bool
+        Whether its answers are values, which stay as they are.
 
     Returns
     -------
@@ -157,11 +162,11 @@ def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, acti
         Where the network does not go with the rest.
     """
     k = keras()
-    n_channels, outputs = _shapes(network)
+    n_channels, n_outputs = _shapes(network)
     ends_in = final_activation(network)
     if activation and ends_in in ACTIVATIONS:
         raise FacelimeError(f"the network ends in {ends_in} already; leave --activation {activation} out.")
-    check_activation(activation, outputs)
+    check_activation(activation, n_outputs)
     inputs = k.Input((*shapes.sides(size), COLOUR), name="display")
     try:
         y = network(scaled(inputs, scaling, n_channels), training=False)
@@ -172,11 +177,15 @@ def with_scaling(network: Any, *, scaling: str, size: Size, n_classes: int, acti
         ) from why
     if activation:
         y = k.layers.Activation(activation, name="probabilities")(y)
-    if outputs == 1 and n_classes == BOTH_SIDES:
+    if values:
+        # In 32 bits, in whatever precision the network computes.
+        y = k.layers.Activation("linear", name=VALUES_LAYER, dtype="float32")(y)
+    if n_outputs == 1 and n_classes == BOTH_SIDES and not values:
         y = both_sides()(y)
-    elif outputs != n_classes:
+    elif n_outputs != n_classes:
+        named = f"--names names {n_classes} values" if values else f"--classes names {n_classes} classes"
         raise FacelimeError(
-            f"the network has {outputs} outputs, but --classes names {n_classes} classes; name one class per output."
+            f"the network has {n_outputs} outputs, but {named}; name one {'value' if values else 'class'} per output."
         )
     return k.Model(inputs, y)
 
@@ -289,7 +298,9 @@ def final_activation(network: Any) -> str:
     return getattr(activation, "__name__", "")
 
 
-def why_not_probabilities(values: NDArray[np.float32], activation: str, *, independent: bool = False) -> str | None:
+def why_not_probabilities(
+    values: NDArray[np.float32], activation: str, *, independent: bool = False, step: float = 0.0
+) -> str | None:
     """Say why a network's answers are no probabilities.
 
     Parameters
@@ -300,6 +311,8 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
         From `final_activation`: independent sigmoids need not add up to 1.
     independent : bool
         Whether each class has a probability of its own, whatever the network ends in.
+    step : float
+        Between two answers that a quantised network can give: each of them may be half a step off.
 
     Returns
     -------
@@ -308,8 +321,9 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
     """
     n_outputs = values.shape[1]
     remedy = f"--activation {SIGMOID if n_outputs == 1 else SOFTMAX}"
-    if not np.isfinite(values).all():
-        return "the network answers with NaN or infinity; check --scaling and the file."
+    fault = why_not_values(values)
+    if fault is not None:
+        return fault
     least, most = values.min(), values.max()
     if n_outputs == 1 and least == most == 1:
         return (
@@ -318,18 +332,39 @@ def why_not_probabilities(values: NDArray[np.float32], activation: str, *, indep
         )
     if least < -RANGE_TOLERANCE or most > 1 + RANGE_TOLERANCE:
         return (
-            f"the network answers between {least:.3g} and {most:.3g}, which are no probabilities but probably logits; "
-            f"add {remedy}."
+            f"the network answers between {least:.3g} and {most:.3g}, which are no probabilities; "
+            f"add {remedy} if these are logits; {VALUE_REMEDY}."
         )
     if activation == "linear" and n_outputs == 1:
-        return f"the network ends in a linear unit, so its answer is no probability; add {remedy}."
+        return (
+            f"the network ends in a linear unit, so its answer is no probability; add {remedy} if it is a logit; "
+            f"{VALUE_REMEDY}."
+        )
     off = float(np.abs(values.sum(axis=1) - 1).max())
     must_add_up = n_outputs > 1 and activation != SIGMOID and not independent
-    if must_add_up and off > SUM_TOLERANCE:
+    if must_add_up and off > SUM_TOLERANCE + n_outputs * step / 2:
         return (
             f"the network's classes add up to {values[0].sum():.3g}, not to 1; add --multi-label if each has a "
             "probability of its own, --activation softmax or sigmoid if these are logits."
         )
+    return None
+
+
+def why_not_values(values: NDArray[np.float32]) -> str | None:
+    """Say why a network's answers are no values.
+
+    Parameters
+    ----------
+    values : (B, C) float32 array
+        Answers to a few pictures.
+
+    Returns
+    -------
+    str or None
+        A sentence with the remedy; None when they are numbers.
+    """
+    if not np.isfinite(values).all():
+        return "the network answers with NaN or infinity; check --scaling and the file."
     return None
 
 
@@ -379,7 +414,7 @@ def load(path: Path, *, trust: bool = False, what: str = "") -> Any:
         ) from why
 
 
-def load_saved_model(path: Path, what: str = "") -> Any:
+def load_saved_model(path: Path, what: str = "", output: str | None = None) -> Any:
     """Return a TensorFlow SavedModel as a network of one layer: its signature `serving_default`.
 
     Parameters
@@ -388,6 +423,8 @@ def load_saved_model(path: Path, what: str = "") -> Any:
         Its folder.
     what : str
         Its name in errors, where that is another than its path.
+    output : str, optional
+        The name of the output that it answers with, where it has several.
 
     Returns
     -------
@@ -425,20 +462,17 @@ def load_saved_model(path: Path, what: str = "") -> Any:
             "it should read float32 of (None, height, width, 1 or 3), any number of pictures: export it again so."
         )
     inputs = k.Input(tuple(spec.shape)[1:])
-    (output,) = layer(inputs).values()
-    return k.Model(inputs, output)
+    answers = layer(inputs)
+    names = sorted(answers)
+    return k.Model(inputs, answers[names[outputs.place_of(output, names, what or str(path))]])
 
 
 def _only_input(signature: Any, what: str) -> Any:
     """Return what a signature of TensorFlow reads."""
     _, named = signature.structured_input_signature
     specs = list(named.values())
-    n_outputs = len(signature.structured_outputs)
-    if len(specs) != 1 or n_outputs != 1:
-        raise FacelimeError(
-            f"{what} has {len(specs)} inputs and {n_outputs} outputs; "
-            "facelime explains networks with one picture in and one vector out."
-        )
+    if len(specs) != 1:
+        raise FacelimeError(f"{what} has {len(specs)} inputs; facelime explains networks with one picture in.")
     return specs[0]
 
 
@@ -501,7 +535,7 @@ def _answers(config: dict[str, Any]) -> bool:
     own = config.get("config")
     if not isinstance(own, dict):
         return False
-    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") == BOTH_SIDES_LAYER:
+    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") in {BOTH_SIDES_LAYER, VALUES_LAYER}:
         return True
     # The activation may be a configuration itself, which no table can look up.
     return own.get("activation") in tuple(ACTIVATIONS)
@@ -525,40 +559,6 @@ def resized(network: Any, size: Size) -> Any:
     own = shapes.sides(input_size(network))
     resize = k.layers.Resizing(*own, interpolation="bilinear", antialias=True, name="resize")
     return k.Model(inputs, network(resize(inputs)))
-
-
-def export(network: Any, path: Path, form: str) -> None:
-    """Write a network for another runtime.
-
-    Parameters
-    ----------
-    network : keras.Model
-        From (B, H, W, 3) float32 display space to (B, C) probabilities, any B.
-    path : pathlib.Path
-    form : str
-        `onnx` or `openvino`.
-
-    Raises
-    ------
-    FacelimeError
-        Where Keras runs on another backend than TensorFlow, or the network cannot be converted.
-    """
-    if keras().backend.backend() != "tensorflow":
-        raise FacelimeError(
-            f"a network is converted for --runtime {form} with Keras on TensorFlow; "
-            "run the command once without KERAS_BACKEND, the result is kept."
-        )
-    _, *shape = network.inputs[0].shape
-    network(np.zeros((1, *shape), np.float32))  # Keras exports what has been called
-    with backend.silent_stderr(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # Keras' own, of NumPy
-        try:
-            network.export(str(path), format=form, verbose=False)
-        except Exception as why:  # converters raise anything
-            raise FacelimeError(
-                f"the network cannot be converted for --runtime {form} ({first_line(why)}); "
-                "use --runtime keras, which runs it as it is."
-            ) from why
 
 
 def digest(network: Any) -> str:

@@ -31,11 +31,12 @@ class Asking:
 
     runtime: Annotated[
         str | None,
-        Choice(tuple(runtimes.RUNTIMES)),
+        Choice((*runtimes.RUNTIMES, AUTO)),
         Option(
             show_default=False,
             help=f"Choose what computes the answers. {words_of(runtimes.RUNTIMES)}. openvino and onnx are faster on "
-            "many processors, and are extras to install. [default: keras; onnx for ONNX files, torch for "
+            "many processors, and are extras to install. auto tries what is installed, once per model and machine, and "
+            "takes the fastest that agrees with the reference. [default: keras; onnx for ONNX files, torch for "
             "PyTorch, python for functions]",
         ),
         Resolved(),
@@ -46,7 +47,7 @@ class Asking:
         Option(
             show_default=False,
             help="Compute in this precision. bfloat16 is about twice as fast where the hardware has it, tf32 on NVIDIA "
-            f"cards. Both are compared with float32 on pictures of this run first. [default: {runtimes.FLOAT32}]",
+            f"cards. Both are compared with float32 first, once per model and machine. [default: {runtimes.FLOAT32}]",
         ),
         Resolved(),
     ] = None
@@ -55,7 +56,8 @@ class Asking:
         Option(
             min=0,
             max=1,
-            help="Use another runtime or precision only when no probability differs by more from float32 Keras.",
+            help="Use another runtime or precision only when no probability differs by more from float32 Keras, and no "
+            "value by a larger share of the values' range.",
         ),
         Execution(),
     ] = TOLERANCE
@@ -137,10 +139,12 @@ def run_of(params: Asking, source: Source, model: Artifact, context: Context) ->
         When the model reads pictures of another size, or does not run so.
     """
     from facelime_cli.predicting.device import Device
+    from facelime_cli.predicting.fastest import fastest
 
     dataset = source.segmentation.input("datasets")
     precision = params.precision or runtimes.FLOAT32
-    runtime = runtimes.settle(model, params.runtime, precision)
+    is_auto = params.runtime == AUTO
+    runtime = runtimes.usual(model).runtime if is_auto else runtimes.settle(model, params.runtime, precision)
     if not params.resize:
         runtimes.check_size(model, dataset)
     pictures, wanted = (shapes.sides(each.facts["size"]) for each in (dataset, model))
@@ -152,7 +156,8 @@ def run_of(params: Asking, source: Source, model: Artifact, context: Context) ->
     # A layer that changes nothing would change the fingerprint.
     resize_from = pictures if pictures != wanted else None
     how = How(runtime, precision, resize_from)
-    return Run(source, model, how, params.tolerance, Device(stopping.deadline(params.time_budget)), context)
+    run = Run(source, model, how, params.tolerance, Device(stopping.deadline(params.time_budget)), context)
+    return replace(run, how=replace(how, runtime=fastest(run))) if is_auto else run
 
 
 def resolved(run: Run) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from facelime_cli.store.pictures import Segmented
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from facelime_cli.console import Console
     from facelime_cli.core.checking import Questions
+    from facelime_cli.engine import Context
     from facelime_cli.store.artifacts import Artifact
 
 ALWAYS = (UNLIKE, "blur", "inpaint", "mean")
@@ -101,6 +102,32 @@ def _same(masks: Artifact, segments: Artifact, fill: str) -> bool:
     return fill not in BY_SEGMENT or masks.inputs["segmentation"]["digest"] == segments.content
 
 
+def make_beforehand(
+    context: Context, segments: Artifact, besides: Collection[str | None], processes: int | None
+) -> None:
+    """Make those fills of a check's first unit that take long and need no explanation; the check then finds them.
+
+    Parameters
+    ----------
+    context : Context
+        Its `fills` keeps them, by the content of the segments and the fill's name.
+    segments : Artifact
+        Those on which the explanation is checked.
+    besides : collection of str
+        Fills of the explanation, which are made with its masks.
+    processes : int, optional
+        How many make them.
+    """
+    # The read-ahead of the check hides the fills of its other units.
+    rows = segments.rows(0)
+    names = [name for name in ALWAYS if FILLS[name].slow and FILLS[name].needs is None and name not in besides]
+    progress = context.console.progress("check: stand-ins", len(names) * (rows.stop - rows.start))
+    with Workers(processes) as workers, progress as advance:
+        for name in names:
+            made = StandIns(FILLS[name], segments, seed=0).made(Known({}, {}), rows, workers, advance)
+            context.fills[segments.content, name] = made
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """How pictures are checked.
@@ -116,6 +143,8 @@ class Asked:
     seed : int
     versus : (int, int) or None
         Of a contrast, the two classes whose log-odds are told apart.
+    values : bool
+        Whether the model answers with values, which are compared as they are.
     """
 
     classes: Callable[[], list[list[int]]]
@@ -123,6 +152,7 @@ class Asked:
     sets: int
     seed: int
     versus: tuple[int, int] | None
+    values: bool = False
 
 
 @dataclass
@@ -137,11 +167,14 @@ class Checked:
     workers : Workers
         They make fills that take long.
     console : Console
+    beforehand : dict
+        Fills that `make_beforehand` has made.
     """
 
     surrogates: Artifact
     asked: Asked
     console: Console
+    beforehand: dict[Any, NDArray[np.uint8]] = field(default_factory=dict)
     workers: Workers = field(default_factory=lambda: Workers(1))
     _known: dict[str, Known] = field(default_factory=dict)
     _fills: dict[tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict)
@@ -229,6 +262,9 @@ class Checked:
         if stand_in.made is not None:
             return stand_in.made.read("fill", rows)
         assert stand_in.stand_ins is not None
+        before = self.beforehand.get((self.segmentation.content, stand_in.name))
+        if before is not None and rows.stop <= len(before):
+            return before[rows]
         return stand_in.stand_ins.made(self._known_of(stand_in), rows, self.workers, lambda _: None)
 
     def _known_of(self, stand_in: StandIn) -> Known:
@@ -269,6 +305,7 @@ class Checked:
             "probabilities": padded(answers, n_samples).reshape(shape),
         }
         self._fills.pop((rows.start, rows.stop), None)
+        self.beforehand.clear()
         return every
 
     def _judged(self, row: int, asked: Questions, answers: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
@@ -276,7 +313,13 @@ class Checked:
         import numpy as np
 
         from facelime_cli.core import checking
-        from facelime_cli.core.verdict import NO_ORDER, after_check
+        from facelime_cli.core.verdict import (
+            NO_ORDER,
+            NO_ORDER_OF_VALUES,
+            after_check,
+            after_check_of_values,
+            least_of_values,
+        )
 
         one = slice(row, row + 1)
         coefficients = self.surrogates.read("coefficients", one)[0]
@@ -291,26 +334,36 @@ class Checked:
             "regions": np.full((n_classes, max(numbers)), -1, np.int32),
             "verdict": np.full(n_classes, "", dtype=object),
         }
+        if self.asked.values:
+            found["least_effect"] = np.full(n_classes, np.nan)
         count = asked.masks.shape[1]
         for c in self.classes[row]:
             # Of equal regions none is the strongest, and a verdict would be about their numbers.
             if count > 1 and not np.ptp(coefficients[c, :count]):
-                found["verdict"][c] = NO_ORDER
+                found["verdict"][c] = NO_ORDER_OF_VALUES if self.asked.values else NO_ORDER
                 continue
-            log_odds, probability = self._of_class(answers, c)
-            effect, p_value = checking.judged(asked, log_odds, c, numbers)
+            evidence, answer = self._of_class(answers, c)
+            effect, p_value = checking.judged(asked, evidence, c, numbers)
             found["effect"][c], found["p_value"][c] = effect, p_value
-            found["curve"][c] = probability[:, asked.curves[c]]
-            found["area"][c] = checking.areas(found["curve"][c], probability[:, 0])
+            found["curve"][c] = answer[:, asked.curves[c]]
+            found["area"][c] = checking.areas(found["curve"][c], answer[:, 0])
             strongest = checking.strongest_first(coefficients[c, :count])[: max(numbers)]
             found["regions"][c, : len(strongest)] = strongest
-            found["verdict"][c] = after_check(str(before[c]), log_odds, effect, p_value, numbers)
+            if self.asked.values:
+                found["least_effect"][c] = least_of_values(evidence)
+                found["verdict"][c] = after_check_of_values(str(before[c]), evidence, effect, p_value, numbers)
+            else:
+                found["verdict"][c] = after_check(str(before[c]), evidence, effect, p_value, numbers)
         return found
 
     def _of_class(self, answers: NDArray[np.float32], c: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Return the log-odds of a class, and its probability: both (F, S)."""
+        """Return the log-odds of a class, and its probability; or a value twice: both (F, S)."""
         from facelime_cli.core.checking import log_odds
 
+        if self.asked.values:
+            one, other = self.asked.versus or (c, None)
+            value = answers[..., one] - (0 if other is None else answers[..., other])
+            return value.astype("float64"), value
         if self.asked.versus is None:
             return log_odds(answers)[..., c], answers[..., c]
         one, other = self.asked.versus

@@ -27,7 +27,7 @@ class Device:
 
     def __init__(self, until: float | None = None) -> None:
         self._until = until
-        self._thread = ThreadPoolExecutor(1)
+        self._thread, self._beside = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
     def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Hand a call over.
@@ -45,6 +45,21 @@ class Device:
         """
         # One thread alone: a device that computes two batches at once needs memory for both.
         return self._thread.submit(call, *arguments)
+
+    def beside(self, call: Callable[..., Any]) -> Future[Any]:
+        """Start a call that prepares another one, in a thread beside the device's.
+
+        Parameters
+        ----------
+        call : callable
+            It must not wait for the device.
+
+        Returns
+        -------
+        Future
+            For the call on the device to take its answer from.
+        """
+        return self._beside.submit(call)
 
     def wait(self, future: Future[Any]) -> Any:
         """Return what a call answers.

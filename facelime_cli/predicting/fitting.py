@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import options
+from facelime_cli.answering.runtimes import answers_values
 from facelime_cli.choices import DESIGNS, NEAR, PROXIMITIES, SURROGATES, loaded
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import whole_number
@@ -63,17 +64,18 @@ class Settings:
     design: str
     seed: int
     part: tuple[int, int] | None
+    values: bool = False
 
 
-def settings_of(params: Any, masks: Artifact) -> Settings:
+def settings_of(params: Any, predictions: Artifact) -> Settings:
     """Return how pictures are explained.
 
     Parameters
     ----------
     params : dataclass
         Those of `fit-surrogate`, presets and defaults filled in.
-    masks : Artifact
-        Their design decides which surrogates can use them.
+    predictions : Artifact
+        The design of their masks decides which surrogates can use them.
 
     Raises
     ------
@@ -86,6 +88,7 @@ def settings_of(params: Any, masks: Artifact) -> Settings:
     -------
     Settings
     """
+    masks = predictions.input("masks")
     design = str(masks.parameters.get("design", "bernoulli"))
     own = own_settings(params, design)
     return Settings(
@@ -96,6 +99,7 @@ def settings_of(params: Any, masks: Artifact) -> Settings:
         design=design,
         seed=int(masks.parameters["seed"]),
         part=_share(params.part, design),
+        values=answers_values(predictions),
     )
 
 
@@ -217,7 +221,8 @@ def _explain_one(settings: Settings, picture: Picture) -> Explanation:
     rows, blocks = mask_design.samples_of_share(every_block, settings.design, settings.part)
     kept = kept[rows]
     weights = _weights(settings, kept, picture.change)
-    return fidelity.explain(kept, picture.probabilities[rows], weights, blocks, method, picture.id)
+    explain = fidelity.explain_values if settings.values else fidelity.explain
+    return explain(kept, picture.probabilities[rows], weights, blocks, method, picture.id)
 
 
 def _weights(settings: Settings, kept: NDArray[Any], change: NDArray[Any] | None) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.console import Answer, Table, duration, size_text
 from facelime_cli.engine import find
 from facelime_cli.predicting import asking
+from facelime_cli.predicting.comparing import compared
 from facelime_cli.predicting.reuse import Donors, Wanted, made_of
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import unit_pictures
@@ -142,7 +143,7 @@ def _timed(run: Run, unit: slice, batch: int) -> tuple[float, float | None]:
     """Return the seconds of a batch, and how far its answers are from the reference."""
     its = run.source.masks(unit)
     host = run.host(unit, unit.stop)
-    difference = run.difference(its, host, batch)
+    difference = compared(run, its, host, batch)
     uploading = run.device.submit(run.classifier.upload, *host)
     arrays = run.device.wait(uploading)
     return run.timed(its, arrays, batch), difference

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.predicting.fitting import by_class
 from facelime_cli.store.arrays import ArraySpec
-from facelime_cli.store.explanations import SCALARS, explanation_arrays
+from facelime_cli.store.explanations import SCALARS, answer_facts, explanation_arrays, measure_of, scalars_in
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Joining:
                 }
             )
         return {
-            "classes": self.views[0].facts["classes"],
+            **answer_facts(self.views[0]),
             "method": f"LIME, consensus of {len(views)} views",
             "fills": list(dict.fromkeys(self.fills)),
             "views": views,
@@ -83,10 +83,11 @@ class Joining:
     def arrays(self) -> dict[str, ArraySpec]:
         """Return what every explanation has, and the votes of the views."""
         n_classes = self.views[0].shape("coefficients")[1]
-        arrays = explanation_arrays(self.carrier, n_classes, "probability", SCALARS)
+        measure = measure_of(self.model)
+        arrays = explanation_arrays(self.carrier, n_classes, measure, scalars_in(measure))
         per_segment, axes = arrays["coefficients"].shape, arrays["coefficients"].dimensions
         n = per_segment[0]
-        answers = ArraySpec("float32", (n, n_classes), ("picture", "class"), float("nan"), "probability")
+        answers = ArraySpec("float32", (n, n_classes), ("picture", "class"), float("nan"), measure)
         return {
             **arrays,
             "votes": ArraySpec("int16", per_segment, axes, 0),

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import FacelimeError, StopRequested
+from facelime_cli.predicting.comparing import compared
 from facelime_cli.predicting.device import NotYet
 from facelime_cli.predicting.reuse import Donors, Wanted, made_as
-from facelime_cli.predicting.run import evaluate
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ COMMIT_SECONDS = 5.0
 GRACE_SECONDS = 5.0
 """How long a stop waits for the batch that is on the device."""
 AHEAD = 2
-"""Batches handed to the device before the first is collected."""
+"""Batches handed to the device before the first is collected; with more, `BATCHES` of whole pictures would not do."""
 MADE_WITH = "made-with-"
 """Empty files in a unit's scratch folder whose names say what its commits were made with."""
 
@@ -118,11 +118,10 @@ class Predictor:
                 return
             # Reading the next unit while the device computes hides the disk.
             ahead = {first.index: self._read(first.index)}
-            if self._with.is_reference:
-                _ = self._with.classifier  # loaded while the first unit is read
+            _ = self._with.classifier  # loaded while the first unit is read
             its, host = self.device.wait(ahead[first.index])
-            compared = self._with.fitted(self.batch, lambda batch: self._with.difference(its, host, batch))
-            self.batch, self._difference = compared
+            found = self._with.fitted(self.batch, lambda batch: compared(self._with, its, host, batch))
+            self.batch, self._difference = found
             # Loading is no part of the progress, or its first estimate would be far too long.
             _ = self._with.classifier
             with self.console.progress(self.artifact.stage, total, unit="evaluations") as advance:
@@ -233,9 +232,7 @@ class Predictor:
                 rows = stream.todo[start : start + self.batch]
                 if stream.done[rows].all():
                     continue
-                classifier = self._with.classifier
-                answers = self.device.submit(evaluate, classifier, stream.masks, rows, arrays, self.batch)
-                pending.append((rows, answers))
+                pending.append((rows, self._with.submit(stream.masks, rows, arrays, self.batch)))
                 if len(pending) >= AHEAD:
                     self._collect(unit, stream, pending, advance)
             while pending:

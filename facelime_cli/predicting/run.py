@@ -9,10 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from facelime_cli.answering import runtimes
+from facelime_cli.answering.runtimes import TF32
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     import numpy as np
@@ -42,8 +44,6 @@ LONGEST_CALL_SECONDS = 5.0
 T = TypeVar("T")
 MASK_BYTES = 16
 """Masks travel to the device in multiples of so many bytes."""
-COMPARED = 8
-"""Composed pictures on which a runtime is compared with the reference."""
 
 
 @dataclass(frozen=True)
@@ -216,20 +216,32 @@ class Run:
     @property
     def classifier(self) -> Classifier:
         """The model, ready; loaded in the thread that will call it, and kept for what the same command asks later."""
-        return self._loaded(self.how)
+        return self.loaded(self.how)
 
-    def _loaded(self, how: How) -> Classifier:
-        kept = self.context.loaded
-        key = (self.model.content, how)
-        if key not in kept:
-            self.context.console.note(f"loading {self.model.reference}")
-            # A runtime computes in one precision at a time, and memory for more models is seldom there.
-            for content, other in list(kept):
-                if content != self.model.content or other.runtime == how.runtime:
-                    del kept[content, other]
-            kept[key] = self.device.wait(self.device.submit(runtimes.load, self.model, how))
-        loaded: Classifier = kept[key]
+    def loaded(self, how: How) -> Classifier:
+        """Return the model ready to answer in one way; loaded once a command.
+
+        Parameters
+        ----------
+        how : How
+
+        Returns
+        -------
+        Classifier
+        """
+        if (self.model.content, how) not in self.context.loaded:
+            self.device.wait(self.device.submit(load_once, self.context, self.model, how))
+        loaded: Classifier = self.context.loaded[self.model.content, how]
         return loaded
+
+    def forget(self, how: How) -> None:
+        """Let go of a model that is not asked again, and of the memory that it holds.
+
+        Parameters
+        ----------
+        how : How
+        """
+        self.context.loaded.pop((self.model.content, how), None)
 
     @property
     def reference(self) -> How:
@@ -414,6 +426,33 @@ class Run:
         )
         return answers
 
+    def submit(
+        self, its: DistinctMasks, rows: NDArray[np.int64], arrays: tuple[Any, Any], batch: int
+    ) -> Future[NDArray[np.float32]]:
+        """Hand one batch over; what its classifier composes itself is composed while the batch before is computed.
+
+        Parameters
+        ----------
+        its : DistinctMasks
+        rows : (R,) int64 array
+            Which evaluations, at most `batch`.
+        arrays : pair of arrays
+            What `Classifier.upload` returned for `host`.
+        batch : int
+            Batch size.
+
+        Returns
+        -------
+        Future
+            Of (R, C) float32 probabilities, for `Device.wait`.
+        """
+        classifier = self.classifier
+        prepare, answer = classifier.prepare, classifier.answer
+        if prepare is None or answer is None:
+            return self.device.submit(evaluate, classifier, its, rows, arrays, batch)
+        composing = self.device.beside(lambda: prepare(*_padded(its, rows, batch), *arrays))
+        return self.device.submit(lambda: answer(composing.result())[: len(rows)])
+
     def host(self, rows: slice, pictures: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Return what travels to the device once per unit.
 
@@ -442,52 +481,27 @@ class Run:
         spare = (pictures - len(images)) * self.source.n_fills
         return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(flat, ((0, spare), (0, 0)))
 
-    def difference(self, its: DistinctMasks, host: tuple[Any, Any], batch: int) -> float | None:
-        """Return the largest difference of a probability from the reference, on a few composed pictures of this run.
 
-        Parameters
-        ----------
-        its : DistinctMasks
-        host : pair of arrays
-            From `host`.
-        batch : int
-            Batch size.
+def load_once(context: Context, model: Artifact, how: How) -> None:
+    """Load a model for what a command asks of it, unless it is loaded.
 
-        Returns
-        -------
-        float or None
-            None for the reference itself.
-
-        Raises
-        ------
-        FacelimeError
-            When the difference is larger than the tolerance.
-        """
-        import numpy as np
-
-        if self.is_reference:
-            return None
-        reference = self.reference
-        # Spread over the unit, they are of several pictures and of masks with few and with many segments.
-        rows = np.unique(np.linspace(0, its.total - 1, COMPARED).astype(np.int64))
-        asking = self.device.submit(_answers, self._loaded(reference), its, rows, host)
-        wanted = self.device.wait(asking)
-        uploading = self.device.submit(self.classifier.upload, *host)
-        arrays = self.device.wait(uploading)
-        answers = self.evaluate(its, rows, arrays, max(batch, len(rows)))[: len(rows)]
-        found = float(np.abs(answers - wanted).max())
-        said = (
-            f"{self.how.runtime} in {self.how.precision} differs from {reference.runtime} in float32 by {found:.2g} "
-            f"at most, on {len(rows)} composed pictures of this run"
-        )
-        # NaN is no number below the tolerance, so this way round it is refused too.
-        if not found <= self.tolerance:
-            raise FacelimeError(
-                f"{said}: more than --tolerance {self.tolerance:g}; use --precision float32 or another --runtime, "
-                "or raise the tolerance if you can live with that."
-            )
-        self.context.console.note(f"{said}.")
-        return found
+    Parameters
+    ----------
+    context : Context
+        Its `loaded` keeps the model.
+    model : Artifact
+    how : How
+    """
+    kept = context.loaded
+    if (model.content, how) in kept:
+        return
+    context.console.note(f"loading {model.reference}")
+    for content, other in list(kept):
+        # Memory for more models is seldom there, and TF32 is on or off for all that a runtime computes.
+        is_other_mode = other.runtime == how.runtime and TF32 in {other.precision, how.precision}
+        if content != model.content or is_other_mode:
+            del kept[content, other]
+    kept[model.content, how] = runtimes.load(model, how)
 
 
 def evaluate(
@@ -511,17 +525,15 @@ def evaluate(
     (R, C) float32 array
         Probabilities.
     """
+    return classifier.composed(*_padded(its, rows, batch), *arrays)[: len(rows)]
+
+
+def _padded(its: DistinctMasks, rows: NDArray[np.int64], batch: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return the masks of a batch and the picture of each, padded to full size."""
     import numpy as np
 
     # A shape that has not been met before would be compiled anew, which takes longer than the spare rows.
     spare = batch - len(rows)
     # Nor would one whose masks are a few bytes wider: the views of a picture differ in their number of segments.
     packed = np.pad(its.packed[rows], ((0, spare), (0, -its.packed.shape[1] % MASK_BYTES)))
-    index = np.pad(its.index[rows], (0, spare))
-    return classifier.composed(packed, index, *arrays)[: len(rows)]
-
-
-def _answers(
-    classifier: Classifier, its: DistinctMasks, rows: NDArray[np.int64], host: tuple[Any, Any]
-) -> NDArray[np.float32]:
-    return evaluate(classifier, its, rows, classifier.upload(*host), len(rows))
+    return packed, np.pad(its.index[rows], (0, spare))

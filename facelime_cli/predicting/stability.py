@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from facelime_cli.answering.runtimes import answers_values
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -17,8 +19,9 @@ CONFIDENCE = 0.95
 def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_]:
     """Return for each picture whether more samples would change nothing that its explanation says.
 
-    Only the most probable class counts. A picture is stable when the strongest segments would be the same again with
-    this chance and the verdict asks for no more samples. It is stable too when nothing moves the model's answer.
+    Only the most probable class counts, or every value. A picture is stable when the strongest segments would be the
+    same again with this chance and the verdict asks for no more samples. It is stable too when nothing moves the
+    model's answer.
 
     Parameters
     ----------
@@ -38,11 +41,14 @@ def stable_pictures(surrogates: Artifact, confidence: float) -> NDArray[np.bool_
     found = []
     for row in range(surrogates.n):
         one = slice(row, row + 1)
-        c = int(_answer(surrogates, one).argmax())
-        repeat = float(surrogates.read("topk_repeat", one)[0, c])
-        verdict = str(surrogates.read("verdict", one)[0, c])
-        sure = repeat >= confidence and not verdict.startswith(NEEDS_MORE)
-        found.append(sure or verdict == NOTHING)
+        answer = _answer(surrogates, one)
+        counting = range(len(answer)) if answers_values(surrogates) else [int(answer.argmax())]
+        repeats, verdicts = surrogates.read("topk_repeat", one)[0], surrogates.read("verdict", one)[0]
+        stable = True
+        for c in counting:
+            sure = float(repeats[c]) >= confidence and not str(verdicts[c]).startswith(NEEDS_MORE)
+            stable &= sure or verdicts[c] == NOTHING
+        found.append(stable)
     return np.array(found)
 
 

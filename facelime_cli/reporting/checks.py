@@ -11,7 +11,8 @@ import numpy as np
 
 from facelime_cli.core.checking import combined, discoveries
 from facelime_cli.core.masks import unpack
-from facelime_cli.core.verdict import confirming
+from facelime_cli.core.verdict import LEAST_EFFECT, confirming
+from facelime_cli.reporting.quantities import PROBABILITIES, Spoken
 from facelime_cli.store.pictures import RowReader
 
 if TYPE_CHECKING:
@@ -44,20 +45,27 @@ class Confirmation:
     fills : list of str
         What stood in, keys of `choices.FILLS`.
     effect, p_value : (k, F) float64 array
-        Log-odds lost beyond what other regions cost, and its p value; NaN where nothing was there to compare with.
+        Log-odds lost beyond what other regions cost, and its p value; NaN where nothing was there to compare with. Of
+        a value, what it loses.
+    least : float
+        Least effect with which the model confirms.
+    spoken : Spoken
+        How the model's answers are written.
     """
 
     numbers: list[int]
     fills: list[str]
     effect: Floats
     p_value: Floats
+    least: float = LEAST_EFFECT
+    spoken: Spoken = PROBABILITIES
 
     @cached_property
     def _shown(self) -> int:
         """The place of the number of regions that most fills confirm; of equals the largest that was compared."""
         compared = np.flatnonzero(~np.isnan(self.effect).all(axis=1))
         # One number at a time: the verdict takes whichever confirms, and the sentence should speak of that.
-        n_fills = [int(confirming(self.effect[[k]], self.p_value[[k]]).sum()) for k in compared]
+        n_fills = [int(confirming(self.effect[[k]], self.p_value[[k]], self.least).sum()) for k in compared]
         best = np.flatnonzero(np.array(n_fills) == max(n_fills))[-1]
         return int(compared[best])
 
@@ -79,7 +87,7 @@ class Confirmation:
     @property
     def confirming(self) -> list[str]:
         """The fills under which the model confirms the strongest regions, for any number of them."""
-        held = confirming(self.effect, self.p_value)
+        held = confirming(self.effect, self.p_value, self.least)
         return [fill for fill, each in zip(self.fills, held.tolist(), strict=True) if each]
 
     def words(self, region: str) -> str:
@@ -97,16 +105,30 @@ class Confirmation:
         'Without the 3 regions that speak most for it the model loses 2.1 log-odds more than without 3 others (p .025).'
         """
         one = self.number == 1
+        if self.spoken.values:
+            return self._words_of_value(region)
         which = f"{region} that speaks" if one else f"{self.number} {region}s that speak"
         others = f"another {region}" if one else f"{self.number} others"
         size = abs(self.mean_effect)
         effect = f"{size:.{1 if size >= 1 else 2}f} log-odds {'more' if self.mean_effect >= 0 else 'less'}"
+        return f"Without the {which} most for it the model loses {effect} than without {others}{self._over_fills}."
+
+    def _words_of_value(self, region: str) -> str:
+        one = self.number == 1
+        which = f"{region} that raises it" if one else f"{self.number} {region}s that raise it"
+        others = f"another {region}" if one else f"{self.number} others"
+        lower = "lower" if self.mean_effect >= 0 else "higher"
+        size = self.spoken.change(self.mean_effect)
+        return f"Without the {which} most the value is {size} {lower} than without {others}{self._over_fills}."
+
+    @property
+    def _over_fills(self) -> str:
+        """What the mean is over, and the p values, at the end of a sentence."""
         n_fills = len(self.fills)
         mean = f", as a mean over {n_fills} stand-ins" if n_fills > 1 else ""
         least = float(np.nanmin(self.p_value[self._shown]))
-        p_values = dict.fromkeys((p_text(least), p_text(self.worst_p)))
-        p = " to ".join(p_values)
-        return f"Without the {which} most for it the model loses {effect} than without {others}{mean} (p {p})."
+        p = " to ".join(dict.fromkeys((p_text(least), p_text(self.worst_p))))
+        return f"{mean} (p {p})"
 
 
 class Check:
@@ -116,6 +138,8 @@ class Check:
     ----------
     artifact : Artifact
         Of kind `checks`.
+    spoken : Spoken
+        How the model's answers are written.
 
     Attributes
     ----------
@@ -127,8 +151,8 @@ class Check:
         Those of them that the explanations used.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
-        self.artifact = artifact
+    def __init__(self, artifact: Artifact, spoken: Spoken = PROBABILITIES) -> None:
+        self.artifact, self.spoken = artifact, spoken
         facts = artifact.facts
         self.numbers: list[int] = facts["numbers"]
         self.fills: list[str] = facts["fills"]
@@ -164,7 +188,10 @@ class Check:
         effect = np.asarray(self._of("effect", row)[c])
         if np.isnan(effect).all():
             return None
-        return Confirmation(self.numbers, self.fills, effect, np.asarray(self._of("p_value", row)[c]))
+        p_value = np.asarray(self._of("p_value", row)[c])
+        # Of values, what counts as much depends on their range.
+        least = float(self._of("least_effect", row)[c]) if self.spoken.values else LEAST_EFFECT
+        return Confirmation(self.numbers, self.fills, effect, p_value, least, self.spoken)
 
     def strongest(self, row: int, c: int) -> list[int]:
         """Return the regions that were taken away, the strongest first.

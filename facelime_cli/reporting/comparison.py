@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.answering.runtimes import first_classes
 from facelime_cli.core.agreement import Attribution, agreement, held
 from facelime_cli.errors import FacelimeError
 from facelime_cli.reporting import pages
@@ -117,7 +118,7 @@ class Comparison:
             return self._chosen
         # The first decides for all, so that everyone is asked about the same class.
         row = self._places[0][picture]
-        return int(self._first.full[row].argmax())
+        return int(first_classes(self._first.model, self._first.full[row : row + 1])[0, 0])
 
     def class_name(self, picture: str) -> str:
         """Return the name of the class that is compared.

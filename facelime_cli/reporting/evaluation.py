@@ -19,6 +19,7 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.models import running
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import ArraySpec, Layout
+from facelime_cli.store.explanations import answer_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,8 +52,9 @@ class Cases:
     ----------
     rows : (N,) int64 array
         Rows of the dataset.
-    labels : (N,) int64 array, or (N, L) int8 array
-        Their true classes, in the model's own order; or for each of the model's findings 1, 0, or -1 for unknown.
+    labels : (N,) int64 array, or (N, L) int8 array, or floats
+        Their true classes, in the model's own order; or for each of the model's findings 1, 0, or -1 for unknown; or
+        (N, V) float64, the known values, NaN for unknown.
     groups : list of str
         Their groups: patients or lesions.
     """
@@ -206,7 +208,7 @@ def cases_of(scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[s
     rows = np.flatnonzero(chosen)
     if not len(rows):
         raise FacelimeError(
-            f"datasets/{dataset.id} has no labelled pictures in its {split} split; choose another --split."
+            f"datasets/{dataset.id} has no labelled pictures in its {split} split; choose another --split, such as all."
         )
     every_group = dataset.texts("group")
     groups = [every_group[row] for row in rows]
@@ -296,15 +298,14 @@ def validation_cases(
 # Answers
 
 
-def layout_of(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_size: int) -> Layout:
+def layout_of(dataset: Artifact, cases: Cases, model: Artifact, batch_size: int) -> Layout:
     """Return what an evaluation stores.
 
     Parameters
     ----------
     dataset : Artifact
     cases : Cases
-    classes : sequence of str
-        The model's.
+    model : Artifact
     batch_size : int
         Pictures per call, at most.
 
@@ -313,7 +314,7 @@ def layout_of(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_siz
     Layout
     """
     rows = cases.rows
-    n_cases, n_classes = len(rows), len(classes)
+    n_cases, n_classes = len(rows), len(model.facts["classes"])
     every_id = dataset.texts("id")
     ids = [every_id[row] for row in rows]
     by_picture = ("picture",)
@@ -322,9 +323,9 @@ def layout_of(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_siz
     constants["row"] = (rows.astype(np.int32), by_picture)
     constants["labels"] = _stored(cases.labels)
     constants["group"] = (np.array(cases.groups, dtype=object), by_picture)
-    probabilities = ArraySpec("float32", (n_cases, n_classes), ("picture", "class"))
+    probabilities = ArraySpec("float32", (n_cases, n_classes), ("picture", "class"), measure=runtimes.unit_of(model))
     arrays = {"probabilities": probabilities}
-    facts = {"classes": list(classes)}
+    facts = answer_facts(model)
     # A batch never reaches over the end of a unit.
     together = min(batch_size, UNIT_PICTURES, n_cases)
     return Layout(n_cases, arrays, constants, facts, UNIT_PICTURES, {"batch_size": together})
@@ -333,7 +334,7 @@ def layout_of(dataset: Artifact, cases: Cases, classes: Sequence[str], batch_siz
 def _stored(labels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Return labels as they are stored, with the names of their dimensions: as those of datasets."""
     if labels.ndim > 1:
-        return labels, ("picture", "label")
+        return labels, ("picture", "value" if labels.dtype.kind == "f" else "label")
     return labels.astype(np.int16), ("picture",)
 
 

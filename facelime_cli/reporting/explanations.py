@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.answering.runtimes import independent
+from facelime_cli.answering.runtimes import answers_values, independent, unit_of
 from facelime_cli.choices import FILLS, SURROGATES
 from facelime_cli.core import labels
 from facelime_cli.core.findings import HALF
 from facelime_cli.core.verdict import known
 from facelime_cli.names import row_of
 from facelime_cli.reporting.checks import Check, known_number
+from facelime_cli.reporting.quantities import (
+    PERCENT,
+    QUANTITIES,
+    SHARE_OF_VALUE,
+    Quantity,
+    Spoken,
+    of_values,
+    spoken_of,
+)
 from facelime_cli.reporting.runs import Run, explained_by, method_of
 from facelime_cli.store.explanations import views_of
-from facelime_cli.store.pictures import RowReader, Segmented, is_multilabel
+from facelime_cli.store.pictures import RowReader, Segmented, is_multilabel, number_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,49 +37,20 @@ if TYPE_CHECKING:
     from facelime_cli.reporting.checks import Confirmation
     from facelime_cli.store.artifacts import Artifact
 
-PERCENT = 100
 COLUMNS = ("id", "class", "rank", "segment", "coefficient", "low", "high", "p_sign", "pixels")
 """Heading of the table of coefficients."""
 N_NAMING_COLUMNS = 2
 """The first columns of the table say of which picture and class a row is; the others are of its segment."""
+SHARE = "share"
+"""The unit of coefficients that are shares of a map."""
+OF_MAPS = ("gradcam", "import-maps")
+"""Stages whose coefficients are such shares."""
 FIGURES = ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")
 MOST_PROBABLE = 2
 """How many of a picture's most probable classes are explained where none is asked for; its true one as well.
 
 Where probabilities are independent, all of at least 0.5 are.
 """
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """What the coefficients of some surrogates are.
-
-    Attributes
-    ----------
-    short : str
-        The unit beside a number.
-    name : str
-        The unit's whole name.
-    reads : str
-        How a number reads in a sentence.
-    """
-
-    short: str
-    name: str
-    reads: str
-
-
-QUANTITIES = {
-    "probability": Quantity(
-        "points",
-        "probability points",
-        "keeping this region raises the model's probability of the class by 12 points, on average",
-    ),
-    "share": Quantity(
-        "%", "percent of the map", "12 % of what the network's map holds for the class lies on this region"
-    ),
-}
-"""By the unit of the coefficients' array; every number is shown times 100."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +62,7 @@ class Strength:
     segment, rank : int
         The segment's number, and its place from the strongest, counted from 1.
     value, low, high : float
-        The coefficient and its 95 % interval, times 100; the interval is NaN where there is none.
+        The coefficient and its 95 % interval, times 100; those of values as they are. NaN where there is no interval.
     sure : float
         The chance of the sign in percent, NaN where there is no interval.
     pixels : int
@@ -138,11 +118,12 @@ class Explanations:
         The classes of the model's answers. A contrast explains differences of these.
     ids : list of str
         Of the pictures.
+    values : bool
+        Whether the model answers with values: then its classes are the names of these.
     """
 
     def __init__(self, surrogates: Artifact, check: Artifact | None = None) -> None:
         self.surrogates = surrogates
-        self.check = None if check is None else Check(check)
         self.segmentation = surrogates.input("segments")
         self.model = surrogates.input("models")
         self._pictures = Segmented(surrogates)
@@ -157,9 +138,9 @@ class Explanations:
         answering = self.predictions or surrogates
         self.answer_names: list[str] = answering.facts["classes"]
         self.ids = surrogates.texts("id")
-        quantity = QUANTITIES[surrogates.spec("coefficients").measure]
-        self.quantity = replace(quantity, reads=surrogates.facts.get("reads", quantity.reads))
+        self.values = answers_values(self.model)
         self._reader = RowReader()
+        self.check = None if check is None else Check(check, self.spoken)
 
     @classmethod
     def of(cls, artifact: Artifact) -> Explanations:
@@ -200,6 +181,36 @@ class Explanations:
         return method_of(self.surrogates)
 
     @property
+    def shares(self) -> bool:
+        """Whether coefficients are shares of a map, and in no unit of the model's answers."""
+        # A unit of values may be called so too.
+        is_share = self.surrogates.spec("coefficients").measure == SHARE
+        return is_share and (not self.values or self.surrogates.stage in OF_MAPS)
+
+    @cached_property
+    def quantity(self) -> Quantity:
+        """What the coefficients are."""
+        reads = self.surrogates.facts.get("reads")
+        if self.values and not self.shares:
+            return of_values(unit_of(self.model), self._largest, reads)
+        quantity = SHARE_OF_VALUE if self.values else QUANTITIES[self.surrogates.spec("coefficients").measure]
+        return replace(quantity, reads=reads or quantity.reads)
+
+    @cached_property
+    def spoken(self) -> Spoken:
+        """How the model's answers are written."""
+        # Changes must be told apart, also where they are small beside the value itself.
+        in_unit = self.values and not self.shares
+        return spoken_of(self.model, self._largest if in_unit else float(np.abs(self.answers).max()))
+
+    @property
+    def _largest(self) -> float:
+        """The largest coefficient in size, over all pictures."""
+        coefficients = self.surrogates.read("coefficients")
+        known = coefficients[np.isfinite(coefficients)]
+        return float(np.abs(known).max()) if known.size else 0.0
+
+    @property
     def n_views(self) -> int | None:
         """How many views they were joined from; None where there was one run alone."""
         return len(self.runs) if self.surrogates.has("votes") else None
@@ -226,7 +237,7 @@ class Explanations:
     @property
     def zero(self) -> str:
         """What a coefficient of exactly 0 means."""
-        if self.surrogates.spec("coefficients").measure == "share":
+        if self.shares:
             return "not in the map"
         return "left out by this surrogate" if _without_intervals(self.fitted_as) else "no influence"
 
@@ -329,8 +340,10 @@ class Explanations:
         Returns
         -------
         str or None
-            Several findings stand in one text. None when the dataset does not say.
+            Several findings stand in one text. None when the dataset does not say, and for values, see `true_value`.
         """
+        if self.values:
+            return None
         return labels.words(self._label(row), self.dataset.facts["classes"])
 
     def holds(self, row: int, name: str) -> bool | None:
@@ -348,6 +361,8 @@ class Explanations:
         bool or None
             None when the dataset does not say.
         """
+        if self.values:
+            return None
         names, label = self.dataset.facts["classes"], self._label(row)
         if name in labels.present(label, names):
             return True
@@ -368,9 +383,31 @@ class Explanations:
         list of int
             Places in `names`.
         """
+        if self.values:
+            return []
         found = labels.present(self._label(row), self.dataset.facts["classes"])
         # A name that two classes have says of neither that it is the true one.
         return [self.names.index(name) for name in found if self.names.count(name) == 1]
+
+    def true_value(self, row: int, name: str) -> float | None:
+        """Return what a table column of a value's name says of a picture.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        name : str
+            Of the value.
+
+        Returns
+        -------
+        float or None
+            None when the dataset does not say.
+        """
+        if not self.values or name not in number_columns(self.dataset):
+            return None
+        value = float(self.dataset.read(f"table/{name}", [int(self._pictures.dataset_rows[row])])[0])
+        return value if math.isfinite(value) else None
 
     def said(self, row: int) -> list[int]:
         """Return the classes that the model gives a picture.
@@ -384,8 +421,10 @@ class Explanations:
         -------
         list of int
             Places in `names`: the most probable class. Where probabilities are independent, all classes of at least
-            0.5, the most probable first; the most probable one where there is none.
+            0.5, the most probable first; the most probable one where there is none. Every value.
         """
+        if self.values:
+            return list(range(len(self.names)))
         # Of a contrast, what is explained is no probability.
         called = self.called(row) if self.contrast is None else []
         return called or [int(self.full[row].argmax())]
@@ -402,9 +441,11 @@ class Explanations:
         -------
         list of int
             Places in `answer_names`: the most probable class. Where probabilities are independent, all classes of at
-            least 0.5, the most probable first; maybe none.
+            least 0.5, the most probable first; maybe none. Every value.
         """
         answers = self.answers[row]
+        if self.values:
+            return list(range(len(answers)))
         if not self.independent:
             return [int(answers.argmax())]
         falling = (-answers).argsort(kind="stable")
@@ -422,8 +463,10 @@ class Explanations:
         -------
         dict
             By the findings that both the model and the dataset know of this picture. Where a picture has one class, by
-            this class, if the model knows it.
+            this class, if the model knows it. No value is right or wrong.
         """
+        if self.values:
+            return {}
         names, label = self.dataset.facts["classes"], self._label(row)
         called = {self.answer_names[c] for c in self.called(row)}
         known = dict.fromkeys(labels.present(label, names), True)
@@ -614,7 +657,7 @@ class Explanations:
     def _default_classes(self, row: int) -> list[int]:
         """Return a picture's most probable classes and its true ones."""
         wanted = self.said(row)
-        if not self.independent:
+        if not self.independent and not self.values:
             by_probability = self.full[row].argsort(kind="stable")[::-1]
             wanted = [int(c) for c in by_probability[:MOST_PROBABLE]]
         return list(dict.fromkeys([*wanted, *self.true(row)]))
@@ -641,9 +684,9 @@ class Explanations:
             each = Strength(
                 segment=k,
                 rank=rank,
-                value=PERCENT * float(coefficients[k]),
-                low=PERCENT * float(low),
-                high=PERCENT * float(high),
+                value=self.quantity.times * float(coefficients[k]),
+                low=self.quantity.times * float(low),
+                high=self.quantity.times * float(high),
                 sure=PERCENT * float(p_sign[k]),
                 pixels=int(pixels[k]),
                 votes=None if votes is None else votes[k],
@@ -731,7 +774,7 @@ class Explanations:
             regions.append(dict(zip(names, values, strict=True)))
         return {
             "class": self.names[c],
-            "probability": float(self.full[row][c]),
+            self.spoken.what: float(self.full[row][c]),
             **self._answered(row, c),
             **figures,
             "samples": self.samples(row),
@@ -757,7 +800,8 @@ class Explanations:
         Returns
         -------
         dict
-            Coefficients times 100; boxes in pixels; None where there is no figure.
+            Coefficients times 100, those in the unit of a value as they are; boxes in pixels; None where there is no
+            figure.
         """
         from scipy.ndimage import find_objects
 
@@ -769,7 +813,8 @@ class Explanations:
         regions = []
         for each in self.strengths(row, c):
             down, across = boxes[each.segment]
-            region: dict[str, Any] = {"segment": each.segment, "points": each.value}
+            region: dict[str, Any] = {"segment": each.segment}
+            region["change" if self.quantity.is_value else "points"] = each.value
             region["interval"] = [each.low, each.high] if each.known else None
             region["votes"] = each.votes
             region["box"] = [down.start, across.start, down.stop, across.stop]

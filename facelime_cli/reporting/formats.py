@@ -10,7 +10,7 @@ from facelime_cli import plain
 from facelime_cli.console import Answer, Drawing, Table
 from facelime_cli.drawing import thumbnails
 from facelime_cli.errors import FacelimeError
-from facelime_cli.reporting.explanations import COLUMNS, PERCENT, Explanations
+from facelime_cli.reporting.explanations import COLUMNS, Explanations
 from facelime_cli.reporting.pages import signed
 from facelime_cli.store.files import write_csv
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facelime_cli.reporting.explanations import Strength
+    from facelime_cli.reporting.quantities import Quantity
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.portions import Portion
 
@@ -105,8 +106,10 @@ def _text(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int]
 def _drawing(explanations: Explanations, row: int, c: int) -> Drawing:
     arrays = (explanations.image(row), explanations.segments(row), explanations.coefficients(row, c))
     picture, name = explanations.ids[row], explanations.names[c]
-    probability = PERCENT * explanations.full[row][c]
-    title = f"{picture}: {name} {probability:.1f} %"
+    title = f"{picture}: {name} {explanations.spoken.answer(float(explanations.full[row][c]))}"
+    true = explanations.true_value(row, name)
+    if true is not None:
+        title += f", the label is {explanations.spoken.answer(true)}"
     label, holds = explanations.label(row), explanations.holds(row, name)
     if explanations.several and holds is not None:
         title += f", labelled as {'present' if holds else 'absent'}"
@@ -123,13 +126,16 @@ def _strongest(explanations: Explanations, row: int, c: int) -> Table:
     """Return the strongest segments as a table, below the verdict."""
     views = explanations.n_views
     counted = ("views",) if views else ()
-    heading = ("rank", "segment", "speaks", explanations.quantity.short, "95 % interval", *counted, "")
+    quantity = explanations.quantity
+    does = "does" if explanations.values else "speaks"
+    heading = ("rank", "segment", does, quantity.short, "95 % interval", *counted, "")
     rows = []
     for each in explanations.strengths(row, c)[:TOP]:
         line = [str(each.rank), str(each.segment)]
-        line.append(_side(each))
-        line.append(signed(each.value))
-        line.append(f"{signed(each.low)} to {signed(each.high)}" if each.known else "")
+        line.append(_side(each, quantity))
+        line.append(signed(each.value, quantity.digits))
+        bounds = [signed(bound, quantity.digits) for bound in (each.low, each.high)]
+        line.append(" to ".join(bounds) if each.known else "")
         line += [f"{each.votes} of {views}"] if views else []
         line.append(_doubt(each, explanations.zero))
         rows.append(line)
@@ -145,10 +151,12 @@ def _judged(explanations: Explanations, row: int, c: int) -> str:
     return f"{verdict}. {found.words('segment')}"
 
 
-def _side(each: Strength) -> str:
+def _side(each: Strength, quantity: Quantity) -> str:
     if each.value == 0:
         return ""
-    return "for" if each.value > 0 else "against"
+    side = quantity.raises if each.value > 0 else quantity.lowers
+    # The heading says "speaks" already.
+    return side.removeprefix("speaks ")
 
 
 def _doubt(each: Strength, zero: str) -> str:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.answering.runtimes import answers_values
 from facelime_cli.console import Table
 from facelime_cli.core import findings, metrics
 from facelime_cli.errors import FacelimeError
+from facelime_cli.reporting import value_comparison
 from facelime_cli.reporting.classes_scored import RESAMPLED
 from facelime_cli.reporting.evaluation import by_round
 from facelime_cli.reporting.evaluation_report import share_of
@@ -43,6 +45,12 @@ def figures(evaluation: Artifact) -> dict[str, Any]:
     ----------
     evaluation : Artifact
     """
+    if answers_values(evaluation):
+        return {
+            "model": _model(evaluation),
+            "evaluation": evaluation.id,
+            "values": value_comparison.figures(evaluation),
+        }
     named = {name: evaluation.facts[name] for name in compared([evaluation])}
     return {"model": _model(evaluation), "evaluation": evaluation.id, **named}
 
@@ -61,7 +69,8 @@ def pair(first: Artifact, second: Artifact, rounds: int, seed: int) -> dict[str,
     -------
     dict
         `first` and `second`, the models; `differences`, by figure, each with its `interval`. Of one class for each
-        picture also `mcnemar`; of several findings also `findings`, the differences of each finding by its name.
+        picture also `mcnemar`; of several findings also `findings`, the differences of each finding by its name. Of
+        values instead `values`, the differences of each value by its name.
 
     Raises
     ------
@@ -69,6 +78,9 @@ def pair(first: Artifact, second: Artifact, rounds: int, seed: int) -> dict[str,
         Where they are of different pictures, classes or findings.
     """
     _check_same(first, second)
+    if answers_values(first):
+        made = {"first": _model(first), "second": _model(second)}
+        return {**made, "values": value_comparison.differences(first, second, rounds, seed)}
     before, after = (by_round(_resampling(each), each.texts("group"), rounds, seed) for each in (first, second))
     changes: dict[str, Any] = {}
     if before is not None and after is not None:
@@ -95,6 +107,11 @@ def _model(evaluation: Artifact) -> str:
 
 
 def _check_same(first: Artifact, second: Artifact) -> None:
+    if answers_values(first) != answers_values(second):
+        raise FacelimeError(
+            f"one of {_model(first)} and {_model(second)} answers with values, and the other with probabilities; "
+            "compare models of one kind."
+        )
     has_same_dataset = first.inputs["dataset"]["digest"] == second.inputs["dataset"]["digest"]
     if not has_same_dataset or not _has_same_classes(first, second) or first.texts("id") != second.texts("id"):
         raise FacelimeError(
@@ -150,6 +167,8 @@ def tables(evaluations: Sequence[Artifact], pairs: Sequence[Mapping[str, Any]]) 
     pairs : sequence of mapping
         From `pair`.
     """
+    if answers_values(evaluations[0]):
+        return value_comparison.tables(evaluations, pairs, SAYS_INTERVALS)
     names = compared(evaluations)
     titles = [WORDS.get(name, name.replace("_", " ")) for name in names]
     rows = [(_model(each), *(share_of(each.facts[name]) for name in names)) for each in evaluations]

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.answering import runtimes
+from facelime_cli.answering.layers import check_layers
 from facelime_cli.core.compose import composed
 from facelime_cli.core.labels import words
 from facelime_cli.core.masks import unpack
 from facelime_cli.drawing import charts, curves, sheets
 from facelime_cli.errors import FacelimeError, NotFoundError
-from facelime_cli.reporting.explanations import PERCENT, Explanations
+from facelime_cli.reporting.explanations import Explanations
+from facelime_cli.reporting.quantities import spoken_of
 from facelime_cli.reporting.stand_ins import StandIns
 from facelime_cli.store.pictures import Segmented
 
@@ -86,7 +88,12 @@ def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     history = model.facts.get("history")
     if history:
         return curves.history(history)
-    runtimes.check_layers(model)
+    if runtimes.format_of(model) != runtimes.KERAS:
+        check_layers(model)
+        raise FacelimeError(
+            f"{model.reference} has no list of its layers in its file; "
+            f"`facelime activations models/{model.id} PICTURE` shows them."
+        )
     # The file's own list is read: building the network would run what it contains, and take TensorFlow.
     with zipfile.ZipFile(model.file("model.keras")) as file:
         config = json.loads(file.read("config.json"))
@@ -159,14 +166,17 @@ def _predictions(predictions: Artifact, rows: Sequence[int], c: int | None) -> F
     probabilities = predictions.read("probabilities", one)[0, :n_samples]
     if c is None:
         # The first sample is the unchanged picture.
-        c = int(probabilities[0].argmax())
+        c = int(runtimes.first_classes(predictions, probabilities[:1])[0, 0])
     of_class = probabilities[:, c]
     shown = of_class.astype(np.float64)
+    spoken = spoken_of(predictions, float(np.abs(shown).max()))
     # All samples are in the histogram, only the first have a picture.
-    titles = [f"{PERCENT * value:.1f} %" for value in shown[:n_drawn]]
+    titles = [spoken.answer(float(value)) for value in shown[:n_drawn]]
     name = predictions.facts["classes"][c]
     picture = predictions.texts("id")[row]
-    return sheets.perturbed(images, titles, shown, f"probability of {name}, {picture}")
+    unit = f" in {spoken.unit}" if spoken.unit else ""
+    what = f"{name}{unit}" if spoken.values else f"probability of {name}"
+    return sheets.perturbed(images, titles, shown, f"{what}, {picture}")
 
 
 def _perturbed(masks: Artifact, rows: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -205,7 +215,8 @@ def _check(check: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     for example in stood_in.examples(row, c):
         images.append(stood_in.composed(example))
         regions = ", ".join(str(each) for each in example.regions)
-        titles.append(f"{example.after:.1f} % without {regions} (before: {example.before:.1f} %)")
+        after, before = (explanations.spoken.answer(value) for value in (example.after, example.before))
+        titles.append(f"{after} without {regions} (before: {before})")
     return sheets.perturbed(np.stack(images), titles, None, "")
 
 
@@ -227,7 +238,7 @@ def _fitted(explanations: Explanations, row: int, c: int) -> Figure:
     """Draw an explanation, and how well the surrogate fits where one was fitted."""
     picture = charts.drawable(explanations.ids[row], LONGEST_NAME)
     name = charts.drawable(explanations.names[c], LONGEST_NAME)
-    title = f"{picture}: for and against {name}"
+    title = f"{picture}: {'what raises and lowers' if explanations.values else 'for and against'} {name}"
     image = explanations.image(row)
     segments = explanations.segments(row)
     coefficients = explanations.coefficients(row, c)
@@ -264,7 +275,9 @@ def _words_of_fit(explanations: Explanations) -> tuple[str, str]:
     parameters = explanations.fitted_as.parameters
     part = parameters.get("part")
     which = f"part {part} of these samples" if part else "these samples"
-    what = "probability" if explanations.contrast is None else "difference of probabilities"
+    what = explanations.spoken.what
+    if explanations.contrast is not None:
+        what = "difference of values" if explanations.values else "difference of probabilities"
     return f"{what} by the model", f"fitted to {which}"
 
 

@@ -11,11 +11,13 @@ import numpy as np
 from facelime_cli.core.zones import NAMES as ZONE_NAMES
 from facelime_cli.core.zones import attribution_by_zone
 from facelime_cli.errors import NotFoundError
-from facelime_cli.reporting.explanations import COLUMNS, PERCENT
+from facelime_cli.reporting.explanations import COLUMNS
+from facelime_cli.reporting.quantities import round_above
 from facelime_cli.reporting.regions import ToDraw
 from facelime_cli.reporting.stand_ins import StandIns
 from facelime_cli.reporting.voices import voices_of
 from facelime_cli.store.files import write_csv
+from facelime_cli.store.pictures import number_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -165,9 +167,11 @@ class Report:
         for _, voice, its_row, its_class in self.everything_shown():
             unit = voice.explanations.quantity.name
             coefficients = voice.explanations.coefficients(its_row, its_class)
-            strongest = PERCENT * float(np.abs(coefficients).max())
+            strongest = voice.explanations.quantity.times * float(np.abs(coefficients).max())
             largest[unit] = max(largest[unit], strongest)
-        return {unit: _round_up(value) for unit, value in largest.items()}
+        quantities = [voice.explanations.quantity for voice in self.voices]
+        in_units = {each.name for each in quantities if each.is_value}
+        return {unit: (round_above if unit in in_units else _round_up)(value) for unit, value in largest.items()}
 
     def scale(self, explanations: Explanations) -> float:
         """Return the end of the colour scale of some explanations: that of all in the report with the same unit.
@@ -311,6 +315,8 @@ class Report:
                 truth=explanations.truth(row),
                 top=self.request.top,
                 scale=self.scale(explanations),
+                times=explanations.quantity.times,
+                values=explanations.values,
                 style=self.request.style,
                 words=(explanations.names[c], explanations.quantity.name),
                 files=tuple(artifact.file(name) for name in names),
@@ -352,11 +358,24 @@ class Report:
         explanations = self.explanations
         # What is known of each finding has a column of its own; a class needs one for all.
         names = explanations.dataset.facts["classes"] if explanations.several else []
+        if explanations.values:
+            yield from self._value_rows()
+            return
         yield "id", "label", *(f"{name} label" for name in names), *explanations.answer_names
         for row, picture in enumerate(explanations.ids):
             states = [KNOWN[explanations.holds(row, name)] for name in names]
             probabilities = map(float, explanations.answers[row])
             yield picture, explanations.label(row) or "", *states, *probabilities
+
+    def _value_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the values of each picture below a heading; what the dataset says of one stands before it."""
+        explanations = self.explanations
+        names = explanations.answer_names
+        known = [name for name in names if name in number_columns(explanations.dataset)]
+        yield "id", *(f"{name} label" for name in known), *names
+        for row, picture in enumerate(explanations.ids):
+            true = [explanations.true_value(row, name) for name in known]
+            yield picture, *("" if each is None else each for each in true), *map(float, explanations.answers[row])
 
     # Zones
 
@@ -426,7 +445,8 @@ class Report:
 
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of the report."""
-        return {"scale_probability_points": self.scale(self.explanations), **self.truth_summary()}
+        name = "scale" if self.explanations.quantity.is_value else "scale_probability_points"
+        return {name: self.scale(self.explanations), **self.truth_summary()}
 
     def truth_summary(self) -> dict[str, Any]:
         """Return how much of the attribution lies on the known regions.

@@ -17,7 +17,8 @@ from facelime_cli.core.agreement import Attribution, agreement
 from facelime_cli.core.leakage import nameless
 from facelime_cli.core.verdict import WORDS
 from facelime_cli.reporting import pages
-from facelime_cli.reporting.explanations import PERCENT, listed
+from facelime_cli.reporting.explanations import listed
+from facelime_cli.reporting.quantities import PERCENT
 from facelime_cli.reporting.report import page_name, picture_name, thumbnail_name
 from facelime_cli.reporting.report_records import (
     NOT_EXPLAINED,
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
 
+STRONG_DIGITS = 2
+"""Behind the point of the strongest coefficient, by which the overview is sorted."""
+
+
 class ReportPages:
     """Makes the pages of a report.
 
@@ -54,6 +59,7 @@ class ReportPages:
     def __init__(self, report: Report, artifact: Artifact) -> None:
         self._report, self._artifact = report, artifact
         self._explanations = report.explanations
+        self._quantity = report.explanations.quantity
 
     def index(self, drawn: Sequence[Drawn]) -> str:
         """Return the report's page.
@@ -131,6 +137,8 @@ class ReportPages:
         shown["most_classes"] = max(classes)
         # The page may go to one patient, and the examples are pictures of others.
         shown["leakage"] = nameless(facts.get("leakage", {}))
+        shown["values"] = explanations.values
+        shown["quantity"] = explanations.quantity
         shown["independent"] = explanations.independent
         shown["several_findings"] = explanations.several
         shown["lineage"] = self._lineage
@@ -166,12 +174,12 @@ class ReportPages:
         for voice in self._report.voices:
             # Voices whose numbers read alike share a sentence.
             quantity = voice.explanations.quantity
-            reading = (quantity.short, quantity.reads)
+            reading = (f"+{quantity.example} {quantity.short}", quantity.sentence)
             whose = found.setdefault(reading, [])
             whose.append(voice.label)
         readings = []
-        for (short, reads), whose in found.items():
-            readings.append((short, reads, whose))
+        for (example, reads), whose in found.items():
+            readings.append((example, reads, whose))
         return readings
 
     def _measured(self) -> bool:
@@ -194,7 +202,7 @@ class ReportPages:
         for _, name, zone, value in report.zone_rows(self._artifact):
             by_class = found.setdefault(zone, {})
             values = by_class.setdefault(name, [])
-            values.append(PERCENT * value)
+            values.append(self._quantity.times * value)
         # Classes in the order in which they are first met; a dict keeps it, a set would not.
         names: dict[str, None] = {}
         for by_class in found.values():
@@ -205,7 +213,7 @@ class ReportPages:
             line = [zone]
             for name in names:
                 values = by_class.get(name, [])
-                line.append(_mean(values))
+                line.append(_mean(values, self._quantity.digits))
             table.append(tuple(line))
         return table
 
@@ -228,8 +236,9 @@ class ReportPages:
         report, explanations = self._report, self._explanations
         names, answer = explanations.answer_names, explanations.answers[row]
         called = explanations.called(row)
-        said = [f"{names[c]} {PERCENT * float(answer[c]):.1f} %" for c in called]
-        percent = PERCENT * float(answer.max())
+        said = [f"{names[c]} {explanations.spoken.answer(float(answer[c]))}" for c in called]
+        # Rows are sorted by the highest probability, or by the first value.
+        order = float(answer[0]) if explanations.values else PERCENT * float(answer.max())
         label = explanations.label(row)
         right = list(explanations.right(row).values())
         flag = RIGHT[all(right)] if right else ""
@@ -243,7 +252,7 @@ class ReportPages:
             thumbnail=thumbnail,
             said=", ".join(said) or "none of 50 % or more",
             said_names=[names[c] for c in called],
-            points=round(percent, 2),
+            points=order if explanations.values else round(order, 2),
             label=label,
             right=flag,
             flag=f"{sum(right)} of {len(right)} right" if explanations.several and right else flag,
@@ -262,7 +271,7 @@ class ReportPages:
         r2 = figures["r2"]
         known_r2 = None if math.isnan(r2) else r2
         strongest = explanations.strengths(row, c)[0]
-        strong = round(strongest.value, 2)
+        strong = round(strongest.value, max(explanations.quantity.digits, STRONG_DIGITS))
         return replace(found, whole_verdict=verdict, r2=known_r2, strong=strong)
 
     # One picture
@@ -322,9 +331,9 @@ class ReportPages:
             its_examples = [(self._source(file, above), each) for file, each in examples[voice.label]]
             side = self._side(its, drawn, prefix, alike, its_examples)
             voices.append(side)
-        probability = float(explanations.full[row][c])
+        said = explanations.spoken.answer(float(explanations.full[row][c]))
         holds = explanations.holds(row, name) if explanations.several else None
-        return ClassShown(name, probability, "" if holds is None else STATES[holds], voices)
+        return ClassShown(name, said, "" if holds is None else STATES[holds], voices)
 
     def _silent(self, voice: Voice, row: int, name: str) -> Silent:
         """Return the sentence for an explanation that says nothing of a class of a picture."""
@@ -334,8 +343,8 @@ class ReportPages:
             missing = f"{name} of this picture"
         return Silent(voice.label, f"{voice.label} does not explain {missing}.")
 
-    def _other_answer(self, voice: Voice, row: int, c: int) -> tuple[str, float] | None:
-        """Return another model's name and its probability of a class.
+    def _other_answer(self, voice: Voice, row: int, c: int) -> tuple[str, str] | None:
+        """Return another model's name and its answer for a class.
 
         None where it is the report's own model, whose answer stands above, or where no probability is explained.
         """
@@ -345,8 +354,7 @@ class ReportPages:
             return None
         if its.names != its.answer_names:
             return None
-        probability = float(its.full[row][c])
-        return model.name, probability
+        return model.name, its.spoken.answer(float(its.full[row][c]))
 
     def _agreement(self, first: tuple[Voice, int, int], other: tuple[Voice, int, int]) -> dict[str, Any] | None:
         """Return how far another explanation agrees with the first, or None where neither says anything."""
@@ -376,8 +384,7 @@ class ReportPages:
         scale = report.scale(voice.explanations)
         zones = []
         for name, value in report.zones_of(voice, row, c, drawn):
-            percent = PERCENT * value
-            zones.append((name, percent))
+            zones.append((name, voice.explanations.quantity.times * value))
         answer = self._other_answer(voice, row, c)
         return Side(
             voice=voice,
@@ -405,12 +412,12 @@ def _attribution(voice: Voice, row: int, c: int) -> Attribution:
     return Attribution(segments, coefficients)
 
 
-def _mean(values: Sequence[float]) -> str:
+def _mean(values: Sequence[float], digits: int) -> str:
     """Return the mean as it is typeset, nothing where there is none."""
     if not values:
         return ""
     mean = sum(values) / len(values)
-    return pages.signed(mean)
+    return pages.signed(mean, digits)
 
 
 def _anchor(row: int) -> str:

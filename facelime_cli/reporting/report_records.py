@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.choices import FILLS
 from facelime_cli.core import shapes
 from facelime_cli.core.fidelity import distinct
-from facelime_cli.core.verdict import ALONE_R2, NOT_CHECKED, NOTHING, TOO_FEW_REGIONS, WORTH, word_of
+from facelime_cli.core.verdict import ALONE_R2, NOT_CHECKED, NOTHING, TOO_FEW_REGIONS, WORTH, word_of, word_of_value
 from facelime_cli.drawing.outlines import paths as outlines_of
 from facelime_cli.drawing.overlay import colour
 from facelime_cli.reporting.explanations import Strength, listed
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from facelime_cli.core.verdict import Word
     from facelime_cli.reporting.checks import Confirmation
-    from facelime_cli.reporting.explanations import Explanations, Quantity
+    from facelime_cli.reporting.explanations import Explanations
+    from facelime_cli.reporting.quantities import Quantity, Spoken
     from facelime_cli.reporting.stand_ins import Example, StandIn
     from facelime_cli.reporting.voices import Voice
 
@@ -70,7 +71,9 @@ class Answer:
     name : str
         The class.
     points : float
-        The probability in percent.
+        The probability in percent; a value as it is.
+    words : str
+        The same as the page says it.
     said : bool
         Whether it is the most probable class; where probabilities are independent, whether it is at least 50 %.
     label : bool
@@ -84,6 +87,7 @@ class Answer:
 
     name: str
     points: float
+    words: str
     said: bool
     label: bool
     flag: str = ""
@@ -177,8 +181,8 @@ class Side:
         Each zone's coefficient, times 100.
     agreement : dict or None
         With the report's own explanation.
-    answer : (str, float) or None
-        Another model's name and probability.
+    answer : (str, str) or None
+        Another model's name, and what it answers.
     examples : list of (str, Example)
         The picture without its strongest regions, and where each copy is.
     """
@@ -190,7 +194,7 @@ class Side:
     scale: float
     zones: list[tuple[str, float]]
     agreement: dict[str, Any] | None
-    answer: tuple[str, float] | None
+    answer: tuple[str, str] | None
     examples: list[tuple[str, Example]]
     # Templates ask every voice whether it is silent.
     silent: None = None
@@ -218,7 +222,12 @@ class Side:
     @property
     def word(self) -> Word:
         """What the page says of the verdict."""
-        return word_of(self.verdict)
+        return word_of_value(self.verdict) if self.voice.explanations.values else word_of(self.verdict)
+
+    @property
+    def spoken(self) -> Spoken:
+        """How the model's answers are written."""
+        return self.voice.explanations.spoken
 
     @property
     def badge(self) -> str:
@@ -235,7 +244,8 @@ class Side:
     @property
     def worth(self) -> str:
         """What the verdict's word was worth on planted truth; empty where nobody measured it."""
-        measured = WORTH.get(self.word.text)
+        # It was measured on classes.
+        measured = None if self.voice.explanations.values else WORTH.get(self.word.text)
         return "" if measured is None else measured.words
 
     @cached_property
@@ -308,6 +318,8 @@ class Side:
     @property
     def overshoots(self) -> bool:
         """Whether the surrogate's answer for the full picture is impossible."""
+        if self.voice.explanations.values:
+            return False
         least = 0.0 if self.voice.explanations.contrast is None else -1.0
         return not least <= self.figures["local_prediction"] <= 1.0
 
@@ -317,8 +329,8 @@ class Side:
         return not math.isnan(self.figures["topk_repeat"])
 
     @property
-    def probability(self) -> float:
-        """What is explained: mostly the probability of the class, 0…1."""
+    def explained(self) -> float:
+        """What is explained: mostly the probability of the class, 0…1, or a value."""
         return float(self.voice.explanations.full[self.row][self.c])
 
     @property
@@ -390,14 +402,15 @@ class ClassShown:
     Attributes
     ----------
     name : str
-    probability : float
+    said : str
+        What the model answers, as the page says it.
     state : str
         `present` or `absent` where a picture may have several findings; empty where nothing is known.
     voices : list of Side or Silent
     """
 
     name: str
-    probability: float
+    said: str
     state: str
     voices: list[Side | Silent]
 
@@ -487,10 +500,17 @@ class PictureShown:
         inside = (truth > 0).astype("uint16")
         return outlines_of(inside)[1]
 
+    @property
+    def values(self) -> bool:
+        """Whether the model answers with values."""
+        return self.explanations.values
+
     @cached_property
     def answers(self) -> list[Answer]:
-        """The model's answer, the most probable class first."""
+        """The model's answer, the most probable class first; values in their own order."""
         explanations, row = self.explanations, self.row
+        if explanations.values:
+            return [self._value(c) for c in range(len(explanations.answer_names))]
         probabilities, called, right = explanations.answers[row], explanations.called(row), explanations.right(row)
         found = []
         for c in probabilities.argsort(kind="stable")[::-1]:
@@ -501,8 +521,16 @@ class PictureShown:
                 flag = STATES[is_label]
             points = 100 * float(probabilities[c])
             words = RIGHT[right[name]] if flag else ""
-            found.append(Answer(name, points, said=int(c) in called, label=is_label, flag=flag, right=words))
+            written = explanations.spoken.answer(float(probabilities[c]))
+            found.append(Answer(name, points, written, said=int(c) in called, label=is_label, flag=flag, right=words))
         return found
+
+    def _value(self, c: int) -> Answer:
+        """Return one value, and what the dataset says of it."""
+        explanations, name = self.explanations, self.explanations.answer_names[c]
+        value, true = float(explanations.answers[self.row][c]), explanations.true_value(self.row, name)
+        flag = "" if true is None else f"label {explanations.spoken.answer(true)}"
+        return Answer(name, value, explanations.spoken.answer(value), said=True, label=true is not None, flag=flag)
 
     @cached_property
     def answer(self) -> Sequence[Answer]:

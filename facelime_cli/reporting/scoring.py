@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.answering import runtimes
-from facelime_cli.errors import FacelimeError
+from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import WITHOUT
-from facelime_cli.reporting import classes_report, findings_report
+from facelime_cli.reporting import classes_report, findings_report, values_report
 from facelime_cli.reporting.classes_report import ClassesReport
 from facelime_cli.reporting.classes_scored import OneClass
 from facelime_cli.reporting.evaluation import NAMED_CLASSES
 from facelime_cli.reporting.findings_report import FindingsReport
 from facelime_cli.reporting.findings_scored import SeveralFindings
+from facelime_cli.reporting.values_report import ValuesReport
+from facelime_cli.reporting.values_scored import values_of
 from facelime_cli.store import pictures
 
 if TYPE_CHECKING:
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
 
-def scoring_of(model: Artifact, dataset: Artifact) -> Scoring:
+def scoring_of(model: Artifact, dataset: Artifact, truth: Sequence[str] = ()) -> Scoring:
     """Return how a model is scored on a dataset.
 
     Parameters
     ----------
     model, dataset : Artifact
+    truth : sequence of str
+        Of a model that answers with values, which table columns have the known ones, see `values_of`.
 
     Returns
     -------
@@ -47,6 +51,10 @@ def scoring_of(model: Artifact, dataset: Artifact) -> Scoring:
         Where the dataset's classes or findings are not the model's.
     """
     classes: list[str] = model.facts["classes"]
+    if runtimes.answers_values(model):
+        return values_of(model, dataset, truth)
+    if truth:
+        raise CommandLineError(f"--truth {truth[0]} belongs to models that answer with values; leave it out.")
     own: list[str] = dataset.facts["classes"]
     if pictures.is_multilabel(dataset):
         if runtimes.independent(model):
@@ -74,6 +82,8 @@ def report_of(artifact: Artifact, model: Artifact, dataset: Artifact, here: Answ
     -------
     Report
     """
+    if runtimes.answers_values(model):
+        return ValuesReport(artifact, model, dataset, here, split)
     # Labels of several findings have a column for each.
     kind = FindingsReport if here.cases.labels.ndim > 1 else ClassesReport
     return kind(artifact, model, dataset, here, split)
@@ -87,6 +97,8 @@ def summary_of(facts: Mapping[str, Any]) -> list[Table]:
     facts : mapping
         Of the evaluation.
     """
+    if "values" in facts:
+        return values_report.summary(facts)
     tables = findings_report.summary if facts.get("multilabel") else classes_report.summary
     return tables(facts)
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-PERCENT = 100
 REMOVED = 3
 """How many of the strongest regions are missing in a composed example, where the check took so many away."""
 FEWEST_SHARED = 3
@@ -84,7 +83,7 @@ class Example:
     regions : list of int
         The regions that are off, the strongest first.
     before, after : float
-        The model's probability of the class with these regions and without them, in percent.
+        The model's answer with these regions and without them: the probability of the class, or the value.
     """
 
     stand_in: StandIn
@@ -202,13 +201,13 @@ class StandIns:
             return []
         explained = [self._explained(answers, c) for answers in (before, after)]
         return [
-            Example(each, off, *(PERCENT * float(values[each.place]) for values in explained))
+            Example(each, off, *(float(values[each.place]) for values in explained))
             for each in self._of_check(row)
             if each.place is not None and (self._people or not FILLS[each.fill].real)
         ]
 
     def _explained(self, answers: NDArray[np.float64], c: int) -> NDArray[np.float64]:
-        """Return what is explained of the model's answers (F, C): a probability, or the difference of two: (F,)."""
+        """Return what is explained of the model's answers (F, C): one of them, or the difference of two: (F,)."""
         contrast = self._explanations.contrast
         if contrast is None:
             return answers[:, c]

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.answering.layers import layered
 from facelime_cli.console import Answer, Table
+from facelime_cli.core.layers import named
 from facelime_cli.engine import Command, Context
-from facelime_cli.errors import FacelimeError, NotFoundError
+from facelime_cli.errors import FacelimeError
 from facelime_cli.options import Input
 from facelime_cli.store import temporary
 
@@ -25,27 +27,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.core.shapes import Size
+    from facelime_cli.answering.layers import Layered
+    from facelime_cli.core.layers import Layer
 
 ALL = "all"
 MOST_MAPS = 256
 """Maps of a layer that are drawn; 256 of 299 by 299 pixels are a picture of 23 megapixels."""
-PLACES = 3
-"""Axes of an answer that has maps: height, width, maps."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer of a network: its whole name, its kind in Keras, and the shape of its answer without the batch."""
-
-    name: str
-    kind: str
-    shape: tuple[int | None, ...]
-
-    @property
-    def has_maps(self) -> bool:
-        """Whether it answers with maps of places."""
-        return len(self.shape) == PLACES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +53,7 @@ class Params:
         Option(
             metavar="NAME,…|all",
             show_default=False,
-            help="Draw these layers, by name or the last word of it; all: every layer with maps. "
+            help="Draw these layers, by name or the end of its path; all: every layer with maps. "
             "[default: none, only list them]",
         ),
     ] = None
@@ -77,20 +64,18 @@ class Params:
 
 def run(params: Params, context: Context) -> Answer:
     """List the layers, or draw their maps."""
-    from facelime_cli.models import gradients
+    from facelime_cli.core.operations import picture_of
 
     model = context.store.resolve(params.model, ("models",))
     model.require_complete()
     if params.layers is not None:
         _check_folder(params.to)
-    picture = _picture(params.image, model.facts["size"])
-    from facelime_cli.answering import keras_networks
-
-    net = keras_networks.layered(model)
-    every = [Layer(name, type(layer).__name__, gradients.shape_of(layer)) for name, layer in gradients.layers_of(net)]
-    rows = [(each.name, each.kind, "×".join(map(str, each.shape))) for each in every]
+    picture = picture_of(params.image, model.facts["size"])
+    net = layered(model)
+    every = net.layers()
+    rows = [(each.name, each.kind, _shape(each)) for each in every]
     table = Table(("layer", "kind", "shape"), rows, f"{len(every)} layers")
-    listed = [{"layer": each.name, "kind": each.kind, "shape": list(each.shape)} for each in every]
+    listed = [_as_json(each) for each in every]
     if params.layers is None:
         return Answer({"model": model.id, "layers": listed}, tables=[table])
     chosen = _chosen(params.layers, every)
@@ -99,24 +84,24 @@ def run(params: Params, context: Context) -> Answer:
     return Answer(value, [each["file"] for each in drawn], notes=[table])
 
 
+def _shape(layer: Layer) -> str:
+    """Return the shape of an answer as a person reads it."""
+    sizes = "×".join(map(str, layer.shape))
+    return (
+        sizes if layer.dropped is None else f"{sizes}, {layer.dropped} token{'' if layer.dropped == 1 else 's'} dropped"
+    )
+
+
+def _as_json(layer: Layer) -> dict[str, Any]:
+    told: dict[str, Any] = {"layer": layer.name, "kind": layer.kind, "shape": list(layer.shape)}
+    return told if layer.dropped is None else {**told, "tokens_dropped": layer.dropped}
+
+
 def _check_folder(to: Path) -> None:
     """Raise where a folder holds something already, or cannot be made."""
     is_free = not to.exists() or (to.is_dir() and not any(to.iterdir()))
     if not is_free:
         raise FacelimeError(f"{to} is there already; name a folder that is new or empty with --to.")
-
-
-def _picture(file: Path, size: Size) -> NDArray[np.uint8]:
-    """Return a picture as `preprocess` makes it."""
-    from facelime_cli.core.images import UnreadableError, decode
-    from facelime_cli.core.operations import Operations, prepare
-
-    if not file.is_file():
-        raise NotFoundError(f"there is no picture {file}; check the path.")
-    try:
-        return prepare(decode(file), Operations(size)).image
-    except UnreadableError as why:
-        raise FacelimeError(f"{file} {why}; give another picture.") from why
 
 
 def _chosen(text: str, every: Sequence[Layer]) -> list[str]:
@@ -128,24 +113,18 @@ def _chosen(text: str, every: Sequence[Layer]) -> list[str]:
 
 def _whole(word: str, every: Sequence[Layer]) -> str:
     """Return the whole name of a layer that has maps."""
-    found = [each for each in every if each.name == word]
-    if not found:
-        found = [each for each in every if each.name.rpartition("/")[2] == word]
-    if len(found) != 1:
-        raise NotFoundError(
-            f"there {'are several layers' if found else 'is no layer'} {word!r}; "
-            "without --layers, `facelime activations` lists all."
-        )
-    (layer,) = found
+    layer = named(word, every)
     if not layer.has_maps:
-        raise FacelimeError(f"--layers {word} answers {layer.shape}, not maps of places; choose one with three sizes.")
+        raise FacelimeError(
+            f"--layers {word} answers {layer.shape}, not maps of places; choose one of height × width × maps."
+        )
     return layer.name
 
 
-def _draw(net: Any, picture: NDArray[np.uint8], chosen: list[str], to: Path, context: Context) -> list[dict[str, Any]]:
+def _draw(
+    net: Layered, picture: NDArray[np.uint8], chosen: list[str], to: Path, context: Context
+) -> list[dict[str, Any]]:
     """Write one picture a layer, into a folder that is there only when all are."""
-    from facelime_cli.models import gradients
-
     parent = to.absolute().parent
     if not parent.is_dir():
         raise FacelimeError(f"there is no folder {parent}; make it, or choose another --to.")
@@ -156,7 +135,7 @@ def _draw(net: Any, picture: NDArray[np.uint8], chosen: list[str], to: Path, con
     folder.mkdir(mode=0o700)
     try:
         with context.console.progress("activations", len(chosen), unit="layers") as advance:
-            for place, (name, values) in enumerate(gradients.activations(net, picture[None], chosen)):
+            for place, (name, values) in enumerate(net.activations(picture[None], chosen)):
                 file = f"{place:03d}-{name.replace('/', '-')}.png"
                 n_maps = _write_maps(values[0], folder / file)
                 drawn.append({"layer": name, "shape": list(values.shape[1:]), "maps": n_maps, "file": str(to / file)})

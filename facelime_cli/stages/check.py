@@ -1,7 +1,8 @@
 """Ask the model whether an explanation is true: what it loses without the strongest regions, and without others.
 
 REF is an explanation: surrogates of any method. --maps checks maps from elsewhere. The strongest regions are replaced,
-and the loss in log-odds is compared with that of random sets of others, under every fill of the explanation and others.
+and the loss in log-odds, or in the unit of a value, is compared with that of random sets of others, under every fill of
+the explanation and others.
 A verdict says how far the model confirms. Runtime, precision and batch size are those of the explanation unless you
 give others.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.answering.runtimes import answers_values
 from facelime_cli.core import shapes
 from facelime_cli.engine import Needed, Plan, Stage, resolve_inputs, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
@@ -25,7 +27,7 @@ from facelime_cli.predicting.checked import Asked, Checked
 from facelime_cli.predicting.reuse import VERSIONS
 from facelime_cli.predicting.without_masks import READS
 from facelime_cli.store.arrays import TEXT, ArraySpec, Layout
-from facelime_cli.store.explanations import NAN, masks_of, views_of
+from facelime_cli.store.explanations import NAN, answer_facts, masks_of, measure_of, views_of
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ class Params(asking.Asking):
             show_default=False,
             help="Check these classes, by name or by number from 0. "
             "[default: each picture's most probable class, and its true one; of independent probabilities those of 0.5 "
-            "or more, and the true ones]",
+            "or more, and the true ones; every value]",
         ),
         Resolved(("classes",)),
     ] = None
@@ -130,6 +132,10 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     wanted = asking.wanted_batch(_as_explained(params, surrogates).batch_size)
 
     def prepare() -> Layout:
+        from facelime_cli.answering import preloading
+
+        # Meanwhile stand-ins are looked for in the whole dataset.
+        preloading.begin(run.model, run.how)
         return _layout(source, run, {"batch_size": run.batch_size(wanted)})
 
     def work(artifact: Artifact, units: Pending) -> None:
@@ -169,8 +175,9 @@ def _run(params: Params, surrogates: Artifact, context: Context) -> tuple[Checke
         sets=params.sets,
         seed=params.seed,
         versus=_versus(surrogates),
+        values=answers_values(surrogates),
     )
-    source = Checked(surrogates, asked, context.console)
+    source = Checked(surrogates, asked, context.console, context.fills)
     params = _as_explained(params, surrogates)
     return source, asking.run_of(params, source, surrogates.input("models"), context)
 
@@ -243,18 +250,19 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
     tested = (n, n_classes, len(asked.numbers), n_fills)
     axes = ("picture", "class", "number", "fill")
     answers = len(run.model.facts["classes"])
+    values, measure = answers_values(run.model), measure_of(run.model)
     arrays = {
-        "effect": ArraySpec("float64", tested, axes, NAN, "log-odds"),
+        "effect": ArraySpec("float64", tested, axes, NAN, measure if values else "log-odds"),
         "p_value": ArraySpec("float64", tested, axes, NAN, "probability"),
         "curve": ArraySpec(
             "float32",
             (n, n_classes, n_fills, 2, len(CURVE)),
             ("picture", "class", "fill", "direction", "step"),
             NAN,
-            "probability",
+            measure,
         ),
         "area": ArraySpec(
-            "float64", (n, n_classes, n_fills, 2), ("picture", "class", "fill", "direction"), NAN, "probability"
+            "float64", (n, n_classes, n_fills, 2), ("picture", "class", "fill", "direction"), NAN, measure
         ),
         "regions": ArraySpec("int32", (n, n_classes, max(asked.numbers)), ("picture", "class", "place"), -1),
         "verdict": ArraySpec(TEXT, (n, n_classes), ("picture", "class"), ""),
@@ -266,11 +274,14 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
             (n, n_fills, n_samples, answers),
             ("picture", "fill", "sample", "answer"),
             NAN,
-            "probability",
+            measure,
         ),
     }
+    if values:
+        # Of probabilities it is the same for all.
+        arrays["least_effect"] = ArraySpec("float64", (n, n_classes), ("picture", "class"), NAN, measure)
     facts = {
-        "classes": surrogates.facts["classes"],
+        **answer_facts(surrogates),
         "numbers": list(asked.numbers),
         "sets": asked.sets,
         "fills": [each.name for each in source.stand_ins],
@@ -290,7 +301,7 @@ def forecast_of(params: Params, context: Context) -> Answer:
     with context.store.unchanged():
         source, run = _run(params, surrogates, context)
         layout = _layout(source, run, {})
-    return forecast.of_stage(STAGE, _as_explained(params, surrogates), run, layout, context)
+        return forecast.of_stage(STAGE, _as_explained(params, surrogates), run, layout, context)
 
 
 def restored(check: Artifact) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Compare models on the same pictures: differences with intervals, and the pictures that only one of two gets right.
 
 Each model is evaluated first, through the same artifacts as `evaluate`. The bootstrap is paired and draws whole groups
-(patients, lesions). Models with a probability for each finding are compared finding by finding.
+(patients, lesions). Models with a probability for each finding are compared finding by finding, models that answer with
+values by their errors.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ class Params:
             help="Choose a dataset with labels of the models' classes. [default: the one that each was trained on]",
         ),
     ] = None
+    truth: Annotated[
+        list[str] | None,
+        Option(
+            metavar="COLUMN|VALUE=COLUMN",
+            show_default=False,
+            help="Compare models that answer with values with this table column of the dataset; see `evaluate`.",
+        ),
+    ] = None
     split: Annotated[str, Choice(evaluate.ALL_SPLITS), Option(help="Choose the split of the dataset.")] = "test"
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
@@ -70,6 +79,7 @@ def _evaluation(model: str, params: Params, context: Context) -> Artifact:
     chosen = evaluate.Params(
         model=model,
         dataset=params.dataset,
+        truth=params.truth,
         split=params.split,
         bootstrap=params.bootstrap,
         seed=params.seed,

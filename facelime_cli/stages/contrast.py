@@ -1,7 +1,8 @@
 """Explain why one class rather than another, from the same stored predictions.
 
 The surrogate is fitted again, to the difference of the two probabilities. A region speaks for the first class rather
-than the second when keeping it raises the first's probability more. The result is read like any explanation.
+than the second when keeping it raises the first's probability more. The result is read like any explanation. Of a model
+that answers with values, the difference of two values is explained.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.answering.runtimes import answers_values, unit_behind
 from facelime_cli.engine import Plan, Stage, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_index
 from facelime_cli.options import Input, Resolved
 from facelime_cli.predicting import fitting
 from facelime_cli.store.arrays import ArraySpec, Layout
-from facelime_cli.store.explanations import SCALARS, views_of
+from facelime_cli.store.explanations import SCALARS, answer_facts, measure_of, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +92,7 @@ def _settings(surrogates: Artifact, predictions: Artifact) -> fitting.Settings:
         raise FacelimeError(
             f"surrogates/{surrogates.id} are a contrast already; give the surrogates that it was made from."
         )
-    return fitting.settings_of(fit_surrogate.params_of(surrogates), predictions.input("masks"))
+    return fitting.settings_of(fit_surrogate.params_of(surrogates), predictions)
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,18 @@ class _Job:
         one, other = (names[c] for c in self.classes)
         n = self.surrogates.n
         arrays = {name: _one_column(self.surrogates.spec(name)) for name in ONE_COLUMN}
-        arrays["probabilities"] = ArraySpec("float32", (n, 1), ("picture", "class"), float("nan"), "probability")
+        measure = measure_of(self.surrogates)
+        arrays["probabilities"] = ArraySpec("float32", (n, 1), ("picture", "class"), float("nan"), measure)
+        name = f"{one} rather than {other}"
+        raises = f"the model's probability of {one} over that of {other} by 12 points"
+        if answers_values(self.surrogates):
+            name = f"{one} minus {other}"
+            raises = f"{one} over {other} by {{number}}{unit_behind(self.surrogates)}"
         facts = {
-            "classes": [f"{one} rather than {other}"],
+            **answer_facts(self.surrogates),
+            "classes": [name],
             "method": f"{method_of(self.surrogates)}, contrasted",
-            "reads": f"keeping this region raises the model's probability of {one} over that of {other} "
-            "by 12 points, on average",
+            "reads": f"keeping this region raises {raises}, on average",
         }
         return Layout(n, arrays, self.surrogates.carried(), facts)
 

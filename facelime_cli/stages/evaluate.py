@@ -2,11 +2,13 @@
 
 Intervals of the bootstrap draw whole groups (patients, lesions), since pictures of one patient are no independent
 cases. A threshold for a wanted recall is picked on the validation split, and reported on the split that is evaluated.
+A model that answers with values is compared with a table column: mean absolute error, R², bias and limits of agreement.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -73,6 +75,16 @@ class Params:
         ),
         Resolved(),
     ] = HALF
+    truth: Annotated[
+        list[str] | None,
+        Option(
+            metavar="COLUMN|VALUE=COLUMN",
+            show_default=False,
+            help="Compare a model that answers with values with this table column of the dataset; with several values "
+            "such as age=age_months, may be repeated. [default: the columns of the values' own names]",
+        ),
+        Resolved(),
+    ] = None
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="Show so many of the most confident mistakes.")] = 12
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
@@ -80,14 +92,15 @@ class Params:
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
-    """Find the dataset, choose the pictures, and check that the classes are the same."""
+    """Find the dataset, choose the pictures, and check that the classes are the same, or find the known values."""
     from facelime_cli.reporting import evaluation
     from facelime_cli.reporting.scoring import scoring_of
+    from facelime_cli.reporting.values_scored import Values
 
     model = inputs["model"]
     dataset = inputs.get("dataset") or evaluation.own_dataset(model)
     runtimes.check_size(model, dataset, besides="")
-    scoring = scoring_of(model, dataset)
+    scoring = scoring_of(model, dataset, params.truth or [])
     classes: list[str] = model.facts["classes"]
     fold = evaluation.fold_for(model, dataset)
     cases = evaluation.cases_of(scoring, dataset, params.split, SPLITS, fold)
@@ -96,22 +109,25 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     scoring.check(picking)
     validation = evaluation.validation_cases(scoring, dataset, params.split, SPLITS, fold, picking)
 
+    # The validation split is asked at the end, of the model that is loaded by then.
+    answers = cache(partial(evaluation.Answers, model, dataset))
+
     def prepare() -> Layout:
-        return evaluation.layout_of(dataset, cases, classes, params.batch_size)
+        return evaluation.layout_of(dataset, cases, model, params.batch_size)
 
     def work(artifact: Artifact, units: Pending) -> None:
-        answers = evaluation.Answers(model, dataset, artifact.execution["batch_size"])
+        asked = answers(artifact.execution["batch_size"])
         with context.console.progress("evaluate", units.pictures) as advance:
             for unit in units:
-                unit.finish({"probabilities": answers.of(cases, unit.rows, advance)})
+                unit.finish({"probabilities": asked.of(cases, unit.rows, advance)})
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         from facelime_cli.reporting.scoring import report_of
 
         here, before = evaluation.Answered(cases, artifact.read("probabilities")), None
         if validation is not None:
-            answers = evaluation.Answers(model, dataset, artifact.execution["batch_size"])
-            before = evaluation.Answered(validation, answers.of(validation))
+            asked = answers(artifact.execution["batch_size"])
+            before = evaluation.Answered(validation, asked.of(validation))
         thresholds = scoring.thresholds(picking, before, here, params.split)
         otherwise = changed_otherwise(model, dataset)
         if otherwise:
@@ -127,6 +143,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # It is there only where it says something, so that other evaluations keep their fingerprints.
     if params.thresholds != HALF:
         resolved["thresholds"] = params.thresholds
+    if isinstance(scoring, Values):
+        resolved["truth"] = [f"{name}={column}" for name, column in scoring.columns.items()]
     return Plan(
         params=params,
         resolved=resolved,

@@ -2,15 +2,17 @@
 
 SOURCE is a dataset of the store, or a picture or folder, which is first preprocessed at the model's input size, with
 the operations of the dataset that the model was trained on. Each view runs segment, perturb, predict and fit-surrogate.
-The artifacts are the same as those of the stages alone. Stopped or killed, the same command resumes.
+The artifacts are the same as those of the stages alone. Stopped or killed, the same command resumes. While the model
+computes one view, segments and masks of the next are made beside it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from typer import Argument, Option
 
@@ -24,7 +26,10 @@ from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError, 
 from facelime_cli.names import class_indices
 from facelime_cli.options import Choice, Execution, Heading, Input, hints, inputs_of, option_of
 from facelime_cli.predicting.asking import wanted_batch
+from facelime_cli.predicting.beside import Beside
+from facelime_cli.predicting.checked import make_beforehand
 from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
+from facelime_cli.predicting.run import load_once
 from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
 from facelime_cli.predicting.stand_ins import KEPT_DONORS, fill_of, most_donors, usual_design, usual_fill
 from facelime_cli.predicting.views import PlannedView, planned
@@ -33,8 +38,12 @@ from facelime_cli.stages import check, consensus, fit_surrogate, perturb, predic
 from facelime_cli.store.pictures import changed_otherwise, training_operations
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
+
     from facelime_cli.store.artifacts import Artifact
 
+T = TypeVar("T")
 MOST_SAMPLES = 4000
 STAGES = {
     "Segments": segment.STAGE,
@@ -159,8 +168,6 @@ def artifacts_of(report: Artifact) -> dict[str, str]:
 
 def explain(params: Any, context: Context) -> Result:
     """Run the views, their consensus, the check and the report; the result is the report's."""
-    from facelime_cli.answering.programs import require_of_stored
-
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS}) if _single(params) else params
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
@@ -171,7 +178,27 @@ def explain(params: Any, context: Context) -> Result:
             class_indices(classes, model.facts["classes"])
     for reference in params.beside or ():
         context.store.resolve(reference, render.EXPLAINED).require_complete()
-    rounds = _Rounds(params, model, stopping.deadline(params.time_budget), dataclasses.replace(context, name=None))
+    begun = time.monotonic()
+    with Beside() as beside:
+        rounds = _Rounds(
+            params, model, stopping.deadline(params.time_budget), dataclasses.replace(context, name=None), beside
+        )
+        results = _explained(rounds)
+        shown = results[-1].artifact
+        results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=shown), context))
+    return Result(
+        results[-1].artifact,
+        reused=all(result.reused for result in results),
+        # Stages run at the same time, so their seconds do not add up to those of the command.
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _explained(rounds: _Rounds) -> list[Result]:
+    """Run everything before the report; the last result is what it shows."""
+    from facelime_cli.answering.programs import require_of_stored
+
+    params, model = rounds.params, rounds.model
     dataset = rounds.dataset()
     # Before anything is segmented: this is the mistake that people make.
     if not params.resize:
@@ -180,13 +207,7 @@ def explain(params: Any, context: Context) -> Result:
     results = rounds.fitted(dataset)
     if params.check:
         results.append(rounds.checked(results[-1].artifact))
-    shown = results[-1].artifact
-    results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=shown), context))
-    return Result(
-        results[-1].artifact,
-        reused=all(result.reused for result in results),
-        seconds=sum(result.seconds for result in results),
-    )
+    return results
 
 
 def _single(params: Any) -> bool:
@@ -238,6 +259,9 @@ class _Rounds:
     model: Artifact
     deadline: float | None
     context: Context
+    beside: Beside
+    loading: list[Future[None]] = dataclasses.field(default_factory=list)
+    filling: list[Future[None]] = dataclasses.field(default_factory=list)
 
     def dataset(self) -> Artifact:
         """Return the dataset to explain; a picture or folder is preprocessed first."""
@@ -266,10 +290,36 @@ class _Rounds:
         params = preprocess.Params(source=[Path(source)], size=size, pseudonyms=pseudonyms, **operations)
         return execute(preprocess.STAGE, params, self.context).artifact
 
-    def execute(self, stage: Stage, changes: dict[str, Any] | None = None, **inputs: Artifact) -> Result:
+    def execute(
+        self, stage: Stage, context: Context, changes: dict[str, Any] | None = None, **inputs: Artifact
+    ) -> Result:
         """Run one stage on its inputs, with what it shares of the options of `explain`."""
         params = _params_of(stage, self.params, **inputs)
-        return execute(stage, dataclasses.replace(params, **changes or {}), self.context)
+        return execute(stage, dataclasses.replace(params, **changes or {}), context)
+
+    @property
+    def _loading(self) -> Context:
+        """What `segment` and `perturb` use: as soon as one has something to make, the model is loaded beside it."""
+        # Not while pictures are read: that is work of this process too, and one thread of Python runs at a time.
+        return dataclasses.replace(self.context, before_work=self._load)
+
+    @property
+    def _aside(self) -> Context:
+        """What stages use that run beside `predict`."""
+        return dataclasses.replace(self._loading, console=self.beside.console(self.context.console))
+
+    def _load(self) -> None:
+        """Begin to load the model, unless that is begun or only the dataset tells how it is run."""
+        params = self.params
+        if self.loading or params.resize or params.runtime not in {None, *runtimes.RUNTIMES}:
+            return
+        precision = params.precision or runtimes.FLOAT32
+        how = runtimes.How(runtimes.settle(self.model, params.runtime, precision), precision)
+        self.loading.append(self.beside.begin("model", load_once, self.context, self.model, how))
+
+    def _awaited(self, futures: Iterable[Future[T]]) -> list[T]:
+        """Return what was begun beside; it is shown how far it is."""
+        return [self.beside.awaited(each, self.context.console) for each in futures]
 
     @property
     def left(self) -> str | None:
@@ -279,7 +329,7 @@ class _Rounds:
     def fitted(self, dataset: Artifact) -> list[Result]:
         """Run the views, once or until nothing changes any more; the last result is of the explanation."""
         # Segments come first: the default fill follows from their pictures.
-        results = [self.execute(segment.STAGE, dataset=dataset)]
+        results = [self.execute(segment.STAGE, self._loading, dataset=dataset)]
         results += self._round(dataset, results[0].artifact, self.params.samples, {})
         if not self.params.until_stable:
             return results
@@ -305,28 +355,36 @@ class _Rounds:
             explained = results[-1].artifact
 
     def _round(self, dataset: Artifact, segments: Artifact, samples: int, changes: dict[str, Any]) -> list[Result]:
-        """Run every view once, and join them where there are several."""
+        """Run every view once, and join them where there are several.
+
+        The model computes one view after the other. Beside it masks of the next are made, and what is done is fitted.
+        """
         changes = {"confidence": None, **changes}
-        if _single(self.params) and self.params.donors in {None, 1}:
-            return self._view(segments, {"samples": samples, **changes})
+        wanted = [(_usual(segments), {"samples": samples, **changes})]
+        if not (_single(self.params) and self.params.donors in {None, 1}):
+            views = self._views(segments, samples)
+            wanted = [
+                (each.segments, {"samples": each.samples, "fill": each.fill, "donor": each.donor, **changes})
+                for each in views
+            ]
+        masks = [self.beside.begin("masks", self._masks, dataset, segments, *each) for each in wanted]
+        # A view on these segments makes its fill itself.
+        own = {view.get("fill", self.params.fill) for number, view in wanted if number == _usual(segments)}
+        before = partial(self._fill, segments, own)
         results: list[Result] = []
-        fitted: list[Artifact] = []
-        for view in self._views(segments, samples):
-            own = segments
-            if view.segments != _usual(segments):
-                results.append(self.execute(segment.STAGE, {"segments": view.segments}, dataset=dataset))
-                own = results[-1].artifact
-            more = {"samples": view.samples, "fill": view.fill, "donor": view.donor, **changes}
-            results += self._view(own, more)
-            fitted.append(results[-1].artifact)
-        if len(fitted) > 1:
-            joined = consensus.Params(
-                surrogates=[each.reference for each in fitted],
-                carrier=segments.reference,
-                stable_top=self.params.stable_top,
-            )
-            results.append(execute(consensus.STAGE, joined, self.context))
-        return results
+        fits = []
+        for each in masks:
+            results += self._awaited([each])[0]
+            results.append(self._predictions(results[-1].artifact, before))
+            fits.append(self.beside.begin("fits", self._fit, results[-1].artifact))
+        results += self._awaited(fits)
+        return results if len(fits) == 1 else [*results, self._joined(segments, results[-len(fits) :])]
+
+    def _joined(self, carrier: Artifact, fitted: list[Result]) -> Result:
+        """Join the views."""
+        references = [each.artifact.reference for each in fitted]
+        joined = consensus.Params(surrogates=references, carrier=carrier.reference, stable_top=self.params.stable_top)
+        return execute(consensus.STAGE, joined, self.context)
 
     def _views(self, segments: Artifact, samples: int) -> list[PlannedView]:
         """Return the views, as far as there are donors for them."""
@@ -351,16 +409,36 @@ class _Rounds:
 
     def checked(self, explained: Artifact) -> Result:
         """Ask the model whether the explanation is true."""
+        self._awaited(self.filling)
         # The model is the explanation's own, and the seed that of the masks.
         changes = {"model": None, "seed": self.params.seed or perturb.DEFAULTS["seed"], "time_budget": self.left}
-        return self.execute(check.STAGE, changes, surrogates=explained)
+        return self.execute(check.STAGE, self.context, changes, surrogates=explained)
 
-    def _view(self, segments: Artifact, changes: dict[str, Any]) -> list[Result]:
-        """Perturb, predict and fit; the last result is of the surrogates."""
-        masks = self.execute(perturb.STAGE, changes, segmentation=segments)
-        predictions = self.execute(predict.STAGE, {"time_budget": self.left}, masks=masks.artifact, model=self.model)
-        surrogates = self.execute(fit_surrogate.STAGE, predictions=predictions.artifact)
-        return [masks, predictions, surrogates]
+    def _masks(
+        self, dataset: Artifact, segments: Artifact, number: int | None, changes: dict[str, Any]
+    ) -> list[Result]:
+        """Make the masks of a view, and its segments where these are others; the last result is of the masks."""
+        results = []
+        if number != _usual(segments):
+            results.append(self.execute(segment.STAGE, self._aside, {"segments": number}, dataset=dataset))
+            segments = results[-1].artifact
+        return [*results, self.execute(perturb.STAGE, self._aside, changes, segmentation=segments)]
+
+    def _fill(self, segments: Artifact, besides: set[str | None]) -> None:
+        """Begin to make the first stand-ins of the check: the model would wait for them."""
+        if self.params.check and not self.filling:
+            call = (make_beforehand, self._aside, segments, besides, self.params.workers)
+            self.filling.append(self.beside.begin("masks", *call))
+
+    def _predictions(self, masks: Artifact, before: Callable[[], None]) -> Result:
+        """Ask the model, which is loaded by then; `before` is called when there is something to ask."""
+        self._awaited(self.loading)
+        context = dataclasses.replace(self.context, before_work=before)
+        return self.execute(predict.STAGE, context, {"time_budget": self.left}, masks=masks, model=self.model)
+
+    def _fit(self, predictions: Artifact) -> Result:
+        """Fit the surrogates of a view."""
+        return self.execute(fit_surrogate.STAGE, self._aside, predictions=predictions)
 
 
 def _usual(segments: Artifact) -> int | None:

@@ -18,7 +18,7 @@ from facelime_cli.options import LARGEST, MOST_SEGMENTS, MOST_WORKERS, Choice, E
 from facelime_cli.predicting import fitting
 from facelime_cli.predicting.fitting import BOOTSTRAP, INTERVALS
 from facelime_cli.store.arrays import Layout
-from facelime_cli.store.explanations import SCALARS, explanation_arrays
+from facelime_cli.store.explanations import answer_facts, explanation_arrays, measure_of, scalars_in
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Resolve the surrogate's settings."""
     chosen = presets.filled(params, DEFAULTS)
     predictions = inputs["predictions"]
-    settings = fitting.settings_of(chosen, predictions.input("masks"))
+    settings = fitting.settings_of(chosen, predictions)
     job = _Job(chosen, settings, predictions, context)
     # Left out where all samples are fitted: surrogates made before shares existed keep their fingerprints.
     share = {} if params.part is None else {"part": params.part}
@@ -172,8 +172,9 @@ class _Job:
         """Return coefficients and figures for every picture and class."""
         n, _, n_classes = self.predictions.shape("probabilities")
         segments = self.predictions.input("segments")
-        arrays = explanation_arrays(segments, n_classes, "probability", SCALARS)
-        return Layout(n, arrays, self.predictions.carried(), {"classes": self.predictions.facts["classes"]})
+        measure = measure_of(self.predictions)
+        arrays = explanation_arrays(segments, n_classes, measure, scalars_in(measure))
+        return Layout(n, arrays, self.predictions.carried(), answer_facts(self.predictions))
 
     def work(self, artifact: Artifact, units: Pending) -> None:
         """Fit every pending unit; slow surrogates have a process for each picture."""

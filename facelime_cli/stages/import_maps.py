@@ -1,7 +1,8 @@
 """Bring maps from elsewhere: pool PNG or NumPy files on segments, so that they can be checked.
 
 SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures and segments are used.
-A coefficient is the share of the map that lies on a segment. A map is taken for the picture's most probable class.
+A coefficient is the share of the map that lies on a segment. A map is taken for the picture's most probable class; of a
+model that answers with values, for the first value.
 Check it with `facelime check`, and show it beside others with `facelime render`.
 """
 
@@ -22,7 +23,7 @@ from facelime_cli.pseudonyms import made_with
 from facelime_cli.sources import map_files
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import Layout
-from facelime_cli.store.explanations import empty_arrays, unfitted_arrays
+from facelime_cli.store.explanations import answer_facts, empty_arrays, unfitted_arrays
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class _Job:
 
     def prepare(self) -> Layout:
         """Return a share for every segment."""
-        facts = {"method": "Imported map", "classes": self.model.facts["classes"]}
+        facts = {"method": "Imported map", **answer_facts(self.model)}
         arrays = unfitted_arrays(self.segments, self.model, "share")
         return Layout(self.segments.n, arrays, self.segments.carried(), facts)
 
@@ -126,8 +127,9 @@ class _Job:
         parts = empty_arrays(artifact, len(answers))
         parts["probabilities"][:] = answers
         pictures = Segmented(self.segments)
+        first = runtimes.first_classes(self.model, answers)[:, 0]
         for place, (labels, file) in enumerate(zip(pictures.segments(rows), self.files[rows], strict=True)):
-            c = int(answers[place].argmax())
+            c = int(first[place])
             shares = pooled(saliency(file), labels)
             parts["coefficients"][place, c, : len(shares)] = shares
             parts["verdict"][place, c] = NOT_CHECKED

@@ -1,10 +1,11 @@
 """Bring a model from outside into the store, with its input scaling and its class names.
 
-SOURCE is a whole Keras model (.keras, .h5), the weights of a known network (--backbone, .weights.h5), an ONNX file, the
-folder of a TensorFlow SavedModel, or a PyTorch program (.pt2 of torch.export, .pt of TorchScript). It may also be
-package.module:build, which returns a torch.nn.Module, or a Python function, package.module:function, that turns float32
-pictures (B, H, W, 3) in 0…1 into probabilities (B, classes). Some pictures are run through the model, and answers that
-are no probabilities are refused.
+SOURCE is a whole Keras model (.keras, .h5), the weights of a known network (--backbone, .weights.h5), an ONNX file, a
+TFLite file, the folder of a TensorFlow SavedModel, or a PyTorch program (.pt2 of torch.export, .pt of TorchScript). It
+may also be package.module:build, which returns a torch.nn.Module, or a Python function, package.module:function, that
+turns float32 pictures (B, H, W, 3) in 0…1 into probabilities (B, classes). Some pictures are run through the model, and
+answers that are no probabilities are refused. A model that answers with values, such as an age, is imported with
+--output-kind value, --names and --unit.
 
 A model that carries code is loaded where you trust it: a SavedModel, a PyTorch program and a Lambda layer with --trust,
 what stands in a Python module because you name it. In a store that was copied from elsewhere you trust a model with
@@ -20,12 +21,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.answering.runtimes import FORMATS
+from facelime_cli.answering.runtimes import FORMATS, VALUE
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
+from facelime_cli.errors import CommandLineError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, WRITTEN_SCALING, published
 from facelime_cli.options import Choice, Execution, Resolved
+from facelime_cli.plain import shown
 from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
@@ -33,7 +36,14 @@ if TYPE_CHECKING:
 
     from facelime_cli.engine import Context, Pending
     from facelime_cli.importing.checked import Checked
+    from facelime_cli.importing.source import Source
     from facelime_cli.store.artifacts import Artifact
+
+
+CLASSES = "classes"
+"""What a model answers about that gives probabilities, beside `VALUE`."""
+LONGEST_UNIT = 24
+"""Characters of a unit: it stands behind every number of a page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +60,15 @@ class Params:
         Resolved(("function",)),
     ]
     classes: Annotated[
-        str,
+        str | None,
         Option(
             metavar="A,B,…|@FILE",
             help="Name the classes in the order of the outputs. One sigmoid unit has two, the second of which is yes. "
-            "@FILE has one name per line.",
+            "@FILE has one name per line. A model of values has --names instead.",
             show_default=False,
         ),
         Resolved(),
-    ]
+    ] = None
     scaling: Annotated[
         str | None,
         Option(
@@ -98,6 +108,43 @@ class Params:
         ),
         Resolved(),
     ] = False
+    output_kind: Annotated[
+        str,
+        Choice((CLASSES, VALUE)),
+        Option(
+            help="Say what the model answers with: the probabilities of classes, or one or several values in a unit of "
+            "their own, such as an age in months.",
+        ),
+        Resolved(),
+    ] = CLASSES
+    names: Annotated[
+        str | None,
+        Option(
+            metavar="A,B,…|@FILE",
+            help="Name the values of --output-kind value in the order of the outputs, such as age.",
+            show_default=False,
+        ),
+        Resolved(()),
+    ] = None
+    unit: Annotated[
+        str | None,
+        Option(
+            metavar="TEXT",
+            help="Say in which unit these values are, such as months. [default: none]",
+            show_default=False,
+        ),
+        Resolved(),
+    ] = None
+    output: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="Choose the output to explain of a network that has several, such as logits beside features. "
+            "An error names those that there are.",
+            show_default=False,
+        ),
+        Resolved(),
+    ] = None
     model_version: Annotated[
         str | None,
         Option(
@@ -107,6 +154,21 @@ class Params:
             show_default=False,
         ),
         Resolved(),
+    ] = None
+    check: Annotated[
+        Path | None,
+        Option(
+            metavar="PICTURE",
+            help="Try whether the scaling is right: the model must see the class of --expect in this picture, or it is "
+            "not imported. What the usual scalings show is told, and the one that shows the class best is named.",
+            show_default=False,
+        ),
+        Execution(),
+    ] = None
+    expect: Annotated[
+        str | None,
+        Option(metavar="CLASS", help="Name the class of the picture of --check.", show_default=False),
+        Execution(),
     ] = None
     trust: Annotated[
         bool,
@@ -121,30 +183,20 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Read the source's bytes and the class names; the model is loaded only when it is new."""
-    from facelime_cli.importing.class_names import class_names
-    from facelime_cli.importing.source import Source
-
     del inputs
-    source = Source(
-        path=params.source,
-        classes=class_names(params.classes),
-        scaling=params.scaling,
-        backbone=params.backbone,
-        size=None if params.size is None else shapes.parsed(params.size),
-        activation=params.activation,
-        multi_label=params.multi_label,
-        model_version=params.model_version,
-        trust=params.trust,
-    )
+    source = _source(params)
     form = source.format
-    source.check_options()
+    source.check_options(is_checked=params.check is not None)
 
     @cache
     def checked() -> Checked:
         warning = FORMATS[form].warning
         if warning:
             context.console.warn(warning.format(source=params.source.name))
-        return source.checked()
+        found = source.checked()
+        for words in found.warnings:
+            context.console.warn(words)
+        return found
 
     def prepare() -> Layout:
         checked()
@@ -154,15 +206,14 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         for unit in units:
             unit.finish({}, made=checked().write(artifact), facts=checked().facts)
 
-    resolved: dict[str, Any] = {"classes": source.classes, "size": source.file_size}
-    # These are there only where they say something, so that other models keep their fingerprints.
-    if params.multi_label:
-        resolved["multi_label"] = True
-    if source.is_named:
-        resolved |= {"function": str(params.source), "model_version": params.model_version}
+    # Here, since it is asked for even where the store holds the model already.
+    if params.check is not None or params.expect is not None:
+        from facelime_cli.importing.expecting import check
+
+        context.console.note(check(source, params.check, params.expect, checked))
     return Plan(
         params=params,
-        resolved=resolved,
+        resolved=_resolved(params, source),
         name=source.name,
         prepare=prepare,
         work=work,
@@ -171,10 +222,78 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     )
 
 
+def _source(params: Params) -> Source:
+    """Return the model to import, and what was said about it."""
+    from facelime_cli.importing.source import Source
+
+    return Source(
+        path=params.source,
+        classes=_names(params),
+        scaling=params.scaling,
+        backbone=params.backbone,
+        size=None if params.size is None else shapes.parsed(params.size),
+        activation=params.activation,
+        multi_label=params.multi_label,
+        model_version=params.model_version,
+        trust=params.trust,
+        values=params.output_kind == VALUE,
+        unit=_unit(params.unit),
+        output=params.output,
+    )
+
+
+def _resolved(params: Params, source: Source) -> dict[str, Any]:
+    """Return what the options come to mean, for the fingerprint."""
+    resolved: dict[str, Any] = {"classes": source.classes, "size": source.file_size}
+    # These are there only where they say something, so that other models keep their fingerprints.
+    if params.multi_label:
+        resolved["multi_label"] = True
+    if params.output is not None:
+        resolved["output"] = params.output
+    if source.values:
+        resolved |= {"output_kind": VALUE, "unit": source.unit}
+    if source.is_named:
+        resolved |= {"function": str(params.source), "model_version": params.model_version}
+    return resolved
+
+
+def _names(params: Params) -> list[str]:
+    """Return the names of the outputs: those of classes, or of values."""
+    from facelime_cli.importing.class_names import class_names, value_names
+
+    needed, given, other = "--classes", params.classes, params.names
+    if params.output_kind == VALUE:
+        needed, given, other = "--names", params.names, params.classes
+    if other is not None:
+        wrong = "--classes" if needed == "--names" else "--names"
+        raise CommandLineError(f"{wrong} does not go with --output-kind {params.output_kind}; use {needed} instead.")
+    if params.output_kind != VALUE and params.unit is not None:
+        raise CommandLineError(f"--unit {params.unit} belongs to --output-kind value; leave it out.")
+    if given is None:
+        what = "values that the model answers with, such as --names age" if needed == "--names" else "classes"
+        raise CommandLineError(f"{needed} is missing: name the {what}, in the order of the outputs.")
+    return value_names(given) if needed == "--names" else class_names(given)
+
+
+def _unit(text: str | None) -> str:
+    """Return the unit of values as it stands behind a number."""
+    unit = (text or "").strip()
+    if shown(unit) != unit or len(unit) > LONGEST_UNIT:
+        raise CommandLineError(
+            f"--unit {shown(unit)!r} cannot stand behind a number; give at most {LONGEST_UNIT} characters of plain "
+            "text, such as months."
+        )
+    return unit
+
+
 def restored(model: Artifact) -> dict[str, Any]:
-    """Return the size as it is typed."""
+    """Return size and names as they are typed."""
     size = model.parameters["size"]
-    return {} if size is None else {"size": shapes.typed(size)}
+    found: dict[str, Any] = {} if size is None else {"size": shapes.typed(size)}
+    # Values have names in the place of classes.
+    if model.parameters.get("output_kind") == VALUE:
+        found |= {"classes": None, "names": model.parameters["classes"], "unit": model.parameters["unit"] or None}
+    return found
 
 
 STAGE = Stage(

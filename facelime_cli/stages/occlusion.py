@@ -1,4 +1,4 @@
-"""Explain by switching off one segment at a time: how far the model's probability falls.
+"""Explain by switching off one segment at a time: how far the model's probability falls, or its value.
 
 SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments, fill and
 model are explained. It takes one evaluation per segment. It does not see what several segments do together.
@@ -18,7 +18,7 @@ from facelime_cli.options import Execution, Resolved
 from facelime_cli.predicting.stand_ins import FILL_NAMES
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import Layout
-from facelime_cli.store.explanations import empty_arrays, masks_of, unfitted_arrays
+from facelime_cli.store.explanations import answer_facts, empty_arrays, masks_of, measure_of, unfitted_arrays
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ FEWEST_SAMPLES = 2
 BITS = 8
 VERDICT = "exact for one region at a time; what several do together it does not see"
 READ_AS = "switching this region off alone lowers the model's probability of the class by 12 points"
+READ_VALUE_AS = "switching this region off alone lowers the estimate by {{number}}{unit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +110,13 @@ class _Job:
     def prepare(self) -> Layout:
         """Return a coefficient for every segment and class."""
         segments = self.masks.input("segments")
-        facts = {"method": "Occlusion", "reads": READ_AS, "classes": self.model.facts["classes"]}
-        arrays = unfitted_arrays(segments, self.model, "probability")
+        reads = (
+            READ_VALUE_AS.format(unit=runtimes.unit_behind(self.model))
+            if runtimes.answers_values(self.model)
+            else READ_AS
+        )
+        facts = {"method": "Occlusion", "reads": reads, **answer_facts(self.model)}
+        arrays = unfitted_arrays(segments, self.model, measure_of(self.model))
         return Layout(self.masks.n, arrays, self.masks.carried(), facts)
 
     def work(self, artifact: Artifact, units: Pending) -> None:

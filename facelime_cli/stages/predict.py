@@ -7,6 +7,7 @@ and the same composed pictures that the store has are reused, so more samples co
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,9 +67,12 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return _layout(inputs["masks"], run, {"batch_size": run.batch_size(wanted)})
 
     def work(artifact: Artifact, units: Pending) -> None:
+        from facelime_cli.predicting.fastest import advise
         from facelime_cli.predicting.predictor import Predictor
 
+        begun = time.monotonic()
         Predictor(artifact, run, wanted).run(units)
+        advise(run, params.runtime, time.monotonic() - begun)
 
     return Plan(
         params=params,
@@ -91,9 +95,11 @@ def _layout(masks: Artifact, run: Run, execution: Mapping[str, Any]) -> Layout:
     n, samples = masks.shape("masks")[:2]
     dimensions = ("picture", "sample", "class")
     from facelime_cli.store.arrays import ArraySpec, Layout
+    from facelime_cli.store.explanations import answer_facts, measure_of
 
-    probabilities = ArraySpec("float32", (n, samples, len(classes)), dimensions, float("nan"), "probability")
-    constants, facts = masks.carried(), {"classes": classes}
+    measure = measure_of(run.model)
+    probabilities = ArraySpec("float32", (n, samples, len(classes)), dimensions, float("nan"), measure)
+    constants, facts = masks.carried(), answer_facts(run.model)
     return Layout(n, {"probabilities": probabilities}, constants, facts, execution=execution)
 
 
@@ -112,9 +118,11 @@ def forecast_of(params: Params, context: Context) -> Answer:
     from facelime_cli.predicting import forecast
 
     inputs = resolve_inputs(params, context.store)
-    run = _run(params, inputs, context)
-    layout = _layout(inputs["masks"], run, {})
-    return forecast.of_stage(STAGE, params, run, layout, context)
+    # What is tried and converted for it is thrown away when it has been said.
+    with context.store.unchanged():
+        run = _run(params, inputs, context)
+        layout = _layout(inputs["masks"], run, {})
+        return forecast.of_stage(STAGE, params, run, layout, context)
 
 
 STAGE = Stage(

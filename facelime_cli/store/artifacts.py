@@ -441,12 +441,12 @@ class Artifact:
                 ) from why
 
     def _refuse_gaps(self, values: NDArray[Any], rows: slice | Sequence[int] | None) -> None:
-        """Raise ValueError where an answer that the model has given is missing, or is no probability."""
+        """Raise ValueError where an answer that the model has given is missing, or is no probability and no value."""
         import numpy as np
 
         good = np.isfinite(values)
-        # A contrast explains the difference of two probabilities.
-        if self.kind != "surrogates":
+        # A contrast explains the difference of two probabilities, and values have no bounds.
+        if self.kind != "surrogates" and "unit" not in self.facts:
             good &= (values >= -ROUNDING) & (values <= 1 + ROUNDING)
         missing = ~good.all(axis=-1)
         if not missing.any():

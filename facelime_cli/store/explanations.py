@@ -15,16 +15,66 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
 NAN = float("nan")
+PROBABILITY = "probability"
+"""What the answers of a model of classes are measured in."""
 SCALARS = {
-    "intercept": "probability",
-    "local_prediction": "probability",
+    "intercept": PROBABILITY,
+    "local_prediction": PROBABILITY,
     "r2": "",
-    "rmse": "probability",
+    "rmse": PROBABILITY,
     "effective_samples": "",
-    "topk_repeat": "probability",
+    "topk_repeat": PROBABILITY,
 }
 """The figures of fidelity, and what each is measured in."""
+IN_THE_UNIT = ("intercept", "local_prediction", "rmse")
+"""Those of them that are measured in the unit of the answers."""
 PER_CLASS = ("picture", "class")
+
+
+def measure_of(answers: Artifact) -> str:
+    """Return what answers are measured in.
+
+    Parameters
+    ----------
+    answers : Artifact
+        A model, or what was made with it.
+
+    Returns
+    -------
+    str
+        `probability`, or the unit of values, which may be empty.
+    """
+    # Only what answers with values has a unit.
+    return str(answers.facts.get("unit", PROBABILITY))
+
+
+def scalars_in(measure: str) -> dict[str, str]:
+    """Return what each figure of fidelity is measured in.
+
+    Parameters
+    ----------
+    measure : str
+        Of the answers.
+    """
+    return {**SCALARS, **dict.fromkeys(IN_THE_UNIT, measure)}
+
+
+def answer_facts(answers: Artifact) -> dict[str, Any]:
+    """Return what the facts of everything that is made with a model say of its answers.
+
+    Parameters
+    ----------
+    answers : Artifact
+        The model, or what was made with it.
+
+    Returns
+    -------
+    dict
+        The names of its classes; or of its values, their unit, and that they are values.
+    """
+    facts = answers.facts
+    names = ("classes", "output", "unit") if "unit" in facts else ("classes",)
+    return {name: facts[name] for name in names}
 
 
 def explanation_arrays(
@@ -84,7 +134,7 @@ def unfitted_arrays(segments: Artifact, model: Artifact, measure: str) -> dict[s
     """
     n_classes = len(model.facts["classes"])
     known = explanation_arrays(segments, n_classes, measure, dict.fromkeys(SCALARS, ""))
-    answers = ArraySpec("float32", (segments.n, n_classes), PER_CLASS, NAN, "probability")
+    answers = ArraySpec("float32", (segments.n, n_classes), PER_CLASS, NAN, measure_of(model))
     # No predictions lie between an explanation like this and its model, so it keeps the answers itself.
     return {**known, "probabilities": answers}
 

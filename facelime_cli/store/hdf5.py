@@ -159,3 +159,46 @@ def root_attribute(path: Path, name: str) -> str | None:
     with h5py.File(path, "r") as file:
         value = file.attrs.get(name)
     return value.decode() if isinstance(value, bytes) else None if value is None else str(value)
+
+
+def set_root_attribute(path: Path, name: str, text: str) -> None:
+    """Put a text among the attributes of an HDF5 file, in the place of the one that is there.
+
+    Parameters
+    ----------
+    path : Path
+        A file that may be changed.
+    name : str
+        Of an attribute of its root.
+    text : str
+    """
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        file.attrs[name] = text
+
+
+def legacy_weights(path: Path) -> dict[str, Any]:
+    """Return the weights in an HDF5 file of Keras by their own names, such as `conv1/kernel:0`.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict
+        Arrays; empty where a name stands there twice, or the file is laid out in another way.
+    """
+    import h5py
+
+    found: dict[str, Any] = {}
+    with h5py.File(path, "r") as file:
+        group = file.get("model_weights", {})
+        for layer in group.values():
+            for each in layer.attrs.get("weight_names", ()):
+                name = each.decode() if isinstance(each, bytes) else str(each)
+                if name in found:
+                    return {}
+                found[name] = layer[name][()]
+    return found

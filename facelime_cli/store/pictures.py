@@ -23,6 +23,21 @@ OPERATIONS = ("fit", "crop", "crop_border", "white_balance", "equalize", "contra
 """Parameters of a dataset that say how its pictures were changed."""
 
 
+def number_columns(dataset: Artifact) -> list[str]:
+    """Return the table columns of a dataset that hold numbers.
+
+    Parameters
+    ----------
+    dataset : Artifact
+
+    Returns
+    -------
+    list of str
+        In the order of the table; the array of each is `table/NAME`, NaN where a picture has none.
+    """
+    return [name for name in dataset.facts.get("columns", []) if dataset.spec(f"table/{name}").dtype == "float64"]
+
+
 @dataclass(frozen=True)
 class Segmented:
     """Pictures of a run beside their segments and fills.

@@ -75,6 +75,9 @@ class Store:
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """Leave the store as it is within the block; what is made on the side is thrown away at its end."""
+        if self.aside is not None:  # the block around this one throws it away
+            yield
+            return
         with temporary.outside() as folder:
             self.aside = folder
             try:

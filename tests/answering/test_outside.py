@@ -73,6 +73,20 @@ def test_numpy_composes_exactly_the_formula(rng):
         assert np.array_equal(got[row], np.where(kept, images[index[row]], fills[index[row]]))
 
 
+@pytest.mark.parametrize("form", ["planes", "pixels", "grey"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float16])
+def test_what_is_chosen_is_exactly_the_formula_in_every_form(rng, form, dtype):
+    k, batch, pixels = 11, 9, 50
+    shape = {"planes": (3, pixels), "pixels": (1, 3 * pixels), "grey": (1, pixels)}[form]
+    pair = (rng.random((2, *shape)) * 255).astype(dtype)
+    segments, masks = rng.integers(0, k, pixels).astype(np.int32), rng.random((batch, k)) < 0.5
+    out = np.empty((batch, *shape), dtype)
+    compose.choose(pack(masks, 2), compose.sides_of(pair), segments, out)
+    for row in range(batch):
+        kept = np.repeat(masks[row][segments], shape[1] // pixels)
+        assert np.array_equal(out[row], np.where(kept, pair[1], pair[0]))
+
+
 @pytest.mark.parametrize(("scaling", "channels"), [("0..1", 3), ("-1..1", 1), ("caffe", 3), ("imagenet", 3)])
 def test_the_input_of_others_is_that_of_keras(scaling, channels, rng):
     from facelime_cli.answering.around import Around
