@@ -530,26 +530,30 @@ def named_answers(found: Any) -> dict[str, Any]:
 
 def _chosen(named: Mapping[str, Any], batch: int, around: Around, what: str) -> str:
     """Return the name of the only array with a row for each picture and a column for each class."""
-    wanted = getattr(around, "output", None)
-    if wanted is not None:
-        named = {wanted: named[wanted]} if wanted in named else {}
-    units = {around.classes, 1} if around.classes == BOTH_SIDES and not around.values else {around.classes}
-    fitting = [name for name, each in named.items() if _columns(each, batch) in units]
-    if len(fitting) > 1:  # beside one unit for each class, a single one is something else
-        fitting = [name for name in fitting if _columns(named[name], batch) == around.classes]
+    asked = {name: each for name, each in named.items() if around.output in {None, name}}
+    fitting = _fitting(asked, batch, around)
     if len(fitting) == 1:
         return fitting[0]
-    if len(named) == 1:
-        (shape,) = [tuple(each.shape) for each in named.values()]
+    if len(asked) == 1:
+        (shape,) = [tuple(each.shape) for each in asked.values()]
         raise OtherAnswersError(
             f"{what} answers {batch} pictures with an array of {shape}; it should be {(batch, around.classes)}, "
             "one column per class of --classes."
         )
     shown = ", ".join(f"{name} {tuple(each.shape)}" for name, each in named.items()) or "none"
     raise OtherAnswersError(
-        f"{what} answers {batch} pictures with these arrays: {shown}; one alone should be {(batch, around.classes)}, "
-        "one column per class of --classes."
+        f"{what} answers {batch} pictures with these arrays: {shown}; name one of {(batch, around.classes)}, one "
+        "column per class of --classes, with --output."
     )
+
+
+def _fitting(named: Mapping[str, Any], batch: int, around: Around) -> list[str]:
+    """Return the names of arrays with a column for each class; of two classes, one column may stand for both."""
+    columns = {name: _columns(each, batch) for name, each in named.items()}
+    full = [name for name, found in columns.items() if found == around.classes]
+    has_both_in_one = around.classes == BOTH_SIDES and not around.values
+    # Beside one unit for each class, a single one is something else.
+    return full or [name for name, found in columns.items() if has_both_in_one and found == 1]
 
 
 def _named(found: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -230,6 +230,7 @@ class TestModules:
         assert (model.facts["format"], model.facts["around"]["channels"]) == ("torch-module", 3)
         assert model.facts["around"]["channels_first"] is True
 
+    @pytest.mark.long
     def test_an_instance_is_a_network_too(self, pictures):
         model = pictures.artifact(*named("ready", *SOFTMAX, "--name", "ready"))
         assert model.facts["format"] == "torch-module"
@@ -244,18 +245,21 @@ class TestModules:
         assert largest_difference(found, wanted_of(found, builders.grey(), grey=True, softmax=False)) < 1e-5
         assert "is for three channels, but the network reads one" in pictures.fails(*named("grey"))
 
+    @pytest.mark.long
     @pytest.mark.parametrize("name", ["half", "brain"])
     def test_weights_of_16_bits_are_computed_with_32(self, pictures, builders, name):
         pictures.json(*named(name, *SOFTMAX, "--name", name))
         found = pictures.artifact("predict", "masks", "--model", name)
         assert largest_difference(found, wanted_of(found, getattr(builders, name)())) < 1e-5
 
+    @pytest.mark.long
     def test_view_runs_with_pictures_that_lie_as_it_needs_them(self, pictures, builders):
         model = pictures.artifact(*named("viewing", *SOFTMAX, "--name", "viewing"))
         assert model.facts["reading"] == {"channels_last": False}
         found = pictures.artifact("predict", "masks", "--model", "viewing")
         assert largest_difference(found, wanted_of(found, builders.viewing())) < 1e-5
 
+    @pytest.mark.long
     def test_channels_that_come_last_are_found_out(self, pictures):
         model = pictures.artifact(*named("last", *SOFTMAX, "--name", "last"))
         assert model.facts["around"]["channels_first"] is False
@@ -268,6 +272,15 @@ class TestModules:
         found = pictures.artifact("predict", "masks", "--model", "several")
         assert largest_difference(found, wanted_of(found, builders.build())) < 1e-5
 
+    @pytest.mark.long
+    def test_an_output_is_named(self, pictures, builders):
+        pictures.json(*named("doubled", *SOFTMAX, "--output", "1", "--name", "second"))
+        found = pictures.artifact("predict", "masks", "--model", "second")
+        assert largest_difference(found, wanted_of(found, builders.build())) < 1e-5
+        assert "these arrays: 0 (3, 2), 1 (3, 2)" in pictures.fails(*named("doubled", *SOFTMAX, "--output", "2"))
+        assert "an array of (3, 6)" in pictures.fails(*named("several", *SOFTMAX, "--output", "features"))
+
+    @pytest.mark.long
     def test_a_single_unit_becomes_two_columns(self, pictures):
         pictures.json(*named("unit", "--name", "unit"))
         answers = pictures.artifact("predict", "masks", "--model", "unit").read("probabilities")
@@ -276,7 +289,7 @@ class TestModules:
     @pytest.mark.parametrize(
         ("name", "said"),
         [
-            ("doubled", "0 (3, 2), 1 (3, 2); one alone should be (3, 2)"),
+            ("doubled", "0 (3, 2), 1 (3, 2); name one of (3, 2)"),
             ("maps", "an array of (3, 2, 40, 40); it should be (3, 2)"),
             ("three", "an array of (3, 3); it should be (3, 2)"),
             ("build", "add --activation softmax"),
@@ -292,6 +305,7 @@ class TestModules:
         assert said in pictures.fails(*named(name, *more))
         assert sorted(path.name for path in (pictures.store / "models").glob("[!.]*")) == before
 
+    @pytest.mark.long
     def test_a_size_that_does_not_fit_is_said(self, pictures):
         text = pictures.fails(*words("builders:viewing", "--size", 30, *SOFTMAX))
         assert "takes no pictures of 30×30 (with 3 channels: RuntimeError" in text
@@ -307,6 +321,7 @@ class TestModules:
             "import-model", "builders:build", "--classes", "a,b", "--size", SIZE, code=2
         )
 
+    @pytest.mark.long
     def test_weights_that_changed_since_are_refused(self, pictures, folder):
         source = (
             "import torch\n\ndef build():\n    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear({n}, 2))\n"
@@ -340,6 +355,7 @@ def saved(folder, builders, form, name="build", batch=2, **dynamic):
     return path
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 class TestPrograms:
     @pytest.mark.parametrize(
@@ -388,6 +404,7 @@ class TestPrograms:
         assert pictures.artifact("predict", "masks", "--model", "copied").complete
 
 
+@pytest.mark.long
 class TestResize:
     def test_is_asked_about_pictures_of_another_size(self, pictures, builders, folder):
         pictures.json(*named("build", *SOFTMAX, "--name", "sized"))
@@ -442,6 +459,7 @@ class TestGraphs:
         with torch.inference_mode():
             assert (net.scores_of(graph, x) - net.scores_of(net.own, x)).abs().max() < 1e-5
 
+    @pytest.mark.long
     def test_a_module_that_decides_by_values_runs_as_it_is(self, pictures, builders, rng):
         graph, _ = self.graph_of(self.network(builders.deciding()), rng)
         assert graph is None
@@ -450,6 +468,7 @@ class TestGraphs:
         masks = found.input("masks")
         assert found.read("probabilities").shape[1] == masks.shape("masks")[1]
 
+    @pytest.mark.long
     def test_memory_is_asked_for_in_halves(self, pictures, folder):
         source = "import builders\nimport torch\n\nclass Tight(torch.nn.Module):\n"
         source += "    def __init__(self):\n        super().__init__()\n        self.inner = builders.build()\n\n"
@@ -463,6 +482,7 @@ class TestGraphs:
         assert "a batch of 16 did not fit into memory; batches of 8 are used now" in result.stderr
 
 
+@pytest.mark.long
 class TestManifests:
     @pytest.mark.parametrize(
         "reading", [None, {"dtype": "load"}, {"batch": 0}, {"batch": "2"}, {"channels_last": 1}, {"other": 1}]
@@ -496,6 +516,7 @@ class TestComposition:
         pictures.json(*named("build", *SOFTMAX, "--name", "cardless"))
         assert "PyTorch sees none" in pictures.fails("predict", "masks", "--model", "cardless", "--precision", "tf32")
 
+    @pytest.mark.long
     def test_bfloat16_is_compared_with_float32(self, pictures):
         pictures.json(*named("build", *SOFTMAX, "--name", "rounded"))
         words = ["predict", "masks", "--model", "rounded", "--precision", "bfloat16"]

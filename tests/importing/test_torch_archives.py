@@ -74,6 +74,7 @@ def test_weights_alone_and_damaged_files_are_refused(tmp_path):
         format_in(tmp_path / "half.pt2")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_what_torch_itself_saves(tmp_path):
     torch = pytest.importorskip("torch", reason="needs the extra `torch`")
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2))
