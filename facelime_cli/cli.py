@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo, ParameterInfo
 
-from facelime_cli import __version__
+from facelime_cli import __version__, stopping
 from facelime_cli.console import Answer, Console, size_text
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested, first_line
 from facelime_cli.names import whole_number
@@ -269,7 +269,8 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
             console.flush()
     except StopRequested as why:
         console.note(f"stopped ({why}); everything done so far is kept, the same command resumes.")
-        if why.device_busy:
+        # An import in a thread would hold the process as a call on the device does.
+        if why.device_busy or stopping.busy_beside():
             _leave_now(console, EX_TEMPFAIL)
         raise typer.Exit(EX_TEMPFAIL) from None
     except BrokenPipeError:

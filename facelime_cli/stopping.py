@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, StopRequested
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|)")
 LONGEST_SPAN = 12
@@ -31,6 +35,31 @@ def obey_signals() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+
+
+BESIDE = "beside"
+"""Name of threads that nothing can stop."""
+
+
+def begin_beside(call: Callable[[], None]) -> None:
+    """Make a call in a thread, for what nobody waits for, such as an import; a command that is stopped leaves it.
+
+    Parameters
+    ----------
+    call : callable
+        It raises nothing.
+    """
+    threading.Thread(target=call, name=BESIDE).start()
+
+
+def busy_beside() -> bool:
+    """Tell whether such a call still runs.
+
+    Returns
+    -------
+    bool
+    """
+    return any(each.name == BESIDE for each in threading.enumerate())
 
 
 def deadline(budget: str | None) -> float | None:

@@ -213,6 +213,8 @@ BAD = [
     (["gradcam", "{segments}", "--model", "small", "--batch-size", "0"], OUT_OF_RANGE, 2),
     (["gradcam", "{segments}", "--model", "small", "--layer", "nowhere"], "nowhere", 1),
     (["gradcam", "{segments}", "--model", "small", "--layer", ""], "--layer is empty", 2),
+    (["gradcam", "{segments}", "--model", "small", "--variant", "rollout"], "attention of PyTorch transformers", 1),
+    (["gradcam", "{segments}", "--model", "small", "--variant", "rollout", "--layer", "a"], "leave --layer a out", 2),
     (["occlusion", "{segments}", "--model", "small", "--batch-size", HUGE], OUT_OF_RANGE, 2),
     (["occlusion", "{segments}", "--model", "small", "--fill", "gold"], "--fill", 2),
     (["import-maps", "{segments}", "--model", "small", "--maps", ""], "--maps is empty", 2),
@@ -272,6 +274,8 @@ BAD = [
     (["import-model", "os:getcwd", *VALUE[:-1], "@{nothing}"], "the value names in", 1),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "48", "--names", "a"], "use --classes instead", 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "48", "--unit", "m"], "--unit m belongs to", 2),
+    (["import-model", "{pickle}", "--classes", "a,b", "--scaling", "0..1"], "torch.export.save", 1),
+    (["import-model", "{damaged}", "--classes", "a,b", "--scaling", "0..1"], "is no network of PyTorch", 1),
     (
         ["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--expect", "a"],
         "--check PICTURE is missing",
@@ -360,6 +364,8 @@ OURS = re.compile(r"(?:warning: [^\n]+\n)*error: [^\n]+\n\Z")
 def named(chain, faces, tmp_path):
     """Return what the words in braces stand for."""
     (tmp_path / "file").write_bytes(b"\x1b no picture")
+    (tmp_path / "weights.pth").write_bytes(b"\x80\x04K\x01.")
+    (tmp_path / "damaged.pt2").write_bytes(b"PK\x03\x04 and no more")
     (tmp_path / "table").write_text("image_id,dx,x,x\nnobody,a,1,1\nnobody,b,1,1\n")
     stages = {"segments": "segment", "masks": "perturb", "predictions": "predict", "surrogates": "fit-surrogate"}
     return {
@@ -367,6 +373,8 @@ def named(chain, faces, tmp_path):
         "pictures": faces,
         "file": tmp_path / "file",
         "table": tmp_path / "table",
+        "pickle": tmp_path / "weights.pth",
+        "damaged": tmp_path / "damaged.pt2",
         "nothing": tmp_path / "nothing",
     }
 

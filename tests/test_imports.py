@@ -1,5 +1,6 @@
 """What must not be imported: nothing heavy by any --help, no TensorFlow by the stages that need none."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from facelime_cli.stages import INDEX
-from tests.support import joined
+from tests.support import SIZE, joined
 
 HEAVY = {"numpy", "zarr", "tensorflow", "keras", "skimage", "sklearn", "h5py", "matplotlib", "PIL", "scipy"}
 NETWORKS = {"tensorflow", "keras", "jax", "torch"}
@@ -101,3 +102,86 @@ def test_the_test_above_can_fail_too(chain):
     )
     assert done.returncode == 0, done.stderr[-500:]
     assert packages & NETWORKS >= {"tensorflow", "keras"}
+
+
+def asked_by(chain, seed, *words):
+    """Run a stage on new masks, in a process of its own, and return the networks' libraries that it imports."""
+    masks = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 9, "--seed", seed)
+    packages, done = imported(
+        [sys.executable, "-X", "importtime", "-m", "facelime_cli", words[0], masks.id, *words[1:], "--debug"],
+        chain.facelime.store,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "measured before" in done.stderr
+    return packages & NETWORKS
+
+
+def test_a_model_that_is_converted_and_compared_needs_no_tensorflow(chain):
+    pytest.importorskip("openvino")
+    words = ["--model", "small", "--runtime", "openvino"]
+    first = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 9, "--seed", 51)
+    chain.facelime.json("predict", first.id, *words)
+    assert asked_by(chain, 52, "predict", *words) == set()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_nor_does_what_explains_and_checks_with_it(chain, runtime):
+    pytest.importorskip({"onnx": "tf2onnx"}.get(runtime, runtime))
+    run, words = chain.facelime, ["--model", "small", "--runtime", runtime]
+    first = run.artifact("perturb", chain["segment"].id, "--samples", 9, "--seed", 53)
+    predicted = run.artifact("predict", first.id, *words)
+    assert asked_by(chain, 54, "predict", *words) == set()
+    surrogates = run.artifact("fit-surrogate", predicted.id)
+    for asked in (
+        ["check", surrogates.id, "--dry-run"],
+        ["check", surrogates.id],
+        ["explain", "faces", "--first", 1, "--samples", 9, "--seed", 55, *words],
+    ):
+        start = [sys.executable, "-X", "importtime", "-m", "facelime_cli", *map(str, asked), "--debug"]
+        packages, done = imported(start, run.store)
+        assert done.returncode == 0, done.stderr[-500:]
+        assert packages & NETWORKS == set()
+        assert runtime in {name.removesuffix("runtime") for name in packages}
+
+
+@pytest.mark.long
+def test_an_onnx_file_needs_none_from_the_first(facelime, faces, tmp_path):
+    pytest.importorskip("onnxruntime")
+    write_onnx(tmp_path / "net.onnx")
+    run = facelime
+    run.json("preprocess", faces, "--size", SIZE, "--name", "faces")
+    model = run.artifact("import-model", tmp_path / "net.onnx", "--scaling", "0..1", "--classes", "normal,rosacea")
+    segments = run.artifact("segment", "faces", "--first", 1, "--method", "slic", "--segments", 6)
+    masks = run.artifact("perturb", segments.id, "--samples", 9)
+    for asked in (
+        ["predict", masks.id, "--model", model.id],
+        ["predict", masks.id, "--model", model.id, "--runtime", "openvino"],
+        ["occlusion", masks.id, "--model", model.id],
+        ["evaluate", model.id, "--dataset", "faces", "--split", "all", "--bootstrap", 200],
+    ):
+        if "openvino" in asked and importlib.util.find_spec("openvino") is None:
+            continue
+        start = [sys.executable, "-X", "importtime", "-m", "facelime_cli", *map(str, asked), "--debug"]
+        packages, done = imported(start, run.store)
+        assert done.returncode == 0, done.stderr[-500:]
+        assert packages & NETWORKS == set(), asked
+
+
+def write_onnx(path):
+    """Write a network that answers by the mean colour."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    kernel = helper.make_tensor("w", TensorProto.FLOAT, (3, 2), [1.0, -1.0, 0.5, 0.5, -1.0, 1.0])
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["m", "w"], ["f"]),
+        helper.make_node("Softmax", ["f"], ["y"], axis=1),
+    ]
+    shapes = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", ["n", SIZE, SIZE, 3]), ("y", ["n", 2]))
+    ]
+    graph = helper.make_graph(nodes, "net", shapes[:1], shapes[1:], [kernel])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)

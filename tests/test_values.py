@@ -18,7 +18,7 @@ from facelime_cli.core.masks import unpack
 from facelime_cli.core.verdict import NOTHING
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import backend
-from facelime_cli.predicting.run import furthest
+from facelime_cli.predicting.comparing import furthest
 from tests.support import Facelime
 
 SIZE, CELL, N = 48, 12, 6

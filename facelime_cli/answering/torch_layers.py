@@ -10,7 +10,7 @@ import numpy as np
 
 from facelime_cli.answering import programs, torch_attention, torch_networks
 from facelime_cli.answering.around import Around, check_range, contained
-from facelime_cli.answering.runtimes import TORCH_EXPORT, format_of, usual
+from facelime_cli.answering.runtimes import TORCH_EXPORT, answers_values, format_of, usual
 from facelime_cli.answering.torch_networks import Reading
 from facelime_cli.core import shapes
 from facelime_cli.core.layers import TOKENS, Attended, Layer, Places, named, places_of
@@ -103,7 +103,7 @@ def of(model: Artifact) -> TorchLayers:
         Where it cannot be loaded.
     """
     own, kinds = _own_of(model)
-    around, reading, what = Around.read(model.facts), Reading.read(model.facts), f"models/{model.id}"
+    around, reading, what = Around.read(model.facts), Reading.read(model), f"models/{model.id}"
     net = torch_networks.surrounded(own, around, reading, what=what, resize_to=None, precision=usual(model).precision)
     return TorchLayers(
         what,
@@ -115,7 +115,7 @@ def of(model: Artifact) -> TorchLayers:
         torch_networks.device(),
         reading.batch,
         kinds,
-        values=False,
+        answers_values(model),
     )
 
 
@@ -609,7 +609,7 @@ def _score_of(answers: Any, classes: NDArray[np.int64], n_classes: int) -> Any:
     """Return the sum of each picture's score for its class."""
     import torch
 
-    wanted = torch.from_numpy(classes).to(answers.device)
+    wanted = torch.from_numpy(np.array(classes, np.int64)).to(answers.device)
     if answers.shape[1] == 1 and n_classes == BOTH_SIDES:
         # One unit speaks for the second class, and against the first.
         return (answers[:, 0] * (2 * wanted - 1)).sum()

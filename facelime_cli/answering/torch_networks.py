@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PROCESSOR, CUDA, MPS = "cpu", "cuda", "mps"
 FLOAT32_WEIGHTS = "float32"
+WEIGHTS = (FLOAT32_WEIGHTS, "float64", "float16", "bfloat16")
+"""What the weights of a network may be, as `torch` names it."""
 
 
 class OtherAnswersError(FacelimeError):
@@ -64,19 +66,30 @@ class Reading:
         return {"reading": {key: value for key, value in asdict(self).items() if value != usual[key]}}
 
     @staticmethod
-    def read(facts: Mapping[str, Any]) -> Reading:
-        """Return what the facts of a model say.
+    def read(model: Artifact) -> Reading:
+        """Return what the facts of a stored model say.
 
         Parameters
         ----------
-        facts : mapping
+        model : Artifact
 
         Returns
         -------
         Reading
+
+        Raises
+        ------
+        BrokenError
+            Where they say something that no import has written.
         """
-        known = {field.name for field in fields(Reading)}
-        return Reading(**{key: value for key, value in facts.get("reading", {}).items() if key in known})
+        try:
+            found = Reading(**model.facts["reading"])
+        except (KeyError, TypeError) as why:
+            raise BrokenError(f"{model.reference} does not say how it takes pictures; import it again.") from why
+        is_batch = found.batch is None or (isinstance(found.batch, int) and found.batch > 0)
+        if not is_batch or found.dtype not in WEIGHTS or not isinstance(found.channels_last, bool):
+            raise BrokenError(f"{model.reference} says of its pictures {asdict(found)}; import it again.")
+        return found
 
 
 def module_of(model: Artifact, how: How) -> Any:
@@ -102,7 +115,7 @@ def module_of(model: Artifact, how: How) -> Any:
     return surrounded(
         own_of(model),
         Around.read(model.facts),
-        Reading.read(model.facts),
+        Reading.read(model),
         what=model.reference,
         resize_to=shapes.sides(model.facts["size"]) if how.resize_from else None,
         precision=how.precision,
@@ -421,7 +434,8 @@ def _network_class() -> Any:
             """Return what stands for the module's own answers."""
             if self.around.activation is not None:
                 values = torch.softmax(values, 1) if self.around.activation == SOFTMAX else torch.sigmoid(values)
-            return torch.cat([1 - values, values], 1) if values.shape[1] == 1 else values
+            is_one_unit = values.shape[1] == 1 and not self.around.values
+            return torch.cat([1 - values, values], 1) if is_one_unit else values
 
     return Network
 
@@ -519,7 +533,7 @@ def _chosen(named: Mapping[str, Any], batch: int, around: Around, what: str) -> 
     wanted = getattr(around, "output", None)
     if wanted is not None:
         named = {wanted: named[wanted]} if wanted in named else {}
-    units = {around.classes, 1} if around.classes == BOTH_SIDES else {around.classes}
+    units = {around.classes, 1} if around.classes == BOTH_SIDES and not around.values else {around.classes}
     fitting = [name for name, each in named.items() if _columns(each, batch) in units]
     if len(fitting) > 1:  # beside one unit for each class, a single one is something else
         fitting = [name for name in fitting if _columns(named[name], batch) == around.classes]

@@ -152,7 +152,8 @@ class Source:
             raise CommandLineError(f"--size is missing: say which pictures {self.path} reads, such as --size 224.")
         if not self.is_named and self.model_version is not None:
             raise CommandLineError(
-                "--model-version belongs to a Python function; a file is known by its own bytes, so leave it out."
+                "--model-version belongs to what stands in a Python module; a file is known by its own bytes, so leave "
+                "it out."
             )
         if form != KERAS and self.backbone:
             raise CommandLineError("--backbone belongs to Keras files; leave it out.")

@@ -10,7 +10,7 @@ from facelime_cli import trust
 from facelime_cli.answering import programs, python_modules, runtimes, torch_networks
 from facelime_cli.answering.around import FUNCTION_SCALING, Around, contained, told
 from facelime_cli.answering.runtimes import FLOAT32, FORMATS, TORCH_EXPORT, TORCH_MODULE, TORCHSCRIPT
-from facelime_cli.answering.torch_networks import OtherAnswersError, Reading
+from facelime_cli.answering.torch_networks import WEIGHTS, OtherAnswersError, Reading
 from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
 from facelime_cli.importing.checked import Checked, around_of, check_consent, facts_of, size_of
@@ -148,7 +148,7 @@ def _of_file(source: Source, form: str, size: Size, layouts: Sequence[Layout], b
 
 def _answering(load: Callable[[], Any], facts: Mapping[str, Any], what: str) -> Answers:
     """Return what a network that was tried answers to pictures."""
-    around, reading = Around.read(facts), Reading.read(facts)
+    around, reading = Around.read(facts), Reading(**facts["reading"])
     return lambda pictures: _answers(load(), around, reading, pictures, what)
 
 
@@ -220,7 +220,7 @@ def _neither(what: str, size: Size, why: Mapping[int, FacelimeError]) -> Facelim
 def _dtypes(own: Any) -> list[str]:
     """Return the types that a network may compute in: 32 bits, else those of its weights."""
     kept = {str(each.dtype).removeprefix("torch.") for each in own.parameters() if each.is_floating_point()}
-    return [FLOAT32, *(kept - {FLOAT32} if len(kept) == 1 else [])]
+    return [FLOAT32, *((kept & set(WEIGHTS)) - {FLOAT32} if len(kept) == 1 else [])]
 
 
 def _ways(

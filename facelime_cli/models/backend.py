@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
 import os
 import sys
 import tempfile
+import threading
 import zipfile
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import machine
@@ -23,6 +27,11 @@ UNLOADABLE = (ValueError, TypeError, OSError, KeyError, AttributeError, zipfile.
 """What Keras raises for a file that is not what it should be."""
 COMPILED = 2
 """Raised when the compiled call changes, and with it the last bits of what it answers."""
+
+
+NEEDLESS = frozenset({"sklearn", "pandas", "matplotlib"})
+"""What Keras imports where it finds it, for what is not used here: a third of the time that it takes."""
+_IMPORTING, _SILENCE = threading.RLock(), threading.RLock()
 
 
 class DeviceMemoryError(FacelimeError):
@@ -46,27 +55,80 @@ def keras() -> Any:
     FacelimeError
         Where KERAS_BACKEND names a backend that facelime does not run on, or one that is not installed.
     """
-    if "keras" not in sys.modules:
-        # Both are read while the backend is imported, and never again.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
-        if wanted not in _CARDS:
-            raise FacelimeError(
-                f"KERAS_BACKEND={wanted} is no backend that facelime runs on; "
-                f"set it to {', '.join(_CARDS)}, or leave it out."
-            )
-        if importlib.util.find_spec(wanted) is None:
-            raise FacelimeError(
-                f"KERAS_BACKEND={wanted} asks for a package that is not installed; "
-                f"install {wanted}, or leave the variable out."
-            )
-        with silent_stderr():
-            import keras as imported
-
-            _leave_room(imported.backend.backend())
-            compute_with("float32")
+    # Where another thread is at it already, this one waits: a module may be used when it is whole.
+    with _IMPORTING:
+        if "keras" not in sys.modules:
+            _import_keras()
     return sys.modules["keras"]
+
+
+def _import_keras() -> None:
+    # Both are read while the backend is imported, and never again.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if wanted not in _CARDS:
+        raise FacelimeError(
+            f"KERAS_BACKEND={wanted} is no backend that facelime runs on; "
+            f"set it to {', '.join(_CARDS)}, or leave it out."
+        )
+    if importlib.util.find_spec(wanted) is None:
+        raise FacelimeError(
+            f"KERAS_BACKEND={wanted} asks for a package that is not installed; "
+            f"install {wanted}, or leave the variable out."
+        )
+    with silent_stderr(), _uncollected(), _without(NEEDLESS):
+        import keras as imported
+
+        _leave_room(imported.backend.backend())
+        compute_with("float32")
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Do without Python's garbage collection: an import makes a million objects that stay, and it looks at all of them.
+
+    Yields
+    ------
+    None
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _without(packages: frozenset[str]) -> Iterator[None]:
+    """Let this thread find no package of some names: an importer that can do without them does.
+
+    Yields
+    ------
+    None
+    """
+    finder = _Hiding(packages, threading.get_ident())
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+@dataclass(frozen=True)
+class _Hiding(MetaPathFinder):
+    """Says that some packages are not installed, to one thread alone: others may need them meanwhile."""
+
+    packages: frozenset[str]
+    thread: int
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Raise for a package that is hidden; leave every other to the finders that follow."""
+        del path, target
+        if fullname.partition(".")[0] in self.packages and threading.get_ident() == self.thread:
+            raise ModuleNotFoundError(f"{fullname} is not needed here", name=fullname)
 
 
 @contextlib.contextmanager
@@ -80,6 +142,12 @@ def silent_stderr() -> Iterator[None]:
     if os.environ.get("FACELIME_DEBUG"):
         yield
         return
+    # Of two threads at once, the second would give back what the first has put in the stream's place.
+    with _SILENCE:
+        yield from _silenced()
+
+
+def _silenced() -> Iterator[None]:
     sys.stderr.flush()
     said, kept = sys.stderr, os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -76,16 +76,18 @@ def with_one(network: Any, wanted: str | None, what: str) -> Any:
         Where there is none of this name, one must be chosen, or the network was never built.
     """
     try:
-        outputs, inputs = network.output, network.inputs
+        outputs, inputs = network.outputs, network.inputs
     except (AttributeError, ValueError):  # what Keras raises for a network that nobody has called
         outputs = inputs = None
-    if not inputs or outputs is None:
+    if not inputs or not outputs:
         raise FacelimeError(
             f"{what} holds a {type(network).__name__} network that does not say what it reads, as one that was never "
             "called; begin it with keras.Input and save it again, or export it as a SavedModel with model.export."
         )
-    if isinstance(outputs, dict):
-        named = dict(outputs)
+    # A sequence has one output, and no structure of outputs that Keras would give.
+    structure = outputs if isinstance(network, keras().Sequential) else network.output
+    if isinstance(structure, dict):
+        named = dict(structure)
     else:
         # A sequence has no names of outputs.
         names = getattr(network, "output_names", None) or [network.layers[-1].name]

@@ -36,8 +36,8 @@ class Asking:
             show_default=False,
             help=f"Choose what computes the answers. {words_of(runtimes.RUNTIMES)}. openvino and onnx are faster on "
             "many processors, and are extras to install. auto tries what is installed, once per model and machine, and "
-            "takes the fastest that agrees with the reference. [default: keras; onnx for ONNX files, python for "
-            "functions]",
+            "takes the fastest that agrees with the reference. [default: keras; onnx for ONNX files, torch for "
+            "PyTorch, python for functions]",
         ),
         Resolved(),
     ] = None
@@ -76,7 +76,8 @@ class Asking:
             metavar="N|auto",
             show_default=False,
             help="Put so many pictures into one call of the network. Smaller needs less memory. auto tries a few "
-            f"sizes once, and remembers. [default: {PROCESSOR_BATCH}; of Keras on a GPU {ACCELERATOR_BATCH}]",
+            f"sizes once, and remembers. [default: {PROCESSOR_BATCH}; of Keras and PyTorch on a GPU "
+            f"{ACCELERATOR_BATCH}]",
         ),
         Execution(),
     ] = None

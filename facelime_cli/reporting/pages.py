@@ -56,9 +56,16 @@ def _templates() -> Environment:
     )
     found.filters["signed"] = signed
     found.filters["p"] = p_text
-    found.filters["tight"] = lambda text: text.replace(" ", "\N{NO-BREAK SPACE}")
+    found.filters["tight"] = _without_breaks
     found.filters["commands"] = _with_commands
     return found
+
+
+def _without_breaks(text: str) -> Any:
+    """Return a number and its unit on one line."""
+    from markupsafe import Markup, escape
+
+    return Markup("&nbsp;").join(escape(word) for word in text.split(" "))
 
 
 def _with_commands(text: str) -> Any:

@@ -132,6 +132,10 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     wanted = asking.wanted_batch(_as_explained(params, surrogates).batch_size)
 
     def prepare() -> Layout:
+        from facelime_cli.answering import preloading
+
+        # Meanwhile stand-ins are looked for in the whole dataset.
+        preloading.begin(run.model, run.how)
         return _layout(source, run, {"batch_size": run.batch_size(wanted)})
 
     def work(artifact: Artifact, units: Pending) -> None:

@@ -1,13 +1,15 @@
 """Bring a model from outside into the store, with its input scaling and its class names.
 
 SOURCE is a whole Keras model (.keras, .h5), the weights of a known network (--backbone, .weights.h5), an ONNX file, a
-TFLite file, or the folder of a TensorFlow SavedModel. It may also be a Python function, package.module:function, that
-turns float32 pictures (B, H, W, 3) in 0…1 into probabilities (B, classes): the way for PyTorch and everything else.
-Some pictures are run through the model, and answers that are no probabilities are refused. A model that answers with
-values, such as an age, is imported with --output-kind value, --names and --unit.
+TFLite file, the folder of a TensorFlow SavedModel, or a PyTorch program (.pt2 of torch.export, .pt of TorchScript). It
+may also be package.module:build, which returns a torch.nn.Module, or a Python function, package.module:function, that
+turns float32 pictures (B, H, W, 3) in 0…1 into probabilities (B, classes). Some pictures are run through the model, and
+answers that are no probabilities are refused. A model that answers with values, such as an age, is imported with
+--output-kind value, --names and --unit.
 
-A model that carries code is loaded where you trust it: a SavedModel and a Lambda layer with --trust, a function because
-you name it. In a store that was copied from elsewhere you trust a model with `facelime trust add`.
+A model that carries code is loaded where you trust it: a SavedModel, a PyTorch program and a Lambda layer with --trust,
+what stands in a Python module because you name it. In a store that was copied from elsewhere you trust a model with
+`facelime trust add`.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class Params:
         Path,
         Argument(
             metavar="SOURCE",
-            help="Model, weights with --backbone, SavedModel folder, or package.module:function.",
+            help="Model, weights with --backbone, SavedModel folder, or package.module:name.",
             show_default=False,
         ),
         Resolved(("function",)),
@@ -87,8 +89,8 @@ class Params:
         str | None,
         Option(
             metavar="SIDE|HxW",
-            help="Set the size of its pictures in pixels; a function needs it. 224 is a square, 75x100 has 75 rows of "
-            "100 pixels. [default: the file's own, or the backbone's]",
+            help="Set the size of its pictures in pixels; what stands in a Python module needs it. 224 is a square, "
+            "75x100 has 75 rows of 100 pixels. [default: the file's own, or the backbone's]",
             show_default=False,
         ),
         Resolved(),
@@ -147,8 +149,8 @@ class Params:
         str | None,
         Option(
             metavar="TEXT",
-            help="Give a Python function a version. Only its source is looked at: change the version when what the "
-            "module loads (weights, packages) has changed.",
+            help="Give what stands in a Python module a version. Only its source, and the weights of a PyTorch "
+            "network, are looked at: change the version when what else the module loads has changed.",
             show_default=False,
         ),
         Resolved(),
@@ -172,8 +174,8 @@ class Params:
         bool,
         Option(
             "--trust",
-            help="Let the code of a model run on this machine with your rights: a SavedModel, or a Keras file with a "
-            "Lambda layer. `facelime trust` lists what you trust.",
+            help="Let the code of a model run on this machine with your rights: a SavedModel, a PyTorch program, or a "
+            "Keras file with a Lambda layer. `facelime trust` lists what you trust.",
         ),
         Execution(),
     ] = False

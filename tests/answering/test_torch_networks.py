@@ -10,6 +10,7 @@ from facelime_cli.answering import torch_frozen, torch_networks, torch_runtime
 from facelime_cli.answering.around import Around
 from facelime_cli.core import compose
 from facelime_cli.core.masks import unpack
+from facelime_cli.errors import BrokenError
 from tests.support import Facelime, write_faces
 
 torch = pytest.importorskip("torch", reason="needs the extra `torch`")
@@ -460,6 +461,20 @@ class TestGraphs:
         result = pictures("predict", "masks", "--model", "tight", "--batch-size", 32, "--name", "tight")
         assert result.exit_code == 0
         assert "a batch of 16 did not fit into memory; batches of 8 are used now" in result.stderr
+
+
+class TestManifests:
+    @pytest.mark.parametrize(
+        "reading", [None, {"dtype": "load"}, {"batch": 0}, {"batch": "2"}, {"channels_last": 1}, {"other": 1}]
+    )
+    def test_what_no_import_has_written_is_refused(self, pictures, monkeypatch, reading):
+        model = pictures.artifact(*named("build", *SOFTMAX, "--name", "written"))
+        facts = {key: value for key, value in model.facts.items() if key != "reading"}
+        if reading is not None:
+            facts["reading"] = reading
+        monkeypatch.setattr(type(model), "facts", facts)
+        with pytest.raises(BrokenError, match="import it again"):
+            torch_networks.Reading.read(model)
 
 
 class TestComposition:

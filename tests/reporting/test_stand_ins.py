@@ -64,9 +64,9 @@ def test_examples_are_what_the_model_saw_and_answered(judged, stood_in):
         composed = stood_in.composed(each)
         assert np.array_equal(composed[off], judged.check.read("fill", [0])[0, place][off])
         assert np.array_equal(composed[~off], explanations.image(0)[~off])
-        assert each.before == pytest.approx(100 * judged.check.read("probabilities")[0, place, 0, c], rel=1e-5)
-        assert each.before == pytest.approx(100 * explanations.full[0, c], abs=1e-3)
-        assert 0 <= each.after <= 100
+        assert each.before == pytest.approx(judged.check.read("probabilities")[0, place, 0, c], rel=1e-5)
+        assert each.before == pytest.approx(explanations.full[0, c], abs=1e-5)
+        assert 0 <= each.after <= 1
 
 
 def test_a_contrast_is_told_as_a_difference(chain):
@@ -74,7 +74,7 @@ def test_a_contrast_is_told_as_a_difference(chain):
     explanations = Explanations.of(check)
     found = StandIns(explanations, people=True).examples(0, 0)
     assert found
-    assert found[0].before == pytest.approx(100 * float(explanations.full[0, 0]), abs=1e-3)
+    assert found[0].before == pytest.approx(float(explanations.full[0, 0]), abs=1e-5)
 
 
 def test_one_picture_for_many_is_said(judged):

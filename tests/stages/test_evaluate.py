@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics as sk
 
+from facelime_cli.answering import runtimes
 from facelime_cli.core.faces import draw
 from facelime_cli.reporting.evaluation_report import explain_command
 
@@ -102,6 +103,13 @@ def test_mistakes_go_straight_into_segment(run):
         "segment", "people", "--images", ",".join(each["id"] for each in mistakes), "--method", "slic", "--segments", 5
     )
     assert sorted(segments.texts("id")) == sorted(each["id"] for each in mistakes)
+
+
+def test_the_model_is_loaded_once_for_both_splits(run, monkeypatch):
+    loaded, load = [], runtimes.load
+    monkeypatch.setattr(runtimes, "load", lambda *given: loaded.append(given) or load(*given))
+    run.json("evaluate", "weak", "--target-recall", "rosacea=0.85")
+    assert len(loaded) == 1
 
 
 def test_files_and_page(run):

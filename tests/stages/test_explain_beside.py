@@ -2,6 +2,10 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +59,32 @@ def test_masks_of_the_next_view_are_made_while_the_model_computes(waiting, monke
     report = waiting.artifact("explain", "data", "--model", "net", *VIEWS)
     views = report.input("surrogates").facts["views"]
     assert len(views) == 2
+
+
+@pytest.mark.long
+def test_a_stop_while_stages_run_beside_is_resumed(waiting, tmp_path):
+    """The model waits for ever when the signal comes; what runs beside it is kept as far as it is."""
+    store = tmp_path / "store"
+    shutil.copytree(waiting.store, store)
+    shutil.rmtree(store / "masks", ignore_errors=True)
+    shutil.rmtree(store / "predictions", ignore_errors=True)
+    words = [sys.executable, "-m", "facelime_cli", "explain", "data", "--model", "net", *map(str, VIEWS)]
+    environment = {**os.environ, "STORE": str(store), "FACELIME_STORE": str(store), "MASKS_WANTED": "99"}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 120
+        while len(list(store.glob("masks/*/manifest.json"))) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        stopped = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert out == ""
+    assert time.monotonic() - stopped < 10
+    environment["MASKS_WANTED"] = "0"
+    again = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    whole = waiting.artifact("explain", "data", "--model", "net", *VIEWS)
+    assert Store(store).resolve(again.stdout.strip()).content == whole.content
 
 
 def test_the_stages_alone_make_the_same_to_the_bit(waiting, tmp_path):

@@ -39,6 +39,12 @@ class TestStability:
         assert float(rows[0]["mean"]) == pytest.approx(np.mean([each.read("coefficients")[0, c, k] for each in seeds]))
         assert run.json("stability", chain["fit-surrogate"].id, "--repeats", 2, "--top", 3)["reused"] is True
 
+    def test_the_model_is_loaded_once_for_all_seeds(self, chain):
+        first = explained(chain.facelime, chain["segment"], "--samples", 20, "--seed", 4711)
+        result = chain.facelime("stability", first.id, "--repeats", 2, "--top", 2)
+        assert result.exit_code == 0
+        assert result.stderr.count("loading models/") == 1
+
     def test_the_figures_are_those_of_the_coefficients(self, chain):
         report = chain.facelime.artifact("stability", chain["fit-surrogate"].id, "--repeats", 1, "--top", 3)
         rows = list(csv.DictReader((report.path / "agreement.csv").open()))
