@@ -28,6 +28,8 @@ RENAMED = {
     "FixedDropout": "Dropout",  # of the package efficientnet; it does nothing outside training
 }
 """Layers under another name, which compute the same outside training."""
+METADATA = "metadata.json"
+"""What says in an archive which Keras wrote it."""
 ONLY_IN_TRAINING = ("_initializer", "_regularizer", "_constraint")
 """Ends of the names of settings that do not change what a trained network answers."""
 BY_DEFAULT: dict[str, tuple[Any, ...]] = {
@@ -88,7 +90,9 @@ def is_from_keras_2(path: Path) -> bool:
 def _version_in_archive(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            metadata = json.loads(archive.read("metadata.json"))
+            if archive.getinfo(METADATA).file_size > programs.MOST_CONFIGURATION:
+                return None
+            metadata = json.loads(archive.read(METADATA))
     except (ValueError, KeyError, OSError, NotImplementedError, zipfile.BadZipFile):
         return None
     return str(metadata.get("keras_version")) if isinstance(metadata, dict) else None
@@ -127,7 +131,11 @@ def mended_copy(path: Path, folder: Path) -> Path:
         return to
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(to, "w") as out:
         for name in archive.namelist():
-            out.writestr(name, text if name == programs.CONFIGURATION else archive.read(name))
+            if name == programs.CONFIGURATION:
+                out.writestr(name, text)
+                continue
+            with archive.open(name) as source, out.open(name, "w", force_zip64=True) as copied:
+                shutil.copyfileobj(source, copied)
     return to
 
 

@@ -26,6 +26,8 @@ ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "Div": np.divide,
 }
 PASSING = {"Cast", "Identity", "Dropout"}
+PER_CHANNEL = {1, 3}
+"""Numbers of a scaling: more are a picture of their own."""
 TRANSPOSE, CONSTANT = "Transpose", "Constant"
 
 
@@ -64,7 +66,7 @@ def _steps(graph: Any) -> tuple[list[str], list[Step]]:
 
     constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     for node in graph.node:
-        if node.op_type == CONSTANT and node.attribute[0].name == "value":
+        if node.op_type == CONSTANT and [each.name for each in node.attribute] == ["value"]:
             constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
     current = next(each.name for each in graph.input if each.name not in constants)
     names: list[str] = []
@@ -74,7 +76,8 @@ def _steps(graph: Any) -> tuple[list[str], list[Step]]:
         if len(readers) != 1:
             return names, steps
         (node,) = readers
-        if node.op_type in ARITHMETIC and len([each for each in node.input if each in constants]) == 1:
+        beside = [constants[each] for each in node.input if each in constants]
+        if node.op_type in ARITHMETIC and [each.size in PER_CHANNEL for each in beside] == [True]:
             names.append(node.name or node.op_type)
             steps.append(_scaling(node, current, constants))
         elif node.op_type == TRANSPOSE:

@@ -48,7 +48,7 @@ def test_the_right_scaling_comes_in_and_keeps_its_fingerprint(facelime, network,
     assert "with 0..255" in " ".join(result.stderr.split())
 
 
-@pytest.mark.parametrize("scaling", ["0..255", "caffe"])
+@pytest.mark.parametrize("scaling", ["0..255", pytest.param("caffe", marks=pytest.mark.long)])
 def test_a_wrong_one_is_refused_with_the_right_one(facelime, network, light, scaling):
     words = ["import-model", network, *CLASSES, "--scaling", scaling]
     said = facelime.fails(*words, "--check", light, "--expect", "light")
@@ -60,6 +60,7 @@ def test_a_wrong_one_is_refused_with_the_right_one(facelime, network, light, sca
     assert facelime.artifact(*words).complete
 
 
+@pytest.mark.long
 def test_it_is_tried_though_the_store_holds_the_model(facelime, network, light):
     words = ["import-model", network, *CLASSES, "--scaling", "0..255"]
     facelime.json(*words)
@@ -73,6 +74,7 @@ def test_where_the_scaling_is_missing_it_is_named(facelime, network, light):
     assert "--scaling is missing: say what" in facelime.fails("import-model", network, *CLASSES, code=2)
 
 
+@pytest.mark.long
 def test_where_no_scaling_shows_the_class(facelime, network, tmp_path):
     Image.fromarray(np.zeros((SIDE, SIDE, 3), np.uint8)).save(tmp_path / "black.png")
     words = ["import-model", network, *CLASSES, "--scaling", "-1..1"]
@@ -80,6 +82,7 @@ def test_where_no_scaling_shows_the_class(facelime, network, tmp_path):
     assert "no usual scaling shows 'light'" in said
 
 
+@pytest.mark.long
 def test_a_function_scales_for_itself(facelime, light, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "by_light.py").write_text(

@@ -106,6 +106,7 @@ class TestLayers:
         ]
         check_same(tmp_path, network(described, "d"), net, pictures / 255)
 
+    @pytest.mark.long
     def test_a_sequence_that_says_what_it_reads_in_its_first_layer(self, keras, layers, tmp_path, pictures):
         net = keras.Sequential(
             [
@@ -152,6 +153,7 @@ class TestLayers:
         ]
         check_same(tmp_path, network(described, "soft"), filled(net), pictures / 255)
 
+    @pytest.mark.long
     def test_a_network_that_ends_in_a_network(self, keras, layers, tmp_path, pictures):
         inside = keras.Input((16, 16, 3))
         part = keras.Model(

@@ -56,6 +56,7 @@ def normalisation(keras, mean, variance):
     return keras.layers.Normalization(mean=mean, variance=variance)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "asked", "better"),
     [
@@ -80,6 +81,7 @@ def test_a_second_scaling_is_seen_and_both_are_told(keras, make, asked, better):
     assert f"use --scaling {better};" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "asked"),
     [
