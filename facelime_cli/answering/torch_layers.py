@@ -115,7 +115,7 @@ def of(model: Artifact) -> TorchLayers:
         torch_networks.device(),
         reading.batch,
         kinds,
-        values=False,
+        values=around.values,
     )
 
 

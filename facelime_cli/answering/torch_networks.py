@@ -418,7 +418,9 @@ def _network_class() -> Any:
             return self.probabilities_of(self.scores(display))
 
         def probabilities_of(self, values: Any) -> Any:
-            """Return what stands for the module's own answers."""
+            """Return what stands for the module's own answers: themselves, where they are values."""
+            if self.around.values:
+                return values
             if self.around.activation is not None:
                 values = torch.softmax(values, 1) if self.around.activation == SOFTMAX else torch.sigmoid(values)
             return torch.cat([1 - values, values], 1) if values.shape[1] == 1 else values
@@ -519,7 +521,9 @@ def _chosen(named: Mapping[str, Any], batch: int, around: Around, what: str) -> 
     wanted = getattr(around, "output", None)
     if wanted is not None:
         named = {wanted: named[wanted]} if wanted in named else {}
-    units = {around.classes, 1} if around.classes == BOTH_SIDES else {around.classes}
+    is_pair = around.classes == BOTH_SIDES and not around.values
+    units = {around.classes, 1} if is_pair else {around.classes}
+    columns = "one column per value of --names" if around.values else "one column per class of --classes"
     fitting = [name for name, each in named.items() if _columns(each, batch) in units]
     if len(fitting) > 1:  # beside one unit for each class, a single one is something else
         fitting = [name for name in fitting if _columns(named[name], batch) == around.classes]
@@ -529,12 +533,12 @@ def _chosen(named: Mapping[str, Any], batch: int, around: Around, what: str) -> 
         (shape,) = [tuple(each.shape) for each in named.values()]
         raise OtherAnswersError(
             f"{what} answers {batch} pictures with an array of {shape}; it should be {(batch, around.classes)}, "
-            "one column per class of --classes."
+            f"{columns}."
         )
     shown = ", ".join(f"{name} {tuple(each.shape)}" for name, each in named.items()) or "none"
     raise OtherAnswersError(
         f"{what} answers {batch} pictures with these arrays: {shown}; one alone should be {(batch, around.classes)}, "
-        "one column per class of --classes."
+        f"{columns}."
     )
 
 

@@ -64,7 +64,8 @@ def with_torch(model: Artifact, how: How) -> Classifier:
     def answers(display: Callable[[], Any], n: int) -> NDArray[np.float32]:
         with _on_device(what, n), torch.inference_mode():
             found = run(display()).cpu().numpy()
-        check_range(found, what)
+        if not net.around.values:
+            check_range(found, what)
         return np.array(found, np.float32)
 
     def forward(pictures: NDArray[Any]) -> NDArray[np.float32]:
