@@ -42,6 +42,16 @@ def broken(pictures):
 def wide(pictures):
     return np.zeros((len(pictures), 3))
 """
+TORCH = """
+import torch
+
+def build():
+    torch.manual_seed(0)
+    maps = torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1)
+    net = torch.nn.Sequential(*maps, torch.nn.Flatten(), torch.nn.Linear(4, 1))
+    torch.nn.init.constant_(net[-1].bias, 120.0)
+    return net
+"""
 VALUE = ("--output-kind", "value", "--size", SIZE)
 UNIT = "months"
 NO_WORDS = re.compile(r"probab|\bpoints\b|log-odds|\bclass(es)?\b|speaks? (for|against)", re.IGNORECASE)
@@ -312,6 +322,24 @@ class TestNetworks:
         result = run("predict", "masks", "--model", "converted", "--runtime", "onnx")
         assert result.exit_code == 0, result.stderr
         assert "of the range of the values at most" in result.stderr
+
+    def test_a_torch_module_of_one_value_and_its_maps(self, run, fitted, tmp_path, monkeypatch):
+        pytest.importorskip("torch")
+        import torch
+
+        (tmp_path / "seen.py").write_text(TORCH)
+        monkeypatch.syspath_prepend(tmp_path)
+        importlib.invalidate_caches()
+        run.json("import-model", "seen:build", *self.NAMES, "--size", SIZE, "--name", "seen")
+        network = importlib.import_module("seen").build().eval()
+        images = torch.from_numpy(fitted.input("datasets").read("images").astype(np.float32) / 255)
+        with torch.inference_mode():
+            wanted = network(images.permute(0, 3, 1, 2)).numpy()
+        assert wanted.min() > 1
+        assert np.allclose(self.answers(run, "seen"), wanted, atol=1e-3)
+        found = run.artifact("gradcam", "cells", "--model", "seen")
+        assert found.read("probabilities") == pytest.approx(wanted, abs=1e-3)
+        assert not np.isnan(found.read("coefficients")).any()
 
     def test_gradcam_follows_the_value_itself(self, run, fitted, net, tmp_path):
         # Behind a sigmoid the score of a class would be the logit; of a value it is the value.

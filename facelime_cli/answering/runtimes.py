@@ -233,7 +233,7 @@ def first_classes(model: Artifact, answers: NDArray[np.float32]) -> NDArray[np.i
     import numpy as np
 
     if answers_values(model):
-        return np.broadcast_to(np.arange(answers.shape[1]), answers.shape)
+        return np.tile(np.arange(answers.shape[1]), (len(answers), 1))
     return np.argsort(-answers, axis=1, kind="stable")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from facelime_cli.answering import programs, torch_attention, torch_networks
 from facelime_cli.answering.around import Around, check_range, contained
-from facelime_cli.answering.runtimes import TORCH_EXPORT, answers_values, format_of, usual
+from facelime_cli.answering.runtimes import TORCH_EXPORT, format_of, usual
 from facelime_cli.answering.torch_networks import Reading
 from facelime_cli.core import shapes
 from facelime_cli.core.layers import TOKENS, Attended, Layer, Places, named, places_of
@@ -115,7 +115,7 @@ def of(model: Artifact) -> TorchLayers:
         torch_networks.device(),
         reading.batch,
         kinds,
-        answers_values(model),
+        values=around.values,
     )
 
 

@@ -431,11 +431,12 @@ def _network_class() -> Any:
             return self.probabilities_of(self.scores(display))
 
         def probabilities_of(self, values: Any) -> Any:
-            """Return what stands for the module's own answers."""
+            """Return what stands for the module's own answers: themselves, where they are values."""
+            if self.around.values:
+                return values
             if self.around.activation is not None:
                 values = torch.softmax(values, 1) if self.around.activation == SOFTMAX else torch.sigmoid(values)
-            is_one_unit = values.shape[1] == 1 and not self.around.values
-            return torch.cat([1 - values, values], 1) if is_one_unit else values
+            return torch.cat([1 - values, values], 1) if values.shape[1] == 1 else values
 
     return Network
 
@@ -530,6 +531,7 @@ def named_answers(found: Any) -> dict[str, Any]:
 
 def _chosen(named: Mapping[str, Any], batch: int, around: Around, what: str) -> str:
     """Return the name of the only array with a row for each picture and a column for each class."""
+    columns = "one column per value of --names" if around.values else "one column per class of --classes"
     asked = {name: each for name, each in named.items() if around.output in {None, name}}
     fitting = _fitting(asked, batch, around)
     if len(fitting) == 1:
@@ -538,12 +540,12 @@ def _chosen(named: Mapping[str, Any], batch: int, around: Around, what: str) -> 
         (shape,) = [tuple(each.shape) for each in asked.values()]
         raise OtherAnswersError(
             f"{what} answers {batch} pictures with an array of {shape}; it should be {(batch, around.classes)}, "
-            "one column per class of --classes."
+            f"{columns}."
         )
     shown = ", ".join(f"{name} {tuple(each.shape)}" for name, each in named.items()) or "none"
     raise OtherAnswersError(
-        f"{what} answers {batch} pictures with these arrays: {shown}; name one of {(batch, around.classes)}, one "
-        "column per class of --classes, with --output."
+        f"{what} answers {batch} pictures with these arrays: {shown}; name one of {(batch, around.classes)}, "
+        f"{columns}, with --output."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from facelime_cli import machine
 from facelime_cli.answering import torch_frozen, torch_networks
 from facelime_cli.answering.around import check_range, contained
-from facelime_cli.answering.runtimes import TF32, Classifier, answers_values
+from facelime_cli.answering.runtimes import TF32, Classifier
 from facelime_cli.answering.torch_networks import CUDA
 from facelime_cli.core import compose as composing
 from facelime_cli.core import shapes
@@ -64,7 +64,7 @@ def with_torch(model: Artifact, how: How) -> Classifier:
     def answers(display: Callable[[], Any], n: int) -> NDArray[np.float32]:
         with _on_device(what, n), torch.inference_mode():
             found = run(display()).cpu().numpy()
-        if not answers_values(model):
+        if not net.around.values:
             check_range(found, what)
         return np.array(found, np.float32)
 

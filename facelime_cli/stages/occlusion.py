@@ -1,7 +1,8 @@
-"""Explain by switching off one segment at a time: how far the model's probability falls, or its value.
+"""Explain by switching off one segment at a time: how far the model's probability falls.
 
 SOURCE is a dataset, which is segmented first, or segments, or surrogates: then the same pictures, segments, fill and
 model are explained. It takes one evaluation per segment. It does not see what several segments do together.
+Of a model that answers with values, it is the value that falls.
 """
 
 from __future__ import annotations
