@@ -4,12 +4,12 @@ The command runs as it is, in a process of its own that begins cold. Only its cl
 compiled network is timed, each stage, and where the main thread spends its time. The wall time begins before Python
 starts.
 
-    python benchmarks/streaming.py MODEL FOLDER [--pictures 100] [--samples 300] [--store DIR] [-- OPTION …]
+    python benchmarks/streaming.py MODEL FOLDER [--pictures 100] [--samples 300] [--timeline FILE] [-- OPTION …]
 
-MODEL is a Keras file with two classes, whose pictures are scaled to -1..1, or the reference of a model in DIR. Options
-after `--` go to `explain`, such as `-- --views single --no-check`. The share is that of the time in which a call runs.
-On a processor other threads slow such a call down. So the evaluations per second over the whole wall time stand beside
-it, and the rate of calls that nothing else disturbs.
+MODEL is a Keras file with two classes, whose pictures are scaled to -1..1. Options after `--` go to `explain`, such as
+`-- --views single --no-check`. The share is that of the time in which a call runs. On a processor other threads and
+other programs slow such a call down. So `share_at_undisturbed_rate` stands beside it: what the share would be if every
+call took as long as the fastest ones. FILE keeps when each call and each stage ran.
 """
 
 from __future__ import annotations

@@ -298,7 +298,7 @@ class _Rounds:
         return execute(stage, dataclasses.replace(params, **changes or {}), context)
 
     @property
-    def _loading(self) -> Context:
+    def _early(self) -> Context:
         """What `segment` and `perturb` use: as soon as one has something to make, the model is loaded beside it."""
         # Not while pictures are read: that is work of this process too, and one thread of Python runs at a time.
         return dataclasses.replace(self.context, before_work=self._load)
@@ -306,7 +306,7 @@ class _Rounds:
     @property
     def _aside(self) -> Context:
         """What stages use that run beside `predict`."""
-        return dataclasses.replace(self._loading, console=self.beside.console(self.context.console))
+        return dataclasses.replace(self._early, console=self.beside.console(self.context.console))
 
     def _load(self) -> None:
         """Begin to load the model, unless that is begun or only the dataset tells how it is run."""
@@ -329,7 +329,7 @@ class _Rounds:
     def fitted(self, dataset: Artifact) -> list[Result]:
         """Run the views, once or until nothing changes any more; the last result is of the explanation."""
         # Segments come first: the default fill follows from their pictures.
-        results = [self.execute(segment.STAGE, self._loading, dataset=dataset)]
+        results = [self.execute(segment.STAGE, self._early, dataset=dataset)]
         results += self._round(dataset, results[0].artifact, self.params.samples, {})
         if not self.params.until_stable:
             return results
