@@ -27,7 +27,7 @@ MAY = {
     "drawing": {"drawing", "core", "errors", "choices"},
     "store": {"store", "core", "errors", "machine", "plain"},
     "models": {"models", "store", "core", "errors", "choices", "machine", "names", "plain", "stopping", "trust"},
-    "answering": {"answering", "models", "store", "core", "errors", "choices", "machine", "plain", "trust"},
+    "answering": {"answering", "models", "store", "core", "errors", "choices", "machine", "plain", "trust", "workers"},
     "importing": {"importing", "answering", "models", "store", "core", "errors", "choices", "plain", "trust"},
     "preparing": {"preparing", "store", "core", "sources", "tables", "pseudonyms", "engine", *GROUND},
     "predicting": {
