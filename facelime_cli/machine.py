@@ -77,6 +77,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def give_back_memory() -> None:
+    """Give memory that was freed back to the system, where its allocator would keep it: glibc's does."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def free_memory() -> int:
     """Return the bytes of memory that are free; where the system does not tell, more than any machine has."""
     try:
