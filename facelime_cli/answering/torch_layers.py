@@ -12,8 +12,9 @@ from facelime_cli.answering import programs, torch_attention, torch_networks
 from facelime_cli.answering.around import Around, check_range, contained
 from facelime_cli.answering.runtimes import TORCH_EXPORT, format_of, usual
 from facelime_cli.answering.torch_networks import Reading
+from facelime_cli.answering.torch_watching import Seen, Watched, as_layer, as_maps, hooked, kept_of, last_of
 from facelime_cli.core import shapes
-from facelime_cli.core.layers import TOKENS, Attended, Layer, Places, named, places_of
+from facelime_cli.core.layers import Attended, Layer, named
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models.wrapping import BOTH_SIDES
 
@@ -25,64 +26,12 @@ if TYPE_CHECKING:
     from facelime_cli.core.shapes import Sides
     from facelime_cli.store.artifacts import Artifact
 
-PASSED_OVER = ("Pool", "Dropout", "DropPath", "Pad", "Reshape", "Flatten", "Identity", "Permute", "Softmax")
-"""How modules without parts are named whose answer is no new map.
-
-A normalisation counts here, other than in Keras: the activation behind it is often a function that no hook sees.
-"""
-NORMALIZATION = "Norm"
 TOLD_APART = 2
 """Pictures in the call that shows the shapes: windows and heads that lie where pictures do are more than these."""
 ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
 """How PyTorch begins the names of the steps that make a network's answer of its scores."""
 HANDED_ON = ("Alias", "Clone", "Reshape", "Select", "Slice", "Squeeze", "ToCopy", "Unsafe", "Unsqueeze", "View")
 """How it begins those of steps that hand values on as they are."""
-
-
-@dataclass
-class Seen:
-    """What one module was seen to answer in a call of the network.
-
-    Attributes
-    ----------
-    name, kind : str
-    is_leaf : bool
-        Whether it has no modules within.
-    shape : tuple of int
-        Of its last answer, without the batch.
-    places : Places or None
-    handed_on : Seen or None
-        The module that ended just before, where this one answers with the same tensor.
-    calls : int
-    is_convolved : bool
-        Whether a convolution came before.
-    """
-
-    name: str
-    kind: str
-    is_leaf: bool
-    shape: tuple[int, ...] = ()
-    places: Places | None = None
-    handed_on: Seen | None = None
-    calls: int = 0
-    is_convolved: bool = False
-
-    @property
-    def is_tokens(self) -> bool:
-        """Whether its places are tokens."""
-        return self.places is not None and self.places.form == TOKENS
-
-    @property
-    def is_passed_over(self) -> bool:
-        """Whether it makes no new map: by its kind, or since it hands on what such a module answers."""
-        if self.is_leaf:
-            return any(word in self.kind for word in PASSED_OVER)
-        return self.handed_on is not None and self.handed_on.is_passed_over
-
-    @property
-    def is_named_within(self) -> bool:
-        """Whether a module within stands for its answer. One that is called several times stands for none."""
-        return not self.is_leaf and self.handed_on is not None and self.handed_on.calls == 1
 
 
 def of(model: Artifact) -> TorchLayers:
@@ -189,7 +138,7 @@ class TorchLayers:
         -------
         list of Layer
         """
-        return [_as_layer(each) for each in self.seen()]
+        return [as_layer(each) for each in self.seen()]
 
     def layer(self, name: str) -> Layer:
         """Return one module.
@@ -218,9 +167,9 @@ class TorchLayers:
         list of Seen
         """
         if not self._seen:
-            watched = _Watched(self.size, self.kinds)
+            watched = Watched(self.size, self.kinds)
             black = self._black()
-            with self._running(black), _hooked(watched.hooks(self.own)):
+            with self._running(black), hooked(watched.hooks(self.own)):
                 self.scores(self._on_device(black))
             self._seen = watched.found()
         return self._seen
@@ -242,7 +191,7 @@ class TorchLayers:
         NotFoundError
             Where there is none.
         """
-        found, tokens = _last_of(self.seen())
+        found, tokens = last_of(self.seen())
         for each in reversed(tokens):
             if self._tokens_count(each.name):
                 return each.name
@@ -312,9 +261,9 @@ class TorchLayers:
             seen = self._named(name)
             parts = []
             for some in self._calls(images):
-                with self._running(some), _kept(self.own.get_submodule(seen.name)) as kept:
+                with self._running(some), kept_of(self.own.get_submodule(seen.name)) as kept:
                     self.scores(self._on_device(some))
-                parts.append(_as_maps(kept["answer"], seen.places)[: len(some)])
+                parts.append(as_maps(kept["answer"], seen.places)[: len(some)])
             yield name, np.concatenate(parts)
 
     def maps_and_gradients(
@@ -378,7 +327,7 @@ class TorchLayers:
     def _attending(self) -> Attended:
         weights = self.attention(self._black()[:1])
         n_layers, n_tokens = weights.shape[1:3]
-        _, normalised = _last_of(self.seen())
+        _, normalised = last_of(self.seen())
         places = next((each.places for each in self.seen() if each.is_tokens and each.shape[0] == n_tokens), None)
         if places is None:
             raise self._not_joined()
@@ -423,7 +372,7 @@ class TorchLayers:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         import torch
 
-        with self._running(images), torch.enable_grad(), _kept(self.own.get_submodule(seen.name), apart=True) as kept:
+        with self._running(images), torch.enable_grad(), kept_of(self.own.get_submodule(seen.name), apart=True) as kept:
             total = _score_of(_before_ending(self.scores(self._on_device(images))), classes, self.n_classes)
             answer = kept["answer"]
             (gradients,) = torch.autograd.grad(total, answer, allow_unused=True) if total.requires_grad else (None,)
@@ -433,7 +382,7 @@ class TorchLayers:
                 "`facelime activations` lists."
             )
         n = len(images)
-        return _as_maps(answer, seen.places)[:n], _as_maps(gradients, seen.places)[:n]
+        return as_maps(answer, seen.places)[:n], as_maps(gradients, seen.places)[:n]
 
     def _named(self, name: str) -> Seen:
         whole = self.layer(name).name
@@ -461,135 +410,6 @@ class TorchLayers:
         # Not inference mode: a network may keep what it computes once, and such a tensor never takes part in gradients.
         with contained(self.what, images.shape), torch.no_grad():
             yield
-
-
-# Which module
-
-
-class _Watched:
-    """What modules answer in one call, in the order in which they end."""
-
-    def __init__(self, size: Sides, kinds: Mapping[str, str]) -> None:
-        self._size, self._kinds = size, kinds
-        self._ended: dict[str, Seen] = {}
-        self._last: tuple[Seen, Any] | None = None
-        self._grid: Sides | None = None
-        self._tokens: set[int] = set()
-        self._is_convolved = False
-
-    def hooks(self, own: Any) -> dict[Any, Any]:
-        """Return a hook for every module within."""
-        return {module: self._hook(name, module) for name, module in own.named_modules() if name}
-
-    def found(self) -> list[Seen]:
-        """Return what was seen."""
-        return list(self._ended.values())
-
-    def _hook(self, name: str, module: Any) -> Any:
-        kind = self._kinds.get(name, type(module).__name__)
-        is_leaf = not list(module.children())
-
-        def hook(_module: Any, _inputs: Any, answer: Any) -> None:
-            tensor = _tensor_in(answer)
-            if tensor is None:
-                return
-            # One that is called again ends again.
-            seen = self._ended.pop(name, Seen(name, kind, is_leaf))
-            self._ended[name] = seen
-            self._is_convolved |= is_leaf and "Conv" in kind
-            self._keep(seen, tensor)
-
-        return hook
-
-    def _keep(self, seen: Seen, tensor: Any) -> None:
-        seen.calls += 1
-        seen.is_convolved = self._is_convolved
-        seen.handed_on = self._last[0] if self._last is not None and self._last[1] is tensor else None
-        self._last = seen, tensor
-        seen.shape = tuple(tensor.shape[1:])
-        seen.places = self._places(tuple(tensor.shape))
-
-    def _places(self, shape: tuple[int, ...]) -> Places | None:
-        is_attention = len(shape) > 1 and shape[-1] == shape[-2] and shape[-1] in self._tokens
-        if is_attention:
-            return None
-        found = places_of(shape[1:], self._size, self._grid)
-        if found is not None and found.form == TOKENS:
-            self._tokens.add(shape[1])
-        elif found is not None:
-            self._grid = found.height, found.width
-        return found
-
-
-def _last_of(every: Sequence[Seen]) -> tuple[Seen | None, list[Seen]]:
-    """Return the last module with maps of a convolution, and the normalisations of tokens behind it."""
-    found: Seen | None = None
-    tokens: list[Seen] = []
-    for each in every:
-        if each.places is None or each.calls > 1 or each.is_passed_over or each.is_named_within:
-            continue
-        if each.is_tokens:
-            tokens += [each] if NORMALIZATION in each.kind else []
-        elif each.is_convolved:
-            found, tokens = each, []
-    return found, tokens
-
-
-def _as_layer(seen: Seen) -> Layer:
-    if seen.places is None:
-        return Layer(seen.name, seen.kind, seen.shape, has_maps=False)
-    dropped = seen.places.dropped if seen.is_tokens else None
-    return Layer(seen.name, seen.kind, seen.places.shape, has_maps=True, dropped=dropped)
-
-
-# Hooks
-
-
-def _tensor_in(answer: Any) -> Any:
-    """Return the tensor that a module answers, or the first of several; None where there is none."""
-    import torch
-
-    first = answer[0] if isinstance(answer, (tuple, list)) and answer else answer
-    is_numbers = isinstance(first, torch.Tensor) and first.is_floating_point() and first.ndim > 0
-    return first if is_numbers else None
-
-
-@contextmanager
-def _hooked(hooks: Mapping[Any, Any]) -> Iterator[None]:
-    """Let modules be watched, and leave them as they were."""
-    handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _kept(module: Any, *, apart: bool = False) -> Iterator[dict[str, Any]]:
-    """Keep a module's last answer as `answer`; `apart`, gradients begin at it."""
-    kept: dict[str, Any] = {}
-
-    def hook(_module: Any, _inputs: Any, answer: Any) -> Any:
-        tensor = _tensor_in(answer)
-        if tensor is None:
-            return answer
-        kept["answer"] = tensor.detach().clone().requires_grad_(apart)
-        # What comes behind may write into its input, as activations with `inplace` do: it gets its own.
-        copy = kept["answer"].clone()
-        return type(answer)([copy, *answer[1:]]) if isinstance(answer, (tuple, list)) else copy
-
-    handle = module.register_forward_hook(hook)
-    try:
-        yield kept
-    finally:
-        handle.remove()
-
-
-def _as_maps(tensor: Any, places: Places | None) -> NDArray[np.float32]:
-    """Return a tensor as (B, h, w, n) where it holds maps, and as it is elsewhere."""
-    values = np.asarray(tensor.detach().float().cpu().numpy(), np.float32)
-    return values if places is None else places.arranged(values)
 
 
 # Scores
