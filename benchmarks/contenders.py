@@ -26,6 +26,8 @@ LIME_BATCH = 10
 """The default of `explain_instance`."""
 WARM_UP = 2 * BATCH
 PERTURBED = 0.5
+MODELS = {"torch": "net-torch"}
+"""Runtimes that have a network of their own in the store."""
 FILL_GREY = 127
 
 
@@ -79,7 +81,7 @@ def bare_runtime(setup: Setup, evaluations: int, runtime: str, precision: str) -
     from facelime_cli.answering import runtimes
     from facelime_cli.store.references import Store
 
-    model = Store(setup.folder / "store").resolve("net", ("models",))
+    model = Store(setup.folder / "store").resolve(MODELS.get(runtime, "net"), ("models",))
     classifier = runtimes.load(model, runtimes.How(runtime, precision))
     prepare, answer = classifier.prepare, classifier.answer
     if prepare is None or answer is None:
@@ -155,7 +157,11 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
     masks(-1)
     mine = masks(time.time_ns() % 10**9)
     params = predict.Params(
-        masks=mine.artifact.id, model="net", runtime=runtime, precision=precision, batch_size=str(BATCH)
+        masks=mine.artifact.id,
+        model=MODELS.get(runtime, "net"),
+        runtime=runtime,
+        precision=precision,
+        batch_size=str(BATCH),
     )
     found = execute(predict.STAGE, params, Context(store, clock)).artifact  # type: ignore[arg-type]
     ended = time.perf_counter()
@@ -255,15 +261,13 @@ def notebook(setup: Setup, evaluations: int) -> dict[str, Any]:
 
 
 def _torch(setup: Setup) -> tuple[Any, Any, Any]:
-    """Return torchvision's network of the same architecture (random weights), the picture and its segments."""
+    """Return PyTorch's network of the same architecture (random weights), the picture and its segments."""
     import torch
-    import torchvision
+    import torch_networks
 
-    made = {
-        "inceptionv3": lambda: torchvision.models.inception_v3(weights=None, num_classes=2, init_weights=False),
-        "mobilenetv2": lambda: torchvision.models.mobilenet_v2(num_classes=2),
-    }
-    net = torch.nn.Sequential(made[setup.backbone](), torch.nn.Softmax(dim=1)).eval()
+    if not hasattr(torch_networks, setup.backbone):
+        raise NotImplementedError(f"there is no {setup.backbone} in torch_networks.py")
+    net = getattr(torch_networks, setup.backbone)()
     image = torch.from_numpy(setup.image).permute(2, 0, 1)[None].float() / 127.5 - 1
     return net, image, torch.from_numpy(setup.segments)[None, None]
 

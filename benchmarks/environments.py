@@ -40,9 +40,9 @@ PEERS = {
     "lime": Peer(("lime==0.2.0.1", *KERAS)),
     "lime_without_model": Peer(("lime==0.2.0.1", *KERAS)),
     "notebook": Peer(("lime==0.2.0.1", *KERAS)),
-    "captum_lime": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
-    "captum_kernel_shap": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
-    "torch_bare": Peer(("captum", "torch", "torchvision", "scikit-learn"), pinned=False),
+    "captum_lime": Peer(("captum", "torch", "scikit-learn")),
+    "captum_kernel_shap": Peer(("captum", "torch", "scikit-learn")),
+    "torch_bare": Peer(("captum", "torch", "scikit-learn")),
     # Its dependencies include TensorFlow with CUDA, about 5 GB, on every Linux machine. It runs without that.
     "xplique": Peer(
         (

@@ -1,8 +1,9 @@
 """Measure `predict` against the machine's ceiling and against every peer, and print the tables of docs/benchmarks.md.
 
-Every contender explains the same picture with the same segments and the same network. Captum takes torchvision's
-network of the same architecture. Weights are random, since speed does not depend on them. Each contender runs in a
-process of its own. Each peer has an environment of its own, which is made on first use.
+Every contender explains the same picture with the same segments and the same network. Captum and
+`torch` take a network of the same architecture in PyTorch (`torch_networks.py`, MobileNetV2 alone). Weights are random,
+since speed does not depend on them. Each contender runs in a process of its own. Each peer has an environment of its
+own, which is made on first use.
 
 Machines are noisy. So all contenders are measured in turns. A ratio is the median of the ratios of single rounds. Leave
 the machine alone while it measures.
@@ -24,6 +25,7 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,15 @@ from facelime_cli.stages import INDEX
 from facelime_cli.store.references import Store
 
 HERE = Path(__file__).parent
-RUNTIMES = ("keras:float32", "keras:bfloat16", "onnx:float32", "openvino:float32", "openvino:bfloat16")
+RUNTIMES = (
+    "keras:float32",
+    "keras:bfloat16",
+    "onnx:float32",
+    "openvino:float32",
+    "openvino:bfloat16",
+    "torch:float32",
+    "torch:bfloat16",
+)
 CONTENDERS = (
     "bare",
     "facelime:keras:float32",
@@ -58,7 +68,7 @@ NAMES = {
     "bare": "bare forward pass, compiled, Keras float32",
     "lime": "lime 0.2.0.1 with Keras predict",
     "notebook": "the rosacea notebook's loop",
-    "torch_bare": "bare forward pass, torch",
+    "torch_bare": "bare forward pass, torch, channels last",
     "captum_lime": "Captum Lime, 32 a call",
     "captum_kernel_shap": "Captum KernelShap, 32 a call",
     "xplique": "Xplique Lime, 32 a call",
@@ -78,6 +88,8 @@ BARE = {
 """The bare pass of the network that a contender runs."""
 STAGES = ("segment", "perturb", "fit-surrogate", "render")
 LIBRARIES = "import skimage.segmentation, skimage.color, sklearn.linear_model"
+IN_PYTORCH = ("mobilenetv2",)
+"""Networks that `torch_networks.py` has."""
 HELP_ROUNDS, COLD_ROUNDS = 5, 5
 MEGABYTE = 1 << 20
 
@@ -120,6 +132,7 @@ def facelime(store: Path, *words: object) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
+        cwd=HERE,
     )
     if done.returncode:
         raise RuntimeError(f"facelime {' '.join(map(str, words))}: {done.stderr.strip()}")
@@ -134,6 +147,9 @@ def prepare(folder: Path, backbone: str) -> None:
     net = building.build(building.Architecture(backbone, size, 2, freeze="all")).whole
     wrapping.save(net, folder / "net.keras")
     facelime(store, "import-model", folder / "net.keras", "--classes", "a,b", "--scaling", "0..255", "--name", "net")
+    if backbone in IN_PYTORCH and find_spec("torch") is not None:
+        words = (f"torch_networks:{backbone}", "--classes", "a,b", "--scaling", "-1..1", "--size", size)
+        facelime(store, "import-model", *words, "--name", "net-torch")
     facelime(store, "preprocess", folder / "cat.png", "--size", size, "--name", "cat")
     facelime(store, "segment", "cat", "--method", "quickshift", "--name", "cat-segments")
     segments = Store(store).resolve("cat-segments", ("segments",))
