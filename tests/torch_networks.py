@@ -1,8 +1,10 @@
 """Small networks of PyTorch, and one that Keras has too, with the same weights."""
 
 import numpy as np
-import torch
-from torch import nn
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra `torch`")
+nn = torch.nn
 
 SIZE = 16
 

@@ -187,7 +187,7 @@ def _walk(network: Any) -> tuple[list[str], list[Any], bool]:
 
 def _up_to(network: Any, tensor: Any) -> list[Any]:
     """Return the part of a network that computes a tensor; nothing where that is its input."""
-    return [] if tensor is network.inputs[0] else [keras().Model(network.inputs, tensor)]
+    return [] if tensor is network.inputs[0] else [keras().Model(network.inputs[0], tensor)]
 
 
 def _only_reader(network: Any, tensor: Any) -> tuple[Any, Any] | None:
