@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,7 +63,11 @@ def process(store):
 
 
 def written(store):
-    return {path for path in store.glob("predictions/*/**/*") if path.is_file()}
+    # Folders may go while they are listed, which `glob` does not bear.
+    walked = os.walk(store / "predictions")
+    return {
+        Path(folder, name) for folder, _, names in walked if Path(folder) != store / "predictions" for name in names
+    }
 
 
 def test_a_killed_run_ends_with_the_same_bits(straight, tmp_path):

@@ -475,8 +475,8 @@ class TestGraphs:
         source += "    def forward(self, x):\n        if x.shape[0] > 10:\n"
         source += "            raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')\n"
         source += "        return self.inner(x)\n\ndef build():\n    return Tight()\n"
-        (folder / "tight.py").write_text(source)
-        pictures.json(*words("tight:build", "--size", SIZE, *SOFTMAX, "--name", "tight"))
+        (folder / "tight_network.py").write_text(source)
+        pictures.json(*words("tight_network:build", "--size", SIZE, *SOFTMAX, "--name", "tight"))
         result = pictures("predict", "masks", "--model", "tight", "--batch-size", 32, "--name", "tight")
         assert result.exit_code == 0
         assert "a batch of 16 did not fit into memory; batches of 8 are used now" in result.stderr

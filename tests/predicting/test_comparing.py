@@ -91,12 +91,12 @@ def test_a_number_from_elsewhere_is_measured_again(run, tmp_path, monkeypatch):
     asked(run, 37)
     path = kept(run)
     value = json.loads(path.read_text())
-    path.write_text(json.dumps({**value, "probability": 0.0}))
+    path.write_text(json.dumps({**value, "largest": 0.0}))
     digests.seal(path.parent)  # as whoever can write the one can write the other
     again, said = asked(run, 38)
     assert BEFORE not in said
     assert again.facts["difference"] > 0
-    assert json.loads(path.read_text())["probability"] == again.facts["difference"]
+    assert json.loads(path.read_text())["largest"] == again.facts["difference"]
     # Another user of the same store has measured nothing.
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
     assert BEFORE not in asked(run, 39)[1]
