@@ -135,6 +135,8 @@ class Plan:
         The artifacts that it reads.
     sources : mapping
         Content digests of what it reads and is no artifact.
+    found : callable
+        Is told where the store has the artifact already, and nothing is made.
     finish : callable
         Runs before sealing. It returns facts for the manifest and the files that it made.
     """
@@ -145,6 +147,7 @@ class Plan:
     work: Callable[[Artifact, Pending], None]
     inputs: Mapping[str, Artifact] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    found: Callable[[Artifact], None] = lambda _: None
     finish: Callable[[Artifact], tuple[dict[str, Any], list[str]]] = lambda _: ({}, [])
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
@@ -384,6 +387,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     # One that has lost its manifest has nothing to go on with: the error says how it is mended.
     if artifact is not None and (artifact.complete or artifact.lost_its_manifest):
         _give_name(artifact.require_complete(), context)
+        plan.found(artifact)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
     context.before_work()
     fresh = artifact is None
@@ -552,7 +556,7 @@ def _lay_out(stage: Stage, plan: Plan, context: Context) -> Artifact:
 def _check_room(stage: Stage, layout: Layout, context: Context) -> None:
     """Raise where the disk is too small for what is to be laid out, and warn where it may be."""
     (least, most), free = layout.room, context.store.free_bytes
-    room = f"only {size_text(free)} is free at {context.store.root}"
+    room = f"only {size_text(free)} is free at {context.store.shown}"
     if least > free:
         raise FacelimeError(
             f"`{stage.name}` writes {size_text(most)} before compression and more than {size_text(least)} after it, and"

@@ -373,15 +373,22 @@ class Maker:
             self.note(label, path, adaptive=step.adaptive)
 
     def new_manifests(self) -> list[Path]:
-        """Return the manifests that are not yet noted, in the order in which they were written."""
+        """Return the manifests that are not yet noted: inputs first, then by kind and id.
+
+        When they were written says nothing: `explain` makes some beside the others.
+        """
         paths = [path for path in Path("store").glob("*/*/manifest.json") if reference(path) not in self.seen]
-        return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
+        made_of = {reference(path): inputs_of(path) for path in paths}
+
+        def depth(name: str) -> int:
+            return 1 + max((depth(each) for each in made_of[name] if each in made_of), default=0)
+
+        return sorted(paths, key=lambda path: (depth(reference(path)), reference(path)))
 
     def note(self, label: str, path: Path, *, adaptive: bool) -> None:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         kind = path.parent.parent.name
-        inputs = [each for each in manifest["inputs"].values() if "id" in each]
-        exact_inputs = all(f"{each['kind']}/{each['id']}" in self.exact for each in inputs)
+        exact_inputs = all(each in self.exact for each in inputs_of(path))
         exact = exact_inputs and kind in INTEGER_KINDS
         self.seen[reference(path)] = label
         if exact:
@@ -424,6 +431,12 @@ def numbers(place: str, value: object) -> Iterator[str]:
             yield from numbers(f"{place}.{index}", each)
     elif isinstance(value, (bool, int, float)):
         yield f"{place}={value!r}"
+
+
+def inputs_of(manifest: Path) -> list[str]:
+    """Return kind and id of what the artifact of a manifest was made from."""
+    inputs = json.loads(manifest.read_text(encoding="utf-8"))["inputs"].values()
+    return [f"{each['kind']}/{each['id']}" for each in inputs if "id" in each]
 
 
 def reference(manifest: Path) -> str:

@@ -11,6 +11,7 @@ from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError
 from facelime_cli.models.backbones import SIGMOID
 from facelime_cli.models.recipes import YES_OR_NO
+from facelime_cli.plain import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 FLOAT32, TF32, BFLOAT16 = "float32", "tf32", "bfloat16"
 PRECISIONS = (FLOAT32, TF32, BFLOAT16)
+MOST_IN_BATCH = 16_384
+"""Pictures in one call of a network."""
+LONGEST_UNIT = 24
+"""Characters that may stand behind a number."""
 
 
 # Formats
@@ -206,8 +211,32 @@ def unit_of(model: Artifact) -> str:
     -------
     str
         Such as `months`; empty where there is none, and for a model of classes.
+
+    Raises
+    ------
+    BrokenError
+        For what no import has written.
     """
-    return str(model.facts.get("unit", "")) if answers_values(model) else ""
+    if not answers_values(model):
+        return ""
+    unit = model.facts.get("unit", "")
+    if not is_unit(unit):
+        raise BrokenError(f"{model.reference} has no unit that can stand behind a number; import it again.")
+    return str(unit)
+
+
+def is_unit(text: Any) -> bool:
+    """Return whether something can stand behind a number: a short plain text, or an empty one.
+
+    Parameters
+    ----------
+    text : object
+
+    Returns
+    -------
+    bool
+    """
+    return isinstance(text, str) and shown(text) == text and len(text) <= LONGEST_UNIT
 
 
 def unit_behind(model: Artifact) -> str:

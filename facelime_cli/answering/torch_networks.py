@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.answering import programs, python_modules
 from facelime_cli.answering.around import Around, told
-from facelime_cli.answering.runtimes import BFLOAT16, TORCH_EXPORT, TORCH_MODULE, TORCHSCRIPT, format_of
+from facelime_cli.answering.runtimes import BFLOAT16, MOST_IN_BATCH, TORCH_EXPORT, TORCH_MODULE, TORCHSCRIPT, format_of
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.models.backbones import SOFTMAX, scaling_of
@@ -86,7 +86,7 @@ class Reading:
             found = Reading(**model.facts["reading"])
         except (KeyError, TypeError) as why:
             raise BrokenError(f"{model.reference} does not say how it takes pictures; import it again.") from why
-        is_batch = found.batch is None or (isinstance(found.batch, int) and found.batch > 0)
+        is_batch = found.batch is None or (isinstance(found.batch, int) and 0 < found.batch <= MOST_IN_BATCH)
         if not is_batch or found.dtype not in WEIGHTS or not isinstance(found.channels_last, bool):
             raise BrokenError(f"{model.reference} says of its pictures {asdict(found)}; import it again.")
         return found

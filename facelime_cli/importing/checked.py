@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from facelime_cli.answering.around import BYTES, BYTES_SCALING, FLOAT32, Around
 from facelime_cli.answering.runtimes import VALUE
 from facelime_cli.core import shapes
@@ -14,7 +16,6 @@ from facelime_cli.models import running, wrapping
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from facelime_cli.answering.around import Answers
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from facelime_cli.importing.source import Source
     from facelime_cli.store.artifacts import Artifact
 
+STEADY = 5e-3
+"""How far the answers to a picture may be apart, which is more than rounding in 16 bits makes of a probability."""
 UNKNOWN = "unknown"
 """The kind of an output whose activation cannot be told."""
 
@@ -207,6 +210,35 @@ def _check_answers(source: Source, answers: NDArray[np.float32], activation: str
         fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label, step=step)
     if fault:
         raise FacelimeError(f"{source.path}: {fault}")
+
+
+def unsteady(source: Source, found: Checked) -> tuple[str, ...]:
+    """Say that a model answers otherwise when it is asked again, or in other company.
+
+    Parameters
+    ----------
+    source : Source
+    found : Checked
+
+    Returns
+    -------
+    tuple of str
+        Empty for a model whose answers depend on the picture alone.
+    """
+    pictures = running.trial_pictures(found.facts["size"])
+    first, again, alone = (found.answers(each.copy()) for each in (pictures, pictures, pictures[:1]))
+    scale = max(1.0, float(np.abs(first).max())) if source.values else 1.0
+    for other, when in ((again, "when it is asked again"), (alone, "when two others stand in the same call")):
+        differences = np.abs(first[: len(other)] - other)
+        if differences.max() > STEADY * scale:
+            at = np.unravel_index(differences.argmax(), differences.shape)
+            sentence = (
+                f"{source.path} answers one picture with {other[at]:.3g}, and with {first[at]:.3g} {when}, as with "
+                "dropout or batch normalisation in training mode; explanations will show that too, so export the "
+                "network in evaluation mode."
+            )
+            return (sentence,)
+    return ()
 
 
 def check_consent(source: Source, program: Program | None) -> None:

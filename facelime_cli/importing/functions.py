@@ -1,4 +1,4 @@
-"""Python functions from python_modules."""
+"""Python functions from outside."""
 
 from __future__ import annotations
 

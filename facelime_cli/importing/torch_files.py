@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -148,8 +149,8 @@ def _of_file(source: Source, form: str, size: Size, layouts: Sequence[Layout], b
 
 def _answering(load: Callable[[], Any], facts: Mapping[str, Any], what: str) -> Answers:
     """Return what a network that was tried answers to pictures."""
-    around, reading = Around.read(facts), Reading(**facts["reading"])
-    return lambda pictures: _answers(load(), around, reading, pictures, what)
+    around, reading, loaded = Around.read(facts), Reading(**facts["reading"]), cache(load)
+    return lambda pictures: _answers(loaded(), around, reading, pictures, what)
 
 
 def _shape_read(program: Any, what: str) -> list[int | None]:

@@ -9,7 +9,7 @@ from typer import Option
 
 from facelime_cli import stopping
 from facelime_cli.answering import runtimes
-from facelime_cli.answering.runtimes import How
+from facelime_cli.answering.runtimes import MOST_IN_BATCH, How
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.errors import CommandLineError
@@ -169,9 +169,6 @@ def resolved(run: Run) -> dict[str, Any]:
     """
     how = run.how
     return {"runtime": how.runtime, "precision": how.precision, "resize": how.resize_from is not None}
-
-
-MOST_IN_BATCH = 16_384
 
 
 def wanted_batch(text: str | None) -> int | str:

@@ -53,7 +53,7 @@ def run(params: Params, context: Context) -> Answer:
             row["removed"] = _removed(found, row, context)
             failed += [] if row["removed"] else [row]
     value = {
-        "store": str(context.store.root),
+        "store": str(context.store.shown),
         "found": listed,
         "bytes": n_bytes,
         "removed": sum(row["removed"] for row in listed),

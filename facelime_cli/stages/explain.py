@@ -271,7 +271,7 @@ class _Rounds:
         except (NotFoundError, WrongKindError):
             if not Path(source).exists():
                 raise NotFoundError(
-                    f"{source!r} is neither a dataset in {self.context.store.root} nor a picture or folder; "
+                    f"{source!r} is neither a dataset in {self.context.store.shown} nor a picture or folder; "
                     "`facelime status` lists what is there."
                 ) from None
         else:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.answering.runtimes import FORMATS, VALUE
+from facelime_cli.answering.runtimes import FORMATS, LONGEST_UNIT, VALUE, is_unit
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 CLASSES = "classes"
 """What a model answers about that gives probabilities, beside `VALUE`."""
-LONGEST_UNIT = 24
-"""Characters of a unit: it stands behind every number of a page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,11 +188,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     @cache
     def checked() -> Checked:
+        from facelime_cli.importing.checked import unsteady
+
         warning = FORMATS[form].warning
         if warning:
             context.console.warn(warning.format(source=params.source.name))
         found = source.checked()
-        for words in found.warnings:
+        for words in (*found.warnings, *unsteady(source, found)):
             context.console.warn(words)
         return found
 
@@ -205,6 +205,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     def work(artifact: Artifact, units: Pending) -> None:
         for unit in units:
             unit.finish({}, made=checked().write(artifact), facts=checked().facts)
+
+    def found(model: Artifact) -> None:
+        from facelime_cli.answering import programs
+
+        # Whoever names a function or says --trust consents, whether the store has the model or not.
+        if source.trust or source.is_named:
+            programs.trust_again(model)
 
     # Here, since it is asked for even where the store holds the model already.
     if params.check is not None or params.expect is not None:
@@ -217,6 +224,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         name=source.name,
         prepare=prepare,
         work=work,
+        found=found,
         sources={"file": source.digest()},
         finish=facts_of_only_unit,
     )
@@ -278,10 +286,10 @@ def _names(params: Params) -> list[str]:
 def _unit(text: str | None) -> str:
     """Return the unit of values as it stands behind a number."""
     unit = (text or "").strip()
-    if shown(unit) != unit or len(unit) > LONGEST_UNIT:
+    if not is_unit(unit):
         raise CommandLineError(
-            f"--unit {shown(unit)!r} cannot stand behind a number; give at most {LONGEST_UNIT} characters of plain "
-            "text, such as months."
+            f"--unit {shown(unit)[:LONGEST_UNIT]!r} cannot stand behind a number; give at most {LONGEST_UNIT} "
+            "characters of plain text, such as months."
         )
     return unit
 

@@ -21,9 +21,9 @@ def run(params: Params, context: Context) -> Answer:
     del params
     # Broken artifacts are listed like all others: here is where one looks for them.
     found = [standing(each) for each in context.store.artifacts()]
-    value = {"store": str(context.store.root), "artifacts": found}
+    value = {"store": str(context.store.shown), "artifacts": found}
     if not found:
-        return Answer(value, [f"nothing in {context.store.root} yet"])
+        return Answer(value, [f"nothing in {context.store.shown} yet"])
     rows = []
     for each in found:
         names, size = ", ".join(each["names"]), size_text(each["bytes"])

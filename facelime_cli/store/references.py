@@ -51,13 +51,15 @@ class Store:
     Attributes
     ----------
     root : Path
-        As given.
+        Whole, so that a model whose code changes the working folder cannot lead elsewhere.
+    shown : Path
+        As given, for people.
     aside : Path, optional
         Where goes what is made on the side, such as a converted model, while the store must stay as it is.
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda _: None) -> None:
-        self.root, self._warn = root, warn
+        self.root, self.shown, self._warn = root.absolute(), root, warn
         self.aside: Path | None = None
         self._salt: bytes | None = None
         self._begun_as = files.identity(root)
@@ -141,7 +143,7 @@ class Store:
         path = self.root / kind / artifact_id
         if not path.is_dir():
             raise NotFoundError(
-                f"{kind}/{artifact_id} is gone from {self.root};"
+                f"{kind}/{artifact_id} is gone from {self.shown};"
                 " make it again with the commands that `facelime show` gives."
             )
         return Artifact(self, path)
@@ -238,7 +240,7 @@ class Store:
         # What comes through a pipe may hold what no path can.
         if "\0" in reference or not (path / manifests.LAYOUT).is_file():
             raise NotFoundError(
-                f"nothing called {given!r} among the {' or '.join(kinds)} of {self.root};"
+                f"nothing called {given!r} among the {' or '.join(kinds)} of {self.shown};"
                 " `facelime status` lists what is there."
             )
         kind = path.absolute().parent.name
@@ -350,7 +352,7 @@ class Store:
             manifests.write_layout(laying, artifact_id, name, identity, inputs, layout)
             # zarr makes every folder that is not there, also in the place of a disk that is gone.
             if not (laying / CLAIMS).is_dir():
-                raise FacelimeError(f"the store {self.root} is gone; connect its disk again, and repeat the command.")
+                raise FacelimeError(f"the store {self.shown} is gone; connect its disk again, and repeat the command.")
             temporary.rename_or_lose(laying, place / artifact_id)
         finally:
             shutil.rmtree(laying, ignore_errors=True)
@@ -476,7 +478,7 @@ class Store:
             return
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if files.write_secret(self.root / SALT, self._salt) != self._salt:
-            raise BusyError(f"another process has just begun the store {self.root}; repeat the command.")
+            raise BusyError(f"another process has just begun the store {self.shown}; repeat the command.")
 
     def _open_root(self, place: Path) -> None:
         """Make the folder of a kind; an existing root keeps its mode, with a warning where others can read it."""
@@ -487,7 +489,9 @@ class Store:
                 self.root.mkdir(mode=0o700, parents=True)
             # A group may share a store on purpose, so its mode is not changed.
             elif self.root.stat().st_mode & OTHERS:
-                self._warn(f"others on this machine can read the store {self.root}; `chmod 700 {self.root}` closes it.")
+                self._warn(
+                    f"others on this machine can read the store {self.shown}; `chmod 700 {self.shown}` closes it."
+                )
             self._begun_as = self._begun_as or files.identity(self.root)
             place.mkdir(mode=0o700, exist_ok=True)
             self._close_salt()
@@ -509,7 +513,7 @@ class Store:
 
     def _unwritable(self, reason: str) -> FacelimeError:
         return FacelimeError(
-            f"the store {self.root} cannot be written ({reason}); choose another with --store or FACELIME_STORE."
+            f"the store {self.shown} cannot be written ({reason}); choose another with --store or FACELIME_STORE."
         )
 
 

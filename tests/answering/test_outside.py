@@ -102,6 +102,32 @@ def test_the_input_of_others_is_that_of_keras(scaling, channels, rng):
     assert np.abs(np.moveaxis(seen[0], 1, -1) - wanted).max() < 1e-4
 
 
+UNSTEADY = {
+    "noise": "np.stack([1 - red, red], axis=1) * 0 + 0.5 + [[0.1, -0.1]] * np.random.uniform(0.1, 1, (1, 1))",
+    "company": "np.stack([1 - red.mean() + 0 * red, red.mean() + 0 * red], axis=1)",
+}
+
+
+@pytest.mark.parametrize(("name", "words"), [("noise", "when it is asked again"), ("company", "in the same call")])
+def test_a_model_whose_answer_is_not_the_picture_s_alone_is_warned_of(pictures, write_module, name, words):
+    source = write_module(f"unsteady_{name}", answer=UNSTEADY[name])
+    done = pictures("import-model", source, "--classes", "no,yes", "--size", SIZE)
+    assert done.exit_code == 0
+    assert words in done.stderr
+    steady = pictures("import-model", write_module(f"steady_{name}"), "--classes", "no,yes", "--size", SIZE)
+    assert "evaluation mode" not in steady.stderr
+
+
+def test_naming_a_function_again_trusts_it_again(pictures, write_module):
+    source = write_module("trusted_again")
+    words = ("import-model", source, "--classes", "no,yes", "--size", SIZE, "--name", "trusted-again")
+    pictures.json(*words)
+    assert pictures("trust", "remove", "trusted-again").exit_code == 0
+    assert "do not trust" in pictures.fails("predict", "masks", "--model", "trusted-again")
+    pictures.json(*words)
+    pictures.json("predict", "masks", "--model", "trusted-again")
+
+
 class TestFunction:
     def words(self, reference, *more):
         return ["import-model", reference, "--classes", "no,yes", "--size", SIZE, *more]
