@@ -10,6 +10,7 @@ from facelime_cli.console import Table
 from facelime_cli.core import metrics, value_figures
 from facelime_cli.errors import FacelimeError
 from facelime_cli.reporting.evaluation import by_round
+from facelime_cli.reporting.quantities import digits_for
 from facelime_cli.reporting.values_report import WITHOUT_UNIT, WORDS
 
 if TYPE_CHECKING:
@@ -119,13 +120,19 @@ def tables(evaluations: Sequence[Artifact], pairs: Sequence[Mapping[str, Any]], 
 
 
 def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"
+    return "none" if value is None else _spelled(f"{value:.4g}")
 
 
 def _signed(each: Mapping[str, Any]) -> str:
     difference, interval = each["difference"], each["interval"]
     if difference is None:
         return "none"
+    # Digits below those of the interval say nothing.
+    digits = digits_for(max(abs(each) for each in (difference, *(interval or ()))))
     if interval is None:
-        return f"{difference:+.4g}"
-    return f"{difference:+.4g} ({interval[0]:+.4g} to {interval[1]:+.4g})"
+        return _spelled(f"{difference:+.{digits}f}")
+    return _spelled(f"{difference:+.{digits}f} ({interval[0]:+.{digits}f} to {interval[1]:+.{digits}f})")
+
+
+def _spelled(text: str) -> str:
+    return text.replace("-", "−")

@@ -295,9 +295,11 @@ def _unit(text: str | None) -> str:
 
 
 def restored(model: Artifact) -> dict[str, Any]:
-    """Return size and names as they are typed."""
+    """Return size and names as they are typed, and what a source in Python is called."""
     size = model.parameters["size"]
     found: dict[str, Any] = {} if size is None else {"size": shapes.typed(size)}
+    if "function" in model.parameters:
+        found["source"] = model.parameters["function"]
     # Values have names in the place of classes.
     if model.parameters.get("output_kind") == VALUE:
         found |= {"classes": None, "names": model.parameters["classes"], "unit": model.parameters["unit"] or None}
