@@ -355,23 +355,6 @@ def require_of_stored(model: Artifact) -> None:
     require(model, of_stored(model))
 
 
-def trust_again(model: Artifact) -> None:
-    """Keep that this user trusts the code of a model that the store holds already, as at an import.
-
-    Parameters
-    ----------
-    model : Artifact
-
-    Raises
-    ------
-    FacelimeError
-        Where it cannot be kept, or the code is not there.
-    """
-    program = of_stored(model)
-    if program is not None and not program.trusted:
-        trust.add(program.kind, program.digest, model.reference)
-
-
 def trust_imported(model: Artifact, form: str) -> None:
     """Keep that this user trusts the code in a file that was just written into the store.
 

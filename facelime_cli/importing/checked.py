@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli import trust
+from facelime_cli.answering import programs, python_modules
 from facelime_cli.answering.around import BYTES, BYTES_SCALING, FLOAT32, Around
 from facelime_cli.answering.runtimes import VALUE
 from facelime_cli.core import shapes
@@ -239,6 +241,41 @@ def unsteady(source: Source, found: Checked) -> tuple[str, ...]:
             )
             return (sentence,)
     return ()
+
+
+def trust_again(source: Source, model: Artifact) -> tuple[str, ...]:
+    """Keep that this user trusts the code of a source, where the store holds the model already.
+
+    It is trusted where the store holds exactly the bytes that the user names: others may be somebody else's.
+
+    Parameters
+    ----------
+    source : Source
+    model : Artifact
+        The one in the store.
+
+    Returns
+    -------
+    tuple of str
+        Says where the store holds other code than that, as Keras writes a file anew.
+    """
+    stored = programs.of_stored(model) if source.trust or source.is_named else None
+    if stored is None or stored.trusted:
+        return ()
+    path = source.path
+    program = (
+        programs.in_function(str(path), python_modules.modules_of(str(path)))
+        if source.is_named
+        else programs.in_file(source.format, path)
+    )
+    if program == stored:
+        trust.add(stored.kind, stored.digest, model.reference)
+        return ()
+    sentence = (
+        f"{model.reference} was in the store already, and holds code that you do not trust on this machine as it is; "
+        f"if you know who made it, run `facelime trust add {model.reference}`."
+    )
+    return (sentence,)
 
 
 def check_consent(source: Source, program: Program | None) -> None:

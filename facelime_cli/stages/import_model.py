@@ -207,11 +207,10 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             unit.finish({}, made=checked().write(artifact), facts=checked().facts)
 
     def found(model: Artifact) -> None:
-        from facelime_cli.answering import programs
+        from facelime_cli.importing.checked import trust_again
 
-        # Whoever names a function or says --trust consents, whether the store has the model or not.
-        if source.trust or source.is_named:
-            programs.trust_again(model)
+        for words in trust_again(source, model):
+            context.console.warn(words)
 
     # Here, since it is asked for even where the store holds the model already.
     if params.check is not None or params.expect is not None:
