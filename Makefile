@@ -3,7 +3,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test test-all lint types docs readme bench load audit clean
+EXTRA_TESTS := tests/answering tests/importing tests/predicting tests/test_imports.py tests/test_planning.py \
+	tests/test_shapes.py tests/test_values.py tests/stages/test_gradcam_torch.py
+
+.PHONY: help demo test test-all test-extras lint types docs readme bench load audit clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,6 +27,10 @@ test: $(STAMP) ## install, then the tests that take minutes in all
 
 test-all: $(STAMP) ## every test, the long ones too
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-extras: $(STAMP) ## the tests that need PyTorch, ONNX, OpenVINO or TFLite; installs them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,onnx,openvino,tflite,torch]'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(EXTRA_TESTS)
 
 lint: $(STAMP) ## format and lint
 	$(BIN)/ruff format --check .
