@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from facelime_cli import trust
 from facelime_cli.answering import programs, python_modules
 from facelime_cli.answering.around import BYTES, BYTES_SCALING, FLOAT32, Around
-from facelime_cli.answering.runtimes import VALUE
+from facelime_cli.answering.runtimes import FORMATS, VALUE
 from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import running, wrapping
+from facelime_cli.store import digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -212,6 +214,37 @@ def _check_answers(source: Source, answers: NDArray[np.float32], activation: str
         fault = wrapping.why_not_probabilities(answers, activation, independent=source.multi_label, step=step)
     if fault:
         raise FacelimeError(f"{source.path}: {fault}")
+
+
+def of_file(
+    source: Source, form: str, facts: Mapping[str, Any], answers: Answers, warnings: tuple[str, ...] = ()
+) -> Checked:
+    """Return a model whose file is kept as it is; code in it, which was consented to, is trusted from then on.
+
+    Parameters
+    ----------
+    source : Source
+    form : str
+        A key of `FORMATS`.
+    facts : mapping
+        From `facts_of`, and what else the format knows.
+    answers : callable
+    warnings : tuple of str
+        As those of `Checked`.
+
+    Returns
+    -------
+    Checked
+    """
+    name = FORMATS[form].file
+
+    def write(artifact: Artifact) -> Sequence[str]:
+        shutil.copyfile(source.path, artifact.file(name))
+        programs.trust_imported(artifact, form)
+        return [name]
+
+    made = {"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}
+    return Checked(made, write, answers, warnings)
 
 
 def unsteady(source: Source, found: Checked) -> tuple[str, ...]:

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.answering import onnx_files, runtimes
-from facelime_cli.answering.runtimes import FORMATS, ONNX
+from facelime_cli.answering.runtimes import ONNX
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.importing import own_scaling, own_scaling_onnx
-from facelime_cli.importing.checked import Checked, answers_of, around_of, size_of, tried
+from facelime_cli.importing.checked import Checked, answers_of, around_of, of_file, size_of, tried
 from facelime_cli.models import outputs, wrapping
-from facelime_cli.store import digests, temporary
+from facelime_cli.store import temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from facelime_cli.importing.source import Source
-    from facelime_cli.store.artifacts import Artifact
 
 
 def from_onnx(source: Source) -> Checked:
@@ -45,15 +42,8 @@ def from_onnx(source: Source) -> Checked:
     wrapping.check_channels(around.scaling, its.channels)
     run = onnx_files.run_of(session, source.output)
     facts = tried(source, around, run, ONNX, size_of(source, its.sides))
-    name = FORMATS[ONNX].file
-
-    def write(artifact: Artifact) -> Sequence[str]:
-        shutil.copyfile(source.path, artifact.file(name))
-        return [name]
-
-    made = {"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}
     twice = own_scaling.warning_of(own_scaling_onnx.of_onnx(source.path, its), around.scaling, source.path.name)
-    return Checked(made, write, answers_of(around, run, source), twice)
+    return of_file(source, ONNX, facts, answers_of(around, run, source), twice)
 
 
 def _alone(path: Path) -> Any:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from facelime_cli.answering import runtimes
-from facelime_cli.answering.runtimes import FORMATS, TFLITE
-from facelime_cli.importing.checked import Checked, answers_of, around_of, facts_of, size_of
+from facelime_cli.answering.runtimes import TFLITE
+from facelime_cli.importing.checked import Checked, answers_of, around_of, facts_of, of_file, size_of
 from facelime_cli.models import running, wrapping
-from facelime_cli.store import digests
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     from numpy.typing import NDArray
 
     from facelime_cli.importing.source import Source
-    from facelime_cli.store.artifacts import Artifact
 
 STEP_WITHIN = 1 / 256
 """Between two answers of a network that is quantised up to its last operation (TFLite's specification of int8)."""
@@ -53,20 +48,13 @@ def from_tflite(source: Source) -> Checked:
     answers = classifier(running.trial_pictures(size))
     step = net.steps_out.step or _step_within(answers)
     facts = facts_of(source, around, answers, TFLITE, size, step=step)
-    name = FORMATS[TFLITE].file
-
-    def write(artifact: Artifact) -> Sequence[str]:
-        shutil.copyfile(source.path, artifact.file(name))
-        return [name]
-
     warnings = []
     if step > COARSE and not source.activation and not source.values:
         warnings.append(
             f"{source.path.name} answers in steps of {step:.2g}: smaller effects of a region are not seen. "
             "A file with float32 outputs shows them."
         )
-    made = {"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}
-    return Checked(made, write, classifier, tuple(warnings))
+    return of_file(source, TFLITE, facts, classifier, tuple(warnings))
 
 
 def _step_within(answers: NDArray[np.float32]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli import trust
 from facelime_cli.answering import programs, python_modules, runtimes, torch_networks
 from facelime_cli.answering.around import FUNCTION_SCALING, Around, contained, told
-from facelime_cli.answering.runtimes import FLOAT32, FORMATS, TORCH_EXPORT, TORCH_MODULE, TORCHSCRIPT
+from facelime_cli.answering.runtimes import FLOAT32, TORCH_EXPORT, TORCH_MODULE, TORCHSCRIPT
 from facelime_cli.answering.torch_networks import WEIGHTS, OtherAnswersError, Reading
 from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError
-from facelime_cli.importing.checked import Checked, around_of, check_consent, facts_of, size_of
+from facelime_cli.importing.checked import Checked, around_of, check_consent, facts_of, of_file, size_of
 from facelime_cli.models import running, wrapping
 from facelime_cli.models.backbones import ACTIVATIONS
 from facelime_cli.models.backend import DeviceMemoryError
@@ -135,16 +134,13 @@ def from_module(source: Source) -> Checked:
 
 def _of_file(source: Source, form: str, size: Size, layouts: Sequence[Layout], batch: int | None) -> Checked:
     """Check a file whose code is trusted."""
-    name, load = FORMATS[form].file, torch_networks.LOADERS[form]
-    facts = _tried(source, lambda: load(source.path, str(source.path)), form, size, layouts, batch)
+    what = str(source.path)
 
-    def write(artifact: Artifact) -> Sequence[str]:
-        shutil.copyfile(source.path, artifact.file(name))
-        programs.trust_imported(artifact, form)
-        return [name]
+    def load() -> Any:
+        return torch_networks.LOADERS[form](source.path, what)
 
-    made = {"model": digests.of_value({"file": digests.of_file(source.path), **facts}), **facts}
-    return Checked(made, write, _answering(lambda: load(source.path, str(source.path)), facts, str(source.path)))
+    facts = _tried(source, load, form, size, layouts, batch)
+    return of_file(source, form, facts, _answering(load, facts, what))
 
 
 def _answering(load: Callable[[], Any], facts: Mapping[str, Any], what: str) -> Answers:
