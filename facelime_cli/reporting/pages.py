@@ -41,6 +41,12 @@ def render(template: str, **values: Any) -> str:
     return page.render(style=style, **values)
 
 
+def prepare() -> None:
+    """Compile every template, so that the first page need not wait for it."""
+    for name in _templates().list_templates(extensions=["html"]):
+        _templates().get_template(name)
+
+
 @cache
 def _templates() -> Environment:
     """Return the templates, each of which is compiled once in a process."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -63,6 +64,15 @@ HEADINGS = {
 OF_ONE_RUN = ("design", "probability", "fill", "fill_sigma", "donor")
 """Options that describe one run of LIME: with them, and with the presets of other systems, there is one view."""
 SINGLE = "single"
+LATER = (
+    "facelime_cli.core.fidelity",
+    "facelime_cli.core.surrogate",
+    "facelime_cli.drawing.outlines",
+    "facelime_cli.drawing.overlay",
+    "facelime_cli.reporting.report_files",
+    "skimage.segmentation",
+)
+"""What surrogates and the report import."""
 
 
 def _params() -> type[Any]:
@@ -433,12 +443,26 @@ class _Rounds:
     def _predictions(self, masks: Artifact, before: Callable[[], None]) -> Result:
         """Ask the model, which is loaded by then; `before` is called when there is something to ask."""
         self._awaited(self.loading)
-        context = dataclasses.replace(self.context, before_work=before)
+
+        def before_work() -> None:
+            self.beside.begin("imports", _import_later)
+            before()
+
+        context = dataclasses.replace(self.context, before_work=before_work)
         return self.execute(predict.STAGE, context, {"time_budget": self.left}, masks=masks, model=self.model)
 
     def _fit(self, predictions: Artifact) -> Result:
         """Fit the surrogates of a view."""
         return self.execute(fit_surrogate.STAGE, self._aside, predictions=predictions)
+
+
+def _import_later() -> None:
+    """Import what comes after the answers, while the model computes: modules and templates take half a second."""
+    from facelime_cli.reporting import pages
+
+    for module in LATER:
+        import_module(module)
+    pages.prepare()
 
 
 def _usual(segments: Artifact) -> int | None:
