@@ -14,6 +14,7 @@ WINGS = (
     "models",
     "answering",
     "importing",
+    "training",
     "drawing",
     "preparing",
     "predicting",
@@ -41,6 +42,7 @@ MAY = {
         "workers",
     },
     "importing": {"importing", "answering", "models", "store", "core", "errors", "choices", "plain", "trust"},
+    "training": {"training", "models", "store", "core", "errors", "choices", "names", "plain"},
     "preparing": {"preparing", "store", "core", "sources", "tables", "pseudonyms", "engine", *GROUND},
     "predicting": {
         "predicting",

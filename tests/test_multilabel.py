@@ -7,12 +7,13 @@ import pytest
 
 from facelime_cli.answering.runtimes import independent
 from facelime_cli.core import labels, leakage, neighbours, splits
-from facelime_cli.models import objectives, running, training, wrapping
+from facelime_cli.models import running, wrapping
 from facelime_cli.models.building import Architecture, build
 from facelime_cli.reporting.columns import Classes
 from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.store.pictures import is_multilabel
 from facelime_cli.store.references import Store
+from facelime_cli.training import loop, objectives
 from tests.support import MARK, MARKS, SIZE, Facelime, save_picture, write_findings
 from tests.test_bad_input import check_refused
 
@@ -241,7 +242,7 @@ class TestObjective:
 
     def test_balanced_weights_are_per_finding_and_only_for_training(self):
         said = np.array([[1, -1], [0, 1], [0, 1], [0, 0]])
-        weights = training.balanced_class_weights(said)
+        weights = loop.balanced_class_weights(said)
         assert weights == {0: {0: pytest.approx(2 / 3), 1: 2.0}, 1: {0: 1.5, 1: 0.75}}
         objective = objectives.Findings(weights)
         found, plain = (objective.targets(said, weighted=each)[:, 2:] for each in (True, False))
@@ -433,13 +434,13 @@ def test_a_stop_within_an_epoch_loses_nothing(tmp_path, rng):
         def advance(n):
             steps.append(n)
             if len(steps) == stop:
-                raise training.StopRequested
+                raise loop.StopRequested
 
-        how = training.Training(8, 0, class_weights=training.balanced_class_weights(said))
-        phases = [training.Phase(net, part, part, 2, 1e-3)]
-        return net, training.train(net, phases, how, training.Checkpoints(folder), lambda _: None, advance)
+        how = loop.Training(8, 0, class_weights=loop.balanced_class_weights(said))
+        phases = [loop.Phase(net, part, part, 2, 1e-3)]
+        return net, loop.train(net, phases, how, loop.Checkpoints(folder), lambda _: None, advance)
 
-    with pytest.raises(training.StopRequested):
+    with pytest.raises(loop.StopRequested):
         run(tmp_path / "one", 2)
     net, history = run(tmp_path / "one", 0)
     assert len(steps) == 6

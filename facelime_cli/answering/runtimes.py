@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.choices import Entry, loaded, table
 from facelime_cli.core import shapes
 from facelime_cli.errors import BrokenError, CommandLineError, FacelimeError
-from facelime_cli.models.backbones import SIGMOID
-from facelime_cli.models.recipes import YES_OR_NO
+from facelime_cli.models.backbones import SIGMOID, YES_OR_NO
 from facelime_cli.plain import shown
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ def history(rows: Sequence[Mapping[str, float]]) -> Figure:
     Parameters
     ----------
     rows : sequence of mapping
-        From `training.train`, at least one.
+        From `loop.train`, at least one.
 
     Returns
     -------

@@ -23,6 +23,14 @@ HAM10000_DEVIATIONS = (0.127, 0.142, 0.152)
 COLOURS = 3
 WHITE = 255
 """The largest value of a channel in display space."""
+IMAGENET = "imagenet"
+"""Weights that Keras brings for a network of `keras.applications`."""
+NONE, ALL = "none", "all"
+"""Words in the place of a number, a file or a list."""
+FLOAT32, MIXED = "float32", "mixed"
+PRECISIONS = (FLOAT32, MIXED)
+YES_OR_NO = 2
+"""Classes that one sigmoid unit can tell apart."""
 
 
 @dataclass(frozen=True, kw_only=True)

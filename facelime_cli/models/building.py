@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError, first_line
 from facelime_cli.models import backend, wrapping
-from facelime_cli.models.backbones import BACKBONES, POOLINGS, SOFTMAX, published
+from facelime_cli.models.backbones import ALL, BACKBONES, FLOAT32, IMAGENET, NONE, POOLINGS, SOFTMAX, published
 from facelime_cli.models.backend import UNLOADABLE, fresh_names, keras
-from facelime_cli.models.recipes import ALL, FLOAT32, IMAGENET, NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -104,7 +103,7 @@ def build(what: Architecture, precision: str = FLOAT32) -> Trainable:
     ----------
     what : Architecture
     precision : str
-        One of `recipes.PRECISIONS`: mixed computes with 16 bits where a device is faster so.
+        One of `PRECISIONS`: mixed computes with 16 bits where a device is faster so.
 
     Returns
     -------

@@ -18,23 +18,20 @@ from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.choices import words_of
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
 from facelime_cli.errors import FacelimeError, NotFoundError
-from facelime_cli.models import settings as training_settings
-from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, POOLINGS, published
-from facelime_cli.models.recipes import (
-    AUGMENTATIONS,
-    CLASS_WEIGHTS,
-    DEFAULTS,
-    IMAGENET,
-    NONE,
-    OPTIMIZERS,
-    PRECISIONS,
-    RECIPES,
-    SCHEDULES,
-)
+from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE, POOLINGS, PRECISIONS, published
 from facelime_cli.options import LARGEST, Choice, Execution, Input, Resolved
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.files import write_csv
+from facelime_cli.training import settings as training_settings
+from facelime_cli.training.recipes import (
+    AUGMENTATIONS,
+    CLASS_WEIGHTS,
+    DEFAULTS,
+    OPTIMIZERS,
+    RECIPES,
+    SCHEDULES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -311,7 +308,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     @cache
     def built() -> Trainable:
-        from facelime_cli.models import finetuning
+        from facelime_cli.training import finetuning
 
         what = finetuning.architecture(settings, backbone, dataset, params.seed)
         return finetuning.built(what, settings, params.precision)
@@ -324,7 +321,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return Layout(1, facts=facts)
 
     def work(artifact: Artifact, units: Pending) -> None:
-        from facelime_cli.models import finetuning, wrapping
+        from facelime_cli.models import wrapping
+        from facelime_cli.training import finetuning
 
         job = finetuning.Job(
             settings,

@@ -7,7 +7,7 @@ from facelime_cli.errors import FacelimeError
 from facelime_cli.models import backend, building, wrapping
 from facelime_cli.models.backbones import BACKBONES
 from facelime_cli.models.building import Architecture
-from facelime_cli.models.recipes import RECIPES
+from facelime_cli.training.recipes import RECIPES
 
 SIZE = 32
 

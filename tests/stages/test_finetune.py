@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from facelime_cli.models import wrapping
-from facelime_cli.models.recipes import RECIPES
-from facelime_cli.models.settings import augmentation
-from facelime_cli.models.training import Checkpoints
+from facelime_cli.training.loop import Checkpoints
+from facelime_cli.training.recipes import RECIPES
+from facelime_cli.training.settings import augmentation
 from tests.support import write_faces
 
 

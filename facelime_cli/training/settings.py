@@ -6,9 +6,9 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import CommandLineError
-from facelime_cli.models.backbones import BACKBONES, SIGMOID
-from facelime_cli.models.recipes import ALL, AUGMENTATIONS, DEFAULTS, IMAGENET, NONE, RECIPES, Settings
+from facelime_cli.models.backbones import ALL, BACKBONES, IMAGENET, NONE, SIGMOID
 from facelime_cli.names import whole_number
+from facelime_cli.training.recipes import AUGMENTATIONS, DEFAULTS, RECIPES, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from facelime_cli.console import Console
-from facelime_cli.models import building, finetuning
+from facelime_cli.models import building
 from facelime_cli.models.building import Architecture
-from facelime_cli.models.recipes import DEFAULTS
 from facelime_cli.models.running import Labelled
+from facelime_cli.training import finetuning
+from facelime_cli.training.recipes import DEFAULTS
 
 
 def test_features_are_computed_once_and_kept(chain, monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.models.backend import keras
-from facelime_cli.models.recipes import AUGMENTATIONS
+from facelime_cli.training.recipes import AUGMENTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,12 +10,14 @@ import numpy as np
 
 from facelime_cli.core import findings, metrics
 from facelime_cli.core.labels import ABSENT, PRESENT, labelled
-from facelime_cli.models import augmenting, building, running, training, wrapping
-from facelime_cli.models.recipes import ALL, CLASS_WEIGHTS, FLOAT32, NONE
+from facelime_cli.models import building, running, wrapping
+from facelime_cli.models.backbones import ALL, FLOAT32, NONE
 from facelime_cli.models.running import Labelled
-from facelime_cli.models.training import Phase, Training
 from facelime_cli.store import pictures
 from facelime_cli.store.files import write_whole
+from facelime_cli.training import augmenting, loop
+from facelime_cli.training.loop import Phase, Training
+from facelime_cli.training.recipes import CLASS_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.models.building import Architecture, Trainable
-    from facelime_cli.models.recipes import Settings
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
+    from facelime_cli.training.recipes import Settings
 
 FEATURE_PICTURES = 256
 """Pictures whose features are kept in one file until training is done: what a kill repeats at most."""
@@ -121,7 +123,7 @@ def built(what: Architecture, settings: Settings, precision: str) -> Trainable:
     what : Architecture
     settings : Settings
     precision : str
-        One of `recipes.PRECISIONS`.
+        One of `PRECISIONS`.
 
     Returns
     -------
@@ -154,7 +156,7 @@ class Job:
     console : Listener
         Told of progress.
     precision : str
-        One of `recipes.PRECISIONS`.
+        One of `PRECISIONS`.
     oversample : bool
         Whether pictures of the smaller classes are repeated.
     checkpoint_seconds : float
@@ -198,11 +200,11 @@ class Job:
         self._warn_of_untaught(splits.train.labels)
         how = self._how(splits.train.labels)
         phases = self._phases(network, splits, unit)
-        checkpoints = training.Checkpoints(unit.scratch("checkpoint").parent)
+        checkpoints = loop.Checkpoints(unit.scratch("checkpoint").parent)
         progress, _ = checkpoints.load()
         total, done = _steps(phases, how, progress)
         with self.console.progress("finetune", total, done, "steps") as advance:
-            history = training.train(network.whole, phases, how, checkpoints, self.console.note, advance)
+            history = loop.train(network.whole, phases, how, checkpoints, self.console.note, advance)
         # What was compiled with a loss of our own would carry it into the file.
         as_it_is = self.precision == FLOAT32 and not self.what.multilabel
         net = network.whole if as_it_is else self._in_float32(network)
@@ -230,7 +232,7 @@ class Job:
 
     def _how(self, labels: NDArray[np.int64]) -> Training:
         settings = self.settings
-        taken = labels[training.drawn(labels, oversample=self.oversample)]
+        taken = labels[loop.drawn(labels, oversample=self.oversample)]
         return Training(
             batch_size=settings.batch_size,
             seed=self.what.seed,
@@ -346,7 +348,7 @@ class Job:
         return net
 
 
-def _steps(phases: Sequence[Phase], how: Training, progress: training.Progress) -> tuple[int, int]:
+def _steps(phases: Sequence[Phase], how: Training, progress: loop.Progress) -> tuple[int, int]:
     """Return how many steps there are at most, and how many are done."""
     steps = [how.steps(phase.train) for phase in phases]
     planned = [phase.epochs * each for phase, each in zip(phases, steps, strict=True)]

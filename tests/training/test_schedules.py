@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from facelime_cli.models.recipes import SCHEDULES
+from facelime_cli.training.recipes import SCHEDULES
 
 
 def test_plateau_lowers_the_rate_when_the_loss_stays():

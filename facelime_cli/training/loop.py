@@ -16,9 +16,9 @@ from facelime_cli.core.labels import SEVERAL
 from facelime_cli.errors import BrokenError, FacelimeError, StopRequested
 from facelime_cli.models.backend import keras, memory_errors_named
 from facelime_cli.models.building import computes_in_float16
-from facelime_cli.models.objectives import objective_of
-from facelime_cli.models.recipes import OPTIMIZERS, SCHEDULES
 from facelime_cli.store.files import write_whole
+from facelime_cli.training.objectives import objective_of
+from facelime_cli.training.recipes import OPTIMIZERS, SCHEDULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from facelime_cli.models import augmenting, backend, building, running, training
+from facelime_cli.models import backend, building, running
 from facelime_cli.models.building import Architecture
 from facelime_cli.models.running import Labelled
-from facelime_cli.models.training import Checkpoints, Phase, Training
+from facelime_cli.training import augmenting, loop
+from facelime_cli.training.loop import Checkpoints, Phase, Training
 
 SIZE = 24
 
@@ -24,7 +25,7 @@ def fit(part, folder, how=None, epochs=3, rate=1e-3, phases=1):
     built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
     stretches = [Phase(built.whole, part, part, epochs, rate) for _ in range(phases)]
     said = []
-    history = training.train(
+    history = loop.train(
         built.whole, stretches, how or Training(8, 0), Checkpoints(folder), said.append, lambda _: None
     )
     return built.whole, history, said
@@ -44,9 +45,7 @@ class TestTrain:
     def test_a_second_phase_that_only_gets_worse_is_not_kept(self, part, tmp_path):
         built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
         phases = [Phase(built.whole, part, part, 5, 1e-3), Phase(built.whole, part, part, 1, 5.0)]
-        history = training.train(
-            built.whole, phases, Training(8, 0), Checkpoints(tmp_path), lambda _: None, lambda _: None
-        )
+        history = loop.train(built.whole, phases, Training(8, 0), Checkpoints(tmp_path), lambda _: None, lambda _: None)
         assert history[-1]["val_loss"] > history[-2]["val_loss"]
         assert loss(built.whole, part) == pytest.approx(min(row["val_loss"] for row in history[:-1]), rel=1e-3)
         assert [row["phase"] for row in history] == [1] * 5 + [2]
@@ -77,7 +76,7 @@ class TestTrain:
         assert means[1] > means[0]
 
 
-class Stopped(training.StopRequested):
+class Stopped(loop.StopRequested):
     pass
 
 
@@ -99,7 +98,7 @@ def test_a_stop_anywhere_keeps_the_step(part, tmp_path, stop):
     def run(advance):
         built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
         phases = [Phase(built.whole, part, part, 3, 1e-3), Phase(built.whole, part, part, 3, 1e-4)]
-        history = training.train(built.whole, phases, Training(8, 0), Checkpoints(tmp_path), lambda _: None, advance)
+        history = loop.train(built.whole, phases, Training(8, 0), Checkpoints(tmp_path), lambda _: None, advance)
         return built.whole, history
 
     with pytest.raises(Stopped):
@@ -124,7 +123,7 @@ def fit_two(part, folder):
     phases = [Phase(built.whole, part, part, 3, 1e-3), Phase(built.whole, part, part, 3, 1e-4)]
     return (
         built.whole,
-        training.train(built.whole, phases, Training(8, 0), Checkpoints(folder), lambda _: None, lambda _: None),
+        loop.train(built.whole, phases, Training(8, 0), Checkpoints(folder), lambda _: None, lambda _: None),
         phases,
     )
 
@@ -163,12 +162,12 @@ def test_float16_scales_its_loss(part, tmp_path, monkeypatch):
     augmented = augmenting.augmented(built.whole, {"flip": "both"}, 0)
     for place, model in enumerate((built.whole, augmented, built.head)):
         assert building.computes_in_float16(model)
-        run = training._Run(
+        run = loop._Run(
             built.whole,
             Phase(model, part, part, 1, 1e-3),
             Training(8, 0),
             Checkpoints(tmp_path),
-            training.Progress(),
+            loop.Progress(),
             lambda _: None,
         )
         run.begin([])
@@ -183,7 +182,7 @@ def test_a_checkpoint_within_an_epoch(part, tmp_path):
     kept = []
     built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
     checkpoints = Checkpoints(tmp_path)
-    training.train(
+    loop.train(
         built.whole,
         [Phase(built.whole, part, part, 1, 1e-3)],
         Training(8, 0, checkpoint_seconds=0),
@@ -197,18 +196,18 @@ def test_a_checkpoint_within_an_epoch(part, tmp_path):
 class TestOrder:
     def test_a_pass_takes_every_picture_once(self):
         labels = np.array([0] * 7 + [1] * 3)
-        orders = [training.order(labels, epoch, Training(4, 0), 3) for epoch in range(3)]
+        orders = [loop.order(labels, epoch, Training(4, 0), 3) for epoch in range(3)]
         assert all(sorted(each) == list(range(10)) for each in orders)
         assert not np.array_equal(orders[0], orders[1])
 
     def test_short_epochs_go_through_passes_without_a_break(self):
         labels = np.zeros(10, int)
         how = Training(4, 0, steps_per_epoch=2)
-        taken = np.concatenate([training.order(labels, epoch, how, 2) for epoch in range(5)])
+        taken = np.concatenate([loop.order(labels, epoch, how, 2) for epoch in range(5)])
         assert len(taken) == 40
         assert all(sorted(taken[start : start + 10]) == list(range(10)) for start in range(0, 40, 10))
 
     def test_oversampling_evens_the_classes_out(self):
         labels = np.array([0] * 7 + [1] * 3 + [2])
-        taken = labels[training.order(labels, 0, Training(4, 0, oversample=True), 6)]
+        taken = labels[loop.order(labels, 0, Training(4, 0, oversample=True), 6)]
         assert np.bincount(taken).tolist() == [7, 7, 7]

@@ -41,7 +41,7 @@ def objective_of(labels: Labels, class_weights: Mapping[int, Any] | None) -> Obj
     labels : (N,) or (N, L) int array
         Of the training split.
     class_weights : mapping, optional
-        From `training.balanced_class_weights`.
+        From `loop.balanced_class_weights`.
 
     Returns
     -------

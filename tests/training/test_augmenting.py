@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import skimage.color
 
-from facelime_cli.models import augmenting, backend
-from facelime_cli.models.recipes import AUGMENTATIONS
+from facelime_cli.models import backend
+from facelime_cli.training import augmenting
+from facelime_cli.training.recipes import AUGMENTATIONS
 
 SIZE = 32
 

@@ -6,19 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import Entry, table
-from facelime_cli.models.backbones import SIGMOID, SOFTMAX
+from facelime_cli.models.backbones import ALL, NONE, SIGMOID, SOFTMAX, YES_OR_NO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-IMAGENET = "imagenet"
-"""Weights that Keras brings for a network of `keras.applications`."""
-NONE, ALL = "none", "all"
-"""Words in the place of a number, a file or a list."""
-FLOAT32, MIXED = "float32", "mixed"
-PRECISIONS = (FLOAT32, MIXED)
-YES_OR_NO = 2
-"""Classes that one sigmoid unit can tell apart."""
 
 OPTIMIZERS = table(
     Entry(name="adam", words="Adam", function="keras.optimizers:Adam"),
@@ -30,23 +21,23 @@ OPTIMIZERS = table(
 """How weights follow the gradient."""
 
 SCHEDULES = table(
-    Entry(name="constant", words="the same rate throughout", function="facelime_cli.models.schedules:constant"),
-    Entry(name="cosine", words="half a cosine down to 0", function="facelime_cli.models.schedules:cosine"),
+    Entry(name="constant", words="the same rate throughout", function="facelime_cli.training.schedules:constant"),
+    Entry(name="cosine", words="half a cosine down to 0", function="facelime_cli.training.schedules:cosine"),
     Entry(
         name="plateau",
         words="0.3 times the rate after 3 epochs without a lower loss",
-        function="facelime_cli.models.schedules:plateau",
+        function="facelime_cli.training.schedules:plateau",
         settings={"patience": 3, "factor": 0.3},
     ),
 )
 """How the learning rate changes from epoch to epoch."""
 
 CLASS_WEIGHTS = table(
-    Entry(name=NONE, words="every picture counts alike", function="facelime_cli.models.training:no_class_weights"),
+    Entry(name=NONE, words="every picture counts alike", function="facelime_cli.training.loop:no_class_weights"),
     Entry(
         name="balanced",
         words="every class counts alike",
-        function="facelime_cli.models.training:balanced_class_weights",
+        function="facelime_cli.training.loop:balanced_class_weights",
     ),
 )
 """What a class counts in the loss."""
@@ -72,22 +63,22 @@ AUGMENTATIONS = table(
     Augmentation(
         name="rotation",
         words="degrees to each side",
-        function="facelime_cli.models.augmenting:rotation",
+        function="facelime_cli.training.augmenting:rotation",
         largest=180.0,
     ),
-    Augmentation(name="shift", words="share of the picture's side", function="facelime_cli.models.augmenting:shift"),
-    Augmentation(name="shear", words="slope", function="facelime_cli.models.augmenting:shear"),
-    Augmentation(name="zoom", words="share, in and out", function="facelime_cli.models.augmenting:zoom"),
+    Augmentation(name="shift", words="share of the picture's side", function="facelime_cli.training.augmenting:shift"),
+    Augmentation(name="shear", words="slope", function="facelime_cli.training.augmenting:shear"),
+    Augmentation(name="zoom", words="share, in and out", function="facelime_cli.training.augmenting:zoom"),
     Augmentation(
         name="flip",
         words="horizontal|vertical|both",
-        function="facelime_cli.models.augmenting:flip",
+        function="facelime_cli.training.augmenting:flip",
         values=("horizontal", "vertical", "both"),
     ),
-    Augmentation(name="contrast", words="share", function="facelime_cli.models.augmenting:contrast"),
-    Augmentation(name="brightness", words="share", function="facelime_cli.models.augmenting:brightness"),
+    Augmentation(name="contrast", words="share", function="facelime_cli.training.augmenting:contrast"),
+    Augmentation(name="brightness", words="share", function="facelime_cli.training.augmenting:brightness"),
     Augmentation(
-        name="hue", words="share of the colour circle", function="facelime_cli.models.augmenting:hue", largest=0.5
+        name="hue", words="share of the colour circle", function="facelime_cli.training.augmenting:hue", largest=0.5
     ),
 )
 """What training pictures can be changed by, each at random within its amount, in this order."""
