@@ -33,6 +33,7 @@ BOTH_SIDES = 2
 """Columns of a one-unit sigmoid: [1 - p, p]."""
 BOTH_SIDES_LAYER = "both_sides"
 VALUES_LAYER = "values"
+MEAN_LAYER = "mean_of_members"
 VALUE_REMEDY = "if it answers with values such as an age, give --output-kind value and --names"
 
 SIGNATURE = "serving_default"
@@ -535,7 +536,7 @@ def _answers(config: dict[str, Any]) -> bool:
     own = config.get("config")
     if not isinstance(own, dict):
         return False
-    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") in {BOTH_SIDES_LAYER, VALUES_LAYER}:
+    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") in {BOTH_SIDES_LAYER, VALUES_LAYER, MEAN_LAYER}:
         return True
     # The activation may be a configuration itself, which no table can look up.
     return own.get("activation") in tuple(ACTIVATIONS)

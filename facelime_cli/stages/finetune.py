@@ -2,12 +2,13 @@
 
 The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. The weights of the
 epoch with the least validation loss are kept. Stopped or killed, the same command resumes. `--recipe` presets the
-settings of a published system; every option overrides it.
+settings of a published system; every option overrides it. `--fold all` trains a network for each fold of the dataset,
+and `evaluate` answers each picture with the one that has not seen it.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,13 +17,14 @@ from typer import Argument, Option
 
 from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.choices import words_of
-from facelime_cli.engine import Plan, Stage, facts_of_only_unit
-from facelime_cli.errors import FacelimeError, NotFoundError
+from facelime_cli.engine import Plan, Stage, facts_of_only_unit, identity
+from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE, POOLINGS, PRECISIONS, published
 from facelime_cli.options import LARGEST, Choice, Execution, Input, Resolved
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.files import write_csv
+from facelime_cli.store.pictures import EVERY_FOLD
 from facelime_cli.training import settings as training_settings
 from facelime_cli.training.recipes import (
     AUGMENTATIONS,
@@ -34,13 +36,17 @@ from facelime_cli.training.recipes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from facelime_cli.engine import Context, Pending
     from facelime_cli.models.building import Trainable
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
+    from facelime_cli.training.finetuning import Job
 
 FEWEST_CLASSES = 2
+ENSEMBLE = "ensemble"
+HISTORY = "history"
 MOST_EPOCHS = 100_000
 AMOUNTS = ", ".join(f"{name} ({entry.words})" for name, entry in AUGMENTATIONS.items())
 OWN = ", ".join(name for name in BACKBONES if name not in published(BACKBONES))
@@ -264,15 +270,24 @@ class Params:
         Option(help="Compute with 16 bits (mixed), faster on a graphics card; the saved model is float32."),
     ] = PRECISIONS[0]
     fold: Annotated[
-        int | None,
+        str | None,
         Option(
-            min=0,
+            metavar="I|all",
             show_default=False,
             help="Test this fold of a dataset with folds (from 0), validate on the next, train on the others. "
-            "[default: 0]",
+            "all does so with every fold, one network each; --shard divides them. [default: 0]",
         ),
         Resolved(),
     ] = None
+    ensemble: Annotated[
+        bool,
+        Option(
+            "--ensemble",
+            help="With --fold all, add the network that answers with the mean of all. It can be asked for later: "
+            "what is trained is used again.",
+        ),
+        Resolved(),
+    ] = False
     checkpoint_minutes: Annotated[
         float,
         Option(
@@ -302,7 +317,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     if pictures.is_multilabel(dataset):
         given = training_settings.for_findings(given, params.recipe, oversample=params.oversample)
     settings = training_settings.settle(given, backbone, params.recipe, len(classes))
-    fold = pictures.tested_fold(dataset, params.fold)
+    fold = _fold(params, dataset)
     is_file = settings.weights not in {IMAGENET, NONE}
     sources = {"weights": _weights_digest(str(settings.weights))} if is_file else {}
 
@@ -318,48 +333,117 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         facts = {"classes": classes, "size": size, "output": settings.output, "recipe": params.recipe}
         if pictures.is_multilabel(dataset):
             facts["multilabel"] = True
+        if fold == EVERY_FOLD:  # each is a unit
+            return Layout(dataset.parameters["folds"], facts=facts, unit_pictures=1)
         return Layout(1, facts=facts)
 
     def work(artifact: Artifact, units: Pending) -> None:
-        from facelime_cli.models import wrapping
         from facelime_cli.training import finetuning
 
         job = finetuning.Job(
             settings,
             finetuning.architecture(settings, backbone, dataset, params.seed),
             dataset,
-            fold,
+            fold if isinstance(fold, int) else None,
             context.console,
             precision=params.precision,
             oversample=params.oversample,
             checkpoint_seconds=60 * params.checkpoint_minutes,
         )
-        file = FORMATS[KERAS].file
         for unit in units:
-            trained = job.run(built(), unit)
-            wrapping.save(trained.network, artifact.file(file))
-            made = [file, *_write_history(artifact, trained.history)]
-            unit.finish({}, made=made, facts=trained.facts)
+            if fold == EVERY_FOLD:
+                _train_fold(artifact, unit, replace(job, fold=unit.index), built, _twin(made, context))
+                built.cache_clear()  # the next fold begins anew
+            else:
+                _train(artifact, unit, job, built(), FORMATS[KERAS].file, HISTORY)
+
+    def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        return _facts_of_folds(artifact, params, context) if fold == EVERY_FOLD else facts_of_only_unit(artifact)
 
     # A recipe is not in it: its settings are, and the same settings are the same training.
     weights = "file" if is_file else settings.weights
-    return Plan(
+    # It is there only where it is asked for, so that other models keep their fingerprints.
+    together = {"ensemble": True} if params.ensemble else {}
+    made = Plan(
         params=params,
-        resolved={**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold},
+        resolved={**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold, **together},
         name=f"{dataset.name}-{backbone}",
         prepare=prepare,
         work=work,
         inputs=inputs,
         sources=sources,
-        finish=facts_of_only_unit,
+        finish=finish,
     )
+    return made
 
 
 def restored(model: Artifact) -> dict[str, Any]:
-    """Return no settings of a second phase where there was none: they would be refused."""
+    """Return the fold as it is typed, and no settings of a second phase where there was none: they would be refused."""
+    fold = model.parameters["fold"]
+    typed = {"fold": None if fold is None else str(fold)}
     if model.parameters["fine_tune_epochs"]:
-        return {}
-    return {"fine_tune_layers": None, "fine_tune_rate": None}
+        return typed
+    return {**typed, "fine_tune_layers": None, "fine_tune_rate": None}
+
+
+# Folds
+
+
+def _fold(params: Params, dataset: Artifact) -> int | str | None:
+    """Return the fold to test, or `EVERY_FOLD`."""
+    asked = training_settings.fold_of(params.fold)
+    if params.ensemble and asked != EVERY_FOLD:
+        raise CommandLineError("--ensemble is the mean of the networks of all folds; train them with --fold all.")
+    if isinstance(asked, str):
+        pictures.tested_fold(dataset, 0)  # a dataset without folds is refused
+        return EVERY_FOLD
+    return pictures.tested_fold(dataset, asked)
+
+
+def _train(artifact: Artifact, unit: Unit, job: Job, network: Trainable, file: str, stem: str) -> None:
+    """Train one network, and write its file, and its history into files whose names begin with `stem`."""
+    from facelime_cli.models import wrapping
+
+    trained = job.run(network, unit)
+    wrapping.save(trained.network, artifact.file(file))
+    unit.finish({}, made=[file, *_write_history(artifact, trained.history, stem)], facts=trained.facts)
+
+
+def _train_fold(
+    artifact: Artifact, unit: Unit, job: Job, built: Callable[[], Trainable], twin: Artifact | None
+) -> None:
+    """Train the network of a fold, or use that of the same training again."""
+    from facelime_cli.training import folding
+
+    fold = unit.index
+    known = folding.taken(twin, artifact, fold)
+    told = f"was trained for {twin.reference}" if known and twin else "is trained"
+    job.console.note(f"fold {fold} {told} ({fold + 1} of {artifact.n_units})")
+    if known:
+        unit.finish({}, made=known[0], facts=known[1])
+    else:
+        _train(artifact, unit, job, built(), folding.file_of(fold), folding.stem_of(fold))
+
+
+def _twin(plan: Plan, context: Context) -> Artifact | None:
+    """Return the same training with the mean of its networks, where this is the one without, or the other way."""
+    other = {name: value for name, value in plan.resolved.items() if name != ENSEMBLE}
+    if ENSEMBLE not in plan.resolved:
+        other[ENSEMBLE] = True
+    return context.store.find(STAGE.writes, identity(STAGE, replace(plan, resolved=other)).fingerprint)
+
+
+def _facts_of_folds(artifact: Artifact, params: Params, context: Context) -> tuple[dict[str, Any], list[str]]:
+    """Return what is noted of all folds together, and the file of their mean where that is asked for."""
+    from facelime_cli.training import folding
+
+    facts, file = folding.facts_of(artifact), FORMATS[KERAS].file
+    told = folding.summary(facts["folds"])
+    if told:
+        context.console.note(f"{told}; `facelime evaluate` has intervals.")
+    if not params.ensemble:
+        return facts, []
+    return {**facts, **folding.mean_of(artifact, file)}, [file]
 
 
 def _check_dataset(dataset: Artifact) -> None:
@@ -385,15 +469,24 @@ def _weights_digest(file: str) -> str:
     return digests.of_file(Path(file))
 
 
-def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]]) -> list[str]:
+def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]], stem: str) -> list[str]:
     """Write the history as table and chart, and return the names of the files."""
     from facelime_cli.drawing import curves, figures
 
     rows = [list(row.values()) for row in history]
-    write_csv(artifact.file("history.csv"), [list(history[0]), *rows])
-    charts = ["history.png", "history.svg"]
+    write_csv(artifact.file(f"{stem}.csv"), [list(history[0]), *rows])
+    charts = [f"{stem}.png", f"{stem}.svg"]
     figures.write(curves.history(history), [artifact.file(name) for name in charts])
-    return ["history.csv", *charts]
+    return [f"{stem}.csv", *charts]
 
 
-STAGE = Stage(name="finetune", writes="models", version=2, params=Params, plan=plan, help=__doc__, restored=restored)
+STAGE = Stage(
+    name="finetune",
+    writes="models",
+    version=2,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    sharded=True,
+    restored=restored,
+)
