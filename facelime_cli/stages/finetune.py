@@ -1,15 +1,16 @@
 """Train a network on a dataset: a pretrained one with a new head, or one from nothing.
 
-The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. The weights of the
-epoch with the least validation loss are kept. Stopped or killed, the same command resumes. `--recipe` presets the
-settings of a published system; every option overrides it. `--fold all` trains a network for each fold of the dataset,
-and `evaluate` answers each picture with the one that has not seen it.
+The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. A pretrained
+network is trained by the recipe `auto`: a logistic regression on its features first, then all of its layers from there,
+and what is best on the validation split is kept. Other recipes preset the settings of a published system. Every option
+overrides its recipe. Stopped or killed, the same command resumes. `--fold all` trains a network for each fold of the
+dataset, and `evaluate` answers each picture with the one that has not seen it.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,9 +29,14 @@ from facelime_cli.store.pictures import EVERY_FOLD
 from facelime_cli.training import settings as training_settings
 from facelime_cli.training.recipes import (
     AUGMENTATIONS,
+    AUTO,
     CLASS_WEIGHTS,
     DEFAULTS,
+    KINDS,
     OPTIMIZERS,
+    OTHER,
+    PARTS,
+    RECIPE_WORDS,
     RECIPES,
     SCHEDULES,
 )
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
     from facelime_cli.models.building import Trainable
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
-    from facelime_cli.training.finetuning import Job
+    from facelime_cli.training import finetuning
 
 FEWEST_CLASSES = 2
 ENSEMBLE = "ensemble"
@@ -74,14 +80,45 @@ class Params:
     ] = None
     recipe: Annotated[
         str | None,
-        Choice(tuple(RECIPES)),
+        Choice(RECIPE_WORDS),
         Option(
             show_default=False,
-            help="Preset the settings of a published system, for one of its own networks (docs/training.md). "
-            f"{SYSTEMS}.",
+            help="Preset the settings (docs/training.md). auto: a logistic regression on the features of a pretrained "
+            "network, then all of its layers from there, and the better of both. "
+            f"{SYSTEMS}, each for its own networks. none: the head alone, and what the options say. "
+            "[default: auto with a pretrained network; none for others, and with --head or --fine-tune-epochs]",
         ),
-        Resolved(()),
+        Resolved(("recipe", "parts")),
     ] = None
+    kind: Annotated[
+        str | None,
+        Choice(tuple(KINDS)),
+        Option(
+            show_default=False,
+            help="Say what the pictures are, and with it how --recipe auto may change them at random. "
+            f"{words_of(KINDS)}. [default: {OTHER}]",
+        ),
+        Resolved(),
+    ] = None
+    minutes: Annotated[
+        float | None,
+        Option(
+            min=0.1,
+            max=LARGEST,
+            show_default=False,
+            help="Let --recipe auto take about so long: the measured speed chooses the epochs, up to --epochs. "
+            "With too little time the logistic regression stays alone. [default: as long as --epochs takes]",
+        ),
+        Resolved(),
+    ] = None
+    refit: Annotated[
+        bool,
+        Option(
+            "--refit",
+            help="Let --recipe auto train again on train and validation split together, with the epochs that it found.",
+        ),
+        Resolved(),
+    ] = False
     weights: Annotated[
         str | None,
         Option(
@@ -314,9 +351,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     classes, size = dataset.facts["classes"], dataset.facts["size"]
     backbone = training_settings.backbone_of(params.backbone, params.recipe)
     given = training_settings.given_in(params)
+    own = {"kind": params.kind, "minutes": params.minutes, "refit": params.refit}
+    recipe, reason = training_settings.recipe_of(params.recipe, backbone, given, own)
     if pictures.is_multilabel(dataset):
-        given = training_settings.for_findings(given, params.recipe, oversample=params.oversample)
-    settings = training_settings.settle(given, backbone, params.recipe, len(classes))
+        given = training_settings.for_findings(given, recipe, oversample=params.oversample)
+    kind = params.kind or OTHER
+    settings = training_settings.settle(given, backbone, recipe, len(classes), kind)
+    auto = {"recipe": AUTO, "parts": asdict(PARTS), **own, "kind": kind} if recipe == AUTO else {}
     fold = _fold(params, dataset)
     is_file = settings.weights not in {IMAGENET, NONE}
     sources = {"weights": _weights_digest(str(settings.weights))} if is_file else {}
@@ -330,63 +371,95 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def prepare() -> Layout:
         built()  # what is wrong with weights, size or layers shows before anything is written
-        facts = {"classes": classes, "size": size, "output": settings.output, "recipe": params.recipe}
+        if reason is not None:
+            context.console.note(f"--recipe {AUTO} trains as --recipe {NONE} here: {reason}.")
+        named = None if recipe == NONE else recipe
+        facts = {"classes": classes, "size": size, "output": settings.output, "recipe": named}
         if pictures.is_multilabel(dataset):
             facts["multilabel"] = True
-        if fold == EVERY_FOLD:  # each is a unit
-            return Layout(dataset.parameters["folds"], facts=facts, unit_pictures=1)
-        return Layout(1, facts=facts)
+        return _layout(dataset, fold, facts)
 
     def work(artifact: Artifact, units: Pending) -> None:
         from facelime_cli.training import finetuning
 
-        job = finetuning.Job(
-            settings,
-            finetuning.architecture(settings, backbone, dataset, params.seed),
-            dataset,
-            fold if isinstance(fold, int) else None,
-            context.console,
-            precision=params.precision,
-            oversample=params.oversample,
-            checkpoint_seconds=60 * params.checkpoint_minutes,
-        )
+        # The fold is in it from the beginning: what follows a training may hold the whole of it.
+        def job_of(tested: int | None) -> finetuning.Job:
+            job = finetuning.Job(
+                settings,
+                finetuning.architecture(settings, backbone, dataset, params.seed),
+                dataset,
+                tested,
+                context.console,
+                precision=params.precision,
+                oversample=params.oversample,
+                checkpoint_seconds=60 * params.checkpoint_minutes,
+            )
+            return _by_auto(job, params, kind) if recipe == AUTO else job
+
         for unit in units:
-            if fold == EVERY_FOLD:
-                _train_fold(artifact, unit, replace(job, fold=unit.index), built, _twin(made, context))
+            if isinstance(fold, str):
+                _train_fold(artifact, unit, job_of(unit.index), built, _twin(made, context))
                 built.cache_clear()  # the next fold begins anew
             else:
-                _train(artifact, unit, job, built(), FORMATS[KERAS].file, HISTORY)
+                _train(artifact, unit, job_of(fold), built(), FORMATS[KERAS].file, HISTORY)
 
-    def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        return _facts_of_folds(artifact, params, context) if fold == EVERY_FOLD else facts_of_only_unit(artifact)
-
-    # A recipe is not in it: its settings are, and the same settings are the same training.
+    # A published recipe is not in it: its settings are, and the same settings are the same training.
     weights = "file" if is_file else settings.weights
-    # It is there only where it is asked for, so that other models keep their fingerprints.
-    together = {"ensemble": True} if params.ensemble else {}
     made = Plan(
         params=params,
-        resolved={**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold, **together},
+        resolved={
+            **asdict(settings),
+            "backbone": backbone,
+            "weights": weights,
+            "fold": fold,
+            **_typed({**auto, ENSEMBLE: params.ensemble}),
+        },
         name=f"{dataset.name}-{backbone}",
         prepare=prepare,
         work=work,
         inputs=inputs,
         sources=sources,
-        finish=finish,
+        finish=partial(_facts_of_folds, params, context) if fold == EVERY_FOLD else facts_of_only_unit,
     )
     return made
 
 
+def _typed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what counts of newer options: one that was not typed leaves the model what it is."""
+    return {name: value for name, value in options.items() if value not in (None, False)}
+
+
+def _by_auto(job: finetuning.Job, params: Params, kind: str) -> finetuning.Job:
+    """Return a training by the recipe `auto`."""
+    from facelime_cli.training import auto
+
+    parts = replace(PARTS, mirrored=PARTS.mirrored and KINDS[kind].mirrored)
+    plan = auto.Plan(parts, params.minutes, params.refit)
+    planned = replace(job, auto=plan)
+    return replace(planned, after=[*job.after, auto.Refitting(planned, plan)]) if params.refit else planned
+
+
 def restored(model: Artifact) -> dict[str, Any]:
-    """Return the fold as it is typed, and no settings of a second phase where there was none: they would be refused."""
-    fold = model.parameters["fold"]
-    typed = {"fold": None if fold is None else str(fold)}
-    if model.parameters["fine_tune_epochs"]:
-        return typed
-    return {**typed, "fine_tune_layers": None, "fine_tune_rate": None}
+    """Return the fold as it is typed, no settings of a second phase where there was none, and what is a default now."""
+    parameters = model.parameters
+    fold = parameters["fold"]
+    second = {} if parameters["fine_tune_epochs"] else {"fine_tune_layers": None, "fine_tune_rate": None}
+    is_pretrained = bool(BACKBONES[parameters["backbone"]].application) and parameters["weights"] != NONE
+    return {**second, "fold": None if fold is None else str(fold)} | (
+        {"recipe": NONE} if is_pretrained and "recipe" not in parameters else {}
+    )
 
 
 # Folds
+
+
+def _layout(dataset: Artifact, fold: int | str | None, facts: Mapping[str, Any]) -> Layout:
+    """Return a layout of files alone: a unit for each training."""
+    return (
+        Layout(dataset.parameters["folds"], facts=facts, unit_pictures=1)
+        if fold == EVERY_FOLD
+        else Layout(1, facts=facts)
+    )
 
 
 def _fold(params: Params, dataset: Artifact) -> int | str | None:
@@ -400,7 +473,7 @@ def _fold(params: Params, dataset: Artifact) -> int | str | None:
     return pictures.tested_fold(dataset, asked)
 
 
-def _train(artifact: Artifact, unit: Unit, job: Job, network: Trainable, file: str, stem: str) -> None:
+def _train(artifact: Artifact, unit: Unit, job: finetuning.Job, network: Trainable, file: str, stem: str) -> None:
     """Train one network, and write its file, and its history into files whose names begin with `stem`."""
     from facelime_cli.models import wrapping
 
@@ -410,7 +483,7 @@ def _train(artifact: Artifact, unit: Unit, job: Job, network: Trainable, file: s
 
 
 def _train_fold(
-    artifact: Artifact, unit: Unit, job: Job, built: Callable[[], Trainable], twin: Artifact | None
+    artifact: Artifact, unit: Unit, job: finetuning.Job, built: Callable[[], Trainable], twin: Artifact | None
 ) -> None:
     """Train the network of a fold, or use that of the same training again."""
     from facelime_cli.training import folding
@@ -433,7 +506,7 @@ def _twin(plan: Plan, context: Context) -> Artifact | None:
     return context.store.find(STAGE.writes, identity(STAGE, replace(plan, resolved=other)).fingerprint)
 
 
-def _facts_of_folds(artifact: Artifact, params: Params, context: Context) -> tuple[dict[str, Any], list[str]]:
+def _facts_of_folds(params: Params, context: Context, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
     """Return what is noted of all folds together, and the file of their mean where that is asked for."""
     from facelime_cli.training import folding
 
