@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.answering import programs
+from facelime_cli.answering import kept_graphs, programs
 from facelime_cli.answering.around import output_of
-from facelime_cli.answering.runtimes import SAVED_MODEL, Classifier, format_of
-from facelime_cli.models import backend, running, wrapping
+from facelime_cli.answering.runtimes import KERAS, SAVED_MODEL, Classifier, format_of
+from facelime_cli.models import backend, graphs, running, wrapping
+from facelime_cli.store import digests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,13 +37,27 @@ def with_keras(model: Artifact, how: How) -> Classifier:
     FacelimeError
         Where it cannot be loaded, or the backend does not compute in this precision.
     """
-    net = network_of(model, how)
+    net = kept_graphs.kept(model, how) or _made(model, how)
     backend.compute_with(how.precision)
 
     def upload(pictures: NDArray[np.uint8], segments: NDArray[np.int32]) -> tuple[Any, Any]:
         return backend.on_device(pictures), backend.on_device(segments)
 
     return Classifier(running.forward(net), running.compiled(net), upload, backend.engine())
+
+
+def _made(model: Artifact, how: How) -> Any:
+    """Return a model's graph where it can run as one; it is kept for the next command. Else return its network."""
+    with programs.opened(model) as (path, program):
+        net = _at_size(network_in(model, path, how, runs_code=program is not None), how)
+        # Code may do something else each time that it is built.
+        if format_of(model) != KERAS or program is not None or backend.name() != backend.TENSORFLOW:
+            return net
+        graph = graphs.of(net)
+        if graph is None:
+            return net
+        kept_graphs.keep(model, how, digests.of_file(path), graph)
+        return graph
 
 
 def network_of(model: Artifact, how: How) -> Any:
@@ -64,7 +79,10 @@ def network_of(model: Artifact, how: How) -> Any:
         Where it cannot be loaded.
     """
     with programs.opened(model) as (path, program):
-        net = network_in(model, path, how, runs_code=program is not None)
+        return _at_size(network_in(model, path, how, runs_code=program is not None), how)
+
+
+def _at_size(net: Any, how: How) -> Any:
     return wrapping.resized(net, how.resize_from) if how.resize_from else net
 
 
