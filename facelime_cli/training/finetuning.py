@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +21,6 @@ from facelime_cli.training.loop import Phase, Training
 from facelime_cli.training.recipes import CLASS_WEIGHTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -65,6 +65,10 @@ class Trained:
     network: Any
     history: list[dict[str, float]]
     facts: dict[str, Any]
+
+
+Step = Callable[[Trained, Splits, "Unit"], Trained]
+"""What may follow a training before its figures are taken: calibration, a summary of the features."""
 
 
 def splits_of(dataset: Artifact, fold: int | None) -> Splits:
@@ -161,6 +165,10 @@ class Job:
         Whether pictures of the smaller classes are repeated.
     checkpoint_seconds : float
         Longest work within an epoch that a kill loses.
+    after : sequence of callable
+        Steps between training and the final figures, in this order. Each takes what has been made, the splits and the
+        unit, and returns what is to be kept instead. A stop repeats them: what takes long keeps itself in the unit's
+        scratch files.
     """
 
     settings: Settings
@@ -171,6 +179,7 @@ class Job:
     precision: str = FLOAT32
     oversample: bool = False
     checkpoint_seconds: float = 600.0
+    after: Sequence[Step] = ()
 
     def run(self, network: Trainable, unit: Unit) -> Trained:
         """Train a network, from where a stop left it.
@@ -208,16 +217,17 @@ class Job:
         # What was compiled with a loss of our own would carry it into the file.
         as_it_is = self.precision == FLOAT32 and not self.what.multilabel
         net = network.whole if as_it_is else self._in_float32(network)
-        measured = {name: self._figures(name, net, getattr(splits, name)) for name in ("validation", "test")}
-        facts = {
-            "model": wrapping.digest(net),
-            "weights": net.count_params(),
-            "fold": self.fold,
-            "class_weights": how.class_weights,
-            "history": history,
-            **measured,
-        }
-        return Trained(net, history, facts)
+        trained = Trained(net, history, {"fold": self.fold, "class_weights": how.class_weights, "history": history})
+        for step in self.after:
+            trained = step(trained, splits, unit)
+        return self._measured(trained, splits)
+
+    def _measured(self, trained: Trained, splits: Splits) -> Trained:
+        """Return what is kept with its digest, its size and its figures, which are those of the finished network."""
+        net = trained.network
+        figures = {name: self._figures(name, net, getattr(splits, name)) for name in ("validation", "test")}
+        identity = {"model": wrapping.digest(net), "weights": net.count_params()}
+        return replace(trained, facts={**identity, **trained.facts, **figures})
 
     def _warn_of_untaught(self, labels: NDArray[np.int64]) -> None:
         """Warn of findings that no training picture shows, or none is free of: nothing can be learned of them."""
