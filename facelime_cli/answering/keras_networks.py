@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.answering import kept_graphs, programs
 from facelime_cli.answering.around import output_of
-from facelime_cli.answering.runtimes import KERAS, SAVED_MODEL, Classifier, format_of
-from facelime_cli.models import backend, graphs, running, wrapping
+from facelime_cli.answering.runtimes import FLOAT32, FORMATS, KERAS, SAVED_MODEL, Classifier, format_of
+from facelime_cli.models import backend, features, graphs, running, wrapping
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
@@ -43,7 +45,18 @@ def with_keras(model: Artifact, how: How) -> Classifier:
     def upload(pictures: NDArray[np.uint8], segments: NDArray[np.int32]) -> tuple[Any, Any]:
         return backend.on_device(pictures), backend.on_device(segments)
 
-    return Classifier(running.forward(net), running.compiled(net), upload, backend.engine())
+    @cache
+    def looking() -> Any:
+        # Rounded to 16 bits, features would seem to be farther away.
+        has_layers = how.precision == FLOAT32 and not isinstance(net, graphs.Graph)
+        exact = net if has_layers else network_of(model, replace(how, precision=FLOAT32))
+        return features.network_of(exact, model.reference)
+
+    def features_of(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        return running.answers_of(looking(), pictures)
+
+    its = features_of if FORMATS[format_of(model)].features else None
+    return Classifier(running.forward(net), running.compiled(net), upload, backend.engine(), features=its)
 
 
 def _made(model: Artifact, how: How) -> Any:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facelime_cli.answering import runtimes
+from facelime_cli.answering.familiar import distances
 from facelime_cli.choices import HALF
 from facelime_cli.core import metrics
 from facelime_cli.core.labels import labelled
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.models import running
-from facelime_cli.store import digests, pictures
+from facelime_cli.store import digests, familiarity, pictures
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.explanations import answer_facts
 
@@ -350,8 +351,8 @@ class Answers:
 
     def __init__(self, model: Artifact, dataset: Artifact, batch_size: int) -> None:
         how = runtimes.usual(model)
-        classifier = runtimes.load(model, how)
-        self._call = classifier.forward
+        self._model, self._classifier = model, runtimes.load(model, how)
+        self._call = self._classifier.forward
         self._read = pictures.reader(dataset)
         self._batch_size = batch_size
 
@@ -380,6 +381,28 @@ class Answers:
             if advance is not None:
                 advance(len(answered))
         return np.concatenate(gathered)
+
+    def unit_facts(self, cases: Cases, rows: slice) -> dict[str, Any]:
+        """Return how far some cases are from what the model learned from, as a unit notes it.
+
+        Parameters
+        ----------
+        cases : Cases
+        rows : slice
+            Which of them.
+
+        Returns
+        -------
+        dict
+            Empty where the model keeps no summary of that.
+        """
+        if not familiarity.has_summary(self._model):
+            return {}
+        chosen, found = [int(row) for row in cases.rows[rows]], []
+        for start in range(0, len(chosen), self._batch_size):
+            images = self._read(chosen[start : start + self._batch_size])
+            found += distances(self._model, self._classifier, images, self._batch_size)
+        return {familiarity.DISTANCES: found}
 
 
 # What every scoring needs

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import plain
 from facelime_cli.names import listing
-from facelime_cli.reporting import pages
+from facelime_cli.reporting import pages, unlike
+from facelime_cli.store import familiarity
 from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 BY_GROUP = "bootstrap by group"
 """How intervals are computed that count patients or lesions, not pictures."""
 FORMATS = ("png", "svg")
+PREDICTIONS = "predictions.csv"
+"""The table with a row for each picture."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Report(ABC):
         """
         artifact = self.artifact
         tables = self.tables(facts)
+        distances = familiarity.distances_of(artifact)
+        tables[PREDICTIONS] = unlike.with_column(tables[PREDICTIONS], distances)
         for name, rows in tables.items():
             write_csv(artifact.file(name), rows)
         charts = self.charts(facts)
@@ -131,6 +136,7 @@ class Report(ABC):
         artifact, model, dataset = self.artifact, self.model, self.dataset
         shown: dict[str, Any] = {"facts": facts, "split": self.split}
         shown["title"] = artifact.name
+        shown["unlike"] = unlike.sentence_in(facts)
         shown["reference"] = artifact.reference
         shown["model"] = f"models/{model.id}"
         shown["dataset"] = f"datasets/{dataset.id}"

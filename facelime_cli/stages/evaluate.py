@@ -119,10 +119,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         asked = answers(artifact.execution["batch_size"])
         with context.console.progress("evaluate", units.pictures) as advance:
             for unit in units:
-                unit.finish({"probabilities": asked.of(cases, unit.rows, advance)})
+                answered = asked.of(cases, unit.rows, advance)
+                unit.finish({"probabilities": answered}, facts=asked.unit_facts(cases, unit.rows))
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        from facelime_cli.reporting import unlike
         from facelime_cli.reporting.scoring import report_of
+        from facelime_cli.store import familiarity
 
         here, before = evaluation.Answered(cases, artifact.read("probabilities")), None
         if validation is not None:
@@ -136,7 +139,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         sentence = evaluation.seen_sentence(seen, artifact.n)
         if sentence:
             context.console.warn(sentence)
-        facts = _facts(params, scoring, dataset, here, thresholds, {**seen, "sentence": sentence})
+        strange = unlike.facts_of(familiarity.distances_of(artifact))
+        facts = {**_facts(params, scoring, dataset, here, thresholds, {**seen, "sentence": sentence}), **strange}
         return facts, report_of(artifact, model, dataset, here, params.split).write(facts)
 
     resolved: dict[str, Any] = {"fold": fold, "target_recall": targets}
@@ -179,17 +183,20 @@ def _facts(
 
 def answer(result: Result) -> Answer:
     """Answer with the reference; under --json with every figure, else with tables beside it."""
+    from facelime_cli.reporting import unlike
     from facelime_cli.reporting.scoring import left_out, summary_of
 
     artifact = result.artifact
     facts = {name: value for name, value in artifact.facts.items() if name != "leakage"}
-    value = {**result.json(), **facts, "page": str(artifact.path.absolute() / "index.html")}
+    value = {**result.json(), **facts, **unlike.in_json(artifact), "page": str(artifact.path.absolute() / "index.html")}
     del value["facts"]  # they stand beside the rest
     seen = facts["seen_in_training"]["sentence"]
     said = [*left_out(facts), f"page: {artifact.path / 'index.html'}"]
     # A run that evaluates has warned already.
     if seen and result.reused:
         said.insert(0, f"warning: {seen}")
+    if strange := unlike.sentence_in(facts):
+        said.insert(0, f"warning: {strange}")
     return Answer(value, [artifact.id], notes=summary_of(artifact.facts), said=said)
 
 

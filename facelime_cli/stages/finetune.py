@@ -322,7 +322,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def work(artifact: Artifact, units: Pending) -> None:
         from facelime_cli.models import wrapping
-        from facelime_cli.training import finetuning
+        from facelime_cli.store import familiarity
+        from facelime_cli.training import familiarising, finetuning
 
         job = finetuning.Job(
             settings,
@@ -333,12 +334,14 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             precision=params.precision,
             oversample=params.oversample,
             checkpoint_seconds=60 * params.checkpoint_minutes,
+            after=[familiarising.step(artifact, dataset, context.console)],
         )
         file = FORMATS[KERAS].file
         for unit in units:
             trained = job.run(built(), unit)
             wrapping.save(trained.network, artifact.file(file))
             made = [file, *_write_history(artifact, trained.history)]
+            made += [familiarity.FILE] if familiarity.FACT in trained.facts else []
             unit.finish({}, made=made, facts=trained.facts)
 
     # A recipe is not in it: its settings are, and the same settings are the same training.
