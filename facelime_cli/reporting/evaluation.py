@@ -497,8 +497,8 @@ def seen_in_training(model: Artifact, dataset: Artifact, cases: Cases) -> dict[s
         both = set(trained) & set(rows)
         n_seen = len(both)
     else:
-        known_pixels = set(_pixel_digests(own, trained))
-        pixels = _pixel_digests(dataset, rows)
+        known_pixels = set(pixel_digests(own, trained))
+        pixels = pixel_digests(dataset, rows)
         n_seen = sum(each in known_pixels for each in pixels)
     known: set[str] = set()
     # Where every picture is a group of its own, the names of groups are no patients.
@@ -517,7 +517,14 @@ def _rows_of_training(model: Artifact, own: Artifact) -> list[int]:
     return [int(row) for row in rows]
 
 
-def _pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:
+def pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:
+    """Return the digest of each of some pictures, by its pixels alone.
+
+    Parameters
+    ----------
+    dataset : Artifact
+    rows : sequence of int
+    """
     found: list[str] = []
     for start in range(0, len(rows), UNIT_PICTURES):
         chosen = rows[start : start + UNIT_PICTURES]

@@ -85,6 +85,17 @@ class Params:
         ),
         Resolved(),
     ] = None
+    compare: Annotated[
+        str | None,
+        Option(
+            metavar="EVALUATION",
+            show_default=False,
+            help="Put the figures beside those of this evaluation of the same model on other pictures: differences "
+            "with intervals, calibration, and what the thresholds that were chosen there do here. It shows what a "
+            "network is worth on another source, such as another hospital.",
+        ),
+        Input(("evaluations",)),
+    ] = None
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="Show so many of the most confident mistakes.")] = 12
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
@@ -93,7 +104,7 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find the dataset, choose the pictures, and check that the classes are the same, or find the known values."""
-    from facelime_cli.reporting import evaluation
+    from facelime_cli.reporting import evaluation, source_comparison, source_report
     from facelime_cli.reporting.scoring import scoring_of
     from facelime_cli.reporting.values_scored import Values
 
@@ -104,6 +115,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     classes: list[str] = model.facts["classes"]
     fold = evaluation.fold_for(model, dataset)
     cases = evaluation.cases_of(scoring, dataset, params.split, SPLITS, fold)
+    there = inputs.get("compare")
+    source_comparison.check(there, model, dataset, scoring, cases)
     targets = evaluation.wanted_recalls(params.target_recall or [], classes)
     picking = evaluation.Picking(params.thresholds, targets)
     scoring.check(picking)
@@ -141,7 +154,10 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             context.console.warn(sentence)
         strange = unlike.facts_of(familiarity.distances_of(artifact))
         facts = {**_facts(params, scoring, dataset, here, thresholds, {**seen, "sentence": sentence}), **strange}
-        return facts, report_of(artifact, model, dataset, here, params.split).write(facts)
+        facts |= source_comparison.compare(there, here, scoring, dataset, params.bootstrap, params.seed)
+        beside = source_report.beside(there, here, scoring, facts)
+        report = report_of(artifact, model, dataset, here, params.split)
+        return facts, report.write(facts, beside)
 
     resolved: dict[str, Any] = {"fold": fold, "target_recall": targets}
     # It is there only where it says something, so that other evaluations keep their fingerprints.
@@ -155,7 +171,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         name=f"{model.name}-{params.split}",
         prepare=prepare,
         work=work,
-        inputs={"model": model, "dataset": dataset},
+        inputs={**inputs, "model": model, "dataset": dataset},
         finish=finish,
     )
 
@@ -184,14 +200,14 @@ def _facts(
 def answer(result: Result) -> Answer:
     """Answer with the reference; under --json with every figure, else with tables beside it."""
     from facelime_cli.reporting import unlike
-    from facelime_cli.reporting.scoring import left_out, summary_of
+    from facelime_cli.reporting.scoring import in_words, summary_of
 
     artifact = result.artifact
     facts = {name: value for name, value in artifact.facts.items() if name != "leakage"}
     value = {**result.json(), **facts, **unlike.in_json(artifact), "page": str(artifact.path.absolute() / "index.html")}
     del value["facts"]  # they stand beside the rest
     seen = facts["seen_in_training"]["sentence"]
-    said = [*left_out(facts), f"page: {artifact.path / 'index.html'}"]
+    said = [*in_words(facts), f"page: {artifact.path / 'index.html'}"]
     # A run that evaluates has warned already.
     if seen and result.reused:
         said.insert(0, f"warning: {seen}")
