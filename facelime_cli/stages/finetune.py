@@ -1,13 +1,14 @@
 """Train a network on a dataset: a pretrained one with a new head, or one from nothing.
 
-The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. The weights of the
-epoch with the least validation loss are kept. Stopped or killed, the same command resumes. `--recipe` presets the
-settings of a published system; every option overrides it.
+The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. A pretrained
+network is trained by the recipe `auto`: a logistic regression on its features first, then all of its layers from there,
+and what is best on the validation split is kept. Other recipes preset the settings of a published system. Every option
+overrides its recipe. Stopped or killed, the same command resumes.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,9 +27,14 @@ from facelime_cli.store.files import write_csv
 from facelime_cli.training import settings as training_settings
 from facelime_cli.training.recipes import (
     AUGMENTATIONS,
+    AUTO,
     CLASS_WEIGHTS,
     DEFAULTS,
+    KINDS,
     OPTIMIZERS,
+    OTHER,
+    PARTS,
+    RECIPE_WORDS,
     RECIPES,
     SCHEDULES,
 )
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from facelime_cli.engine import Context, Pending
     from facelime_cli.models.building import Trainable
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.training import finetuning
 
 FEWEST_CLASSES = 2
 MOST_EPOCHS = 100_000
@@ -68,14 +75,45 @@ class Params:
     ] = None
     recipe: Annotated[
         str | None,
-        Choice(tuple(RECIPES)),
+        Choice(RECIPE_WORDS),
         Option(
             show_default=False,
-            help="Preset the settings of a published system, for one of its own networks (docs/training.md). "
-            f"{SYSTEMS}.",
+            help="Preset the settings (docs/training.md). auto: a logistic regression on the features of a pretrained "
+            "network, then all of its layers from there, and the better of both. "
+            f"{SYSTEMS}, each for its own networks. none: the head alone, and what the options say. "
+            "[default: auto with a pretrained network; none for others, and with --head or --fine-tune-epochs]",
         ),
-        Resolved(()),
+        Resolved(("recipe", "parts")),
     ] = None
+    kind: Annotated[
+        str | None,
+        Choice(tuple(KINDS)),
+        Option(
+            show_default=False,
+            help="Say what the pictures are, and with it how --recipe auto may change them at random. "
+            f"{words_of(KINDS)}. [default: {OTHER}]",
+        ),
+        Resolved(),
+    ] = None
+    minutes: Annotated[
+        float | None,
+        Option(
+            min=0.1,
+            max=LARGEST,
+            show_default=False,
+            help="Let --recipe auto take about so long: the measured speed chooses the epochs, up to --epochs. "
+            "With too little time the logistic regression stays alone. [default: as long as --epochs takes]",
+        ),
+        Resolved(),
+    ] = None
+    refit: Annotated[
+        bool,
+        Option(
+            "--refit",
+            help="Let --recipe auto train again on train and validation split together, with the epochs that it found.",
+        ),
+        Resolved(),
+    ] = False
     weights: Annotated[
         str | None,
         Option(
@@ -299,9 +337,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     classes, size = dataset.facts["classes"], dataset.facts["size"]
     backbone = training_settings.backbone_of(params.backbone, params.recipe)
     given = training_settings.given_in(params)
+    own = {"kind": params.kind, "minutes": params.minutes, "refit": params.refit}
+    recipe, reason = training_settings.recipe_of(params.recipe, backbone, given, own)
     if pictures.is_multilabel(dataset):
-        given = training_settings.for_findings(given, params.recipe, oversample=params.oversample)
-    settings = training_settings.settle(given, backbone, params.recipe, len(classes))
+        given = training_settings.for_findings(given, recipe, oversample=params.oversample)
+    kind = params.kind or OTHER
+    settings = training_settings.settle(given, backbone, recipe, len(classes), kind)
+    auto = {"recipe": AUTO, "parts": asdict(PARTS), **own, "kind": kind} if recipe == AUTO else {}
     fold = pictures.tested_fold(dataset, params.fold)
     is_file = settings.weights not in {IMAGENET, NONE}
     sources = {"weights": _weights_digest(str(settings.weights))} if is_file else {}
@@ -315,7 +357,10 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def prepare() -> Layout:
         built()  # what is wrong with weights, size or layers shows before anything is written
-        facts = {"classes": classes, "size": size, "output": settings.output, "recipe": params.recipe}
+        if reason is not None:
+            context.console.note(f"--recipe {AUTO} trains as --recipe {NONE} here: {reason}.")
+        named = None if recipe == NONE else recipe
+        facts = {"classes": classes, "size": size, "output": settings.output, "recipe": named}
         if pictures.is_multilabel(dataset):
             facts["multilabel"] = True
         return Layout(1, facts=facts)
@@ -336,6 +381,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             checkpoint_seconds=60 * params.checkpoint_minutes,
             after=[familiarising.step(artifact, dataset, context.console)],
         )
+        if recipe == AUTO:
+            job = _by_auto(job, params, kind)
         file = FORMATS[KERAS].file
         for unit in units:
             trained = job.run(built(), unit)
@@ -344,11 +391,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             made += [familiarity.FILE] if familiarity.FACT in trained.facts else []
             unit.finish({}, made=made, facts=trained.facts)
 
-    # A recipe is not in it: its settings are, and the same settings are the same training.
+    # A published recipe is not in it: its settings are, and the same settings are the same training.
     weights = "file" if is_file else settings.weights
     return Plan(
         params=params,
-        resolved={**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold},
+        resolved={**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold, **_typed(auto)},
         name=f"{dataset.name}-{backbone}",
         prepare=prepare,
         work=work,
@@ -358,11 +405,27 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     )
 
 
+def _typed(auto: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what counts of the recipe `auto`: an option that was not typed leaves the model what it is."""
+    return {name: value for name, value in auto.items() if value not in (None, False)}
+
+
+def _by_auto(job: finetuning.Job, params: Params, kind: str) -> finetuning.Job:
+    """Return a training by the recipe `auto`."""
+    from facelime_cli.training import auto
+
+    parts = replace(PARTS, mirrored=PARTS.mirrored and KINDS[kind].mirrored)
+    plan = auto.Plan(parts, params.minutes, params.refit)
+    planned = replace(job, auto=plan)
+    return replace(planned, after=[*job.after, auto.Refitting(planned, plan)]) if params.refit else planned
+
+
 def restored(model: Artifact) -> dict[str, Any]:
-    """Return no settings of a second phase where there was none: they would be refused."""
-    if model.parameters["fine_tune_epochs"]:
-        return {}
-    return {"fine_tune_layers": None, "fine_tune_rate": None}
+    """Return no settings of a second phase where there was none: they would be refused; and what is a default now."""
+    parameters = model.parameters
+    second = {} if parameters["fine_tune_epochs"] else {"fine_tune_layers": None, "fine_tune_rate": None}
+    is_pretrained = bool(BACKBONES[parameters["backbone"]].application) and parameters["weights"] != NONE
+    return second | ({"recipe": NONE} if is_pretrained and "recipe" not in parameters else {})
 
 
 def _check_dataset(dataset: Artifact) -> None:

@@ -180,6 +180,8 @@ class Progress:
         Least monitored loss of any phase so far.
     kept : int
         Which row of the history it is.
+    scheduled, steps_per_epoch : int
+        Epochs and steps per epoch of the last phase, as they were planned.
     running : dict
         Mean figures of the steps of an epoch that is not over.
     history : list of dict
@@ -191,6 +193,8 @@ class Progress:
     step: int = 0
     best: float = math.inf
     kept: int = 0
+    scheduled: int = 0
+    steps_per_epoch: int = 0
     running: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -363,6 +367,7 @@ class _Run:
         if phase.paced:
             epochs, steps = phase.paced(self._pace)
             self._phase, self._how = replace(phase, epochs=epochs), replace(self._how, steps_per_epoch=steps)
+        self._progress.scheduled, self._progress.steps_per_epoch = self._phase.epochs, self._how.steps_per_epoch
 
     def _put(self, values: Sequence[NDArray[Any]]) -> None:
         # There are no values at the beginning of a phase.
