@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
 
+OUT_OF_FOLD = "each picture was answered by the one of {} networks that was not trained on it and tests it."
 ALL_SPLITS = (*SPLITS, "all")
 
 
@@ -123,7 +124,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     validation = evaluation.validation_cases(scoring, dataset, params.split, SPLITS, fold, picking)
 
     # The validation split is asked at the end, of the model that is loaded by then.
-    answers = cache(partial(evaluation.Answers, model, dataset))
+    answers = cache(partial(evaluation.asking, model, dataset, cases))
 
     def prepare() -> Layout:
         return evaluation.layout_of(dataset, cases, model, params.batch_size)
@@ -132,7 +133,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         asked = answers(artifact.execution["batch_size"])
         with context.console.progress("evaluate", units.pictures) as advance:
             for unit in units:
-                answered = asked.of(cases, unit.rows, advance)
+                answered = asked.of_unit(cases, unit, advance)
                 unit.finish({"probabilities": answered}, facts=asked.unit_facts(cases, unit.rows))
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
@@ -187,7 +188,9 @@ def _facts(
     """Return what the answers say of the model."""
     every_id = dataset.texts("id")
     ids = [every_id[row] for row in here.cases.rows]
+    folds = {} if here.cases.members is None else {"out_of_fold": dataset.parameters["folds"]}
     return {
+        **folds,
         **scoring.figures(here, thresholds, params.bootstrap, params.seed),
         "seen_in_training": seen,
         "thresholds": thresholds,
@@ -207,7 +210,8 @@ def answer(result: Result) -> Answer:
     value = {**result.json(), **facts, **unlike.in_json(artifact), "page": str(artifact.path.absolute() / "index.html")}
     del value["facts"]  # they stand beside the rest
     seen = facts["seen_in_training"]["sentence"]
-    said = [*in_words(facts), f"page: {artifact.path / 'index.html'}"]
+    out_of_fold = OUT_OF_FOLD.format(facts["out_of_fold"]) if "out_of_fold" in facts else ""
+    said = [*filter(None, [out_of_fold]), *in_words(facts), f"page: {artifact.path / 'index.html'}"]
     # A run that evaluates has warned already.
     if seen and result.reused:
         said.insert(0, f"warning: {seen}")

@@ -185,6 +185,7 @@ def explain(params: Any, context: Context) -> Result:
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
     model = context.store.resolve(params.model, ("models",)).require_complete()
+    runtimes.require_answering(model)
     # What is wrong here would end the run at one of its last stages, after all evaluations.
     for classes in (params.classes, params.checked if params.check else None):
         if classes is not None:
