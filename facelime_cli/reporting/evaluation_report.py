@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BY_GROUP = "bootstrap by group"
 """How intervals are computed that count patients or lesions, not pictures."""
 FORMATS = ("png", "svg")
+HISTORY = "history"
+"""The chart of the training, and what it is drawn from among the facts of a model."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Report(ABC):
         tables = self.tables(facts)
         for name, rows in tables.items():
             write_csv(artifact.file(name), rows)
-        charts = self.charts(facts)
+        charts = [*self.charts(facts), *self._learning_curve()]
         metrics = plain.json_text(facts, indent=1)
         write_whole(artifact.file("metrics.json"), metrics.encode())
         page = self._page(facts)
@@ -127,6 +129,13 @@ class Report(ABC):
         figures.write(figure, paths)
         return made
 
+    def _learning_curve(self) -> list[str]:
+        """Draw how the model was trained, where that is known, and return the names of the files."""
+        from facelime_cli.drawing import curves
+
+        rows = self.model.facts.get(HISTORY)
+        return self.save(HISTORY, curves.history(rows, self.model.facts.get("probe"))) if rows else []
+
     def _page(self, facts: Mapping[str, Any]) -> str:
         artifact, model, dataset = self.artifact, self.model, self.dataset
         shown: dict[str, Any] = {"facts": facts, "split": self.split}
@@ -136,6 +145,7 @@ class Report(ABC):
         shown["dataset"] = f"datasets/{dataset.id}"
         shown["lineage"] = pages.origins([dataset, model])
         shown["software"] = model.software
+        shown["history"] = bool(model.facts.get(HISTORY))
         return pages.render(self.template, **shown, **self.shown(facts))
 
 

@@ -122,6 +122,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                 unit.finish({"probabilities": asked.of(cases, unit.rows, advance)})
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        from facelime_cli.reporting import calibrated
         from facelime_cli.reporting.scoring import report_of
 
         here, before = evaluation.Answered(cases, artifact.read("probabilities")), None
@@ -137,6 +138,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         if sentence:
             context.console.warn(sentence)
         facts = _facts(params, scoring, dataset, here, thresholds, {**seen, "sentence": sentence})
+        facts |= calibrated.figures(model, here)
         return facts, report_of(artifact, model, dataset, here, params.split).write(facts)
 
     resolved: dict[str, Any] = {"fold": fold, "target_recall": targets}

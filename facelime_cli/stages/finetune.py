@@ -16,6 +16,7 @@ from typer import Argument, Option
 
 from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.choices import words_of
+from facelime_cli.console import Answer
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
 from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE, POOLINGS, PRECISIONS, published
@@ -36,7 +37,7 @@ from facelime_cli.training.recipes import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from facelime_cli.engine import Context, Pending
+    from facelime_cli.engine import Context, Pending, Result
     from facelime_cli.models.building import Trainable
     from facelime_cli.store.artifacts import Artifact
 
@@ -258,6 +259,16 @@ class Params:
         ),
         Resolved(),
     ] = None
+    calibrate: Annotated[
+        bool | None,
+        Option(
+            "--calibrate/--no-calibrate",
+            show_default=False,
+            help="Divide the scores by the temperature with the least log-loss on the validation split, so that the "
+            "network is as sure as it is right; the temperature is a layer of the saved model. [default: no-calibrate]",
+        ),
+        Resolved(),
+    ] = None
     precision: Annotated[
         str,
         Choice(PRECISIONS),
@@ -322,8 +333,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def work(artifact: Artifact, units: Pending) -> None:
         from facelime_cli.models import wrapping
-        from facelime_cli.training import finetuning
+        from facelime_cli.training import calibrating, finetuning
 
+        after = [calibrating.Calibrating(context.console, settings.batch_size)] if params.calibrate else []
         job = finetuning.Job(
             settings,
             finetuning.architecture(settings, backbone, dataset, params.seed),
@@ -333,6 +345,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             precision=params.precision,
             oversample=params.oversample,
             checkpoint_seconds=60 * params.checkpoint_minutes,
+            after=after,
         )
         file = FORMATS[KERAS].file
         for unit in units:
@@ -343,9 +356,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     # A recipe is not in it: its settings are, and the same settings are the same training.
     weights = "file" if is_file else settings.weights
+    resolved = {**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold}
+    # It is there only where it says something, so that other trainings keep their fingerprints.
+    if params.calibrate:
+        resolved["calibrate"] = True
     return Plan(
         params=params,
-        resolved={**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold},
+        resolved=resolved,
         name=f"{dataset.name}-{backbone}",
         prepare=prepare,
         work=work,
@@ -396,4 +413,23 @@ def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]]) -
     return ["history.csv", *charts]
 
 
-STAGE = Stage(name="finetune", writes="models", version=2, params=Params, plan=plan, help=__doc__, restored=restored)
+def answer(result: Result) -> Answer:
+    """Answer with the reference, and beside it with the learning curve of a training that has just ended."""
+    from facelime_cli.drawing import text_curves
+
+    artifact = result.artifact
+    history = [] if result.reused else artifact.facts.get("history", [])
+    said = text_curves.history(history, artifact.facts.get("probe")) if history else []
+    return Answer(result.json(), [artifact.id], said=said)
+
+
+STAGE = Stage(
+    name="finetune",
+    writes="models",
+    version=2,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    answer=answer,
+    restored=restored,
+)
