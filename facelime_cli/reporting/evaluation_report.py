@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 BY_GROUP = "bootstrap by group"
 """How intervals are computed that count patients or lesions, not pictures."""
 FORMATS = ("png", "svg")
+HISTORY = "history"
+"""The chart of the training, and what it is drawn from among the facts of a model."""
 PREDICTIONS = "predictions.csv"
 """The table with a row for each picture."""
 SOURCES, CHART = "sources.csv", "sources"
@@ -116,7 +118,7 @@ class Report(ABC):
             tables[SOURCES] = beside.rows
         for name, rows in tables.items():
             write_csv(artifact.file(name), rows)
-        charts = self.charts(facts)
+        charts = [*self.charts(facts), *self._learning_curve()]
         if beside is not None:
             charts += self.save(CHART, beside.chart)
         metrics = plain.json_text(facts, indent=1)
@@ -163,6 +165,13 @@ class Report(ABC):
         figures.write(figure, paths)
         return made
 
+    def _learning_curve(self) -> list[str]:
+        """Draw how the model was trained, where that is known, and return the names of the files."""
+        from facelime_cli.drawing import curves
+
+        rows = self.model.facts.get(HISTORY)
+        return self.save(HISTORY, curves.history(rows, self.model.facts.get("probe"))) if rows else []
+
     def _page(self, facts: Mapping[str, Any], beside: Beside | None) -> str:
         artifact, model, dataset = self.artifact, self.model, self.dataset
         shown: dict[str, Any] = {"facts": facts, "split": self.split}
@@ -175,6 +184,7 @@ class Report(ABC):
         shown["beside_table"], shown["beside_chart"] = SOURCES, CHART
         shown["lineage"] = pages.origins([dataset, model] if beside is None else [dataset, model, beside.there])
         shown["software"] = model.software
+        shown["history"] = bool(model.facts.get(HISTORY))
         return pages.render(self.template, **shown, **self.shown(facts))
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facelime_cli.engine import Context, Pending, Result
-    from facelime_cli.reporting.evaluation import Answered, Scoring
+    from facelime_cli.reporting.evaluation import Answered, Cases, Scoring
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
 
@@ -107,7 +107,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Find the dataset, choose the pictures, and check that the classes are the same, or find the known values."""
     from facelime_cli.reporting import evaluation, source_comparison, source_report
     from facelime_cli.reporting.scoring import scoring_of
-    from facelime_cli.reporting.values_scored import Values
 
     model = inputs["model"]
     dataset = inputs.get("dataset") or evaluation.own_dataset(model)
@@ -137,7 +136,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
                 unit.finish({"probabilities": answered}, facts=asked.unit_facts(cases, unit.rows))
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        from facelime_cli.reporting import unlike
+        from facelime_cli.reporting import calibrated, unlike
         from facelime_cli.reporting.scoring import report_of
         from facelime_cli.store import familiarity
 
@@ -146,35 +145,50 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             asked = answers(artifact.execution["batch_size"])
             before = evaluation.Answered(validation, asked.of(validation))
         thresholds = scoring.thresholds(picking, before, here, params.split)
-        otherwise = changed_otherwise(model, dataset)
-        if otherwise:
-            context.console.warn(otherwise)
-        seen = evaluation.seen_in_training(model, dataset, cases)
-        sentence = evaluation.seen_sentence(seen, artifact.n)
-        if sentence:
-            context.console.warn(sentence)
-        strange = unlike.facts_of(familiarity.distances_of(artifact))
-        facts = {**_facts(params, scoring, dataset, here, thresholds, {**seen, "sentence": sentence}), **strange}
+        facts = _facts(params, scoring, dataset, here, thresholds, _seen(model, dataset, cases, context))
+        facts |= unlike.facts_of(familiarity.distances_of(artifact))
+        facts |= calibrated.figures(model, here)
         facts |= source_comparison.compare(there, here, scoring, dataset, params.bootstrap, params.seed)
         beside = source_report.beside(there, here, scoring, facts)
         report = report_of(artifact, model, dataset, here, params.split)
         return facts, report.write(facts, beside)
 
-    resolved: dict[str, Any] = {"fold": fold, "target_recall": targets}
-    # It is there only where it says something, so that other evaluations keep their fingerprints.
-    if params.thresholds != HALF:
-        resolved["thresholds"] = params.thresholds
-    if isinstance(scoring, Values):
-        resolved["truth"] = [f"{name}={column}" for name, column in scoring.columns.items()]
     return Plan(
         params=params,
-        resolved=resolved,
+        resolved=_resolved(params, fold, targets, scoring),
         name=f"{model.name}-{params.split}",
         prepare=prepare,
         work=work,
         inputs={**inputs, "model": model, "dataset": dataset},
         finish=finish,
     )
+
+
+def _resolved(params: Params, fold: int | str | None, targets: Any, scoring: Scoring) -> dict[str, Any]:
+    """Return what the evaluation is known by beside its inputs."""
+    from facelime_cli.reporting.values_scored import Values
+
+    found: dict[str, Any] = {"fold": fold, "target_recall": targets}
+    # It is there only where it says something, so that other evaluations keep their fingerprints.
+    if params.thresholds != HALF:
+        found["thresholds"] = params.thresholds
+    if isinstance(scoring, Values):
+        found["truth"] = [f"{name}={column}" for name, column in scoring.columns.items()]
+    return found
+
+
+def _seen(model: Artifact, dataset: Artifact, cases: Cases, context: Context) -> dict[str, Any]:
+    """Return which pictures were trained on; warn of these, and of pictures that were prepared otherwise."""
+    from facelime_cli.reporting import evaluation
+
+    otherwise = changed_otherwise(model, dataset)
+    if otherwise:
+        context.console.warn(otherwise)
+    seen = evaluation.seen_in_training(model, dataset, cases)
+    sentence = evaluation.seen_sentence(seen, len(cases.rows))
+    if sentence:
+        context.console.warn(sentence)
+    return {**seen, "sentence": sentence}
 
 
 def _facts(

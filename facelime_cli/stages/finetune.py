@@ -18,6 +18,7 @@ from typer import Argument, Option
 
 from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.choices import words_of
+from facelime_cli.console import Answer
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit, identity
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE, POOLINGS, PRECISIONS, published
@@ -44,11 +45,11 @@ from facelime_cli.training.recipes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from facelime_cli.engine import Context, Pending
+    from facelime_cli.engine import Context, Pending, Result
     from facelime_cli.models.building import Architecture, Trainable
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
-    from facelime_cli.training.finetuning import Job
+    from facelime_cli.training.finetuning import Job, Step
     from facelime_cli.training.recipes import Settings
 
 FEWEST_CLASSES = 2
@@ -302,6 +303,16 @@ class Params:
         ),
         Resolved(),
     ] = None
+    calibrate: Annotated[
+        bool | None,
+        Option(
+            "--calibrate/--no-calibrate",
+            show_default=False,
+            help="Divide the scores by the temperature with the least log-loss on the validation split, so that the "
+            "network is as sure as it is right; the temperature is a layer of the saved model. [default: a part of --recipe auto alone]",
+        ),
+        Resolved(),
+    ] = None
     precision: Annotated[
         str,
         Choice(PRECISIONS),
@@ -400,6 +411,8 @@ class _Asked:
         # What was not asked for is not there, so that other models keep their fingerprints.
         if self.params.ensemble:
             found[ENSEMBLE] = True
+        if self.calibrates:
+            found["calibrate"] = True
         if self.recipe != AUTO:
             return found
         typed = {name: value for name, value in _of_auto(self.params).items() if value not in (None, False)}
@@ -453,7 +466,7 @@ class _Asked:
 
     def _job(self, artifact: Artifact, tested: int | None) -> Job:
         """Return the training that tests a fold."""
-        from facelime_cli.training import auto, familiarising, finetuning
+        from facelime_cli.training import auto, finetuning
 
         params = self.params
         job = finetuning.Job(
@@ -465,16 +478,38 @@ class _Asked:
             precision=params.precision,
             oversample=params.oversample,
             checkpoint_seconds=60 * params.checkpoint_minutes,
+            after=[*self._calibrating(), *self._familiarising(artifact)],
         )
-        # The mean of the networks of all folds has no features of its own.
-        if self.fold != EVERY_FOLD:
-            job = replace(job, after=[familiarising.step(artifact, self.dataset, self.context.console)])
         if self.recipe != AUTO:
             return job
         parts = replace(PARTS, mirrored=PARTS.mirrored and KINDS[self.kind].mirrored)
         plan = auto.Plan(parts, params.minutes, params.refit)
         planned = replace(job, auto=plan)
-        return replace(planned, after=[*job.after, auto.Refitting(planned, plan)]) if params.refit else planned
+        if not params.refit:
+            return planned
+        # What was measured on the validation split comes before it is trained on, and features after.
+        before, after = self._calibrating(), self._familiarising(artifact)
+        return replace(planned, after=[*before, auto.Refitting(planned, plan), *after])
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether a temperature is sought: it is a part of the recipe `auto`."""
+        asked = self.params.calibrate
+        return self.recipe == AUTO if asked is None else asked
+
+    def _calibrating(self) -> list[Step]:
+        from facelime_cli.training import calibrating
+
+        if not self.calibrates:
+            return []
+        return [calibrating.Calibrating(self.context.console, self.settings.batch_size)]
+
+    def _familiarising(self, artifact: Artifact) -> list[Step]:
+        from facelime_cli.training import familiarising
+
+        # The mean of the networks of all folds has no features of its own.
+        every = self.fold == EVERY_FOLD
+        return [] if every else [familiarising.step(artifact, self.dataset, self.context.console)]
 
     def finish(self, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         """Note what was measured."""
@@ -591,6 +626,16 @@ def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]], s
     return [f"{stem}.csv", *charts]
 
 
+def answer(result: Result) -> Answer:
+    """Answer with the reference, and beside it with the learning curve of a training that has just ended."""
+    from facelime_cli.drawing import text_curves
+
+    artifact = result.artifact
+    history = [] if result.reused else artifact.facts.get("history", [])
+    said = text_curves.history(history, artifact.facts.get("probe")) if history else []
+    return Answer(result.json(), [artifact.id], said=said)
+
+
 STAGE = Stage(
     name="finetune",
     writes="models",
@@ -599,5 +644,6 @@ STAGE = Stage(
     plan=plan,
     help=__doc__,
     sharded=True,
+    answer=answer,
     restored=restored,
 )
