@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facelime_cli.answering import runtimes
+from facelime_cli.answering.familiar import distances
 from facelime_cli.answering.keras_networks import member_of
 from facelime_cli.choices import HALF
 from facelime_cli.core import metrics
 from facelime_cli.core.labels import labelled
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.models import running
-from facelime_cli.store import digests, pictures
+from facelime_cli.store import digests, familiarity, pictures
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.explanations import answer_facts
 from facelime_cli.store.pictures import EVERY_FOLD
@@ -379,8 +380,8 @@ class Answers:
 
     def __init__(self, model: Artifact, dataset: Artifact, batch_size: int) -> None:
         how = runtimes.usual(model)
-        classifier = runtimes.load(model, how)
-        self._call = classifier.forward
+        self._model, self._classifier = model, runtimes.load(model, how)
+        self._call = self._classifier.forward
         self._read = pictures.reader(dataset)
         self._batch_size = batch_size
 
@@ -413,6 +414,28 @@ class Answers:
             if advance is not None:
                 advance(len(answered))
         return np.concatenate(gathered)
+
+    def unit_facts(self, cases: Cases, rows: slice) -> dict[str, Any]:
+        """Return how far some cases are from what the model learned from, as a unit notes it.
+
+        Parameters
+        ----------
+        cases : Cases
+        rows : slice
+            Which of them.
+
+        Returns
+        -------
+        dict
+            Empty where the model keeps no summary of that.
+        """
+        if not familiarity.has_summary(self._model):
+            return {}
+        chosen, found = [int(row) for row in cases.rows[rows]], []
+        for start in range(0, len(chosen), self._batch_size):
+            images = self._read(chosen[start : start + self._batch_size])
+            found += distances(self._model, self._classifier, images, self._batch_size)
+        return {familiarity.DISTANCES: found}
 
 
 class OutOfFold:
@@ -464,6 +487,11 @@ class OutOfFold:
         for its, values in self._answered(cases, np.arange(len(cases.rows))):
             found[its] = values
         return found
+
+    def unit_facts(self, cases: Cases, rows: slice) -> dict[str, Any]:
+        """Return nothing: the mean of the networks keeps no summary of what it learned from."""
+        del cases, rows
+        return {}
 
     def _answered(
         self, cases: Cases, places: NDArray[np.int64]
@@ -592,8 +620,8 @@ def seen_in_training(model: Artifact, dataset: Artifact, cases: Cases) -> dict[s
         both = set(trained) & set(rows)
         n_seen = len(both)
     else:
-        known_pixels = set(_pixel_digests(own, trained))
-        pixels = _pixel_digests(dataset, rows)
+        known_pixels = set(pixel_digests(own, trained))
+        pixels = pixel_digests(dataset, rows)
         n_seen = sum(each in known_pixels for each in pixels)
     known: set[str] = set()
     # Where every picture is a group of its own, the names of groups are no patients.
@@ -628,7 +656,14 @@ def _rows_of_training(model: Artifact, own: Artifact) -> list[int]:
     return [int(row) for row in rows]
 
 
-def _pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:
+def pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:
+    """Return the digest of each of some pictures, by its pixels alone.
+
+    Parameters
+    ----------
+    dataset : Artifact
+    rows : sequence of int
+    """
     found: list[str] = []
     for start in range(0, len(rows), UNIT_PICTURES):
         chosen = rows[start : start + UNIT_PICTURES]

@@ -27,6 +27,7 @@ from facelime_cli.reporting.quantities import (
     spoken_of,
 )
 from facelime_cli.reporting.runs import Run, explained_by, method_of
+from facelime_cli.store import familiarity
 from facelime_cli.store.explanations import views_of
 from facelime_cli.store.pictures import RowReader, Segmented, is_multilabel, number_columns
 
@@ -270,6 +271,15 @@ class Explanations:
             # Mask 0 keeps every segment. The copy lets go of the other samples, which may be large.
             unchanged.append(probabilities[:, 0].copy())
         return np.concatenate(unchanged)
+
+    @cached_property
+    def distances(self) -> list[float] | None:
+        """How far each picture is from what the model learned from, in multiples of its 99th percentile.
+
+        None where the model keeps no summary of that, and for methods without predictions.
+        """
+        asked = [run.predictions for run in self.runs if run.predictions is not None]
+        return familiarity.distances_of(asked[0]) if asked else None
 
     def image(self, row: int) -> NDArray[np.uint8]:
         """Return a picture.

@@ -16,6 +16,7 @@ from facelime_cli.drawing.overlay import colour
 from facelime_cli.reporting import members
 from facelime_cli.reporting.explanations import Strength, listed
 from facelime_cli.reporting.stand_ins import words_of
+from facelime_cli.reporting.unlike import words_of as distance_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -474,6 +475,18 @@ class PictureShown:
     def label(self) -> str | None:
         """The true class or findings, or None when the dataset does not say."""
         return self.explanations.label(self.row)
+
+    @property
+    def unlike(self) -> bool:
+        """Whether it is unlike anything in the training data."""
+        distances = self.explanations.distances
+        return distances is not None and distances[self.row] > 1
+
+    @property
+    def distance(self) -> str | None:
+        """How far it is from the training data, in words; None where nobody knows."""
+        distances = self.explanations.distances
+        return None if distances is None else distance_words(distances[self.row])
 
     @property
     def several(self) -> bool:

@@ -10,7 +10,7 @@ dataset, and `evaluate` answers each picture with the one that has not seen it.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from typer import Argument, Option
 
 from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.choices import words_of
+from facelime_cli.console import Answer
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit, identity
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE, POOLINGS, PRECISIONS, published
@@ -44,11 +45,12 @@ from facelime_cli.training.recipes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from facelime_cli.engine import Context, Pending
-    from facelime_cli.models.building import Trainable
+    from facelime_cli.engine import Context, Pending, Result
+    from facelime_cli.models.building import Architecture, Trainable
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
-    from facelime_cli.training import finetuning
+    from facelime_cli.training.finetuning import Job, Step
+    from facelime_cli.training.recipes import Settings
 
 FEWEST_CLASSES = 2
 ENSEMBLE = "ensemble"
@@ -301,6 +303,16 @@ class Params:
         ),
         Resolved(),
     ] = None
+    calibrate: Annotated[
+        bool | None,
+        Option(
+            "--calibrate/--no-calibrate",
+            show_default=False,
+            help="Divide the scores by the temperature with the least log-loss on the validation split, so that the "
+            "network is as sure as it is right; the temperature is a layer of the saved model. [default: a part of --recipe auto alone]",
+        ),
+        Resolved(),
+    ] = None
     precision: Annotated[
         str,
         Choice(PRECISIONS),
@@ -348,118 +360,176 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Check the dataset and settle every setting."""
     dataset = inputs["dataset"]
     _check_dataset(dataset)
-    classes, size = dataset.facts["classes"], dataset.facts["size"]
     backbone = training_settings.backbone_of(params.backbone, params.recipe)
     given = training_settings.given_in(params)
-    own = {"kind": params.kind, "minutes": params.minutes, "refit": params.refit}
-    recipe, reason = training_settings.recipe_of(params.recipe, backbone, given, own)
+    recipe, reason = training_settings.recipe_of(params.recipe, backbone, given, _of_auto(params))
     if pictures.is_multilabel(dataset):
         given = training_settings.for_findings(given, recipe, oversample=params.oversample)
     kind = params.kind or OTHER
-    settings = training_settings.settle(given, backbone, recipe, len(classes), kind)
-    auto = {"recipe": AUTO, "parts": asdict(PARTS), **own, "kind": kind} if recipe == AUTO else {}
-    fold = _fold(params, dataset)
+    settings = training_settings.settle(given, backbone, recipe, len(dataset.facts["classes"]), kind)
+    asked = _Asked(params, dataset, context, backbone, recipe, kind, settings, _fold(params, dataset), reason)
     is_file = settings.weights not in {IMAGENET, NONE}
-    sources = {"weights": _weights_digest(str(settings.weights))} if is_file else {}
-
-    @cache
-    def built() -> Trainable:
-        from facelime_cli.training import finetuning
-
-        what = finetuning.architecture(settings, backbone, dataset, params.seed)
-        return finetuning.built(what, settings, params.precision)
-
-    def prepare() -> Layout:
-        built()  # what is wrong with weights, size or layers shows before anything is written
-        if reason is not None:
-            context.console.note(f"--recipe {AUTO} trains as --recipe {NONE} here: {reason}.")
-        named = None if recipe == NONE else recipe
-        facts = {"classes": classes, "size": size, "output": settings.output, "recipe": named}
-        if pictures.is_multilabel(dataset):
-            facts["multilabel"] = True
-        return _layout(dataset, fold, facts)
-
-    def work(artifact: Artifact, units: Pending) -> None:
-        from facelime_cli.training import finetuning
-
-        # The fold is in it from the beginning: what follows a training may hold the whole of it.
-        def job_of(tested: int | None) -> finetuning.Job:
-            job = finetuning.Job(
-                settings,
-                finetuning.architecture(settings, backbone, dataset, params.seed),
-                dataset,
-                tested,
-                context.console,
-                precision=params.precision,
-                oversample=params.oversample,
-                checkpoint_seconds=60 * params.checkpoint_minutes,
-            )
-            return _by_auto(job, params, kind) if recipe == AUTO else job
-
-        for unit in units:
-            if isinstance(fold, str):
-                _train_fold(artifact, unit, job_of(unit.index), built, _twin(made, context))
-                built.cache_clear()  # the next fold begins anew
-            else:
-                _train(artifact, unit, job_of(fold), built(), FORMATS[KERAS].file, HISTORY)
-
-    # A published recipe is not in it: its settings are, and the same settings are the same training.
-    weights = "file" if is_file else settings.weights
     made = Plan(
         params=params,
-        resolved={
-            **asdict(settings),
-            "backbone": backbone,
-            "weights": weights,
-            "fold": fold,
-            **_typed({**auto, ENSEMBLE: params.ensemble}),
-        },
+        resolved=asked.resolved(),
         name=f"{dataset.name}-{backbone}",
-        prepare=prepare,
-        work=work,
+        prepare=asked.prepare,
+        work=lambda artifact, units: asked.work(artifact, units, _twin(made, context)),
         inputs=inputs,
-        sources=sources,
-        finish=partial(_facts_of_folds, params, context) if fold == EVERY_FOLD else facts_of_only_unit,
+        sources={"weights": _weights_digest(str(settings.weights))} if is_file else {},
+        finish=asked.finish,
     )
     return made
 
 
-def _typed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what counts of newer options: one that was not typed leaves the model what it is."""
-    return {name: value for name, value in options.items() if value not in (None, False)}
+def _of_auto(params: Params) -> dict[str, Any]:
+    """Return the options that only the recipe `auto` reads, as they were typed."""
+    return {"kind": params.kind, "minutes": params.minutes, "refit": params.refit}
 
 
-def _by_auto(job: finetuning.Job, params: Params, kind: str) -> finetuning.Job:
-    """Return a training by the recipe `auto`."""
-    from facelime_cli.training import auto
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be trained, with every choice settled."""
 
-    parts = replace(PARTS, mirrored=PARTS.mirrored and KINDS[kind].mirrored)
-    plan = auto.Plan(parts, params.minutes, params.refit)
-    planned = replace(job, auto=plan)
-    return replace(planned, after=[*job.after, auto.Refitting(planned, plan)]) if params.refit else planned
+    params: Params
+    dataset: Artifact
+    context: Context
+    backbone: str
+    recipe: str
+    kind: str
+    settings: Settings
+    fold: int | str | None
+    reason: str | None
+    """Why it is not trained by the recipe that was asked for."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what the model is known by."""
+        # A published recipe is not in it: its settings are, and the same settings are the same training.
+        found: dict[str, Any] = {**asdict(self.settings), "backbone": self.backbone, "fold": self.fold}
+        if self.settings.weights not in {IMAGENET, NONE}:
+            found["weights"] = "file"
+        # What was not asked for is not there, so that other models keep their fingerprints.
+        if self.params.ensemble:
+            found[ENSEMBLE] = True
+        if self.calibrates:
+            found["calibrate"] = True
+        if self.recipe != AUTO:
+            return found
+        typed = {name: value for name, value in _of_auto(self.params).items() if value not in (None, False)}
+        return {**found, **typed, "recipe": AUTO, "parts": asdict(PARTS), "kind": self.kind}
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The network."""
+        from facelime_cli.training import finetuning
+
+        return finetuning.architecture(self.settings, self.backbone, self.dataset, self.params.seed)
+
+    def built(self) -> Trainable:
+        """Return the network as it is before training."""
+        from facelime_cli.training import finetuning
+
+        return finetuning.built(self.architecture, self.settings, self.params.precision)
+
+    @cached_property
+    def first(self) -> list[Trainable]:
+        """The network that shows what is wrong, which the first training takes."""
+        return [self.built()]
+
+    def prepare(self) -> Layout:
+        """Say what the model is; what is wrong with weights, size or layers shows before anything is written."""
+        _ = self.first
+        if self.reason is not None:
+            self.context.console.note(f"--recipe {AUTO} trains as --recipe {NONE} here: {self.reason}.")
+        facts = {name: self.dataset.facts[name] for name in ("classes", "size")}
+        facts |= {"output": self.settings.output, "recipe": None if self.recipe == NONE else self.recipe}
+        if pictures.is_multilabel(self.dataset):
+            facts["multilabel"] = True
+        if self.fold == EVERY_FOLD:  # each is a unit
+            return Layout(self.dataset.parameters["folds"], facts=facts, unit_pictures=1)
+        return Layout(1, facts=facts)
+
+    def work(self, artifact: Artifact, units: Pending, twin: Artifact | None) -> None:
+        """Train, fold by fold where all are asked for."""
+        for unit in units:
+            every = self.fold == EVERY_FOLD
+            tested = unit.index if every else self.fold
+            job = self._job(artifact, None if tested is None else int(tested))
+            if every:
+                _train_fold(artifact, unit, job, self._network, twin)
+            else:
+                _train(artifact, unit, job, self._network(), FORMATS[KERAS].file, HISTORY)
+
+    def _network(self) -> Trainable:
+        """Return a network that nothing has trained."""
+        return self.first.pop() if self.first else self.built()
+
+    def _job(self, artifact: Artifact, tested: int | None) -> Job:
+        """Return the training that tests a fold."""
+        from facelime_cli.training import auto, finetuning
+
+        params = self.params
+        job = finetuning.Job(
+            self.settings,
+            self.architecture,
+            self.dataset,
+            tested,
+            self.context.console,
+            precision=params.precision,
+            oversample=params.oversample,
+            checkpoint_seconds=60 * params.checkpoint_minutes,
+            after=[*self._calibrating(), *self._familiarising(artifact)],
+        )
+        if self.recipe != AUTO:
+            return job
+        parts = replace(PARTS, mirrored=PARTS.mirrored and KINDS[self.kind].mirrored)
+        plan = auto.Plan(parts, params.minutes, params.refit)
+        planned = replace(job, auto=plan)
+        if not params.refit:
+            return planned
+        # What was measured on the validation split comes before it is trained on, and features after.
+        before, after = self._calibrating(), self._familiarising(artifact)
+        return replace(planned, after=[*before, auto.Refitting(planned, plan), *after])
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether a temperature is sought: it is a part of the recipe `auto`."""
+        asked = self.params.calibrate
+        return self.recipe == AUTO if asked is None else asked
+
+    def _calibrating(self) -> list[Step]:
+        from facelime_cli.training import calibrating
+
+        if not self.calibrates:
+            return []
+        return [calibrating.Calibrating(self.context.console, self.settings.batch_size)]
+
+    def _familiarising(self, artifact: Artifact) -> list[Step]:
+        from facelime_cli.training import familiarising
+
+        # The mean of the networks of all folds has no features of its own.
+        every = self.fold == EVERY_FOLD
+        return [] if every else [familiarising.step(artifact, self.dataset, self.context.console)]
+
+    def finish(self, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        """Note what was measured."""
+        if self.fold == EVERY_FOLD:
+            return _facts_of_folds(artifact, self.params, self.context)
+        return facts_of_only_unit(artifact)
 
 
 def restored(model: Artifact) -> dict[str, Any]:
-    """Return the fold as it is typed, no settings of a second phase where there was none, and what is a default now."""
+    """Return settings as they are typed now: the fold, none of a second phase that was none, and what is a default."""
     parameters = model.parameters
     fold = parameters["fold"]
-    second = {} if parameters["fine_tune_epochs"] else {"fine_tune_layers": None, "fine_tune_rate": None}
+    typed: dict[str, Any] = {"fold": None if fold is None else str(fold)}
+    if not parameters["fine_tune_epochs"]:
+        typed |= {"fine_tune_layers": None, "fine_tune_rate": None}
     is_pretrained = bool(BACKBONES[parameters["backbone"]].application) and parameters["weights"] != NONE
-    return {**second, "fold": None if fold is None else str(fold)} | (
-        {"recipe": NONE} if is_pretrained and "recipe" not in parameters else {}
-    )
+    return typed | ({"recipe": NONE} if is_pretrained and "recipe" not in parameters else {})
 
 
 # Folds
-
-
-def _layout(dataset: Artifact, fold: int | str | None, facts: Mapping[str, Any]) -> Layout:
-    """Return a layout of files alone: a unit for each training."""
-    return (
-        Layout(dataset.parameters["folds"], facts=facts, unit_pictures=1)
-        if fold == EVERY_FOLD
-        else Layout(1, facts=facts)
-    )
 
 
 def _fold(params: Params, dataset: Artifact) -> int | str | None:
@@ -473,17 +543,20 @@ def _fold(params: Params, dataset: Artifact) -> int | str | None:
     return pictures.tested_fold(dataset, asked)
 
 
-def _train(artifact: Artifact, unit: Unit, job: finetuning.Job, network: Trainable, file: str, stem: str) -> None:
+def _train(artifact: Artifact, unit: Unit, job: Job, network: Trainable, file: str, stem: str) -> None:
     """Train one network, and write its file, and its history into files whose names begin with `stem`."""
     from facelime_cli.models import wrapping
+    from facelime_cli.store import familiarity
 
     trained = job.run(network, unit)
     wrapping.save(trained.network, artifact.file(file))
-    unit.finish({}, made=[file, *_write_history(artifact, trained.history, stem)], facts=trained.facts)
+    made = [file, *_write_history(artifact, trained.history, stem)]
+    made += [familiarity.FILE] if familiarity.FACT in trained.facts else []
+    unit.finish({}, made=made, facts=trained.facts)
 
 
 def _train_fold(
-    artifact: Artifact, unit: Unit, job: finetuning.Job, built: Callable[[], Trainable], twin: Artifact | None
+    artifact: Artifact, unit: Unit, job: Job, built: Callable[[], Trainable], twin: Artifact | None
 ) -> None:
     """Train the network of a fold, or use that of the same training again."""
     from facelime_cli.training import folding
@@ -506,7 +579,7 @@ def _twin(plan: Plan, context: Context) -> Artifact | None:
     return context.store.find(STAGE.writes, identity(STAGE, replace(plan, resolved=other)).fingerprint)
 
 
-def _facts_of_folds(params: Params, context: Context, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+def _facts_of_folds(artifact: Artifact, params: Params, context: Context) -> tuple[dict[str, Any], list[str]]:
     """Return what is noted of all folds together, and the file of their mean where that is asked for."""
     from facelime_cli.training import folding
 
@@ -553,6 +626,16 @@ def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]], s
     return [f"{stem}.csv", *charts]
 
 
+def answer(result: Result) -> Answer:
+    """Answer with the reference, and beside it with the learning curve of a training that has just ended."""
+    from facelime_cli.drawing import text_curves
+
+    artifact = result.artifact
+    history = [] if result.reused else artifact.facts.get("history", [])
+    said = text_curves.history(history, artifact.facts.get("probe")) if history else []
+    return Answer(result.json(), [artifact.id], said=said)
+
+
 STAGE = Stage(
     name="finetune",
     writes="models",
@@ -561,5 +644,6 @@ STAGE = Stage(
     plan=plan,
     help=__doc__,
     sharded=True,
+    answer=answer,
     restored=restored,
 )

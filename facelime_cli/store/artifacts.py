@@ -517,6 +517,19 @@ class Artifact:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    def kept_folder(self, key: Mapping[str, Any]) -> Path:
+        """Return where `kept` keeps what can be made from the artifact again; it need not be there.
+
+        Parameters
+        ----------
+        key : mapping of str to JSON value
+
+        Returns
+        -------
+        Path
+        """
+        return files.inside(self.path, f"kept/{digests.of_value(dict(key))}")
+
     def kept(
         self,
         key: Mapping[str, Any],
@@ -541,8 +554,7 @@ class Artifact:
         Path
             The folder.
         """
-        name = digests.of_value(dict(key))
-        folder = files.inside(self.path, f"kept/{name}")
+        folder = self.kept_folder(key)
         if digests.sealed(folder) and is_good(folder):
             return folder
         aside = self.store.aside
@@ -552,7 +564,7 @@ class Artifact:
             folder.parent.mkdir(exist_ok=True)
         else:
             # A plan leaves the store as it is: what it measures and converts goes elsewhere.
-            folder = aside / f"{self.id}-{name}"
+            folder = aside / f"{self.id}-{folder.name}"
             if folder.is_dir():
                 return folder
         temporary.sweep([folder.parent])

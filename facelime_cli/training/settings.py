@@ -9,7 +9,17 @@ from facelime_cli.errors import CommandLineError
 from facelime_cli.models.backbones import ALL, BACKBONES, IMAGENET, NONE, SIGMOID
 from facelime_cli.names import whole_number
 from facelime_cli.store.pictures import EVERY_FOLD
-from facelime_cli.training.recipes import AUGMENTATIONS, AUTO, DEFAULTS, OTHER, PARTS, RECIPES, Settings
+from facelime_cli.training.recipes import (
+    ADJUSTED,
+    AUGMENTATIONS,
+    AUTO,
+    BALANCED,
+    DEFAULTS,
+    OTHER,
+    PARTS,
+    RECIPES,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -212,6 +222,10 @@ def for_findings(given: Mapping[str, Any], recipe: str | None, *, oversample: bo
     if given.get("output") not in {None, SIGMOID}:
         raise CommandLineError(
             f"--output {given['output']} lets probabilities add up to 1, and {several}; leave --output out."
+        )
+    if given.get("class_weights") == ADJUSTED:
+        raise CommandLineError(
+            f"--class-weights {ADJUSTED} takes the shares of classes, and {several}; use --class-weights {BALANCED}."
         )
     if oversample:
         raise CommandLineError(
