@@ -182,6 +182,7 @@ CHOOSES = {
     "columns",
     "preset",
     "surrogates",
+    "compare",
     "beside",
     "resize",
     "truth",

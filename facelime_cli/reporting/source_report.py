@@ -196,7 +196,7 @@ def _of_threshold(name: str, each: Mapping[str, Any], dataset: str) -> str:
         each["picked"], f"at the threshold chosen on {dataset} ({each['threshold'] or 0:.4f}, for the best F1)"
     )
     sensitivity, specificity = (_change(WORDS[share], each[share]) for share in ("recall", "specificity"))
-    return f"{name}, {words}: {sensitivity}, {specificity}."
+    return f"{name}, {words}: {sensitivity}; {specificity}."
 
 
 def _change(what: str, each: Mapping[str, Any]) -> str:

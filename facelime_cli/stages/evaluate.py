@@ -95,6 +95,7 @@ class Params:
             "network is worth on another source, such as another hospital.",
         ),
         Input(("evaluations",)),
+        Resolved(("compared",)),
     ] = None
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="Show so many of the most confident mistakes.")] = 12
@@ -106,7 +107,6 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     """Find the dataset, choose the pictures, and check that the classes are the same, or find the known values."""
     from facelime_cli.reporting import evaluation, source_comparison, source_report
     from facelime_cli.reporting.scoring import scoring_of
-    from facelime_cli.reporting.values_scored import Values
 
     model = inputs["model"]
     dataset = inputs.get("dataset") or evaluation.own_dataset(model)
@@ -155,21 +155,30 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         report = report_of(artifact, model, dataset, here, params.split)
         return facts, report.write(facts, beside)
 
-    resolved: dict[str, Any] = {"fold": fold, "target_recall": targets}
-    # It is there only where it says something, so that other evaluations keep their fingerprints.
-    if params.thresholds != HALF:
-        resolved["thresholds"] = params.thresholds
-    if isinstance(scoring, Values):
-        resolved["truth"] = [f"{name}={column}" for name, column in scoring.columns.items()]
     return Plan(
         params=params,
-        resolved=resolved,
+        resolved={"fold": fold, "target_recall": targets, **_resolved(params, scoring, there)},
         name=f"{model.name}-{params.split}",
         prepare=prepare,
         work=work,
         inputs={**inputs, "model": model, "dataset": dataset},
         finish=finish,
     )
+
+
+def _resolved(params: Params, scoring: Scoring, there: Artifact | None) -> dict[str, Any]:
+    """Return what counts only where it says something, so that other evaluations keep their fingerprints."""
+    from facelime_cli.reporting.values_scored import Values
+
+    found: dict[str, Any] = {}
+    if params.thresholds != HALF:
+        found["thresholds"] = params.thresholds
+    if isinstance(scoring, Values):
+        found["truth"] = [f"{name}={column}" for name, column in scoring.columns.items()]
+    # An evaluation's content is what the model said: the thresholds there are among what made it.
+    if there is not None:
+        found["compared"] = there.fingerprint
+    return found
 
 
 def _facts(
