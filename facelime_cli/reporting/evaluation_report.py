@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import plain
 from facelime_cli.names import listing
-from facelime_cli.reporting import pages
+from facelime_cli.reporting import pages, unlike
+from facelime_cli.store import familiarity
 from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 BY_GROUP = "bootstrap by group"
 """How intervals are computed that count patients or lesions, not pictures."""
 FORMATS = ("png", "svg")
+HISTORY = "history"
+"""The chart of the training, and what it is drawn from among the facts of a model."""
+PREDICTIONS = "predictions.csv"
+"""The table with a row for each picture."""
 SOURCES, CHART = "sources.csv", "sources"
 """Names of the table of a comparison, and of its chart without an ending."""
 
@@ -107,11 +112,13 @@ class Report(ABC):
         """
         artifact = self.artifact
         tables = self.tables(facts)
+        distances = familiarity.distances_of(artifact)
+        tables[PREDICTIONS] = unlike.with_column(tables[PREDICTIONS], distances)
         if beside is not None:
             tables[SOURCES] = beside.rows
         for name, rows in tables.items():
             write_csv(artifact.file(name), rows)
-        charts = self.charts(facts)
+        charts = [*self.charts(facts), *self._learning_curve()]
         if beside is not None:
             charts += self.save(CHART, beside.chart)
         metrics = plain.json_text(facts, indent=1)
@@ -158,10 +165,18 @@ class Report(ABC):
         figures.write(figure, paths)
         return made
 
+    def _learning_curve(self) -> list[str]:
+        """Draw how the model was trained, where that is known, and return the names of the files."""
+        from facelime_cli.drawing import curves
+
+        rows = self.model.facts.get(HISTORY)
+        return self.save(HISTORY, curves.history(rows, self.model.facts.get("probe"))) if rows else []
+
     def _page(self, facts: Mapping[str, Any], beside: Beside | None) -> str:
         artifact, model, dataset = self.artifact, self.model, self.dataset
         shown: dict[str, Any] = {"facts": facts, "split": self.split}
         shown["title"] = artifact.name
+        shown["unlike"] = unlike.sentence_in(facts)
         shown["reference"] = artifact.reference
         shown["model"] = f"models/{model.id}"
         shown["dataset"] = f"datasets/{dataset.id}"
@@ -169,6 +184,7 @@ class Report(ABC):
         shown["beside_table"], shown["beside_chart"] = SOURCES, CHART
         shown["lineage"] = pages.origins([dataset, model] if beside is None else [dataset, model, beside.there])
         shown["software"] = model.software
+        shown["history"] = bool(model.facts.get(HISTORY))
         return pages.render(self.template, **shown, **self.shown(facts))
 
 

@@ -157,10 +157,13 @@ Params = _params()
 
 def run(params: Any, context: Context) -> Answer:
     """Run the stages and answer with the report's result."""
+    from facelime_cli.reporting import unlike
+
     result = explain(params, context)
     page = result.artifact.path.absolute() / "index.html"
     value = {**result.json(), "report": str(page), "artifacts": artifacts_of(result.artifact)}
-    return Answer(value, [result.artifact.id])
+    strange = unlike.sentence_in(result.artifact.facts)
+    return Answer(value, [result.artifact.id], said=[f"warning: {strange}"] if strange else [])
 
 
 def artifacts_of(report: Artifact) -> dict[str, str]:
@@ -182,6 +185,7 @@ def explain(params: Any, context: Context) -> Result:
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
     model = context.store.resolve(params.model, ("models",)).require_complete()
+    runtimes.require_answering(model)
     # What is wrong here would end the run at one of its last stages, after all evaluations.
     for classes in (params.classes, params.checked if params.check else None):
         if classes is not None:

@@ -244,7 +244,7 @@ class TestDoubts:
     def test_what_does_not_move_is_not_told_as_a_fall(self):
         still = {"there": 1.0, "here": 1.0, "difference": 0.0, "interval": [0.0, 0.0]}
         unsure = {"there": 0.9, "here": 0.8, "difference": -0.1, "interval": [-0.3, 0.1]}
-        compared = {"evaluation": "e", "dataset": "d", "seen_in_training": None, "shared_pictures": 0}
+        compared = {"evaluation": "e", "dataset": "d", "seen_in_training": None, "shared_pictures": 0, "unlike": None}
         compared |= {"figures": {"auc": still, "calibration_error": unsure}, "classes": {}}
         assert source_report.sentences(compared) == [
             "AUC stays at 1.000.",
