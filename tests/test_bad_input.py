@@ -310,6 +310,9 @@ BAD = [
     (["evaluate", "small", "--thresholds", "best"], "--thresholds", 2),
     (["evaluate", "small", "--thresholds", "f1"], "--thresholds f1 is for models with a probability for each", 1),
     (["evaluate", "small", "--truth", "age"], "--truth age belongs to models that answer with values", 2),
+    (["evaluate", "small", "--compare", "nothing"], "nothing", 1),
+    (["evaluate", "small", "--compare", "datasets/faces"], "datasets/faces", 1),
+    (["evaluate", "small", "--compare", "small-test"], "is about 4 of the same groups of datasets/faces-", 1),
     (["compare-models", "small"], "", 2),
     (
         ["compare-models", "small", "small", "--truth", "age"],

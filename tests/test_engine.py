@@ -184,6 +184,7 @@ CHOOSES = {
     "columns",
     "preset",
     "surrogates",
+    "compare",
     "beside",
     "resize",
     "truth",
