@@ -24,7 +24,7 @@ LEAST = 1e-30
 """What stands for a probability of 0, whose logarithm there is none of: a float32 holds it."""
 
 
-def temperature_for(scores: Floats, labels: Labels) -> float:
+def temperature_for(scores: NDArray[Any], labels: Labels) -> float:
     """Return the temperature with the least log-loss.
 
     Parameters

@@ -18,7 +18,7 @@ from facelime_cli.store import pictures
 from facelime_cli.store.files import write_whole
 from facelime_cli.training import augmenting, auto, loop
 from facelime_cli.training.loop import Phase, Training
-from facelime_cli.training.recipes import CLASS_WEIGHTS
+from facelime_cli.training.recipes import ADJUSTED, CLASS_WEIGHTS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -219,9 +219,11 @@ class Job:
         if self.auto is not None:
             facts |= auto.kept(self.console, history, checkpoints.load()[0], facts)
         # What was compiled with a loss of our own would carry it into the file.
-        as_it_is = self.precision == FLOAT32 and not self.what.multilabel
+        has_own_loss = self.what.multilabel or how.class_shares is not None
+        as_it_is = self.precision == FLOAT32 and not has_own_loss
         net = network.whole if as_it_is else self._in_float32(network)
-        own = {"fold": self.fold, "class_weights": how.class_weights, "history": history}
+        counted = how.class_weights or how.class_shares
+        own = {"fold": self.fold, "class_weights": counted, "history": history}
         trained = Trained(net, history, {**own, **facts})
         for step in self.after:
             trained = step(trained, splits, unit)
@@ -268,6 +270,8 @@ class Job:
         """
         settings = self.settings
         taken = labels[loop.drawn(labels, oversample=self.oversample)]
+        counted = CLASS_WEIGHTS[settings.class_weights].load()(taken)
+        adjusts = settings.class_weights == ADJUSTED
         return Training(
             batch_size=settings.batch_size,
             seed=self.what.seed,
@@ -275,7 +279,8 @@ class Job:
             steps_per_epoch=settings.steps_per_epoch,
             patience=settings.patience,
             schedule=settings.schedule,
-            class_weights=CLASS_WEIGHTS[settings.class_weights].load()(taken),
+            class_weights=None if adjusts else counted,
+            class_shares=counted if adjusts else None,
             oversample=self.oversample,
             checkpoint_seconds=self.checkpoint_seconds,
         )

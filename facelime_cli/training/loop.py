@@ -119,6 +119,8 @@ class Training:
         Epochs without a lower loss after which a phase ends; 0 for never.
     class_weights : dict, optional
         What each class counts in the loss; with several findings, what each value of each finding counts.
+    class_shares : dict, optional
+        What answers are multiplied with in the loss.
     oversample : bool
         Whether pictures of the smaller classes are repeated.
     checkpoint_seconds : float
@@ -142,6 +144,7 @@ class Training:
     patience: int = 0
     schedule: str = "constant"
     class_weights: dict[int, Any] | None = None
+    class_shares: dict[int, float] | None = None
     oversample: bool = False
     checkpoint_seconds: float = 600.0
     weight_decay: float | None = None
@@ -350,7 +353,9 @@ class _Run:
         self._network, self._phase, self._how = network, phase, how
         self._checkpoints, self._progress, self._advance = checkpoints, progress, advance
         n_classes = phase.model.outputs[0].shape[-1]
-        self._objective = objective_of(phase.train.labels, how.class_weights, how.smoothing, n_classes)
+        self._objective = objective_of(
+            phase.train.labels, how.class_weights, how.smoothing, n_classes, how.class_shares
+        )
         self._monitored = "val_loss" if len(phase.validation.rows) else "loss"
         self._saved = time.monotonic()
         self._accepted = True
@@ -699,3 +704,25 @@ def balanced_class_weights(labels: NDArray[np.int64]) -> dict[int, Any]:
     present = np.unique(labels)
     weights = compute_class_weight("balanced", classes=present, y=labels)
     return dict(zip(map(int, present), map(float, weights), strict=True))
+
+
+def class_shares(labels: NDArray[np.int64]) -> dict[int, float]:
+    """Return how frequent each class is.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        Class of each picture that a pass takes.
+
+    Returns
+    -------
+    dict
+        From a class to its share of the pictures; of the classes that there are.
+
+    Examples
+    --------
+    >>> class_shares(np.array([0, 0, 0, 2]))
+    {0: 0.75, 2: 0.25}
+    """
+    present, counts = np.unique(labels, return_counts=True)
+    return dict(zip(present.tolist(), (counts / len(labels)).tolist(), strict=True))

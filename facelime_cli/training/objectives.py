@@ -36,7 +36,11 @@ class Objective(Protocol):
 
 
 def objective_of(
-    labels: Labels, class_weights: Mapping[int, Any] | None, smoothing: float = 0.0, n_classes: int = 0
+    labels: Labels,
+    class_weights: Mapping[int, Any] | None,
+    smoothing: float = 0.0,
+    n_classes: int = 0,
+    class_shares: Mapping[int, float] | None = None,
 ) -> Objective:
     """Return the objective for labels of one kind or the other.
 
@@ -49,7 +53,9 @@ def objective_of(
     smoothing : float
         Share of a training label that is spread over all classes.
     n_classes : int
-        Columns of the answers; only smoothing asks for it.
+        Columns of the answers; only smoothing and class shares ask for it.
+    class_shares : mapping, optional
+        From `loop.class_shares`; of pictures of one class each.
 
     Returns
     -------
@@ -57,6 +63,8 @@ def objective_of(
     """
     if labels.ndim == SEVERAL:
         return Findings(class_weights, smoothing)
+    if class_shares:
+        return Adjusted(class_shares, smoothing, n_classes)
     return Smoothed(class_weights, smoothing, n_classes) if smoothing else OneClass(class_weights)
 
 
@@ -151,6 +159,47 @@ class Smoothed(OneClass):
         """
         sure = np.eye(self._n_classes, dtype=np.float32)[labels]
         return _spread(sure, self._smoothing, self._n_classes) if weighted else sure
+
+
+class Adjusted(Smoothed):
+    """Cross-entropy of answers that are multiplied with the classes' shares: logit adjustment.
+
+    The loss sees how frequent a class is, so that the network itself need not: it answers as if all were equally many.
+
+    Parameters
+    ----------
+    class_shares : mapping
+        Of the classes that training pictures are of, with sum 1.
+    smoothing : float
+        Share of a label that is spread over all classes.
+    n_classes : int
+
+    References
+    ----------
+    Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10 with a temperature of 1.
+    """
+
+    def __init__(self, class_shares: Mapping[int, float], smoothing: float, n_classes: int) -> None:
+        super().__init__(None, smoothing, n_classes)
+        # A class without pictures has no share: its score stays as it is.
+        shares = [class_shares.get(each, 1.0) for each in range(n_classes)]
+        self._logs = np.log(np.array(shares, np.float32))
+
+    def compiled(self) -> dict[str, Any]:
+        """Return loss and metrics for `compile`.
+
+        Returns
+        -------
+        dict
+        """
+
+        def loss(targets: Any, answers: Any) -> Any:
+            ops = keras().ops
+            # As Keras' own cross-entropy keeps away from the logarithm of 0.
+            scores = ops.log(ops.clip(answers, 1e-7, 1.0)) + self._logs
+            return -ops.sum(targets * ops.log_softmax(scores, axis=-1), axis=-1)
+
+        return {"loss": loss, "metrics": ["accuracy"]}
 
 
 def _spread(shares: NDArray[Any], smoothing: float, n_ways: int) -> NDArray[np.float32]:

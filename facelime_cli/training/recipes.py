@@ -32,12 +32,18 @@ SCHEDULES = table(
 )
 """How the learning rate changes from epoch to epoch."""
 
+BALANCED, ADJUSTED = "balanced", "adjusted"
 CLASS_WEIGHTS = table(
     Entry(name=NONE, words="every picture counts alike", function="facelime_cli.training.loop:no_class_weights"),
     Entry(
-        name="balanced",
+        name=BALANCED,
         words="every class counts alike",
         function="facelime_cli.training.loop:balanced_class_weights",
+    ),
+    Entry(
+        name=ADJUSTED,
+        words="the loss multiplies answers with the classes' shares (logit adjustment)",
+        function="facelime_cli.training.loop:class_shares",
     ),
 )
 """What a class counts in the loss."""
