@@ -85,9 +85,8 @@ def _dataset(dataset: Artifact, rows: Sequence[int], c: int | None) -> Figure:
 def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     """Draw how it was trained; for one from elsewhere its layers, as its file lists them."""
     del rows, c
-    history = model.facts.get("history")
-    if history:
-        return curves.history(history)
+    if model.facts.get("history"):
+        return curves.history(model.facts)
     if runtimes.format_of(model) != runtimes.KERAS:
         check_layers(model)
         raise FacelimeError(

@@ -1,13 +1,14 @@
 """Train a network on a dataset: a pretrained one with a new head, or one from nothing.
 
-The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. The weights of the
-epoch with the least validation loss are kept. Stopped or killed, the same command resumes. `--recipe` presets the
-settings of a published system; every option overrides it.
+The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. A pretrained
+network is trained by the recipe `auto`: a logistic regression on its features first, then all of its layers from there,
+and what is best on the validation split is kept. Other recipes preset the settings of a published system. Every option
+overrides its recipe. Stopped or killed, the same command resumes.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,21 +28,29 @@ from facelime_cli.store.files import write_csv
 from facelime_cli.training import settings as training_settings
 from facelime_cli.training.recipes import (
     AUGMENTATIONS,
+    AUTO,
     CLASS_WEIGHTS,
     DEFAULTS,
+    KINDS,
     OPTIMIZERS,
+    OTHER,
+    PARTS,
+    RECIPE_WORDS,
     RECIPES,
     SCHEDULES,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from facelime_cli.engine import Context, Pending, Result
     from facelime_cli.models.building import Trainable
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.training import finetuning
 
 FEWEST_CLASSES = 2
+CHOSEN = "chosen"
+"""What stands for class weights that the recipe `auto` chooses."""
 MOST_EPOCHS = 100_000
 AMOUNTS = ", ".join(f"{name} ({entry.words})" for name, entry in AUGMENTATIONS.items())
 OWN = ", ".join(name for name in BACKBONES if name not in published(BACKBONES))
@@ -69,14 +78,45 @@ class Params:
     ] = None
     recipe: Annotated[
         str | None,
-        Choice(tuple(RECIPES)),
+        Choice(RECIPE_WORDS),
         Option(
             show_default=False,
-            help="Preset the settings of a published system, for one of its own networks (docs/training.md). "
-            f"{SYSTEMS}.",
+            help="Preset the settings (docs/training.md). auto: a logistic regression on the features of a pretrained "
+            "network, then all of its layers from there, and the better of both. "
+            f"{SYSTEMS}, each for its own networks. none: the head alone, and what the options say. "
+            "[default: auto with a pretrained network; none for others, and with --head or --fine-tune-epochs]",
         ),
-        Resolved(()),
+        Resolved(("recipe", "parts")),
     ] = None
+    kind: Annotated[
+        str | None,
+        Choice(tuple(KINDS)),
+        Option(
+            show_default=False,
+            help="Say what the pictures are, and with it how --recipe auto may change them at random. "
+            f"{words_of(KINDS)}. [default: {OTHER}]",
+        ),
+        Resolved(),
+    ] = None
+    minutes: Annotated[
+        float | None,
+        Option(
+            min=0.1,
+            max=LARGEST,
+            show_default=False,
+            help="Let --recipe auto take about so long: the measured speed chooses the epochs, up to --epochs. "
+            "With too little time the logistic regression stays alone. [default: as long as --epochs takes]",
+        ),
+        Resolved(),
+    ] = None
+    refit: Annotated[
+        bool,
+        Option(
+            "--refit",
+            help="Let --recipe auto train again on train and validation split together, with the epochs that it found.",
+        ),
+        Resolved(),
+    ] = False
     weights: Annotated[
         str | None,
         Option(
@@ -213,7 +253,8 @@ class Params:
         Option(
             show_default=False,
             help=f"Weigh the classes in the loss. {words_of(CLASS_WEIGHTS)}. With several findings per picture, "
-            f"balanced lets present and absent of each count alike. [default: {DEFAULTS.class_weights}]",
+            "balanced lets present and absent of each count alike. With --recipe auto, that of the less loss on the "
+            f"validation split, where classes are unequal. [default: {DEFAULTS.class_weights}]",
         ),
         Resolved(),
     ] = None
@@ -265,10 +306,20 @@ class Params:
             "--calibrate/--no-calibrate",
             show_default=False,
             help="Divide the scores by the temperature with the least log-loss on the validation split, so that the "
-            "network is as sure as it is right; the temperature is a layer of the saved model. [default: no-calibrate]",
+            "network is as sure as it is right; the temperature is a layer of the saved model. "
+            "[default: calibrate with --recipe auto, else no-calibrate]",
         ),
         Resolved(),
     ] = None
+    find_rate: Annotated[
+        bool,
+        Option(
+            "--find-rate",
+            help="Train nothing: try rising learning rates for a hundred steps, and print the one at which the loss "
+            "falls fastest. No model is made.",
+        ),
+        Execution(),
+    ] = False
     precision: Annotated[
         str,
         Choice(PRECISIONS),
@@ -310,9 +361,14 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     classes, size = dataset.facts["classes"], dataset.facts["size"]
     backbone = training_settings.backbone_of(params.backbone, params.recipe)
     given = training_settings.given_in(params)
+    own = {"kind": params.kind, "minutes": params.minutes, "refit": params.refit}
+    recipe, reason = training_settings.recipe_of(params.recipe, backbone, given, own)
     if pictures.is_multilabel(dataset):
-        given = training_settings.for_findings(given, params.recipe, oversample=params.oversample)
-    settings = training_settings.settle(given, backbone, params.recipe, len(classes))
+        given = training_settings.for_findings(given, recipe, oversample=params.oversample)
+    kind = params.kind or OTHER
+    settings = training_settings.settle(given, backbone, recipe, len(classes), kind)
+    auto = {"recipe": AUTO, "parts": asdict(PARTS), **own, "kind": kind} if recipe == AUTO else {}
+    calibrates, weighs = _calibrates(params, recipe), _weighs(params, recipe)
     fold = pictures.tested_fold(dataset, params.fold)
     is_file = settings.weights not in {IMAGENET, NONE}
     sources = {"weights": _weights_digest(str(settings.weights))} if is_file else {}
@@ -326,16 +382,18 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     def prepare() -> Layout:
         built()  # what is wrong with weights, size or layers shows before anything is written
-        facts = {"classes": classes, "size": size, "output": settings.output, "recipe": params.recipe}
+        if reason is not None:
+            context.console.note(f"--recipe {AUTO} trains as --recipe {NONE} here: {reason}.")
+        named = None if recipe == NONE else recipe
+        facts = {"classes": classes, "size": size, "output": settings.output, "recipe": named}
         if pictures.is_multilabel(dataset):
             facts["multilabel"] = True
         return Layout(1, facts=facts)
 
-    def work(artifact: Artifact, units: Pending) -> None:
-        from facelime_cli.models import wrapping
+    def training() -> finetuning.Job:
         from facelime_cli.training import calibrating, finetuning
 
-        after = [calibrating.Calibrating(context.console, settings.batch_size)] if params.calibrate else []
+        after = [calibrating.Calibrating(context.console, settings.batch_size)] if calibrates else []
         job = finetuning.Job(
             settings,
             finetuning.architecture(settings, backbone, dataset, params.seed),
@@ -347,19 +405,25 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
             checkpoint_seconds=60 * params.checkpoint_minutes,
             after=after,
         )
+        return _by_auto(job, params, kind, weighs=weighs) if recipe == AUTO else job
+
+    def work(artifact: Artifact, units: Pending) -> None:
+        from facelime_cli.models import wrapping
+
+        job = training()
         file = FORMATS[KERAS].file
         for unit in units:
             trained = job.run(built(), unit)
             wrapping.save(trained.network, artifact.file(file))
-            made = [file, *_write_history(artifact, trained.history)]
+            made = [file, *_write_history(artifact, trained.facts)]
             unit.finish({}, made=made, facts=trained.facts)
 
-    # A recipe is not in it: its settings are, and the same settings are the same training.
+    # A published recipe is not in it: its settings are, and the same settings are the same training.
     weights = "file" if is_file else settings.weights
-    resolved = {**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold}
-    # It is there only where it says something, so that other trainings keep their fingerprints.
-    if params.calibrate:
-        resolved["calibrate"] = True
+    resolved = {**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold, **_typed(auto)}
+    # They are there only where they say something, so that other trainings keep their fingerprints.
+    resolved |= {"calibrate": True} if calibrates else {}
+    resolved |= {"class_weights": CHOSEN} if weighs else {}
     return Plan(
         params=params,
         resolved=resolved,
@@ -369,14 +433,60 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         inputs=inputs,
         sources=sources,
         finish=facts_of_only_unit,
+        instead=lambda: _rates_tried(training(), built(), context),
     )
 
 
+def _rates_tried(job: finetuning.Job, network: Trainable, context: Context) -> Answer:
+    """Answer with a learning rate to begin with; what is computed for it is thrown away."""
+    from facelime_cli.drawing import text_curves
+    from facelime_cli.store import temporary
+    from facelime_cli.training import rates
+
+    with temporary.outside() as folder:
+        phase, how = job.tried(network, folder)
+        with context.console.progress("find-rate", rates.STEPS, unit="steps") as advance:
+            found = rates.range_test(phase, how, advance)
+    value = {"learning_rate": found.suggestion, "rates": found.rates, "losses": found.losses}
+    option = "--learning-rate"
+    said = [*text_curves.rates(found.rates, found.losses), f"begin with {option} {found.suggestion:.2g}"]
+    return Answer(value, [f"{found.suggestion:.2g}"], said=said)
+
+
+def _calibrates(params: Params, recipe: str | None) -> bool:
+    return recipe == AUTO if params.calibrate is None else params.calibrate
+
+
+def _weighs(params: Params, recipe: str | None) -> bool:
+    """Tell whether the recipe `auto` chooses how unequal classes are trained: nobody else has."""
+    return recipe == AUTO and params.class_weights is None and not params.oversample
+
+
+def _typed(auto: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what counts of the recipe `auto`: an option that was not typed leaves the model what it is."""
+    return {name: value for name, value in auto.items() if value not in (None, False)}
+
+
+def _by_auto(job: finetuning.Job, params: Params, kind: str, *, weighs: bool) -> finetuning.Job:
+    """Return a training by the recipe `auto`."""
+    from facelime_cli.training import auto
+
+    parts = replace(PARTS, mirrored=PARTS.mirrored and KINDS[kind].mirrored)
+    plan = auto.Plan(parts, params.minutes, params.refit, weighs)
+    planned = replace(job, auto=plan)
+    return replace(planned, after=[*job.after, auto.Refitting(planned, plan)]) if params.refit else planned
+
+
 def restored(model: Artifact) -> dict[str, Any]:
-    """Return no settings of a second phase where there was none: they would be refused."""
-    if model.parameters["fine_tune_epochs"]:
-        return {}
-    return {"fine_tune_layers": None, "fine_tune_rate": None}
+    """Return no settings of a second phase where there was none: they would be refused; and what is a default now."""
+    parameters = model.parameters
+    second = {} if parameters["fine_tune_epochs"] else {"fine_tune_layers": None, "fine_tune_rate": None}
+    is_pretrained = bool(BACKBONES[parameters["backbone"]].application) and parameters["weights"] != NONE
+    recipe = {"recipe": NONE} if is_pretrained and "recipe" not in parameters else {}
+    by_auto = parameters.get("recipe") == AUTO
+    calibrate = {"calibrate": False} if by_auto and "calibrate" not in parameters else {}
+    chosen = {"class_weights": None} if parameters["class_weights"] == CHOSEN else {}
+    return second | recipe | calibrate | chosen
 
 
 def _check_dataset(dataset: Artifact) -> None:
@@ -402,14 +512,15 @@ def _weights_digest(file: str) -> str:
     return digests.of_file(Path(file))
 
 
-def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]]) -> list[str]:
+def _write_history(artifact: Artifact, facts: Mapping[str, Any]) -> list[str]:
     """Write the history as table and chart, and return the names of the files."""
     from facelime_cli.drawing import curves, figures
 
+    history = facts["history"]
     rows = [list(row.values()) for row in history]
     write_csv(artifact.file("history.csv"), [list(history[0]), *rows])
     charts = ["history.png", "history.svg"]
-    figures.write(curves.history(history), [artifact.file(name) for name in charts])
+    figures.write(curves.history(facts), [artifact.file(name) for name in charts])
     return ["history.csv", *charts]
 
 
@@ -418,8 +529,8 @@ def answer(result: Result) -> Answer:
     from facelime_cli.drawing import text_curves
 
     artifact = result.artifact
-    history = [] if result.reused else artifact.facts.get("history", [])
-    said = text_curves.history(history, artifact.facts.get("probe")) if history else []
+    is_new = not result.reused and artifact.facts.get("history")
+    said = text_curves.history(artifact.facts) if is_new else []
     return Answer(result.json(), [artifact.id], said=said)
 
 
@@ -432,4 +543,5 @@ STAGE = Stage(
     help=__doc__,
     answer=answer,
     restored=restored,
+    instead=("find_rate",),
 )

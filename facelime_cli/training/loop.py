@@ -8,6 +8,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -23,7 +24,6 @@ from facelime_cli.training.recipes import OPTIMIZERS, SCHEDULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -183,6 +183,8 @@ class Progress:
         Least monitored loss of any phase so far.
     kept : int
         Which row of the history it is.
+    scheduled, steps_per_epoch : int
+        Epochs and steps per epoch of the last phase, as they were planned.
     running : dict
         Mean figures of the steps of an epoch that is not over.
     history : list of dict
@@ -194,6 +196,8 @@ class Progress:
     step: int = 0
     best: float = math.inf
     kept: int = 0
+    scheduled: int = 0
+    steps_per_epoch: int = 0
     running: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -334,6 +338,26 @@ def train(
     return progress.history
 
 
+def losses_at(phase: Phase, how: Training, rates: Sequence[float]) -> Iterator[float]:
+    """Train a network step by step, each at its own learning rate, and yield the loss of each step's pictures.
+
+    Parameters
+    ----------
+    phase : Phase
+        Its network is changed.
+    how : Training
+    rates : sequence of float
+
+    Yields
+    ------
+    float
+        Before the step.
+    """
+    run = _Run(phase.model, phase, how, Checkpoints(Path()), Progress(), lambda _: None)
+    run.begin([])
+    yield from run.at_rates(rates)
+
+
 class _Run:
     """One phase of a training, from where it was left."""
 
@@ -368,6 +392,7 @@ class _Run:
         if phase.paced:
             epochs, steps = phase.paced(self._pace)
             self._phase, self._how = replace(phase, epochs=epochs), replace(self._how, steps_per_epoch=steps)
+        self._progress.scheduled, self._progress.steps_per_epoch = self._phase.epochs, self._how.steps_per_epoch
 
     def _put(self, values: Sequence[NDArray[Any]]) -> None:
         # There are no values at the beginning of a phase.
@@ -528,6 +553,18 @@ class _Run:
             shuffle=False,  # Keras would change the order of the batches, and a restart could not tell which were done
             verbose=0,
         )
+
+    def at_rates(self, rates: Sequence[float]) -> Iterator[float]:
+        """Take a step at each rate, and yield the loss that it begins with."""
+        model, train = self._phase.model, self._phase.train
+        how = replace(self._how, steps_per_epoch=len(rates))
+        targets = self._objective.targets(train.labels, weighted=True)
+        batches = _batches(train, targets, how.batch_size, order(train.labels, 0, how, len(rates)))
+        for place, rate in enumerate(rates):
+            model.optimizer.learning_rate = rate
+            model.reset_metrics()
+            found = model.train_on_batch(*batches[place], **self._objective.fitted(), return_dict=True)
+            yield float(found["loss"])
 
     @contextlib.contextmanager
     def _kept_when_stopped(self) -> Iterator[None]:

@@ -127,6 +127,7 @@ def fit_probe(
     weights: Mapping[int, Any] | None = None,
     strengths: Sequence[float] = STRENGTHS,
     seed: int = 0,
+    fixed: Sequence[float] = (),
 ) -> Probe:
     """Return the logistic regression whose strength predicts the pictures of other groups best.
 
@@ -139,6 +140,8 @@ def fit_probe(
         Inverse strengths to choose from. Of a single one nothing is held out.
     seed : int
         Of the folds.
+    fixed : sequence of float
+        The inverse strength, or one for each finding, where nothing is to be chosen.
 
     Returns
     -------
@@ -147,12 +150,12 @@ def fit_probe(
     """
     counts = weights or {}
     if features.labels.ndim != SEVERAL:
-        return _fitted(features, counts, strengths, seed)
+        return _fitted(features, counts, fixed or strengths, seed)
     single = []
     for finding, column in enumerate(features.labels.T):
         known = np.flatnonzero(column >= 0)
         of_one = Features(features.values[known], column[known], features.groups[known], TWO_SIDES)
-        single.append(_fitted(of_one, counts.get(finding, {}), strengths, seed))
+        single.append(_fitted(of_one, counts.get(finding, {}), fixed[finding : finding + 1] or strengths, seed))
     losses = [each.log_loss for each in single if np.isfinite(each.log_loss)]
     return Probe(
         np.stack([each.coef[:, 1] - each.coef[:, 0] for each in single], axis=1),
