@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +23,10 @@ LOWEST, HIGHEST = 1e-6, 1.0
 """Rates of the first and the last step."""
 MEMORY = 0.9
 """Share of the mean of the losses so far in the smoothed loss: one batch alone says little."""
+AROUND = 8
+"""Steps on each side that a fall is measured over: half of a power of ten."""
 TOO_MUCH = 3.0
-"""Times the first smoothed loss, or the least one, from which on training diverges and the test is over."""
+"""Times the least smoothed loss from which on training diverges, and the test is over."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class RangeTest:
     losses : list of float
         Smoothed, of each step.
     suggestion : float
-        The rate at which the smoothed loss falls fastest.
+        The rate at which the loss falls fastest.
     """
 
     rates: list[float]
@@ -83,8 +85,8 @@ def range_test(phase: Phase, how: Training, advance: Callable[[int], None]) -> R
                 break
     if not losses:
         raise FacelimeError("the loss is no number at any learning rate; check the weights and the dataset's pictures.")
-    means, tried = smoothed(losses), rates[: len(losses)]
-    return RangeTest(tried, means, suggested(tried, means))
+    tried = rates[: len(losses)]
+    return RangeTest(tried, smoothed(losses), suggested(tried, losses))
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
@@ -119,7 +121,7 @@ def suggested(rates: Sequence[float], losses: Sequence[float]) -> float:
     rates : sequence of float
         Each by the same factor higher than the one before.
     losses : sequence of float
-        Smoothed.
+        Of the steps themselves.
 
     Returns
     -------
@@ -130,16 +132,18 @@ def suggested(rates: Sequence[float], losses: Sequence[float]) -> float:
     FacelimeError
         Where the loss does not fall.
 
-    Examples
-    --------
-    >>> suggested([0.001, 0.01, 0.1, 1.0], [1.0, 0.9, 0.4, 2.0])
-    0.1
+    Notes
+    -----
+    A fall is the mean of the `AROUND` losses before a step less that of as many from it on: batches differ by more than
+    one step changes.
     """
-    least = min(range(len(losses)), key=losses.__getitem__)
-    falls = [before - after for before, after in pairwise(losses[: least + 1])]
-    if not falls or max(falls) <= 0:
+    means = smoothed(losses)
+    least = min(range(len(means)), key=means.__getitem__)
+    places = range(AROUND, min(least, len(losses) - AROUND) + 1)
+    falls = {place: fmean(losses[place - AROUND : place]) - fmean(losses[place : place + AROUND]) for place in places}
+    if not falls or max(falls.values()) <= 0:
         raise FacelimeError(
             f"the loss falls at no learning rate from {LOWEST:g} to {HIGHEST:g}; "
             "unfreeze layers with --freeze none, or try another --batch-size."
         )
-    return rates[1 + max(range(len(falls)), key=falls.__getitem__)]
+    return rates[max(falls, key=falls.__getitem__)]
