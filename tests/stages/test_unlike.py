@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 
-
 from facelime_cli.store import familiarity
 from tests.support import ROUNDS, SIZE, save_picture
 
@@ -191,12 +190,12 @@ def test_an_onnx_file_is_looked_into(chain, tmp_path, others):
     windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(0, 1))
     pooled = np.einsum("hwcij,ocij->o", windows, kernel) / (SIZE - 2) ** 2
     expected = familiarity.read(model).distances(pooled[None].astype(np.float32))[0]
-    assert list(told[0]["distances"].values())[0] == pytest.approx(expected, rel=1e-2, abs=1e-3)
+    assert next(iter(told[0]["distances"].values())) == pytest.approx(expected, rel=1e-2, abs=1e-3)
     assert run.json("evaluate", "graph", "--dataset", others.id, "--split", "all", "--bootstrap", ROUNDS)["unlike"]
 
 
 @pytest.mark.long
-def test_a_network_of_pytorch_is_watched(chain, tmp_path, monkeypatch, others):
+def test_a_network_of_pytorch_is_watched(chain, tmp_path):
     torch = pytest.importorskip("torch")
     from facelime_cli.answering import torch_features, torch_networks
     from facelime_cli.answering.around import Around
