@@ -307,6 +307,8 @@ class Classifier:
         calls `answer`. What it returned may be overwritten after it has been called twice more.
     answer : callable, optional
         The second half: from what `prepare` returned to (B, C) float32 probabilities.
+    make_ready : callable, optional
+        Where the first call compiles for a size of batch, and need not wait for one: from that size to nothing.
     """
 
     forward: Callable[..., NDArray[np.float32]]
@@ -315,6 +317,7 @@ class Classifier:
     engine: Mapping[str, Any]
     prepare: Callable[..., Any] | None = None
     answer: Callable[[Any], NDArray[np.float32]] | None = None
+    make_ready: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
