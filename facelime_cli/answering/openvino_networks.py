@@ -121,7 +121,7 @@ def with_openvino(model: Artifact, how: How) -> Classifier:
     with file_for(model, "openvino", "model.xml", versions, reads(how)) as path:
         network = Network(path, how.precision, output_of(model.facts))
 
-    def looking() -> Run:
+    def looking() -> Network:
         with file_for(model, "openvino", "features.xml", versions, reads(how), features=True) as path:
             return Network(path, FLOAT32)
 
