@@ -121,6 +121,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     targets = evaluation.wanted_recalls(params.target_recall or [], classes)
     picking = evaluation.Picking(params.thresholds, targets)
     scoring.check(picking)
+    evaluation.check_held_out(model, dataset, picking)
     validation = evaluation.validation_cases(scoring, dataset, params.split, SPLITS, fold, picking)
 
     # The validation split is asked at the end, of the model that is loaded by then.
