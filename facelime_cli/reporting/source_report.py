@@ -176,10 +176,8 @@ def _of_level(classes: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted(gaps, key=lambda each: -abs(gaps[each]))[:MOST_LEVELS]:
         how = "too high" if gaps[name] > 0 else "too low"
         said, true = classes[name]["mean_probability"], classes[name]["prevalence"]
-        both = (
-            f"({_share(said[side])} on average, {_share(true[side])} of the pictures)" for side in ("here", "there")
-        )
-        yield "its probabilities of {} are {} here {}, beside those there {}.".format(name, how, *both)
+        here, there = (f"{_share(said[side])} on average for {_share(true[side])}" for side in ("here", "there"))
+        yield f"its probabilities of {name} are {how} here: {here} of the pictures, and {there} there."
 
 
 def _of_slope(slope: Mapping[str, Any]) -> Iterator[str]:

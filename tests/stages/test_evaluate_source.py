@@ -250,7 +250,7 @@ class TestDoubts:
         for interval, told in (([-4.0, -2.0], True), ([-4.0, 2.0], False)):
             moved = {**its, "in_the_large": each(0.0, -3.0, interval)}
             compared |= {"figures": {"accuracy": each(0.9, 0.6)}, "classes": {"no": moved, "yes": moved}}
-            said = "its probabilities of yes are too high here (0.800 on average, 0.400 of the pictures), beside"
+            said = "its probabilities of yes are too high here: 0.800 on average for 0.400 of the pictures, and 0.500"
             assert [said in sentence for sentence in source_report.sentences(compared)] == [True] * told
 
     def test_what_does_not_move_is_not_told_as_a_fall(self):
