@@ -26,8 +26,7 @@ def read_by(network, layer, pictures):
     return running.answers_of(inner, pictures)
 
 
-@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("head", [(), (16,)])
+@pytest.mark.parametrize(("output", "head"), [("softmax", ()), ("sigmoid", (16,))])
 def test_a_trained_network_answers_with_what_its_last_layer_reads(pictures, output, head):
     net = building.build(Architecture("cnn-small", SIDE, 2, pooling="max", output=output, head=head)).whole
     # Behind one unit stands the layer that makes two sides of it.
