@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from facelime_cli import trust
 from facelime_cli.answering import programs
-from facelime_cli.answering.runtimes import FLOAT32, KERAS, format_of
+from facelime_cli.answering.runtimes import FLOAT32, KERAS, format_of, n_members
 from facelime_cli.errors import BrokenError
 from facelime_cli.store import digests
 from facelime_cli.workers import in_child
@@ -70,8 +70,8 @@ def file_for(
 
         def convert(folder: Path) -> None:
             # Its memory goes back to the system, and this process needs no TensorFlow.
-            arguments = (form, reads, program is not None, model.reference, features)
-            in_child(convert_network, path, folder / name, *arguments)
+            asked = (form, reads, program is not None, model.reference, features, n_members(model))
+            in_child(convert_network, path, folder / name, *asked)
             trust.add(CONVERTED, _conversion(source, folder), model.reference)
 
         def is_own(folder: Path) -> bool:
@@ -95,6 +95,7 @@ def convert_network(
     runs_code: bool,  # noqa: FBT001 - called by position, in another process
     what: str,
     answers_features: bool,  # noqa: FBT001 - as above
+    members: int = 0,
 ) -> None:
     """Convert a Keras network, on TensorFlow whatever the backend of the command is.
 
@@ -112,15 +113,19 @@ def convert_network(
         Name of the model in errors.
     answers_features : bool
         Whether it is to answer with features.
+    members : int
+        Of how many networks it is the mean: then each of them answers too, see `ensembles.speaking`.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    from facelime_cli.models import exporting, wrapping
+    from facelime_cli.models import ensembles, exporting, wrapping
     from facelime_cli.models.features import network_of
 
     network = wrapping.load(path, trust=runs_code, what=what)
     network = wrapping.in_precision(network, FLOAT32, trust=runs_code)
     if answers_features:
         network = network_of(network, what)
+    elif members:
+        network = ensembles.speaking(network, members, what)
     exporting.export(exporting.reading_planes(network) if reads == PLANES else network, target, form)
 
 

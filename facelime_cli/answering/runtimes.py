@@ -187,6 +187,41 @@ def independent(model: Artifact) -> bool:
     return model.facts.get("output") == SIGMOID and len(model.facts["classes"]) > YES_OR_NO
 
 
+def n_members(model: Artifact) -> int:
+    """Return of how many networks a model's answers are the mean.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Returns
+    -------
+    int
+        0 for a model of one network.
+    """
+    return len(model.facts["folds"]) if model.facts.get("ensemble") is True else 0
+
+
+def require_answering(model: Artifact) -> None:
+    """Raise where a model has a network for each fold, and none that answers for all.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Raises
+    ------
+    FacelimeError
+        It says how to get one that answers.
+    """
+    if "folds" in model.facts and not n_members(model):
+        raise FacelimeError(
+            f"models/{model.id} holds a network for each of {len(model.facts['folds'])} folds and none that answers "
+            "for all; repeat its `finetune` with --ensemble, which takes these networks as they are, "
+            "or train one with --fold 0."
+        )
+
+
 VALUE = "value"
 """The fact `output` of a model that answers with numbers in a unit of their own, not with probabilities."""
 
@@ -423,6 +458,7 @@ def usual(model: Artifact) -> How:
     How
         This is the reference for other runtimes and precisions too.
     """
+    require_answering(model)
     its_format = format_of(model)
     able = [name for name, runtime in RUNTIMES.items() if its_format in runtime.precisions]
     return How(able[0], FLOAT32)
@@ -590,13 +626,15 @@ def check_pictures(what: str, size: Size, dataset: Artifact, besides: str = "") 
         )
 
 
-def load(model: Artifact, how: How) -> Classifier:
+def load(model: Artifact, how: How, *, members: bool = False) -> Classifier:
     """Return a model ready to answer.
 
     Parameters
     ----------
     model : Artifact
     how : How
+    members : bool
+        Whether a model that is the mean of several networks answers with these too, behind its own classes.
 
     Returns
     -------
@@ -609,4 +647,18 @@ def load(model: Artifact, how: How) -> Classifier:
     """
     check_installed(how.runtime, format_of(model))
     classifier: Classifier = RUNTIMES[how.runtime].load()(model, how)
-    return classifier
+    if members or not n_members(model):
+        return classifier
+    return _of_the_mean(classifier, len(model.facts["classes"]))
+
+
+def _of_the_mean(classifier: Classifier, n_classes: int) -> Classifier:
+    """Return a classifier without what the members of a mean say."""
+
+    def forward(*arrays: Any) -> NDArray[np.float32]:
+        return classifier.forward(*arrays)[:, :n_classes]
+
+    def composed(*arrays: Any) -> NDArray[np.float32]:
+        return classifier.composed(*arrays)[:, :n_classes]
+
+    return Classifier(forward, composed, classifier.upload, classifier.engine)

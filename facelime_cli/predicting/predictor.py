@@ -85,7 +85,13 @@ class Predictor:
             )
         self._reader = ThreadPoolExecutor(1)
         self._difference: float | None = None
-        self._donors = Donors(run.context.store, made_as(artifact), run.source.segmentation, besides=artifact.id)
+        self._donors = Donors(
+            run.context.store,
+            made_as(artifact),
+            run.source.segmentation,
+            artifact.shape("probabilities")[-1],
+            besides=artifact.id,
+        )
 
     def run(self, units: Pending) -> None:
         """Do every unit.
@@ -293,7 +299,8 @@ class Predictor:
                 f"`facelime show models/{self.model.id}` tells where it came from."
             )
         new = ~stream.done[rows]
-        stream.values[rows[new]] = values[new]
+        # What the members of a mean say is kept where the artifact has room for it.
+        stream.values[rows[new]] = values[new, : stream.values.shape[1]]
         stream.done[rows] = True
         stream.uncommitted.append(rows[new])
         stream.made_with.add(self._made_with)

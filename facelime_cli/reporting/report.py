@@ -11,7 +11,7 @@ import numpy as np
 from facelime_cli.core.zones import NAMES as ZONE_NAMES
 from facelime_cli.core.zones import attribution_by_zone
 from facelime_cli.errors import NotFoundError
-from facelime_cli.reporting import unlike
+from facelime_cli.reporting import members, unlike
 from facelime_cli.reporting.explanations import COLUMNS
 from facelime_cli.reporting.quantities import round_above
 from facelime_cli.reporting.regions import ToDraw
@@ -343,6 +343,8 @@ class Report:
         tables = {"coefficients.csv": self._coefficient_rows(), "predictions.csv": predictions}
         if self.request.by_zone:
             tables["zones.csv"] = self._zone_table(artifact)
+        if self.members:
+            tables["members.csv"] = members.rows(self.explanations, self.shown)
         for name, rows in tables.items():
             write_csv(artifact.file(name), rows)
         return list(tables)
@@ -448,8 +450,14 @@ class Report:
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of the report."""
         name = "scale" if self.explanations.quantity.is_value else "scale_probability_points"
+        differing = {"members": self.members} if self.members else {}
         strange = unlike.facts_of(self.explanations.distances)
-        return {name: self.scale(self.explanations), **self.truth_summary(), **strange}
+        return {name: self.scale(self.explanations), **self.truth_summary(), **strange, **differing}
+
+    @cached_property
+    def members(self) -> dict[str, int]:
+        """In how many pictures the networks differ whose mean the model is; empty for a model of one network."""
+        return members.summary(self.explanations, self.shown)
 
     def truth_summary(self) -> dict[str, Any]:
         """Return how much of the attribution lies on the known regions.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.answering.runtimes import n_members
 from facelime_cli.choices import FILLS
 from facelime_cli.core import shapes
 from facelime_cli.core.agreement import Attribution, agreement
@@ -92,6 +93,8 @@ class ReportPages:
         shown["verdicts"] = _by_worth(counted)
         shown["cohort"] = self._cohort()
         shown["unlike"] = unlike.sentence_in(unlike.facts_of(self._explanations.distances))
+        shown["members"] = report.members
+        shown["of_members"] = n_members(self._explanations.model)
         shown["sharing"] = report.stood_in[0].sharing
         shown["labelled"] = any(label is not None for label in labels)
         shown["truth"] = report.truth_summary()

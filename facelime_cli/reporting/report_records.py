@@ -13,6 +13,7 @@ from facelime_cli.core.fidelity import distinct
 from facelime_cli.core.verdict import ALONE_R2, NOT_CHECKED, NOTHING, TOO_FEW_REGIONS, WORTH, word_of, word_of_value
 from facelime_cli.drawing.outlines import paths as outlines_of
 from facelime_cli.drawing.overlay import colour
+from facelime_cli.reporting import members
 from facelime_cli.reporting.explanations import Strength, listed
 from facelime_cli.reporting.stand_ins import words_of
 from facelime_cli.reporting.unlike import words_of as distance_words
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from facelime_cli.core.verdict import Word
     from facelime_cli.reporting.checks import Confirmation
     from facelime_cli.reporting.explanations import Explanations
+    from facelime_cli.reporting.members import MembersShown
     from facelime_cli.reporting.quantities import Quantity, Spoken
     from facelime_cli.reporting.stand_ins import Example, StandIn
     from facelime_cli.reporting.voices import Voice
@@ -253,6 +255,11 @@ class Side:
     def confirmation(self) -> Confirmation | None:
         """What the model answered without the strongest regions, or None."""
         return self.voice.explanations.confirmation(self.row, self.c)
+
+    @cached_property
+    def members(self) -> MembersShown | None:
+        """What the networks say whose mean the model is, or None."""
+        return members.shown(self.voice.explanations, self.row, self.c)
 
     @property
     def confirmed_under(self) -> str:
