@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import time
@@ -24,7 +23,7 @@ def xrays(facelime, data, tmp_path):
         (tmp_path / "xray" / label).mkdir(parents=True)
         chosen = [row["file"] for row in rows if row["label"] == label][:: len(rows) // (2 * PICTURES)]
         for file in chosen:
-            os.symlink(data / "xray" / file, tmp_path / "xray" / file)
+            (tmp_path / "xray" / file).symlink_to(data / "xray" / file)
     facelime.json("preprocess", tmp_path / "xray", "--size", 64, "--group-pattern", "kermany", "--name", "some")
     weights = data / "weights" / "mobilenet_v2_1.0_224_imagenet.weights.h5"
     network = ["--backbone", "mobilenetv2", "--weights", str(weights)]
