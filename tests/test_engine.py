@@ -164,7 +164,7 @@ METHOD_OF = {
 
 NEUTRAL = {
     "preprocess": {"strict": True, "workers": 1},
-    "finetune": {"checkpoint_minutes": 1.0},
+    "finetune": {"checkpoint_minutes": 1.0, "find_rate": True},
     "evaluate": {"batch_size": 7},
     "describe": {},
     "segment": {"workers": 1, "first": 3},
@@ -187,6 +187,7 @@ CHOOSES = {
     "columns",
     "preset",
     "surrogates",
+    "compare",
     "beside",
     "resize",
     "truth",
