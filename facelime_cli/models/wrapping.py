@@ -35,6 +35,7 @@ BOTH_SIDES_LAYER = "both_sides"
 VALUES_LAYER = "values"
 TEMPERATURE_LAYER, SCORES_LAYER = "temperature", "uncalibrated_scores"
 """What calibration puts into a network: the layer that divides its scores, and the one that makes them."""
+MEAN_LAYER = "mean_of_members"
 VALUE_REMEDY = "if it answers with values such as an age, give --output-kind value and --names"
 
 SIGNATURE = "serving_default"
@@ -45,7 +46,7 @@ ANSWERING_LAYERS = {"Softmax", "Sigmoid"}
 """Layers that are nothing but an activation."""
 FLOAT32_LAYERS = {"Rescaling", "Normalization", *ANSWERING_LAYERS}
 """Layers that keep 32 bits in every precision: what makes the input, and the answer."""
-KEEPING_32_BITS = {BOTH_SIDES_LAYER, VALUES_LAYER, SCORES_LAYER}
+KEEPING_32_BITS = {BOTH_SIDES_LAYER, VALUES_LAYER, SCORES_LAYER, MEAN_LAYER}
 """The same by their names."""
 
 

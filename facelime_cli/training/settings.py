@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.errors import CommandLineError
 from facelime_cli.models.backbones import ALL, BACKBONES, IMAGENET, NONE, SIGMOID
 from facelime_cli.names import whole_number
+from facelime_cli.store.pictures import EVERY_FOLD
 from facelime_cli.training.recipes import (
     ADJUSTED,
     AUGMENTATIONS,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_UNITS, MOST_HIDDEN, MOST_LAYERS = 65_536, 32, 100_000
 """Units of a hidden layer, hidden layers, and layers of a network: a slip of the keyboard fills no memory."""
+MOST_FOLDS = 1_000_000
+"""What a number of a fold may be: which there are, the dataset says."""
 OF_THE_SECOND_PHASE = {"fine_tune_layers", "fine_tune_rate"}
 OF_THE_NETWORK = ("pooling", "head", "dropout")
 """Settings that the network itself has a default for."""
@@ -61,6 +64,37 @@ def backbone_of(backbone: str | None, recipe: str | None) -> str:
             f"--recipe {recipe} has no settings for --backbone {backbone}; its networks are {', '.join(networks)}."
         )
     return backbone or next(iter(networks))
+
+
+def fold_of(text: str | None) -> int | str | None:
+    """Return what --fold means.
+
+    Parameters
+    ----------
+    text : str, optional
+        As it is typed.
+
+    Returns
+    -------
+    int, str or None
+        A number from 0, or `EVERY_FOLD`.
+
+    Raises
+    ------
+    CommandLineError
+        For anything else.
+
+    Examples
+    --------
+    >>> fold_of("2"), fold_of("all")
+    (2, 'all')
+    """
+    if text is None or text == EVERY_FOLD:
+        return text
+    number = whole_number(text, 0, MOST_FOLDS)
+    if number is None:
+        raise CommandLineError(f"--fold {text!r} should be the number of a fold, from 0, or {EVERY_FOLD}.")
+    return number
 
 
 def recipe_of(
