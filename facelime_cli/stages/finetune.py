@@ -53,10 +53,10 @@ if TYPE_CHECKING:
     from facelime_cli.training.recipes import Settings
 
 FEWEST_CLASSES = 2
-CHOSEN = "chosen"
-"""What stands for class weights that the recipe `auto` chooses."""
 ENSEMBLE = "ensemble"
 HISTORY = "history"
+CHOSEN = "chosen"
+"""What stands for class weights that the recipe `auto` chooses."""
 MOST_EPOCHS = 100_000
 AMOUNTS = ", ".join(f"{name} ({entry.words})" for name, entry in AUGMENTATIONS.items())
 OWN = ", ".join(name for name in BACKBONES if name not in published(BACKBONES))
@@ -259,8 +259,7 @@ class Params:
         Option(
             show_default=False,
             help=f"Weigh the classes in the loss. {words_of(CLASS_WEIGHTS)}. With several findings per picture, "
-            "balanced lets present and absent of each count alike. With --recipe auto, that of the less loss on the "
-            f"validation split, where classes are unequal. [default: {DEFAULTS.class_weights}]",
+            f"balanced lets present and absent of each count alike. [default: {DEFAULTS.class_weights}]",
         ),
         Resolved(),
     ] = None
@@ -391,7 +390,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         inputs=inputs,
         sources={"weights": _weights_digest(str(settings.weights))} if is_file else {},
         finish=asked.finish,
-        instead=asked.rate,
+        instead=asked.rates_tried,
     )
     return made
 
@@ -480,26 +479,25 @@ class _Asked:
         """Return a network that nothing has trained."""
         return self.first.pop() if self.first else self.built()
 
-    def rate(self) -> Answer:
+    def rates_tried(self) -> Answer:
         """Answer with a learning rate to begin with; what is computed for it is thrown away."""
         from facelime_cli.drawing import text_curves
         from facelime_cli.store import temporary
         from facelime_cli.training import rates
 
-        # The folds differ in a few pictures: the first one stands for all.
-        tested = 0 if self.fold == EVERY_FOLD else self.fold
-        job = self._job(None, None if tested is None else int(tested))
         with temporary.outside() as folder:
+            tested = 0 if self.fold == EVERY_FOLD else self.fold
+            job = self._job(None, None if tested is None else int(tested))
             phase, how = job.tried(self._network(), folder)
             with self.context.console.progress("find-rate", rates.STEPS, unit="steps") as advance:
                 found = rates.range_test(phase, how, advance)
         value = {"learning_rate": found.suggestion, "rates": found.rates, "losses": found.losses}
-        shown = f"{found.suggestion:.2g}"
-        said = [*text_curves.rates(found.rates, found.losses), f"begin with --learning-rate {shown}"]
-        return Answer(value, [shown], said=said)
+        option = "--learning-rate"
+        said = [*text_curves.rates(found.rates, found.losses), f"begin with {option} {found.suggestion:.2g}"]
+        return Answer(value, [f"{found.suggestion:.2g}"], said=said)
 
     def _job(self, artifact: Artifact | None, tested: int | None) -> Job:
-        """Return the training that tests a fold."""
+        """Return the training that tests a fold; without an artifact, one that only tries."""
         from facelime_cli.training import auto, finetuning
 
         params = self.params
@@ -534,7 +532,8 @@ class _Asked:
     @property
     def weighs(self) -> bool:
         """Whether the recipe `auto` chooses how unequal classes are trained: nobody else has."""
-        return self.recipe == AUTO and self.params.class_weights is None and not self.params.oversample
+        params = self.params
+        return self.recipe == AUTO and params.class_weights is None and not params.oversample
 
     def _calibrating(self) -> list[Step]:
         from facelime_cli.training import calibrating
@@ -566,13 +565,11 @@ def restored(model: Artifact) -> dict[str, Any]:
     if not parameters["fine_tune_epochs"]:
         typed |= {"fine_tune_layers": None, "fine_tune_rate": None}
     is_pretrained = bool(BACKBONES[parameters["backbone"]].application) and parameters["weights"] != NONE
-    if is_pretrained and "recipe" not in parameters:
-        typed["recipe"] = NONE
-    if parameters.get("recipe") == AUTO and "calibrate" not in parameters:
-        typed["calibrate"] = False
-    if parameters["class_weights"] == CHOSEN:
-        typed["class_weights"] = None
-    return typed
+    recipe = {"recipe": NONE} if is_pretrained and "recipe" not in parameters else {}
+    by_auto = parameters.get("recipe") == AUTO
+    calibrate = {"calibrate": False} if by_auto and "calibrate" not in parameters else {}
+    chosen = {"class_weights": None} if parameters["class_weights"] == CHOSEN else {}
+    return typed | recipe | calibrate | chosen
 
 
 # Folds
