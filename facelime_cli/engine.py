@@ -125,6 +125,8 @@ class Plan:
         The stage's parameters, presets and defaults filled in.
     resolved : mapping
         What the options marked `Resolved` came to mean.
+    instead : callable, optional
+        Answers what the parameters in `Stage.instead` ask for. It writes nothing into the store.
     name : str
         The artifact's name, unless the user gives another.
     prepare : callable
@@ -150,6 +152,7 @@ class Plan:
     found: Callable[[Artifact], None] = lambda _: None
     finish: Callable[[Artifact], tuple[dict[str, Any], list[str]]] = lambda _: ({}, [])
     resolved: Mapping[str, Any] = field(default_factory=dict)
+    instead: Callable[[], Answer] | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -194,6 +197,8 @@ class Stage:
         What the command answers with.
     restored : callable
         The options that an artifact's own parameters do not hold as they were typed.
+    instead : tuple of str
+        Parameters that ask for an answer in the place of an artifact.
     """
 
     name: str
@@ -207,6 +212,7 @@ class Stage:
     forecast: Callable[[Any, Context], Answer] | None = None
     answer: Callable[[Result], Answer] = lambda result: Answer(result.json(), [result.artifact.id])
     restored: Callable[[Artifact], Mapping[str, Any]] = lambda _: {}
+    instead: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the stage known by its name."""
@@ -371,6 +377,27 @@ def _refuse_newer_stage(artifact: Artifact) -> None:
         )
 
 
+def answer_instead(stage: Stage, params: Any, context: Context) -> Answer | None:
+    """Answer what some parameters ask for in the place of an artifact; nothing is made.
+
+    Parameters
+    ----------
+    stage : Stage
+    params : dataclass
+    context : Context
+
+    Returns
+    -------
+    Answer or None
+        None where the parameters ask for the artifact.
+    """
+    if not any(getattr(params, name) for name in stage.instead):
+        return None
+    plan = stage.plan(params, resolve_inputs(params, context.store), replace(context, planning=True))
+    assert plan.instead is not None
+    return plan.instead()
+
+
 def execute(stage: Stage, params: Any, context: Context) -> Result:
     """Run a stage, or find that it has been run: the one way from parameters to an artifact."""
     begun = time.monotonic()
@@ -420,7 +447,7 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
     if not mine:
         context.console.note(
             f"shard {shard.index} of {shard.count} has nothing to do: "
-            f"there are {artifact.n_units} units of up to {artifact.unit_pictures} pictures."
+            f"there {'is' if artifact.n_units == 1 else 'are'} {artifact.divided}."
         )
     log = Log(artifact, shard)
     log.write("begin", units=pending)

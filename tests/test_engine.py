@@ -45,6 +45,9 @@ CHANGES = {
     "finetune": {
         "backbone": "mobilenetv2",
         "recipe": "pneumonia",
+        "kind": "skin",
+        "minutes": 5.0,
+        "refit": True,
         "weights": "none",
         "freeze": "1",
         "pooling": "average",
@@ -65,8 +68,10 @@ CHANGES = {
         "fine_tune_epochs": 1,
         "fine_tune_layers": "2",
         "fine_tune_rate": 0.1,
+        "calibrate": True,
         "precision": "mixed",
-        "fold": 2,
+        "fold": "2",
+        "ensemble": True,
         "seed": 1,
     },
     "evaluate": {"split": "validation", "target_recall": ["rosacea=0.9"], "bootstrap": 300, "mistakes": 3, "seed": 1},
@@ -159,7 +164,7 @@ METHOD_OF = {
 
 NEUTRAL = {
     "preprocess": {"strict": True, "workers": 1},
-    "finetune": {"checkpoint_minutes": 1.0},
+    "finetune": {"checkpoint_minutes": 1.0, "find_rate": True},
     "evaluate": {"batch_size": 7},
     "describe": {},
     "segment": {"workers": 1, "first": 3},
@@ -182,6 +187,7 @@ CHOOSES = {
     "columns",
     "preset",
     "surrogates",
+    "compare",
     "beside",
     "resize",
     "truth",
@@ -269,6 +275,7 @@ def test_missing_names_no_shard_of_a_finished_artifact(stage, chain, faces):
 @pytest.mark.parametrize("stage", SHARDED)
 def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
     option = {
+        "finetune": ("--seed", 77),
         "segment": ("--compactness", 3),
         "perturb": ("--seed", 77),
         "fit-surrogate": ("--kernel-width", 3),
@@ -310,13 +317,17 @@ def test_every_parameter_is_known_to_this_suite(stage):
 
 GOES_WITH = {
     "features": {"surrogate": "forward"},
+    "ensemble": {"fold": "all"},
     "fill_sigma": {"fill": "blur"},
     "fine_tune_layers": {"fine_tune_epochs": 2},
     "fine_tune_rate": {"fine_tune_epochs": 2},
     "images": {"split": None},
+    "kind": {"backbone": "mobilenetv2"},
     "l2": {"head": "8"},
+    "minutes": {"backbone": "mobilenetv2"},
     "probability": {"design": "bernoulli"},
     "recipe": {"backbone": "cnn-deep"},
+    "refit": {"backbone": "mobilenetv2"},
     "style": {"figures": "png"},
     "weights": {"backbone": "mobilenetv2"},
 }
@@ -331,7 +342,7 @@ def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, fac
         base = dataclasses.replace(base, method=METHOD_OF[name], segments=None)
     if name == "confidence":
         base = dataclasses.replace(base, after=chain["fit-surrogate"].id)
-    if name == "fold":
+    if name in {"fold", "ensemble"}:
         base = dataclasses.replace(
             base, dataset=chain.facelime.artifact("preprocess", faces, "--size", 16, "--folds", 3).id
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli import machine
 from facelime_cli.answering.around import output_of, told
 from facelime_cli.answering.converting import file_for
+from facelime_cli.answering.runtimes import FLOAT32
 from facelime_cli.answering.whole_pictures import reads, whole_pictures
 from facelime_cli.errors import BrokenError
 
@@ -116,7 +117,13 @@ def with_openvino(model: Artifact, how: How) -> Classifier:
     silence()
     import openvino
 
-    with file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__}, reads(how)) as path:
+    versions = {"openvino": openvino.__version__}
+    with file_for(model, "openvino", "model.xml", versions, reads(how)) as path:
         network = Network(path, how.precision, output_of(model.facts))
+
+    def looking() -> Network:
+        with file_for(model, "openvino", "features.xml", versions, reads(how), features=True) as path:
+            return Network(path, FLOAT32)
+
     engine = {"runtime": "openvino", "version": openvino.__version__}
-    return replace(whole_pictures(model, how, network, engine), make_ready=network.make_ready)
+    return replace(whole_pictures(model, how, network, engine, looking), make_ready=network.make_ready)

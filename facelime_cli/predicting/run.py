@@ -418,8 +418,8 @@ class Run:
 
         Returns
         -------
-        (R, C) float32 array
-            Probabilities.
+        (R, A) float32 array
+            Probabilities; of a mean of several networks, behind its own those of each, see `ensembles.speaking`.
         """
         answers: NDArray[np.float32] = self.device.wait(
             self.device.submit(evaluate, self.classifier, its, rows, arrays, batch)
@@ -503,7 +503,7 @@ def load_once(context: Context, model: Artifact, how: How, batch: int | str | No
         is_other_mode = other.runtime == how.runtime and TF32 in {other.precision, how.precision}
         if content != model.content or is_other_mode:
             del kept[content, other]
-    classifier = kept[model.content, how] = runtimes.load(model, how)
+    classifier = kept[model.content, how] = runtimes.load(model, how, members=True)
     if classifier.make_ready is not None and batch not in {None, AUTO}:
         classifier.make_ready(PROCESSOR_BATCH if batch == DEFAULT else int(batch or 0))
 

@@ -36,7 +36,7 @@ from facelime_cli.predicting.stand_ins import KEPT_DONORS, fill_of, most_donors,
 from facelime_cli.predicting.views import PlannedView, planned
 from facelime_cli.pseudonyms import PARAMETER
 from facelime_cli.stages import check, consensus, fit_surrogate, perturb, predict, preprocess, render, segment
-from facelime_cli.store.pictures import changed_otherwise, training_operations
+from facelime_cli.store.pictures import changed_otherwise, learned_from, training_operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -157,10 +157,13 @@ Params = _params()
 
 def run(params: Any, context: Context) -> Answer:
     """Run the stages and answer with the report's result."""
+    from facelime_cli.reporting import unlike
+
     result = explain(params, context)
     page = result.artifact.path.absolute() / "index.html"
     value = {**result.json(), "report": str(page), "artifacts": artifacts_of(result.artifact)}
-    return Answer(value, [result.artifact.id])
+    strange = unlike.sentence_in(result.artifact.facts)
+    return Answer(value, [result.artifact.id], said=[f"warning: {strange}"] if strange else [])
 
 
 def artifacts_of(report: Artifact) -> dict[str, str]:
@@ -182,6 +185,7 @@ def explain(params: Any, context: Context) -> Result:
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
     model = context.store.resolve(params.model, ("models",)).require_complete()
+    runtimes.require_answering(model)
     # What is wrong here would end the run at one of its last stages, after all evaluations.
     for classes in (params.classes, params.checked if params.check else None):
         if classes is not None:
@@ -290,9 +294,9 @@ class _Rounds:
                     f"--pseudonyms is about pictures that are read first, and {found.reference} keeps their names; "
                     "make it again with `facelime preprocess --pseudonyms`."
                 )
-            otherwise = changed_otherwise(self.model, found)
-            if otherwise:
-                self.context.console.warn(otherwise)
+            for warning in (changed_otherwise(self.model, found), learned_from(self.model, found)):
+                if warning:
+                    self.context.console.warn(warning)
             return found
         size = shapes.typed(self.model.facts["size"])
         # A network that learned from pictures without a border, or in other colours, answers otherwise to these.

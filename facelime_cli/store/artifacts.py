@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions", "surrogates", "checks", "reports")
 """Folders of a store, in the order of the work."""
+TRAINED = "models"
+"""The kind whose units are trainings, and no pictures."""
 NAMES, LOGS = "names", "logs"
 EMPTY_FOLDERS = (NAMES, LOGS, units.RECORDS, CLAIMS, units.BEGUN)
 """Folders that every artifact begins with."""
@@ -584,6 +586,14 @@ class Artifact:
         return int(self.layout["unit_pictures"])
 
     @property
+    def divided(self) -> str:
+        """How many units there are, and what one is, in words."""
+        many = "" if self.n_units == 1 else "s"
+        if self.kind == TRAINED:
+            return f"{self.n_units} training{many}"
+        return f"{self.n_units} unit{many} of up to {self.unit_pictures} pictures"
+
+    @property
     def n_units(self) -> int:
         """Number of units of work."""
         # Rounded up: the last unit may be smaller.
@@ -658,9 +668,28 @@ class Artifact:
         dict
             Empty while that unit is pending.
         """
-        unit = row // self.unit_pictures
-        record = self.manifest["units"][unit] if self.complete else self.record(unit)
+        record = self._finished(row // self.unit_pictures)
         return dict(record["facts"]) if record else {}
+
+    def unit_files(self, unit: int) -> dict[str, str]:
+        """Return the files that a unit has written, each with its digest.
+
+        Parameters
+        ----------
+        unit : int
+            Number of the unit.
+
+        Returns
+        -------
+        dict
+            Empty while the unit is pending.
+        """
+        record = self._finished(unit)
+        return dict(record["files"]) if record else {}
+
+    def _finished(self, unit: int) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.manifest["units"][unit] if self.complete else self.record(unit)
+        return found
 
     def facts_of_units(self) -> list[dict[str, Any]]:
         """Return what was noted of each finished unit, in their order, before the artifact is sealed."""

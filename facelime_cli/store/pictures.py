@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 1 << 30
 """Pictures up to this size are read once; more are read batch by batch."""
+EVERY_FOLD = "all"
+"""Stands for a fold where each of them is tested, by a network of its own."""
 OPERATIONS = ("fit", "crop", "crop_border", "white_balance", "equalize", "contrast")
 """Parameters of a dataset that say how its pictures were changed."""
 
@@ -230,6 +232,29 @@ def changed_otherwise(model: Artifact, dataset: Artifact) -> str | None:
     )
 
 
+def learned_from(model: Artifact, dataset: Artifact) -> str | None:
+    """Return a sentence on a model of several networks, of which some have learned from each picture of a dataset.
+
+    Parameters
+    ----------
+    model, dataset : Artifact
+
+    Returns
+    -------
+    str or None
+        None for a model of one network, and for another dataset.
+    """
+    is_own = model.inputs.get("dataset", {}).get("digest") == dataset.content
+    if not is_own or model.facts.get("fold") != EVERY_FOLD:
+        return None
+    networks = len(model.facts["folds"])
+    return (
+        f"each picture of {dataset.reference} was in the training of some of the {networks} networks of "
+        f"models/{model.id}, so the answers are surer than those to other pictures; `facelime evaluate` answers with "
+        "the network that has not seen it."
+    )
+
+
 def tested_fold(dataset: Artifact, fold: int | None) -> int | None:
     """Return the fold to test.
 
@@ -261,6 +286,29 @@ def tested_fold(dataset: Artifact, fold: int | None) -> int | None:
             f"--fold {fold}: {dataset.reference} has {folds} folds; use a number from 0 to {folds - 1}."
         )
     return fold or 0
+
+
+def members_by_split(dataset: Artifact, split: int) -> NDArray[np.int64]:
+    """Return for every picture the fold whose training has it in a split.
+
+    Parameters
+    ----------
+    dataset : Artifact
+        With folds.
+    split : int
+        1 for validation, 2 for test: of the networks of all folds exactly one has a picture there.
+
+    Returns
+    -------
+    (N,) int64
+        The fold that is tested then; -1 for a picture in no fold.
+    """
+    import numpy as np
+
+    found = np.full(dataset.n, -1, np.int64)
+    for fold in range(dataset.parameters["folds"]):
+        found[splits_of(dataset, fold) == split] = fold
+    return found
 
 
 def splits_of(dataset: Artifact, fold: int | None) -> NDArray[np.int8]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -15,13 +16,13 @@ from facelime_cli.models.backbones import ALL, FLOAT32, NONE
 from facelime_cli.models.running import Labelled
 from facelime_cli.store import pictures
 from facelime_cli.store.files import write_whole
-from facelime_cli.training import augmenting, loop
+from facelime_cli.training import augmenting, auto, loop
 from facelime_cli.training.loop import Phase, Training
-from facelime_cli.training.recipes import CLASS_WEIGHTS
+from facelime_cli.training.recipes import ADJUSTED, CLASS_WEIGHTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -65,6 +66,10 @@ class Trained:
     network: Any
     history: list[dict[str, float]]
     facts: dict[str, Any]
+
+
+Step = Callable[[Trained, Splits, "Unit"], Trained]
+"""What may follow a training before its figures are taken: calibration, a summary of the features."""
 
 
 def splits_of(dataset: Artifact, fold: int | None) -> Splits:
@@ -141,6 +146,17 @@ def built(what: Architecture, settings: Settings, precision: str) -> Trainable:
 
 
 @dataclass(frozen=True)
+class _Aside:
+    """Stands for the unit of an artifact where none is made."""
+
+    folder: Path
+
+    def scratch(self, name: str) -> Path:
+        """Return where something is kept."""
+        return self.folder / name
+
+
+@dataclass(frozen=True)
 class Job:
     """One training.
 
@@ -161,6 +177,12 @@ class Job:
         Whether pictures of the smaller classes are repeated.
     checkpoint_seconds : float
         Longest work within an epoch that a kill loses.
+    after : sequence of callable
+        Steps between training and the final figures, in this order. Each takes what has been made, the splits and the
+        unit, and returns what is to be kept instead. A stop repeats them: what takes long keeps itself in the unit's
+        scratch files.
+    auto : Plan, optional
+        For `--recipe auto`; the settings alone say what happens without it.
     """
 
     settings: Settings
@@ -171,6 +193,8 @@ class Job:
     precision: str = FLOAT32
     oversample: bool = False
     checkpoint_seconds: float = 600.0
+    after: Sequence[Step] = ()
+    auto: auto.Plan | None = None
 
     def run(self, network: Trainable, unit: Unit) -> Trained:
         """Train a network, from where a stop left it.
@@ -198,26 +222,52 @@ class Job:
                 "which says nothing about other pictures."
             )
         self._warn_of_untaught(splits.train.labels)
-        how = self._how(splits.train.labels)
-        phases = self._phases(network, splits, unit)
+        how, phases, facts = self._planned(network, splits, unit)
         checkpoints = loop.Checkpoints(unit.scratch("checkpoint").parent)
         progress, _ = checkpoints.load()
         total, done = _steps(phases, how, progress)
         with self.console.progress("finetune", total, done, "steps") as advance:
             history = loop.train(network.whole, phases, how, checkpoints, self.console.note, advance)
+        if self.auto is not None:
+            facts |= auto.kept(self.console, history, checkpoints.load()[0], facts)
         # What was compiled with a loss of our own would carry it into the file.
-        as_it_is = self.precision == FLOAT32 and not self.what.multilabel
+        has_own_loss = self.what.multilabel or how.class_shares is not None
+        as_it_is = self.precision == FLOAT32 and not has_own_loss
         net = network.whole if as_it_is else self._in_float32(network)
-        measured = {name: self._figures(name, net, getattr(splits, name)) for name in ("validation", "test")}
-        facts = {
-            "model": wrapping.digest(net),
-            "weights": net.count_params(),
-            "fold": self.fold,
-            "class_weights": how.class_weights,
-            "history": history,
-            **measured,
-        }
-        return Trained(net, history, facts)
+        counted = how.class_weights or how.class_shares
+        own = {"fold": self.fold, "class_weights": counted, "history": history}
+        trained = Trained(net, history, {**own, **facts})
+        for step in self.after:
+            trained = step(trained, splits, unit)
+        return self._measured(trained, splits)
+
+    def _measured(self, trained: Trained, splits: Splits) -> Trained:
+        """Return what is kept with its digest, its size and its figures, which are those of the finished network."""
+        net = trained.network
+        # A step has measured a split itself where the finished network has learned from it.
+        names = [name for name in ("validation", "test") if name not in trained.facts]
+        figures = {name: self.figures(name, net, getattr(splits, name)) for name in names}
+        identity = {"model": wrapping.digest(net), "weights": net.count_params()}
+        return replace(trained, facts={**identity, **trained.facts, **figures})
+
+    def tried(self, network: Trainable, folder: Path) -> tuple[Phase, Training]:
+        """Return what `--learning-rate` is the rate of, and how it is trained.
+
+        Parameters
+        ----------
+        network : Trainable
+            From `built`.
+        folder : pathlib.Path
+            For what is computed once; nothing is kept beyond it.
+
+        Returns
+        -------
+        phase : Phase
+        how : Training
+        """
+        how, phases, _ = self._planned(network, splits_of(self.dataset, self.fold), cast("Unit", _Aside(folder)))
+        # The head's phase; the recipe auto has a probe there, and the whole network behind it.
+        return replace(phases[0 if self.auto is None else -1], paced=None), how
 
     def _warn_of_untaught(self, labels: NDArray[np.int64]) -> None:
         """Warn of findings that no training picture shows, or none is free of: nothing can be learned of them."""
@@ -230,9 +280,32 @@ class Job:
                     f"no training picture is {lacking[tuple(values.tolist())]} {name}: the model cannot learn it."
                 )
 
-    def _how(self, labels: NDArray[np.int64]) -> Training:
+    def _planned(self, network: Trainable, splits: Splits, unit: Unit) -> tuple[Training, list[Phase], dict[str, Any]]:
+        """Return how to train, the phases, and what there is to note of what came before them."""
+        how = self.how(splits.train.labels)
+        if self.auto is None:
+            return how, self._phases(network, splits, unit), {}
+        found = auto.prepared(self, self.auto, network, splits, how, unit)
+        return found.how, found.phases, found.facts
+
+    def how(self, labels: NDArray[np.int64], class_weights: str | None = None) -> Training:
+        """Return how a network is trained on pictures of some classes.
+
+        Parameters
+        ----------
+        labels : (N,) or (N, L) int array
+        class_weights : str, optional
+            A key of `CLASS_WEIGHTS` in the place of that of the settings.
+
+        Returns
+        -------
+        Training
+        """
         settings = self.settings
         taken = labels[loop.drawn(labels, oversample=self.oversample)]
+        name = class_weights or settings.class_weights
+        counted = CLASS_WEIGHTS[name].load()(taken)
+        adjusts = name == ADJUSTED
         return Training(
             batch_size=settings.batch_size,
             seed=self.what.seed,
@@ -240,7 +313,8 @@ class Job:
             steps_per_epoch=settings.steps_per_epoch,
             patience=settings.patience,
             schedule=settings.schedule,
-            class_weights=CLASS_WEIGHTS[settings.class_weights].load()(taken),
+            class_weights=None if adjusts else counted,
+            class_shares=counted if adjusts else None,
             oversample=self.oversample,
             checkpoint_seconds=self.checkpoint_seconds,
         )
@@ -318,7 +392,20 @@ class Job:
         features = np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)
         return Labelled(lambda rows: features[rows], np.arange(n_pictures), split.labels)
 
-    def _figures(self, name: str, net: Any, split: Labelled) -> dict[str, Any]:
+    def figures(self, name: str, net: Any, split: Labelled) -> dict[str, Any]:
+        """Return a network's figures on a split, and tell the listener.
+
+        Parameters
+        ----------
+        name : str
+            Of the split.
+        net : keras.Model
+        split : Labelled
+
+        Returns
+        -------
+        dict
+        """
         if not len(split.rows):
             return {"n": 0}
         probabilities = running.probabilities(net, split, self.settings.batch_size)

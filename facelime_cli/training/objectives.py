@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from facelime_cli.core.labels import PRESENT, SEVERAL
+from facelime_cli.core.labels import ABSENT, PRESENT, SEVERAL
 from facelime_cli.models.backend import keras
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LOSS = "sparse_categorical_crossentropy"
 """Keras' word for cross-entropy with the index of each class."""
+DENSE_LOSS = "categorical_crossentropy"
+"""The same with a share of each class."""
 
 
 class Objective(Protocol):
@@ -33,7 +35,13 @@ class Objective(Protocol):
         """Return what the loss compares answers with, for the pictures of a split; weighted only for training."""
 
 
-def objective_of(labels: Labels, class_weights: Mapping[int, Any] | None) -> Objective:
+def objective_of(
+    labels: Labels,
+    class_weights: Mapping[int, Any] | None,
+    smoothing: float = 0.0,
+    n_classes: int = 0,
+    class_shares: Mapping[int, float] | None = None,
+) -> Objective:
     """Return the objective for labels of one kind or the other.
 
     Parameters
@@ -42,12 +50,22 @@ def objective_of(labels: Labels, class_weights: Mapping[int, Any] | None) -> Obj
         Of the training split.
     class_weights : mapping, optional
         From `loop.balanced_class_weights`.
+    smoothing : float
+        Share of a training label that is spread over all classes.
+    n_classes : int
+        Columns of the answers; only smoothing and class shares ask for it.
+    class_shares : mapping, optional
+        From `loop.class_shares`; of pictures of one class each.
 
     Returns
     -------
     Objective
     """
-    return Findings(class_weights) if labels.ndim == SEVERAL else OneClass(class_weights)
+    if labels.ndim == SEVERAL:
+        return Findings(class_weights, smoothing)
+    if class_shares:
+        return Adjusted(class_shares, smoothing, n_classes)
+    return Smoothed(class_weights, smoothing, n_classes) if smoothing else OneClass(class_weights)
 
 
 class OneClass:
@@ -97,6 +115,97 @@ class OneClass:
         return labels
 
 
+class Smoothed(OneClass):
+    """Cross-entropy with a class that training is only nearly sure of.
+
+    Parameters
+    ----------
+    class_weights : mapping, optional
+        What each class counts.
+    smoothing : float
+        Share of a label that is spread over all classes.
+    n_classes : int
+
+    References
+    ----------
+    Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7.
+    """
+
+    def __init__(self, class_weights: Mapping[int, float] | None, smoothing: float, n_classes: int) -> None:
+        super().__init__(class_weights)
+        self._smoothing, self._n_classes = smoothing, n_classes
+
+    def compiled(self) -> dict[str, Any]:
+        """Return loss and metrics for `compile`.
+
+        Returns
+        -------
+        dict
+        """
+        return {"loss": DENSE_LOSS, "metrics": ["accuracy"]}
+
+    def targets(self, labels: Labels, *, weighted: bool) -> NDArray[Any]:
+        """Return what the loss compares answers with: a share of each class.
+
+        Parameters
+        ----------
+        labels : (N,) int array
+        weighted : bool
+            Whether it is for training: validation labels stay sure.
+
+        Returns
+        -------
+        (N, C) float32 array
+        """
+        sure = np.eye(self._n_classes, dtype=np.float32)[labels]
+        return _spread(sure, self._smoothing, self._n_classes) if weighted else sure
+
+
+class Adjusted(Smoothed):
+    """Cross-entropy of answers that are multiplied with the classes' shares: logit adjustment.
+
+    The loss sees how frequent a class is, so that the network itself need not: it answers as if all were equally many.
+
+    Parameters
+    ----------
+    class_shares : mapping
+        Of the classes that training pictures are of, with sum 1.
+    smoothing : float
+        Share of a label that is spread over all classes.
+    n_classes : int
+
+    References
+    ----------
+    Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10 with a temperature of 1.
+    """
+
+    def __init__(self, class_shares: Mapping[int, float], smoothing: float, n_classes: int) -> None:
+        super().__init__(None, smoothing, n_classes)
+        # A class without pictures has no share: its score stays as it is.
+        shares = [class_shares.get(each, 1.0) for each in range(n_classes)]
+        self._logs = np.log(np.array(shares, np.float32))
+
+    def compiled(self) -> dict[str, Any]:
+        """Return loss and metrics for `compile`.
+
+        Returns
+        -------
+        dict
+        """
+
+        def loss(targets: Any, answers: Any) -> Any:
+            ops = keras().ops
+            # As Keras' own cross-entropy keeps away from the logarithm of 0.
+            scores = ops.log(ops.clip(answers, 1e-7, 1.0)) + self._logs
+            return -ops.sum(targets * ops.log_softmax(scores, axis=-1), axis=-1)
+
+        return {"loss": loss, "metrics": ["accuracy"]}
+
+
+def _spread(shares: NDArray[Any], smoothing: float, n_ways: int) -> NDArray[np.float32]:
+    return np.asarray((1 - smoothing) * shares + smoothing / n_ways, np.float32)
+
+
 class Findings:
     """Binary cross-entropy of each finding, the mean over those that are known.
 
@@ -104,10 +213,12 @@ class Findings:
     ----------
     class_weights : mapping, optional
         By finding, what its being absent (0) and present (1) counts.
+    smoothing : float
+        Share of a training label that is spread over present and absent.
     """
 
-    def __init__(self, class_weights: Mapping[int, Mapping[int, float]] | None) -> None:
-        self._weights = class_weights or {}
+    def __init__(self, class_weights: Mapping[int, Mapping[int, float]] | None, smoothing: float = 0.0) -> None:
+        self._weights, self._smoothing = class_weights or {}, smoothing
 
     def compiled(self) -> dict[str, Any]:
         """Return loss and metrics for `compile`.
@@ -148,7 +259,10 @@ class Findings:
         for finding, by_value in self._weights.items() if weighted else ():
             for value, weight in by_value.items():
                 weights[labels[:, finding] == value, finding] *= weight
-        return np.hstack([labels == PRESENT, weights]).astype(np.float32)
+        present = (labels == PRESENT).astype(np.float32)
+        if weighted and self._smoothing:
+            present = _spread(present, self._smoothing, len((ABSENT, PRESENT)))
+        return np.hstack([present, weights]).astype(np.float32)
 
 
 def crossentropy(targets: Any, answers: Any) -> Any:
@@ -187,5 +301,5 @@ def accuracy(targets: Any, answers: Any) -> Any:
     ops = keras().ops
     present, weights = ops.split(targets, 2, axis=-1)
     known = ops.cast(weights > 0, "float32")
-    right = ops.cast(ops.equal(present > 0, answers >= 0.5), "float32")  # noqa: PLR2004 - as the docstring says
+    right = ops.cast(ops.equal(present > 0.5, answers >= 0.5), "float32")  # noqa: PLR2004 - as the docstring says
     return ops.sum(known * right, axis=-1) / ops.sum(known, axis=-1)
