@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from facelime_cli import trust
-from facelime_cli.answering import programs
+from facelime_cli.answering import programs, several
 from facelime_cli.answering.runtimes import FLOAT32, KERAS, format_of
 from facelime_cli.errors import BrokenError
 from facelime_cli.store import digests
@@ -59,7 +59,8 @@ def file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str],
 
         def convert(folder: Path) -> None:
             # Its memory goes back to the system, and this process needs no TensorFlow.
-            in_child(convert_network, path, folder / name, form, reads, program is not None, model.reference)
+            output = several.answering(model)
+            in_child(convert_network, path, folder / name, form, reads, program is not None, model.reference, output)
             trust.add(CONVERTED, _conversion(source, folder), model.reference)
 
         def is_own(folder: Path) -> bool:
@@ -73,7 +74,15 @@ def file_for(model: Artifact, form: str, name: str, versions: Mapping[str, str],
         yield copied / name
 
 
-def convert_network(path: Path, target: Path, form: str, reads: str, runs_code: bool, what: str) -> None:  # noqa: FBT001 - called by position, in another process
+def convert_network(
+    path: Path,
+    target: Path,
+    form: str,
+    reads: str,
+    runs_code: bool,  # noqa: FBT001 - called by position, in another process
+    what: str,
+    output: str | None = None,
+) -> None:
     """Convert a Keras network, on TensorFlow whatever the backend of the command is.
 
     Parameters
@@ -88,11 +97,15 @@ def convert_network(path: Path, target: Path, form: str, reads: str, runs_code: 
         Whether code in the file runs: this user trusts it.
     what : str
         Name of the model in errors.
+    output : str, optional
+        The name of the output that is converted, where the network has several.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    from facelime_cli.models import exporting, wrapping
+    from facelime_cli.models import exporting, outputs, wrapping
 
     network = wrapping.load(path, trust=runs_code, what=what)
+    if output is not None:
+        network = outputs.with_one(network, output, what)
     network = wrapping.in_precision(network, FLOAT32, trust=runs_code)
     exporting.export(exporting.reading_planes(network) if reads == PLANES else network, target, form)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.answering import programs
+from facelime_cli.answering import programs, several
 from facelime_cli.answering.around import output_of
 from facelime_cli.answering.runtimes import SAVED_MODEL, Classifier, format_of
-from facelime_cli.models import backend, running, wrapping
+from facelime_cli.models import backend, outputs, running, wrapping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,4 +81,7 @@ def network_in(model: Artifact, path: Path, how: How, *, runs_code: bool) -> Any
             values=around.get("values", False),
         )
     net = wrapping.load(path, trust=runs_code, what=model.reference)
+    output = several.answering(model)
+    if output is not None:
+        net = outputs.with_one(net, output, model.reference)
     return wrapping.in_precision(net, how.precision, trust=runs_code)

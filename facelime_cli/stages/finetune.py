@@ -2,7 +2,8 @@
 
 The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. The weights of the
 epoch with the least validation loss are kept. Stopped or killed, the same command resumes. `--recipe` presets the
-settings of a published system; every option overrides it.
+settings of a published system; every option overrides it. `--labels` trains several outputs together, such as the class
+and its subtype.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typer import Argument, Option
 from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.choices import words_of
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
-from facelime_cli.errors import FacelimeError, NotFoundError
+from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE, POOLINGS, PRECISIONS, published
+from facelime_cli.names import listing
 from facelime_cli.options import LARGEST, Choice, Execution, Input, Resolved
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import Layout
@@ -75,6 +77,17 @@ class Params:
             f"{SYSTEMS}.",
         ),
         Resolved(()),
+    ] = None
+    labels: Annotated[
+        str | None,
+        Option(
+            metavar="NAME,…",
+            show_default=False,
+            help="Learn these labels, each with an output of its own behind the same features: columns of the "
+            "dataset's table, and class for its own classes, such as class,subtype. An empty cell teaches nothing. "
+            "Other commands take the first output, or another with --output NAME. [default: class]",
+        ),
+        Resolved(),
     ] = None
     weights: Annotated[
         str | None,
@@ -294,13 +307,21 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Check the dataset and settle every setting."""
+    from facelime_cli.training.heads import heads_of
+
     dataset = inputs["dataset"]
-    _check_dataset(dataset)
-    classes, size = dataset.facts["classes"], dataset.facts["size"]
+    heads = heads_of(params.labels, dataset)
+    _check_dataset(dataset, has_own_labels=bool(heads))
+    classes, size = list(heads[0].classes) if heads else dataset.facts["classes"], dataset.facts["size"]
     backbone = training_settings.backbone_of(params.backbone, params.recipe)
     given = training_settings.given_in(params)
     if pictures.is_multilabel(dataset):
         given = training_settings.for_findings(given, params.recipe, oversample=params.oversample)
+    if len(heads) > 1 and params.oversample:
+        raise CommandLineError(
+            f"--oversample repeats pictures of the smaller classes, and --labels {params.labels} are several labels; "
+            "use --class-weights balanced."
+        )
     settings = training_settings.settle(given, backbone, params.recipe, len(classes))
     fold = pictures.tested_fold(dataset, params.fold)
     is_file = settings.weights not in {IMAGENET, NONE}
@@ -310,7 +331,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     def built() -> Trainable:
         from facelime_cli.training import finetuning
 
-        what = finetuning.architecture(settings, backbone, dataset, params.seed)
+        what = finetuning.architecture(settings, backbone, dataset, params.seed, heads)
         return finetuning.built(what, settings, params.precision)
 
     def prepare() -> Layout:
@@ -318,6 +339,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         facts = {"classes": classes, "size": size, "output": settings.output, "recipe": params.recipe}
         if pictures.is_multilabel(dataset):
             facts["multilabel"] = True
+        if heads and heads[0].column is not None:
+            facts["label_column"] = heads[0].column
         return Layout(1, facts=facts)
 
     def work(artifact: Artifact, units: Pending) -> None:
@@ -326,13 +349,14 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
         job = finetuning.Job(
             settings,
-            finetuning.architecture(settings, backbone, dataset, params.seed),
+            finetuning.architecture(settings, backbone, dataset, params.seed, heads),
             dataset,
             fold,
             context.console,
             precision=params.precision,
             oversample=params.oversample,
             checkpoint_seconds=60 * params.checkpoint_minutes,
+            heads=heads,
         )
         file = FORMATS[KERAS].file
         for unit in units:
@@ -343,9 +367,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
 
     # A recipe is not in it: its settings are, and the same settings are the same training.
     weights = "file" if is_file else settings.weights
+    resolved = {**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold}
+    # It is there only where it says something, so that other models keep their fingerprints.
+    if heads:
+        resolved["labels"] = listing(each.name for each in heads)
     return Plan(
         params=params,
-        resolved={**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold},
+        resolved=resolved,
         name=f"{dataset.name}-{backbone}",
         prepare=prepare,
         work=work,
@@ -362,9 +390,10 @@ def restored(model: Artifact) -> dict[str, Any]:
     return {"fine_tune_layers": None, "fine_tune_rate": None}
 
 
-def _check_dataset(dataset: Artifact) -> None:
+def _check_dataset(dataset: Artifact, *, has_own_labels: bool) -> None:
     n_classes = len(dataset.facts["classes"])
-    if n_classes < FEWEST_CLASSES:
+    # Labels that were named have been looked at already.
+    if n_classes < FEWEST_CLASSES and not has_own_labels:
         raise FacelimeError(
             f"datasets/{dataset.id} has {n_classes} class{'es' * (n_classes != 1)}; training needs two or more, from "
             "sub-folders of the source or from a table."

@@ -11,12 +11,13 @@ import numpy as np
 
 from facelime_cli.core import findings, metrics
 from facelime_cli.core.labels import ABSENT, PRESENT, labelled
-from facelime_cli.models import building, running, wrapping
+from facelime_cli.models import building, outputs, running, wrapping
 from facelime_cli.models.backbones import ALL, FLOAT32, NONE
 from facelime_cli.models.running import Labelled
 from facelime_cli.store import pictures
 from facelime_cli.store.files import write_whole
 from facelime_cli.training import augmenting, loop
+from facelime_cli.training.heads import labels_of
 from facelime_cli.training.loop import Phase, Training
 from facelime_cli.training.recipes import CLASS_WEIGHTS
 
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from facelime_cli.models.building import Architecture, Trainable
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
+    from facelime_cli.training.heads import Head
     from facelime_cli.training.recipes import Settings
 
+MEASURED = ("validation", "test")
+"""The splits that a trained network is measured on."""
 FEATURE_PICTURES = 256
 """Pictures whose features are kept in one file until training is done: what a kill repeats at most."""
 
@@ -71,7 +75,7 @@ Step = Callable[[Trained, Splits, "Unit"], Trained]
 """What may follow a training before its figures are taken: calibration, a summary of the features."""
 
 
-def splits_of(dataset: Artifact, fold: int | None) -> Splits:
+def splits_of(dataset: Artifact, fold: int | None, heads: Sequence[Head] = ()) -> Splits:
     """Return the labelled pictures of a dataset, split by split.
 
     Parameters
@@ -79,12 +83,14 @@ def splits_of(dataset: Artifact, fold: int | None) -> Splits:
     dataset : Artifact
     fold : int, optional
         The fold to test, for a dataset with folds.
+    heads : sequence of Head
+        The labels that are learned; empty for the dataset's own. Of several, one that is known is enough.
 
     Returns
     -------
     Splits
     """
-    labels = dataset.read("labels").astype(np.int64)
+    labels = labels_of(dataset, heads)
     split = pictures.splits_of(dataset, fold)
     read = pictures.reader(dataset)
     found = []
@@ -94,7 +100,9 @@ def splits_of(dataset: Artifact, fold: int | None) -> Splits:
     return Splits(*found)
 
 
-def architecture(settings: Settings, backbone: str, dataset: Artifact, seed: int) -> Architecture:
+def architecture(
+    settings: Settings, backbone: str, dataset: Artifact, seed: int, heads: Sequence[Head] = ()
+) -> Architecture:
     """Return the network that settings describe, for the pictures and classes of a dataset.
 
     Parameters
@@ -105,6 +113,8 @@ def architecture(settings: Settings, backbone: str, dataset: Artifact, seed: int
     dataset : Artifact
     seed : int
         Of the weights that come from nothing.
+    heads : sequence of Head
+        The labels that it learns; empty for the dataset's own.
 
     Returns
     -------
@@ -112,10 +122,15 @@ def architecture(settings: Settings, backbone: str, dataset: Artifact, seed: int
     """
     names = [each.name for each in fields(building.Architecture)]
     shared = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
-    size, n_classes = dataset.facts["size"], len(dataset.facts["classes"])
-    several = pictures.is_multilabel(dataset)
+    widths = [(each.name, len(each.classes)) for each in heads] or [("", len(dataset.facts["classes"]))]
     return building.Architecture(
-        backbone=backbone, size=size, n_classes=n_classes, multilabel=several, seed=seed, **shared
+        backbone=backbone,
+        size=dataset.facts["size"],
+        n_classes=widths[0][1],
+        multilabel=pictures.is_multilabel(dataset),
+        seed=seed,
+        outputs=tuple(widths) if len(widths) > 1 else (),
+        **shared,
     )
 
 
@@ -169,6 +184,8 @@ class Job:
         Steps between training and the final figures, in this order. Each takes what has been made, the splits and the
         unit, and returns what is to be kept instead. A stop repeats them: what takes long keeps itself in the unit's
         scratch files.
+    heads : sequence of Head
+        The labels that are learned; empty for the dataset's own.
     """
 
     settings: Settings
@@ -180,6 +197,7 @@ class Job:
     oversample: bool = False
     checkpoint_seconds: float = 600.0
     after: Sequence[Step] = ()
+    heads: Sequence[Head] = ()
 
     def run(self, network: Trainable, unit: Unit) -> Trained:
         """Train a network, from where a stop left it.
@@ -200,7 +218,7 @@ class Job:
         FacelimeError
             Where the loss is no number any more, or a batch does not fit into memory.
         """
-        splits = splits_of(self.dataset, self.fold)
+        splits = splits_of(self.dataset, self.fold, self.heads)
         if not len(splits.validation.rows):
             self.console.warn(
                 "there is no validation split: the epoch with the least training loss is kept, "
@@ -216,7 +234,7 @@ class Job:
             history = loop.train(network.whole, phases, how, checkpoints, self.console.note, advance)
         # What was compiled with a loss of our own would carry it into the file.
         as_it_is = self.precision == FLOAT32 and not self.what.multilabel
-        net = network.whole if as_it_is else self._in_float32(network)
+        net = network.saved if as_it_is else self._in_float32(network)
         trained = Trained(net, history, {"fold": self.fold, "class_weights": how.class_weights, "history": history})
         for step in self.after:
             trained = step(trained, splits, unit)
@@ -225,12 +243,21 @@ class Job:
     def _measured(self, trained: Trained, splits: Splits) -> Trained:
         """Return what is kept with its digest, its size and its figures, which are those of the finished network."""
         net = trained.network
-        figures = {name: self._figures(name, net, getattr(splits, name)) for name in ("validation", "test")}
+        if self.what.outputs:
+            figures = self._figures_of_outputs(net, splits)
+        else:
+            figures = {name: self._figures(name, net, getattr(splits, name)) for name in MEASURED}
         identity = {"model": wrapping.digest(net), "weights": net.count_params()}
         return replace(trained, facts={**identity, **trained.facts, **figures})
 
-    def _warn_of_untaught(self, labels: NDArray[np.int64]) -> None:
+    def _warn_of_untaught(self, labels: NDArray[Any]) -> None:
         """Warn of findings that no training picture shows, or none is free of: nothing can be learned of them."""
+        for each in self.heads:
+            own = labels[each.name] if labels.dtype.names else labels
+            for place in sorted(set(range(len(each.classes))) - set(own.tolist())):
+                self.console.warn(
+                    f"no training picture is {each.classes[place]} ({each.name}): the model cannot learn it."
+                )
         if not self.what.multilabel:
             return
         for number, name in enumerate(self.dataset.facts["classes"]):
@@ -240,7 +267,7 @@ class Job:
                     f"no training picture is {lacking[tuple(values.tolist())]} {name}: the model cannot learn it."
                 )
 
-    def _how(self, labels: NDArray[np.int64]) -> Training:
+    def _how(self, labels: NDArray[Any]) -> Training:
         settings = self.settings
         taken = labels[loop.drawn(labels, oversample=self.oversample)]
         return Training(
@@ -253,6 +280,7 @@ class Job:
             class_weights=CLASS_WEIGHTS[settings.class_weights].load()(taken),
             oversample=self.oversample,
             checkpoint_seconds=self.checkpoint_seconds,
+            widths=tuple(width for _, width in self.what.outputs),
         )
 
     def _phases(self, network: Trainable, splits: Splits, unit: Unit) -> list[Phase]:
@@ -334,12 +362,37 @@ class Job:
         probabilities = running.probabilities(net, split, self.settings.batch_size)
         if self.what.multilabel:
             return self._figures_of_findings(name, split.labels, probabilities)
-        found = metrics.figures(split.labels, probabilities, self.dataset.facts["classes"])
+        classes = self.heads[0].classes if self.heads else self.dataset.facts["classes"]
+        return self._figures_of_classes(name, split.labels, probabilities, classes)
+
+    def _figures_of_classes(
+        self, what: str, labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: Sequence[str]
+    ) -> dict[str, Any]:
+        found = metrics.figures(labels, probabilities, classes)
         self.console.note(
-            f"{name}: {found['n']} pictures, accuracy {found['accuracy']:.3f}, "
+            f"{what}: {found['n']} pictures, accuracy {found['accuracy']:.3f}, "
             f"balanced accuracy {found['balanced_accuracy']:.3f}"
         )
         return found
+
+    def _figures_of_outputs(self, net: Any, splits: Splits) -> dict[str, Any]:
+        """Return the figures of each of several labels, on the pictures whose label is known; the first's lead."""
+        call = running.forward(outputs.joined(net, [each.name for each in self.heads]))
+        found = [each.facts for each in self.heads]
+        for name in MEASURED:
+            split = getattr(splits, name)
+            answers = [*running.answers(call, split, self.settings.batch_size)]
+            begin = 0
+            for head, its in zip(self.heads, found, strict=True):
+                known = split.labels[head.name] >= 0
+                end = begin + len(head.classes)
+                its[name] = {"n": 0}
+                if known.any():
+                    own = np.concatenate(answers)[known, begin:end]
+                    labels = split.labels[head.name][known]
+                    its[name] = self._figures_of_classes(f"{name}, {head.name}", labels, own, head.classes)
+                begin = end
+        return {"heads": found, **{name: found[0][name] for name in MEASURED}}
 
     def _figures_of_findings(
         self, name: str, labels: NDArray[np.int64], probabilities: NDArray[np.float32]
@@ -353,9 +406,9 @@ class Job:
 
     def _in_float32(self, network: Trainable) -> Any:
         """Return the network with the same weights that computes in float32."""
-        net = building.build(replace(self.what, weights=NONE)).whole
-        net.set_weights(network.whole.get_weights())
-        return net
+        built = building.build(replace(self.what, weights=NONE))
+        built.whole.set_weights(network.whole.get_weights())
+        return built.saved
 
 
 def _steps(phases: Sequence[Phase], how: Training, progress: loop.Progress) -> tuple[int, int]:

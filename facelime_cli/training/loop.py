@@ -80,6 +80,8 @@ class Training:
         Whether pictures of the smaller classes are repeated.
     checkpoint_seconds : float
         Longest work within an epoch that a kill loses.
+    widths : tuple of int
+        Where there are several labels, the number of classes of each.
     """
 
     batch_size: int
@@ -88,9 +90,10 @@ class Training:
     steps_per_epoch: int = 0
     patience: int = 0
     schedule: str = "constant"
-    class_weights: dict[int, Any] | None = None
+    class_weights: dict[Any, Any] | None = None
     oversample: bool = False
     checkpoint_seconds: float = 600.0
+    widths: tuple[int, ...] = ()
 
     def steps(self, pictures: Labelled) -> int:
         """Return the number of steps in an epoch.
@@ -284,7 +287,7 @@ class _Run:
     ) -> None:
         self._network, self._phase, self._how = network, phase, how
         self._checkpoints, self._progress, self._advance = checkpoints, progress, advance
-        self._objective = objective_of(phase.train.labels, how.class_weights)
+        self._objective = objective_of(phase.train.labels, how.class_weights, how.widths)
         self._monitored = "val_loss" if len(phase.validation.rows) else "loss"
         self._saved = time.monotonic()
 
@@ -551,19 +554,20 @@ def no_class_weights(labels: NDArray[np.int64]) -> None:
     del labels
 
 
-def balanced_class_weights(labels: NDArray[np.int64]) -> dict[int, Any]:
+def balanced_class_weights(labels: NDArray[Any]) -> dict[Any, Any]:
     """Return a weight for each class: inverse to how often a pass takes it, 1 for the mean picture.
 
     Parameters
     ----------
-    labels : (N,) or (N, L) int array
-        Class of each picture that a pass takes, or what is known of its findings.
+    labels : (N,) or (N, L) int array, or a structured array of several labels
+        Class of each picture that a pass takes, or what is known of its findings or labels.
 
     Returns
     -------
     dict
         From a class to its weight, N ÷ (number of classes · pictures of the class). With several findings, such a dict
-        for each: of the pictures without it (0) and with it (1), among those of which it is known.
+        for each: of the pictures without it (0) and with it (1), among those of which it is known. With several labels,
+        such a dict for each, by its name.
 
     References
     ----------
@@ -576,6 +580,8 @@ def balanced_class_weights(labels: NDArray[np.int64]) -> dict[int, Any]:
     """
     from sklearn.utils.class_weight import compute_class_weight
 
+    if labels.dtype.names:
+        return {name: balanced_class_weights(labels[name][labels[name] >= 0]) for name in labels.dtype.names}
     if labels.ndim == SEVERAL:
         return {i: balanced_class_weights(column[column >= 0]) for i, column in enumerate(labels.T)}
     present = np.unique(labels)
