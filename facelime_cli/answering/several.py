@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import BrokenError, CommandLineError
-from facelime_cli.names import listing
 from facelime_cli.plain import shown
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def chosen(model: Artifact, output: str) -> Mapping[str, Any] | None:
     if found is not None:
         return found
     if several:
-        names = listing(each["name"] for each in several)
+        names = ", ".join(shown(each["name"]) for each in several)
         raise CommandLineError(f"{model.reference} has no output {shown(output)!r}; give --output one of {names}.")
     own = answering(model)
     what = "has one output" if own is None else f"is the output {own} of another model"

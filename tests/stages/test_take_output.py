@@ -120,7 +120,7 @@ class TestEvaluate:
 
     @pytest.mark.long
     def test_an_unknown_output_is_refused(self, tinted):
-        assert "give --output one of class,tint" in tinted.fails("evaluate", "both", "--output", "hue", code=2)
+        assert "give --output one of class, tint" in tinted.fails("evaluate", "both", "--output", "hue", code=2)
         tinted.json("finetune", "tinted", "--backbone", "cnn-small", "--epochs", 1, "--name", "plain")
         assert "has one output" in tinted.fails("evaluate", "plain", "--output", "tint", code=2)
 
