@@ -420,7 +420,7 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
     if not mine:
         context.console.note(
             f"shard {shard.index} of {shard.count} has nothing to do: "
-            f"there are {artifact.n_units} units of up to {artifact.unit_pictures} pictures."
+            f"there {'is' if artifact.n_units == 1 else 'are'} {artifact.divided}."
         )
     log = Log(artifact, shard)
     log.write("begin", units=pending)

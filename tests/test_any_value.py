@@ -138,7 +138,12 @@ def options():
         for name, (kind, extras) in known.items():
             an_argument = isinstance(marker(extras, ParameterInfo), ArgumentInfo)
             elsewhere = listed.name == "explain" and name in passed_on
-            if not an_argument and not elsewhere and kind is not bool and (listed.name, name) not in WHOLE:
+            if (
+                not an_argument
+                and not elsewhere
+                and kind not in {bool, bool | None}
+                and (listed.name, name) not in WHOLE
+            ):
                 found.append((listed.name, name))
     return found
 

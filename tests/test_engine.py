@@ -65,6 +65,7 @@ CHANGES = {
         "fine_tune_epochs": 1,
         "fine_tune_layers": "2",
         "fine_tune_rate": 0.1,
+        "calibrate": True,
         "precision": "mixed",
         "fold": 2,
         "seed": 1,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.answering import programs, several
+from facelime_cli.answering import kept_graphs, programs, several
 from facelime_cli.answering.around import output_of
-from facelime_cli.answering.runtimes import SAVED_MODEL, Classifier, format_of
-from facelime_cli.models import backend, outputs, running, wrapping
+from facelime_cli.answering.runtimes import FLOAT32, FORMATS, KERAS, SAVED_MODEL, Classifier, How, format_of, n_members
+from facelime_cli.models import backend, ensembles, features, graphs, outputs, running, wrapping
+from facelime_cli.store import digests
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.answering.runtimes import How
     from facelime_cli.store.artifacts import Artifact
 
 
@@ -36,13 +39,64 @@ def with_keras(model: Artifact, how: How) -> Classifier:
     FacelimeError
         Where it cannot be loaded, or the backend does not compute in this precision.
     """
-    net = network_of(model, how)
+    net = kept_graphs.kept(model, how) or _made(model, how)
     backend.compute_with(how.precision)
 
     def upload(pictures: NDArray[np.uint8], segments: NDArray[np.int32]) -> tuple[Any, Any]:
         return backend.on_device(pictures), backend.on_device(segments)
 
-    return Classifier(running.forward(net), running.compiled(net), upload, backend.engine())
+    @cache
+    def looking() -> Any:
+        # Rounded to 16 bits, features would seem to be farther away.
+        has_layers = how.precision == FLOAT32 and not isinstance(net, graphs.Graph)
+        exact = net if has_layers else network_of(model, replace(how, precision=FLOAT32))
+        return features.network_of(exact, model.reference)
+
+    def features_of(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        return running.answers_of(looking(), pictures)
+
+    its = features_of if FORMATS[format_of(model)].features else None
+    return Classifier(running.forward(net), running.compiled(net), upload, backend.engine(), features=its)
+
+
+def _made(model: Artifact, how: How) -> Any:
+    """Return a model's graph where it can run as one; it is kept for the next command. Else return its network."""
+    with programs.opened(model) as (path, program):
+        net = _speaking(model, network_in(model, path, how, runs_code=program is not None))
+        net = _at_size(net, how)
+        # Code may do something else each time that it is built.
+        if format_of(model) != KERAS or program is not None or backend.name() != backend.TENSORFLOW:
+            return net
+        graph = graphs.of(net)
+        if graph is None:
+            return net
+        kept_graphs.keep(model, how, digests.of_file(path), graph)
+        return graph
+
+
+def member_of(model: Artifact, member: int) -> Callable[..., NDArray[np.float32]]:
+    """Return what one network of a model answers that has one for each fold, in float32.
+
+    Parameters
+    ----------
+    model : Artifact
+    member : int
+        The fold that it was tested on.
+
+    Returns
+    -------
+    callable
+        From (B, H, W, 3) values in display space to (B, C) float32 probabilities.
+
+    Raises
+    ------
+    FacelimeError
+        Where it cannot be loaded.
+    """
+    with programs.opened(model, str(model.facts["folds"][member]["file"])) as (path, program):
+        net = network_in(model, path, How(KERAS, FLOAT32), runs_code=program is not None)
+    backend.compute_with(FLOAT32)
+    return running.forward(net)
 
 
 def network_of(model: Artifact, how: How) -> Any:
@@ -53,6 +107,8 @@ def network_of(model: Artifact, how: How) -> Any:
     model : Artifact
         Of the format `keras` or `saved-model`.
     how : How
+    members : bool
+        Whether the mean of several networks answers with each of them too, see `ensembles.speaking`.
 
     Returns
     -------
@@ -64,7 +120,15 @@ def network_of(model: Artifact, how: How) -> Any:
         Where it cannot be loaded.
     """
     with programs.opened(model) as (path, program):
-        net = network_in(model, path, how, runs_code=program is not None)
+        return _at_size(network_in(model, path, how, runs_code=program is not None), how)
+
+
+def _speaking(model: Artifact, net: Any) -> Any:
+    """Return a network whose members answer too, where it is the mean of several."""
+    return ensembles.speaking(net, n_members(model), model.reference) if n_members(model) else net
+
+
+def _at_size(net: Any, how: How) -> Any:
     return wrapping.resized(net, how.resize_from) if how.resize_from else net
 
 

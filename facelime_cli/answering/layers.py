@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from facelime_cli.answering.runtimes import FORMATS, check_installed, format_of, usual
+from facelime_cli.answering.runtimes import FORMATS, check_installed, format_of, require_answering, usual
 from facelime_cli.choices import loaded
 from facelime_cli.errors import FacelimeError
 
@@ -106,6 +106,7 @@ def check_layers(model: Artifact) -> None:
     FacelimeError
         It says what to do instead.
     """
+    require_answering(model)
     its_format = FORMATS[format_of(model)]
     if not its_format.layers:
         raise FacelimeError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import machine
 from facelime_cli.answering.around import output_of, told
-from facelime_cli.answering.converting import file_for
+from facelime_cli.answering.converting import FEATURES_FILE, file_for
 from facelime_cli.answering.inputs import in_calls_of, layout_of
 from facelime_cli.answering.whole_pictures import reads, whole_pictures
 from facelime_cli.errors import BrokenError, FacelimeError
@@ -164,4 +164,9 @@ def with_onnx(model: Artifact, how: How) -> Classifier:
     with file_for(model, "onnx", "model.onnx", versions, reads(how)) as path:
         session = session_of(path)
     engine = {"runtime": "onnx", "version": onnxruntime.__version__, "providers": session.get_providers()}
-    return whole_pictures(model, how, run_of(session, output_of(model.facts)), engine)
+
+    def looking() -> Run:
+        with file_for(model, "onnx", FEATURES_FILE, versions, reads(how), features=True) as path:
+            return run_of(session_of(path))
+
+    return whole_pictures(model, how, run_of(session, output_of(model.facts)), engine, looking)

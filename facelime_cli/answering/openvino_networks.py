@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli import machine
 from facelime_cli.answering.around import output_of, told
 from facelime_cli.answering.converting import file_for
+from facelime_cli.answering.runtimes import FLOAT32
 from facelime_cli.answering.whole_pictures import reads, whole_pictures
 from facelime_cli.errors import BrokenError
 
@@ -99,6 +100,12 @@ def with_openvino(model: Artifact, how: How) -> Classifier:
     silence()
     import openvino
 
-    with file_for(model, "openvino", "model.xml", {"openvino": openvino.__version__}, reads(how)) as path:
+    versions = {"openvino": openvino.__version__}
+    with file_for(model, "openvino", "model.xml", versions, reads(how)) as path:
         run = run_of(path, how.precision, output_of(model.facts))
-    return whole_pictures(model, how, run, {"runtime": "openvino", "version": openvino.__version__})
+
+    def looking() -> Run:
+        with file_for(model, "openvino", "features.xml", versions, reads(how), features=True) as path:
+            return run_of(path, FLOAT32)
+
+    return whole_pictures(model, how, run, {"runtime": "openvino", "version": openvino.__version__}, looking)

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from facelime_cli import stopping
-from facelime_cli.answering import openvino_networks
+from facelime_cli.answering import kept_graphs, openvino_networks
 from facelime_cli.answering.runtimes import RUNTIMES, check_installed, format_of
 from facelime_cli.models import backend
 
@@ -26,13 +26,16 @@ def begin(model: Artifact, how: How) -> None:
         With a runtime that is not known yet, nothing is imported.
     """
     if how.runtime in RUNTIMES and not stopping.busy_beside():
-        stopping.begin_beside(partial(_import, how.runtime, format_of(model)))
+        stopping.begin_beside(partial(_import, model, how))
 
 
-def _import(runtime: str, form: str) -> None:
+def _import(model: Artifact, how: How) -> None:
+    runtime, form = how.runtime, format_of(model)
     try:
         check_installed(runtime, form)
-        if runtime == "keras":
+        if runtime == "keras" and kept_graphs.begun(model, how):
+            backend.tensorflow()
+        elif runtime == "keras":
             backend.keras()
         if runtime == "openvino":
             openvino_networks.silence()

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
 from facelime_cli.answering import python_modules
-from facelime_cli.answering.runtimes import FORMATS, FUNCTION, KERAS, SAVED_MODEL, TORCH_FORMATS, format_of
+from facelime_cli.answering.runtimes import (
+    FORMATS,
+    FUNCTION,
+    KERAS,
+    SAVED_MODEL,
+    TORCH_FORMATS,
+    format_of,
+    require_answering,
+)
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.store import digests, temporary
 
@@ -247,7 +255,7 @@ def _is_of_keras(module: Any, name: Any, registered: Any) -> bool:
 
 
 @contextmanager
-def opened(model: Artifact) -> Iterator[tuple[Path, Program | None]]:
+def opened(model: Artifact, member: str | None = None) -> Iterator[tuple[Path, Program | None]]:
     """Yield a private copy of a stored model's file or folder, once everything in it may run.
 
     What was looked at is what is loaded: nobody else can change the copy in between.
@@ -256,6 +264,8 @@ def opened(model: Artifact) -> Iterator[tuple[Path, Program | None]]:
     ----------
     model : Artifact
         No Python function.
+    member : str, optional
+        The file of one network of a model that has one for each fold.
 
     Yields
     ------
@@ -270,7 +280,7 @@ def opened(model: Artifact) -> Iterator[tuple[Path, Program | None]]:
     BrokenError
         Where the file is not there, or is none.
     """
-    with _copy(model) as (path, program):
+    with _copy(model, member) as (path, program):
         require(model, program)
         yield path, program
 
@@ -375,9 +385,11 @@ def trust_imported(model: Artifact, form: str) -> None:
 
 
 @contextmanager
-def _copy(model: Artifact) -> Iterator[tuple[Path, Program | None]]:
+def _copy(model: Artifact, member: str | None = None) -> Iterator[tuple[Path, Program | None]]:
     form = format_of(model)
-    name = FORMATS[form].file
+    if member is None:
+        require_answering(model)
+    name = member or FORMATS[form].file
     with temporary.outside() as folder:
         path = folder / name
         copy(model.file(name), path, model.reference)

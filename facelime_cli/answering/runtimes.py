@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.core.shapes import Sides
+    from facelime_cli.core.shapes import Sides, Size
     from facelime_cli.store.artifacts import Artifact
 
 FLOAT32, TF32, BFLOAT16 = "float32", "tf32", "bfloat16"
@@ -53,6 +53,8 @@ class Format(Entry):
         Whether the attention of its layers can be read too.
     instead : str
         Where nothing can: what has layers that show.
+    features : bool
+        Whether what its last layer reads can be had, by which pictures are told that it does not know.
     """
 
     file: str = ""
@@ -60,6 +62,7 @@ class Format(Entry):
     layers: str = ""
     attends: bool = False
     instead: str = "networks of Keras and PyTorch show theirs"
+    features: bool = False
 
     @property
     def is_named(self) -> bool:
@@ -70,6 +73,7 @@ class Format(Entry):
 FORMATS = table(
     Format(
         name=KERAS,
+        features=True,
         words="a Keras network",
         function="facelime_cli.importing.keras_files:from_keras",
         file="model.keras",
@@ -84,6 +88,7 @@ FORMATS = table(
     ),
     Format(
         name=ONNX,
+        features=True,
         words="an ONNX file",
         function="facelime_cli.importing.onnx_files:from_onnx",
         file="model.onnx",
@@ -105,6 +110,7 @@ FORMATS = table(
     ),
     Format(
         name=TORCH_EXPORT,
+        features=True,
         words="an exported PyTorch program",
         function="facelime_cli.importing.torch_files:from_program",
         file="model.pt2",
@@ -114,6 +120,7 @@ FORMATS = table(
     ),
     Format(
         name=TORCHSCRIPT,
+        features=True,
         words="a TorchScript file",
         function="facelime_cli.importing.torch_files:from_script",
         file="model.pt",
@@ -122,6 +129,7 @@ FORMATS = table(
     ),
     Format(
         name=TORCH_MODULE,
+        features=True,
         words="a PyTorch module that Python builds",
         function="facelime_cli.importing.torch_files:from_module",
         layers="facelime_cli.answering.torch_layers:of",
@@ -177,6 +185,41 @@ def independent(model: Artifact) -> bool:
         return True
     # One sigmoid unit may stand for two classes. More classes have one each.
     return model.facts.get("output") == SIGMOID and len(model.facts["classes"]) > YES_OR_NO
+
+
+def n_members(model: Artifact) -> int:
+    """Return of how many networks a model's answers are the mean.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Returns
+    -------
+    int
+        0 for a model of one network.
+    """
+    return len(model.facts["folds"]) if model.facts.get("ensemble") is True else 0
+
+
+def require_answering(model: Artifact) -> None:
+    """Raise where a model has a network for each fold, and none that answers for all.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Raises
+    ------
+    FacelimeError
+        It says how to get one that answers.
+    """
+    if "folds" in model.facts and not n_members(model):
+        raise FacelimeError(
+            f"models/{model.id} holds a network for each of {len(model.facts['folds'])} folds and none that answers "
+            "for all; repeat its `finetune` with --ensemble, which takes these networks as they are, "
+            "or train one with --fold 0."
+        )
 
 
 VALUE = "value"
@@ -307,6 +350,9 @@ class Classifier:
         calls `answer`. What it returned may be overwritten after it has been called twice more.
     answer : callable, optional
         The second half: from what `prepare` returned to (B, C) float32 probabilities.
+    features : callable, optional
+        From (B, H, W, 3) float32 values in display space to (B, F) float32 features: what the last layer makes scores
+        of. None where they cannot be had. Nothing is loaded for it before the first call.
     """
 
     forward: Callable[..., NDArray[np.float32]]
@@ -315,6 +361,7 @@ class Classifier:
     engine: Mapping[str, Any]
     prepare: Callable[..., Any] | None = None
     answer: Callable[[Any], NDArray[np.float32]] | None = None
+    features: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -411,6 +458,7 @@ def usual(model: Artifact) -> How:
     How
         This is the reference for other runtimes and precisions too.
     """
+    require_answering(model)
     its_format = format_of(model)
     able = [name for name, runtime in RUNTIMES.items() if its_format in runtime.precisions]
     return How(able[0], FLOAT32)
@@ -551,21 +599,42 @@ def check_size(model: Artifact, dataset: Artifact, besides: str = ", or add --re
     ------
     FacelimeError
     """
-    size, found = model.facts["size"], dataset.facts["size"]
+    check_pictures(f"models/{model.id}", model.facts["size"], dataset, besides)
+
+
+def check_pictures(what: str, size: Size, dataset: Artifact, besides: str = "") -> None:
+    """Raise when pictures of another size are read than a dataset has; as `check_size`.
+
+    Parameters
+    ----------
+    what : str
+        What reads them, in the error.
+    size : int or sequence of int
+        That it reads.
+    dataset : Artifact
+    besides : str
+
+    Raises
+    ------
+    FacelimeError
+    """
+    found = dataset.facts["size"]
     if shapes.sides(size) != shapes.sides(found):
         raise FacelimeError(
-            f"models/{model.id} reads pictures of {shapes.shown(size)}, but those of datasets/{dataset.id} are "
+            f"{what} reads pictures of {shapes.shown(size)}, but those of datasets/{dataset.id} are "
             f"{shapes.shown(found)}; preprocess them again with --size {shapes.typed(size)}{besides}."
         )
 
 
-def load(model: Artifact, how: How) -> Classifier:
+def load(model: Artifact, how: How, *, members: bool = False) -> Classifier:
     """Return a model ready to answer.
 
     Parameters
     ----------
     model : Artifact
     how : How
+    members : bool
+        Whether a model that is the mean of several networks answers with these too, behind its own classes.
 
     Returns
     -------
@@ -578,4 +647,18 @@ def load(model: Artifact, how: How) -> Classifier:
     """
     check_installed(how.runtime, format_of(model))
     classifier: Classifier = RUNTIMES[how.runtime].load()(model, how)
-    return classifier
+    if members or not n_members(model):
+        return classifier
+    return _of_the_mean(classifier, len(model.facts["classes"]))
+
+
+def _of_the_mean(classifier: Classifier, n_classes: int) -> Classifier:
+    """Return a classifier without what the members of a mean say."""
+
+    def forward(*arrays: Any) -> NDArray[np.float32]:
+        return classifier.forward(*arrays)[:, :n_classes]
+
+    def composed(*arrays: Any) -> NDArray[np.float32]:
+        return classifier.composed(*arrays)[:, :n_classes]
+
+    return Classifier(forward, composed, classifier.upload, classifier.engine)

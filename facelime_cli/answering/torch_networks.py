@@ -417,7 +417,7 @@ def _network_class() -> Any:
         def scores_of(self, run: Callable[[Any], Any], x: Any) -> Any:
             """Return what the module, or its graph, answers to its own input."""
             with self.rounding():
-                calls = _calls(x, self.reading.batch)
+                calls = calls_of(x, self.reading.batch)
                 answers = [_scores(run(each), len(each), self.around, self.what) for each in calls]
             return (answers[0] if len(answers) == 1 else torch.cat(answers))[: len(x)].float()
 
@@ -481,8 +481,19 @@ def _scaled(x: Any, scale: Any, offset: Any) -> Any:
     return torch.addcmul(offsets, x.flatten(2), scales).view(x.shape)
 
 
-def _calls(x: Any, batch: int | None) -> list[Any]:
-    """Return the inputs of the calls that a module takes a batch in; the last one is padded."""
+def calls_of(x: Any, batch: int | None) -> list[Any]:
+    """Return the inputs of the calls that a module takes a batch in; the last one is padded.
+
+    Parameters
+    ----------
+    x : tensor
+    batch : int or None
+        Pictures per call, where the module takes no other number.
+
+    Returns
+    -------
+    list of tensor
+    """
     import torch
 
     if batch is None or batch == len(x):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli import machine
-from facelime_cli.answering import torch_frozen, torch_networks
+from facelime_cli.answering import torch_features, torch_frozen, torch_networks
 from facelime_cli.answering.around import check_range, contained
 from facelime_cli.answering.runtimes import TF32, Classifier
 from facelime_cli.answering.torch_networks import CUDA
@@ -81,7 +81,7 @@ def with_torch(model: Artifact, how: How) -> Classifier:
             # What PyTorch looks up by has 64 bits.
             return on_device(pictures), on_device(segments).long()
 
-    return Classifier(forward, composed, upload, engine())
+    return Classifier(forward, composed, upload, engine(), features=torch_features.features_of(net))
 
 
 class _Graphs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,13 @@ def reads(how: How) -> str:
     return PIXELS if how.resize_from else PLANES
 
 
-def whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: Mapping[str, Any]) -> Classifier:
+def whole_pictures(
+    model: Artifact,
+    how: How,
+    run: Callable[..., Any],
+    engine: Mapping[str, Any],
+    looking: Callable[[], Callable[..., Any]] | None = None,
+) -> Classifier:
     """Return a classifier that reads whole pictures, composed in NumPy.
 
     Parameters
@@ -60,6 +67,8 @@ def whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: M
         From the classifier's own input to its output. A converted Keras network reads what `reads` says.
     engine : mapping
         What decides the bits beside the processor.
+    looking : callable, optional
+        Loads what answers with features to the same input, where that can be had.
 
     Returns
     -------
@@ -85,11 +94,20 @@ def whole_pictures(model: Artifact, how: How, run: Callable[..., Any], engine: M
     def forward(pictures: NDArray[Any]) -> NDArray[np.float32]:
         return answer(composer.whole(np.asarray(pictures, np.float32)))
 
+    @cache
+    def look() -> around.Answers:
+        assert looking is not None
+        return around.guarded(looking(), what)
+
+    def features(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        return look()(composer.whole(np.asarray(pictures, np.float32)))
+
     def upload(pictures: NDArray[np.uint8], segments: NDArray[np.int32]) -> tuple[Any, Any]:
         return pictures, segments
 
     decides = {**engine, "composed": COMPOSED, "numpy": np.__version__, **machine.hardware()}
-    return Classifier(forward, lambda *arrays: answer(prepare(*arrays)), upload, decides, prepare, answer)
+    shows = None if looking is None else features
+    return Classifier(forward, lambda *arrays: answer(prepare(*arrays)), upload, decides, prepare, answer, shows)
 
 
 def _planes(pictures: NDArray[np.float32]) -> NDArray[Any]:

@@ -145,7 +145,7 @@ def resampled(
     called = probabilities >= np.asarray(thresholds, dtype=probabilities.dtype)
     scorable = has_both(labels)
     rankings = [Ranking.of(column, scores) for column, scores in zip(labels.T, probabilities.T, strict=True)]
-    for some in _chunks(rounds):
+    for some in chunks(rounds):
         areas, precisions = _by_finding(rankings, some)
         found["auc"].append(areas)
         found["average_precision"].append(precisions)
@@ -158,8 +158,18 @@ def resampled(
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _chunks(rounds: Rounds) -> Iterator[Floats]:
-    """Yield some rounds after another, (N, R) float64, so that memory does not grow with their number."""
+def chunks(rounds: Rounds) -> Iterator[Floats]:
+    """Yield some rounds after another, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    rounds : (R, N) int16 array
+
+    Yields
+    ------
+    (N, r) float64 array
+        How often each picture counts in r of the rounds.
+    """
     together = max(1, CHUNK_VALUES // rounds.shape[1])
     for start in range(0, len(rounds), together):
         # Pictures are the first axis here: they are ranked anew for each finding, whole rows at once.

@@ -321,9 +321,7 @@ def binned(probabilities: Probabilities, happened: Bools) -> Reliability:
         In ten bins of equal width.
     """
     confidence = probabilities.astype(np.float64)
-    scaled = (confidence * BINS).astype(int)
-    # A probability of exactly 1 belongs to the last bin.
-    bin_of_picture = np.minimum(scaled, BINS - 1)
+    bin_of_picture = bin_of(probabilities)
     counts, means, shares, gaps = [], [], [], []
     for number in range(BINS):
         inside = bin_of_picture == number
@@ -338,6 +336,24 @@ def binned(probabilities: Probabilities, happened: Bools) -> Reliability:
         shares.append(share)
     error = sum(gaps) / len(confidence)
     return Reliability(counts, means, shares, error)
+
+
+def bin_of(probabilities: Probabilities) -> NDArray[np.intp]:
+    """Return the bin of the reliability curve that each probability belongs to.
+
+    Parameters
+    ----------
+    probabilities : (N,) float32 array
+
+    Returns
+    -------
+    (N,) int array
+        From 0 to `BINS` - 1.
+    """
+    scaled = (probabilities.astype(np.float64) * BINS).astype(int)
+    # A probability of exactly 1 belongs to the last bin.
+    found: NDArray[np.intp] = np.minimum(scaled, BINS - 1)
+    return found
 
 
 def threshold_for(labels: NDArray[Any], scores: Probabilities, recall: float) -> float:

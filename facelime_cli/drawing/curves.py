@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from facelime_cli.drawing import palette
 from facelime_cli.drawing.charts import drawable
+from facelime_cli.drawing.text_curves import kept_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ def figure(inches: tuple[float, float]) -> Figure:
     return made
 
 
-def history(rows: Sequence[Mapping[str, float]]) -> Figure:
+def history(rows: Sequence[Mapping[str, float]], probe: Mapping[str, Any] | None = None) -> Figure:
     """Draw loss and accuracy against the epoch, of training and of validation.
 
     A dotted line begins each further phase; a ring marks the epoch whose weights were kept.
@@ -66,6 +67,9 @@ def history(rows: Sequence[Mapping[str, float]]) -> Figure:
     ----------
     rows : sequence of mapping
         From `loop.train`, at least one.
+    probe : mapping, optional
+        What the probe on the frozen features reaches on the validation split: `loss` and `accuracy`, each a dashed
+        line. What it lacks is not drawn.
 
     Returns
     -------
@@ -73,8 +77,10 @@ def history(rows: Sequence[Mapping[str, float]]) -> Figure:
     """
     made = figure(HISTORY_INCHES)
     left, right = made.subplots(1, 2)
-    _plot_history(left, rows, "loss")
-    _plot_history(right, rows, "accuracy")
+    for axes, name in ((left, "loss"), (right, "accuracy")):
+        if probe and probe.get(name) is not None:
+            axes.axhline(probe[name], label="probe, validation", color=palette.DARK_GREY, linestyle="--")
+        _plot_history(axes, rows, name)
     return made
 
 
@@ -91,7 +97,7 @@ def _plot_history(axes: Axes, rows: Sequence[Mapping[str, float]], name: str) ->
             continue
         values = [row[column] for row in rows]
         axes.plot(epochs, values, label=label, color=colour, marker=marker)
-    kept = _kept_epoch(rows)
+    kept = kept_epoch(rows)
     shown = validated if validated in rows[0] else name
     value = rows[kept][shown]
     axes.plot([kept + 1], [value], "o", markersize=9, markerfacecolor="none", color="black", label="kept")
@@ -103,13 +109,6 @@ def _plot_history(axes: Axes, rows: Sequence[Mapping[str, float]], name: str) ->
     axes.locator_params(axis="x", integer=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
-
-
-def _kept_epoch(rows: Sequence[Mapping[str, float]]) -> int:
-    """Return the row of the epoch whose weights were kept: that of the least loss, the first of equals."""
-    monitored = "val_loss" if "val_loss" in rows[0] else "loss"
-    losses = [row[monitored] for row in rows]
-    return min(range(len(rows)), key=losses.__getitem__)
 
 
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
@@ -343,13 +342,15 @@ def reliabilities(found: Mapping[str, Mapping[str, Any]]) -> Figure:
     return made
 
 
-def reliability(found: Mapping[str, Any]) -> Figure:
+def reliability(found: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Figure:
     """Draw how often a classifier is right against how sure it is, and how many pictures there are in each bin.
 
     Parameters
     ----------
     found : mapping
         The fields of `metrics.Reliability`.
+    before : mapping, optional
+        The same before the classifier was calibrated.
 
     Returns
     -------
@@ -365,6 +366,9 @@ def reliability(found: Mapping[str, Any]) -> Figure:
     error = found["expected_calibration_error"]
     label = f"this model: ECE {error:.3f}"
     above.plot(found["confidence"], found["accuracy"], "o-", color=palette.BLUE, label=label)
+    if before is not None:
+        label = f"before calibration: ECE {before['expected_calibration_error']:.3f}"
+        above.plot(before["confidence"], before["accuracy"], ".--", color=palette.VERMILION, label=label)
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     above.legend(frameon=False, fontsize=9)
     below.bar(found["confidence"], found["counts"], width=0.03, color=palette.BLUE)

@@ -48,12 +48,15 @@ class Checked:
         From (B, H, W, 3) float32 pictures in display space to (B, C) float32, or (B, 1) for a single unit.
     warnings : tuple of str
         What a user should know of it.
+    features : callable, optional
+        From such pictures to (B, F) float32 features; None where they cannot be had.
     """
 
     facts: Mapping[str, Any]
     write: Callable[[Artifact], Sequence[str]]
     answers: Answers
     warnings: tuple[str, ...] = ()
+    features: Answers | None = None
 
 
 def wrapped_network(source: Source, net: Any) -> tuple[Any, str, Answers]:

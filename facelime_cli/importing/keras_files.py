@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.answering import programs
-from facelime_cli.answering.runtimes import FORMATS, KERAS
+from facelime_cli.answering.runtimes import FLOAT32, FORMATS, KERAS
 from facelime_cli.errors import FacelimeError
 from facelime_cli.importing import keras2, own_scaling
 from facelime_cli.importing.checked import Checked, check_consent, output_facts, wrapped_network
-from facelime_cli.models import building, outputs, wrapping
+from facelime_cli.models import building, features, outputs, running, wrapping
 from facelime_cli.models.backbones import BACKBONES, published
 from facelime_cli.store import temporary
 
@@ -54,7 +55,10 @@ def from_keras(source: Source) -> Checked:
             programs.trust_imported(artifact, KERAS)
         return [name]
 
-    return Checked(facts, write, answers, twice)
+    # In 32 bits, as answers are given.
+    exact = wrapping.in_precision(wrapped, FLOAT32, trust=source.trust)
+    looking = cache(lambda: features.network_of(exact, str(source.path)))
+    return Checked(facts, write, answers, twice, lambda pictures: running.answers_of(looking(), pictures))
 
 
 def _judged_and_loaded(source: Source, path: Path) -> Any:

@@ -52,6 +52,8 @@ class Source:
         Of its values.
     output : str, optional
         The name of the output to explain, where it has several.
+    features : bool
+        Whether its features are needed too.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Source:
     values: bool = False
     unit: str = ""
     output: str | None = None
+    features: bool = False
 
     @property
     def file_size(self) -> int | list[int] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
-from facelime_cli.answering import programs, python_modules, runtimes, torch_networks
+from facelime_cli.answering import programs, python_modules, runtimes, torch_features, torch_networks
 from facelime_cli.answering.around import FUNCTION_SCALING, Around, contained, told
 from facelime_cli.answering.runtimes import FLOAT32, TORCH_EXPORT, TORCH_MODULE, TORCHSCRIPT
 from facelime_cli.answering.torch_networks import WEIGHTS, OtherAnswersError, Reading
@@ -129,7 +130,11 @@ def from_module(source: Source) -> Checked:
         "them"
     )
     made = {"model": digests.of_value(facts), **facts, "not_covered": not_covered}
-    return Checked(made, write, _answering(lambda: torch_networks.built_by(found, reference), facts, reference))
+
+    def load() -> Any:
+        return torch_networks.built_by(found, reference)
+
+    return Checked(made, write, _answering(load, facts, reference), features=_looking(load, facts, reference))
 
 
 def _of_file(source: Source, form: str, size: Size, layouts: Sequence[Layout], batch: int | None) -> Checked:
@@ -140,13 +145,29 @@ def _of_file(source: Source, form: str, size: Size, layouts: Sequence[Layout], b
         return torch_networks.LOADERS[form](source.path, what)
 
     facts = _tried(source, load, form, size, layouts, batch)
-    return of_file(source, form, facts, _answering(load, facts, what))
+    checked = of_file(source, form, facts, _answering(load, facts, what))
+    return replace(checked, features=_looking(load, facts, what))
 
 
 def _answering(load: Callable[[], Any], facts: Mapping[str, Any], what: str) -> Answers:
     """Return what a network that was tried answers to pictures."""
     around, reading, loaded = Around.read(facts), Reading(**facts["reading"]), cache(load)
     return lambda pictures: _answers(loaded(), around, reading, pictures, what)
+
+
+def _looking(load: Callable[[], Any], facts: Mapping[str, Any], what: str) -> Answers:
+    """Return what answers with the features of a network that was tried."""
+
+    @cache
+    def features() -> Answers:
+        around, reading = Around.read(facts), Reading(**facts["reading"])
+        net = torch_networks.surrounded(load(), around, reading, what=what, resize_to=None, precision=FLOAT32)
+        return torch_features.features_of(net)
+
+    def call(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        return features()(pictures)
+
+    return call
 
 
 def _shape_read(program: Any, what: str) -> list[int | None]:

@@ -5,24 +5,31 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib.util
+import json
 import os
 import sys
 import tempfile
 import threading
 import zipfile
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import PathFinder
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import machine
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
     from numpy.typing import NDArray
 
-
+TENSORFLOW = "tensorflow"
 UNLOADABLE = (ValueError, TypeError, OSError, KeyError, AttributeError, zipfile.BadZipFile)
 """What Keras raises for a file that is not what it should be."""
 COMPILED = 2
@@ -62,11 +69,34 @@ def keras() -> Any:
     return sys.modules["keras"]
 
 
-def _import_keras() -> None:
-    # Both are read while the backend is imported, and never again.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
+def tensorflow() -> Any:
+    """Import TensorFlow without Keras, which would import it the other way round and take half a second more.
+
+    Returns
+    -------
+    module
+    """
+    with _IMPORTING:
+        if TENSORFLOW not in sys.modules:
+            _import_tensorflow()
+    return sys.modules[TENSORFLOW]
+
+
+def name() -> str:
+    """Return the backend on which Keras runs, or will run; nothing is imported.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    FacelimeError
+        As `keras`.
+    """
+    if "keras" in sys.modules:
+        return str(keras().backend.backend())
+    wanted = os.environ.get("KERAS_BACKEND") or settings().get("backend", TENSORFLOW)
     if wanted not in _CARDS:
         raise FacelimeError(
             f"KERAS_BACKEND={wanted} is no backend that facelime runs on; "
@@ -77,11 +107,52 @@ def _import_keras() -> None:
             f"KERAS_BACKEND={wanted} asks for a package that is not installed; "
             f"install {wanted}, or leave the variable out."
         )
+    return str(wanted)
+
+
+def settings() -> dict[str, Any]:
+    """Return what the user's own file of settings tells Keras, as Keras looks for it.
+
+    Returns
+    -------
+    dict
+        Empty where there is none.
+    """
+    home = os.path.expanduser("~")  # noqa: PTH111 - unlike `Path.home`, it answers where there is no home
+    place = os.environ.get("KERAS_HOME") or Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras"  # noqa: S108 - as Keras itself
+    try:
+        found = json.loads((Path(place) / "keras.json").expanduser().read_bytes())
+    except (OSError, ValueError, RuntimeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _import_keras() -> None:
+    if name() == TENSORFLOW:
+        tensorflow()
+    _set_before_import()
     with silent_stderr(), _uncollected(), _without(NEEDLESS):
         import keras as imported
 
-        _leave_room(imported.backend.backend())
-        compute_with("float32")
+        # Torch takes memory as it needs it by itself, JAX by its variable.
+        _ALLOW_TF32[imported.backend.backend()](allowed=False)
+
+
+def _import_tensorflow() -> None:
+    _set_before_import()
+    with silent_stderr(), _uncollected(), _without(NEEDLESS, later="keras"):
+        import tensorflow as tf
+
+        # Memory of a shared graphics card is taken as it is needed, not all of it at once.
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, enable=True)
+        _allow_tf32_in_tensorflow(allowed=False)
+
+
+def _set_before_import() -> None:
+    # Both are read while the backend is imported, and never again.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 @contextlib.contextmanager
@@ -102,14 +173,16 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without(packages: frozenset[str]) -> Iterator[None]:
+def _without(packages: frozenset[str], later: str = "") -> Iterator[None]:
     """Let this thread find no package of some names: an importer that can do without them does.
+
+    One more, `later`, is found but cannot be imported yet.
 
     Yields
     ------
     None
     """
-    finder = _Hiding(packages, threading.get_ident())
+    finder = _Hiding(packages, later, threading.get_ident())
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -122,13 +195,33 @@ class _Hiding(MetaPathFinder):
     """Says that some packages are not installed, to one thread alone: others may need them meanwhile."""
 
     packages: frozenset[str]
+    later: str
     thread: int
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         """Raise for a package that is hidden; leave every other to the finders that follow."""
-        del path, target
-        if fullname.partition(".")[0] in self.packages and threading.get_ident() == self.thread:
+        del target
+        package = fullname.partition(".")[0]
+        if threading.get_ident() != self.thread:
+            return None
+        if package in self.packages:
             raise ModuleNotFoundError(f"{fullname} is not needed here", name=fullname)
+        spec = PathFinder.find_spec(fullname, path) if package == self.later else None
+        if spec is not None:
+            # TensorFlow looks where Keras lies, and imports it at its own end.
+            spec.loader = _NotYet()
+        return spec
+
+
+class _NotYet(Loader):
+    """Loads nothing."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Raise as for a package that is not there, before anybody sees the module."""
+        raise ModuleNotFoundError(f"{spec.name} is not needed yet", name=spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Never comes so far."""
 
 
 @contextlib.contextmanager
@@ -166,18 +259,6 @@ def _silenced() -> Iterator[None]:
             os.close(kept)
 
 
-def _leave_room(backend: str) -> None:
-    """Take memory of a shared graphics card as it is needed, not all of it at once.
-
-    Torch does so by itself, JAX by its variable.
-    """
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        for device in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(device, enable=True)
-
-
 def compute_with(precision: str) -> None:
     """Let a graphics card multiply float32 with TF32, or keep float32 what it says.
 
@@ -196,14 +277,11 @@ def compute_with(precision: str) -> None:
             "--precision tf32 is a mode of NVIDIA cards, and this backend sees none; "
             "use float32, or bfloat16 where the processor has instructions for it."
         )
-    backend = sys.modules["keras"].backend.backend()
-    _ALLOW_TF32[backend](allowed=precision == "tf32")
+    _ALLOW_TF32[name()](allowed=precision == "tf32")
 
 
 def _allow_tf32_in_tensorflow(*, allowed: bool) -> None:
-    import tensorflow as tf
-
-    tf.config.experimental.enable_tensor_float_32_execution(allowed)
+    tensorflow().config.experimental.enable_tensor_float_32_execution(allowed)
 
 
 def _allow_tf32_in_torch(*, allowed: bool) -> None:
@@ -244,7 +322,7 @@ def memory_errors_named() -> Iterator[None]:
     ------
     DeviceMemoryError
     """
-    error, words = _MEMORY_ERRORS[keras().backend.backend()]()
+    error, words = _MEMORY_ERRORS[name()]()
     try:
         yield
     except error as why:
@@ -254,9 +332,7 @@ def memory_errors_named() -> Iterator[None]:
 
 
 def _tensorflow_memory_error() -> tuple[type[Exception], tuple[str, ...]]:
-    import tensorflow as tf
-
-    return tf.errors.ResourceExhaustedError, ("",)
+    return tensorflow().errors.ResourceExhaustedError, ("",)
 
 
 def _jax_memory_error() -> tuple[type[Exception], tuple[str, ...]]:
@@ -289,7 +365,28 @@ def on_device(array: NDArray[Any]) -> Any:
     tensor
         Of the backend.
     """
-    return keras().ops.convert_to_tensor(array)
+    return tensorflow().convert_to_tensor(array) if name() == TENSORFLOW else keras().ops.convert_to_tensor(array)
+
+
+def operations() -> Any:
+    """Return the operations of Keras from which perturbed pictures are composed; those of TensorFlow without Keras.
+
+    Returns
+    -------
+    namespace
+    """
+    if name() != TENSORFLOW:
+        return keras().ops
+    tf = tensorflow()
+    return SimpleNamespace(
+        arange=lambda stop, dtype: tf.range(stop, dtype=dtype),
+        bitwise_and=tf.bitwise.bitwise_and,
+        cast=tf.cast,
+        expand_dims=tf.expand_dims,
+        reshape=tf.reshape,
+        right_shift=tf.bitwise.right_shift,
+        take=tf.gather,
+    )
 
 
 def engine() -> dict[str, Any]:
@@ -300,20 +397,19 @@ def engine() -> dict[str, Any]:
     dict
         The backend, the versions, the graphics cards and the processor.
     """
-    backend = keras().backend.backend()
+    backend = name()
     return {
         "backend": backend,
         "compiled": COMPILED,
         "version": sys.modules[backend].__version__,
-        "keras": keras().__version__,
+        "keras": version("keras"),
         "cards": _CARDS[backend](),
         **machine.hardware(),
     }
 
 
 def _cards_of_tensorflow() -> list[str]:
-    import tensorflow as tf
-
+    tf = tensorflow()
     return [
         str(tf.config.experimental.get_device_details(card).get("device_name"))
         for card in tf.config.list_physical_devices("GPU")
@@ -346,4 +442,4 @@ def on_accelerator() -> bool:
     -------
     bool
     """
-    return bool(_CARDS[keras().backend.backend()]())
+    return bool(_CARDS[name()]())

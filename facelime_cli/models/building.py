@@ -28,6 +28,8 @@ NOTHING_OF_A_CONTAINER = "Skipping nested container"
 """Keras warns of its own lists of layers, which no file holds, before it says that a file does not fit."""
 FURTHER_OUTPUT = "probabilities_{}"
 """Name of the layer of the second output, of the third, and so on; that of the first is the only one's."""
+MOST_OUTPUTS = 8
+"""Labels that a network learns together: each adds a loss of its own; with more of them, findings are meant."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from facelime_cli import machine
 from facelime_cli.core import shapes
 from facelime_cli.models import backend, wrapping
 from facelime_cli.models.backend import keras, memory_errors_named
+from facelime_cli.models.graphs import Graph, are_constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     Answers = Callable[..., NDArray[np.float32]]
 
 
-CONSTANT_WEIGHTS = 1 << 25
-"""Networks with more weights keep them as variables.
-
-As constants of a graph, weights take about 16 times their own memory while it is compiled, and 9 times after: 1.4 and
-0.8 GB for InceptionV3.
-"""
 BITS = 8
 """In a byte of a packed mask."""
 OF_BATCH = 2
@@ -52,7 +47,7 @@ def composer(size: tuple[int, int]) -> Callable[..., Any]:
     -----
     x = fill + (image - fill) · mask[segments], exactly, since each pixel is chosen and none computed.
     """
-    ops = keras().ops
+    ops = backend.operations()
     n_pixels = size[0] * size[1]
 
     def compose(bits: Any, index: Any, pictures: Any, segments: Any) -> Any:
@@ -77,7 +72,7 @@ def compiled(network: Any) -> Answers:
 
     Parameters
     ----------
-    network : keras.Model
+    network : keras.Model or Graph
         Reads display space.
 
     Returns
@@ -90,28 +85,19 @@ def compiled(network: Any) -> Answers:
     DeviceMemoryError
         By the call, where a batch does not fit.
     """
-    _, height, width, _ = network.inputs[0].shape
-    return _COMPILERS[keras().backend.backend()](composer((height, width)), network)
+    sides = network.sides if isinstance(network, Graph) else network.inputs[0].shape[1:3]
+    return _COMPILERS[backend.name()](composer(tuple(sides)), network)
 
 
 def _compile_tensorflow(compose: Callable[..., Any], network: Any) -> Answers:
-    import tensorflow as tf
-
-    k = keras()
+    tf = backend.tensorflow()
     # XLA fuses the composition (2 ms a batch of 32 instead of 11); the network is faster without it on a processor.
     fused = tf.function(compose, autograph=False, jit_compile=True)
-    # Weights that are constants of the graph can be folded and laid out once: 10 to 50 % more evaluations per second
-    # on a processor.
-    is_constant = not backend.on_accelerator() and network.count_params() <= CONSTANT_WEIGHTS
+    is_constant = isinstance(network, Graph) or are_constant(network)
+    call = network if isinstance(network, Graph) else _with_weights(network, is_constant=is_constant)
 
     def answer(*arrays: Any) -> Any:
-        composed = fused(*arrays)
-        # Read while the graph is traced: a copy that waits for the next graph would be kept for nothing.
-        with tf.init_scope():
-            values = [(each, np.asarray(each)) for each in network.variables] if is_constant else []
-        constants = [(each, tf.constant(value)) for each, value in values]
-        with k.StatelessScope(state_mapping=constants):
-            return network(composed, training=False)
+        return call(fused(*arrays))
 
     graphs: dict[tuple[Any, ...], Any] = {}
 
@@ -133,6 +119,21 @@ def _compile_tensorflow(compose: Callable[..., Any], network: Any) -> Answers:
             return np.asarray(graphs[shapes](*tensors))
 
     return run
+
+
+def _with_weights(network: Any, *, is_constant: bool) -> Callable[[Any], Any]:
+    """Return a network's call, for a function that is traced, with its weights as constants or as variables."""
+    tf, k = backend.tensorflow(), keras()
+
+    def call(pictures: Any) -> Any:
+        # Read while the graph is traced: a copy that waits for the next graph would be kept for nothing.
+        with tf.init_scope():
+            values = [(each, np.asarray(each)) for each in network.variables] if is_constant else []
+        constants = [(each, tf.constant(value)) for each, value in values]
+        with k.StatelessScope(state_mapping=constants):
+            return network(pictures, training=False)
+
+    return call
 
 
 def _compile_jax(compose: Callable[..., Any], network: Any) -> Answers:
@@ -254,12 +255,12 @@ class Labelled:
     rows : (N,) int array
         Rows in their dataset.
     labels : (N,) int array
-        Class of each; (N, L) for findings, as in `core.labels`.
+        Class of each; (N, L) for findings, and a structured array for several labels, as in `core.labels`.
     """
 
     read: Callable[[list[int]], NDArray[Any]]
     rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
 
 def forward(network: Any) -> Answers:
@@ -267,7 +268,7 @@ def forward(network: Any) -> Answers:
 
     Parameters
     ----------
-    network : keras.Model
+    network : keras.Model or Graph
 
     Returns
     -------
@@ -276,9 +277,9 @@ def forward(network: Any) -> Answers:
     """
 
     def as_float32(values: Any) -> Any:
-        return keras().ops.cast(values, "float32")
+        return backend.operations().cast(values, "float32")
 
-    return _COMPILERS[keras().backend.backend()](as_float32, network)
+    return _COMPILERS[backend.name()](as_float32, network)
 
 
 def answers(call: Answers, pictures: Labelled, batch_size: int) -> Iterator[NDArray[np.float32]]:

@@ -33,6 +33,9 @@ BOTH_SIDES = 2
 """Columns of a one-unit sigmoid: [1 - p, p]."""
 BOTH_SIDES_LAYER = "both_sides"
 VALUES_LAYER = "values"
+TEMPERATURE_LAYER, SCORES_LAYER = "temperature", "uncalibrated_scores"
+"""What calibration puts into a network: the layer that divides its scores, and the one that makes them."""
+MEAN_LAYER = "mean_of_members"
 VALUE_REMEDY = "if it answers with values such as an age, give --output-kind value and --names"
 
 SIGNATURE = "serving_default"
@@ -43,6 +46,8 @@ ANSWERING_LAYERS = {"Softmax", "Sigmoid"}
 """Layers that are nothing but an activation."""
 FLOAT32_LAYERS = {"Rescaling", "Normalization", *ANSWERING_LAYERS}
 """Layers that keep 32 bits in every precision: what makes the input, and the answer."""
+KEEPING_32_BITS = {BOTH_SIDES_LAYER, VALUES_LAYER, SCORES_LAYER, MEAN_LAYER}
+"""The same by their names."""
 
 
 # Scaling
@@ -535,7 +540,9 @@ def _answers(config: dict[str, Any]) -> bool:
     own = config.get("config")
     if not isinstance(own, dict):
         return False
-    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") in {BOTH_SIDES_LAYER, VALUES_LAYER}:
+    name = str(own.get("name"))
+    # Of several outputs, each has scores of its own.
+    if config.get("class_name") in FLOAT32_LAYERS or name in KEEPING_32_BITS or name.startswith(SCORES_LAYER):
         return True
     # The activation may be a configuration itself, which no table can look up.
     return own.get("activation") in tuple(ACTIVATIONS)

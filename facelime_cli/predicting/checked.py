@@ -293,7 +293,10 @@ class Checked:
         asked = self.questions(rows)
         n_samples = max(self.n_questions())
         starts = range(0, len(answers), self.n_fills)
-        by_picture = [np.stack(answers[first : first + self.n_fills]) for first in starts]
+        n_classes = len(self.surrogates.input("models").facts["classes"])
+        # What the members of a mean say beside it decides no verdict.
+        own = [each[:, :n_classes] for each in answers]
+        by_picture = [np.stack(own[first : first + self.n_fills]) for first in starts]
         judged = [self._judged(row, *each) for row, each in enumerate(zip(asked, by_picture, strict=True), rows.start)]
         every: dict[str, NDArray[Any]] = {name: np.stack([each[name] for each in judged]) for name in judged[0]}
         packed = [np.pad(each, ((0, n_samples - len(each)), (0, 0))) for each in self._packed(asked)]

@@ -76,7 +76,8 @@ def _forecast(run: Run, layout: Layout, wanted: int | str, artifact: Artifact | 
     batch, (seconds, difference) = run.fitted(batch, lambda size: _timed(run, units[0], size))
     startup = time.monotonic() - begun
     itself = artifact.id if artifact else ""
-    donors = Donors(run.context.store, made_of(run), run.source.segmentation, besides=itself)
+    n_answers = layout.arrays["probabilities"].shape[-1]
+    donors = Donors(run.context.store, made_of(run), run.source.segmentation, n_answers, besides=itself)
     made_with = digests.of_value({"batch_size": batch, **run.classifier.engine})
     left = []
     for unit, rows in enumerate(units):

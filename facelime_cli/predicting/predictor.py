@@ -9,11 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.core import shapes
 from facelime_cli.errors import FacelimeError, StopRequested
 from facelime_cli.predicting.comparing import compared
 from facelime_cli.predicting.device import NotYet
 from facelime_cli.predicting.reuse import Donors, Wanted, made_as
-from facelime_cli.store import digests
+from facelime_cli.store import digests, familiarity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,8 @@ GRACE_SECONDS = 5.0
 """How long a stop waits for the batch that is on the device."""
 AHEAD = 2
 """Batches handed to the device before the first is collected; with more, `BATCHES` of whole pictures would not do."""
+LOOKED_AT = 8
+"""Unchanged pictures in one call that asks for features, at most."""
 MADE_WITH = "made-with-"
 """Empty files in a unit's scratch folder whose names say what its commits were made with."""
 
@@ -82,7 +85,13 @@ class Predictor:
             )
         self._reader = ThreadPoolExecutor(1)
         self._difference: float | None = None
-        self._donors = Donors(run.context.store, made_as(artifact), run.source.segmentation, besides=artifact.id)
+        self._donors = Donors(
+            run.context.store,
+            made_as(artifact),
+            run.source.segmentation,
+            artifact.shape("probabilities")[-1],
+            besides=artifact.id,
+        )
 
     def run(self, units: Pending) -> None:
         """Do every unit.
@@ -172,12 +181,29 @@ class Predictor:
                 "made_with": sorted(stream.made_with),
                 "difference": self._difference,
             }
+            if self._tells_unlike:
+                facts[familiarity.DISTANCES] = self._distances(host[0][: unit.n, 1])
             answers = [stream.values[rows] for rows in its.rows_of]
             unit.finish(self.source.parts(unit.rows, answers), facts=facts)
         except StopRequested:
             if not unit.finished:
                 self._commit(unit, stream)
             raise
+
+    @property
+    def _tells_unlike(self) -> bool:
+        """Whether pictures are compared with those that the model learned from; a check asks about the same again."""
+        return self.artifact.kind == "predictions" and familiarity.has_summary(self.model)
+
+    def _distances(self, flat: NDArray[np.uint8]) -> list[float]:
+        """Return how far unchanged pictures (n, H·W, 3) are from those that the model learned from."""
+        from facelime_cli.answering.familiar import distances
+
+        images = flat.reshape(len(flat), *shapes.sides(self._with.pictures.dataset.facts["size"]), 3)
+        call = lambda batch: self.device.wait(  # noqa: E731 - what `fitted` halves
+            self.device.submit(distances, self.model, self._with.classifier, images, batch)
+        )
+        return list(self._with.fitted(min(self.batch, LOOKED_AT), call)[1])
 
     def _resume(self, unit: Unit, its: DistinctMasks) -> _Stream:
         """Return a unit's evaluations with what earlier runs committed of them."""
@@ -273,7 +299,8 @@ class Predictor:
                 f"`facelime show models/{self.model.id}` tells where it came from."
             )
         new = ~stream.done[rows]
-        stream.values[rows[new]] = values[new]
+        # What the members of a mean say is kept where the artifact has room for it.
+        stream.values[rows[new]] = values[new, : stream.values.shape[1]]
         stream.done[rows] = True
         stream.uncommitted.append(rows[new])
         stream.made_with.add(self._made_with)

@@ -58,6 +58,8 @@ class Donors:
         What answers must have been made as, from `made_as`.
     segments : Artifact
         The segments of the pictures that are to be evaluated.
+    n_answers : int
+        How many answers each evaluation has: a check of a mean of several networks keeps what each of them says.
     besides : str
         Id of the artifact that is to be made, which is none to reuse.
 
@@ -67,9 +69,12 @@ class Donors:
         How many evaluations were reused, by the reference of the artifact.
     """
 
-    def __init__(self, store: Store, made: tuple[Any, ...], segments: Artifact, besides: str = "") -> None:
+    def __init__(
+        self, store: Store, made: tuple[Any, ...], segments: Artifact, n_answers: int, besides: str = ""
+    ) -> None:
         others = (other for other in store.artifacts(tuple(VERSIONS)) if other.id != besides)
-        found = [other for other in others if _fits(other, made, segments)]
+        fitting = (other for other in others if _fits(other, made, segments))
+        found = [other for other in fitting if other.shape("probabilities")[-1] == n_answers]
         # The one with most samples is likely to know all, so that the others need not be read.
         self._found = sorted(found, key=lambda other: other.shape("probabilities")[-2], reverse=True)
         self.taken: Counter[str] = Counter()

@@ -418,8 +418,8 @@ class Run:
 
         Returns
         -------
-        (R, C) float32 array
-            Probabilities.
+        (R, A) float32 array
+            Probabilities; of a mean of several networks, behind its own those of each, see `ensembles.speaking`.
         """
         answers: NDArray[np.float32] = self.device.wait(
             self.device.submit(evaluate, self.classifier, its, rows, arrays, batch)
@@ -501,7 +501,7 @@ def load_once(context: Context, model: Artifact, how: How) -> None:
         is_other_mode = other.runtime == how.runtime and TF32 in {other.precision, how.precision}
         if content != model.content or is_other_mode:
             del kept[content, other]
-    kept[model.content, how] = runtimes.load(model, how)
+    kept[model.content, how] = runtimes.load(model, how, members=True)
 
 
 def evaluate(

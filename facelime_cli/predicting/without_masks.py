@@ -118,6 +118,7 @@ def needed_segments(params: Chosen, source: Artifact, model: Artifact) -> dict[s
     FacelimeError
         When the model reads pictures of another size.
     """
+    runtimes.require_answering(model)
     filters = {name: getattr(params, name) for name in FILTERS}
     if source.kind == "datasets":
         runtimes.check_size(model, source, besides="")

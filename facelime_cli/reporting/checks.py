@@ -11,6 +11,7 @@ import numpy as np
 
 from facelime_cli.core.checking import combined, discoveries
 from facelime_cli.core.masks import unpack
+from facelime_cli.core.members import apart
 from facelime_cli.core.verdict import LEAST_EFFECT, confirming
 from facelime_cli.reporting.quantities import PROBABILITIES, Spoken
 from facelime_cli.store.pictures import RowReader
@@ -234,6 +235,26 @@ class Check:
         if not len(asked):
             return None
         return np.asarray(self._of("probabilities", row)[:, asked[0]], np.float64)
+
+    def members(self, row: int) -> Floats | None:
+        """Return what each network of a mean answered.
+
+        Parameters
+        ----------
+        row : int
+            The picture.
+
+        Returns
+        -------
+        (F, S, M, C) float64 array or None
+            Under the fills of the explanation, or all where it used none. None for a model of one network.
+        """
+        n_members = int(self.artifact.facts.get("members", 0))
+        if not n_members:
+            return None
+        places = [place for place, fill in enumerate(self.fills) if fill in self.own]
+        answers = np.asarray(self._of("probabilities", row))
+        return apart(answers[places] if places else answers, n_members).astype(np.float64)
 
     def fill(self, row: int, place: int) -> NDArray[np.uint8]:
         """Return what stood in for a picture's regions.

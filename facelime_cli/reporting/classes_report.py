@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Table
+from facelime_cli.reporting import calibrated
 from facelime_cli.reporting.classes_scored import RESAMPLED
 from facelime_cli.reporting.evaluation import VALIDATION
 from facelime_cli.reporting.evaluation_report import BY_GROUP, Report, explain_command, interval_of, share_of
@@ -57,13 +58,16 @@ class ClassesReport(Report):
         facts : mapping
             Of the evaluation.
         """
+        from facelime_cli.core import metrics
         from facelime_cli.drawing import curves
 
         labels, classes = self.here.cases.labels, self.model.facts["classes"]
         made = self.save("confusion", curves.confusion(facts["confusion_matrix"], facts["classes"]))
         of_classes = curves.one_against_rest(labels, self.here.probabilities, classes)
         made += self.save("curves", curves.operating(of_classes))
-        made += self.save("calibration", curves.reliability(facts["calibration"]))
+        earlier = calibrated.before(self.model, self.here)
+        uncalibrated = None if earlier is None else vars(metrics.reliability(labels, earlier.probabilities))
+        made += self.save("calibration", curves.reliability(facts["calibration"], uncalibrated))
         mistakes = facts["mistakes"]
         if mistakes:
             titles = [
@@ -142,6 +146,7 @@ def _figure_rows(facts: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     calibration = facts["calibration"]
     error = calibration["expected_calibration_error"]
     rows.append(("expected_calibration_error", "", error, "", "", ""))
+    rows += [(name, "", value, "", "", "") for name, value in calibrated.csv_rows(facts)]
     for name in SHARES:
         by_class = facts[name]
         for of, value in by_class.items():
@@ -186,7 +191,7 @@ def summary(facts: Mapping[str, Any]) -> list[Table]:
     """
     title = f"{facts['n']} pictures in {facts['groups']} groups"
     overall = Table(("figure", "value", "95 % interval"), _overall(facts), title)
-    tables = [overall, _by_class(facts)]
+    tables = [overall, _by_class(facts), *calibrated.tables(facts)]
     limits = _at_thresholds(facts)
     if limits:
         heads = ("class", "wanted recall", "threshold", "split", *SHARES_AT_A_THRESHOLD)
@@ -203,6 +208,9 @@ def _overall(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     calibration = facts["calibration"]
     error = calibration["expected_calibration_error"]
     rows.append(("calibration error", f"{error:.3f}", ""))
+    # An evaluation of an older facelime has none.
+    if calibrated.NAME in facts:
+        rows.append(("Brier score", f"{facts[calibrated.NAME]['brier']:.3f}", ""))
     return rows
 
 

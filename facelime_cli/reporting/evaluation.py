@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facelime_cli.answering import runtimes
+from facelime_cli.answering.familiar import distances
+from facelime_cli.answering.keras_networks import member_of
 from facelime_cli.choices import HALF
 from facelime_cli.core import metrics
 from facelime_cli.core.labels import labelled
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.models import running
-from facelime_cli.store import digests, pictures
+from facelime_cli.store import digests, familiarity, pictures
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.explanations import answer_facts
+from facelime_cli.store.pictures import EVERY_FOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
 
 FEWEST_GROUPS = 2
 """With fewer groups there is nothing that a bootstrap could draw."""
@@ -38,6 +42,8 @@ NAMED_CLASSES = 8
 """Classes that a message names at most."""
 TRAINING = 0
 """The training split in what `pictures.splits_of` returns."""
+FOLD = "fold"
+"""The subgroups of a model with a network for every fold."""
 VALIDATION = "validation"
 """The split that thresholds are picked on."""
 RECALL = "recall"
@@ -57,11 +63,14 @@ class Cases:
         (N, V) float64, the known values, NaN for unknown.
     groups : list of str
         Their groups: patients or lesions.
+    members : (N,) int64 array, optional
+        The fold whose network answers each of them, where the model has one for every fold.
     """
 
     rows: NDArray[np.int64]
     labels: NDArray[Any]
     groups: list[str]
+    members: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +167,7 @@ def own_dataset(model: Artifact) -> Artifact:
     return model.input("datasets")
 
 
-def fold_for(model: Artifact, dataset: Artifact) -> int | None:
+def fold_for(model: Artifact, dataset: Artifact) -> int | str | None:
     """Return the fold to test: the one that the model was trained for, where this is its own dataset.
 
     Parameters
@@ -167,17 +176,21 @@ def fold_for(model: Artifact, dataset: Artifact) -> int | None:
 
     Returns
     -------
-    int or None
-        None for a dataset without folds.
+    int, str or None
+        `EVERY_FOLD` where the model has a network for each, and each picture is answered by the one that has not seen
+        it. None for a dataset without folds.
     """
     trained_on = model.inputs.get("dataset", {})
     fold = None
     if trained_on.get("digest") == dataset.content:
         fold = model.facts.get("fold")
+    if fold == EVERY_FOLD:
+        return EVERY_FOLD
+    runtimes.require_answering(model)
     return pictures.tested_fold(dataset, fold)
 
 
-def cases_of(scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[str], fold: int | None) -> Cases:
+def cases_of(scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[str], fold: int | str | None) -> Cases:
     """Return the labelled pictures of a split, with what is true of them in the order of the model's classes.
 
     Parameters
@@ -188,8 +201,8 @@ def cases_of(scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[s
         One of `splits`; any other word stands for all pictures.
     splits : sequence of str
         Names of the splits in the order of their numbers.
-    fold : int, optional
-        The fold that is tested.
+    fold : int or str, optional
+        The fold that is tested; `EVERY_FOLD` for each picture's own, by the network that has it in this split.
 
     Returns
     -------
@@ -198,13 +211,17 @@ def cases_of(scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[s
     Raises
     ------
     FacelimeError
-        Where no picture of this split is labelled.
+        Where no picture of this split is labelled, or several networks have a picture in it.
     """
     labels = scoring.labels(dataset)
     chosen = labelled(labels)
-    if split in splits:
+    members = None
+    if fold == EVERY_FOLD:
+        members = _members(dataset, split, splits)
+        chosen &= members >= 0
+    elif split in splits:
         number = splits.index(split)
-        chosen &= pictures.splits_of(dataset, fold) == number
+        chosen &= pictures.splits_of(dataset, int(fold) if fold is not None else None) == number
     rows = np.flatnonzero(chosen)
     if not len(rows):
         raise FacelimeError(
@@ -212,7 +229,18 @@ def cases_of(scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[s
         )
     every_group = dataset.texts("group")
     groups = [every_group[row] for row in rows]
-    return Cases(rows, labels[rows], groups)
+    return Cases(rows, labels[rows], groups, None if members is None else members[rows])
+
+
+def _members(dataset: Artifact, split: str, splits: Sequence[str]) -> NDArray[np.int64]:
+    """Return for every picture the fold whose network has it in a split; -1 for a picture in no fold."""
+    if split not in splits or splits.index(split) == TRAINING:
+        raise FacelimeError(
+            f"--split {split}: the model has a network for every fold, and several of them were trained on each "
+            f"picture of datasets/{dataset.id}; use --split test, which is every picture by the network that has not "
+            "seen it."
+        )
+    return pictures.members_by_split(dataset, splits.index(split))
 
 
 def wanted_recalls(texts: Iterable[str], classes: Sequence[str]) -> dict[str, float]:
@@ -256,7 +284,7 @@ def wanted_recalls(texts: Iterable[str], classes: Sequence[str]) -> dict[str, fl
 
 
 def validation_cases(
-    scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[str], fold: int | None, picking: Picking
+    scoring: Scoring, dataset: Artifact, split: str, splits: Sequence[str], fold: int | str | None, picking: Picking
 ) -> Cases | None:
     """Return the pictures that thresholds are picked on.
 
@@ -328,7 +356,9 @@ def layout_of(dataset: Artifact, cases: Cases, model: Artifact, batch_size: int)
     facts = answer_facts(model)
     # A batch never reaches over the end of a unit.
     together = min(batch_size, UNIT_PICTURES, n_cases)
-    return Layout(n_cases, arrays, constants, facts, UNIT_PICTURES, {"batch_size": together})
+    # Each network is loaded once where all its pictures are in one unit, which keeps what is answered.
+    unit_pictures = UNIT_PICTURES if cases.members is None else n_cases
+    return Layout(n_cases, arrays, constants, facts, unit_pictures, {"batch_size": together})
 
 
 def _stored(labels: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -350,10 +380,14 @@ class Answers:
 
     def __init__(self, model: Artifact, dataset: Artifact, batch_size: int) -> None:
         how = runtimes.usual(model)
-        classifier = runtimes.load(model, how)
-        self._call = classifier.forward
+        self._model, self._classifier = model, runtimes.load(model, how)
+        self._call = self._classifier.forward
         self._read = pictures.reader(dataset)
         self._batch_size = batch_size
+
+    def of_unit(self, cases: Cases, unit: Unit, advance: Callable[[int], None]) -> NDArray[np.float32]:
+        """Return the probabilities of a unit's cases: (n, C) float32; `advance` as that of `of`."""
+        return self.of(cases, unit.rows, advance)
 
     def of(
         self, cases: Cases, rows: slice = slice(None), advance: Callable[[int], None] | None = None
@@ -380,6 +414,111 @@ class Answers:
             if advance is not None:
                 advance(len(answered))
         return np.concatenate(gathered)
+
+    def unit_facts(self, cases: Cases, rows: slice) -> dict[str, Any]:
+        """Return how far some cases are from what the model learned from, as a unit notes it.
+
+        Parameters
+        ----------
+        cases : Cases
+        rows : slice
+            Which of them.
+
+        Returns
+        -------
+        dict
+            Empty where the model keeps no summary of that.
+        """
+        if not familiarity.has_summary(self._model):
+            return {}
+        chosen, found = [int(row) for row in cases.rows[rows]], []
+        for start in range(0, len(chosen), self._batch_size):
+            images = self._read(chosen[start : start + self._batch_size])
+            found += distances(self._model, self._classifier, images, self._batch_size)
+        return {familiarity.DISTANCES: found}
+
+
+class OutOfFold:
+    """Answers of a model with a network for every fold: each case is answered by its own, see `Cases.members`.
+
+    Parameters
+    ----------
+    model, dataset : Artifact
+    batch_size : int
+        Pictures per call.
+    """
+
+    def __init__(self, model: Artifact, dataset: Artifact, batch_size: int) -> None:
+        self._model, self._batch_size = model, batch_size
+        self._read = pictures.reader(dataset)
+
+    def of_unit(self, cases: Cases, unit: Unit, advance: Callable[[int], None]) -> NDArray[np.float32]:
+        """Return the probabilities of a unit's cases, and keep them as they come.
+
+        Parameters
+        ----------
+        cases : Cases
+        unit : Unit
+            What was answered before a stop is read from it.
+        advance : callable
+            Takes the number of pictures that are done.
+
+        Returns
+        -------
+        (n, C) float32 array
+        """
+        places = np.arange(unit.rows.start, unit.rows.stop)
+        found = np.full((unit.n, len(self._model.facts["classes"])), np.nan, np.float32)
+        for kept, values in unit.committed():
+            # A commit of another form cannot be of these cases; they are answered again.
+            if values.shape[1:] == found.shape[1:] and kept.max() < unit.n:
+                found[kept] = values
+        left = np.isnan(found).any(axis=1)
+        advance(int((~left).sum()))
+        for its, values in self._answered(cases, places[left]):
+            found[its - unit.rows.start] = values
+            unit.commit(its - unit.rows.start, values)
+            advance(len(its))
+        return found
+
+    def of(self, cases: Cases) -> NDArray[np.float32]:
+        """Return the probabilities of cases: (N, C) float32."""
+        found = np.full((len(cases.rows), len(self._model.facts["classes"])), np.nan, np.float32)
+        for its, values in self._answered(cases, np.arange(len(cases.rows))):
+            found[its] = values
+        return found
+
+    def unit_facts(self, cases: Cases, rows: slice) -> dict[str, Any]:
+        """Return nothing: the mean of the networks keeps no summary of what it learned from."""
+        del cases, rows
+        return {}
+
+    def _answered(
+        self, cases: Cases, places: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield places of cases and their probabilities; one network after the other is loaded."""
+        assert cases.members is not None
+        members = cases.members[places]
+        for member in np.unique(members):
+            its = places[members == member]
+            call = member_of(self._model, int(member))
+            for start in range(0, len(its), UNIT_PICTURES):
+                block = its[start : start + UNIT_PICTURES]
+                chosen = running.Labelled(self._read, cases.rows[block], cases.labels[block])
+                yield block, np.concatenate(list(running.answers(call, chosen, self._batch_size)))
+
+
+def asking(model: Artifact, dataset: Artifact, cases: Cases, batch_size: int) -> Answers | OutOfFold:
+    """Return what answers cases: the model, or the network of each case's fold.
+
+    Parameters
+    ----------
+    model, dataset : Artifact
+    cases : Cases
+    batch_size : int
+        Pictures per call.
+    """
+    return (Answers if cases.members is None else OutOfFold)(model, dataset, batch_size)
 
 
 # What every scoring needs
@@ -414,6 +553,8 @@ def by_round(
 def by_value(dataset: Artifact, cases: Cases) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     """Yield the subgroups of pictures that share a value of a table column; numbers are in quarters.
 
+    Where the model has a network for every fold, the first subgroups are the folds.
+
     Parameters
     ----------
     dataset : Artifact
@@ -425,6 +566,9 @@ def by_value(dataset: Artifact, cases: Cases) -> Iterator[tuple[str, str, NDArra
     within : (N,) bool array
         Which of the cases are in the subgroup; at least one.
     """
+    if cases.members is not None:
+        for fold in np.unique(cases.members):
+            yield FOLD, str(fold), cases.members == fold
     for column in dataset.facts.get("columns", []):
         whole_column = dataset.read(f"table/{column}")
         values = whole_column[cases.rows]
@@ -468,14 +612,16 @@ def seen_in_training(model: Artifact, dataset: Artifact, cases: Cases) -> dict[s
     if "dataset" not in model.inputs:
         return {}
     own = model.input("datasets")
-    trained = _rows_of_training(model, own)
     rows = cases.rows.tolist()
+    if cases.members is not None:
+        return _seen_by_members(own, cases)
+    trained = _rows_of_training(model, own)
     if own.content == dataset.content:
         both = set(trained) & set(rows)
         n_seen = len(both)
     else:
-        known_pixels = set(_pixel_digests(own, trained))
-        pixels = _pixel_digests(dataset, rows)
+        known_pixels = set(pixel_digests(own, trained))
+        pixels = pixel_digests(dataset, rows)
         n_seen = sum(each in known_pixels for each in pixels)
     known: set[str] = set()
     # Where every picture is a group of its own, the names of groups are no patients.
@@ -486,15 +632,38 @@ def seen_in_training(model: Artifact, dataset: Artifact, cases: Cases) -> dict[s
     return {"pictures": n_seen, "of_a_trained_group": n_known}
 
 
+def _seen_by_members(own: Artifact, cases: Cases) -> dict[str, int]:
+    """Return how many of the pictures, or of their groups, the network was trained on that answers them."""
+    assert cases.members is not None
+    groups = np.array(own.texts("group"))
+    n_seen = n_known = 0
+    for member in np.unique(cases.members):
+        trained = np.flatnonzero(pictures.splits_of(own, int(member)) == TRAINING)
+        its = cases.rows[cases.members == member]
+        n_seen += int(np.isin(its, trained).sum())
+        n_known += int(np.isin(groups[its], groups[trained]).sum())
+    return {"pictures": n_seen, "of_a_trained_group": n_known}
+
+
 def _rows_of_training(model: Artifact, own: Artifact) -> list[int]:
     trained_for = model.facts.get("fold")
+    if trained_for == EVERY_FOLD:
+        # Each picture is in the training of all networks but two.
+        return [int(row) for row in np.flatnonzero(own.read("fold") >= 0)]
     fold = pictures.tested_fold(own, trained_for)
     in_training = pictures.splits_of(own, fold) == TRAINING
     rows = np.flatnonzero(in_training)
     return [int(row) for row in rows]
 
 
-def _pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:
+def pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:
+    """Return the digest of each of some pictures, by its pixels alone.
+
+    Parameters
+    ----------
+    dataset : Artifact
+    rows : sequence of int
+    """
     found: list[str] = []
     for start in range(0, len(rows), UNIT_PICTURES):
         chosen = rows[start : start + UNIT_PICTURES]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import plain
 from facelime_cli.names import listing
-from facelime_cli.reporting import pages
+from facelime_cli.reporting import pages, unlike
+from facelime_cli.store import familiarity
 from facelime_cli.store.files import write_csv, write_whole
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from facelime_cli.console import Table
     from facelime_cli.reporting.evaluation import Answered
     from facelime_cli.store.artifacts import Artifact
 
@@ -26,6 +28,34 @@ if TYPE_CHECKING:
 BY_GROUP = "bootstrap by group"
 """How intervals are computed that count patients or lesions, not pictures."""
 FORMATS = ("png", "svg")
+HISTORY = "history"
+"""The chart of the training, and what it is drawn from among the facts of a model."""
+PREDICTIONS = "predictions.csv"
+"""The table with a row for each picture."""
+SOURCES, CHART = "sources.csv", "sources"
+"""Names of the table of a comparison, and of its chart without an ending."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """How an evaluation compares with another one: a section of the page, a table and a chart.
+
+    Attributes
+    ----------
+    there : Artifact
+        The other evaluation.
+    sentences : sequence of str
+    tables : sequence of Table
+    rows : list of tuple
+        Of the CSV file.
+    chart : Figure
+    """
+
+    there: Artifact
+    sentences: Sequence[str]
+    tables: Sequence[Table]
+    rows: Rows
+    chart: Figure
 
 
 @dataclass(frozen=True)
@@ -65,13 +95,15 @@ class Report(ABC):
     def shown(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the template shows beside what every evaluation has."""
 
-    def write(self, facts: Mapping[str, Any]) -> list[str]:
+    def write(self, facts: Mapping[str, Any], beside: Beside | None = None) -> list[str]:
         """Write tables, charts and the page.
 
         Parameters
         ----------
         facts : mapping
             Of the evaluation.
+        beside : Beside, optional
+            How it compares with another evaluation.
 
         Returns
         -------
@@ -80,12 +112,18 @@ class Report(ABC):
         """
         artifact = self.artifact
         tables = self.tables(facts)
+        distances = familiarity.distances_of(artifact)
+        tables[PREDICTIONS] = unlike.with_column(tables[PREDICTIONS], distances)
+        if beside is not None:
+            tables[SOURCES] = beside.rows
         for name, rows in tables.items():
             write_csv(artifact.file(name), rows)
-        charts = self.charts(facts)
+        charts = [*self.charts(facts), *self._learning_curve()]
+        if beside is not None:
+            charts += self.save(CHART, beside.chart)
         metrics = plain.json_text(facts, indent=1)
         write_whole(artifact.file("metrics.json"), metrics.encode())
-        page = self._page(facts)
+        page = self._page(facts, beside)
         write_whole(artifact.file("index.html"), page.encode())
         return [*tables, *charts, "metrics.json", "index.html"]
 
@@ -127,15 +165,26 @@ class Report(ABC):
         figures.write(figure, paths)
         return made
 
-    def _page(self, facts: Mapping[str, Any]) -> str:
+    def _learning_curve(self) -> list[str]:
+        """Draw how the model was trained, where that is known, and return the names of the files."""
+        from facelime_cli.drawing import curves
+
+        rows = self.model.facts.get(HISTORY)
+        return self.save(HISTORY, curves.history(rows, self.model.facts.get("probe"))) if rows else []
+
+    def _page(self, facts: Mapping[str, Any], beside: Beside | None) -> str:
         artifact, model, dataset = self.artifact, self.model, self.dataset
         shown: dict[str, Any] = {"facts": facts, "split": self.split}
         shown["title"] = artifact.name
+        shown["unlike"] = unlike.sentence_in(facts)
         shown["reference"] = artifact.reference
         shown["model"] = f"models/{model.id}"
         shown["dataset"] = f"datasets/{dataset.id}"
-        shown["lineage"] = pages.origins([dataset, model])
+        shown["beside"] = beside
+        shown["beside_table"], shown["beside_chart"] = SOURCES, CHART
+        shown["lineage"] = pages.origins([dataset, model] if beside is None else [dataset, model, beside.there])
         shown["software"] = model.software
+        shown["history"] = bool(model.facts.get(HISTORY))
         return pages.render(self.template, **shown, **self.shown(facts))
 
 

@@ -14,6 +14,7 @@ from facelime_cli.answering.several import LABEL_COLUMN
 from facelime_cli.choices import FILLS, SURROGATES
 from facelime_cli.core import labels
 from facelime_cli.core.findings import HALF
+from facelime_cli.core.members import differing
 from facelime_cli.core.verdict import known
 from facelime_cli.names import row_of
 from facelime_cli.reporting.checks import Check, known_number
@@ -27,6 +28,7 @@ from facelime_cli.reporting.quantities import (
     spoken_of,
 )
 from facelime_cli.reporting.runs import Run, explained_by, method_of
+from facelime_cli.store import familiarity
 from facelime_cli.store.explanations import views_of
 from facelime_cli.store.pictures import RowReader, Segmented, classes_in, names_classes, number_columns
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from facelime_cli.core.members import Differing
     from facelime_cli.reporting.checks import Confirmation
     from facelime_cli.store.artifacts import Artifact
 
@@ -277,6 +280,15 @@ class Explanations:
             # Mask 0 keeps every segment. The copy lets go of the other samples, which may be large.
             unchanged.append(probabilities[:, 0].copy())
         return np.concatenate(unchanged)
+
+    @cached_property
+    def distances(self) -> list[float] | None:
+        """How far each picture is from what the model learned from, in multiples of its 99th percentile.
+
+        None where the model keeps no summary of that, and for methods without predictions.
+        """
+        asked = [run.predictions for run in self.runs if run.predictions is not None]
+        return familiarity.distances_of(asked[0]) if asked else None
 
     def image(self, row: int) -> NDArray[np.uint8]:
         """Return a picture.
@@ -547,6 +559,41 @@ class Explanations:
             None where the class was not checked.
         """
         return None if self.check is None else self.check.confirmation(row, c)
+
+    def members(self, row: int, c: int) -> Differing | None:
+        """Return what the networks say whose mean the model is.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        c : int
+            The class, among `names`.
+
+        Returns
+        -------
+        Differing or None
+            None for a model of one network, and where no check has asked them.
+        """
+        answers = None if self.check is None else self.check.members(row)
+        return None if answers is None else differing(answers, self.counts[row], c, self.contrast)
+
+    def called_by_members(self, row: int) -> set[tuple[int, ...]]:
+        """Return what the networks call in a picture whose mean the model is: each set of classes once.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+        """
+        answers = None if self.check is None else self.check.members(row)
+        if answers is None:
+            return set()
+        # The first mask keeps all, whatever stands in.
+        each = answers[0, 0]
+        if self.independent:
+            return {tuple(np.flatnonzero(of_one >= HALF).tolist()) for of_one in each}
+        return {(int(of_one.argmax()),) for of_one in each}
 
     def votes(self, row: int, c: int) -> list[int] | None:
         """Return in how many views each segment's interval lies on the coefficient's side of 0.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.choices import HALF
 from facelime_cli.console import Table
 from facelime_cli.core.findings import ALL, EACH, FEWEST_GROUPS
+from facelime_cli.reporting import calibrated
 from facelime_cli.reporting.evaluation import RECALL, VALIDATION
 from facelime_cli.reporting.evaluation_report import BY_GROUP, Report, explain_command, interval_of, share_of
 
@@ -149,6 +150,7 @@ def _figure_rows(facts: Mapping[str, Any], split: str) -> Rows:
     rows: Rows = [("figure", "class", "value", "low", "high", "interval")]
     for name in ALL:
         rows.append((name, "", _cell(facts[name]), *(facts["bootstrap_intervals"][name] or ("", "")), BY_GROUP))
+    rows += [(name, "", value, "", "", "") for name, value in calibrated.csv_rows(facts)]
     for finding, each in facts["findings"].items():
         for name in EACH:
             rows.append((name, finding, _cell(each[name]), *(each[f"{name}_interval"] or ("", "")), BY_GROUP))
@@ -216,7 +218,7 @@ def summary(facts: Mapping[str, Any]) -> list[Table]:
     title = f"{facts['n']} pictures in {facts['groups']} groups"
     overall = Table(("figure", "value", "95 % interval", "of"), _overall(facts), title)
     heads = ("finding", "known", "positive", "prevalence", "AUC", "95 % interval", "AP", "95 % interval", "ECE", "note")
-    return [overall, Table(heads, _each(facts)), _at_thresholds(facts)]
+    return [overall, Table(heads, _each(facts)), *calibrated.tables(facts), _at_thresholds(facts)]
 
 
 def _overall(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -234,6 +236,10 @@ def _overall(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for name in ALL:
         words = interval_of(facts["bootstrap_intervals"][name], BY_GROUP)
         rows.append((WORDS[name], share_of(facts[name]), words, of[name]))
+    # An evaluation of an older facelime has none.
+    for name, value in facts.get(calibrated.NAME, {}).items():
+        if name in calibrated.FIGURES:
+            rows.append((calibrated.FIGURES[name], share_of(value), "", of["micro_f1"]))
     return rows
 
 

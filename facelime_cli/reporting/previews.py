@@ -82,9 +82,11 @@ def _dataset(dataset: Artifact, rows: Sequence[int], c: int | None) -> Figure:
     return charts.sheet(images, titles)
 
 
-def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
-    """Draw how it was trained; for one from elsewhere its layers, as its file lists them."""
+def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure | Image.Image:
+    """Draw how it was trained, of every fold; for one from elsewhere its layers, as its file lists them."""
     del rows, c
+    if "folds" in model.facts:
+        return _histories(model)
     history = model.facts.get("history")
     if history:
         return curves.history(history)
@@ -99,6 +101,22 @@ def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure:
         config = json.loads(file.read("config.json"))
     layers = list(_layers(config, ""))
     return sheets.listing(layers, f"{model.reference}: {len(layers)} layers")
+
+
+def _histories(model: Artifact) -> Image.Image:
+    """Return how the network of each fold was trained, one below the other."""
+    from PIL import Image
+
+    drawn = []
+    for each in model.facts["folds"]:
+        with Image.open(model.file(str(each["chart"]))) as picture:
+            drawn.append(picture.convert("RGB"))
+    found = Image.new("RGB", (max(each.width for each in drawn), sum(each.height for each in drawn)), "white")
+    top = 0
+    for each in drawn:
+        found.paste(each, (0, top))
+        top += each.height
+    return found
 
 
 def _layers(config: Any, indent: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from facelime_cli.core.zones import NAMES as ZONE_NAMES
 from facelime_cli.core.zones import attribution_by_zone
 from facelime_cli.errors import NotFoundError
+from facelime_cli.reporting import members, unlike
 from facelime_cli.reporting.explanations import COLUMNS
 from facelime_cli.reporting.quantities import round_above
 from facelime_cli.reporting.regions import ToDraw
@@ -338,9 +339,12 @@ class Report:
             The names of the files.
         """
         # Rows are written as they are read, so that memory does not grow with the number of pictures.
-        tables = {"coefficients.csv": self._coefficient_rows(), "predictions.csv": self._prediction_rows()}
+        predictions = unlike.with_column(self._prediction_rows(), self.explanations.distances)
+        tables = {"coefficients.csv": self._coefficient_rows(), "predictions.csv": predictions}
         if self.request.by_zone:
             tables["zones.csv"] = self._zone_table(artifact)
+        if self.members:
+            tables["members.csv"] = members.rows(self.explanations, self.shown)
         for name, rows in tables.items():
             write_csv(artifact.file(name), rows)
         return list(tables)
@@ -446,7 +450,14 @@ class Report:
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of the report."""
         name = "scale" if self.explanations.quantity.is_value else "scale_probability_points"
-        return {name: self.scale(self.explanations), **self.truth_summary()}
+        differing = {"members": self.members} if self.members else {}
+        strange = unlike.facts_of(self.explanations.distances)
+        return {name: self.scale(self.explanations), **self.truth_summary(), **strange, **differing}
+
+    @cached_property
+    def members(self) -> dict[str, int]:
+        """In how many pictures the networks differ whose mean the model is; empty for a model of one network."""
+        return members.summary(self.explanations, self.shown)
 
     def truth_summary(self) -> dict[str, Any]:
         """Return how much of the attribution lies on the known regions.

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facelime_cli.answering.runtimes import n_members
 from facelime_cli.choices import FILLS
 from facelime_cli.core import shapes
 from facelime_cli.core.agreement import Attribution, agreement
 from facelime_cli.core.leakage import nameless
 from facelime_cli.core.verdict import WORDS
-from facelime_cli.reporting import pages
+from facelime_cli.reporting import pages, unlike
 from facelime_cli.reporting.explanations import listed
 from facelime_cli.reporting.quantities import PERCENT
 from facelime_cli.reporting.report import page_name, picture_name, thumbnail_name
@@ -91,6 +92,9 @@ class ReportPages:
         shown["said_classes"] = sorted(answers)
         shown["verdicts"] = _by_worth(counted)
         shown["cohort"] = self._cohort()
+        shown["unlike"] = unlike.sentence_in(unlike.facts_of(self._explanations.distances))
+        shown["members"] = report.members
+        shown["of_members"] = n_members(self._explanations.model)
         shown["sharing"] = report.stood_in[0].sharing
         shown["labelled"] = any(label is not None for label in labels)
         shown["truth"] = report.truth_summary()

@@ -13,8 +13,10 @@ from facelime_cli.core.fidelity import distinct
 from facelime_cli.core.verdict import ALONE_R2, NOT_CHECKED, NOTHING, TOO_FEW_REGIONS, WORTH, word_of, word_of_value
 from facelime_cli.drawing.outlines import paths as outlines_of
 from facelime_cli.drawing.overlay import colour
+from facelime_cli.reporting import members
 from facelime_cli.reporting.explanations import Strength, listed
 from facelime_cli.reporting.stand_ins import words_of
+from facelime_cli.reporting.unlike import words_of as distance_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from facelime_cli.core.verdict import Word
     from facelime_cli.reporting.checks import Confirmation
     from facelime_cli.reporting.explanations import Explanations
+    from facelime_cli.reporting.members import MembersShown
     from facelime_cli.reporting.quantities import Quantity, Spoken
     from facelime_cli.reporting.stand_ins import Example, StandIn
     from facelime_cli.reporting.voices import Voice
@@ -253,6 +256,11 @@ class Side:
         """What the model answered without the strongest regions, or None."""
         return self.voice.explanations.confirmation(self.row, self.c)
 
+    @cached_property
+    def members(self) -> MembersShown | None:
+        """What the networks say whose mean the model is, or None."""
+        return members.shown(self.voice.explanations, self.row, self.c)
+
     @property
     def confirmed_under(self) -> str:
         """Under which fills the model confirms the strongest regions, in a sentence; empty where one was asked."""
@@ -467,6 +475,18 @@ class PictureShown:
     def label(self) -> str | None:
         """The true class or findings, or None when the dataset does not say."""
         return self.explanations.label(self.row)
+
+    @property
+    def unlike(self) -> bool:
+        """Whether it is unlike anything in the training data."""
+        distances = self.explanations.distances
+        return distances is not None and distances[self.row] > 1
+
+    @property
+    def distance(self) -> str | None:
+        """How far it is from the training data, in words; None where nobody knows."""
+        distances = self.explanations.distances
+        return None if distances is None else distance_words(distances[self.row])
 
     @property
     def several(self) -> bool:

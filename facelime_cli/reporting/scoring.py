@@ -9,12 +9,13 @@ import numpy as np
 from facelime_cli.answering import runtimes, several
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import WITHOUT
-from facelime_cli.reporting import classes_report, findings_report, values_report
+from facelime_cli.reporting import classes_report, findings_report, source_report, values_report
 from facelime_cli.reporting.classes_report import ClassesReport
 from facelime_cli.reporting.classes_scored import OneClass
 from facelime_cli.reporting.evaluation import NAMED_CLASSES
 from facelime_cli.reporting.findings_report import FindingsReport
 from facelime_cli.reporting.findings_scored import SeveralFindings
+from facelime_cli.reporting.source_comparison import COMPARED
 from facelime_cli.reporting.values_report import ValuesReport
 from facelime_cli.reporting.values_scored import values_of
 from facelime_cli.store import pictures
@@ -103,9 +104,26 @@ def summary_of(facts: Mapping[str, Any]) -> list[Table]:
         Of the evaluation.
     """
     if "values" in facts:
-        return values_report.summary(facts)
+        return [*values_report.summary(facts), *_comparison(facts)]
     tables = findings_report.summary if facts.get("multilabel") else classes_report.summary
-    return tables(facts)
+    return [*tables(facts), *_comparison(facts)]
+
+
+def _comparison(facts: Mapping[str, Any]) -> list[Table]:
+    """Return the tables of the comparison with another evaluation, if there is one."""
+    return source_report.tables(facts[COMPARED], facts.get("unit", "")) if COMPARED in facts else []
+
+
+def in_words(facts: Mapping[str, Any]) -> list[str]:
+    """Return the sentences on an evaluation: what was left out, and how it compares with another one.
+
+    Parameters
+    ----------
+    facts : mapping
+        Of the evaluation.
+    """
+    compared = source_report.sentences(facts[COMPARED], facts.get("unit", "")) if COMPARED in facts else []
+    return [*left_out(facts), *compared]
 
 
 def left_out(facts: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.answering.runtimes import answers_values
+from facelime_cli.answering.runtimes import answers_values, n_members
 from facelime_cli.core import shapes
 from facelime_cli.engine import Needed, Plan, Stage, resolve_inputs, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
@@ -249,7 +249,8 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
     n_fills, n_samples = source.n_fills, max(source.n_questions())
     tested = (n, n_classes, len(asked.numbers), n_fills)
     axes = ("picture", "class", "number", "fill")
-    answers = len(run.model.facts["classes"])
+    # The members of a mean answer with it, so that the report can say where they differ.
+    answers = len(run.model.facts["classes"]) * (1 + n_members(run.model))
     values, measure = answers_values(run.model), measure_of(run.model)
     arrays = {
         "effect": ArraySpec("float64", tested, axes, NAN, measure if values else "log-odds"),
@@ -287,6 +288,8 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
         "fills": [each.name for each in source.stand_ins],
         "own": list(dict.fromkeys(str(each.parameters["fill"]) for each in masks_of(surrogates))),
     }
+    if n_members(run.model):
+        facts["members"] = n_members(run.model)
     constants = surrogates.carried() | {"fill_row": (source.fill_rows(), ("picture",))}
     return Layout(n, arrays, constants, facts, execution=execution)
 

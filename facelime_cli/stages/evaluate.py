@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facelime_cli.engine import Context, Needed, Pending, Result
-    from facelime_cli.reporting.evaluation import Answered, Scoring
+    from facelime_cli.reporting.evaluation import Answered, Cases, Scoring
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
 
+OUT_OF_FOLD = "each picture was answered by the one of {} networks that was not trained on it and tests it."
 ALL_SPLITS = (*SPLITS, "all")
 
 
@@ -87,6 +88,17 @@ class Params(OfOutput):
         ),
         Resolved(),
     ] = None
+    compare: Annotated[
+        str | None,
+        Option(
+            metavar="EVALUATION",
+            show_default=False,
+            help="Put the figures beside those of this evaluation of the same model on other pictures: differences "
+            "with intervals, calibration, and what the thresholds that were chosen there do here. It shows what a "
+            "network is worth on another source, such as another hospital.",
+        ),
+        Input(("evaluations",)),
+    ] = None
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="Show so many of the most confident mistakes.")] = 12
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
@@ -100,9 +112,8 @@ def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Find the dataset, choose the pictures, and check that the classes are the same, or find the known values."""
-    from facelime_cli.reporting import evaluation
+    from facelime_cli.reporting import evaluation, source_comparison, source_report
     from facelime_cli.reporting.scoring import scoring_of
-    from facelime_cli.reporting.values_scored import Values
 
     model = inputs["model"]
     dataset = inputs.get("dataset") or evaluation.own_dataset(model)
@@ -111,13 +122,15 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     classes: list[str] = model.facts["classes"]
     fold = evaluation.fold_for(model, dataset)
     cases = evaluation.cases_of(scoring, dataset, params.split, SPLITS, fold)
+    there = inputs.get("compare")
+    source_comparison.check(there, model, dataset, scoring, cases)
     targets = evaluation.wanted_recalls(params.target_recall or [], classes)
     picking = evaluation.Picking(params.thresholds, targets)
     scoring.check(picking)
     validation = evaluation.validation_cases(scoring, dataset, params.split, SPLITS, fold, picking)
 
     # The validation split is asked at the end, of the model that is loaded by then.
-    answers = cache(partial(evaluation.Answers, model, dataset))
+    answers = cache(partial(evaluation.asking, model, dataset, cases))
 
     def prepare() -> Layout:
         return evaluation.layout_of(dataset, cases, model, params.batch_size)
@@ -126,41 +139,63 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         asked = answers(artifact.execution["batch_size"])
         with context.console.progress("evaluate", units.pictures) as advance:
             for unit in units:
-                unit.finish({"probabilities": asked.of(cases, unit.rows, advance)})
+                answered = asked.of_unit(cases, unit, advance)
+                unit.finish({"probabilities": answered}, facts=asked.unit_facts(cases, unit.rows))
 
     def finish(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        from facelime_cli.reporting import calibrated, unlike
         from facelime_cli.reporting.scoring import report_of
+        from facelime_cli.store import familiarity
 
         here, before = evaluation.Answered(cases, artifact.read("probabilities")), None
         if validation is not None:
             asked = answers(artifact.execution["batch_size"])
             before = evaluation.Answered(validation, asked.of(validation))
         thresholds = scoring.thresholds(picking, before, here, params.split)
-        otherwise = changed_otherwise(model, dataset)
-        if otherwise:
-            context.console.warn(otherwise)
-        seen = evaluation.seen_in_training(model, dataset, cases)
-        sentence = evaluation.seen_sentence(seen, artifact.n)
-        if sentence:
-            context.console.warn(sentence)
-        facts = _facts(params, scoring, dataset, here, thresholds, {**seen, "sentence": sentence})
-        return facts, report_of(artifact, model, dataset, here, params.split).write(facts)
+        facts = _facts(params, scoring, dataset, here, thresholds, _seen(model, dataset, cases, context))
+        facts |= unlike.facts_of(familiarity.distances_of(artifact))
+        facts |= calibrated.figures(model, here)
+        facts |= source_comparison.compare(there, here, scoring, dataset, params.bootstrap, params.seed)
+        beside = source_report.beside(there, here, scoring, facts)
+        report = report_of(artifact, model, dataset, here, params.split)
+        return facts, report.write(facts, beside)
 
-    resolved: dict[str, Any] = {"fold": fold, "target_recall": targets}
-    # It is there only where it says something, so that other evaluations keep their fingerprints.
-    if params.thresholds != HALF:
-        resolved["thresholds"] = params.thresholds
-    if isinstance(scoring, Values):
-        resolved["truth"] = [f"{name}={column}" for name, column in scoring.columns.items()]
     return Plan(
         params=params,
-        resolved=resolved,
+        resolved=_resolved(params, fold, targets, scoring),
         name=f"{model.name}-{params.split}",
         prepare=prepare,
         work=work,
-        inputs={"model": model, "dataset": dataset},
+        inputs={**inputs, "model": model, "dataset": dataset},
         finish=finish,
     )
+
+
+def _resolved(params: Params, fold: int | str | None, targets: Any, scoring: Scoring) -> dict[str, Any]:
+    """Return what the evaluation is known by beside its inputs."""
+    from facelime_cli.reporting.values_scored import Values
+
+    found: dict[str, Any] = {"fold": fold, "target_recall": targets}
+    # It is there only where it says something, so that other evaluations keep their fingerprints.
+    if params.thresholds != HALF:
+        found["thresholds"] = params.thresholds
+    if isinstance(scoring, Values):
+        found["truth"] = [f"{name}={column}" for name, column in scoring.columns.items()]
+    return found
+
+
+def _seen(model: Artifact, dataset: Artifact, cases: Cases, context: Context) -> dict[str, Any]:
+    """Return which pictures were trained on; warn of these, and of pictures that were prepared otherwise."""
+    from facelime_cli.reporting import evaluation
+
+    otherwise = changed_otherwise(model, dataset)
+    if otherwise:
+        context.console.warn(otherwise)
+    seen = evaluation.seen_in_training(model, dataset, cases)
+    sentence = evaluation.seen_sentence(seen, len(cases.rows))
+    if sentence:
+        context.console.warn(sentence)
+    return {**seen, "sentence": sentence}
 
 
 def _facts(
@@ -174,7 +209,9 @@ def _facts(
     """Return what the answers say of the model."""
     every_id = dataset.texts("id")
     ids = [every_id[row] for row in here.cases.rows]
+    folds = {} if here.cases.members is None else {"out_of_fold": dataset.parameters["folds"]}
     return {
+        **folds,
         **scoring.figures(here, thresholds, params.bootstrap, params.seed),
         "seen_in_training": seen,
         "thresholds": thresholds,
@@ -186,20 +223,24 @@ def _facts(
 
 def answer(result: Result) -> Answer:
     """Answer with the reference; under --json with every figure, else with tables beside it."""
-    from facelime_cli.reporting.scoring import left_out, summary_of
+    from facelime_cli.reporting import unlike
+    from facelime_cli.reporting.scoring import in_words, summary_of
 
     artifact = result.artifact
     facts = {name: value for name, value in artifact.facts.items() if name != "leakage"}
-    value = {**result.json(), **facts, "page": str(artifact.path.absolute() / "index.html")}
+    value = {**result.json(), **facts, **unlike.in_json(artifact), "page": str(artifact.path.absolute() / "index.html")}
     del value["facts"]  # they stand beside the rest
     seen = facts["seen_in_training"]["sentence"]
-    said = [*left_out(facts), f"page: {artifact.path / 'index.html'}"]
+    out_of_fold = OUT_OF_FOLD.format(facts["out_of_fold"]) if "out_of_fold" in facts else ""
+    said = [*filter(None, [out_of_fold]), *in_words(facts), f"page: {artifact.path / 'index.html'}"]
     further = several.others(artifact.input("models"))
     if further:
         said.insert(0, f"the model has other outputs: {listing(further)}; measure each with --output NAME.")
     # A run that evaluates has warned already.
     if seen and result.reused:
         said.insert(0, f"warning: {seen}")
+    if strange := unlike.sentence_in(facts):
+        said.insert(0, f"warning: {strange}")
     return Answer(value, [artifact.id], notes=summary_of(artifact.facts), said=said)
 
 

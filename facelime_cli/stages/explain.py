@@ -158,10 +158,13 @@ Params = _params()
 
 def run(params: Any, context: Context) -> Answer:
     """Run the stages and answer with the report's result."""
+    from facelime_cli.reporting import unlike
+
     result = explain(params, context)
     page = result.artifact.path.absolute() / "index.html"
     value = {**result.json(), "report": str(page), "artifacts": artifacts_of(result.artifact)}
-    return Answer(value, [result.artifact.id])
+    strange = unlike.sentence_in(result.artifact.facts)
+    return Answer(value, [result.artifact.id], said=[f"warning: {strange}"] if strange else [])
 
 
 def artifacts_of(report: Artifact) -> dict[str, str]:
@@ -183,6 +186,7 @@ def explain(params: Any, context: Context) -> Result:
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
     model = _model(params, context)
+    runtimes.require_answering(model)
     # From here on it is a model as any other.
     params = dataclasses.replace(params, model=model.reference, output=None)
     # What is wrong here would end the run at one of its last stages, after all evaluations.

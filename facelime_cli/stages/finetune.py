@@ -1,15 +1,17 @@
 """Train a network on a dataset: a pretrained one with a new head, or one from nothing.
 
-The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. The weights of the
-epoch with the least validation loss are kept. Stopped or killed, the same command resumes. `--recipe` presets the
-settings of a published system; every option overrides it. `--labels` trains several outputs together, such as the class
-and its subtype.
+The input scaling becomes a layer of the saved model, so training and explaining cannot differ in it. A pretrained
+network is trained by the recipe `auto`: a logistic regression on its features first, then all of its layers from there,
+and what is best on the validation split is kept. Other recipes preset the settings of a published system. Every option
+overrides its recipe. Stopped or killed, the same command resumes. `--fold all` trains a network for each fold of the
+dataset, and `evaluate` answers each picture with the one that has not seen it. `--labels` trains several outputs
+together, such as the class and its subtype.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +19,8 @@ from typer import Argument, Option
 
 from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.choices import words_of
-from facelime_cli.engine import Plan, Stage, facts_of_only_unit
+from facelime_cli.console import Answer
+from facelime_cli.engine import Plan, Stage, facts_of_only_unit, identity
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE, POOLINGS, PRECISIONS, published
 from facelime_cli.names import listing
@@ -25,24 +28,36 @@ from facelime_cli.options import LARGEST, Choice, Execution, Input, Resolved
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import Layout
 from facelime_cli.store.files import write_csv
+from facelime_cli.store.pictures import EVERY_FOLD
 from facelime_cli.training import settings as training_settings
 from facelime_cli.training.recipes import (
     AUGMENTATIONS,
+    AUTO,
     CLASS_WEIGHTS,
     DEFAULTS,
+    KINDS,
     OPTIMIZERS,
+    OTHER,
+    PARTS,
+    RECIPE_WORDS,
     RECIPES,
     SCHEDULES,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from facelime_cli.engine import Context, Pending
-    from facelime_cli.models.building import Trainable
+    from facelime_cli.engine import Context, Pending, Result
+    from facelime_cli.models.building import Architecture, Trainable
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.store.units import Unit
+    from facelime_cli.training.finetuning import Job, Step
+    from facelime_cli.training.heads import Head
+    from facelime_cli.training.recipes import Settings
 
 FEWEST_CLASSES = 2
+ENSEMBLE = "ensemble"
+HISTORY = "history"
 MOST_EPOCHS = 100_000
 AMOUNTS = ", ".join(f"{name} ({entry.words})" for name, entry in AUGMENTATIONS.items())
 OWN = ", ".join(name for name in BACKBONES if name not in published(BACKBONES))
@@ -70,13 +85,15 @@ class Params:
     ] = None
     recipe: Annotated[
         str | None,
-        Choice(tuple(RECIPES)),
+        Choice(RECIPE_WORDS),
         Option(
             show_default=False,
-            help="Preset the settings of a published system, for one of its own networks (docs/training.md). "
-            f"{SYSTEMS}.",
+            help="Preset the settings (docs/training.md). auto: a logistic regression on the features of a pretrained "
+            "network, then all of its layers from there, and the better of both. "
+            f"{SYSTEMS}, each for its own networks. none: the head alone, and what the options say. "
+            "[default: auto with a pretrained network; none for others, and with --head or --fine-tune-epochs]",
         ),
-        Resolved(()),
+        Resolved(("recipe", "parts")),
     ] = None
     labels: Annotated[
         str | None,
@@ -89,6 +106,35 @@ class Params:
         ),
         Resolved(),
     ] = None
+    kind: Annotated[
+        str | None,
+        Choice(tuple(KINDS)),
+        Option(
+            show_default=False,
+            help="Say what the pictures are, and with it how --recipe auto may change them at random. "
+            f"{words_of(KINDS)}. [default: {OTHER}]",
+        ),
+        Resolved(),
+    ] = None
+    minutes: Annotated[
+        float | None,
+        Option(
+            min=0.1,
+            max=LARGEST,
+            show_default=False,
+            help="Let --recipe auto take about so long: the measured speed chooses the epochs, up to --epochs. "
+            "With too little time the logistic regression stays alone. [default: as long as --epochs takes]",
+        ),
+        Resolved(),
+    ] = None
+    refit: Annotated[
+        bool,
+        Option(
+            "--refit",
+            help="Let --recipe auto train again on train and validation split together, with the epochs that it found.",
+        ),
+        Resolved(),
+    ] = False
     weights: Annotated[
         str | None,
         Option(
@@ -271,21 +317,40 @@ class Params:
         ),
         Resolved(),
     ] = None
+    calibrate: Annotated[
+        bool | None,
+        Option(
+            "--calibrate/--no-calibrate",
+            show_default=False,
+            help="Divide the scores by the temperature with the least log-loss on the validation split, so that the "
+            "network is as sure as it is right; the temperature is a layer of the saved model. [default: a part of --recipe auto alone]",
+        ),
+        Resolved(),
+    ] = None
     precision: Annotated[
         str,
         Choice(PRECISIONS),
         Option(help="Compute with 16 bits (mixed), faster on a graphics card; the saved model is float32."),
     ] = PRECISIONS[0]
     fold: Annotated[
-        int | None,
+        str | None,
         Option(
-            min=0,
+            metavar="I|all",
             show_default=False,
             help="Test this fold of a dataset with folds (from 0), validate on the next, train on the others. "
-            "[default: 0]",
+            "all does so with every fold, one network each; --shard divides them. [default: 0]",
         ),
         Resolved(),
     ] = None
+    ensemble: Annotated[
+        bool,
+        Option(
+            "--ensemble",
+            help="With --fold all, add the network that answers with the mean of all. It can be asked for later: "
+            "what is trained is used again.",
+        ),
+        Resolved(),
+    ] = False
     checkpoint_minutes: Annotated[
         float,
         Option(
@@ -312,82 +377,254 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     dataset = inputs["dataset"]
     heads = heads_of(params.labels, dataset)
     _check_dataset(dataset, has_own_labels=bool(heads))
-    classes, size = list(heads[0].classes) if heads else dataset.facts["classes"], dataset.facts["size"]
     backbone = training_settings.backbone_of(params.backbone, params.recipe)
     given = training_settings.given_in(params)
+    recipe, reason = training_settings.recipe_of(params.recipe, backbone, given, _of_auto(params))
     if pictures.is_multilabel(dataset):
-        given = training_settings.for_findings(given, params.recipe, oversample=params.oversample)
-    if len(heads) > 1 and params.oversample:
-        raise CommandLineError(
-            f"--oversample repeats pictures of the smaller classes, and --labels {params.labels} are several labels; "
-            "use --class-weights balanced."
-        )
-    settings = training_settings.settle(given, backbone, params.recipe, len(classes))
-    fold = pictures.tested_fold(dataset, params.fold)
+        given = training_settings.for_findings(given, recipe, oversample=params.oversample)
+    if len(heads) > 1:
+        training_settings.check_labels(given, str(params.labels), oversample=params.oversample)
+    kind = params.kind or OTHER
+    n_classes = len(heads[0].classes) if heads else len(dataset.facts["classes"])
+    settings = training_settings.settle(given, backbone, recipe, n_classes, kind)
+    asked = _Asked(
+        params, dataset, context, backbone, recipe, kind, settings, _fold(params, dataset, heads), reason, heads
+    )
     is_file = settings.weights not in {IMAGENET, NONE}
-    sources = {"weights": _weights_digest(str(settings.weights))} if is_file else {}
+    made = Plan(
+        params=params,
+        resolved=asked.resolved(),
+        name=f"{dataset.name}-{backbone}",
+        prepare=asked.prepare,
+        work=lambda artifact, units: asked.work(artifact, units, _twin(made, context)),
+        inputs=inputs,
+        sources={"weights": _weights_digest(str(settings.weights))} if is_file else {},
+        finish=asked.finish,
+    )
+    return made
 
-    @cache
-    def built() -> Trainable:
+
+def _of_auto(params: Params) -> dict[str, Any]:
+    """Return the options that only the recipe `auto` reads, as they were typed."""
+    return {"kind": params.kind, "minutes": params.minutes, "refit": params.refit}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be trained, with every choice settled."""
+
+    params: Params
+    dataset: Artifact
+    context: Context
+    backbone: str
+    recipe: str
+    kind: str
+    settings: Settings
+    fold: int | str | None
+    reason: str | None
+    """Why it is not trained by the recipe that was asked for."""
+    heads: tuple[Head, ...] = ()
+    """The labels that are learned; empty for the dataset's own."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what the model is known by."""
+        # A published recipe is not in it: its settings are, and the same settings are the same training.
+        found: dict[str, Any] = {**asdict(self.settings), "backbone": self.backbone, "fold": self.fold}
+        if self.settings.weights not in {IMAGENET, NONE}:
+            found["weights"] = "file"
+        # What was not asked for is not there, so that other models keep their fingerprints.
+        if self.params.ensemble:
+            found[ENSEMBLE] = True
+        if self.calibrates:
+            found["calibrate"] = True
+        if self.heads:
+            found["labels"] = listing(each.name for each in self.heads)
+        if self.recipe != AUTO:
+            return found
+        typed = {name: value for name, value in _of_auto(self.params).items() if value not in (None, False)}
+        return {**found, **typed, "recipe": AUTO, "parts": asdict(PARTS), "kind": self.kind}
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The network."""
         from facelime_cli.training import finetuning
 
-        what = finetuning.architecture(settings, backbone, dataset, params.seed, heads)
-        return finetuning.built(what, settings, params.precision)
+        return finetuning.architecture(self.settings, self.backbone, self.dataset, self.params.seed, self.heads)
 
-    def prepare() -> Layout:
-        built()  # what is wrong with weights, size or layers shows before anything is written
-        facts = {"classes": classes, "size": size, "output": settings.output, "recipe": params.recipe}
-        if pictures.is_multilabel(dataset):
+    def built(self) -> Trainable:
+        """Return the network as it is before training."""
+        from facelime_cli.training import finetuning
+
+        return finetuning.built(self.architecture, self.settings, self.params.precision)
+
+    @cached_property
+    def first(self) -> list[Trainable]:
+        """The network that shows what is wrong, which the first training takes."""
+        return [self.built()]
+
+    def prepare(self) -> Layout:
+        """Say what the model is; what is wrong with weights, size or layers shows before anything is written."""
+        _ = self.first
+        if self.reason is not None:
+            self.context.console.note(f"--recipe {AUTO} trains as --recipe {NONE} here: {self.reason}.")
+        facts = {name: self.dataset.facts[name] for name in ("classes", "size")}
+        facts |= {"output": self.settings.output, "recipe": None if self.recipe == NONE else self.recipe}
+        if pictures.is_multilabel(self.dataset):
             facts["multilabel"] = True
-        if heads and heads[0].column is not None:
-            facts["label_column"] = heads[0].column
+        if self.heads:
+            facts["classes"] = list(self.heads[0].classes)
+            facts |= {} if self.heads[0].column is None else {"label_column": self.heads[0].column}
+        if self.fold == EVERY_FOLD:  # each is a unit
+            return Layout(self.dataset.parameters["folds"], facts=facts, unit_pictures=1)
         return Layout(1, facts=facts)
 
-    def work(artifact: Artifact, units: Pending) -> None:
-        from facelime_cli.models import wrapping
-        from facelime_cli.training import finetuning
+    def work(self, artifact: Artifact, units: Pending, twin: Artifact | None) -> None:
+        """Train, fold by fold where all are asked for."""
+        for unit in units:
+            every = self.fold == EVERY_FOLD
+            tested = unit.index if every else self.fold
+            job = self._job(artifact, None if tested is None else int(tested))
+            if every:
+                _train_fold(artifact, unit, job, self._network, twin)
+            else:
+                _train(artifact, unit, job, self._network(), FORMATS[KERAS].file, HISTORY)
 
+    def _network(self) -> Trainable:
+        """Return a network that nothing has trained."""
+        return self.first.pop() if self.first else self.built()
+
+    def _job(self, artifact: Artifact, tested: int | None) -> Job:
+        """Return the training that tests a fold."""
+        from facelime_cli.training import auto, finetuning
+
+        params = self.params
         job = finetuning.Job(
-            settings,
-            finetuning.architecture(settings, backbone, dataset, params.seed, heads),
-            dataset,
-            fold,
-            context.console,
+            self.settings,
+            self.architecture,
+            self.dataset,
+            tested,
+            self.context.console,
             precision=params.precision,
             oversample=params.oversample,
             checkpoint_seconds=60 * params.checkpoint_minutes,
-            heads=heads,
+            after=[*self._calibrating(), *self._familiarising(artifact)],
+            heads=self.heads,
         )
-        file = FORMATS[KERAS].file
-        for unit in units:
-            trained = job.run(built(), unit)
-            wrapping.save(trained.network, artifact.file(file))
-            made = [file, *_write_history(artifact, trained.history)]
-            unit.finish({}, made=made, facts=trained.facts)
+        if self.recipe != AUTO:
+            return job
+        parts = replace(PARTS, mirrored=PARTS.mirrored and KINDS[self.kind].mirrored)
+        plan = auto.Plan(parts, params.minutes, params.refit)
+        planned = replace(job, auto=plan)
+        if not params.refit:
+            return planned
+        # What was measured on the validation split comes before it is trained on, and features after.
+        before, after = self._calibrating(), self._familiarising(artifact)
+        return replace(planned, after=[*before, auto.Refitting(planned, plan), *after])
 
-    # A recipe is not in it: its settings are, and the same settings are the same training.
-    weights = "file" if is_file else settings.weights
-    resolved = {**asdict(settings), "backbone": backbone, "weights": weights, "fold": fold}
-    # It is there only where it says something, so that other models keep their fingerprints.
-    if heads:
-        resolved["labels"] = listing(each.name for each in heads)
-    return Plan(
-        params=params,
-        resolved=resolved,
-        name=f"{dataset.name}-{backbone}",
-        prepare=prepare,
-        work=work,
-        inputs=inputs,
-        sources=sources,
-        finish=facts_of_only_unit,
-    )
+    @property
+    def calibrates(self) -> bool:
+        """Whether a temperature is sought: it is a part of the recipe `auto`."""
+        asked = self.params.calibrate
+        return self.recipe == AUTO if asked is None else asked
+
+    def _calibrating(self) -> list[Step]:
+        from facelime_cli.training import calibrating
+
+        if not self.calibrates:
+            return []
+        return [calibrating.Calibrating(self.context.console, self.settings.batch_size)]
+
+    def _familiarising(self, artifact: Artifact) -> list[Step]:
+        from facelime_cli.training import familiarising
+
+        # The mean of the networks of all folds has no features of its own.
+        every = self.fold == EVERY_FOLD
+        return [] if every else [familiarising.step(artifact, self.dataset, self.context.console)]
+
+    def finish(self, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+        """Note what was measured."""
+        if self.fold == EVERY_FOLD:
+            return _facts_of_folds(artifact, self.params, self.context)
+        return facts_of_only_unit(artifact)
 
 
 def restored(model: Artifact) -> dict[str, Any]:
-    """Return no settings of a second phase where there was none: they would be refused."""
-    if model.parameters["fine_tune_epochs"]:
-        return {}
-    return {"fine_tune_layers": None, "fine_tune_rate": None}
+    """Return settings as they are typed now: the fold, none of a second phase that was none, and what is a default."""
+    parameters = model.parameters
+    fold = parameters["fold"]
+    typed: dict[str, Any] = {"fold": None if fold is None else str(fold)}
+    if not parameters["fine_tune_epochs"]:
+        typed |= {"fine_tune_layers": None, "fine_tune_rate": None}
+    is_pretrained = bool(BACKBONES[parameters["backbone"]].application) and parameters["weights"] != NONE
+    return typed | ({"recipe": NONE} if is_pretrained and "recipe" not in parameters else {})
+
+
+# Folds
+
+
+def _fold(params: Params, dataset: Artifact, heads: Sequence[Head]) -> int | str | None:
+    """Return the fold to test, or `EVERY_FOLD`."""
+    asked = training_settings.fold_of(params.fold)
+    if asked == EVERY_FOLD and len(heads) > 1:
+        raise CommandLineError(
+            f"--fold {EVERY_FOLD} is for one label, and --labels {params.labels} are several; train each fold on its "
+            "own with --fold 0, --fold 1 and so on, or name one label."
+        )
+    if params.ensemble and asked != EVERY_FOLD:
+        raise CommandLineError("--ensemble is the mean of the networks of all folds; train them with --fold all.")
+    if isinstance(asked, str):
+        pictures.tested_fold(dataset, 0)  # a dataset without folds is refused
+        return EVERY_FOLD
+    return pictures.tested_fold(dataset, asked)
+
+
+def _train(artifact: Artifact, unit: Unit, job: Job, network: Trainable, file: str, stem: str) -> None:
+    """Train one network, and write its file, and its history into files whose names begin with `stem`."""
+    from facelime_cli.models import wrapping
+    from facelime_cli.store import familiarity
+
+    trained = job.run(network, unit)
+    wrapping.save(trained.network, artifact.file(file))
+    made = [file, *_write_history(artifact, trained.history, stem)]
+    made += [familiarity.FILE] if familiarity.FACT in trained.facts else []
+    unit.finish({}, made=made, facts=trained.facts)
+
+
+def _train_fold(
+    artifact: Artifact, unit: Unit, job: Job, built: Callable[[], Trainable], twin: Artifact | None
+) -> None:
+    """Train the network of a fold, or use that of the same training again."""
+    from facelime_cli.training import folding
+
+    fold = unit.index
+    known = folding.taken(twin, artifact, fold)
+    told = f"was trained for {twin.reference}" if known and twin else "is trained"
+    job.console.note(f"fold {fold} {told} ({fold + 1} of {artifact.n_units})")
+    if known:
+        unit.finish({}, made=known[0], facts=known[1])
+    else:
+        _train(artifact, unit, job, built(), folding.file_of(fold), folding.stem_of(fold))
+
+
+def _twin(plan: Plan, context: Context) -> Artifact | None:
+    """Return the same training with the mean of its networks, where this is the one without, or the other way."""
+    other = {name: value for name, value in plan.resolved.items() if name != ENSEMBLE}
+    if ENSEMBLE not in plan.resolved:
+        other[ENSEMBLE] = True
+    return context.store.find(STAGE.writes, identity(STAGE, replace(plan, resolved=other)).fingerprint)
+
+
+def _facts_of_folds(artifact: Artifact, params: Params, context: Context) -> tuple[dict[str, Any], list[str]]:
+    """Return what is noted of all folds together, and the file of their mean where that is asked for."""
+    from facelime_cli.training import folding
+
+    facts, file = folding.facts_of(artifact), FORMATS[KERAS].file
+    told = folding.summary(facts["folds"])
+    if told:
+        context.console.note(f"{told}; `facelime evaluate` has intervals.")
+    if not params.ensemble:
+        return facts, []
+    return {**facts, **folding.mean_of(artifact, file)}, [file]
 
 
 def _check_dataset(dataset: Artifact, *, has_own_labels: bool) -> None:
@@ -414,15 +651,36 @@ def _weights_digest(file: str) -> str:
     return digests.of_file(Path(file))
 
 
-def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]]) -> list[str]:
+def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]], stem: str) -> list[str]:
     """Write the history as table and chart, and return the names of the files."""
     from facelime_cli.drawing import curves, figures
 
-    rows = [list(row.values()) for row in history]
-    write_csv(artifact.file("history.csv"), [list(history[0]), *rows])
-    charts = ["history.png", "history.svg"]
+    # By name: Keras has an order of its own.
+    rows = [[row[name] for name in history[0]] for row in history]
+    write_csv(artifact.file(f"{stem}.csv"), [list(history[0]), *rows])
+    charts = [f"{stem}.png", f"{stem}.svg"]
     figures.write(curves.history(history), [artifact.file(name) for name in charts])
-    return ["history.csv", *charts]
+    return [f"{stem}.csv", *charts]
 
 
-STAGE = Stage(name="finetune", writes="models", version=2, params=Params, plan=plan, help=__doc__, restored=restored)
+def answer(result: Result) -> Answer:
+    """Answer with the reference, and beside it with the learning curve of a training that has just ended."""
+    from facelime_cli.drawing import text_curves
+
+    artifact = result.artifact
+    history = [] if result.reused else artifact.facts.get("history", [])
+    said = text_curves.history(history, artifact.facts.get("probe")) if history else []
+    return Answer(result.json(), [artifact.id], said=said)
+
+
+STAGE = Stage(
+    name="finetune",
+    writes="models",
+    version=2,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    sharded=True,
+    answer=answer,
+    restored=restored,
+)

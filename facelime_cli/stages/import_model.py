@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from facelime_cli.answering import runtimes
 from facelime_cli.answering.runtimes import FORMATS, LONGEST_UNIT, VALUE, is_unit
 from facelime_cli.choices import words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit
-from facelime_cli.errors import CommandLineError
+from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, SCALINGS, WRITTEN_SCALING, published
-from facelime_cli.options import Choice, Execution, Resolved
+from facelime_cli.options import Choice, Execution, Input, Resolved
 from facelime_cli.plain import shown
+from facelime_cli.store import familiarity
 from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
@@ -168,6 +170,17 @@ class Params:
         Option(metavar="CLASS", help="Name the class of the picture of --check.", show_default=False),
         Execution(),
     ] = None
+    reference: Annotated[
+        str | None,
+        Option(
+            metavar="DATASET",
+            show_default=False,
+            help="Keep a summary of the features of this dataset's training split, or of all its pictures where it "
+            "has none, such as those that the network was trained on. Then `evaluate`, `predict` and `explain` say "
+            "which pictures are unlike them. [default: none]",
+        ),
+        Input(("datasets",)),
+    ] = None
     trust: Annotated[
         bool,
         Option(
@@ -181,9 +194,9 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Read the source's bytes and the class names; the model is loaded only when it is new."""
-    del inputs
-    source = _source(params)
+    source, dataset = _source(params), inputs.get("reference")
     form = source.format
+    _check_reference(form, source)
     source.check_options(is_checked=params.check is not None)
 
     @cache
@@ -199,12 +212,14 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         return found
 
     def prepare() -> Layout:
-        checked()
+        _check_pictures(source, checked(), dataset)
         return Layout(1, facts={"classes": source.classes})
 
     def work(artifact: Artifact, units: Pending) -> None:
         for unit in units:
-            unit.finish({}, made=checked().write(artifact), facts=checked().facts)
+            written = checked().write(artifact)
+            made, facts = _write_summary(artifact, checked(), dataset, context)
+            unit.finish({}, made=[*written, *made], facts={**checked().facts, **facts})
 
     def found(model: Artifact) -> None:
         from facelime_cli.importing.checked import trust_again
@@ -221,12 +236,44 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         params=params,
         resolved=_resolved(params, source),
         name=source.name,
+        inputs=inputs,
         prepare=prepare,
         work=work,
         found=found,
         sources={"file": source.digest()},
         finish=facts_of_only_unit,
     )
+
+
+def _check_reference(form: str, source: Source) -> None:
+    """Raise where --reference asks for features that cannot be had."""
+    if source.features and not FORMATS[form].features:
+        able = ", ".join(each.words for each in FORMATS.values() if each.features)
+        raise CommandLineError(
+            f"--reference needs what the last layer of {source.path} reads, which {FORMATS[form].words} does not show; "
+            f"leave it out, or import the same network as one of these: {able}."
+        )
+
+
+def _check_pictures(source: Source, checked: Checked, dataset: Artifact | None) -> None:
+    """Raise where the pictures of --reference are of another size than the model reads."""
+    if dataset is not None:
+        runtimes.check_pictures(str(source.path), checked.facts["size"], dataset)
+
+
+def _write_summary(
+    model: Artifact, checked: Checked, dataset: Artifact | None, context: Context
+) -> tuple[list[str], dict[str, Any]]:
+    """Write a summary of a dataset's features beside a model, and return its file and facts; none without dataset."""
+    if dataset is None or checked.features is None:
+        return [], {}
+    from facelime_cli.training import familiarising
+
+    try:
+        facts = familiarising.write(model, checked.features, familiarising.known(dataset), context.console)
+    except familiarising.TooFewError as why:
+        raise FacelimeError(f"--reference {dataset.reference}: {why}") from why
+    return [familiarity.FILE], facts
 
 
 def _source(params: Params) -> Source:
@@ -246,6 +293,7 @@ def _source(params: Params) -> Source:
         values=params.output_kind == VALUE,
         unit=_unit(params.unit),
         output=params.output,
+        features=params.reference is not None,
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facelime_cli.console import Answer
-    from facelime_cli.engine import Context, Needed, Pending
+    from facelime_cli.engine import Context, Needed, Pending, Result
     from facelime_cli.predicting.run import Run
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
@@ -88,8 +88,23 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         prepare=prepare,
         work=work,
         inputs=inputs,
-        finish=lambda artifact: (asking.facts(artifact), []),
+        finish=_finished,
     )
+
+
+def _finished(artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
+    """Return what the manifest says of all units."""
+    from facelime_cli.reporting import unlike
+    from facelime_cli.store import familiarity
+
+    return {**asking.facts(artifact), **unlike.facts_of(familiarity.distances_of(artifact))}, []
+
+
+def answer(result: Result) -> Answer:
+    """Answer with the reference, and say which pictures are unlike what the model learned from."""
+    from facelime_cli.reporting import unlike
+
+    return unlike.answer(result)
 
 
 def _run(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Run:
@@ -147,4 +162,5 @@ STAGE = Stage(
     sharded=True,
     needs=needs,
     forecast=forecast_of,
+    answer=answer,
 )

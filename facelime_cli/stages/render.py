@@ -24,7 +24,8 @@ from facelime_cli.store.arrays import Layout
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facelime_cli.engine import Context, Pending
+    from facelime_cli.console import Answer
+    from facelime_cli.engine import Context, Pending, Result
     from facelime_cli.reporting.report import Report
     from facelime_cli.store.artifacts import Artifact
 
@@ -184,6 +185,13 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     )
 
 
+def answer(result: Result) -> Answer:
+    """Answer with the reference, and say which pictures are unlike what the model learned from."""
+    from facelime_cli.reporting import unlike
+
+    return unlike.answer(result)
+
+
 def _layout(surrogates: Artifact) -> Layout:
     """Return a layout without arrays of its own: a report has files."""
     facts = {"classes": surrogates.facts["classes"]}
@@ -226,4 +234,6 @@ def _report(given: list[Artifact], chosen: list[int] | None, params: Params) -> 
     return Report(given, request)
 
 
-STAGE = Stage(name="render", writes="reports", version=6, params=Params, plan=plan, help=__doc__, sharded=True)
+STAGE = Stage(
+    name="render", writes="reports", version=6, params=Params, plan=plan, help=__doc__, sharded=True, answer=answer
+)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions", "surrogates", "checks", "reports")
 """Folders of a store, in the order of the work."""
+TRAINED = "models"
+"""The kind whose units are trainings, and no pictures."""
 NAMES, LOGS = "names", "logs"
 EMPTY_FOLDERS = (NAMES, LOGS, units.RECORDS, CLAIMS, units.BEGUN)
 """Folders that every artifact begins with."""
@@ -515,6 +517,19 @@ class Artifact:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    def kept_folder(self, key: Mapping[str, Any]) -> Path:
+        """Return where `kept` keeps what can be made from the artifact again; it need not be there.
+
+        Parameters
+        ----------
+        key : mapping of str to JSON value
+
+        Returns
+        -------
+        Path
+        """
+        return files.inside(self.path, f"kept/{digests.of_value(dict(key))}")
+
     def kept(
         self,
         key: Mapping[str, Any],
@@ -539,8 +554,7 @@ class Artifact:
         Path
             The folder.
         """
-        name = digests.of_value(dict(key))
-        folder = files.inside(self.path, f"kept/{name}")
+        folder = self.kept_folder(key)
         if digests.sealed(folder) and is_good(folder):
             return folder
         aside = self.store.aside
@@ -550,7 +564,7 @@ class Artifact:
             folder.parent.mkdir(exist_ok=True)
         else:
             # A plan leaves the store as it is: what it measures and converts goes elsewhere.
-            folder = aside / f"{self.id}-{name}"
+            folder = aside / f"{self.id}-{folder.name}"
             if folder.is_dir():
                 return folder
         temporary.sweep([folder.parent])
@@ -570,6 +584,14 @@ class Artifact:
     def unit_pictures(self) -> int:
         """Number of pictures in a unit; the last may have fewer."""
         return int(self.layout["unit_pictures"])
+
+    @property
+    def divided(self) -> str:
+        """How many units there are, and what one is, in words."""
+        many = "" if self.n_units == 1 else "s"
+        if self.kind == TRAINED:
+            return f"{self.n_units} training{many}"
+        return f"{self.n_units} unit{many} of up to {self.unit_pictures} pictures"
 
     @property
     def n_units(self) -> int:
@@ -646,9 +668,28 @@ class Artifact:
         dict
             Empty while that unit is pending.
         """
-        unit = row // self.unit_pictures
-        record = self.manifest["units"][unit] if self.complete else self.record(unit)
+        record = self._finished(row // self.unit_pictures)
         return dict(record["facts"]) if record else {}
+
+    def unit_files(self, unit: int) -> dict[str, str]:
+        """Return the files that a unit has written, each with its digest.
+
+        Parameters
+        ----------
+        unit : int
+            Number of the unit.
+
+        Returns
+        -------
+        dict
+            Empty while the unit is pending.
+        """
+        record = self._finished(unit)
+        return dict(record["files"]) if record else {}
+
+    def _finished(self, unit: int) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.manifest["units"][unit] if self.complete else self.record(unit)
+        return found
 
     def facts_of_units(self) -> list[dict[str, Any]]:
         """Return what was noted of each finished unit, in their order, before the artifact is sealed."""

@@ -21,6 +21,8 @@ MEMORY_BYTES = 1 << 30
 """Pictures up to this size are read once; more are read batch by batch."""
 MOST_CLASSES = 100
 """Different values of a table column that are classes; more of them are names or measurements."""
+EVERY_FOLD = "all"
+"""Stands for a fold where each of them is tested, by a network of its own."""
 OPERATIONS = ("fit", "crop", "crop_border", "white_balance", "equalize", "contrast")
 """Parameters of a dataset that say how its pictures were changed."""
 
@@ -335,6 +337,29 @@ def tested_fold(dataset: Artifact, fold: int | None) -> int | None:
             f"--fold {fold}: {dataset.reference} has {folds} folds; use a number from 0 to {folds - 1}."
         )
     return fold or 0
+
+
+def members_by_split(dataset: Artifact, split: int) -> NDArray[np.int64]:
+    """Return for every picture the fold whose training has it in a split.
+
+    Parameters
+    ----------
+    dataset : Artifact
+        With folds.
+    split : int
+        1 for validation, 2 for test: of the networks of all folds exactly one has a picture there.
+
+    Returns
+    -------
+    (N,) int64
+        The fold that is tested then; -1 for a picture in no fold.
+    """
+    import numpy as np
+
+    found = np.full(dataset.n, -1, np.int64)
+    for fold in range(dataset.parameters["folds"]):
+        found[splits_of(dataset, fold) == split] = fold
+    return found
 
 
 def splits_of(dataset: Artifact, fold: int | None) -> NDArray[np.int8]:

@@ -16,10 +16,10 @@ from facelime_cli.models.backbones import ALL, FLOAT32, NONE
 from facelime_cli.models.running import Labelled
 from facelime_cli.store import pictures
 from facelime_cli.store.files import write_whole
-from facelime_cli.training import augmenting, loop
+from facelime_cli.training import augmenting, auto, loop
 from facelime_cli.training.heads import labels_of
 from facelime_cli.training.loop import Phase, Training
-from facelime_cli.training.recipes import CLASS_WEIGHTS
+from facelime_cli.training.recipes import ADJUSTED, CLASS_WEIGHTS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -184,6 +184,8 @@ class Job:
         Steps between training and the final figures, in this order. Each takes what has been made, the splits and the
         unit, and returns what is to be kept instead. A stop repeats them: what takes long keeps itself in the unit's
         scratch files.
+    auto : Plan, optional
+        For `--recipe auto`; the settings alone say what happens without it.
     heads : sequence of Head
         The labels that are learned; empty for the dataset's own.
     """
@@ -197,6 +199,7 @@ class Job:
     oversample: bool = False
     checkpoint_seconds: float = 600.0
     after: Sequence[Step] = ()
+    auto: auto.Plan | None = None
     heads: Sequence[Head] = ()
 
     def run(self, network: Trainable, unit: Unit) -> Trained:
@@ -225,17 +228,21 @@ class Job:
                 "which says nothing about other pictures."
             )
         self._warn_of_untaught(splits.train.labels)
-        how = self._how(splits.train.labels)
-        phases = self._phases(network, splits, unit)
+        how, phases, facts = self._planned(network, splits, unit)
         checkpoints = loop.Checkpoints(unit.scratch("checkpoint").parent)
         progress, _ = checkpoints.load()
         total, done = _steps(phases, how, progress)
         with self.console.progress("finetune", total, done, "steps") as advance:
             history = loop.train(network.whole, phases, how, checkpoints, self.console.note, advance)
+        if self.auto is not None:
+            facts |= auto.kept(self.console, history, checkpoints.load()[0], facts)
         # What was compiled with a loss of our own would carry it into the file.
-        as_it_is = self.precision == FLOAT32 and not self.what.multilabel
+        has_own_loss = self.what.multilabel or how.class_shares is not None
+        as_it_is = self.precision == FLOAT32 and not has_own_loss
         net = network.saved if as_it_is else self._in_float32(network)
-        trained = Trained(net, history, {"fold": self.fold, "class_weights": how.class_weights, "history": history})
+        counted = how.class_weights or how.class_shares
+        own = {"fold": self.fold, "class_weights": counted, "history": history}
+        trained = Trained(net, history, {**own, **facts})
         for step in self.after:
             trained = step(trained, splits, unit)
         return self._measured(trained, splits)
@@ -243,12 +250,23 @@ class Job:
     def _measured(self, trained: Trained, splits: Splits) -> Trained:
         """Return what is kept with its digest, its size and its figures, which are those of the finished network."""
         net = trained.network
-        if self.what.outputs:
-            figures = self._figures_of_outputs(net, splits)
-        else:
-            figures = {name: self._figures(name, net, getattr(splits, name)) for name in MEASURED}
+        # A step has measured a split itself where the finished network has learned from it.
+        names = [name for name in MEASURED if name not in trained.facts]
+        figures = {name: self.figures(name, net, getattr(splits, name)) for name in names}
         identity = {"model": wrapping.digest(net), "weights": net.count_params()}
-        return replace(trained, facts={**identity, **trained.facts, **figures})
+        facts = {**identity, **trained.facts, **figures}
+        if self.what.outputs:
+            facts["heads"] = [self._facts_of(each, facts) for each in self.heads]
+            facts |= {name: facts["heads"][0][name] for name in MEASURED}
+        return replace(trained, facts=facts)
+
+    @staticmethod
+    def _facts_of(head: Head, facts: dict[str, Any]) -> dict[str, Any]:
+        """Return what is noted of one of several labels."""
+        found = {**head.facts, **{name: facts[name].get(head.name, {"n": 0}) for name in MEASURED}}
+        if "temperatures" in facts:
+            found["temperature"] = facts["temperatures"].get(head.name)
+        return found
 
     def _warn_of_untaught(self, labels: NDArray[Any]) -> None:
         """Warn of findings that no training picture shows, or none is free of: nothing can be learned of them."""
@@ -267,9 +285,29 @@ class Job:
                     f"no training picture is {lacking[tuple(values.tolist())]} {name}: the model cannot learn it."
                 )
 
-    def _how(self, labels: NDArray[Any]) -> Training:
+    def _planned(self, network: Trainable, splits: Splits, unit: Unit) -> tuple[Training, list[Phase], dict[str, Any]]:
+        """Return how to train, the phases, and what there is to note of what came before them."""
+        how = self.how(splits.train.labels)
+        if self.auto is None:
+            return how, self._phases(network, splits, unit), {}
+        found = auto.prepared(self, self.auto, network, splits, how, unit)
+        return found.how, found.phases, found.facts
+
+    def how(self, labels: NDArray[Any]) -> Training:
+        """Return how a network is trained on pictures of some classes.
+
+        Parameters
+        ----------
+        labels : (N,) or (N, L) int array
+
+        Returns
+        -------
+        Training
+        """
         settings = self.settings
         taken = labels[loop.drawn(labels, oversample=self.oversample)]
+        counted = CLASS_WEIGHTS[settings.class_weights].load()(taken)
+        adjusts = settings.class_weights == ADJUSTED
         return Training(
             batch_size=settings.batch_size,
             seed=self.what.seed,
@@ -277,7 +315,8 @@ class Job:
             steps_per_epoch=settings.steps_per_epoch,
             patience=settings.patience,
             schedule=settings.schedule,
-            class_weights=CLASS_WEIGHTS[settings.class_weights].load()(taken),
+            class_weights=None if adjusts else counted,
+            class_shares=counted if adjusts else None,
             oversample=self.oversample,
             checkpoint_seconds=self.checkpoint_seconds,
             widths=tuple(width for _, width in self.what.outputs),
@@ -356,9 +395,24 @@ class Job:
         features = np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)
         return Labelled(lambda rows: features[rows], np.arange(n_pictures), split.labels)
 
-    def _figures(self, name: str, net: Any, split: Labelled) -> dict[str, Any]:
+    def figures(self, name: str, net: Any, split: Labelled) -> dict[str, Any]:
+        """Return a network's figures on a split, and tell the listener.
+
+        Parameters
+        ----------
+        name : str
+            Of the split.
+        net : keras.Model
+        split : Labelled
+
+        Returns
+        -------
+        dict
+        """
         if not len(split.rows):
             return {"n": 0}
+        if self.what.outputs:
+            return self._figures_of_labels(name, net, split)
         probabilities = running.probabilities(net, split, self.settings.batch_size)
         if self.what.multilabel:
             return self._figures_of_findings(name, split.labels, probabilities)
@@ -375,24 +429,20 @@ class Job:
         )
         return found
 
-    def _figures_of_outputs(self, net: Any, splits: Splits) -> dict[str, Any]:
-        """Return the figures of each of several labels, on the pictures whose label is known; the first's lead."""
-        call = running.forward(outputs.joined(net, [each.name for each in self.heads]))
-        found = [each.facts for each in self.heads]
-        for name in MEASURED:
-            split = getattr(splits, name)
-            answers = [*running.answers(call, split, self.settings.batch_size)]
-            begin = 0
-            for head, its in zip(self.heads, found, strict=True):
-                known = split.labels[head.name] >= 0
-                end = begin + len(head.classes)
-                its[name] = {"n": 0}
-                if known.any():
-                    own = np.concatenate(answers)[known, begin:end]
-                    labels = split.labels[head.name][known]
-                    its[name] = self._figures_of_classes(f"{name}, {head.name}", labels, own, head.classes)
-                begin = end
-        return {"heads": found, **{name: found[0][name] for name in MEASURED}}
+    def _figures_of_labels(self, name: str, net: Any, split: Labelled) -> dict[str, Any]:
+        """Return the figures of each of several labels by its name, on the pictures whose label is known."""
+        joined = outputs.joined(net, [each.name for each in self.heads])
+        answers = running.probabilities(joined, split, self.settings.batch_size)
+        found: dict[str, Any] = {}
+        begin = 0
+        for head in self.heads:
+            known = split.labels[head.name] >= 0
+            own = answers[known, begin : begin + len(head.classes)]
+            begin += len(head.classes)
+            if known.any():
+                labels = split.labels[head.name][known]
+                found[head.name] = self._figures_of_classes(f"{name}, {head.name}", labels, own, head.classes)
+        return found
 
     def _figures_of_findings(
         self, name: str, labels: NDArray[np.int64], probabilities: NDArray[np.float32]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.errors import CommandLineError, FacelimeError
+from facelime_cli.models.building import MOST_OUTPUTS
+from facelime_cli.models.running import Labelled
 from facelime_cli.names import comma_separated
 from facelime_cli.store import pictures
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 OWN = "class"
 """What `--labels` calls the classes of the dataset itself; every other name is a column of its table."""
 FEWEST_CLASSES = 2
-MOST_HEADS = 8
-"""Each adds a loss of its own; with more of them, findings are meant."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def heads_of(text: str | None, dataset: Artifact) -> tuple[Head, ...]:
     if text is None:
         return ()
     names = comma_separated(text)
-    if not all(names) or len(set(names)) < len(names) or not 0 < len(names) <= MOST_HEADS:
+    if not all(names) or len(set(names)) < len(names) or not 0 < len(names) <= MOST_OUTPUTS:
         raise CommandLineError(
-            f"--labels {text!r} should be up to {MOST_HEADS} different names, such as {OWN},subtype: {OWN} for the "
+            f"--labels {text!r} should be up to {MOST_OUTPUTS} different names, such as {OWN},subtype: {OWN} for the "
             "dataset's own classes, or columns of its table."
         )
     if pictures.is_multilabel(dataset):
@@ -122,3 +122,22 @@ def labels_of(dataset: Artifact, heads: Sequence[Head]) -> NDArray[Any]:
     for each, labels in zip(heads, found, strict=True):
         together[each.name] = labels
     return together
+
+
+def of_first(split: Labelled) -> Labelled:
+    """Return the pictures whose first label is known, with this label alone.
+
+    Parameters
+    ----------
+    split : Labelled
+
+    Returns
+    -------
+    Labelled
+        The same where there is only one label.
+    """
+    if not split.labels.dtype.names:
+        return split
+    first = split.labels[split.labels.dtype.names[0]]
+    known = np.flatnonzero(first >= 0)
+    return Labelled(split.read, split.rows[known], first[known])

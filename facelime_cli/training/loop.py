@@ -8,7 +8,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from facelime_cli.errors import BrokenError, FacelimeError, StopRequested
 from facelime_cli.models.backend import keras, memory_errors_named
 from facelime_cli.models.building import computes_in_float16
 from facelime_cli.store.files import write_whole
-from facelime_cli.training.objectives import objective_of
+from facelime_cli.training.averaging import Average
+from facelime_cli.training.objectives import SeveralLabels, objective_of
 from facelime_cli.training.recipes import OPTIMIZERS, SCHEDULES
 
 if TYPE_CHECKING:
@@ -27,9 +28,40 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.models.running import Labelled
+    from facelime_cli.training.objectives import Objective
 
 MEASURED = ("loss", "accuracy")
 """How the names of an epoch's figures end."""
+
+
+TRIAL_STEPS = 3
+"""Steps that are timed before a plan is made, after one that is not: in the first the graph is made."""
+
+
+class Judge(Protocol):
+    """Who says how good a network is on the validation split, in the place of Keras."""
+
+    def figures(self, answers: NDArray[np.float32]) -> dict[str, float]:
+        """Return `loss`, the one to be least, and `accuracy`."""
+
+    def accepts(self, answers: NDArray[np.float32]) -> bool:
+        """Return whether weights that give these answers may be kept."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a phase is.
+
+    Attributes
+    ----------
+    step : float
+        Seconds of a training step.
+    answer : float
+        Seconds of a picture's answer.
+    """
+
+    step: float
+    answer: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +80,14 @@ class Phase:
         Of the first epoch.
     begin : callable
         Sets which layers are trained; called before the model is compiled.
+    judge : Judge, optional
+        Measures the validation split.
+    keeps_last : bool
+        Whether the last weights are kept, and not those of the least loss.
+    scheduled : int
+        Epochs that the schedule is laid out for; 0 for as many as there are.
+    paced : callable, optional
+        Decides epochs and steps per epoch when the model is compiled; takes a function that measures the pace.
     """
 
     model: Any
@@ -56,6 +96,10 @@ class Phase:
     epochs: int
     learning_rate: float
     begin: Callable[[], None] = lambda: None
+    judge: Judge | None = None
+    keeps_last: bool = False
+    scheduled: int = 0
+    paced: Callable[[Callable[[], Pace]], tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,10 +120,22 @@ class Training:
         Epochs without a lower loss after which a phase ends; 0 for never.
     class_weights : dict, optional
         What each class counts in the loss; with several findings, what each value of each finding counts.
+    class_shares : dict, optional
+        What answers are multiplied with in the loss.
     oversample : bool
         Whether pictures of the smaller classes are repeated.
     checkpoint_seconds : float
         Longest work within an epoch that a kill loses.
+    weight_decay : float, optional
+        Of the optimiser; None for its own default.
+    by_step : bool
+        Whether the rate changes with every step, and not with every epoch.
+    warm_up : float
+        Share of a phase's steps over which the rate rises to its first value; needs `by_step`.
+    averaging : float
+        Decay of the mean of the weights that is measured and kept; 0 for the weights themselves.
+    smoothing : float
+        Share of a label that is spread over all classes.
     widths : tuple of int
         Where there are several labels, the number of classes of each.
     """
@@ -91,8 +147,14 @@ class Training:
     patience: int = 0
     schedule: str = "constant"
     class_weights: dict[Any, Any] | None = None
+    class_shares: dict[int, float] | None = None
     oversample: bool = False
     checkpoint_seconds: float = 600.0
+    weight_decay: float | None = None
+    by_step: bool = False
+    warm_up: float = 0.0
+    averaging: float = 0.0
+    smoothing: float = 0.0
     widths: tuple[int, ...] = ()
 
     def steps(self, pictures: Labelled) -> int:
@@ -123,6 +185,10 @@ class Progress:
         How many of each are over, within the one before it.
     best : float
         Least monitored loss of any phase so far.
+    kept : int
+        Which row of the history it is.
+    scheduled, steps_per_epoch : int
+        Epochs and steps per epoch of the last phase, as they were planned.
     running : dict
         Mean figures of the steps of an epoch that is not over.
     history : list of dict
@@ -133,6 +199,9 @@ class Progress:
     epoch: int = 0
     step: int = 0
     best: float = math.inf
+    kept: int = 0
+    scheduled: int = 0
+    steps_per_epoch: int = 0
     running: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -287,9 +356,16 @@ class _Run:
     ) -> None:
         self._network, self._phase, self._how = network, phase, how
         self._checkpoints, self._progress, self._advance = checkpoints, progress, advance
-        self._objective = objective_of(phase.train.labels, how.class_weights, how.widths)
+        n_classes = phase.model.outputs[0].shape[-1]
+        labels = phase.train.labels
+        if how.widths:
+            widths = dict(zip(labels.dtype.names or (), how.widths, strict=True))
+            self._objective: Objective = SeveralLabels(widths, how.class_weights, how.smoothing)
+        else:
+            self._objective = objective_of(labels, how.class_weights, how.smoothing, n_classes, how.class_shares)
         self._monitored = "val_loss" if len(phase.validation.rows) else "loss"
         self._saved = time.monotonic()
+        self._accepted = True
 
     def begin(self, values: Sequence[NDArray[Any]]) -> None:
         """Compile, and put everything back to where a stop or the phase before left it."""
@@ -299,13 +375,42 @@ class _Run:
         self._compile()
         if self._progress.phase and not values:
             self._network.set_weights(self._checkpoints.best())
+        self._put(values)
+        if phase.paced:
+            epochs, steps = phase.paced(self._pace)
+            self._phase, self._how = replace(phase, epochs=epochs), replace(self._how, steps_per_epoch=steps)
+        self._progress.scheduled, self._progress.steps_per_epoch = self._phase.epochs, self._how.steps_per_epoch
+
+    def _put(self, values: Sequence[NDArray[Any]]) -> None:
         # There are no values at the beginning of a phase.
         for variable, value in zip(self._variables(), values, strict=False):
             variable.assign(value)
+        means = values[len(self._variables()) :]
+        self._average = Average(self._phase.model.trainable_variables, self._how.averaging, means)
+
+    def _pace(self) -> Pace:
+        """Return how fast steps and answers are, and leave everything as it was."""
+        phase, batch = self._phase, self._how.batch_size
+        values = self._values()
+        targets = self._objective.targets(phase.train.labels, weighted=True)
+        places = np.resize(np.arange(len(phase.train.rows)), batch * TRIAL_STEPS)
+
+        def seconds(work: Callable[..., Any], places: NDArray[np.int64]) -> float:
+            began = time.monotonic()
+            work(_batches(phase.train, targets, batch, places), verbose=0)
+            return time.monotonic() - began
+
+        found = []
+        for work in (phase.model.fit, phase.model.predict):
+            seconds(work, places[:batch])
+            found.append(seconds(work, places))
+        self._put(values)
+        return Pace(found[0] / TRIAL_STEPS, found[1] / len(places))
 
     def _compile(self) -> None:
         model = self._phase.model
-        optimizer = OPTIMIZERS[self._how.optimizer].load()(self._phase.learning_rate)
+        decay = {} if self._how.weight_decay is None else {"weight_decay": self._how.weight_decay}
+        optimizer = OPTIMIZERS[self._how.optimizer].load()(self._phase.learning_rate, **decay)
         if computes_in_float16(model):  # small gradients would become 0
             optimizer = keras().optimizers.LossScaleOptimizer(optimizer)
         model.compile(optimizer=optimizer, auto_scale_loss=False, **self._objective.compiled())
@@ -316,10 +421,13 @@ class _Run:
         model = self._phase.model
         return [*model.weights, *model.optimizer.variables]
 
-    def _keep(self) -> None:
+    def _values(self) -> list[NDArray[Any]]:
         ops = keras().ops
-        values = [np.asarray(ops.convert_to_numpy(each)) for each in self._variables()]
-        self._checkpoints.save(self._progress, values)
+        values = [np.array(ops.convert_to_numpy(each)) for each in self._variables()]
+        return [*values, *self._average.values]
+
+    def _keep(self) -> None:
+        self._checkpoints.save(self._progress, self._values())
         self._saved = time.monotonic()
 
     def fit(self, said: Callable[[str], None]) -> None:
@@ -341,12 +449,14 @@ class _Run:
     def _close(self, row: dict[str, float]) -> None:
         """Keep what an epoch has brought."""
         progress = self._progress
-        best = min(progress.best, row[self._monitored])
-        if best < progress.best:
-            self._checkpoints.keep_best(self._network.get_weights())
+        best, kept = progress.best, progress.kept
+        if self._phase.keeps_last or (self._accepted and row[self._monitored] < best):
+            best, kept = row[self._monitored], len(progress.history)
+            with self._average.applied():
+                self._checkpoints.keep_best(self._network.get_weights())
         history = [*progress.history, row]
         # In one go: a stop finds either all of it or nothing.
-        vars(progress).update(best=best, epoch=progress.epoch + 1, step=0, running={}, history=history)
+        vars(progress).update(best=best, kept=kept, epoch=progress.epoch + 1, step=0, running={}, history=history)
         self._keep()
 
     def _losses(self) -> list[float]:
@@ -371,12 +481,16 @@ class _Run:
         return {"phase": progress.phase + 1, "epoch": progress.epoch + 1, "learning_rate": rate, **figures}
 
     def _rate(self) -> float:
-        phase = self._phase
-        schedule = SCHEDULES[self._how.schedule]
-        rate: float = schedule.load()(
-            phase.learning_rate, self._progress.epoch, phase.epochs, self._losses(), **schedule.settings
-        )
-        return rate
+        how, phase, epoch = self._how, self._phase, float(self._progress.epoch)
+        planned, warm = phase.scheduled or phase.epochs, 1.0
+        if how.by_step:
+            steps = how.steps(phase.train)
+            epoch += self._progress.step / steps
+            rising = how.warm_up * planned * steps
+            warm = min(1.0, (epoch * steps + 1) / rising) if rising else 1.0
+        schedule = SCHEDULES[how.schedule]
+        rate: float = schedule.load()(phase.learning_rate, epoch, planned, self._losses(), **schedule.settings)
+        return warm * rate
 
     def _validated(self) -> dict[str, float]:
         """Return the figures of the validation split; none where it is empty."""
@@ -385,11 +499,22 @@ class _Run:
             return {}
         targets = self._objective.targets(validation.labels, weighted=False)
         batches = _batches(validation, targets, self._how.batch_size, np.arange(len(validation.rows)))
-        found = self._phase.model.evaluate(batches, verbose=0, return_dict=True)
+        judge = self._phase.judge
+        with self._average.applied():
+            if judge is None:
+                found = self._phase.model.evaluate(batches, verbose=0, return_dict=True)
+            else:
+                answers = self._phase.model.predict(batches, verbose=0)
+                found, self._accepted = judge.figures(answers), judge.accepts(answers)
         return {f"val_{name}": float(value) for name, value in found.items()}
 
     def _train(self, places: NDArray[np.int64]) -> None:
         k, done, before = keras(), self._progress.step, dict(self._progress.running)
+
+        def beginning(_: int, logs: dict[str, float]) -> None:
+            del logs
+            if self._how.by_step:
+                self._phase.model.optimizer.learning_rate = self._rate()
 
         def stepped(_: int, logs: dict[str, float]) -> None:
             """Count a step; Keras' figures are means since the call began."""
@@ -399,11 +524,13 @@ class _Run:
                 total = before.get(name, 0.0) * done + float(value) * (step - done)
                 running[name] = total / step
             vars(self._progress).update(step=step, running=running)
+            self._average.update(self._progress.epoch * self._how.steps(self._phase.train) + step)
             self._advance(1)
             if time.monotonic() - self._saved >= self._how.checkpoint_seconds:
                 self._keep()
 
-        callbacks = [k.callbacks.TerminateOnNaN(), k.callbacks.LambdaCallback(on_train_batch_end=stepped)]
+        told = k.callbacks.LambdaCallback(on_train_batch_begin=beginning, on_train_batch_end=stepped)
+        callbacks = [k.callbacks.TerminateOnNaN(), told]
         train = self._phase.train
         targets = self._objective.targets(train.labels, weighted=True)
         self._phase.model.fit(
@@ -587,3 +714,25 @@ def balanced_class_weights(labels: NDArray[Any]) -> dict[Any, Any]:
     present = np.unique(labels)
     weights = compute_class_weight("balanced", classes=present, y=labels)
     return dict(zip(map(int, present), map(float, weights), strict=True))
+
+
+def class_shares(labels: NDArray[np.int64]) -> dict[int, float]:
+    """Return how frequent each class is.
+
+    Parameters
+    ----------
+    labels : (N,) int array
+        Class of each picture that a pass takes.
+
+    Returns
+    -------
+    dict
+        From a class to its share of the pictures; of the classes that there are.
+
+    Examples
+    --------
+    >>> class_shares(np.array([0, 0, 0, 2]))
+    {0: 0.75, 2: 0.25}
+    """
+    present, counts = np.unique(labels, return_counts=True)
+    return dict(zip(present.tolist(), (counts / len(labels)).tolist(), strict=True))

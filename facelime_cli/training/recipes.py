@@ -32,12 +32,18 @@ SCHEDULES = table(
 )
 """How the learning rate changes from epoch to epoch."""
 
+BALANCED, ADJUSTED = "balanced", "adjusted"
 CLASS_WEIGHTS = table(
     Entry(name=NONE, words="every picture counts alike", function="facelime_cli.training.loop:no_class_weights"),
     Entry(
-        name="balanced",
+        name=BALANCED,
         words="every class counts alike",
         function="facelime_cli.training.loop:balanced_class_weights",
+    ),
+    Entry(
+        name=ADJUSTED,
+        words="the loss multiplies answers with the classes' shares (logit adjustment)",
+        function="facelime_cli.training.loop:class_shares",
     ),
 )
 """What a class counts in the loss."""
@@ -209,3 +215,132 @@ RECIPES = {recipe.name: recipe for recipe in _EVERY}
 
 Every network has its own input scaling and a head of its own. Validation and test pictures are never augmented.
 """
+
+
+# The recipe of our own: a probe first, then the whole network from there
+
+AUTO = "auto"
+"""The recipe for a pretrained network, in the place of a published system's name."""
+RECIPE_WORDS = (AUTO, *RECIPES, NONE)
+"""What `--recipe` takes."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Every number of `--recipe auto`, a line for each part. The value that switches a part off stands beside it.
+
+    Attributes
+    ----------
+    mirrored : bool
+        Whether the probe sees training pictures mirrored too, where their kind allows it. Off: False.
+    strengths : tuple of float
+        Inverse strengths (C) that the probe chooses from. Off: one alone.
+    probe : bool
+        Whether the probe is the head's start, and what training has to be better than. Off: False.
+    augmented : bool
+        Whether training pictures are changed at random, as their kind allows. Off: False.
+    epochs : int
+        In which the whole network is trained. Off: 0, the probe alone.
+    batch_size : int
+    optimizer : str
+    learning_rate : float
+        A tenth of what a head alone takes: features that are good already must not be destroyed.
+    weight_decay : float
+        Off: 0.
+    warm_up : float
+        Share of the steps over which the rate rises, until Adam knows how large gradients are. Off: 0.
+    schedule : str
+        By step. Off: constant.
+    averaging : float
+        Decay of the mean of the weights, per step: the last hundred steps count. Off: 0.
+    smoothing : float
+        Share of a label that is spread over all classes. Off: 0.
+    """
+
+    mirrored: bool = True
+    strengths: tuple[float, ...] = tuple(10.0 ** (half / 2) for half in range(-8, 1))
+    probe: bool = True
+    augmented: bool = True
+    epochs: int = 8
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-4
+    warm_up: float = 0.05
+    schedule: str = "cosine"
+    averaging: float = 0.99
+    smoothing: float = 0.05
+
+    def settings(self, kind: str) -> Settings:
+        """Return what a published recipe would preset.
+
+        Parameters
+        ----------
+        kind : str
+            A key of `KINDS`.
+
+        Returns
+        -------
+        Settings
+        """
+        return Settings(
+            freeze=NONE,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            schedule=self.schedule,
+            augment=dict(KINDS[kind].augment) if self.augmented else {},
+        )
+
+
+PARTS = Parts()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of picture: what may be changed in it without its class being another.
+
+    Attributes
+    ----------
+    name : str
+        As a user types it.
+    words : str
+    augment : mapping
+        Amounts, by the names of `AUGMENTATIONS`.
+    """
+
+    name: str
+    words: str
+    augment: Mapping[str, Any]
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether left and right may be exchanged."""
+        return self.augment.get("flip") in {"horizontal", "both"}
+
+
+OTHER = "other"
+KINDS = {
+    kind.name: kind
+    for kind in (
+        # A detector is placed by hand: a little off, a little turned, under another exposure. Lungs are nearly the same
+        # mirrored. Never upside down; grey has no hue.
+        Kind(
+            "xray",
+            "X-rays, upright and grey",
+            {"rotation": 10.0, "shift": 0.05, "zoom": 0.1, "flip": "horizontal", "contrast": 0.1, "brightness": 0.1},
+        ),
+        # A dermatoscope has no up and down, and its distance varies. Colour tells lesions apart: hue hardly moves.
+        Kind(
+            "skin",
+            "skin lesions, which have no up and down",
+            {"rotation": 180.0, "zoom": 0.15, "flip": "both", "brightness": 0.1, "hue": 0.02},
+        ),
+        # A face is upright and nearly symmetrical; redness is a sign of disease, so colours stay.
+        Kind("face", "faces, upright", {"rotation": 10.0, "zoom": 0.1, "flip": "horizontal"}),
+        # Of anything else nobody knows what a turn or another colour means.
+        Kind(OTHER, "anything else", {"shift": 0.05, "zoom": 0.1, "flip": "horizontal"}),
+    )
+}
+"""What `--kind` takes."""

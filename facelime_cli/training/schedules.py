@@ -9,15 +9,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def constant(rate: float, epoch: int, epochs: int, losses: Sequence[float]) -> float:
+def constant(rate: float, epoch: float, epochs: int, losses: Sequence[float]) -> float:
     """Return the first rate.
 
     Parameters
     ----------
     rate : float
         Rate of the first epoch.
-    epoch, epochs : int
-        The epoch, counted from 0, and how many there are at most.
+    epoch : float
+        The epoch, counted from 0; between two of them where the rate changes with every step.
+    epochs : int
+        How many there are at most.
     losses : sequence of float
         Monitored loss of each epoch before this one.
 
@@ -29,7 +31,7 @@ def constant(rate: float, epoch: int, epochs: int, losses: Sequence[float]) -> f
     return rate
 
 
-def cosine(rate: float, epoch: int, epochs: int, losses: Sequence[float]) -> float:
+def cosine(rate: float, epoch: float, epochs: int, losses: Sequence[float]) -> float:
     """Return a rate that falls along half a cosine, down to 0 after the last epoch.
 
     Parameters
@@ -49,7 +51,7 @@ def cosine(rate: float, epoch: int, epochs: int, losses: Sequence[float]) -> flo
     return rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
 
-def plateau(rate: float, epoch: int, epochs: int, losses: Sequence[float], *, patience: int, factor: float) -> float:
+def plateau(rate: float, epoch: float, epochs: int, losses: Sequence[float], *, patience: int, factor: float) -> float:
     """Return a rate that is lowered each time the loss has not fallen for some epochs.
 
     Parameters

@@ -8,13 +8,26 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.errors import CommandLineError
 from facelime_cli.models.backbones import ALL, BACKBONES, IMAGENET, NONE, SIGMOID
 from facelime_cli.names import whole_number
-from facelime_cli.training.recipes import AUGMENTATIONS, DEFAULTS, RECIPES, Settings
+from facelime_cli.store.pictures import EVERY_FOLD
+from facelime_cli.training.recipes import (
+    ADJUSTED,
+    AUGMENTATIONS,
+    AUTO,
+    BALANCED,
+    DEFAULTS,
+    OTHER,
+    PARTS,
+    RECIPES,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MOST_UNITS, MOST_HIDDEN, MOST_LAYERS = 65_536, 32, 100_000
 """Units of a hidden layer, hidden layers, and layers of a network: a slip of the keyboard fills no memory."""
+MOST_FOLDS = 1_000_000
+"""What a number of a fold may be: which there are, the dataset says."""
 OF_THE_SECOND_PHASE = {"fine_tune_layers", "fine_tune_rate"}
 OF_THE_NETWORK = ("pooling", "head", "dropout")
 """Settings that the network itself has a default for."""
@@ -38,7 +51,7 @@ def backbone_of(backbone: str | None, recipe: str | None) -> str:
     CommandLineError
         Where neither is named, or the recipe is not for this network.
     """
-    if recipe is None:
+    if recipe not in RECIPES:
         if backbone is None:
             raise CommandLineError(
                 f"there is no network to train; name one with --backbone ({', '.join(BACKBONES)}), "
@@ -53,7 +66,100 @@ def backbone_of(backbone: str | None, recipe: str | None) -> str:
     return backbone or next(iter(networks))
 
 
-def settle(given: Mapping[str, Any], backbone: str, recipe: str | None, n_classes: int) -> Settings:
+def fold_of(text: str | None) -> int | str | None:
+    """Return what --fold means.
+
+    Parameters
+    ----------
+    text : str, optional
+        As it is typed.
+
+    Returns
+    -------
+    int, str or None
+        A number from 0, or `EVERY_FOLD`.
+
+    Raises
+    ------
+    CommandLineError
+        For anything else.
+
+    Examples
+    --------
+    >>> fold_of("2"), fold_of("all")
+    (2, 'all')
+    """
+    if text is None or text == EVERY_FOLD:
+        return text
+    number = whole_number(text, 0, MOST_FOLDS)
+    if number is None:
+        raise CommandLineError(f"--fold {text!r} should be the number of a fold, from 0, or {EVERY_FOLD}.")
+    return number
+
+
+def recipe_of(
+    recipe: str | None, backbone: str, given: Mapping[str, Any], own: Mapping[str, Any]
+) -> tuple[str, str | None]:
+    """Return the recipe to train by.
+
+    Parameters
+    ----------
+    recipe : str, optional
+        What --recipe names.
+    backbone : str
+        A key of `BACKBONES`.
+    given : mapping
+        Options by the names of `Settings`, as they were typed.
+    own : mapping
+        Options that only the recipe `auto` reads, as they were typed; None or False for those that were not.
+
+    Returns
+    -------
+    recipe : str
+        A key of `RECIPES`, `auto` or `none`.
+    reason : str or None
+        Why it is not `auto`, which was asked for.
+
+    Raises
+    ------
+    CommandLineError
+        For options that do not go with the recipe.
+    """
+    network, phases = _no_probe_for(backbone, given), _other_phases(given)
+    if recipe == AUTO and phases:
+        raise CommandLineError(f"{phases} is no part of --recipe {AUTO}, which plans its own; use --recipe {NONE}.")
+    against = network or phases
+    chosen = recipe or (NONE if against else AUTO)
+    if chosen == AUTO and network:
+        chosen = NONE
+    typed = [name for name, value in own.items() if value not in {None, False}]
+    if typed and chosen != AUTO:
+        why = f", and {against}" if against and recipe in {None, AUTO} else ""
+        raise CommandLineError(
+            f"--{typed[0]} is a part of --recipe {AUTO}{why}; leave --{typed[0]} out, or train by that recipe."
+        )
+    return chosen, network if recipe == AUTO else None
+
+
+def _no_probe_for(backbone: str, given: Mapping[str, Any]) -> str | None:
+    """Return why a network has no features that a probe could start from, or why a probe is no head for it."""
+    if not BACKBONES[backbone].application:
+        return f"{backbone} starts from nothing, so that its features say nothing yet"
+    if given.get("weights") == NONE:
+        return "--weights none starts from nothing, so that the features say nothing yet"
+    head = given.get("head")
+    if head and _read("head", head):
+        return f"--head {head} puts hidden layers in the probe's place"
+    return None
+
+
+def _other_phases(given: Mapping[str, Any]) -> str | None:
+    """Return what was typed of a second phase, which the recipe `auto` has none of."""
+    names = ("fine_tune_epochs", *sorted(OF_THE_SECOND_PHASE))
+    return next((f"--{name.replace('_', '-')}" for name in names if given.get(name)), None)
+
+
+def settle(given: Mapping[str, Any], backbone: str, recipe: str | None, n_classes: int, kind: str = OTHER) -> Settings:
     """Return every setting: what was typed, else the recipe's, else the network's, else the default.
 
     Parameters
@@ -63,8 +169,10 @@ def settle(given: Mapping[str, Any], backbone: str, recipe: str | None, n_classe
     backbone : str
         A key of `BACKBONES`.
     recipe : str, optional
-        A key of `RECIPES`.
+        A key of `RECIPES`, `auto` or `none`.
     n_classes : int
+    kind : str
+        A key of `KINDS`; only the recipe `auto` asks for it.
 
     Returns
     -------
@@ -77,7 +185,9 @@ def settle(given: Mapping[str, Any], backbone: str, recipe: str | None, n_classe
         For a text that means nothing, and for settings that do not go together.
     """
     typed = {name: _read(name, value) for name, value in given.items() if value is not None}
-    preset = DEFAULTS if recipe is None else RECIPES[recipe].settings_of(backbone, n_classes)
+    preset = PARTS.settings(kind) if recipe == AUTO else DEFAULTS
+    if recipe in RECIPES:
+        preset = RECIPES[recipe].settings_of(backbone, n_classes)
     settings = _completed(replace(preset, **typed), backbone)
     _check(settings, set(typed))
     return settings
@@ -103,7 +213,7 @@ def for_findings(given: Mapping[str, Any], recipe: str | None, *, oversample: bo
         For settings that need one class per picture.
     """
     several = "the dataset has several findings per picture"
-    if recipe is not None:
+    if recipe in RECIPES:
         networks = ", ".join(RECIPES[recipe].networks)
         raise CommandLineError(
             f"--recipe {recipe} is for pictures of one class each, and {several}; "
@@ -113,11 +223,37 @@ def for_findings(given: Mapping[str, Any], recipe: str | None, *, oversample: bo
         raise CommandLineError(
             f"--output {given['output']} lets probabilities add up to 1, and {several}; leave --output out."
         )
+    if given.get("class_weights") == ADJUSTED:
+        raise CommandLineError(
+            f"--class-weights {ADJUSTED} takes the shares of classes, and {several}; use --class-weights {BALANCED}."
+        )
     if oversample:
         raise CommandLineError(
             f"--oversample repeats pictures of the smaller classes, and {several}; use --class-weights balanced."
         )
     return {**given, "output": SIGMOID}
+
+
+def check_labels(given: Mapping[str, Any], labels: str, *, oversample: bool) -> None:
+    """Raise for settings that do not go with several labels.
+
+    Parameters
+    ----------
+    given : mapping
+        As `settle` takes it.
+    labels : str
+        What --labels names.
+    oversample : bool
+
+    Raises
+    ------
+    CommandLineError
+    """
+    several = f"--labels {labels} are several labels; use --class-weights {BALANCED}."
+    if oversample:
+        raise CommandLineError(f"--oversample repeats pictures of the smaller classes, and {several}")
+    if given.get("class_weights") == ADJUSTED:
+        raise CommandLineError(f"--class-weights {ADJUSTED} takes the shares of one label's classes, and {several}")
 
 
 def _read(name: str, value: Any) -> Any:

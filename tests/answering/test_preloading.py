@@ -9,10 +9,12 @@ import pytest
 
 from facelime_cli.models import backend
 
-MODEL = "SimpleNamespace(facts={}, reference='models/none')"
+MODEL = """SimpleNamespace(
+    facts={"size": 8}, content="", reference="models/none", kept_folder=lambda key: Path("none"))"""
 HEAD = """
 import sys, time, threading
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from facelime_cli import cli, stopping
 from facelime_cli.answering import preloading

@@ -26,7 +26,7 @@ def answers(rng):
 
 def mean_loss(objective, labels, answers, *, weighted=False):
     targets = objective.targets(labels, weighted=weighted)
-    return float(np.mean(objectives.crossentropy_of_labels(targets, answers)))
+    return float(np.mean(objectives.crossentropy_of_labels(targets, answers, list(WIDTHS.values()))))
 
 
 class TestSeveralLabels:
@@ -59,6 +59,18 @@ class TestSeveralLabels:
         own = -np.log([answers[0, 0], answers[1, 1], answers[3, 1]])
         added = ((1.5, 0.75, 0.75) * own).mean() - own.mean()
         assert mean_loss(objective, self.labels, answers, weighted=True) == pytest.approx(plain + added, rel=1e-5)
+        assert mean_loss(objective, self.labels, answers) == pytest.approx(plain, rel=1e-6)
+
+    def test_smoothing_spreads_a_share_over_the_classes_of_each_label(self, answers):
+        backend.keras()
+        logs = np.log(answers)
+        own = [0.9 * logs[i, c] + 0.1 * logs[i, :2].mean() for i, c in ((0, 0), (1, 1), (3, 1))]
+        further = [0.9 * logs[i, 2 + c] + 0.1 * logs[i, 2:].mean() for i, c in ((0, 2), (2, 0), (3, 1))]
+        objective = objectives.SeveralLabels(WIDTHS, None, 0.1)
+        found = mean_loss(objective, self.labels, answers, weighted=True)
+        assert found == pytest.approx(-np.mean(own) - np.mean(further), rel=1e-5)
+        # Validation labels stay sure.
+        plain = mean_loss(objectives.SeveralLabels(WIDTHS, None), self.labels, answers)
         assert mean_loss(objective, self.labels, answers) == pytest.approx(plain, rel=1e-6)
 
     def test_each_accuracy_is_over_the_pictures_whose_label_is_known(self):

@@ -1,0 +1,148 @@
+"""Which pictures are unlike those that a model learned from, as every reader is told before anyone reads a map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from facelime_cli.console import Answer
+from facelime_cli.core.familiarity import PERCENTILE
+from facelime_cli.store import familiarity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from facelime_cli.engine import Result
+    from facelime_cli.store.artifacts import Artifact
+
+FACT = "unlike"
+"""What the facts of predictions, evaluations and reports say of it."""
+COLUMN = "distance"
+"""Its column in tables."""
+
+
+def facts_of(distances: Sequence[float] | None) -> dict[str, Any]:
+    """Return what the facts of an artifact say of its pictures' distances.
+
+    Parameters
+    ----------
+    distances : sequence of float or None
+        From `store.familiarity.distances_of`.
+
+    Returns
+    -------
+    dict
+        Empty where the model keeps no summary of its training pictures.
+
+    Examples
+    --------
+    >>> facts_of([0.5, 1.5])["unlike"]["share"], facts_of(None)
+    (0.5, {})
+    """
+    if distances is None:
+        return {}
+    count = sum(each > 1 for each in distances)
+    share = count / len(distances) if distances else 0.0
+    found = {"pictures": len(distances), "unlike": count, "share": share, "percentile": PERCENTILE}
+    return {FACT: {**found, "sentence": _sentence(count, len(distances))}}
+
+
+def _sentence(count: int, n: int) -> str | None:
+    if not count:
+        return None
+    subject = f"{count:,} of {n:,} pictures are" if n > 1 else "the picture is"
+    where = f"beyond its {PERCENTILE}th percentile" + (", where 1 in 100 is expected" if n > 1 else "")
+    return f"{subject} unlike anything in the training data ({where}): do not trust answers and maps there."
+
+
+def sentence_in(facts: Mapping[str, Any]) -> str | None:
+    """Return the sentence in the facts of an artifact, or None where there is nothing to say.
+
+    Parameters
+    ----------
+    facts : mapping
+    """
+    found = facts.get(FACT)
+    return found.get("sentence") if isinstance(found, dict) else None
+
+
+def words_of(distance: float) -> str:
+    """Return what stands above a picture.
+
+    Parameters
+    ----------
+    distance : float
+
+    Examples
+    --------
+    >>> words_of(0.61)
+    'Distance from the training pictures: 0.61 (1 is their 99th percentile).'
+    """
+    if distance > 1:
+        return (
+            f"This picture is unlike anything in the training data: its distance is {distance:.2f} times the "
+            f"{PERCENTILE}th percentile of the training pictures. Do not trust answer and map."
+        )
+    return f"Distance from the training pictures: {distance:.2f} (1 is their {PERCENTILE}th percentile)."
+
+
+def with_column(rows: Iterable[tuple[Any, ...]], distances: Sequence[float] | None) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table of pictures, with their distances as the last column where they are known.
+
+    Parameters
+    ----------
+    rows : iterable of tuple
+        The heading, and a row for each picture.
+    distances : sequence of float or None
+
+    Yields
+    ------
+    tuple
+
+    Examples
+    --------
+    >>> list(with_column([("id",), ("a",)], [0.5])), list(with_column([("id",), ("a",)], None))
+    ([('id', 'distance'), ('a', 0.5)], [('id',), ('a',)])
+    """
+    if distances is None:
+        yield from rows
+        return
+    for row, distance in zip(rows, (COLUMN, *distances), strict=True):
+        yield (*row, distance)
+
+
+def in_json(artifact: Artifact) -> dict[str, Any]:
+    """Return what `--json` says of an artifact's pictures.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        Predictions or an evaluation, complete or not.
+
+    Returns
+    -------
+    dict
+        The facts, and the distance of each picture by its id; empty where nothing is known.
+    """
+    distances = familiarity.distances_of(artifact)
+    if distances is None:
+        return {}
+    known = facts_of(distances)[FACT]
+    return {FACT: {**known, "distances": dict(zip(artifact.texts("id"), distances, strict=True))}}
+
+
+def answer(result: Result) -> Answer:
+    """Answer with the reference, and say which pictures are unlike those that the model learned from.
+
+    Parameters
+    ----------
+    result : Result
+        Of `predict` or `render`.
+
+    Returns
+    -------
+    Answer
+    """
+    artifact = result.artifact
+    sentence = sentence_in(artifact.facts)
+    value = {**result.json(), **(in_json(artifact) if artifact.kind == "predictions" else {})}
+    return Answer(value, [artifact.id], said=[f"warning: {sentence}"] if sentence else [])
