@@ -67,7 +67,8 @@ CHANGES = {
         "fine_tune_rate": 0.1,
         "calibrate": True,
         "precision": "mixed",
-        "fold": 2,
+        "fold": "2",
+        "ensemble": True,
         "seed": 1,
     },
     "evaluate": {"split": "validation", "target_recall": ["rosacea=0.9"], "bootstrap": 300, "mistakes": 3, "seed": 1},
@@ -272,6 +273,7 @@ def test_missing_names_no_shard_of_a_finished_artifact(stage, chain, faces):
 @pytest.mark.parametrize("stage", SHARDED)
 def test_missing_names_every_shard_before_anything_is_done(stage, chain, faces):
     option = {
+        "finetune": ("--seed", 77),
         "segment": ("--compactness", 3),
         "perturb": ("--seed", 77),
         "fit-surrogate": ("--kernel-width", 3),
@@ -313,6 +315,7 @@ def test_every_parameter_is_known_to_this_suite(stage):
 
 GOES_WITH = {
     "features": {"surrogate": "forward"},
+    "ensemble": {"fold": "all"},
     "fill_sigma": {"fill": "blur"},
     "fine_tune_layers": {"fine_tune_epochs": 2},
     "fine_tune_rate": {"fine_tune_epochs": 2},
@@ -334,7 +337,7 @@ def test_what_changes_the_result_changes_the_fingerprint(stage, name, chain, fac
         base = dataclasses.replace(base, method=METHOD_OF[name], segments=None)
     if name == "confidence":
         base = dataclasses.replace(base, after=chain["fit-surrogate"].id)
-    if name == "fold":
+    if name in {"fold", "ensemble"}:
         base = dataclasses.replace(
             base, dataset=chain.facelime.artifact("preprocess", faces, "--size", 16, "--folds", 3).id
         )

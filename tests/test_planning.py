@@ -12,6 +12,7 @@ from tests import support
 from tests.support import SHARDED, STAGES
 
 NEW = {
+    "finetune": ["faces", "--backbone", "cnn-small", "--epochs", 3],
     "segment": ["faces", "--method", "grid", "--segments", 9],
     "perturb": ["{segment}", "--samples", 33, "--seed", 5],
     "predict": ["{new masks}", "--model", "small"],

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.core.members import NONE
+from facelime_cli.reporting.explanations import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +48,7 @@ class MembersShown:
         """What they answer, in a sentence."""
         low, high = (self.spoken.answer(float(each)) for each in (self.found.answers.min(), self.found.answers.max()))
         said = f"all answer {low}" if low == high else f"answer {low} to {high}"
-        return f"The {self.n} networks whose mean the model is {said}."
+        return f"The model is the mean of {self.n} networks, which {said}."
 
     @cached_property
     def agreeing(self) -> int:
@@ -57,16 +58,17 @@ class MembersShown:
     @property
     def regions(self) -> str:
         """Which region each loses most without, in sentences."""
+        if not self.differ:
+            return f"Each of them loses most without region {self.first}, which is first here."
         counted = Counter(self.found.first.tolist())
         nothing = counted.pop(NONE, 0)
-        said = [f"region {region} ({times})" for region, times in counted.most_common()]
-        parts = []
-        if said:
-            parts.append(f"Of all regions, taken away one at a time, they lose most without {', '.join(said)}.")
+        said = [f"without region {region} ({times} of {self.n})" for region, times in counted.most_common()]
+        parts = [f"One region at a time is taken away. They lose most {listed(said)}." if said else ""]
         if nothing:
-            parts.append(f"{nothing} of them lose{'s' if nothing == 1 else ''} nothing without any region.")
-        parts.append(f"For {self.agreeing} of {self.n} it is region {self.first}, which is first here.")
-        return " ".join(parts)
+            parts.append(f"{nothing} of {self.n} {'loses' if nothing == 1 else 'lose'} nothing without any.")
+        if not self.agreeing:
+            parts.append(f"None of them loses most without region {self.first}, which is first here.")
+        return " ".join(filter(None, parts))
 
     @property
     def differ(self) -> bool:

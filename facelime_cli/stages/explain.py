@@ -37,7 +37,7 @@ from facelime_cli.predicting.stand_ins import KEPT_DONORS, fill_of, most_donors,
 from facelime_cli.predicting.views import PlannedView, planned
 from facelime_cli.pseudonyms import PARAMETER
 from facelime_cli.stages import check, consensus, fit_surrogate, perturb, predict, preprocess, render, segment
-from facelime_cli.store.pictures import changed_otherwise, training_operations
+from facelime_cli.store.pictures import changed_otherwise, learned_from, training_operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -307,9 +307,9 @@ class _Rounds:
                     f"--pseudonyms is about pictures that are read first, and {found.reference} keeps their names; "
                     "make it again with `facelime preprocess --pseudonyms`."
                 )
-            otherwise = changed_otherwise(self.model, found)
-            if otherwise:
-                self.context.console.warn(otherwise)
+            for warning in (changed_otherwise(self.model, found), learned_from(self.model, found)):
+                if warning:
+                    self.context.console.warn(warning)
             return found
         size = shapes.typed(self.model.facts["size"])
         # A network that learned from pictures without a border, or in other colours, answers otherwise to these.

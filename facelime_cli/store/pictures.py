@@ -306,6 +306,29 @@ def changed_otherwise(model: Artifact, dataset: Artifact) -> str | None:
     )
 
 
+def learned_from(model: Artifact, dataset: Artifact) -> str | None:
+    """Return a sentence on a model whose networks have learned from every picture of a dataset.
+
+    Parameters
+    ----------
+    model, dataset : Artifact
+
+    Returns
+    -------
+    str or None
+        None for a model of one network, and for another dataset.
+    """
+    is_own = model.inputs.get("dataset", {}).get("digest") == dataset.content
+    if not is_own or model.facts.get("fold") != EVERY_FOLD:
+        return None
+    networks = len(model.facts["folds"])
+    return (
+        f"all but two of the {networks} networks of models/{model.id} were trained on each picture of "
+        f"{dataset.reference}, so the answers are surer than those to other pictures; `facelime evaluate` is out of "
+        "fold."
+    )
+
+
 def tested_fold(dataset: Artifact, fold: int | None) -> int | None:
     """Return the fold to test.
 
