@@ -141,13 +141,12 @@ def build(what: Architecture, precision: str = FLOAT32) -> Trainable:
         x = backbone(x)
         _freeze(backbone, what.freeze)
         features = POOLINGS[what.pooling].load()(name="features")(x)
-        bare = k.Model(inputs, features)
         if what.outputs:
-            return _with_outputs(what, bare, backbone)
+            return _with_outputs(what, k.Model(inputs, features), backbone)
         layers = _head(what)
         head = k.Sequential([k.Input(features.shape[1:]), *layers], name="head")
         y = _through(layers, features)
-    return Trainable(k.Model(inputs, y), bare, head, backbone)
+    return Trainable(k.Model(inputs, y), k.Model(inputs, features), head, backbone)
 
 
 def _through(layers: Sequence[Any], x: Any) -> Any:

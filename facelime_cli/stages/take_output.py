@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from facelime_cli.engine import Context, Pending
     from facelime_cli.store.artifacts import Artifact
 
+OF_ALL = frozenset({several.HEADS, "name", "temperatures"})
+"""Facts of all outputs together, which say nothing of one of them."""
 OF_THE_TRAINING = "history"
 """Begins the names of the files that tell of the training alone."""
 
@@ -89,12 +91,13 @@ def facts_of(model: Artifact, output: str) -> dict[str, Any]:
     if not every:
         raise CommandLineError(f"{model.reference} answers with {shown(output)} already; use it as it is.")
     its = every[0] if further is None else further
-    facts = {name: value for name, value in {**model.facts, **its}.items() if name not in {several.HEADS, "name"}}
+    facts = {name: value for name, value in {**model.facts, **its}.items() if name not in OF_ALL}
     # The first output may end in a sigmoid unit; the others do not.
     if further is not None:
         facts["output"] = SOFTMAX
-    if facts[several.LABEL_COLUMN] is None:
-        del facts[several.LABEL_COLUMN]
+    for name in (several.LABEL_COLUMN, "temperature"):
+        if facts.get(name) is None:
+            facts.pop(name, None)
     weights = facts.get("class_weights")
     facts["class_weights"] = weights.get(output) if isinstance(weights, dict) else None
     # The same file answers otherwise, so it is another model for everything that follows.
