@@ -1,10 +1,12 @@
 """A network that learned several labels: trained, measured, explained and handed on output by output."""
 
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from facelime_cli.stages import finetune
 from facelime_cli.store.references import Store
 from tests.labels import OPEN, TINTS, TRAINED, write_tinted
 from tests.support import FewRounds
@@ -96,11 +98,26 @@ class TestFinetune:
         said = run.fails("finetune", "tinted", "--backbone", "cnn-small", "--labels", "class,nobody")
         assert "has 110 different values" in said
 
-    def test_oversampling_is_refused(self, tinted):
-        words = ("--labels", "class,tint", "--oversample")
-        assert "--class-weights balanced" in tinted.fails(
-            "finetune", "tinted", "--backbone", "cnn-small", *words, code=2
-        )
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("--oversample",), "--class-weights balanced"),
+            (("--class-weights", "adjusted"), "--class-weights balanced"),
+            (("--fold", "all"), "train each fold on its own with --fold 0"),
+        ],
+    )
+    def test_what_is_for_one_label_is_refused(self, tinted, words, said):
+        command = ("finetune", "tinted", "--backbone", "cnn-small", "--labels", "class,tint")
+        assert said in tinted.fails(*command, *words, code=2)
+
+    def test_a_history_is_written_by_name(self, tmp_path):
+        """Keras has another order of figures than the row of a probe."""
+        rows = [
+            {"phase": 1, "epoch": 1, "loss": 0.5, "accuracy": 0.9},
+            {"phase": 2, "epoch": 1, "accuracy": 1, "loss": 0},
+        ]
+        finetune._write_history(SimpleNamespace(file=lambda name: tmp_path / name), rows, "history")
+        assert (tmp_path / "history.csv").read_text().split() == ["phase,epoch,loss,accuracy", "1,1,0.5,0.9", "2,1,0,1"]
 
 
 class TestEvaluate:
