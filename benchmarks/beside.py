@@ -34,7 +34,7 @@ def classifier_of(path: Path, size: int, runtime: str, precision: str) -> Any:
     if runtime == "onnx":
         run = onnx_files.run_of(onnx_files.session_of(path), None)
     else:
-        run = openvino_networks.run_of(path, precision, None)
+        run = openvino_networks.Network(path, precision)
     model: Any = SimpleNamespace(id="net", facts={"size": size, "format": "keras"})
     return whole_pictures.whole_pictures(model, How(runtime, precision), run, {})
 

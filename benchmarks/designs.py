@@ -166,7 +166,8 @@ class Bench:
         """Return segments of X-rays, as many of each class, and a network fine-tuned on others."""
         dataset = self.run("preprocess", self.data / "xray", "--size", SIZE, "--group-pattern", "kermany")
         weights = self.data / "weights" / WEIGHTS
-        model = self.run("finetune", dataset.id, "--backbone", "mobilenetv2", "--weights", weights, "--epochs", 20)
+        words = ("--recipe", "none", "--backbone", "mobilenetv2", "--weights", weights, "--epochs", 20)
+        model = self.run("finetune", dataset.id, *words)
         ids, labels, split = dataset.texts("id"), dataset.read("labels"), dataset.read("split")
         chosen: list[str] = []
         for label in (0, 1):

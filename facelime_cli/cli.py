@@ -371,11 +371,14 @@ def _subcommand(command: Stage | Command) -> TyperCommand:
 
 
 def _stage_function(stage: Stage) -> Callable[..., None]:
-    from facelime_cli.engine import execute
+    from facelime_cli.engine import answer_instead, execute
 
     def run(**values: Any) -> None:
         def work(context: Context) -> Answer:
             params = _params(stage.params, values)
+            instead = answer_instead(stage, params, context)
+            if instead is not None:
+                return instead
             if values.get("missing"):
                 return _missing(stage, params, context, values["missing"])
             if stage.forecast and values["dry_run"]:

@@ -125,6 +125,8 @@ class Plan:
         The stage's parameters, presets and defaults filled in.
     resolved : mapping
         What the options marked `Resolved` came to mean.
+    instead : callable, optional
+        Answers what the parameters in `Stage.instead` ask for. It writes nothing into the store.
     name : str
         The artifact's name, unless the user gives another.
     prepare : callable
@@ -150,6 +152,7 @@ class Plan:
     found: Callable[[Artifact], None] = lambda _: None
     finish: Callable[[Artifact], tuple[dict[str, Any], list[str]]] = lambda _: ({}, [])
     resolved: Mapping[str, Any] = field(default_factory=dict)
+    instead: Callable[[], Answer] | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -194,6 +197,8 @@ class Stage:
         What the command answers with.
     restored : callable
         The options that an artifact's own parameters do not hold as they were typed.
+    instead : tuple of str
+        Parameters that ask for an answer in the place of an artifact.
     """
 
     name: str
@@ -207,6 +212,7 @@ class Stage:
     forecast: Callable[[Any, Context], Answer] | None = None
     answer: Callable[[Result], Answer] = lambda result: Answer(result.json(), [result.artifact.id])
     restored: Callable[[Artifact], Mapping[str, Any]] = lambda _: {}
+    instead: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the stage known by its name."""
@@ -369,6 +375,27 @@ def _refuse_newer_stage(artifact: Artifact) -> None:
             f"{artifact.reference} was made by version {version} of `{artifact.stage}`, and this facelime knows "
             f"version {known}; use the newer facelime that made it, or make it again with this one."
         )
+
+
+def answer_instead(stage: Stage, params: Any, context: Context) -> Answer | None:
+    """Answer what some parameters ask for in the place of an artifact; nothing is made.
+
+    Parameters
+    ----------
+    stage : Stage
+    params : dataclass
+    context : Context
+
+    Returns
+    -------
+    Answer or None
+        None where the parameters ask for the artifact.
+    """
+    if not any(getattr(params, name) for name in stage.instead):
+        return None
+    plan = stage.plan(params, resolve_inputs(params, context.store), replace(context, planning=True))
+    assert plan.instead is not None
+    return plan.instead()
 
 
 def execute(stage: Stage, params: Any, context: Context) -> Result:

@@ -34,7 +34,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Marks an option that counts by what it comes to mean, not as it was typed.
+    """Marks an option that counts by what it comes to mean, not as it was typed; of an input, beside its content.
 
     Attributes
     ----------
@@ -130,13 +130,11 @@ def recorded(params: Any, resolved: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     declared: set[str] = set()
     for name, (_, extras) in hints(type(params)).items():
-        if marker(extras, Input) or marker(extras, Execution):
-            continue
         option = marker(extras, Resolved)
-        if option is None:
-            values[name] = getattr(params, name)
-        else:
+        if option is not None:
             declared.update((name,) if option.into is None else option.into)
+        elif not (marker(extras, Input) or marker(extras, Execution)):
+            values[name] = getattr(params, name)
     undeclared = set(resolved) - declared
     if undeclared:
         raise TypeError(f"{type(params).__qualname__} declares no option that resolves into {sorted(undeclared)}")

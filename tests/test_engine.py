@@ -45,6 +45,9 @@ CHANGES = {
     "finetune": {
         "backbone": "mobilenetv2",
         "recipe": "pneumonia",
+        "kind": "skin",
+        "minutes": 5.0,
+        "refit": True,
         "weights": "none",
         "freeze": "1",
         "pooling": "average",
@@ -161,7 +164,7 @@ METHOD_OF = {
 
 NEUTRAL = {
     "preprocess": {"strict": True, "workers": 1},
-    "finetune": {"checkpoint_minutes": 1.0},
+    "finetune": {"checkpoint_minutes": 1.0, "find_rate": True},
     "evaluate": {"batch_size": 7},
     "describe": {},
     "segment": {"workers": 1, "first": 3},
@@ -184,6 +187,7 @@ CHOOSES = {
     "columns",
     "preset",
     "surrogates",
+    "compare",
     "beside",
     "resize",
     "truth",
@@ -320,9 +324,12 @@ GOES_WITH = {
     "fine_tune_layers": {"fine_tune_epochs": 2},
     "fine_tune_rate": {"fine_tune_epochs": 2},
     "images": {"split": None},
+    "kind": {"backbone": "mobilenetv2"},
     "l2": {"head": "8"},
+    "minutes": {"backbone": "mobilenetv2"},
     "probability": {"design": "bernoulli"},
     "recipe": {"backbone": "cnn-deep"},
+    "refit": {"backbone": "mobilenetv2"},
     "style": {"figures": "png"},
     "weights": {"backbone": "mobilenetv2"},
 }

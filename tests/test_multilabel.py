@@ -311,6 +311,10 @@ class TestRefused:
             (["--recipe", "pneumonia"], "--recipe pneumonia is for pictures of one class each"),
             (["--recipe", "skin", "--backbone", "resnet50"], "--recipe skin is for pictures of one class each"),
             (["--backbone", "cnn", "--output", "softmax"], "--output softmax lets probabilities add up to 1"),
+            (
+                ["--backbone", "cnn", "--class-weights", "adjusted"],
+                "--class-weights adjusted takes the shares of classes",
+            ),
             (["--backbone", "cnn", "--oversample"], "--oversample repeats pictures of the smaller classes"),
         ],
     )

@@ -107,8 +107,6 @@ def network_of(model: Artifact, how: How) -> Any:
     model : Artifact
         Of the format `keras` or `saved-model`.
     how : How
-    members : bool
-        Whether the mean of several networks answers with each of them too, see `ensembles.speaking`.
 
     Returns
     -------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import machine
@@ -18,15 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facelime_cli.answering.around import Run
     from facelime_cli.answering.runtimes import Classifier, How
     from facelime_cli.store.artifacts import Artifact
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
-def run_of(path: Path, precision: str, output: str | None = None) -> Run:
-    """Return a network as a callable on the processor.
+class Network:
+    """A network as a callable on the processor.
 
     It is compiled for the shape of the batches, which is faster than for any.
 
@@ -39,40 +40,56 @@ def run_of(path: Path, precision: str, output: str | None = None) -> Run:
     output : str, optional
         The name of the output that it answers with, instead of its first.
 
-    Returns
-    -------
-    callable
-
     Raises
     ------
     BrokenError
         Where the file cannot be loaded.
     """
-    import openvino
 
-    core = openvino.Core()
-    # Read now: what was looked at is what is compiled, for every size of the batch.
-    try:
-        network = core.read_model(path)
-    except Exception as why:  # its exceptions have no common kind
-        raise BrokenError(f"{path.name} cannot be loaded by OpenVINO ({told(why)}); import the model again.") from why
-    hints = {
-        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-        "INFERENCE_NUM_THREADS": machine.cores(),
-        # Pinned, the shards of one machine would all take the same cores.
-        "ENABLE_CPU_PINNING": False,
-    }
-    compiled: dict[tuple[int, ...], Any] = {}
+    def __init__(self, path: Path, precision: str, output: str | None = None) -> None:
+        import openvino
 
-    def run(values: NDArray[np.float32]) -> Any:
-        if values.shape not in compiled:
-            shaped = network.clone()
-            shaped.reshape(list(values.shape))
-            compiled.clear()  # the network of another batch size
-            compiled[values.shape] = core.compile_model(shaped, "CPU", hints)
-        return compiled[values.shape](values, share_inputs=True)[0 if output is None else output]
+        self._core = openvino.Core()
+        # Read now: what was looked at is what is compiled, for every size of the batch.
+        try:
+            self._network = self._core.read_model(path)
+        except Exception as why:  # its exceptions have no common kind
+            raise BrokenError(
+                f"{path.name} cannot be loaded by OpenVINO ({told(why)}); import the model again."
+            ) from why
+        self._hints = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            "INFERENCE_NUM_THREADS": machine.cores(),
+            # Pinned, the shards of one machine would all take the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._output = 0 if output is None else output
+        self._compiled: dict[tuple[int, ...], Any] = {}
 
-    return run
+    def __call__(self, values: NDArray[np.float32]) -> Any:
+        """Answer a batch."""
+        return self._for(values.shape)(values, share_inputs=True)[self._output]
+
+    def make_ready(self, batch: int) -> None:
+        """Compile for a size of batch before there is one.
+
+        Parameters
+        ----------
+        batch : int
+        """
+        # What cannot be compiled is told when it is asked.
+        with suppress(Exception):
+            axes = list(self._network.inputs[0].partial_shape)[1:]
+            if all(axis.is_static for axis in axes):
+                self._for((batch, *(axis.get_length() for axis in axes)))
+
+    def _for(self, shape: tuple[int, ...]) -> Any:
+        if shape not in self._compiled:
+            shaped = self._network.clone()
+            shaped.reshape(list(shape))
+            self._compiled.clear()  # the network of another batch size
+            self._compiled[shape] = self._core.compile_model(shaped, "CPU", self._hints)
+        return self._compiled[shape]
 
 
 def silence() -> None:
@@ -102,10 +119,11 @@ def with_openvino(model: Artifact, how: How) -> Classifier:
 
     versions = {"openvino": openvino.__version__}
     with file_for(model, "openvino", "model.xml", versions, reads(how)) as path:
-        run = run_of(path, how.precision, output_of(model.facts))
+        network = Network(path, how.precision, output_of(model.facts))
 
-    def looking() -> Run:
+    def looking() -> Network:
         with file_for(model, "openvino", "features.xml", versions, reads(how), features=True) as path:
-            return run_of(path, FLOAT32)
+            return Network(path, FLOAT32)
 
-    return whole_pictures(model, how, run, {"runtime": "openvino", "version": openvino.__version__}, looking)
+    engine = {"runtime": "openvino", "version": openvino.__version__}
+    return replace(whole_pictures(model, how, network, engine, looking), make_ready=network.make_ready)

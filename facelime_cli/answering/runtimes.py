@@ -353,6 +353,8 @@ class Classifier:
     features : callable, optional
         From (B, H, W, 3) float32 values in display space to (B, F) float32 features: what the last layer makes scores
         of. None where they cannot be had. Nothing is loaded for it before the first call.
+    make_ready : callable, optional
+        Where the first call compiles for a size of batch, and need not wait for one: from that size to nothing.
     """
 
     forward: Callable[..., NDArray[np.float32]]
@@ -362,6 +364,7 @@ class Classifier:
     prepare: Callable[..., Any] | None = None
     answer: Callable[[Any], NDArray[np.float32]] | None = None
     features: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+    make_ready: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Whether a picture is like those that a network has learned from: distances between its features and theirs.
 
 A summary of the training features is kept, not the features. Two forms are computed alike: features are projected, and
-the distance to the nearest of some points counts. Where every class has many pictures, the points are the means of the
-classes, and the projection whitens (Mahalanobis' distance). Where a class has few, the points are the pictures
-themselves in a random projection, and the distance to the k-th nearest counts.
+the distance to the nearest of some points counts. Where there are many pictures, the points are the means of the
+classes, and the projection whitens (Mahalanobis' distance). Where there are few, in all or of a class, the points are
+the pictures themselves in a random projection, and the distance to the k-th nearest counts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.float32]
+    Summarised = Callable[[Numbers, NDArray[np.int64], int], "Familiar"]
 
 CLASS_MEANS, NEIGHBOURS = "class means", "neighbours"
 """The two methods."""
@@ -27,13 +28,15 @@ PERCENTILE = 99
 FOLDS = 5
 FEWEST_PICTURES = 20
 """Fewer have no 99th percentile that means anything."""
+FEWEST_FOR_MEANS = 400
+"""With fewer pictures, neighbours tell more and are wrong less often (`benchmarks/unlike.py`)."""
 FEWEST_PER_CLASS = 30
 """With fewer pictures of a class than this, its mean is not known well enough."""
 MOST_PICTURES = 4000
 """Training pictures that are looked at; more change the summary by less than its error."""
 MOST_FEATURES = 16_384
 """Numbers in front of a network's last layer; more are no features but pixels."""
-DIMENSIONS = 64
+DIMENSIONS = 128
 """Of the space in which class means are compared: the directions in which training pictures differ most."""
 RANDOM_DIMENSIONS = 64
 """Of the random projection."""
@@ -41,6 +44,8 @@ NEAREST = 5
 """Which of the nearest training pictures counts: a single one may be odd itself."""
 LEAST_SPREAD = 0.1
 """Of a feature, as a share of the mean of all."""
+LEAST_VARIANCE = 1e-9
+"""Added to that of every direction, as a share of the mean of all."""
 AT_ONCE = 512
 """Pictures whose distances to all points are in memory at a time."""
 
@@ -142,10 +147,11 @@ def method_for(classes: NDArray[np.int64]) -> str:
 
     Examples
     --------
-    >>> method_for(np.repeat([0, 1], [50, 50])), method_for(np.repeat([0, 1], [90, 10]))
+    >>> method_for(np.repeat([0, 1], [300, 300])), method_for(np.repeat([0, 1], [590, 10]))
     ('class means', 'neighbours')
     """
-    return CLASS_MEANS if np.unique(classes, return_counts=True)[1].min() >= FEWEST_PER_CLASS else NEIGHBOURS
+    fewest = np.unique(classes, return_counts=True)[1].min()
+    return CLASS_MEANS if len(classes) >= FEWEST_FOR_MEANS and fewest >= FEWEST_PER_CLASS else NEIGHBOURS
 
 
 def familiar(
@@ -153,7 +159,7 @@ def familiar(
     classes: NDArray[np.int64],
     groups: NDArray[np.int64],
     held_out: Numbers | None = None,
-    method: str | None = None,
+    summarised: Summarised | None = None,
 ) -> Familiar:
     """Return a summary of training features, and from where on a picture is unlike them.
 
@@ -167,8 +173,9 @@ def familiar(
         Pictures of one patient or lesion share a number.
     held_out : (M, F) float32 array, optional
         Features of pictures of the same source that the network has not learned from.
-    method : str, optional
-        `CLASS_MEANS` or `NEIGHBOURS`; by default `method_for` chooses.
+    summarised : callable, optional
+        What makes a summary of features, classes, and the number of pictures in the smallest of all summaries; by
+        default that of `method_for`.
 
     Returns
     -------
@@ -185,18 +192,22 @@ def familiar(
     for detecting out-of-distribution samples", NeurIPS 2018. To neighbours: Sun et al., "Out-of-distribution detection
     with deep nearest neighbors", ICML 2022.
     """
-    summarised = SUMMARIES[method or method_for(classes)]
+    summarised = summarised or SUMMARIES[method_for(classes)]
     apart = np.zeros(len(features))
     folds = _folds(groups)
+    # Distances in spaces of different dimensions cannot be compared: all summaries must be alike.
+    fewest = len(features) - int(np.bincount(folds).max())
     for fold in np.unique(folds):
         within = folds == fold
-        apart[within] = summarised(features[~within], classes[~within]).distances(features[within])
+        apart[within] = summarised(features[~within], classes[~within], fewest).distances(features[within])
     # The smallest distance that at least so many lie within: with few pictures the largest of all.
     threshold = float(np.quantile(apart, PERCENTILE / 100, method="higher"))
-    whole = summarised(features, classes)
+    whole = summarised(features, classes, fewest)
     if held_out is not None and len(held_out) >= FEWEST_PICTURES:
         threshold *= max(1.0, float(np.median(whole.distances(held_out)) / np.median(apart)))
-    return Familiar(whole.offset, whole.projection, whole.points, whole.nearest, max(threshold, np.finfo(float).tiny))
+    return Familiar(
+        whole.offset, whole.projection, whole.points, whole.nearest, max(threshold, float(np.finfo(np.float32).tiny))
+    )
 
 
 def _folds(groups: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -207,36 +218,89 @@ def _folds(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(order[numbers.ravel()] % min(FOLDS, n_groups))
 
 
-def _class_means(features: Numbers, classes: NDArray[np.int64]) -> Familiar:
-    """Return the means of the classes, in a space where pictures of one class scatter alike in all directions."""
+def class_means(features: Numbers, classes: NDArray[np.int64], fewest: int, dimensions: int = DIMENSIONS) -> Familiar:
+    """Return the means of the classes, in a space where pictures of one class scatter alike in all directions.
+
+    Parameters
+    ----------
+    features : (N, F) float32 array
+    classes : (N,) int64 array
+    fewest : int
+        Pictures in the smallest summary that this one is compared with.
+    dimensions : int
+        Of that space, at most: a quarter of `fewest` can be known well enough.
+
+    Returns
+    -------
+    Familiar
+        With a threshold of 1.
+    """
     from sklearn.covariance import LedoitWolf
 
     offset = features.mean(axis=0)
     centred = (features - offset).astype(np.float64)
-    n_dimensions = min(DIMENSIONS, len(features) // 4, features.shape[1])
-    _, directions = np.linalg.eigh(centred.T @ centred)
-    axes = directions[:, ::-1][:, : max(n_dimensions, 1)]
+    axes = _directions(centred, max(1, min(dimensions, fewest // 4)))
     reduced = centred @ axes
     present, numbers = np.unique(classes, return_inverse=True)
     means = np.stack([reduced[numbers == number].mean(axis=0) for number in range(len(present))])
     shrunk = LedoitWolf(assume_centered=True).fit(reduced - means[numbers])
-    whitening = np.linalg.cholesky(shrunk.precision_)
+    # Where no picture differs from another, there is nothing to shrink towards.
+    least = max(LEAST_VARIANCE * float(np.trace(shrunk.covariance_)) / len(shrunk.covariance_), LEAST_VARIANCE)
+    whitening = np.linalg.cholesky(np.linalg.inv(shrunk.covariance_ + least * np.eye(len(shrunk.covariance_))))
     return Familiar(offset, (axes @ whitening).astype(np.float32), (means @ whitening).astype(np.float32), nearest=1)
 
 
-def _neighbours(features: Numbers, classes: NDArray[np.int64]) -> Familiar:
-    """Return the pictures themselves, in a random projection that keeps distances roughly."""
+def _directions(centred: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """Return the directions in which pictures differ most, as columns (F, D): their principal components."""
+    from scipy.linalg import eigh
+
+    is_wide = len(centred) < centred.shape[1]
+    # Of the two products with the same directions the smaller one takes an eighth of the time, or less.
+    square = centred @ centred.T if is_wide else centred.T @ centred
+    side = len(square)
+    _, found = eigh(square, subset_by_index=[side - min(most, side), side - 1])
+    if not is_wide:
+        return np.asarray(found)
+    # Where fewer directions than that are in use, the others are any.
+    axes, _ = np.linalg.qr(centred.T @ found[:, ::-1])
+    return np.asarray(axes)
+
+
+def neighbours(
+    features: Numbers,
+    classes: NDArray[np.int64],
+    fewest: int,
+    dimensions: int = RANDOM_DIMENSIONS,
+    nearest: int = NEAREST,
+) -> Familiar:
+    """Return the pictures themselves, in a random projection that keeps distances roughly.
+
+    Parameters
+    ----------
+    features : (N, F) float32 array
+    classes : (N,) int64 array
+        They do not count.
+    fewest : int
+        Pictures in the smallest summary that this one is compared with.
+    dimensions, nearest : int
+        At most; see `RANDOM_DIMENSIONS` and `NEAREST`.
+
+    Returns
+    -------
+    Familiar
+        With a threshold of 1.
+    """
     del classes
     offset = features.mean(axis=0)
-    n_features, n_dimensions = features.shape[1], min(RANDOM_DIMENSIONS, features.shape[1])
+    n_features, n_dimensions = features.shape[1], min(dimensions, features.shape[1])
     drawn = np.random.Generator(np.random.Philox(0)).standard_normal((n_features, n_dimensions))
     spread = features.std(axis=0)
     # A feature that is the same for all would count without end.
     scale = np.maximum(spread, LEAST_SPREAD * spread.mean() or 1.0)[:, None]
     projection = (drawn / np.sqrt(n_dimensions) / scale).astype(np.float32)
     points = ((features - offset) @ projection).astype(np.float32)
-    return Familiar(offset, projection, points, nearest=min(NEAREST, len(points)))
+    return Familiar(offset, projection, points, nearest=min(nearest, fewest))
 
 
-SUMMARIES = {CLASS_MEANS: _class_means, NEIGHBOURS: _neighbours}
+SUMMARIES: dict[str, Summarised] = {CLASS_MEANS: class_means, NEIGHBOURS: neighbours}
 """What makes a summary of features and classes, by method."""

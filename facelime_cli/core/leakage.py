@@ -295,23 +295,31 @@ def near_pairs(measured: Sequence[Traits]) -> Iterator[tuple[int, int]]:
     Flat regions, black as on a radiograph, make bits that noise decides, so that the hash alone would miss pairs or
     name strangers. Pairs are yielded, not kept: a thousand blank pictures make half a million.
     """
-    from scipy.spatial import KDTree
-
     hashes = _words(measured)
     thumbnails = _thumbnails(measured)
-    coarse = _coarse(thumbnails)
+    for first, later in _within_reach(_coarse(thumbnails)):
+        bits = np.bitwise_count(hashes[later] ^ hashes[first])
+        second = later[bits.sum(axis=-1, dtype=np.int32) <= NEAR_BITS]
+        change = thumbnails[second] - thumbnails[first]
+        near = second[np.sqrt((change**2).mean(axis=-1)) <= NEAR_LEVELS]
+        yield from ((first, other) for other in near.tolist())
+
+
+def _within_reach(coarse: Floats) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each picture with those after it that may be nearly the same."""
+    if len(coarse) <= HASH_ROWS:
+        # So few are compared with each other long before the library of the tree is imported.
+        yield from ((first, np.arange(first + 1, len(coarse))) for first in range(len(coarse)))
+        return
+    from scipy.spatial import KDTree
+
     # Comparing all with all takes 256 times as long for 16 times as many pictures; a tree finds the few that may be.
     tree = KDTree(coarse)
-    for start in range(0, len(measured), HASH_ROWS):
+    for start in range(0, len(coarse), HASH_ROWS):
         found = tree.query_ball_point(coarse[start : start + HASH_ROWS], COARSE_REACH, return_sorted=True)
         for first, others in enumerate(found, start):
             # Each pair once, and no picture with itself.
-            later = np.array([other for other in others if other > first], dtype=np.int64)
-            bits = np.bitwise_count(hashes[later] ^ hashes[first])
-            second = later[bits.sum(axis=-1, dtype=np.int32) <= NEAR_BITS]
-            change = thumbnails[second] - thumbnails[first]
-            near = second[np.sqrt((change**2).mean(axis=-1)) <= NEAR_LEVELS]
-            yield from ((first, other) for other in near.tolist())
+            yield first, np.array([other for other in others if other > first], dtype=np.int64)
 
 
 def _coarse(thumbnails: Grey) -> Floats:

@@ -209,21 +209,18 @@ def of_most_probable(labels: NDArray[np.int64], probabilities: Probabilities, dr
     Returns
     -------
     dict
-        `accuracy`; `calibration_error`, that of `core.metrics.reliability`; `brier`, the mean over the pictures of the
-        sum over the classes of (probability - label)², half of it for two classes, as scikit-learn's. Each (D,).
+        `accuracy`; `calibration_error` and `brier`, those of `core.calibration.figures`. Each (D,) float64.
     """
     n_classes = probabilities.shape[1]
     right = probabilities.argmax(axis=1) == labels
     sure = probabilities.max(axis=1)
     squares = ((probabilities.astype(np.float64) - np.eye(n_classes)[labels]) ** 2).sum(axis=1)
-    # Two classes are one probability: its square would count twice.
-    brier = squares / 2 if n_classes == 2 else squares  # noqa: PLR2004 - two classes mirror each other
 
     def figures(weights: Floats) -> dict[str, Floats]:
         return {
             "accuracy": averaged(right, weights),
             "calibration_error": calibration_error(sure, right, weights),
-            "brier": averaged(brier, weights),
+            "brier": averaged(squares, weights),
         }
 
     return _in_chunks(figures, drawn)

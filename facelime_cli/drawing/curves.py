@@ -9,9 +9,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from facelime_cli.drawing import palette
+from facelime_cli.drawing import palette, text_curves
 from facelime_cli.drawing.charts import drawable
-from facelime_cli.drawing.text_curves import kept_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,18 +57,16 @@ def figure(inches: tuple[float, float]) -> Figure:
     return made
 
 
-def history(rows: Sequence[Mapping[str, float]], probe: Mapping[str, Any] | None = None) -> Figure:
+def history(facts: Mapping[str, Any]) -> Figure:
     """Draw loss and accuracy against the epoch, of training and of validation.
 
-    A dotted line begins each further phase; a ring marks the epoch whose weights were kept.
+    A dotted line begins each further phase; a ring marks the epoch whose weights were kept. What the probe on frozen
+    features reaches on the validation split is a dashed line.
 
     Parameters
     ----------
-    rows : sequence of mapping
-        From `loop.train`, at least one.
-    probe : mapping, optional
-        What the probe on the frozen features reaches on the validation split: `loss` and `accuracy`, each a dashed
-        line. What it lacks is not drawn.
+    facts : mapping
+        Of a model that was trained, see `text_curves.history`.
 
     Returns
     -------
@@ -78,13 +75,14 @@ def history(rows: Sequence[Mapping[str, float]], probe: Mapping[str, Any] | None
     made = figure(HISTORY_INCHES)
     left, right = made.subplots(1, 2)
     for axes, name in ((left, "loss"), (right, "accuracy")):
-        if probe and probe.get(name) is not None:
-            axes.axhline(probe[name], label="probe, validation", color=palette.DARK_GREY, linestyle="--")
-        _plot_history(axes, rows, name)
+        level = text_curves.probe_of(facts).get(name)
+        if level is not None:
+            axes.axhline(level, label="probe, validation", color=palette.DARK_GREY, linestyle="--")
+        _plot_history(axes, facts["history"], name, text_curves.kept_row(facts))
     return made
 
 
-def _plot_history(axes: Axes, rows: Sequence[Mapping[str, float]], name: str) -> None:
+def _plot_history(axes: Axes, rows: Sequence[Mapping[str, float]], name: str, kept: int) -> None:
     epochs = range(1, len(rows) + 1)
     validated = f"val_{name}"
     training = (name, "training", palette.BLUE)
@@ -97,7 +95,6 @@ def _plot_history(axes: Axes, rows: Sequence[Mapping[str, float]], name: str) ->
             continue
         values = [row[column] for row in rows]
         axes.plot(epochs, values, label=label, color=colour, marker=marker)
-    kept = kept_epoch(rows)
     shown = validated if validated in rows[0] else name
     value = rows[kept][shown]
     axes.plot([kept + 1], [value], "o", markersize=9, markerfacecolor="none", color="black", label="kept")

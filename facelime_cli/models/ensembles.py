@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.errors import BrokenError
+from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.models.backend import keras
 from facelime_cli.models.wrapping import MEAN_LAYER
 
@@ -26,11 +26,21 @@ def averaging(members: Sequence[Any]) -> Any:
     -------
     keras.Model
         Each member is a network in it, `member_0` and so on.
+
+    Raises
+    ------
+    FacelimeError
+        For networks with several outputs.
     """
+    n_outputs = max(len(each.outputs) for each in members)
+    if n_outputs > 1:
+        raise FacelimeError(
+            f"the networks have {n_outputs} outputs each, and --ensemble is the mean of one; leave --ensemble out."
+        )
     k = keras()
     inputs = k.Input(tuple(members[0].inputs[0].shape)[1:], name="display")
     # Layers of the members have the same names: each member is a network of its own, with another name.
-    named = [k.Model(each.inputs, each.outputs[0], name=f"member_{place}") for place, each in enumerate(members)]
+    named = [k.Model(each.inputs[0], each.outputs[0], name=f"member_{place}") for place, each in enumerate(members)]
     answers = [each(inputs) for each in named]
     return k.Model(inputs, k.layers.Average(name=MEAN_LAYER, dtype="float32")(answers))
 
@@ -86,4 +96,4 @@ def speaking(network: Any, n_members: int, what: str) -> Any:
     members_of(network, n_members, what)
     k = keras()
     answers = [network.outputs[0], *network.layers[-1].input]
-    return k.Model(network.inputs, k.layers.Concatenate(name="mean_and_members", dtype="float32")(answers))
+    return k.Model(network.inputs[0], k.layers.Concatenate(name="mean_and_members", dtype="float32")(answers))

@@ -40,7 +40,7 @@ def network_of(network: Any, what: str) -> Any:
             f"{what} cannot say which pictures it knows: its last layer reads {found.shape[-1]} numbers, and features "
             f"are 2 to {MOST_FEATURES}."
         )
-    return keras().Model(network.inputs, found)
+    return keras().Model(network.inputs[0], found)
 
 
 def _features(answer: Any) -> Any:
@@ -59,7 +59,7 @@ def _features(answer: Any) -> Any:
         if hasattr(layer, "layers") and getattr(layer, "outputs", None):
             # A network within: its layers are called anew, on what it reads here.
             within = _features(layer.outputs[history.tensor_index])
-            return None if within is None else keras().Model(layer.inputs, within)(before)
+            return None if within is None else keras().Model(layer.inputs[0], within)(before)
         if isinstance(layer, layers.Dense) and _decides(before, answer, VECTOR_AXES):
             return before
         if isinstance(layer, layers.Conv2D) and _decides(before, answer, IMAGE_AXES):

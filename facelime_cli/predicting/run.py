@@ -482,7 +482,7 @@ class Run:
         return np.pad(both, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(flat, ((0, spare), (0, 0)))
 
 
-def load_once(context: Context, model: Artifact, how: How) -> None:
+def load_once(context: Context, model: Artifact, how: How, batch: int | str | None = None) -> None:
     """Load a model for what a command asks of it, unless it is loaded.
 
     Parameters
@@ -491,6 +491,8 @@ def load_once(context: Context, model: Artifact, how: How) -> None:
         Its `loaded` keeps the model.
     model : Artifact
     how : How
+    batch : int or str, optional
+        The size of batch that will be asked, a number or `DEFAULT`: what can be compiled for it is.
     """
     kept = context.loaded
     if (model.content, how) in kept:
@@ -501,7 +503,9 @@ def load_once(context: Context, model: Artifact, how: How) -> None:
         is_other_mode = other.runtime == how.runtime and TF32 in {other.precision, how.precision}
         if content != model.content or is_other_mode:
             del kept[content, other]
-    kept[model.content, how] = runtimes.load(model, how, members=True)
+    classifier = kept[model.content, how] = runtimes.load(model, how, members=True)
+    if classifier.make_ready is not None and batch not in {None, AUTO}:
+        classifier.make_ready(PROCESSOR_BATCH if batch == DEFAULT else int(batch or 0))
 
 
 def evaluate(

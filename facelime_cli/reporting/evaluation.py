@@ -44,6 +44,10 @@ TRAINING = 0
 """The training split in what `pictures.splits_of` returns."""
 FOLD = "fold"
 """The subgroups of a model with a network for every fold."""
+VALIDATING = 1
+"""The validation split there."""
+REFIT = "refit"
+"""What is noted of a training that took the validation split too, at its end."""
 VALIDATION = "validation"
 """The split that thresholds are picked on."""
 RECALL = "recall"
@@ -321,6 +325,28 @@ def validation_cases(
                 "has none there; preprocess the source with another --split."
             )
     return found
+
+
+def check_held_out(model: Artifact, dataset: Artifact, picking: Picking) -> None:
+    """Raise where thresholds would be picked on pictures that the model was trained on.
+
+    Parameters
+    ----------
+    model, dataset : Artifact
+    picking : Picking
+
+    Raises
+    ------
+    FacelimeError
+        For a model that was trained on the validation split of this dataset too.
+    """
+    is_own = model.inputs.get("dataset", {}).get("digest") == dataset.content
+    refitted = any(REFIT in each for each in (model.facts, *model.facts.get("folds", [])))
+    if picking.option and is_own and refitted:
+        raise FacelimeError(
+            f"{picking.option} is picked on the validation split, and models/{model.id} was trained on that too, by "
+            "--refit; pick it with the same training without --refit."
+        )
 
 
 # Answers
@@ -614,7 +640,7 @@ def seen_in_training(model: Artifact, dataset: Artifact, cases: Cases) -> dict[s
     own = model.input("datasets")
     rows = cases.rows.tolist()
     if cases.members is not None:
-        return _seen_by_members(own, cases)
+        return _seen_by_members(model, own, cases)
     trained = _rows_of_training(model, own)
     if own.content == dataset.content:
         both = set(trained) & set(rows)
@@ -632,13 +658,13 @@ def seen_in_training(model: Artifact, dataset: Artifact, cases: Cases) -> dict[s
     return {"pictures": n_seen, "of_a_trained_group": n_known}
 
 
-def _seen_by_members(own: Artifact, cases: Cases) -> dict[str, int]:
+def _seen_by_members(model: Artifact, own: Artifact, cases: Cases) -> dict[str, int]:
     """Return how many of the pictures, or of their groups, the network was trained on that answers them."""
     assert cases.members is not None
     groups = np.array(own.texts("group"))
     n_seen = n_known = 0
     for member in np.unique(cases.members):
-        trained = np.flatnonzero(pictures.splits_of(own, int(member)) == TRAINING)
+        trained = np.flatnonzero(_learned_from(model.facts["folds"][member], own, int(member)))
         its = cases.rows[cases.members == member]
         n_seen += int(np.isin(its, trained).sum())
         n_known += int(np.isin(groups[its], groups[trained]).sum())
@@ -648,12 +674,16 @@ def _seen_by_members(own: Artifact, cases: Cases) -> dict[str, int]:
 def _rows_of_training(model: Artifact, own: Artifact) -> list[int]:
     trained_for = model.facts.get("fold")
     if trained_for == EVERY_FOLD:
-        # Each picture is in the training of all networks but two.
+        # Each picture is in the training of some networks.
         return [int(row) for row in np.flatnonzero(own.read("fold") >= 0)]
-    fold = pictures.tested_fold(own, trained_for)
-    in_training = pictures.splits_of(own, fold) == TRAINING
-    rows = np.flatnonzero(in_training)
-    return [int(row) for row in rows]
+    in_training = _learned_from(model.facts, own, pictures.tested_fold(own, trained_for))
+    return [int(row) for row in np.flatnonzero(in_training)]
+
+
+def _learned_from(trained: Mapping[str, Any], own: Artifact, fold: int | None) -> NDArray[np.bool_]:
+    """Return which pictures of its dataset a network was trained on, by what is noted of its training: (N,)."""
+    split = pictures.splits_of(own, fold)
+    return np.isin(split, (TRAINING, VALIDATING)) if REFIT in trained else split == TRAINING
 
 
 def pixel_digests(dataset: Artifact, rows: Sequence[int]) -> list[str]:

@@ -169,8 +169,8 @@ class Report(ABC):
         """Draw how the model was trained, where that is known, and return the names of the files."""
         from facelime_cli.drawing import curves
 
-        rows = self.model.facts.get(HISTORY)
-        return self.save(HISTORY, curves.history(rows, self.model.facts.get("probe"))) if rows else []
+        facts = self.model.facts
+        return self.save(HISTORY, curves.history(facts)) if facts.get(HISTORY) else []
 
     def _page(self, facts: Mapping[str, Any], beside: Beside | None) -> str:
         artifact, model, dataset = self.artifact, self.model, self.dataset

@@ -87,9 +87,8 @@ def _model(model: Artifact, rows: Sequence[int], c: int | None) -> Figure | Imag
     del rows, c
     if "folds" in model.facts:
         return _histories(model)
-    history = model.facts.get("history")
-    if history:
-        return curves.history(history)
+    if model.facts.get("history"):
+        return curves.history(model.facts)
     if runtimes.format_of(model) != runtimes.KERAS:
         check_layers(model)
         raise FacelimeError(

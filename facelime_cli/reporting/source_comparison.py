@@ -18,6 +18,7 @@ from facelime_cli.reporting.classes_scored import OneClass
 from facelime_cli.reporting.evaluation import NAMED_CLASSES, RECALL, Answered, Cases, pixel_digests
 from facelime_cli.reporting.findings_scored import SeveralFindings
 from facelime_cli.reporting.values_scored import Values
+from facelime_cli.store import familiarity
 from facelime_cli.store.pictures import is_multilabel
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _common(there: Artifact, scoring: Scoring, cases: Cases) -> list[str]:
 
 
 def compare(
-    there: Artifact | None, here: Answered, scoring: Scoring, dataset: Artifact, rounds: int, seed: int
+    there: Artifact | None, artifact: Artifact, here: Answered, scoring: Scoring, rounds: int, seed: int
 ) -> dict[str, Any]:
     """Return how the figures here differ from those of an evaluation.
 
@@ -194,12 +195,11 @@ def compare(
     ----------
     there : Artifact, optional
         The evaluation, from `check`.
+    artifact : Artifact
+        The evaluation that is being made.
     here : Answered
-        What is evaluated now.
+        What it is about.
     scoring : Scoring
-        Of what is evaluated.
-    dataset : Artifact
-        Of what is evaluated.
     rounds, seed : int
         Of the bootstrap.
 
@@ -208,7 +208,8 @@ def compare(
     dict
         Empty without an evaluation. Else under `COMPARED` a dict: `evaluation`, `dataset`, `split`, `n` and `groups` of
         the evaluation, whether it is of pictures that the model
-        was trained on (`seen_in_training`, a sentence or None) and how many pictures are on both sides.
+        was trained on (`seen_in_training`, a sentence or None), how many pictures are on both sides, and the share of
+        those that are `unlike` the model's training data, where it keeps a summary of that.
         Of values `values`: by value and figure. Else `figures`, those of all classes; `classes`, those of each; and
         `thresholds`, what follows here from those that were chosen there. Each figure is a `core.shift.difference`.
     """
@@ -219,7 +220,8 @@ def compare(
     found: dict[str, Any] = {"evaluation": there.id, "dataset": there.inputs["dataset"]["id"]}
     found |= {"split": there.parameters["split"], "n": there.n, "groups": there.facts["groups"]}
     found["seen_in_training"] = there.facts["seen_in_training"]["sentence"]
-    found["shared_pictures"] = _shared(there, before, dataset, here)
+    found["shared_pictures"] = _shared(there, before, artifact.input("datasets"), here)
+    found["unlike"] = _unlike(there, artifact, *sides)
     names = _common(there, scoring, here.cases)
     if isinstance(scoring, Values):
         found["values"] = {name: _of_value(scoring.classes.index(name), *sides) for name in names}
@@ -281,6 +283,17 @@ def _scores(c: int, side: Side, threshold: float | None) -> Scored:
     has = side.has(c)
     known = has >= 0
     return Scored(has[known] == 1, side.probabilities[known, c], side.called(c, threshold)[known])
+
+
+def _unlike(there: Artifact, artifact: Artifact, *sides: Side) -> dict[str, Any] | None:
+    """Return the difference of the shares of pictures that are unlike the training data; None where nobody knows."""
+    shares = []
+    for evaluation, side in zip((there, artifact), sides, strict=True):
+        distances = familiarity.distances_of(evaluation)
+        if distances is None:
+            return None
+        shares.append(shift.averaged(np.array(distances) > 1, side.drawn.T.astype(np.float64)))
+    return shift.difference(*shares)
 
 
 # Values

@@ -42,6 +42,7 @@ WORDS = {
     "recall": "sensitivity",
     "specificity": "specificity",
     "precision": "precision",
+    "unlike": "share of pictures unlike the training data",
 }
 """The figures as tables name them."""
 KNOWN_WORDS = dict(zip(KNOWN, ("mean of the known values", "standard deviation of the known values"), strict=True))
@@ -91,6 +92,8 @@ def rows(compared: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 def _every(compared: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Yield every figure with its name and the class or value that it is about."""
+    if compared["unlike"]:
+        yield "unlike", "", compared["unlike"]
     for of, its in compared.get("values", {}).items():
         yield from ((name, of, its[name]) for name in (*KNOWN, *FIGURES))
     yield from ((name, "", each) for name, each in compared.get("figures", {}).items())
@@ -147,7 +150,9 @@ def _doubts(compared: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _headlines(compared: Mapping[str, Any], unit: str) -> Iterator[str]:
-    """Yield what becomes of the main figure, and of calibration."""
+    """Yield what becomes of the pictures, of the main figure, and of calibration."""
+    if compared["unlike"]:
+        yield _moved(f"the {WORDS['unlike']}", compared["unlike"])
     for name, its in compared.get("values", {}).items():
         for figure in ("mae", "bias"):
             yield _moved(f"{values_report.WORDS[figure]} of {name}", its[figure], _say(_spoken(compared, unit)))
@@ -196,7 +201,7 @@ def _of_threshold(name: str, each: Mapping[str, Any], dataset: str) -> str:
         each["picked"], f"at the threshold chosen on {dataset} ({each['threshold'] or 0:.4f}, for the best F1)"
     )
     sensitivity, specificity = (_change(WORDS[share], each[share]) for share in ("recall", "specificity"))
-    return f"{name}, {words}: {sensitivity}, {specificity}."
+    return f"{name}, {words}: {sensitivity}; {specificity}."
 
 
 def _change(what: str, each: Mapping[str, Any]) -> str:
@@ -247,6 +252,8 @@ def tables(compared: Mapping[str, Any], unit: str = "") -> list[Table]:
         )
         for name in (ALL if several else (*ALL_CLASSES, EXPECTED))
     ]
+    if compared["unlike"]:
+        lines.append((WORDS["unlike"], *_cells(compared["unlike"])))
     found = [Table(heads, lines, title)]
     classes = compared["classes"]
     found.append(_by_class(classes, (*COMMON, *(name for name in ("auc", *EACH[1:]) if _has(classes, name)))))
@@ -264,7 +271,7 @@ def _has(classes: Mapping[str, Any], name: str) -> bool:
 def _of_values(compared: Mapping[str, Any], unit: str, title: str) -> list[Table]:
     heads = ("value", "figure", "there", "here", "difference", "95 % interval")
     in_unit, bare = _say(_spoken(compared, unit)), _say(Spoken(values=True, digits=2))
-    lines = []
+    lines = [("", WORDS["unlike"], *_cells(compared["unlike"]))] if compared["unlike"] else []
     for value, its in compared["values"].items():
         for name in (*KNOWN, *FIGURES):
             say = bare if name == values_report.WITHOUT_UNIT else in_unit

@@ -98,6 +98,7 @@ class Params(OfOutput):
             "network is worth on another source, such as another hospital.",
         ),
         Input(("evaluations",)),
+        Resolved(("compared",)),
     ] = None
     bootstrap: Annotated[int, Option(min=100, max=100_000, help="Rounds of the bootstrap by group.")] = 1000
     mistakes: Annotated[int, Option(min=1, max=60, help="Show so many of the most confident mistakes.")] = 12
@@ -127,6 +128,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     targets = evaluation.wanted_recalls(params.target_recall or [], classes)
     picking = evaluation.Picking(params.thresholds, targets)
     scoring.check(picking)
+    evaluation.check_held_out(model, dataset, picking)
     validation = evaluation.validation_cases(scoring, dataset, params.split, SPLITS, fold, picking)
 
     # The validation split is asked at the end, of the model that is loaded by then.
@@ -155,14 +157,14 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         facts = _facts(params, scoring, dataset, here, thresholds, _seen(model, dataset, cases, context))
         facts |= unlike.facts_of(familiarity.distances_of(artifact))
         facts |= calibrated.figures(model, here)
-        facts |= source_comparison.compare(there, here, scoring, dataset, params.bootstrap, params.seed)
+        facts |= source_comparison.compare(there, artifact, here, scoring, params.bootstrap, params.seed)
         beside = source_report.beside(there, here, scoring, facts)
         report = report_of(artifact, model, dataset, here, params.split)
         return facts, report.write(facts, beside)
 
     return Plan(
         params=params,
-        resolved=_resolved(params, fold, targets, scoring),
+        resolved=_resolved(params, fold, targets, scoring, there),
         name=f"{model.name}-{params.split}",
         prepare=prepare,
         work=work,
@@ -171,7 +173,9 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     )
 
 
-def _resolved(params: Params, fold: int | str | None, targets: Any, scoring: Scoring) -> dict[str, Any]:
+def _resolved(
+    params: Params, fold: int | str | None, targets: Any, scoring: Scoring, there: Artifact | None
+) -> dict[str, Any]:
     """Return what the evaluation is known by beside its inputs."""
     from facelime_cli.reporting.values_scored import Values
 
@@ -181,6 +185,9 @@ def _resolved(params: Params, fold: int | str | None, targets: Any, scoring: Sco
         found["thresholds"] = params.thresholds
     if isinstance(scoring, Values):
         found["truth"] = [f"{name}={column}" for name, column in scoring.columns.items()]
+    # An evaluation's content is what the model said: the thresholds there are among what made it.
+    if there is not None:
+        found["compared"] = there.fingerprint
     return found
 
 

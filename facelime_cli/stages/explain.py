@@ -342,7 +342,8 @@ class _Rounds:
             return
         precision = params.precision or runtimes.FLOAT32
         how = runtimes.How(runtimes.settle(self.model, params.runtime, precision), precision)
-        self.loading.append(self.beside.begin("model", load_once, self.context, self.model, how))
+        batch = wanted_batch(params.batch_size)
+        self.loading.append(self.beside.begin("model", load_once, self.context, self.model, how, batch))
 
     def _awaited(self, futures: Iterable[Future[T]]) -> list[T]:
         """Return what was begun beside; it is shown how far it is."""

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 FEWEST_CLASSES = 2
 ENSEMBLE = "ensemble"
 HISTORY = "history"
+CHOSEN = "chosen"
+"""What stands for class weights that the recipe `auto` chooses."""
 MOST_EPOCHS = 100_000
 AMOUNTS = ", ".join(f"{name} ({entry.words})" for name, entry in AUGMENTATIONS.items())
 OWN = ", ".join(name for name in BACKBONES if name not in published(BACKBONES))
@@ -323,10 +325,20 @@ class Params:
             "--calibrate/--no-calibrate",
             show_default=False,
             help="Divide the scores by the temperature with the least log-loss on the validation split, so that the "
-            "network is as sure as it is right; the temperature is a layer of the saved model. [default: a part of --recipe auto alone]",
+            "network is as sure as it is right; the temperature is a layer of the saved model. "
+            "[default: calibrate with --recipe auto, else no-calibrate]",
         ),
         Resolved(),
     ] = None
+    find_rate: Annotated[
+        bool,
+        Option(
+            "--find-rate",
+            help="Train nothing: try rising learning rates for a hundred steps, and print the one at which the loss "
+            "falls fastest. No model is made.",
+        ),
+        Execution(),
+    ] = False
     precision: Annotated[
         str,
         Choice(PRECISIONS),
@@ -400,6 +412,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         inputs=inputs,
         sources={"weights": _weights_digest(str(settings.weights))} if is_file else {},
         finish=asked.finish,
+        instead=asked.rates_tried,
     )
     return made
 
@@ -439,6 +452,8 @@ class _Asked:
             found["calibrate"] = True
         if self.heads:
             found["labels"] = listing(each.name for each in self.heads)
+        if self.weighs:
+            found["class_weights"] = CHOSEN
         if self.recipe != AUTO:
             return found
         typed = {name: value for name, value in _of_auto(self.params).items() if value not in (None, False)}
@@ -493,8 +508,25 @@ class _Asked:
         """Return a network that nothing has trained."""
         return self.first.pop() if self.first else self.built()
 
-    def _job(self, artifact: Artifact, tested: int | None) -> Job:
-        """Return the training that tests a fold."""
+    def rates_tried(self) -> Answer:
+        """Answer with a learning rate to begin with; what is computed for it is thrown away."""
+        from facelime_cli.drawing import text_curves
+        from facelime_cli.store import temporary
+        from facelime_cli.training import rates
+
+        with temporary.outside() as folder:
+            tested = 0 if self.fold == EVERY_FOLD else self.fold
+            job = self._job(None, None if tested is None else int(tested))
+            phase, how = job.tried(self._network(), folder)
+            with self.context.console.progress("find-rate", rates.STEPS, unit="steps") as advance:
+                found = rates.range_test(phase, how, advance)
+        value = {"learning_rate": found.suggestion, "rates": found.rates, "losses": found.losses}
+        option = "--learning-rate"
+        said = [*text_curves.rates(found.rates, found.losses), f"begin with {option} {found.suggestion:.2g}"]
+        return Answer(value, [f"{found.suggestion:.2g}"], said=said)
+
+    def _job(self, artifact: Artifact | None, tested: int | None) -> Job:
+        """Return the training that tests a fold; without an artifact, one that only tries."""
         from facelime_cli.training import auto, finetuning
 
         params = self.params
@@ -513,7 +545,7 @@ class _Asked:
         if self.recipe != AUTO:
             return job
         parts = replace(PARTS, mirrored=PARTS.mirrored and KINDS[self.kind].mirrored)
-        plan = auto.Plan(parts, params.minutes, params.refit)
+        plan = auto.Plan(parts, params.minutes, params.refit, self.weighs)
         planned = replace(job, auto=plan)
         if not params.refit:
             return planned
@@ -527,6 +559,12 @@ class _Asked:
         asked = self.params.calibrate
         return self.recipe == AUTO if asked is None else asked
 
+    @property
+    def weighs(self) -> bool:
+        """Whether the recipe `auto` chooses how unequal classes are trained: nobody else has."""
+        params = self.params
+        return self.recipe == AUTO and params.class_weights is None and not params.oversample
+
     def _calibrating(self) -> list[Step]:
         from facelime_cli.training import calibrating
 
@@ -534,12 +572,13 @@ class _Asked:
             return []
         return [calibrating.Calibrating(self.context.console, self.settings.batch_size)]
 
-    def _familiarising(self, artifact: Artifact) -> list[Step]:
+    def _familiarising(self, artifact: Artifact | None) -> list[Step]:
         from facelime_cli.training import familiarising
 
         # The mean of the networks of all folds has no features of its own.
-        every = self.fold == EVERY_FOLD
-        return [] if every else [familiarising.step(artifact, self.dataset, self.context.console)]
+        if artifact is None or self.fold == EVERY_FOLD:
+            return []
+        return [familiarising.step(artifact, self.dataset, self.context.console)]
 
     def finish(self, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         """Note what was measured."""
@@ -556,7 +595,11 @@ def restored(model: Artifact) -> dict[str, Any]:
     if not parameters["fine_tune_epochs"]:
         typed |= {"fine_tune_layers": None, "fine_tune_rate": None}
     is_pretrained = bool(BACKBONES[parameters["backbone"]].application) and parameters["weights"] != NONE
-    return typed | ({"recipe": NONE} if is_pretrained and "recipe" not in parameters else {})
+    recipe = {"recipe": NONE} if is_pretrained and "recipe" not in parameters else {}
+    by_auto = parameters.get("recipe") == AUTO
+    calibrate = {"calibrate": False} if by_auto and "calibrate" not in parameters else {}
+    chosen = {"class_weights": None} if parameters["class_weights"] == CHOSEN else {}
+    return typed | recipe | calibrate | chosen
 
 
 # Folds
@@ -585,7 +628,7 @@ def _train(artifact: Artifact, unit: Unit, job: Job, network: Trainable, file: s
 
     trained = job.run(network, unit)
     wrapping.save(trained.network, artifact.file(file))
-    made = [file, *_write_history(artifact, trained.history, stem)]
+    made = [file, *_write_history(artifact, trained.facts, stem)]
     made += [familiarity.FILE] if familiarity.FACT in trained.facts else []
     unit.finish({}, made=made, facts=trained.facts)
 
@@ -651,15 +694,16 @@ def _weights_digest(file: str) -> str:
     return digests.of_file(Path(file))
 
 
-def _write_history(artifact: Artifact, history: Sequence[Mapping[str, float]], stem: str) -> list[str]:
+def _write_history(artifact: Artifact, facts: Mapping[str, Any], stem: str) -> list[str]:
     """Write the history as table and chart, and return the names of the files."""
     from facelime_cli.drawing import curves, figures
 
+    history = facts["history"]
     # By name: Keras has an order of its own.
     rows = [[row[name] for name in history[0]] for row in history]
     write_csv(artifact.file(f"{stem}.csv"), [list(history[0]), *rows])
     charts = [f"{stem}.png", f"{stem}.svg"]
-    figures.write(curves.history(history), [artifact.file(name) for name in charts])
+    figures.write(curves.history(facts), [artifact.file(name) for name in charts])
     return [f"{stem}.csv", *charts]
 
 
@@ -668,8 +712,8 @@ def answer(result: Result) -> Answer:
     from facelime_cli.drawing import text_curves
 
     artifact = result.artifact
-    history = [] if result.reused else artifact.facts.get("history", [])
-    said = text_curves.history(history, artifact.facts.get("probe")) if history else []
+    is_new = not result.reused and artifact.facts.get("history")
+    said = text_curves.history(artifact.facts) if is_new else []
     return Answer(result.json(), [artifact.id], said=said)
 
 
@@ -683,4 +727,5 @@ STAGE = Stage(
     sharded=True,
     answer=answer,
     restored=restored,
+    instead=("find_rate",),
 )

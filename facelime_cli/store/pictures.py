@@ -307,7 +307,7 @@ def changed_otherwise(model: Artifact, dataset: Artifact) -> str | None:
 
 
 def learned_from(model: Artifact, dataset: Artifact) -> str | None:
-    """Return a sentence on a model whose networks have learned from every picture of a dataset.
+    """Return a sentence on a model of several networks, of which some have learned from each picture of a dataset.
 
     Parameters
     ----------
@@ -323,9 +323,9 @@ def learned_from(model: Artifact, dataset: Artifact) -> str | None:
         return None
     networks = len(model.facts["folds"])
     return (
-        f"all but two of the {networks} networks of models/{model.id} were trained on each picture of "
-        f"{dataset.reference}, so the answers are surer than those to other pictures; `facelime evaluate` is out of "
-        "fold."
+        f"each picture of {dataset.reference} was in the training of some of the {networks} networks of "
+        f"models/{model.id}, so the answers are surer than those to other pictures; `facelime evaluate` answers with "
+        "the network that has not seen it."
     )
 
 

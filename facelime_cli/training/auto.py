@@ -12,7 +12,7 @@ import json
 import math
 import time
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from facelime_cli.models import building, running
 from facelime_cli.models.backbones import ALL, NONE
 from facelime_cli.models.running import Labelled
 from facelime_cli.store.files import write_whole
-from facelime_cli.training import augmenting, loop, probing
+from facelime_cli.training import augmenting, imbalance, loop, probing
 from facelime_cli.training.loop import Phase, Progress
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from facelime_cli.models.building import Trainable
     from facelime_cli.store.units import Unit
     from facelime_cli.training.finetuning import Job, Listener, Splits, Trained
+    from facelime_cli.training.imbalance import Choice
     from facelime_cli.training.loop import Pace, Training
     from facelime_cli.training.probing import Features, Probe
     from facelime_cli.training.recipes import Parts
@@ -75,11 +76,14 @@ class Plan:
         What it may take; None for as long as it takes.
     refits : bool
         Whether the network is trained again with the validation pictures.
+    weighs : bool
+        Whether unequal classes are trained in the way that validation pictures choose.
     """
 
     parts: Parts
     minutes: float | None = None
     refits: bool = False
+    weighs: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,17 +225,22 @@ def prepared(job: Job, plan: Plan, network: Trainable, splits: Splits, how: Trai
     Prepared
     """
     began = time.monotonic()
-    judge = _judge(splits.validation.labels, how)
     row: dict[str, float] = {}
     facts: dict[str, Any] = {}
+    if plan.weighs:
+        choice = _chosen(job, plan, network, splits, unit)
+        if choice.losses:
+            job.console.note(choice.sentence)
+        how = job.how(splits.train.labels, choice.class_weights)
+        facts["imbalance"] = asdict(choice)
+    judge = _judge(splits.validation.labels, how, _counts(how, splits.train.labels))
     if plan.parts.probe:
         train = _features(job, plan, network, "train", splits.train, unit)
         probe = _kept_probe(unit.scratch("probe.npz"), lambda: _fitted(plan, train, how))
         put(network.head, probe)
-        own = _judge(train.labels, replace(how, class_weights=None))
-        row, answers = _row(job, network, train, splits, (own, judge), unit)
+        row, answers = _row(job, network, train, splits, (_judge(train.labels, how), judge), unit)
         judge = judge.against(answers) if len(answers) else judge
-        facts = {"probe": _facts(probe, train, row)}
+        facts["probe"] = _facts(probe, train, row)
         job.console.note(_said(facts["probe"], len(splits.train.rows)))
     phase = _tuning(job, network, splits.train, splits.validation, judge)
     if plan.minutes is not None and phase.epochs:
@@ -247,21 +256,41 @@ def _features(job: Job, plan: Plan, network: Trainable, name: str, split: Labell
     return probing.features_of(job, network.bare, unit, name, split, mirrored=plan.parts.mirrored)
 
 
+def _chosen(job: Job, plan: Plan, network: Trainable, splits: Splits, unit: Unit) -> Choice:
+    """Return how unequal classes are trained, by the features of both splits."""
+    labels = splits.train.labels
+    if labels.dtype.names:
+        from facelime_cli.training.several_probed import weights_for
+
+        return imbalance.Choice(weights_for(labels), {})
+    if imbalance.is_equal(labels):
+        return imbalance.Choice(NONE, {})
+    train = _features(job, plan, network, "train", splits.train, unit)
+    validation = probing.features_of(job, network.bare, unit, "validation", splits.validation)
+    return imbalance.choose(train, validation, plan.parts.strengths, job.what.seed)
+
+
+def _counts(how: Training, labels: Labels) -> Mapping[Any, Any] | None:
+    """Return what each class counts where networks are compared: adjusted logits are for equal classes too."""
+    return loop.balanced_class_weights(labels) if how.class_shares else how.class_weights
+
+
 def _fitted(plan: Plan, features: Features, how: Training, fixed: Sequence[float] = ()) -> Probe:
     if how.widths:
         from facelime_cli.training.several_probed import fit_probes
 
         return fit_probes(features, how, plan.parts.strengths, fixed)
-    return probing.fit_probe(features, how.class_weights, plan.parts.strengths, how.seed, fixed)
+    probe = probing.fit_probe(features, how.class_weights, plan.parts.strengths, how.seed, fixed)
+    return imbalance.adjusted(probe, how.class_shares) if how.class_shares else probe
 
 
-def _judge(labels: NDArray[Any], how: Training) -> Judge | Judges:
-    """Return what judges answers to pictures of one label, or of several."""
+def _judge(labels: NDArray[Any], how: Training, weights: Mapping[Any, Any] | None = None) -> Judge | Judges:
+    """Return what judges answers to pictures of one label, or of several, with what each class counts."""
     if how.widths:
         from facelime_cli.training.several_probed import Judges
 
-        return Judges.of(labels, how.widths, how.class_weights)
-    return Judge(labels, how.class_weights)
+        return Judges.of(labels, how.widths, weights)
+    return Judge(labels, weights)
 
 
 def _kept_probe(path: Path, fitted: Callable[[], Probe]) -> Probe:
@@ -553,7 +582,8 @@ class Refitting:
         found = trained.facts["kept"]
         network = building.build(self.job.what, self.job.precision)
         labels = np.concatenate([splits.train.labels, splits.validation.labels])
-        how = replace(self.job.how(labels), steps_per_epoch=found["steps_per_epoch"])
+        chosen = trained.facts.get("imbalance", {}).get("class_weights")
+        how = replace(self.job.how(labels, chosen), steps_per_epoch=found["steps_per_epoch"])
         if self.plan.parts.probe:
             self._put(network, splits, trained.facts["probe"], how, unit)
         both = Labelled(splits.train.read, np.concatenate([splits.train.rows, splits.validation.rows]), labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from facelime_cli.training.recipes import ADJUSTED, CLASS_WEIGHTS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -160,6 +161,17 @@ def built(what: Architecture, settings: Settings, precision: str) -> Trainable:
 
 
 @dataclass(frozen=True)
+class _Aside:
+    """Stands for the unit of an artifact where none is made."""
+
+    folder: Path
+
+    def scratch(self, name: str) -> Path:
+        """Return where something is kept."""
+        return self.folder / name
+
+
+@dataclass(frozen=True)
 class Job:
     """One training.
 
@@ -268,6 +280,26 @@ class Job:
             found["temperature"] = facts["temperatures"].get(head.name)
         return found
 
+    def tried(self, network: Trainable, folder: Path) -> tuple[Phase, Training]:
+        """Return what `--learning-rate` is the rate of, and how it is trained.
+
+        Parameters
+        ----------
+        network : Trainable
+            From `built`.
+        folder : pathlib.Path
+            For what is computed once; nothing is kept beyond it.
+
+        Returns
+        -------
+        phase : Phase
+        how : Training
+        """
+        splits = splits_of(self.dataset, self.fold, self.heads)
+        how, phases, _ = self._planned(network, splits, cast("Unit", _Aside(folder)))
+        # The head's phase; the recipe auto has a probe there, and the whole network behind it.
+        return replace(phases[0 if self.auto is None else -1], paced=None), how
+
     def _warn_of_untaught(self, labels: NDArray[Any]) -> None:
         """Warn of findings that no training picture shows, or none is free of: nothing can be learned of them."""
         for each in self.heads:
@@ -293,12 +325,14 @@ class Job:
         found = auto.prepared(self, self.auto, network, splits, how, unit)
         return found.how, found.phases, found.facts
 
-    def how(self, labels: NDArray[Any]) -> Training:
+    def how(self, labels: NDArray[Any], class_weights: str | None = None) -> Training:
         """Return how a network is trained on pictures of some classes.
 
         Parameters
         ----------
         labels : (N,) or (N, L) int array
+        class_weights : str, optional
+            A key of `CLASS_WEIGHTS` in the place of that of the settings.
 
         Returns
         -------
@@ -306,8 +340,9 @@ class Job:
         """
         settings = self.settings
         taken = labels[loop.drawn(labels, oversample=self.oversample)]
-        counted = CLASS_WEIGHTS[settings.class_weights].load()(taken)
-        adjusts = settings.class_weights == ADJUSTED
+        name = class_weights or settings.class_weights
+        counted = CLASS_WEIGHTS[name].load()(taken)
+        adjusts = name == ADJUSTED
         return Training(
             batch_size=settings.batch_size,
             seed=self.what.seed,

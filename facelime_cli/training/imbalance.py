@@ -13,11 +13,11 @@ from facelime_cli.training import loop, probing
 from facelime_cli.training.recipes import ADJUSTED, BALANCED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from facelime_cli.training.probing import Features
+    from facelime_cli.training.probing import Features, Probe
 
 ENOUGH = 1.5
 """Times that the largest class has the smallest one's pictures: with less, classes are taken as equal."""
@@ -48,48 +48,83 @@ class Choice:
         return f"unequal classes: --class-weights {self.class_weights} (balanced validation log-loss: {words})"
 
 
-def choose(train: Features, validation: Features, strength: float | None = None) -> Choice:
+def is_equal(labels: NDArray[np.int64]) -> bool:
+    """Tell whether no class has many more training pictures than another.
+
+    Parameters
+    ----------
+    labels : (N,) or (N, L) int64 array
+        At least one picture.
+
+    Returns
+    -------
+    bool
+        True for findings: each has a probability of its own, which stays true to how often it is there.
+    """
+    if labels.ndim == SEVERAL:
+        return True
+    _, counts = np.unique(labels, return_counts=True)
+    return bool(counts.max() < ENOUGH * counts.min())
+
+
+def choose(
+    train: Features, validation: Features, strengths: Sequence[float] = probing.STRENGTHS, seed: int = 0
+) -> Choice:
     """Return how unequal classes are to be trained, by a probe on frozen features for each way.
 
     Parameters
     ----------
     train, validation : Features
-    strength : float, optional
-        The probe's inverse strength, where it is known; else each way chooses its own.
+    strengths : sequence of float
+        Inverse strengths that the probes choose from.
+    seed : int
+        Of the folds in which they do.
 
     Returns
     -------
     Choice
-        `none` where no class has 1.5 times the pictures of another, `balanced` for several findings per picture and
-        where no validation picture can tell.
+        `none` where classes are equal, see `is_equal`; `balanced` where no validation picture can tell.
 
     Notes
     -----
     A linear model whose loss adds the logarithms of the classes' shares to the scores is the plain one with other
-    biases: what the loss adds, the biases lack. So the probe of logit adjustment costs no fit of its own.
+    biases: what the loss adds, the biases lack.
 
     References
     ----------
     Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, section 5.
     """
-    if train.labels.ndim == SEVERAL:
-        return Choice(BALANCED, {})
-    counts = np.bincount(train.labels, minlength=train.n_classes)
-    present = counts[counts > 0]
-    if present.max() < ENOUGH * present.min():
+    if is_equal(train.labels):
         return Choice(NONE, {})
     if not len(validation.labels):
         return Choice(BALANCED, {})
-    strengths = probing.STRENGTHS if strength is None else (strength,)
-    plain = probing.fit_probe(train, strengths=strengths)
-    weighed = probing.fit_probe(train, loop.balanced_class_weights(train.labels), strengths)
-    # A class without pictures has no share: its score stays as it is.
-    adjusted = replace(plain, bias=plain.bias - np.log(np.maximum(counts, 1) / counts.sum()).astype(np.float32))
+    plain = probing.fit_probe(train, None, strengths, seed)
+    weights = loop.balanced_class_weights(train.labels)
+    # Equally strong, so that nothing but the way differs.
+    weighed = probing.fit_probe(train, weights, seed=seed, fixed=plain.strength)
+    shifted = adjusted(plain, loop.class_shares(train.labels))
     losses = {
         name: balanced_log_loss(each.logits(validation.values), validation.labels)
-        for name, each in ((BALANCED, weighed), (ADJUSTED, adjusted))
+        for name, each in ((BALANCED, weighed), (ADJUSTED, shifted))
     }
     return Choice(min(losses, key=losses.__getitem__), losses)
+
+
+def adjusted(probe: Probe, class_shares: Mapping[int, float]) -> Probe:
+    """Return the probe that logit adjustment fits, from one that was fitted without.
+
+    Parameters
+    ----------
+    probe : Probe
+    class_shares : mapping
+        From `loop.class_shares`. A class without pictures has none: its score stays as it is.
+
+    Returns
+    -------
+    Probe
+    """
+    shares = [class_shares.get(each, 1.0) for each in range(len(probe.bias))]
+    return replace(probe, bias=probe.bias - np.log(np.array(shares, np.float32)))
 
 
 def balanced_log_loss(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

@@ -8,6 +8,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -23,7 +24,6 @@ from facelime_cli.training.recipes import OPTIMIZERS, SCHEDULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -342,6 +342,26 @@ def train(
     return progress.history
 
 
+def losses_at(phase: Phase, how: Training, rates: Sequence[float]) -> Iterator[float]:
+    """Train a network step by step, each at its own learning rate, and yield the loss of each step's pictures.
+
+    Parameters
+    ----------
+    phase : Phase
+        Its network is changed.
+    how : Training
+    rates : sequence of float
+
+    Yields
+    ------
+    float
+        Before the step.
+    """
+    run = _Run(phase.model, phase, how, Checkpoints(Path()), Progress(), lambda _: None)
+    run.begin([])
+    yield from run.at_rates(rates)
+
+
 class _Run:
     """One phase of a training, from where it was left."""
 
@@ -540,6 +560,18 @@ class _Run:
             shuffle=False,  # Keras would change the order of the batches, and a restart could not tell which were done
             verbose=0,
         )
+
+    def at_rates(self, rates: Sequence[float]) -> Iterator[float]:
+        """Take a step at each rate, and yield the loss that it begins with."""
+        model, train = self._phase.model, self._phase.train
+        how = replace(self._how, steps_per_epoch=len(rates))
+        targets = self._objective.targets(train.labels, weighted=True)
+        batches = _batches(train, targets, how.batch_size, order(train.labels, 0, how, len(rates)))
+        for place, rate in enumerate(rates):
+            model.optimizer.learning_rate = rate
+            model.reset_metrics()
+            found = model.train_on_batch(*batches[place], **self._objective.fitted(), return_dict=True)
+            yield float(found["loss"])
 
     @contextlib.contextmanager
     def _kept_when_stopped(self) -> Iterator[None]:

@@ -255,6 +255,8 @@ class Parts:
         Decay of the mean of the weights, per step: the last hundred steps count. Off: 0.
     smoothing : float
         Share of a label that is spread over all classes. Off: 0.
+    dropout : tuple of float
+        Behind the features, while the network is trained. Off: ().
     """
 
     mirrored: bool = True
@@ -270,6 +272,7 @@ class Parts:
     schedule: str = "cosine"
     averaging: float = 0.99
     smoothing: float = 0.05
+    dropout: tuple[float, ...] = (0.2,)
 
     def settings(self, kind: str) -> Settings:
         """Return what a published recipe would preset.
@@ -284,6 +287,7 @@ class Parts:
         Settings
         """
         return Settings(
+            dropout=self.dropout,
             freeze=NONE,
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,

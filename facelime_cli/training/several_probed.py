@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.training import auto, probing
+from facelime_cli.models.backbones import NONE
+from facelime_cli.training import auto, imbalance, probing
+from facelime_cli.training.recipes import BALANCED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,3 +151,20 @@ def fit_probes(features: Features, how: Training, strengths: Sequence[float], fi
         tuple(strength for each in single for strength in each.strength),
         sum(losses) if losses else float("nan"),
     )
+
+
+def weights_for(labels: NDArray[Any]) -> str:
+    """Return how the classes of several labels are weighed where nobody has said it.
+
+    Parameters
+    ----------
+    labels : (N,) structured int array
+        Of the training split; -1 where a label is unknown.
+
+    Returns
+    -------
+    str
+        A key of `CLASS_WEIGHTS`: balanced where any label has unequal classes, each by its own.
+    """
+    known = [labels[name][labels[name] >= 0] for name in labels.dtype.names or ()]
+    return NONE if all(imbalance.is_equal(each) for each in known if len(each)) else BALANCED

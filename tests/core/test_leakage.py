@@ -1,6 +1,7 @@
 """What a classifier could cheat with: each leak of the published systems is planted, and has to be reported."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from facelime_cli.core import images, leakage
@@ -84,9 +85,10 @@ class TestLeakage:
         ]
         assert list(leakage.near_pairs(found)) == []
 
-    def test_near_pairs_are_those_that_comparing_all_with_all_finds(self, rng):
+    @pytest.mark.parametrize("count", [200, 100, 1])
+    def test_near_pairs_are_those_that_comparing_all_with_all_finds(self, rng, count):
         found = []
-        for number in range(200):
+        for number in range(count):
             picture = draw(0, number // 2, 32, flushed=False).image
             changed = picture + rng.integers(-6, 7, picture.shape)
             if number % 7 == 0:  # blank pictures, which are many pairs
@@ -97,7 +99,7 @@ class TestLeakage:
         bits = (hashes[:, None] != hashes[None]).sum(axis=-1)
         apart = np.sqrt(((thumbnails[:, None] - thumbnails[None]) ** 2).mean(axis=-1))
         every = np.argwhere(np.triu((bits <= leakage.NEAR_BITS) & (apart <= leakage.NEAR_LEVELS), 1))
-        assert len(every) > 100
+        assert len(every) > count // 2 - 1
         assert list(leakage.near_pairs(found)) == [tuple(pair) for pair in every.tolist()]
 
     def test_the_worst_pairs_are_named_first_and_each_once(self):

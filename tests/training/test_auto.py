@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
+from facelime_cli.core.calibration import at_temperature
 from facelime_cli.errors import CommandLineError
 from facelime_cli.models import building, running
 from facelime_cli.models.building import Architecture
 from facelime_cli.models.running import Labelled
 from facelime_cli.training import auto, finetuning, loop
+from facelime_cli.training.calibrating import Calibrating
 from facelime_cli.training.loop import Checkpoints, Phase, Training
 from facelime_cli.training.probing import Probe
 from facelime_cli.training.recipes import AUTO, KINDS, NONE, PARTS, RECIPES
@@ -237,6 +239,23 @@ class TestRefit:
             assert not np.array_equal(first["coef"], second["coef"])
         splits = finetuning.splits_of(data, None)
         assert answers_of(again.network, splits.test).shape == (len(splits.test.rows), 2)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_a_temperature_that_was_found_before_stays_with_the_network_that_is_trained_again(chain, tmp_path, output):
+    data, what = chain["preprocess"], replace(WHAT, output=output)
+    planned = replace(job_of(data, freeze="all"), what=what)  # the probe alone, which is the same to the bit
+    refitting, calibrating = auto.Refitting(planned, planned.auto), Calibrating(planned.console, 8)
+    plain = replace(planned, after=[refitting]).run(building.build(what), Unit(tmp_path / "plain"))
+    both = replace(planned, after=[calibrating, refitting]).run(building.build(what), Unit(tmp_path / "both"))
+    before = replace(planned, after=[calibrating]).run(building.build(what), Unit(tmp_path / "before"))
+    temperature = both.facts["temperature"]
+    assert temperature == before.facts["temperature"] != 1
+    test = finetuning.splits_of(data, None).test
+    expected = at_temperature(answers_of(plain.network, test), temperature, independent=False)
+    assert answers_of(both.network, test) == pytest.approx(expected, abs=1e-5)
+    assert not np.allclose(answers_of(before.network, test), expected, atol=1e-5)
 
 
 class TestRecipe:

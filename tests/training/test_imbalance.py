@@ -49,12 +49,12 @@ class TestChoice:
         found = imbalance.choose(part, part)
         assert (found.class_weights, found.losses, found.sentence) == ("none", {}, "")
 
-    def test_findings_and_a_missing_validation_split_take_weights(self, rng):
+    def test_without_a_validation_split_it_is_weights_and_for_findings_nothing(self, rng):
         part = drawn(rng, (60, 10, 10))
         empty = Features(part.values[:0], part.labels[:0], part.groups[:0], CLASSES)
         assert imbalance.choose(part, empty).class_weights == "balanced"
         several = Features(part.values, np.eye(CLASSES, dtype=int)[part.labels], part.groups, CLASSES)
-        assert imbalance.choose(several, several).class_weights == "balanced"
+        assert imbalance.choose(several, several).class_weights == "none"
 
     def test_the_less_balanced_loss_wins_and_both_are_told(self, rng):
         train, validation = drawn(rng, (200, 20, 12)), drawn(rng, (60, 15, 15))
@@ -70,14 +70,14 @@ class TestChoice:
             draws = np.random.default_rng(seed)
             counts = (150, 8, 6) if seed % 2 else (60, 20, 12)
             train = drawn(draws, counts, 1.0 + seed % 3)
-            winners.add(imbalance.choose(train, drawn(draws, (40, 40, 40), 1.0 + seed % 3), 0.1).class_weights)
+            winners.add(imbalance.choose(train, drawn(draws, (40, 40, 40), 1.0 + seed % 3), (0.1,)).class_weights)
         assert winners == {"balanced", "adjusted"}
 
     def test_both_are_better_balanced_than_nothing(self, rng):
         train, validation = drawn(rng, (300, 12, 8), 2.0), drawn(rng, (50, 50, 50), 2.0)
         plain = probing.fit_probe(train, strengths=(0.1,)).logits(validation.values)
         nothing = imbalance.balanced_log_loss(plain, validation.labels)
-        assert max(imbalance.choose(train, validation, 0.1).losses.values()) < nothing
+        assert max(imbalance.choose(train, validation, (0.1,)).losses.values()) < nothing
 
     def test_the_balanced_loss_counts_classes_alike(self, rng):
         scores, labels = rng.normal(size=(90, CLASSES)).astype(np.float32), np.repeat([0, 1, 2], [80, 6, 4])
