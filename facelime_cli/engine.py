@@ -506,14 +506,22 @@ class Found:
 
 def find(stage: Stage, params: Any, context: Context) -> Found:
     """Return what an invocation means, and the artifact that it already has. Nothing is made."""
+    inputs = looked_up(stage, params, context)
+    if inputs is None:
+        return Found()
+    plan = stage.plan(params, inputs, replace(context, planning=True))
+    return Found(plan, context.store.find(stage.writes, identity(stage, plan).fingerprint))
+
+
+def looked_up(stage: Stage, params: Any, context: Context) -> dict[str, Artifact] | None:
+    """Return what an invocation reads, with what the stage needs beside it; None where something is not there yet."""
     inputs = resolve_inputs(params, context.store)
     for name, needed in stage.needs(params, inputs, context).items():
         artifact = _there(needed, context)
         if artifact is None:
-            return Found()
+            return None
         inputs[name] = artifact
-    plan = stage.plan(params, inputs, replace(context, planning=True))
-    return Found(plan, context.store.find(stage.writes, identity(stage, plan).fingerprint))
+    return inputs
 
 
 def _there(needed: Needed, context: Context) -> Artifact | None:

@@ -535,7 +535,7 @@ def group_in(name: str, pattern: str) -> str | None:
     return None if match is None else _found(match)
 
 
-def label_of(entry: Entry, pattern: str | None) -> str | None:
+def label_of(entry: Entry, pattern: str | None, option: str = "--label-pattern") -> str | None:
     """Return the class of an entry, or None.
 
     Parameters
@@ -544,6 +544,8 @@ def label_of(entry: Entry, pattern: str | None) -> str | None:
     pattern : str, optional
         Regular expression for the file name, in place of what the source says: the name of the named group that
         matched, else its first group, else all that it finds.
+    option : str
+        Where it was given, for messages.
 
     Returns
     -------
@@ -551,7 +553,7 @@ def label_of(entry: Entry, pattern: str | None) -> str | None:
     """
     if pattern is None:
         return entry.label
-    match = _matched("--label-pattern", pattern, without_suffix(Path(entry.path.name)))
+    match = _matched(option, pattern, without_suffix(Path(entry.path.name)))
     if match is None:
         return None
     # Only a named group can map several spellings of a class to one name.

@@ -25,7 +25,7 @@ from facelime_cli.store.references import Store
 SIZE = 48
 FACES = 60
 STAGES = {each.name: each for each in (listed.load() for listed in INDEX) if isinstance(each, Stage)}
-CHAIN = [name for name in STAGES if name != "import-model"]
+CHAIN = [name for name in STAGES if name not in {"import-model", "take-output"}]
 SHARDED = [name for name in CHAIN if STAGES[name].sharded]
 ROUNDS = 200
 """Bootstrap rounds of an evaluation; the default of a thousand costs seconds."""

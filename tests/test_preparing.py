@@ -67,6 +67,52 @@ def test_subtypes_from_the_file_name(facelime, tmp_path):
     assert labels["NORMAL2-IM-0003-0001"] == labels["IM-0001-0001"] == labels["NORMAL-28501-0001"] == "normal"
 
 
+KERMANY = ("person1_bacteria_1", "person1_bacteria_2", "person2_virus_2", "IM-0001-0001", "IM-0001-0002")
+
+
+def write_kermany(folder):
+    """Write pictures into the two folders of Kermany's set, under its names."""
+    rng = np.random.default_rng(0)
+    for name in KERMANY:
+        place = folder / ("NORMAL" if name.startswith("IM") else "PNEUMONIA") / f"{name}.png"
+        save_picture(place, rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("option", ["--label-pattern", "--subtype-pattern"])
+def test_who_reads_labels_by_a_named_pattern_reads_patients_too(facelime, tmp_path, option):
+    folder = write_kermany(tmp_path / "x")
+    result = facelime("preprocess", folder, "--size", 16, option, "kermany")
+    assert "patients are read from the file names (--group-pattern kermany)" in result.stderr
+    data = Store(facelime.store).resolve(result.stdout.strip())
+    assert data.facts["groups"] == 3
+    # With a rule of its own for groups, nothing is added.
+    other = facelime.artifact("preprocess", folder, "--size", 16, option, "kermany", "--group-pattern", "(.*)")
+    assert other.facts["groups"] == len(KERMANY)
+
+
+def test_a_subtype_stands_beside_the_class(facelime, tmp_path):
+    folder = write_kermany(tmp_path / "x")
+    data = facelime.artifact("preprocess", folder, "--size", 16, "--subtype-pattern", "kermany")
+    assert data.facts["classes"] == ["NORMAL", "PNEUMONIA"]
+    assert data.facts["columns"] == ["subtype"]
+    subtypes = {
+        each.rpartition("/")[2]: told for each, told in zip(data.texts("id"), data.texts("table/subtype"), strict=True)
+    }
+    assert [subtypes[name] for name in KERMANY] == ["bacteria", "bacteria", "virus", "normal", "normal"]
+    plain = facelime.artifact("preprocess", folder, "--size", 16, "--group-pattern", "kermany")
+    assert plain.id != data.id
+    assert plain.facts["columns"] == []
+
+
+def test_a_subtype_does_not_replace_a_column(facelime, tmp_path):
+    folder = write_kermany(tmp_path / "x")
+    table = tmp_path / "table.csv"
+    table.write_text("image_id,kind,subtype\n" + "".join(f"{name},a,b\n" for name in KERMANY))
+    words = ("preprocess", folder, "--size", 16, "--table", table, "--subtype-pattern", "kermany")
+    assert "the table has one already" in facelime.fails(*words, code=2)
+
+
 def test_a_kill_does_not_lose_the_first_look_at_the_files(facelime, tmp_path, monkeypatch):
     """With more files than are kept together, a second attempt measures only what the first had not kept."""
     monkeypatch.setattr(looking, "CHECKED_TOGETHER", 5)

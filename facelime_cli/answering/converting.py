@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from facelime_cli import trust
-from facelime_cli.answering import programs
+from facelime_cli.answering import programs, several
 from facelime_cli.answering.runtimes import FLOAT32, KERAS, format_of, n_members
 from facelime_cli.errors import BrokenError
 from facelime_cli.store import digests
@@ -71,7 +71,7 @@ def file_for(
         def convert(folder: Path) -> None:
             # Its memory goes back to the system, and this process needs no TensorFlow.
             asked = (form, reads, program is not None, model.reference, features, n_members(model))
-            in_child(convert_network, path, folder / name, *asked)
+            in_child(convert_network, path, folder / name, *asked, several.answering(model))
             trust.add(CONVERTED, _conversion(source, folder), model.reference)
 
         def is_own(folder: Path) -> bool:
@@ -87,7 +87,7 @@ def file_for(
         yield copied / name
 
 
-def convert_network(
+def convert_network(  # noqa: PLR0913, PLR0917 - called by position, in another process
     path: Path,
     target: Path,
     form: str,
@@ -96,6 +96,7 @@ def convert_network(
     what: str,
     answers_features: bool,  # noqa: FBT001 - as above
     members: int = 0,
+    output: str | None = None,
 ) -> None:
     """Convert a Keras network, on TensorFlow whatever the backend of the command is.
 
@@ -115,12 +116,16 @@ def convert_network(
         Whether it is to answer with features.
     members : int
         Of how many networks it is the mean: then each of them answers too, see `ensembles.speaking`.
+    output : str, optional
+        The name of the output that is converted, where the network has several.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    from facelime_cli.models import ensembles, exporting, wrapping
+    from facelime_cli.models import ensembles, exporting, outputs, wrapping
     from facelime_cli.models.features import network_of
 
     network = wrapping.load(path, trust=runs_code, what=what)
+    if output is not None:
+        network = outputs.with_one(network, output, what)
     network = wrapping.in_precision(network, FLOAT32, trust=runs_code)
     if answers_features:
         network = network_of(network, what)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from facelime_cli.answering import kept_graphs, programs
+from facelime_cli.answering import kept_graphs, programs, several
 from facelime_cli.answering.around import output_of
 from facelime_cli.answering.runtimes import FLOAT32, FORMATS, KERAS, SAVED_MODEL, Classifier, How, format_of, n_members
-from facelime_cli.models import backend, ensembles, features, graphs, running, wrapping
+from facelime_cli.models import backend, ensembles, features, graphs, outputs, running, wrapping
 from facelime_cli.store import digests
 
 if TYPE_CHECKING:
@@ -143,4 +143,7 @@ def network_in(model: Artifact, path: Path, how: How, *, runs_code: bool) -> Any
             values=around.get("values", False),
         )
     net = wrapping.load(path, trust=runs_code, what=model.reference)
+    output = several.answering(model)
+    if output is not None:
+        net = outputs.with_one(net, output, model.reference)
     return wrapping.in_precision(net, how.precision, trust=runs_code)

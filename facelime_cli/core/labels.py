@@ -1,7 +1,8 @@
 """Labels of pictures, in their two forms: one class for each picture, or several findings that are there or not.
 
 One class: (N,) integers, the number of the class, -1 where it is unknown. Several findings: (N, L) int8, 1 present,
-0 absent, -1 unknown.
+0 absent, -1 unknown. Several labels of the first form beside one another, as a network with several outputs learns
+them, are (N,) structured arrays with a field of integers for each.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def labelled(labels: Labels) -> Bools:
     Parameters
     ----------
     labels : (N,) or (N, L) integer array, or (N, V) float array of known values, NaN where one is not known
+        Or a structured array; one known label is enough.
 
     Returns
     -------
@@ -41,7 +43,11 @@ def labelled(labels: Labels) -> Bools:
     [True, False]
     >>> labelled(np.array([[0, -1], [-1, -1]])).tolist()
     [True, False]
+    >>> labelled(np.array([(0, -1), (-1, -1)], [("class", int), ("subtype", int)])).tolist()
+    [True, False]
     """
+    if labels.dtype.names:
+        return np.asarray(np.any([labels[name] >= 0 for name in labels.dtype.names], axis=0))
     known: Bools = np.isfinite(labels) if labels.dtype.kind == "f" else labels >= 0
     return np.asarray(known.any(axis=1)) if labels.ndim == SEVERAL else known
 

@@ -26,6 +26,10 @@ SQUARE_IS_MEANT = ".*input_shape.*is undefined or non-square"
 """Keras warns of any size that is not the published one; ours is meant."""
 NOTHING_OF_A_CONTAINER = "Skipping nested container"
 """Keras warns of its own lists of layers, which no file holds, before it says that a file does not fit."""
+FURTHER_OUTPUT = "probabilities_{}"
+"""Name of the layer of the second output, of the third, and so on; that of the first is the only one's."""
+MOST_OUTPUTS = 8
+"""Labels that a network learns together: each adds a loss of its own; with more of them, findings are meant."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ class Architecture:
         Whether the classes are findings, each with a probability of its own.
     seed : int
         Of the weights that come from nothing.
+    outputs : tuple of (str, int)
+        Where the network learns several labels: the name of each of its outputs, and the number of its classes. The
+        first has `n_classes` of them, and `output` is about it; the others end in a softmax.
     """
 
     backbone: str
@@ -72,6 +79,7 @@ class Architecture:
     output: str = SOFTMAX
     multilabel: bool = False
     seed: int = 0
+    outputs: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,19 +89,27 @@ class Trainable:
     Attributes
     ----------
     whole : keras.Model
-        From display space to probabilities.
+        From display space to probabilities; those of several outputs stand one behind the other.
     bare : keras.Model
         From display space to pooled features.
     head : keras.Model
-        From pooled features to probabilities.
+        From pooled features to probabilities, as `whole`.
     backbone : keras.Model
         The layers that may be frozen.
+    named : keras.Model, optional
+        Where there are several outputs: from display space to a dictionary of them.
     """
 
     whole: Any
     bare: Any
     head: Any
     backbone: Any
+    named: Any = None
+
+    @property
+    def saved(self) -> Any:
+        """The network as it is saved."""
+        return self.whole if self.named is None else self.named
 
 
 def build(what: Architecture, precision: str = FLOAT32) -> Trainable:
@@ -125,12 +141,41 @@ def build(what: Architecture, precision: str = FLOAT32) -> Trainable:
         x = backbone(x)
         _freeze(backbone, what.freeze)
         features = POOLINGS[what.pooling].load()(name="features")(x)
+        if what.outputs:
+            return _with_outputs(what, k.Model(inputs, features), backbone)
         layers = _head(what)
         head = k.Sequential([k.Input(features.shape[1:]), *layers], name="head")
-        y = features
-        for layer in layers:
-            y = layer(y)
+        y = _through(layers, features)
     return Trainable(k.Model(inputs, y), k.Model(inputs, features), head, backbone)
+
+
+def _through(layers: Sequence[Any], x: Any) -> Any:
+    """Return what a chain of layers makes of a tensor."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def _with_outputs(what: Architecture, bare: Any, backbone: Any) -> Trainable:
+    """Return a network with several outputs behind one another, and the same with their names."""
+    k = keras()
+    hidden, first = _hidden(what), _answering(what)
+    ends = [first]
+    for number, (_, n_classes) in enumerate(what.outputs[1:], 2):
+        name = FURTHER_OUTPUT.format(number)
+        ends.append([k.layers.Dense(n_classes, activation=SOFTMAX, name=name, dtype="float32")])
+    together = k.layers.Concatenate(name="outputs", dtype="float32")
+
+    def answers(features: Any) -> list[Any]:
+        shared = _through(hidden, features)
+        return [_through(end, shared) for end in ends]
+
+    given = k.Input(bare.outputs[0].shape[1:])
+    head = k.Model(given, together(answers(given)), name="head")
+    found = answers(bare.outputs[0])
+    names = [name for name, _ in what.outputs]
+    named = k.Model(bare.inputs[0], dict(zip(names, found, strict=True)))
+    return Trainable(k.Model(bare.inputs[0], together(found)), bare, head, backbone, named)
 
 
 # The backbone
@@ -290,6 +335,11 @@ def application_with_weights(backbone: str, file: Path, n_classes: int, size: Si
 
 def _head(what: Architecture) -> list[Any]:
     """Return the layers behind the pooled features; the last answers in float32 whatever the precision."""
+    return [*_hidden(what), *_answering(what)]
+
+
+def _hidden(what: Architecture) -> list[Any]:
+    """Return the layers between the pooled features and those that answer."""
     k = keras()
     first, *others = _rates(what)
     layers = _dropout(first)
@@ -297,15 +347,20 @@ def _head(what: Architecture) -> list[Any]:
         regularizer = k.regularizers.L2(what.l2) if what.l2 else None
         layers.append(k.layers.Dense(units, activation="relu", kernel_regularizer=regularizer))
         layers += _dropout(rate)
+    return layers
+
+
+def _answering(what: Architecture) -> list[Any]:
+    """Return the layers that answer with the probabilities of the classes."""
+    k = keras()
     if what.output == SOFTMAX or what.multilabel:
-        output = k.layers.Dense(what.n_classes, activation=what.output, name="probabilities", dtype="float32")
-        return [*layers, output]
+        return [k.layers.Dense(what.n_classes, activation=what.output, name="probabilities", dtype="float32")]
     if what.n_classes != wrapping.BOTH_SIDES:
         raise FacelimeError(
             f"--output sigmoid is one unit for two classes, but there are {what.n_classes}; use --output softmax."
         )
     output = k.layers.Dense(1, activation="sigmoid", name="probability", dtype="float32")
-    return [*layers, output, wrapping.both_sides()]
+    return [output, wrapping.both_sides()]
 
 
 def _rates(what: Architecture) -> tuple[float, ...]:

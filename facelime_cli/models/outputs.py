@@ -98,3 +98,21 @@ def with_one(network: Any, wanted: str | None, what: str) -> Any:
     if len(named) == 1:
         return network
     return keras().Model(inputs, list(named.values())[chosen])
+
+
+def joined(network: Any, names: Sequence[str]) -> Any:
+    """Return a Keras network with all its outputs, one behind the other.
+
+    Parameters
+    ----------
+    network : keras.Model
+        It answers with a dictionary.
+    names : sequence of str
+        Of its outputs, in the order in which they are wanted.
+
+    Returns
+    -------
+    keras.Model
+    """
+    together = keras().layers.Concatenate(dtype="float32")([network.output[name] for name in names])
+    return keras().Model(network.inputs, together)

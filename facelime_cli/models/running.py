@@ -255,12 +255,12 @@ class Labelled:
     rows : (N,) int array
         Rows in their dataset.
     labels : (N,) int array
-        Class of each; (N, L) for findings, as in `core.labels`.
+        Class of each; (N, L) for findings, and a structured array for several labels, as in `core.labels`.
     """
 
     read: Callable[[list[int]], NDArray[Any]]
     rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
 
 def forward(network: Any) -> Answers:

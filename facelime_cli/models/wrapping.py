@@ -540,7 +540,9 @@ def _answers(config: dict[str, Any]) -> bool:
     own = config.get("config")
     if not isinstance(own, dict):
         return False
-    if config.get("class_name") in FLOAT32_LAYERS or own.get("name") in KEEPING_32_BITS:
+    name = str(own.get("name"))
+    # Of several outputs, each has scores of its own.
+    if config.get("class_name") in FLOAT32_LAYERS or name in KEEPING_32_BITS or name.startswith(SCORES_LAYER):
         return True
     # The activation may be a configuration itself, which no table can look up.
     return own.get("activation") in tuple(ACTIVATIONS)

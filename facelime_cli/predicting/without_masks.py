@@ -11,6 +11,7 @@ from facelime_cli.answering import runtimes
 from facelime_cli.engine import Needed, stage_called
 from facelime_cli.errors import CommandLineError, NotFoundError
 from facelime_cli.options import Choice, Input, Resolved
+from facelime_cli.predicting.outputs import OfOutput
 from facelime_cli.sources import SPLITS
 from facelime_cli.store.pictures import Segmented
 
@@ -25,7 +26,7 @@ FILTERS = ("split", "images", "first")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class Chosen(OfOutput):
     """Parameters of every stage that explains without masks: which pictures, and which model."""
 
     source: Annotated[

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from facelime_cli.sources import Entry
 
 
+SUBTYPE = "subtype"
+"""The column of the table that `--subtype-pattern` makes."""
+
+
 def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = None) -> tuple[list[Entry], Account]:
     """Return the source's entries with what the options say of labels, groups and splits.
 
@@ -61,6 +65,8 @@ def catalogue(params: Any, context: Context, pseudonyms: Pseudonyms | None = Non
     account.add(splits)
     if params.label_pattern is not None:
         entries, account.labels = _by_pattern(entries, params), []
+    if params.subtype_pattern is not None:
+        entries = _with_subtypes(entries, params)
     if params.class_names is not None:
         entries = renaming.renamed(entries, params.class_names, account)
     entries = renaming.with_two_classes(entries, account)
@@ -88,14 +94,50 @@ def _grouped_by_path(entries: list[Entry], params: Any) -> list[Entry]:
 
 def _by_pattern(entries: list[Entry], params: Any) -> list[Entry]:
     """Return entries with the class that the label pattern finds."""
-    pattern = expression("--label-pattern", params.label_pattern, label_patterns())
-    labels = [None if entry.fault else sources.label_of(entry, pattern) for entry in entries]
+    labels = _found_in_names(entries, "--label-pattern", params.label_pattern)
+    return [replace(entry, label=label, findings=None) for entry, label in zip(entries, labels, strict=True)]
+
+
+def _with_subtypes(entries: list[Entry], params: Any) -> list[Entry]:
+    """Return entries with the second label that a pattern finds, as a further column."""
+    if any(SUBTYPE in entry.columns for entry in entries):
+        raise CommandLineError(
+            f"--subtype-pattern makes a column {SUBTYPE}, and the table has one already; leave the option out."
+        )
+    labels = _found_in_names(entries, "--subtype-pattern", params.subtype_pattern)
+    found = zip(entries, labels, strict=True)
+    return [replace(entry, columns={**entry.columns, SUBTYPE: label or ""}) for entry, label in found]
+
+
+def _found_in_names(entries: Sequence[Entry], option: str, text: str) -> list[str | None]:
+    """Return what the pattern of an option finds in each file name."""
+    pattern = expression(option, text, label_patterns())
+    labels = [None if entry.fault else sources.label_of(entry, pattern, option) for entry in entries]
     if all(label is None for label in labels):
         raise FacelimeError(
-            f"--label-pattern {params.label_pattern!r} finds a class in none of the {len(entries)} file names, "
-            f"such as {entries[0].file}; change it."
+            f"{option} {text!r} finds a class in none of the {len(entries)} file names, such as {entries[0].file}; "
+            "change it."
         )
-    return [replace(entry, label=label, findings=None) for entry, label in zip(entries, labels, strict=True)]
+    return labels
+
+
+def with_patients(params: Any) -> Any:
+    """Return parameters that read patients from file names too, where a named pattern reads labels there.
+
+    Parameters
+    ----------
+    params : dataclass
+        Those of `preprocess`.
+
+    Returns
+    -------
+    dataclass
+        The same where something else says what a group is.
+    """
+    named = {params.label_pattern, params.subtype_pattern} & set(group_patterns())
+    if not named or params.group_pattern is not None or params.group_column is not None:
+        return params
+    return replace(params, group_pattern=min(named))
 
 
 def _table_of(params: Any) -> Table | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.answering.runtimes import answers_values, independent, unit_of
+from facelime_cli.answering.several import LABEL_COLUMN
 from facelime_cli.choices import FILLS, SURROGATES
 from facelime_cli.core import labels
 from facelime_cli.core.findings import HALF
@@ -29,7 +30,7 @@ from facelime_cli.reporting.quantities import (
 from facelime_cli.reporting.runs import Run, explained_by, method_of
 from facelime_cli.store import familiarity
 from facelime_cli.store.explanations import views_of
-from facelime_cli.store.pictures import RowReader, Segmented, is_multilabel, number_columns
+from facelime_cli.store.pictures import RowReader, Segmented, classes_in, names_classes, number_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -251,8 +252,16 @@ class Explanations:
         return _without_intervals(self.fitted_as) and made["intervals"] != "bootstrap"
 
     @cached_property
+    def _told(self) -> tuple[Sequence[str], NDArray[np.integer]]:
+        """The classes or findings of which the dataset tells, and what it says of each of its pictures."""
+        column = self.model.facts.get(LABEL_COLUMN)
+        if names_classes(self.dataset, column, self.model.facts["classes"]):
+            return classes_in(self.dataset, str(column))
+        return self.dataset.facts["classes"], self.dataset.read("labels")
+
+    @property
     def _labels(self) -> NDArray[np.integer]:
-        return self.dataset.read("labels")
+        return self._told[1]
 
     @cached_property
     def full(self) -> NDArray[np.float32]:
@@ -330,7 +339,7 @@ class Explanations:
     @property
     def several(self) -> bool:
         """Whether a picture of the dataset may have several findings, so that no class excludes another."""
-        return is_multilabel(self.dataset)
+        return self._labels.ndim == labels.SEVERAL
 
     @property
     def independent(self) -> bool:
@@ -356,7 +365,7 @@ class Explanations:
         """
         if self.values:
             return None
-        return labels.words(self._label(row), self.dataset.facts["classes"])
+        return labels.words(self._label(row), self._told[0])
 
     def holds(self, row: int, name: str) -> bool | None:
         """Return whether a picture is of a class, or has a finding.
@@ -375,7 +384,7 @@ class Explanations:
         """
         if self.values:
             return None
-        names, label = self.dataset.facts["classes"], self._label(row)
+        names, label = self._told[0], self._label(row)
         if name in labels.present(label, names):
             return True
         if not self.several:
@@ -397,7 +406,7 @@ class Explanations:
         """
         if self.values:
             return []
-        found = labels.present(self._label(row), self.dataset.facts["classes"])
+        found = labels.present(self._label(row), self._told[0])
         # A name that two classes have says of neither that it is the true one.
         return [self.names.index(name) for name in found if self.names.count(name) == 1]
 
@@ -479,7 +488,7 @@ class Explanations:
         """
         if self.values:
             return {}
-        names, label = self.dataset.facts["classes"], self._label(row)
+        names, label = self._told[0], self._label(row)
         called = {self.answer_names[c] for c in self.called(row)}
         known = dict.fromkeys(labels.present(label, names), True)
         if self.several:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.answering import runtimes
+from facelime_cli.answering import runtimes, several
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import WITHOUT
 from facelime_cli.reporting import classes_report, findings_report, source_report, values_report
@@ -57,6 +57,11 @@ def scoring_of(model: Artifact, dataset: Artifact, truth: Sequence[str] = ()) ->
     if truth:
         raise CommandLineError(f"--truth {truth[0]} belongs to models that answer with values; leave it out.")
     own: list[str] = dataset.facts["classes"]
+    column = model.facts.get(several.LABEL_COLUMN)
+    fits = pictures.names_classes(dataset, column, classes)
+    # Another dataset may call other things so, and have the model's classes as its own.
+    if fits or (column in dataset.facts.get("columns", []) and not set(own) <= set(classes)):
+        return _of_column(dataset, str(column), classes)
     if pictures.is_multilabel(dataset):
         if runtimes.independent(model):
             return _findings(dataset, own, classes)
@@ -212,14 +217,27 @@ def _one_class(dataset: Artifact, own: Sequence[str], classes: Sequence[str]) ->
     return OneClass(classes, read)
 
 
-def _check_classes(dataset: Artifact, own: Sequence[str], classes: Sequence[str]) -> None:
+def _of_column(dataset: Artifact, column: str, classes: Sequence[str]) -> OneClass:
+    """Return the scoring of the class that a table column has of each picture."""
+    values, _ = pictures.classes_in(dataset, column)
+    _check_classes(dataset, values, classes, f"in its column {column} ")
+    places = np.array([classes.index(name) for name in values])
+
+    def read(dataset: Artifact) -> NDArray[np.int64]:
+        _, stored = pictures.classes_in(dataset, column)
+        return np.where(stored >= 0, places[stored], -1)
+
+    return OneClass(classes, read)
+
+
+def _check_classes(dataset: Artifact, own: Sequence[str], classes: Sequence[str], where: str = "") -> None:
     """Raise where a class of the dataset is not exactly one of the model's."""
     lost = [name for name in own if list(classes).count(name) != 1]
     if own and not lost:
         return
     what = f"the class {lost[0]!r}" if lost else "no labels"
     raise FacelimeError(
-        f"datasets/{dataset.id} has {what}, and the model's classes are {_named(classes)}; "
+        f"datasets/{dataset.id} has {where}{what}, and the model's classes are {_named(classes)}; "
         "rename classes with `preprocess --class-names`, or choose another dataset."
     )
 

@@ -49,6 +49,7 @@ INDEX = (
         "Network",
         finetune="Train a network on a dataset: a pretrained one with a new head, or one from nothing.",
         import_model="Bring a model from outside into the store, with its input scaling and its class names.",
+        take_output="Make a model of one output of a network that learned several labels, see `finetune --labels`.",
         evaluate="Measure a model on labelled pictures: figures with intervals, curves, calibration, subgroups "
         "and worst mistakes.",
         compare_models="Compare models on the same pictures: differences with intervals, and the pictures that only "

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.answering import runtimes
+from facelime_cli.answering import runtimes, several
 from facelime_cli.choices import BEST_F1, HALF
 from facelime_cli.console import Answer
 from facelime_cli.engine import Plan, Stage
+from facelime_cli.names import listing
 from facelime_cli.options import Choice, Execution, Input, Resolved
+from facelime_cli.predicting.outputs import OfOutput, needed_output
 from facelime_cli.sources import SPLITS
 from facelime_cli.store.pictures import changed_otherwise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facelime_cli.engine import Context, Pending, Result
+    from facelime_cli.engine import Context, Needed, Pending, Result
     from facelime_cli.reporting.evaluation import Answered, Cases, Scoring
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
@@ -34,7 +36,7 @@ ALL_SPLITS = (*SPLITS, "all")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(OfOutput):
     """Parameters of `evaluate`."""
 
     model: Annotated[
@@ -102,6 +104,11 @@ class Params:
     mistakes: Annotated[int, Option(min=1, max=60, help="Show so many of the most confident mistakes.")] = 12
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap.")] = 0
     batch_size: Annotated[int, Option(min=1, max=4096, help="Pictures per call."), Execution()] = 32
+
+
+def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> Mapping[str, Needed]:
+    """Name the model of one output, where another than the model's first is measured."""
+    return needed_output(params.output, inputs["model"])
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -233,6 +240,9 @@ def answer(result: Result) -> Answer:
     seen = facts["seen_in_training"]["sentence"]
     out_of_fold = OUT_OF_FOLD.format(facts["out_of_fold"]) if "out_of_fold" in facts else ""
     said = [*filter(None, [out_of_fold]), *in_words(facts), f"page: {artifact.path / 'index.html'}"]
+    further = several.others(artifact.input("models"))
+    if further:
+        said.insert(0, f"the model has other outputs: {listing(further)}; measure each with --output NAME.")
     # A run that evaluates has warned already.
     if seen and result.reused:
         said.insert(0, f"warning: {seen}")
@@ -241,4 +251,13 @@ def answer(result: Result) -> Answer:
     return Answer(value, [artifact.id], notes=summary_of(artifact.facts), said=said)
 
 
-STAGE = Stage(name="evaluate", writes="evaluations", version=1, params=Params, plan=plan, help=__doc__, answer=answer)
+STAGE = Stage(
+    name="evaluate",
+    writes="evaluations",
+    version=1,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    needs=needs,
+    answer=answer,
+)

@@ -22,7 +22,7 @@ from facelime_cli.answering import runtimes
 from facelime_cli.choices import SEGMENTERS, SURROGATES, UNLIKE, VIEWS, words_of
 from facelime_cli.console import Answer
 from facelime_cli.core import shapes
-from facelime_cli.engine import Command, Context, Result, Stage, execute
+from facelime_cli.engine import Command, Context, Result, Stage, execute, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.names import class_indices
 from facelime_cli.options import Choice, Execution, Heading, Input, hints, inputs_of, option_of
@@ -30,6 +30,7 @@ from facelime_cli.predicting.asking import wanted_batch
 from facelime_cli.predicting.beside import Beside
 from facelime_cli.predicting.checked import make_beforehand
 from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
+from facelime_cli.predicting.outputs import needed_output
 from facelime_cli.predicting.run import load_once
 from facelime_cli.predicting.stability import CONFIDENCE, stable_pictures
 from facelime_cli.predicting.stand_ins import KEPT_DONORS, fill_of, most_donors, usual_design, usual_fill
@@ -57,7 +58,7 @@ STAGES = {
 """The stages that are run, by the heading under which their options stand."""
 PICTURES, VIEWS_HEADING, RUN = Heading("Pictures"), Heading("Views"), Heading("Run")
 HEADINGS = {
-    **dict.fromkeys(("split", "images", "first", "preset"), PICTURES),
+    **dict.fromkeys(("split", "images", "first", "preset", "output"), PICTURES),
     **dict.fromkeys(("workers", "time_budget"), RUN),
 }
 """Options that stand elsewhere than their stage's others."""
@@ -184,8 +185,10 @@ def explain(params: Any, context: Context) -> Result:
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS}) if _single(params) else params
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     _check(params)
-    model = context.store.resolve(params.model, ("models",)).require_complete()
+    model = _model(params, context)
     runtimes.require_answering(model)
+    # From here on it is a model as any other.
+    params = dataclasses.replace(params, model=model.reference, output=None)
     # What is wrong here would end the run at one of its last stages, after all evaluations.
     for classes in (params.classes, params.checked if params.check else None):
         if classes is not None:
@@ -206,6 +209,16 @@ def explain(params: Any, context: Context) -> Result:
         # Stages run at the same time, so their seconds do not add up to those of the command.
         seconds=time.monotonic() - begun,
     )
+
+
+def _model(params: Any, context: Context) -> Artifact:
+    """Return the model to explain; one of another output than its first is made where it is not there."""
+    model = context.store.resolve(params.model, ("models",)).require_complete()
+    needed = needed_output(params.output, model)
+    if not needed:
+        return model
+    taking = needed["model"]
+    return execute(stage_called(taking.stage), taking.params, dataclasses.replace(context, name=None)).artifact
 
 
 def _explained(rounds: _Rounds) -> list[Result]:

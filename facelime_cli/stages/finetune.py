@@ -4,7 +4,8 @@ The input scaling becomes a layer of the saved model, so training and explaining
 network is trained by the recipe `auto`: a logistic regression on its features first, then all of its layers from there,
 and what is best on the validation split is kept. Other recipes preset the settings of a published system. Every option
 overrides its recipe. Stopped or killed, the same command resumes. `--fold all` trains a network for each fold of the
-dataset, and `evaluate` answers each picture with the one that has not seen it.
+dataset, and `evaluate` answers each picture with the one that has not seen it. `--labels` trains several outputs
+together, such as the class and its subtype.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit, identity
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE, POOLINGS, PRECISIONS, published
+from facelime_cli.names import listing
 from facelime_cli.options import LARGEST, Choice, Execution, Input, Resolved
 from facelime_cli.store import digests, pictures
 from facelime_cli.store.arrays import Layout
@@ -43,13 +45,14 @@ from facelime_cli.training.recipes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from facelime_cli.engine import Context, Pending, Result
     from facelime_cli.models.building import Architecture, Trainable
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
     from facelime_cli.training.finetuning import Job, Step
+    from facelime_cli.training.heads import Head
     from facelime_cli.training.recipes import Settings
 
 FEWEST_CLASSES = 2
@@ -93,6 +96,17 @@ class Params:
             "[default: auto with a pretrained network; none for others, and with --head or --fine-tune-epochs]",
         ),
         Resolved(("recipe", "parts")),
+    ] = None
+    labels: Annotated[
+        str | None,
+        Option(
+            metavar="NAME,…",
+            show_default=False,
+            help="Learn these labels, each with an output of its own behind the same features: columns of the "
+            "dataset's table, and class for its own classes, such as class,subtype. An empty cell teaches nothing. "
+            "Other commands take the first output, or another with --output NAME. [default: class]",
+        ),
+        Resolved(),
     ] = None
     kind: Annotated[
         str | None,
@@ -370,16 +384,24 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Check the dataset and settle every setting."""
+    from facelime_cli.training.heads import heads_of
+
     dataset = inputs["dataset"]
-    _check_dataset(dataset)
+    heads = heads_of(params.labels, dataset)
+    _check_dataset(dataset, has_own_labels=bool(heads))
     backbone = training_settings.backbone_of(params.backbone, params.recipe)
     given = training_settings.given_in(params)
     recipe, reason = training_settings.recipe_of(params.recipe, backbone, given, _of_auto(params))
     if pictures.is_multilabel(dataset):
         given = training_settings.for_findings(given, recipe, oversample=params.oversample)
+    if len(heads) > 1:
+        training_settings.check_labels(given, str(params.labels), oversample=params.oversample)
     kind = params.kind or OTHER
-    settings = training_settings.settle(given, backbone, recipe, len(dataset.facts["classes"]), kind)
-    asked = _Asked(params, dataset, context, backbone, recipe, kind, settings, _fold(params, dataset), reason)
+    n_classes = len(heads[0].classes) if heads else len(dataset.facts["classes"])
+    settings = training_settings.settle(given, backbone, recipe, n_classes, kind)
+    asked = _Asked(
+        params, dataset, context, backbone, recipe, kind, settings, _fold(params, dataset, heads), reason, heads
+    )
     is_file = settings.weights not in {IMAGENET, NONE}
     made = Plan(
         params=params,
@@ -414,6 +436,8 @@ class _Asked:
     fold: int | str | None
     reason: str | None
     """Why it is not trained by the recipe that was asked for."""
+    heads: tuple[Head, ...] = ()
+    """The labels that are learned; empty for the dataset's own."""
 
     def resolved(self) -> dict[str, Any]:
         """Return what the model is known by."""
@@ -426,6 +450,8 @@ class _Asked:
             found[ENSEMBLE] = True
         if self.calibrates:
             found["calibrate"] = True
+        if self.heads:
+            found["labels"] = listing(each.name for each in self.heads)
         if self.weighs:
             found["class_weights"] = CHOSEN
         if self.recipe != AUTO:
@@ -438,7 +464,7 @@ class _Asked:
         """The network."""
         from facelime_cli.training import finetuning
 
-        return finetuning.architecture(self.settings, self.backbone, self.dataset, self.params.seed)
+        return finetuning.architecture(self.settings, self.backbone, self.dataset, self.params.seed, self.heads)
 
     def built(self) -> Trainable:
         """Return the network as it is before training."""
@@ -460,6 +486,9 @@ class _Asked:
         facts |= {"output": self.settings.output, "recipe": None if self.recipe == NONE else self.recipe}
         if pictures.is_multilabel(self.dataset):
             facts["multilabel"] = True
+        if self.heads:
+            facts["classes"] = list(self.heads[0].classes)
+            facts |= {} if self.heads[0].column is None else {"label_column": self.heads[0].column}
         if self.fold == EVERY_FOLD:  # each is a unit
             return Layout(self.dataset.parameters["folds"], facts=facts, unit_pictures=1)
         return Layout(1, facts=facts)
@@ -511,6 +540,7 @@ class _Asked:
             oversample=params.oversample,
             checkpoint_seconds=60 * params.checkpoint_minutes,
             after=[*self._calibrating(), *self._familiarising(artifact)],
+            heads=self.heads,
         )
         if self.recipe != AUTO:
             return job
@@ -575,9 +605,14 @@ def restored(model: Artifact) -> dict[str, Any]:
 # Folds
 
 
-def _fold(params: Params, dataset: Artifact) -> int | str | None:
+def _fold(params: Params, dataset: Artifact, heads: Sequence[Head]) -> int | str | None:
     """Return the fold to test, or `EVERY_FOLD`."""
     asked = training_settings.fold_of(params.fold)
+    if asked == EVERY_FOLD and len(heads) > 1:
+        raise CommandLineError(
+            f"--fold {EVERY_FOLD} is for one label, and --labels {params.labels} are several; train each fold on its "
+            "own with --fold 0, --fold 1 and so on, or name one label."
+        )
     if params.ensemble and asked != EVERY_FOLD:
         raise CommandLineError("--ensemble is the mean of the networks of all folds; train them with --fold all.")
     if isinstance(asked, str):
@@ -635,9 +670,10 @@ def _facts_of_folds(artifact: Artifact, params: Params, context: Context) -> tup
     return {**facts, **folding.mean_of(artifact, file)}, [file]
 
 
-def _check_dataset(dataset: Artifact) -> None:
+def _check_dataset(dataset: Artifact, *, has_own_labels: bool) -> None:
     n_classes = len(dataset.facts["classes"])
-    if n_classes < FEWEST_CLASSES:
+    # Labels that were named have been looked at already.
+    if n_classes < FEWEST_CLASSES and not has_own_labels:
         raise FacelimeError(
             f"datasets/{dataset.id} has {n_classes} class{'es' * (n_classes != 1)}; training needs two or more, from "
             "sub-folders of the source or from a table."
@@ -663,7 +699,8 @@ def _write_history(artifact: Artifact, facts: Mapping[str, Any], stem: str) -> l
     from facelime_cli.drawing import curves, figures
 
     history = facts["history"]
-    rows = [list(row.values()) for row in history]
+    # By name: Keras has an order of its own.
+    rows = [[row[name] for name in history[0]] for row in history]
     write_csv(artifact.file(f"{stem}.csv"), [list(history[0]), *rows])
     charts = [f"{stem}.png", f"{stem}.svg"]
     figures.write(curves.history(facts), [artifact.file(name) for name in charts])

@@ -21,6 +21,7 @@ from facelime_cli.choices import ATTENTION, ATTRIBUTIONS, Attribution, words_of
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.options import Choice, Execution
+from facelime_cli.predicting.outputs import needed_output
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.store.explanations import NAN, answer_facts, empty_arrays, unfitted_arrays
@@ -77,7 +78,7 @@ def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> 
                 f"--variant {params.variant} joins the attention of every layer; leave --layer {params.layer} out."
             )
         layers.check_attention(model, f"--variant {params.variant}")
-    return needed_segments(params, inputs["source"], model)
+    return {**needed_segments(params, inputs["source"], model), **needed_output(params.output, model)}
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:

@@ -16,6 +16,7 @@ from facelime_cli.answering import runtimes
 from facelime_cli.engine import Needed, Plan, Stage, stage_called
 from facelime_cli.errors import CommandLineError
 from facelime_cli.options import Execution, Resolved
+from facelime_cli.predicting.outputs import needed_output
 from facelime_cli.predicting.stand_ins import FILL_NAMES
 from facelime_cli.predicting.without_masks import Chosen, model_of, needed_segments
 from facelime_cli.store.arrays import Layout
@@ -63,19 +64,19 @@ def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> 
 
     Only the fill counts, so that segments without masks get the fewest there are.
     """
-    source = inputs["source"]
-    segments = needed_segments(params, source, model_of(inputs))
+    source, model = inputs["source"], model_of(inputs)
+    segments, output = needed_segments(params, source, model), needed_output(params.output, model)
     if source.kind not in {"datasets", "segments"}:
         if params.fill is not None:
             raise CommandLineError(
                 f"--fill {params.fill}: {source.reference} has its own fill; leave it out, or give its segments."
             )
-        return {}
+        return output
     perturb = stage_called("perturb")
     reference = source.reference
     masks = perturb.params(segmentation=reference, samples=FEWEST_SAMPLES, design="bernoulli", fill=params.fill)
     before = {"segmentation": segments["source"]} if segments else {}
-    return {"source": Needed(perturb.name, masks, before)}
+    return {"source": Needed(perturb.name, masks, before), **output}
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:

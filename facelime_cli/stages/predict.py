@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from facelime_cli.engine import Plan, Stage, resolve_inputs
+from facelime_cli.engine import Plan, Stage, looked_up
+from facelime_cli.errors import IncompleteError
 from facelime_cli.options import Input
 from facelime_cli.predicting import asking
+from facelime_cli.predicting.outputs import TAKING, OfOutput, needed_output
 from facelime_cli.predicting.reuse import VERSIONS
 from facelime_cli.predicting.run import Perturbed
 
@@ -23,14 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facelime_cli.console import Answer
-    from facelime_cli.engine import Context, Pending, Result
+    from facelime_cli.engine import Context, Needed, Pending, Result
     from facelime_cli.predicting.run import Run
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(asking.Asking):
+class Params(asking.Asking, OfOutput):
     """Parameters of `predict`."""
 
     masks: Annotated[
@@ -43,6 +45,11 @@ class Params(asking.Asking):
         Option(metavar="MODEL", help="Run this model, from `finetune` or `import-model`.", show_default=False),
         Input(("models",)),
     ]
+
+
+def needs(params: Params, inputs: Mapping[str, Artifact], _context: Context) -> Mapping[str, Needed]:
+    """Name the model of one output, where another than the model's first is asked."""
+    return needed_output(params.output, inputs["model"])
 
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
@@ -132,7 +139,12 @@ def forecast_of(params: Params, context: Context) -> Answer:
     """
     from facelime_cli.predicting import forecast
 
-    inputs = resolve_inputs(params, context.store)
+    inputs = looked_up(STAGE, params, context)
+    if inputs is None:
+        raise IncompleteError(
+            f"--dry-run makes nothing, and --output {params.output} is not taken from {params.model} yet; "
+            f"run `facelime {TAKING} {params.model} --output {params.output}` first."
+        )
     # What is tried and converted for it is thrown away when it has been said.
     with context.store.unchanged():
         run = _run(params, inputs, context)
@@ -148,6 +160,7 @@ STAGE = Stage(
     plan=plan,
     help=__doc__,
     sharded=True,
+    needs=needs,
     forecast=forecast_of,
     answer=answer,
 )

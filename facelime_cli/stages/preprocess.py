@@ -104,7 +104,17 @@ class Params:
             metavar="kermany|REGEX",
             show_default=False,
             help="Read the class from the file name instead of the folder: the named bracket that matches, else the "
-            "first bracket. kermany: normal, bacteria, virus.",
+            "first bracket. kermany: normal, bacteria, virus, and the patient as with --group-pattern kermany.",
+        ),
+        Resolved(()),
+    ] = None
+    subtype_pattern: Annotated[
+        str | None,
+        Option(
+            metavar="kermany|REGEX",
+            show_default=False,
+            help="Read a second label from the file name into the table's column subtype, and leave the class as it "
+            "is; `finetune --labels class,subtype` learns both. The names are those of --label-pattern.",
         ),
         Resolved(()),
     ] = None
@@ -378,6 +388,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     del inputs
     # A wrong size is refused before a large folder is walked.
     shapes.parsed(params.size)
+    given, params = params, cataloguing.with_patients(params)
+    pattern = params.group_pattern
     pseudonyms = Pseudonyms(context.console.warn) if params.pseudonyms else None
     catalog, account = cataloguing.catalogue(params, context, pseudonyms)
     settings = settings_of(params, catalog)
@@ -397,7 +409,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     entries = {entry.id: entry for entry in catalog}
     # What one way of reading kept of a first look says nothing of another.
     key = digests.of_value([digested["source"], otherwise]) if otherwise else digested["source"]
-    job = _Job(params, settings, entries, truths, key, account, context)
+    by_name = "" if params is given else f"patients are read from the file names (--group-pattern {pattern})."
+    job = _Job(params, settings, entries, truths, key, account, context, by_name)
     return Plan(
         params=params,
         resolved=resolved,
@@ -421,6 +434,7 @@ class _Job:
     key: str
     account: Account
     context: Context
+    by_name: str
 
     def prepare(self) -> Layout:
         """Look at every file once, and return what to lay out."""
@@ -429,6 +443,8 @@ class _Job:
         with_truth = self.params.truth is not None
         cataloguing.say_names(self.entries.values(), self.params, self.context.console)
         self.account.say(self.context.console)
+        if self.by_name:
+            self.context.console.note(self.by_name)
         sizes = truth_masks.check_truth(self.truths, self.params.workers, self.context.console) if with_truth else {}
         # Labels, groups and splits are of the files that can be read alone, so all are looked at before the layout.
         catalog = list(self.entries.values())

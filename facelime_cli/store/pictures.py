@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 1 << 30
 """Pictures up to this size are read once; more are read batch by batch."""
+MOST_CLASSES = 100
+"""Different values of a table column that are classes; more of them are names or measurements."""
 EVERY_FOLD = "all"
 """Stands for a fold where each of them is tested, by a network of its own."""
 OPERATIONS = ("fit", "crop", "crop_border", "white_balance", "equalize", "contrast")
@@ -38,6 +40,78 @@ def number_columns(dataset: Artifact) -> list[str]:
         In the order of the table; the array of each is `table/NAME`, NaN where a picture has none.
     """
     return [name for name in dataset.facts.get("columns", []) if dataset.spec(f"table/{name}").dtype == "float64"]
+
+
+def classes_in(dataset: Artifact, column: str, option: str = "") -> tuple[list[str], NDArray[np.int64]]:
+    """Return the classes that a column of a dataset's table names, and that of each picture.
+
+    Parameters
+    ----------
+    dataset : Artifact
+    column : str
+        Of texts, or of whole numbers.
+    option : str
+        Where it was named, for messages.
+
+    Returns
+    -------
+    classes : list of str
+        Sorted; whole numbers by their value.
+    labels : (N,) int64 array
+        -1 where a picture has none.
+
+    Raises
+    ------
+    FacelimeError
+        Where the table has no such column, or its values are no classes.
+    """
+    import numpy as np
+
+    known = dataset.facts.get("columns", [])
+    asked = f"{option} {column}: " if option else ""
+    if column not in known:
+        there = f"its columns are {', '.join(known)}" if known else "it was made without a table"
+        raise FacelimeError(f"{asked}{dataset.reference} has no column {column!r}; {there}.")
+    values = dataset.read(f"table/{column}")
+    if values.dtype.kind == "f":
+        whole = values[np.isfinite(values)]
+        if (whole != np.rint(whole)).any():
+            raise FacelimeError(
+                f"{asked}the column {column} of {dataset.reference} holds numbers such as {whole[0]:g}, which are no "
+                "classes; name a column of texts or of whole numbers."
+            )
+        # In the order of the numbers, not of their letters.
+        texts = [f"{value:.0f}" if math.isfinite(value) else "" for value in values.tolist()]
+        classes = [f"{value:.0f}" for value in np.unique(whole).tolist()]
+    else:
+        texts = [str(value).strip() for value in values.tolist()]
+        classes = sorted(set(texts) - {""})
+    if len(classes) > MOST_CLASSES:
+        raise FacelimeError(
+            f"{asked}the column {column} of {dataset.reference} has {len(classes)} different values, and a label has "
+            f"at most {MOST_CLASSES}; name another column."
+        )
+    places = {name: place for place, name in enumerate(classes)}
+    return classes, np.array([places.get(text, -1) for text in texts], np.int64)
+
+
+def names_classes(dataset: Artifact, column: str | None, classes: Sequence[str]) -> bool:
+    """Return whether a dataset has a table column whose values are all among some classes.
+
+    Parameters
+    ----------
+    dataset : Artifact
+    column : str or None
+        None for none.
+    classes : sequence of str
+        Of a model that learned such a column.
+    """
+    if column not in dataset.facts.get("columns", []):
+        return False
+    try:
+        return set(classes_in(dataset, str(column))[0]) <= set(classes)
+    except FacelimeError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,15 @@ if TYPE_CHECKING:
     from facelime_cli.training.loop import Pace, Training
     from facelime_cli.training.probing import Features, Probe
     from facelime_cli.training.recipes import Parts
+    from facelime_cli.training.several_probed import Judges
 
     Floats = NDArray[np.float32]
     Labels = NDArray[np.int64]
 
 OUTPUTS = ("probabilities", "probability")
-"""Names of the layer that answers, as `building` gives them."""
+"""Names of the layer that answers, as `building` gives them; those of further outputs follow."""
+TWO_SIDES = 2
+"""Classes that a single sigmoid unit tells apart."""
 TUNING = 1
 """The phase of the whole network; that before it is the probe's."""
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile)
@@ -149,6 +152,19 @@ class Judge:
         """
         return float(np.average(self._right(answers), weights=self._counted()))
 
+    def against(self, answers: Floats) -> Judge:
+        """Return what accepts nothing that is less often right than some answers.
+
+        Parameters
+        ----------
+        answers : (N, C) float32 array
+
+        Returns
+        -------
+        Judge
+        """
+        return replace(self, least=self.accuracy(answers))
+
     def accepts(self, answers: Floats) -> bool:
         """Return whether answers are right as often as the probe's.
 
@@ -220,13 +236,13 @@ def prepared(job: Job, plan: Plan, network: Trainable, splits: Splits, how: Trai
             job.console.note(choice.sentence)
         how = job.how(splits.train.labels, choice.class_weights)
         facts["imbalance"] = asdict(choice)
-    judge = Judge(splits.validation.labels, _counts(how, splits.train.labels))
+    judge = _judge(splits.validation.labels, how, _counts(how, splits.train.labels))
     if plan.parts.probe:
         train = _features(job, plan, network, "train", splits.train, unit)
         probe = _kept_probe(unit.scratch("probe.npz"), lambda: _fitted(plan, train, how))
         put(network.head, probe)
-        row, answers = _row(job, network, train, splits, judge, unit)
-        judge = replace(judge, least=judge.accuracy(answers)) if len(answers) else judge
+        row, answers = _row(job, network, train, splits, (_judge(train.labels, how), judge), unit)
+        judge = judge.against(answers) if len(answers) else judge
         facts["probe"] = _facts(probe, train, row)
         job.console.note(_said(facts["probe"], len(splits.train.rows)))
     phase = _tuning(job, network, splits.train, splits.validation, judge)
@@ -245,21 +261,39 @@ def _features(job: Job, plan: Plan, network: Trainable, name: str, split: Labell
 
 def _chosen(job: Job, plan: Plan, network: Trainable, splits: Splits, unit: Unit) -> Choice:
     """Return how unequal classes are trained, by the features of both splits."""
-    if imbalance.is_equal(splits.train.labels):
+    labels = splits.train.labels
+    if labels.dtype.names:
+        from facelime_cli.training.several_probed import weights_for
+
+        return imbalance.Choice(weights_for(labels), {})
+    if imbalance.is_equal(labels):
         return imbalance.Choice(NONE, {})
     train = _features(job, plan, network, "train", splits.train, unit)
     validation = probing.features_of(job, network.bare, unit, "validation", splits.validation)
     return imbalance.choose(train, validation, plan.parts.strengths, job.what.seed)
 
 
-def _counts(how: Training, labels: Labels) -> Mapping[int, Any] | None:
+def _counts(how: Training, labels: Labels) -> Mapping[Any, Any] | None:
     """Return what each class counts where networks are compared: adjusted logits are for equal classes too."""
     return loop.balanced_class_weights(labels) if how.class_shares else how.class_weights
 
 
 def _fitted(plan: Plan, features: Features, how: Training, fixed: Sequence[float] = ()) -> Probe:
+    if how.widths:
+        from facelime_cli.training.several_probed import fit_probes
+
+        return fit_probes(features, how, plan.parts.strengths, fixed)
     probe = probing.fit_probe(features, how.class_weights, plan.parts.strengths, how.seed, fixed)
     return imbalance.adjusted(probe, how.class_shares) if how.class_shares else probe
+
+
+def _judge(labels: NDArray[Any], how: Training, weights: Mapping[Any, Any] | None = None) -> Judge | Judges:
+    """Return what judges answers to pictures of one label, or of several, with what each class counts."""
+    if how.widths:
+        from facelime_cli.training.several_probed import Judges
+
+        return Judges.of(labels, how.widths, weights)
+    return Judge(labels, weights)
 
 
 def _kept_probe(path: Path, fitted: Callable[[], Probe]) -> Probe:
@@ -287,26 +321,38 @@ def put(head: Any, probe: Probe) -> None:
         From features to probabilities, without hidden layers. Changed in place.
     probe : Probe
     """
-    (layer,) = (each for each in head.layers if each.name in OUTPUTS)
-    coef, bias = probe.coef, probe.bias
-    if layer.units != len(bias):  # one sigmoid unit, which is yes to the second class
-        coef, bias = coef[:, 1:] - coef[:, :1], bias[1:] - bias[:1]
-    layer.set_weights([coef, bias])
+    further = [building.FURTHER_OUTPUT.format(number) for number in range(2, building.MOST_OUTPUTS + 1)]
+    by_name = {each.name: each for each in head.layers}
+    layers = [by_name[name] for name in (*OUTPUTS, *further) if name in by_name]
+    begin = 0
+    for layer in layers:
+        # Of several outputs, a single unit is a sigmoid for two classes.
+        width = len(probe.bias) if len(layers) == 1 else max(layer.units, TWO_SIDES)
+        coef, bias = probe.coef[:, begin : begin + width], probe.bias[begin : begin + width]
+        if layer.units != width:  # one sigmoid unit, which is yes to the second class
+            coef, bias = coef[:, 1:] - coef[:, :1], bias[1:] - bias[:1]
+        layer.set_weights([coef, bias])
+        begin += width
 
 
 def _row(
-    job: Job, network: Trainable, train: Features, splits: Splits, judge: Judge, unit: Unit
+    job: Job,
+    network: Trainable,
+    train: Features,
+    splits: Splits,
+    judges: tuple[Judge | Judges, Judge | Judges],
+    unit: Unit,
 ) -> tuple[dict[str, float], Floats]:
-    """Return the probe's row of the history, and its answers to the validation pictures."""
+    """Return the probe's row of the history, by the judges of both splits, and its answers to validation pictures."""
     batch = job.settings.batch_size
     seen = Labelled(lambda rows: train.values[rows], np.arange(len(train.values)), train.labels)
-    own = Judge(train.labels).figures(running.probabilities(network.head, seen, batch))
+    own = judges[0].figures(running.probabilities(network.head, seen, batch))
     row = {"phase": 1, "epoch": 1, "learning_rate": 0.0, **own}
     if not len(splits.validation.rows):
-        return row, np.zeros((0, train.n_classes), np.float32)
+        return row, np.zeros((0, 0), np.float32)
     validation = job.features("validation", network.bare, splits.validation, unit)
     answers = running.probabilities(network.head, validation, batch)
-    return row | {f"val_{name}": value for name, value in judge.figures(answers).items()}, answers
+    return row | {f"val_{name}": value for name, value in judges[1].figures(answers).items()}, answers
 
 
 def _facts(probe: Probe, train: Features, row: Mapping[str, float]) -> dict[str, Any]:
@@ -348,7 +394,7 @@ def _how(how: Training, parts: Parts) -> Training:
     )
 
 
-def _tuning(job: Job, network: Trainable, train: Labelled, validation: Labelled, judge: Judge) -> Phase:
+def _tuning(job: Job, network: Trainable, train: Labelled, validation: Labelled, judge: Judge | Judges) -> Phase:
     settings = job.settings
     whole = network.whole
     if settings.augment:
@@ -572,7 +618,7 @@ class Refitting:
         """Train as many epochs as were found, on the schedule that they were found on, and keep the last weights."""
         nothing = Labelled(both.read, both.rows[:0], both.labels[:0])
         phase = replace(
-            _tuning(self.job, network, both, nothing, Judge(nothing.labels)),
+            _tuning(self.job, network, both, nothing, _judge(nothing.labels, how)),
             epochs=found["epochs"],
             scheduled=found["scheduled"],
         )

@@ -13,6 +13,7 @@ from facelime_cli.models import features, running
 from facelime_cli.models.running import Labelled
 from facelime_cli.store import familiarity as kept
 from facelime_cli.store import pictures
+from facelime_cli.training.heads import of_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,7 @@ def step(model: Artifact, dataset: Artifact, console: Listener) -> Callable[[Tra
 
     def keep(trained: Trained, splits: Splits, unit: Unit) -> Trained:
         del unit
-        known = Known(splits.train, splits.validation, dataset.texts("group"))
+        known = Known(of_first(splits.train), of_first(splits.validation), dataset.texts("group"))
         try:
             looking = features.network_of(trained.network, "the network")
             found = write(model, lambda pictures: running.answers_of(looking, pictures), known, console)

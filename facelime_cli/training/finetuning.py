@@ -11,12 +11,13 @@ import numpy as np
 
 from facelime_cli.core import findings, metrics
 from facelime_cli.core.labels import ABSENT, PRESENT, labelled
-from facelime_cli.models import building, running, wrapping
+from facelime_cli.models import building, outputs, running, wrapping
 from facelime_cli.models.backbones import ALL, FLOAT32, NONE
 from facelime_cli.models.running import Labelled
 from facelime_cli.store import pictures
 from facelime_cli.store.files import write_whole
 from facelime_cli.training import augmenting, auto, loop
+from facelime_cli.training.heads import labels_of
 from facelime_cli.training.loop import Phase, Training
 from facelime_cli.training.recipes import ADJUSTED, CLASS_WEIGHTS
 
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from facelime_cli.models.building import Architecture, Trainable
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
+    from facelime_cli.training.heads import Head
     from facelime_cli.training.recipes import Settings
 
+MEASURED = ("validation", "test")
+"""The splits that a trained network is measured on."""
 FEATURE_PICTURES = 256
 """Pictures whose features are kept in one file until training is done: what a kill repeats at most."""
 
@@ -72,7 +76,7 @@ Step = Callable[[Trained, Splits, "Unit"], Trained]
 """What may follow a training before its figures are taken: calibration, a summary of the features."""
 
 
-def splits_of(dataset: Artifact, fold: int | None) -> Splits:
+def splits_of(dataset: Artifact, fold: int | None, heads: Sequence[Head] = ()) -> Splits:
     """Return the labelled pictures of a dataset, split by split.
 
     Parameters
@@ -80,12 +84,14 @@ def splits_of(dataset: Artifact, fold: int | None) -> Splits:
     dataset : Artifact
     fold : int, optional
         The fold to test, for a dataset with folds.
+    heads : sequence of Head
+        The labels that are learned; empty for the dataset's own. Of several, one that is known is enough.
 
     Returns
     -------
     Splits
     """
-    labels = dataset.read("labels").astype(np.int64)
+    labels = labels_of(dataset, heads)
     split = pictures.splits_of(dataset, fold)
     read = pictures.reader(dataset)
     found = []
@@ -95,7 +101,9 @@ def splits_of(dataset: Artifact, fold: int | None) -> Splits:
     return Splits(*found)
 
 
-def architecture(settings: Settings, backbone: str, dataset: Artifact, seed: int) -> Architecture:
+def architecture(
+    settings: Settings, backbone: str, dataset: Artifact, seed: int, heads: Sequence[Head] = ()
+) -> Architecture:
     """Return the network that settings describe, for the pictures and classes of a dataset.
 
     Parameters
@@ -106,6 +114,8 @@ def architecture(settings: Settings, backbone: str, dataset: Artifact, seed: int
     dataset : Artifact
     seed : int
         Of the weights that come from nothing.
+    heads : sequence of Head
+        The labels that it learns; empty for the dataset's own.
 
     Returns
     -------
@@ -113,10 +123,15 @@ def architecture(settings: Settings, backbone: str, dataset: Artifact, seed: int
     """
     names = [each.name for each in fields(building.Architecture)]
     shared = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
-    size, n_classes = dataset.facts["size"], len(dataset.facts["classes"])
-    several = pictures.is_multilabel(dataset)
+    widths = [(each.name, len(each.classes)) for each in heads] or [("", len(dataset.facts["classes"]))]
     return building.Architecture(
-        backbone=backbone, size=size, n_classes=n_classes, multilabel=several, seed=seed, **shared
+        backbone=backbone,
+        size=dataset.facts["size"],
+        n_classes=widths[0][1],
+        multilabel=pictures.is_multilabel(dataset),
+        seed=seed,
+        outputs=tuple(widths) if len(widths) > 1 else (),
+        **shared,
     )
 
 
@@ -183,6 +198,8 @@ class Job:
         scratch files.
     auto : Plan, optional
         For `--recipe auto`; the settings alone say what happens without it.
+    heads : sequence of Head
+        The labels that are learned; empty for the dataset's own.
     """
 
     settings: Settings
@@ -195,6 +212,7 @@ class Job:
     checkpoint_seconds: float = 600.0
     after: Sequence[Step] = ()
     auto: auto.Plan | None = None
+    heads: Sequence[Head] = ()
 
     def run(self, network: Trainable, unit: Unit) -> Trained:
         """Train a network, from where a stop left it.
@@ -215,7 +233,7 @@ class Job:
         FacelimeError
             Where the loss is no number any more, or a batch does not fit into memory.
         """
-        splits = splits_of(self.dataset, self.fold)
+        splits = splits_of(self.dataset, self.fold, self.heads)
         if not len(splits.validation.rows):
             self.console.warn(
                 "there is no validation split: the epoch with the least training loss is kept, "
@@ -233,7 +251,7 @@ class Job:
         # What was compiled with a loss of our own would carry it into the file.
         has_own_loss = self.what.multilabel or how.class_shares is not None
         as_it_is = self.precision == FLOAT32 and not has_own_loss
-        net = network.whole if as_it_is else self._in_float32(network)
+        net = network.saved if as_it_is else self._in_float32(network)
         counted = how.class_weights or how.class_shares
         own = {"fold": self.fold, "class_weights": counted, "history": history}
         trained = Trained(net, history, {**own, **facts})
@@ -245,10 +263,22 @@ class Job:
         """Return what is kept with its digest, its size and its figures, which are those of the finished network."""
         net = trained.network
         # A step has measured a split itself where the finished network has learned from it.
-        names = [name for name in ("validation", "test") if name not in trained.facts]
+        names = [name for name in MEASURED if name not in trained.facts]
         figures = {name: self.figures(name, net, getattr(splits, name)) for name in names}
         identity = {"model": wrapping.digest(net), "weights": net.count_params()}
-        return replace(trained, facts={**identity, **trained.facts, **figures})
+        facts = {**identity, **trained.facts, **figures}
+        if self.what.outputs:
+            facts["heads"] = [self._facts_of(each, facts) for each in self.heads]
+            facts |= {name: facts["heads"][0][name] for name in MEASURED}
+        return replace(trained, facts=facts)
+
+    @staticmethod
+    def _facts_of(head: Head, facts: dict[str, Any]) -> dict[str, Any]:
+        """Return what is noted of one of several labels."""
+        found = {**head.facts, **{name: facts[name].get(head.name, {"n": 0}) for name in MEASURED}}
+        if "temperatures" in facts:
+            found["temperature"] = facts["temperatures"].get(head.name)
+        return found
 
     def tried(self, network: Trainable, folder: Path) -> tuple[Phase, Training]:
         """Return what `--learning-rate` is the rate of, and how it is trained.
@@ -265,12 +295,19 @@ class Job:
         phase : Phase
         how : Training
         """
-        how, phases, _ = self._planned(network, splits_of(self.dataset, self.fold), cast("Unit", _Aside(folder)))
+        splits = splits_of(self.dataset, self.fold, self.heads)
+        how, phases, _ = self._planned(network, splits, cast("Unit", _Aside(folder)))
         # The head's phase; the recipe auto has a probe there, and the whole network behind it.
         return replace(phases[0 if self.auto is None else -1], paced=None), how
 
-    def _warn_of_untaught(self, labels: NDArray[np.int64]) -> None:
+    def _warn_of_untaught(self, labels: NDArray[Any]) -> None:
         """Warn of findings that no training picture shows, or none is free of: nothing can be learned of them."""
+        for each in self.heads:
+            own = labels[each.name] if labels.dtype.names else labels
+            for place in sorted(set(range(len(each.classes))) - set(own.tolist())):
+                self.console.warn(
+                    f"no training picture is {each.classes[place]} ({each.name}): the model cannot learn it."
+                )
         if not self.what.multilabel:
             return
         for number, name in enumerate(self.dataset.facts["classes"]):
@@ -288,7 +325,7 @@ class Job:
         found = auto.prepared(self, self.auto, network, splits, how, unit)
         return found.how, found.phases, found.facts
 
-    def how(self, labels: NDArray[np.int64], class_weights: str | None = None) -> Training:
+    def how(self, labels: NDArray[Any], class_weights: str | None = None) -> Training:
         """Return how a network is trained on pictures of some classes.
 
         Parameters
@@ -317,6 +354,7 @@ class Job:
             class_shares=counted if adjusts else None,
             oversample=self.oversample,
             checkpoint_seconds=self.checkpoint_seconds,
+            widths=tuple(width for _, width in self.what.outputs),
         )
 
     def _phases(self, network: Trainable, splits: Splits, unit: Unit) -> list[Phase]:
@@ -408,14 +446,37 @@ class Job:
         """
         if not len(split.rows):
             return {"n": 0}
+        if self.what.outputs:
+            return self._figures_of_labels(name, net, split)
         probabilities = running.probabilities(net, split, self.settings.batch_size)
         if self.what.multilabel:
             return self._figures_of_findings(name, split.labels, probabilities)
-        found = metrics.figures(split.labels, probabilities, self.dataset.facts["classes"])
+        classes = self.heads[0].classes if self.heads else self.dataset.facts["classes"]
+        return self._figures_of_classes(name, split.labels, probabilities, classes)
+
+    def _figures_of_classes(
+        self, what: str, labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: Sequence[str]
+    ) -> dict[str, Any]:
+        found = metrics.figures(labels, probabilities, classes)
         self.console.note(
-            f"{name}: {found['n']} pictures, accuracy {found['accuracy']:.3f}, "
+            f"{what}: {found['n']} pictures, accuracy {found['accuracy']:.3f}, "
             f"balanced accuracy {found['balanced_accuracy']:.3f}"
         )
+        return found
+
+    def _figures_of_labels(self, name: str, net: Any, split: Labelled) -> dict[str, Any]:
+        """Return the figures of each of several labels by its name, on the pictures whose label is known."""
+        joined = outputs.joined(net, [each.name for each in self.heads])
+        answers = running.probabilities(joined, split, self.settings.batch_size)
+        found: dict[str, Any] = {}
+        begin = 0
+        for head in self.heads:
+            known = split.labels[head.name] >= 0
+            own = answers[known, begin : begin + len(head.classes)]
+            begin += len(head.classes)
+            if known.any():
+                labels = split.labels[head.name][known]
+                found[head.name] = self._figures_of_classes(f"{name}, {head.name}", labels, own, head.classes)
         return found
 
     def _figures_of_findings(
@@ -430,9 +491,9 @@ class Job:
 
     def _in_float32(self, network: Trainable) -> Any:
         """Return the network with the same weights that computes in float32."""
-        net = building.build(replace(self.what, weights=NONE)).whole
-        net.set_weights(network.whole.get_weights())
-        return net
+        built = building.build(replace(self.what, weights=NONE))
+        built.whole.set_weights(network.whole.get_weights())
+        return built.saved
 
 
 def _steps(phases: Sequence[Phase], how: Training, progress: loop.Progress) -> tuple[int, int]:

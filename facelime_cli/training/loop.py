@@ -19,7 +19,7 @@ from facelime_cli.models.backend import keras, memory_errors_named
 from facelime_cli.models.building import computes_in_float16
 from facelime_cli.store.files import write_whole
 from facelime_cli.training.averaging import Average
-from facelime_cli.training.objectives import objective_of
+from facelime_cli.training.objectives import SeveralLabels, objective_of
 from facelime_cli.training.recipes import OPTIMIZERS, SCHEDULES
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.models.running import Labelled
+    from facelime_cli.training.objectives import Objective
 
 MEASURED = ("loss", "accuracy")
 """How the names of an epoch's figures end."""
@@ -135,6 +136,8 @@ class Training:
         Decay of the mean of the weights that is measured and kept; 0 for the weights themselves.
     smoothing : float
         Share of a label that is spread over all classes.
+    widths : tuple of int
+        Where there are several labels, the number of classes of each.
     """
 
     batch_size: int
@@ -143,7 +146,7 @@ class Training:
     steps_per_epoch: int = 0
     patience: int = 0
     schedule: str = "constant"
-    class_weights: dict[int, Any] | None = None
+    class_weights: dict[Any, Any] | None = None
     class_shares: dict[int, float] | None = None
     oversample: bool = False
     checkpoint_seconds: float = 600.0
@@ -152,6 +155,7 @@ class Training:
     warm_up: float = 0.0
     averaging: float = 0.0
     smoothing: float = 0.0
+    widths: tuple[int, ...] = ()
 
     def steps(self, pictures: Labelled) -> int:
         """Return the number of steps in an epoch.
@@ -373,9 +377,12 @@ class _Run:
         self._network, self._phase, self._how = network, phase, how
         self._checkpoints, self._progress, self._advance = checkpoints, progress, advance
         n_classes = phase.model.outputs[0].shape[-1]
-        self._objective = objective_of(
-            phase.train.labels, how.class_weights, how.smoothing, n_classes, how.class_shares
-        )
+        labels = phase.train.labels
+        if how.widths:
+            widths = dict(zip(labels.dtype.names or (), how.widths, strict=True))
+            self._objective: Objective = SeveralLabels(widths, how.class_weights, how.smoothing)
+        else:
+            self._objective = objective_of(labels, how.class_weights, how.smoothing, n_classes, how.class_shares)
         self._monitored = "val_loss" if len(phase.validation.rows) else "loss"
         self._saved = time.monotonic()
         self._accepted = True
@@ -706,19 +713,20 @@ def no_class_weights(labels: NDArray[np.int64]) -> None:
     del labels
 
 
-def balanced_class_weights(labels: NDArray[np.int64]) -> dict[int, Any]:
+def balanced_class_weights(labels: NDArray[Any]) -> dict[Any, Any]:
     """Return a weight for each class: inverse to how often a pass takes it, 1 for the mean picture.
 
     Parameters
     ----------
-    labels : (N,) or (N, L) int array
-        Class of each picture that a pass takes, or what is known of its findings.
+    labels : (N,) or (N, L) int array, or a structured array of several labels
+        Class of each picture that a pass takes, or what is known of its findings or labels.
 
     Returns
     -------
     dict
         From a class to its weight, N ÷ (number of classes · pictures of the class). With several findings, such a dict
-        for each: of the pictures without it (0) and with it (1), among those of which it is known.
+        for each: of the pictures without it (0) and with it (1), among those of which it is known. With several labels,
+        such a dict for each, by its name.
 
     References
     ----------
@@ -731,6 +739,8 @@ def balanced_class_weights(labels: NDArray[np.int64]) -> dict[int, Any]:
     """
     from sklearn.utils.class_weight import compute_class_weight
 
+    if labels.dtype.names:
+        return {name: balanced_class_weights(labels[name][labels[name] >= 0]) for name in labels.dtype.names}
     if labels.ndim == SEVERAL:
         return {i: balanced_class_weights(column[column >= 0]) for i, column in enumerate(labels.T)}
     present = np.unique(labels)

@@ -1,4 +1,4 @@
-"""What a training minimises: one loss for pictures of one class each, one for pictures with several findings."""
+"""What a training minimises: for pictures of one class each, with several findings, or with several labels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from facelime_cli.core.labels import ABSENT, PRESENT, SEVERAL
 from facelime_cli.models.backend import keras
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    Labels = NDArray[np.int64]
+    Labels = NDArray[Any]
 
 LOSS = "sparse_categorical_crossentropy"
 """Keras' word for cross-entropy with the index of each class."""
@@ -46,7 +46,7 @@ def objective_of(
 
     Parameters
     ----------
-    labels : (N,) or (N, L) int array
+    labels : (N,) or (N, L) int array, or a structured array of several labels
         Of the training split.
     class_weights : mapping, optional
         From `loop.balanced_class_weights`.
@@ -303,3 +303,128 @@ def accuracy(targets: Any, answers: Any) -> Any:
     known = ops.cast(weights > 0, "float32")
     right = ops.cast(ops.equal(present > 0.5, answers >= 0.5), "float32")  # noqa: PLR2004 - as the docstring says
     return ops.sum(known * right, axis=-1) / ops.sum(known, axis=-1)
+
+
+class SeveralLabels:
+    """The sum of one cross-entropy for each of several labels, each the mean over the pictures whose label is known.
+
+    Parameters
+    ----------
+    widths : mapping
+        From the name of each label to the number of its classes; their probabilities stand in this order.
+    class_weights : mapping, optional
+        By label, what each of its classes counts.
+    smoothing : float
+        Share of a training label that is spread over all of its classes.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        class_weights: Mapping[str, Mapping[int, float]] | None,
+        smoothing: float = 0.0,
+    ) -> None:
+        self._widths, self._weights, self._smoothing = widths, class_weights or {}, smoothing
+
+    def compiled(self) -> dict[str, Any]:
+        """Return loss and metrics for `compile`: the accuracy of the first label, and of each further one.
+
+        Returns
+        -------
+        dict
+        """
+        widths = list(self._widths.values())
+        metrics = [
+            _accuracy_of(place, widths, f"{name} accuracy" if place else "accuracy")
+            for place, name in enumerate(self._widths)
+        ]
+
+        def loss(targets: Any, answers: Any) -> Any:
+            return crossentropy_of_labels(targets, answers, widths)
+
+        return {"loss": loss, "metrics": metrics}
+
+    def fitted(self) -> dict[str, Any]:
+        """Return what `fit` takes beside pictures and targets.
+
+        Returns
+        -------
+        dict
+        """
+        return {}
+
+    def targets(self, labels: Labels, *, weighted: bool) -> NDArray[np.float32]:
+        """Return what the loss compares answers with: each class, and what it counts.
+
+        Parameters
+        ----------
+        labels : (N,) structured int array
+            -1 where a label is unknown.
+        weighted : bool
+            Whether class weights count.
+
+        Returns
+        -------
+        (N, 3H) float32 array
+            The places of H classes among all probabilities, then H weights: 0 where a label is unknown, and 1 in the
+            mean over the pictures, so that the mean of the weighted losses is the mean over what is known. Then H
+            shares that are spread over all classes.
+        """
+        places, weights = [], []
+        begin = 0
+        for name, width in self._widths.items():
+            classes = labels[name]
+            known = classes >= 0
+            counts = known / max(known.mean(), 1 / max(len(known), 1))
+            for value, weight in self._weights.get(name, {}).items() if weighted else ():
+                counts[classes == value] *= weight
+            places.append(begin + np.maximum(classes, 0))
+            weights.append(counts)
+            begin += width
+        spread = [np.full(len(labels), self._smoothing if weighted else 0.0)] * len(places)
+        return np.stack([*places, *weights, *spread], axis=1).astype(np.float32)
+
+
+def crossentropy_of_labels(targets: Any, answers: Any, widths: Sequence[int]) -> Any:
+    """Return the loss of each picture, the sum over its known labels.
+
+    Parameters
+    ----------
+    targets : (B, 3H) tensor
+        From `SeveralLabels.targets`.
+    answers : (B, C) tensor
+        The probabilities of all labels, one behind the other.
+    widths : sequence of int
+        The number of classes of each label.
+
+    Returns
+    -------
+    (B,) tensor
+    """
+    ops = keras().ops
+    places, weights, spread = ops.split(targets, 3, axis=-1)
+    # As Keras' own cross-entropy keeps away from the logarithm of 0.
+    least = keras().config.epsilon()
+    logs = ops.log(ops.clip(answers, least, 1.0 - least))
+    true = ops.take_along_axis(logs, ops.cast(places, "int32"), axis=-1)
+    ends = np.cumsum(widths)
+    means = [ops.mean(logs[:, end - width : end], axis=-1) for end, width in zip(ends, widths, strict=True)]
+    every = ops.stack(means, axis=-1)
+    return -ops.sum(weights * ((1.0 - spread) * true + spread * every), axis=-1)
+
+
+def _accuracy_of(place: int, widths: Sequence[int], name: str) -> Any:
+    """Return what counts how many of the pictures whose label is known are called right."""
+    k = keras()
+    begin = sum(widths[:place])
+
+    mean: Any = k.metrics.Mean
+
+    class Accuracy(mean):  # type: ignore[misc]
+        def update_state(self, targets: Any, answers: Any, sample_weight: Any = None) -> Any:  # noqa: ARG002 - Keras' own
+            own = answers[:, begin : begin + widths[place]]
+            right = k.ops.equal(k.ops.argmax(own, axis=-1) + begin, k.ops.cast(targets[:, place], "int32"))
+            known = targets[:, len(widths) + place] > 0
+            return super().update_state(k.ops.cast(right, "float32"), k.ops.cast(known, "float32"))
+
+    return Accuracy(name=name)

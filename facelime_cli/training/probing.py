@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facelime_cli.training.finetuning import Job
 
     Floats = NDArray[np.float32]
-    Labels = NDArray[np.int64]
+    Labels = NDArray[Any]
 
 STRENGTHS = tuple(float(10.0**exponent) for exponent in np.arange(-4, 0.5, 0.5))
 """Inverse strengths (C) to choose from. The features are standardised first, so that one range fits every network."""

@@ -234,6 +234,28 @@ def for_findings(given: Mapping[str, Any], recipe: str | None, *, oversample: bo
     return {**given, "output": SIGMOID}
 
 
+def check_labels(given: Mapping[str, Any], labels: str, *, oversample: bool) -> None:
+    """Raise for settings that do not go with several labels.
+
+    Parameters
+    ----------
+    given : mapping
+        As `settle` takes it.
+    labels : str
+        What --labels names.
+    oversample : bool
+
+    Raises
+    ------
+    CommandLineError
+    """
+    several = f"--labels {labels} are several labels; use --class-weights {BALANCED}."
+    if oversample:
+        raise CommandLineError(f"--oversample repeats pictures of the smaller classes, and {several}")
+    if given.get("class_weights") == ADJUSTED:
+        raise CommandLineError(f"--class-weights {ADJUSTED} takes the shares of one label's classes, and {several}")
+
+
 def _read(name: str, value: Any) -> Any:
     """Return what a typed option means."""
     return READERS[name](value) if name in READERS else value
