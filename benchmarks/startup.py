@@ -1,7 +1,8 @@
 """Measure what start-up consists of, step by step, and how long a whole `explain` takes from a cold start.
 
 The steps of a network are taken one after the other in a fresh process: what is imported, built, traced and compiled
-before the first answers. `explain --views single --no-check` runs in a process of its own too, on a store with the
+before the first answers. They are taken once more as a later command takes them, with the graph that is kept beside
+the model. `explain --views single --no-check` runs in a process of its own too, on a store with the
 model alone, which has been converted and compared before. The bare rate of the same runtime is measured in the same
 round. A ratio is the median of the ratios of single rounds.
 
@@ -33,6 +34,7 @@ BATCH = 32
 CALLS = 3
 """Later calls, of which the fastest counts."""
 TENSORFLOW = "import tensorflow, alone"
+AGAIN = "later command: "
 EXPLAIN = ("--views", "single", "--no-check", "--quiet")
 Seconds = tuple[float, float]
 """By the clock, and of the processor."""
@@ -74,18 +76,20 @@ def steps(file: str, size: str) -> Clock:
     clock.lap("import numpy")
     __import__("zarr")
     clock.lap("import zarr")
-    from facelime_cli.models import backend, running, wrapping
+    from facelime_cli.models import backend, graphs, running, wrapping
 
     backend.keras()
     clock.lap("import keras and tensorflow, as facelime does")
     net = wrapping.load(Path(file))
     clock.lap("build the network from its file")
+    graph = graphs.of(net)
+    clock.lap("make the graph that is kept")
     import tensorflow as tf
 
     pictures = _arrays(int(size))
     _first_call_in_steps(tf, clock)
-    call = running.compiled(net)
-    clock.lap("copy the weights that become constants")
+    call = running.compiled(graph or net)
+    clock.begin()
     call(*pictures)
     for _ in range(CALLS):
         clock.begin()
@@ -99,7 +103,28 @@ def steps(file: str, size: str) -> Clock:
     return clock
 
 
-def _first_call_in_steps(tf: Any, clock: Clock) -> None:
+def again(store: str, size: str) -> Clock:
+    """Do what a later `predict` does with Keras on TensorFlow."""
+    clock = Clock()
+    from facelime_cli.answering import kept_graphs, runtimes
+    from facelime_cli.models import backend, running
+    from facelime_cli.store.references import Store
+
+    model = Store(Path(store)).resolve("net", ("models",))
+    clock.begin()
+    tf = backend.tensorflow()
+    clock.lap(f"{AGAIN}import tensorflow, as facelime does")
+    graph = kept_graphs.kept(model, runtimes.How("keras", "float32"))
+    clock.lap(f"{AGAIN}read and check the graph")
+    if graph is None:
+        raise RuntimeError("no graph is kept")
+    pictures = _arrays(int(size))
+    _first_call_in_steps(tf, clock, AGAIN)
+    running.compiled(graph)(*pictures)
+    return clock
+
+
+def _first_call_in_steps(tf: Any, clock: Clock, name: str = "") -> None:
     """Let the graph of the whole call be traced on its own, before it is called for the first time."""
     make = tf.function
 
@@ -117,9 +142,9 @@ def _first_call_in_steps(tf: Any, clock: Clock) -> None:
             traced.append(True)
             clock.begin()
             made.get_concrete_function()
-            clock.lap("trace")
+            clock.lap(f"{name}trace")
             found = made(*tensors)
-            clock.lap("the first call")
+            clock.lap(f"{name}the first call")
             return found
 
         return call
@@ -158,7 +183,7 @@ def bare(store: str, runtime: str, samples: str) -> Clock:
     return clock
 
 
-PARTS = {each.__name__: each for each in (tensorflow_alone, steps, bare)}
+PARTS = {each.__name__: each for each in (tensorflow_alone, steps, again, bare)}
 
 
 # What starts them
@@ -232,6 +257,9 @@ def measure(network: str, wanted: argparse.Namespace) -> dict[str, Any]:
                 found[lap].append(seconds)
             for lap, seconds in part(folder, "steps", folder / "net.keras", size).items():
                 found[lap].append(seconds)
+            if "keras" in wanted.runtimes:
+                for lap, seconds in part(folder, "again", folder / "store", size).items():
+                    found[lap].append(seconds)
             for runtime in wanted.runtimes:
                 own = folder / f"{number}-{runtime}"
                 shutil.copytree(folder / "store", own)

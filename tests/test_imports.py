@@ -105,7 +105,8 @@ def test_a_second_predict_imports_tensorflow_without_keras_and_the_first_both(ch
         )
         assert done.returncode == 0, done.stderr[-500:]
         found.append(packages & NETWORKS)
-    assert found == [{"tensorflow", "keras"}, {"tensorflow"}]
+    assert found[0] >= {"tensorflow", "keras"}
+    assert found[1] == {"tensorflow"}
 
 
 def asked_by(chain, seed, *words):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli import trust
 from facelime_cli.answering.converting import CONVERTED
-from facelime_cli.answering.runtimes import FORMATS, KERAS, format_of
+from facelime_cli.answering.runtimes import FORMATS, KERAS, format_of, n_members
 from facelime_cli.core import shapes
 from facelime_cli.core.opening import opened
 from facelime_cli.errors import FacelimeError
@@ -117,6 +117,8 @@ def _key(model: Artifact, how: How) -> dict[str, Any]:
         "content": model.content,
         "precision": how.precision,
         "size": how.resize_from or model.facts["size"],
+        # The graph of an ensemble answers for its members too.
+        "members": n_members(model),
         "keras": version("keras"),
         "tensorflow": version("tensorflow"),
         "settings": {name: value for name, value in backend.settings().items() if name != "backend"},

@@ -219,7 +219,7 @@ def compare(
     sides = Side.of(before, rounds, seed, aside=True), Side.of(here, rounds, seed, aside=False)
     found: dict[str, Any] = {"evaluation": there.id, "dataset": there.inputs["dataset"]["id"]}
     found |= {"split": there.parameters["split"], "n": there.n, "groups": there.facts["groups"]}
-    found["seen_in_training"] = there.facts["seen_in_training"]["sentence"]
+    found["seen_in_training"] = there.facts.get("seen_in_training", {}).get("sentence")
     found["shared_pictures"] = _shared(there, before, artifact.input("datasets"), here)
     found["unlike"] = _unlike(there, artifact, *sides)
     names = _common(there, scoring, here.cases)

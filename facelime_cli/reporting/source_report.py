@@ -46,6 +46,8 @@ WORDS = {
 }
 """The figures as tables name them."""
 KNOWN_WORDS = dict(zip(KNOWN, ("mean of the known values", "standard deviation of the known values"), strict=True))
+MOST_LEVELS = 3
+"""Classes that sentences tell the probabilities of at most: those that are farthest off."""
 MOST_SENTENCES = 6
 """Thresholds that sentences are about at most: those whose sensitivity falls most."""
 HEADING = ("figure", "class", "there", "here", "difference", "low", "high")
@@ -160,8 +162,22 @@ def _headlines(compared: Mapping[str, Any], unit: str) -> Iterator[str]:
     for name in ("macro_auc", "auc", "calibration_error"):
         if name in figures and figures[name]["difference"] is not None:
             yield _moved(WORDS[name], figures[name])
-    if figures and len(compared["classes"]) == 2:  # noqa: PLR2004 - two classes have the same slope
-        yield from _of_slope(list(compared["classes"].values())[-1]["slope"])
+    classes = compared.get("classes", {})
+    if "accuracy" in figures and len(classes) == 2:  # noqa: PLR2004 - what is said of the one is said of the other
+        classes = dict(list(classes.items())[-1:])
+        yield from _of_slope(next(iter(classes.values()))["slope"])
+    yield from _of_level(classes)
+
+
+def _of_level(classes: Mapping[str, Any]) -> Iterator[str]:
+    """Yield of which classes the probabilities are surely too high or too low here, other than there."""
+    moved = {name: its for name, its in classes.items() if _is_sure(its["in_the_large"])}
+    gaps = {name: its["mean_probability"]["here"] - its["prevalence"]["here"] for name, its in moved.items()}
+    for name in sorted(gaps, key=lambda each: -abs(gaps[each]))[:MOST_LEVELS]:
+        how = "too high" if gaps[name] > 0 else "too low"
+        said, true = classes[name]["mean_probability"], classes[name]["prevalence"]
+        here, there = (f"{_share(said[side])} on average for {_share(true[side])}" for side in ("here", "there"))
+        yield f"its probabilities of {name} are {how} here: {here} of the pictures, and {there} there."
 
 
 def _of_slope(slope: Mapping[str, Any]) -> Iterator[str]:

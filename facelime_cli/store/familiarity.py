@@ -102,6 +102,8 @@ def distances_of(artifact: Artifact) -> list[float] | None:
         values = artifact.unit_facts(rows.start).get(DISTANCES)
         if not isinstance(values, list) or len(values) != rows.stop - rows.start:
             return None
+        if not all(isinstance(each, (int, float)) for each in values):
+            return None
         found += [float(each) for each in values]
     return found
 

@@ -57,7 +57,10 @@ MINUTE = 60.0
 KEPT_BACK = 0.1
 """Share of the minutes that a plan does not use: no machine is equally fast throughout."""
 CLOSING_PASSES = 2
-"""Forward passes of validation and test split behind the last epoch: their figures, and steps such as calibration."""
+"""Forward passes of validation and test split behind the last epoch: their figures, and steps such as calibration.
+
+The training split takes one more, for the summary of its features.
+"""
 FEWEST_STEPS = 20
 """Fewer steps are not worth the time that it takes to begin."""
 LEAST = 1e-7
@@ -479,7 +482,7 @@ def _pacing(
     budget = MINUTE * plan.minutes * (1 - KEPT_BACK)
     settings = job.settings
     steps = settings.steps_per_epoch or math.ceil(len(splits.train.rows) / settings.batch_size)
-    n_closing = CLOSING_PASSES * (len(splits.validation.rows) + len(splits.test.rows))
+    n_closing = CLOSING_PASSES * (len(splits.validation.rows) + len(splits.test.rows)) + len(splits.train.rows)
 
     def decided(measure: Callable[[], Pace]) -> tuple[int, int]:
         if not path.exists():

@@ -80,8 +80,15 @@ def same_bits(net, graph):
         assert np.ptp(found, axis=0).max() > 0  # an answer that says something
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("size", [SOME, (SOME, 31)])
+@pytest.mark.parametrize(
+    ("precision", "size"),
+    [
+        ("float32", SOME),
+        pytest.param("float32", (SOME, 31), marks=pytest.mark.long),
+        pytest.param("bfloat16", SOME, marks=pytest.mark.long),
+        pytest.param("bfloat16", (SOME, 31), marks=pytest.mark.long),
+    ],
+)
 def test_a_graph_answers_as_its_network_to_the_bit(precision, size):
     net = building.build(building.Architecture("cnn-small", SOME, 2)).whole
     net = wrapping.in_precision(net, precision)
@@ -119,12 +126,14 @@ def test_the_second_command_builds_no_network_and_answers_the_same(own, monkeypa
         answers(own, 42)
 
 
+@pytest.mark.long
 def test_a_precision_has_a_graph_of_its_own(own):
     answers(own, 20)
     answers(own, 20, "--precision", "bfloat16", "--tolerance", 1)
     assert len(kept_in(own)) == 2
 
 
+@pytest.mark.long
 def test_bits_are_the_same_with_and_without_it_through_shards_and_kills(many, tmp_path, monkeypatch):
     many.json("perturb", "parts", "--samples", 21, "--seed", 8, "--name", "for-graphs")
     words = ("predict", "for-graphs", "--model", "small", "--batch-size", 16)
@@ -171,6 +180,7 @@ def swapped(path, content):
     digests.seal(path.parent)
 
 
+@pytest.mark.long
 def test_another_graph_in_its_place_is_not_used(own, tmp_path):
     wanted = answers(own, 30)
     (folder,) = kept_in(own)
@@ -185,6 +195,7 @@ def test_another_graph_in_its_place_is_not_used(own, tmp_path):
         assert path.read_bytes() == mine  # made again
 
 
+@pytest.mark.long
 def test_nor_is_one_that_was_kept_for_another_precision(own):
     answers(own, 30)
     (folder,) = kept_in(own)
@@ -209,6 +220,7 @@ def test_nor_is_one_whose_model_has_another_file_now(own, tmp_path):
     assert kept_graphs.kept(model_of(own), HOW) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("package", ["keras", "tensorflow"])
 def test_nor_is_one_of_another_version(own, monkeypatch, package):
     answers(own, 30)
@@ -217,6 +229,7 @@ def test_nor_is_one_of_another_version(own, monkeypatch, package):
     assert kept_graphs.kept(model_of(own), HOW) is None
 
 
+@pytest.mark.long
 def test_what_is_no_file_in_its_place_is_passed_over(own, tmp_path):
     wanted = answers(own, 30)
     (folder,) = kept_in(own)
@@ -230,6 +243,7 @@ def test_what_is_no_file_in_its_place_is_passed_over(own, tmp_path):
 # Where none is kept
 
 
+@pytest.mark.long
 def test_a_network_that_carries_code_is_built_each_time(own, tmp_path):
     keras = backend.keras()
     inputs = keras.Input((SIZE, SIZE, 3))
@@ -242,6 +256,7 @@ def test_a_network_that_carries_code_is_built_each_time(own, tmp_path):
     assert kept_in(own, "code") == []
 
 
+@pytest.mark.long
 def test_a_network_whose_weights_stay_variables_is_built_each_time(own, monkeypatch):
     monkeypatch.setattr(graphs, "MOST_WEIGHTS", 1)
     assert answers(own, 20).complete
@@ -258,6 +273,7 @@ def test_a_store_that_cannot_be_written_works_without(own):
     assert place.read_text() == "no folder can be made here"
 
 
+@pytest.mark.long
 def test_a_plan_keeps_none(own):
     masks = own.artifact("perturb", "parts", "--samples", 20)
     assert own("predict", masks.id, "--model", "net", "--dry-run").exit_code == 0

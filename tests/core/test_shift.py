@@ -143,3 +143,36 @@ class TestSlope:
         odds, once = np.array([0.0, 1.0]), np.ones((2, 1))
         assert np.isnan(calibration_line.slope(odds, np.ones(2, bool), once)).all()
         assert np.isnan(calibration_line.in_the_large(odds, np.ones(2, bool), once)).all()
+
+
+@pytest.mark.long
+def test_nineteen_of_twenty_intervals_hold_the_true_difference():
+    """Patients with two pictures that are much alike, 60 there and 90 here, whose true figures are known."""
+    rng = np.random.default_rng(0)
+
+    def figures(patients, quality, seed, *, aside):
+        present = rng.random(patients) < 0.5
+        odds = quality * (present - 0.5) + rng.normal(size=patients)
+        scores = (np.repeat(odds, 2) + rng.normal(0, 0.3, 2 * patients)).astype(np.float32)
+        labels = np.repeat(present, 2).astype(np.int8)
+        drawn = shift.drawings([str(number // 2) for number in range(2 * patients)], 300, seed, aside=aside)
+        return shift.area(labels, scores, drawn), shift.called(labels, scores >= 0, drawn)["recall"]
+
+    spread = np.sqrt(1 + 0.3**2)
+    areas, recalls = ([normal(quality / scale) for quality in (2.0, 1.2)] for scale in (spread * 2**0.5, spread * 2))
+    held = np.zeros(2)
+    for seed in range(300):
+        there = figures(60, 2.0, seed, aside=True)
+        here = figures(90, 1.2, seed, aside=False)
+        for place, true in enumerate((areas, recalls)):
+            low, high = shift.difference(there[place], here[place])["interval"]
+            held[place] += low <= true[1] - true[0] <= high
+    # 95 %, give or take three standard errors of 300 trials, and what a percentile interval loses with few patients.
+    assert ((held / 300 > 0.90) & (held / 300 < 0.99)).all(), held / 300
+
+
+def normal(value):
+    """Return the share of the normal distribution below a value."""
+    from scipy.stats import norm
+
+    return float(norm.cdf(value))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facelime_cli.errors import FacelimeError
-from facelime_cli.models import backend, building, features, running, wrapping
+from facelime_cli.models import backend, building, features, running, tempering, wrapping
 from facelime_cli.models.building import Architecture
 
 SIDE = 32
@@ -26,8 +26,7 @@ def read_by(network, layer, pictures):
     return running.answers_of(inner, pictures)
 
 
-@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("head", [(), (16,)])
+@pytest.mark.parametrize(("output", "head"), [("softmax", ()), ("sigmoid", (16,))])
 def test_a_trained_network_answers_with_what_its_last_layer_reads(pictures, output, head):
     net = building.build(Architecture("cnn-small", SIDE, 2, pooling="max", output=output, head=head)).whole
     # Behind one unit stands the layer that makes two sides of it.
@@ -36,6 +35,8 @@ def test_a_trained_network_answers_with_what_its_last_layer_reads(pictures, outp
     assert found.shape == (3, *(head or (64,)))
     scores = np.asarray(layer(found))
     assert running.answers_of(net, pictures)[:, -scores.shape[1] :] == pytest.approx(scores, abs=1e-6)
+    again = running.answers_of(features.network_of(tempering.with_temperature(net, 2.0), "net"), pictures)
+    assert np.array_equal(again, found)
     again = running.answers_of(features.network_of(wrapping.resized(net, SIDE), "net"), pictures)
     assert again == pytest.approx(found, abs=1e-5)
 

@@ -48,10 +48,10 @@ def test_the_temperature_is_that_of_the_validation_split(chain, calibrated):
 def test_evaluate_says_what_the_figures_were_before(calibrated, evaluation):
     found = evaluation.facts["calibration_figures"]
     probabilities, labels = evaluation.read("probabilities"), evaluation.read("labels").astype(int)
-    assert found["temperature"] == calibrated.facts["temperature"]
+    assert found["temperatures"] == [calibrated.facts["temperature"]]
     after = calibration.figures(labels, probabilities)
     before = calibration.figures(
-        labels, calibration.at_temperature(probabilities, 1 / found["temperature"], independent=False)
+        labels, calibration.at_temperature(probabilities, 1 / found["temperatures"][0], independent=False)
     )
     assert {name: found[name] for name in after} == pytest.approx(after)
     assert found["before"] == pytest.approx(before)
@@ -69,11 +69,11 @@ def test_the_figures_are_on_the_terminal_in_json_and_on_the_page(chain, calibrat
         assert f"{found[name]:.3f}" in row
     assert chain.facelime.json(*words)["calibration_figures"] == found
     page = evaluation.file("index.html").read_text()
-    assert f"after, at temperature {found['temperature']:.2f}" in page
+    assert f"after, at temperature {found['temperatures'][0]:.2f}" in page
     with evaluation.file("figures.csv").open() as stream:
         listed = {row["figure"]: row["value"] for row in csv.DictReader(stream)}
     assert float(listed["brier before calibration"]) == pytest.approx(found["before"]["brier"])
-    assert float(listed["temperature"]) == pytest.approx(found["temperature"])
+    assert float(listed["temperature"]) == pytest.approx(found["temperatures"][0])
 
 
 def test_an_evaluation_of_any_other_model_has_a_brier_score_and_no_before(chain):
@@ -133,7 +133,7 @@ class TestKinds:
     def test_one_sigmoid(self, chain):
         model = chain.facelime.artifact(*WORDS, "--output", "sigmoid")
         found = chain.facelime.artifact("evaluate", model.id, "--bootstrap", ROUNDS).facts["calibration_figures"]
-        assert found["temperature"] == model.facts["temperature"] != 1
+        assert found["temperatures"][0] == model.facts["temperature"] != 1
         assert found["brier"] != found["before"]["brier"]
 
     def test_findings(self, facelime, tmp_path):
@@ -144,7 +144,7 @@ class TestKinds:
         evaluated = facelime.artifact("evaluate", model.id, "--bootstrap", ROUNDS)
         found = evaluated.facts["calibration_figures"]
         probabilities, labels = evaluated.read("probabilities"), evaluated.read("labels")
-        undone = calibration.at_temperature(probabilities, 1 / found["temperature"], independent=True)
+        undone = calibration.at_temperature(probabilities, 1 / found["temperatures"][0], independent=True)
         assert found["before"] == pytest.approx(calibration.figures(labels, undone))
         assert "after, at temperature" in evaluated.file("index.html").read_text()
 
@@ -153,3 +153,16 @@ class TestKinds:
         network = wrapping.load(model.file("model.keras"))
         assert {layer.compute_dtype for layer in network.layers} == {"float32"}
         assert json.loads(network.to_json())["config"]["layers"][-1]["config"]["activation"] == "softmax"
+
+    def test_every_fold_has_its_own(self, facelime, faces):
+        data = facelime.artifact("preprocess", faces, "--size", 24, "--folds", 3, "--name", "folded")
+        words = ["finetune", data.id, "--backbone", "cnn-small", "--epochs", 1, "--fold", "all", "--calibrate"]
+        model = facelime.artifact(*words)
+        evaluated = facelime.artifact("evaluate", model.id, "--bootstrap", ROUNDS)
+        found = evaluated.facts["calibration_figures"]
+        assert found["temperatures"] == [each["temperature"] for each in model.facts["folds"]]
+        fold = data.read("fold")[evaluated.read("row")]
+        own = np.array(found["temperatures"])[fold]
+        labels, probabilities = evaluated.read("labels").astype(int), evaluated.read("probabilities")
+        undone = calibration.at_temperature(probabilities, 1 / own, independent=False)
+        assert found["before"] == pytest.approx(calibration.figures(labels, undone))

@@ -241,6 +241,18 @@ class TestDoubts:
         compared = dict(run.artifact(*words_far(run, "two")).facts["compared"], seen_in_training="it remembers.")
         assert source_report.sentences(compared)[0] == f"of evaluations/{compared['evaluation']}: it remembers."
 
+    def test_probabilities_that_are_too_high_here_are_told(self):
+        def each(there, here, interval=None):
+            return {"there": there, "here": here, "difference": here - there, "interval": interval}
+
+        its = {"prevalence": each(0.5, 0.4), "mean_probability": each(0.5, 0.8), "slope": each(1.0, 1.0)}
+        compared = {"evaluation": "e", "dataset": "d", "seen_in_training": None, "shared_pictures": 0, "unlike": None}
+        for interval, told in (([-4.0, -2.0], True), ([-4.0, 2.0], False)):
+            moved = {**its, "in_the_large": each(0.0, -3.0, interval)}
+            compared |= {"figures": {"accuracy": each(0.9, 0.6)}, "classes": {"no": moved, "yes": moved}}
+            said = "its probabilities of yes are too high here: 0.800 on average for 0.400 of the pictures, and 0.500"
+            assert [said in sentence for sentence in source_report.sentences(compared)] == [True] * told
+
     def test_what_does_not_move_is_not_told_as_a_fall(self):
         still = {"there": 1.0, "here": 1.0, "difference": 0.0, "interval": [0.0, 0.0]}
         unsure = {"there": 0.9, "here": 0.8, "difference": -0.1, "interval": [-0.3, 0.1]}

@@ -54,6 +54,7 @@ def test_an_evaluation_says_which_pictures_are_strange(chain, others):
     assert own["share"] < 1
 
 
+@pytest.mark.long
 def test_explain_and_its_report_say_it_before_any_map(chain, others):
     run = chain.facelime
     words = ["explain", others.id, "--model", "small", "--samples", 40, "--method", "grid", "--segments", 9]
@@ -90,6 +91,7 @@ def network(tmp_path, chain):
 WORDS = ("--classes", "normal,rosacea", "--scaling", "0..255")
 
 
+@pytest.mark.long
 def test_a_model_without_a_reference_says_nothing(chain, network, others):
     run = chain.facelime
     run.artifact("import-model", network, *WORDS, "--name", "bare")
@@ -102,6 +104,7 @@ def test_a_model_without_a_reference_says_nothing(chain, network, others):
     assert "unlike" not in run(*words).stderr
 
 
+@pytest.mark.long
 def test_an_imported_network_is_told_from_a_dataset(chain, network, others):
     run = chain.facelime
     model = run.artifact("import-model", network, *WORDS, "--reference", "faces", "--name", "referred")
@@ -115,6 +118,7 @@ def test_an_imported_network_is_told_from_a_dataset(chain, network, others):
     assert run.artifact("import-model", network, *WORDS).fingerprint != model.fingerprint
 
 
+@pytest.mark.long
 def test_a_reference_of_another_size_or_of_few_pictures_is_refused(chain, network, others, strange):
     run = chain.facelime
     assert "and 20 are the fewest" in run.fails("import-model", network, *WORDS, "--reference", others.id)
@@ -124,6 +128,7 @@ def test_a_reference_of_another_size_or_of_few_pictures_is_refused(chain, networ
     assert "preprocess them again with --size 48" in said
 
 
+@pytest.mark.long
 def test_a_network_without_features_trains_all_the_same(facelime, faces):
     run = facelime
     run.artifact("preprocess", faces, "--size", SIZE, "--name", "few", "--split", "20:20:60")
@@ -132,6 +137,7 @@ def test_a_network_without_features_trains_all_the_same(facelime, faces):
     assert not (model.path / familiarity.FILE).exists()
 
 
+@pytest.mark.long
 def test_a_damaged_summary_is_a_sentence(chain, tmp_path):
     run = chain.copy(tmp_path / "store")
     model = run.artifact("finetune", "faces", "--backbone", "cnn-small", "--epochs", 2)
@@ -173,7 +179,8 @@ def test_an_onnx_file_is_looked_into(chain, tmp_path, others):
         [helper.make_tensor_value_info("y", 1, ["n", 2])],
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "net.onnx")
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, tmp_path / "net.onnx")
     run = chain.facelime
     words = [tmp_path / "net.onnx", "--classes", "normal,rosacea", "--scaling", "0..1", "--name", "graph"]
     model = run.artifact("import-model", *words, "--reference", "faces")

@@ -12,12 +12,14 @@ from facelime_cli.errors import CommandLineError
 from facelime_cli.models import building, running
 from facelime_cli.models.building import Architecture
 from facelime_cli.models.running import Labelled
+from facelime_cli.store.references import Store
 from facelime_cli.training import auto, finetuning, loop
 from facelime_cli.training.calibrating import Calibrating
 from facelime_cli.training.loop import Checkpoints, Phase, Training
 from facelime_cli.training.probing import Probe
 from facelime_cli.training.recipes import AUTO, KINDS, NONE, PARTS, RECIPES
 from facelime_cli.training.settings import recipe_of, settle
+from tests.support import write_findings
 
 WHAT = Architecture("cnn-small", 48, 2, pooling="max", dropout=(0.2,))
 
@@ -210,6 +212,21 @@ def test_a_broken_file_is_named(chain, tmp_path, name):
     unit.scratch(name).write_bytes(b"no such thing")
     with pytest.raises(auto.BrokenError, match=name):
         job_of(chain["preprocess"], minutes=1.0).run(building.build(WHAT), unit)
+
+
+@pytest.mark.long
+def test_several_findings_have_a_probe_each(facelime, tmp_path):
+    facelime.json("preprocess", write_findings(tmp_path / "marks.npz", (40, 16, 16)), "--size", 48, "--name", "marks")
+    data = next(iter(Store(facelime.store).artifacts(("datasets",))))
+    n_findings = len(data.facts["classes"])
+    what = replace(WHAT, n_classes=n_findings, multilabel=True, output="sigmoid")
+    job = replace(job_of(data, epochs=1, output="sigmoid"), what=what)
+    trained = job.run(building.build(what), Unit(tmp_path / "unit"))
+    assert len(trained.facts["probe"]["strength"]) == n_findings
+    splits = finetuning.splits_of(data, None)
+    found = auto.Judge(splits.validation.labels).figures(answers_of(trained.network, splits.validation))
+    assert found["accuracy"] >= trained.facts["probe"]["validation"]["accuracy"]
+    assert found["loss"] <= trained.facts["probe"]["validation"]["loss"] + 1e-4
 
 
 @pytest.mark.long

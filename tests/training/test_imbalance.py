@@ -1,13 +1,22 @@
 """Unequal classes: the loss that knows their shares, and the choice between it and weights."""
 
+import json
+import zipfile
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
 from facelime_cli.core import calibration
+from facelime_cli.models import building, wrapping
 from facelime_cli.models.backend import keras
-from facelime_cli.training import imbalance, loop, objectives, probing
+from facelime_cli.models.building import Architecture
+from facelime_cli.training import auto, finetuning, imbalance, loop, objectives, probing
 from facelime_cli.training.probing import Features
+from facelime_cli.training.recipes import PARTS
+from tests.support import Facelime, write_faces
+from tests.training.test_auto import Told, Unit
 
 FEATURES, CLASSES = 6, 3
 
@@ -86,6 +95,7 @@ class TestChoice:
         assert imbalance.balanced_log_loss(scores, labels) == pytest.approx(wanted, rel=1e-5)
 
 
+@pytest.mark.long
 def test_a_network_trained_with_shares_answers_as_if_classes_were_equal(rng):
     """On features of two overlapping classes, it has the recall of the rare one that the plain loss lacks."""
     part = drawn(rng, (400, 25), 5.0)
@@ -105,3 +115,45 @@ def test_a_network_trained_with_shares_answers_as_if_classes_were_equal(rng):
             natural = (natural / natural.sum(axis=1, keepdims=True)).astype(np.float32)
             assert calibration.figures(part.labels, natural)["expected_calibration_error"] < 0.03
     assert recalls[True] > recalls[False] + 0.2
+
+
+@pytest.fixture(scope="module")
+def unequal(tmp_path_factory):
+    """A dataset of drawn faces with three times as many of one class."""
+    folder = tmp_path_factory.mktemp("unequal")
+    faces = write_faces(folder / "faces", 64)
+    for path in sorted((faces / "rosacea").iterdir())[10:]:
+        path.unlink()
+    return Facelime(folder / "store").artifact("preprocess", faces, "--size", 24, "--name", "unequal")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_the_recipe_auto_trains_as_was_chosen(unequal, tmp_path, epochs):
+    what = Architecture("cnn-small", 24, 2, pooling="max")
+    settings = replace(PARTS.settings("other"), epochs=epochs, batch_size=8)
+    told = Told()
+    job = finetuning.Job(settings, what, unequal, None, told, auto=auto.Plan(PARTS, weighs=True))
+    trained = job.run(building.build(what), Unit(tmp_path / "scratch"))
+    chosen = trained.facts["imbalance"]
+    assert chosen["class_weights"] == min(chosen["losses"], key=chosen["losses"].get)
+    assert any(f"--class-weights {chosen['class_weights']}" in each for each in told.said)
+    labels = finetuning.splits_of(unequal, None).train.labels
+    function = {"balanced": loop.balanced_class_weights, "adjusted": loop.class_shares}[chosen["class_weights"]]
+    assert trained.facts["class_weights"] == function(labels)
+    # What was compiled with a loss of our own is no part of what is saved.
+    wrapping.save(trained.network, tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert "compile_config" not in json.loads(archive.read("config.json")) or chosen["class_weights"] == "balanced"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["balanced", "adjusted"])
+def test_the_command_takes_either(unequal, kind):
+    run = Facelime(unequal.store.root)
+    words = ["finetune", "unequal", "--backbone", "cnn-small", "--epochs", 2, "--class-weights", kind]
+    model = run.artifact(*words)
+    assert model.parameters["class_weights"] == kind
+    assert set(model.facts["class_weights"]) == {"0", "1"}
+    total = sum(model.facts["class_weights"].values())
+    assert (total == pytest.approx(1)) == (kind == "adjusted")

@@ -21,6 +21,7 @@ def phase_of(labels, values):
     return Phase(net, part, Labelled(part.read, part.rows[:0], labels[:0]), 1, 1e-3)
 
 
+@pytest.mark.long
 def test_the_suggestion_is_where_the_loss_falls_fastest(rng):
     labels = np.arange(200) % 2
     values = (rng.normal(size=(200, 4)) + 2 * labels[:, None]).astype(np.float32)
@@ -35,6 +36,7 @@ def test_the_suggestion_is_where_the_loss_falls_fastest(rng):
     assert np.mean(ends[found.suggestion]) < 0.7 * np.mean(ends[rates.LOWEST])
 
 
+@pytest.mark.long
 def test_it_ends_where_training_diverges_and_not_before(rng):
     """Labels that are noise: nothing can be learned, and high rates only spoil."""
     values = 100 * rng.normal(size=(64, 4)).astype(np.float32)
@@ -70,6 +72,7 @@ def test_the_command_prints_a_rate_and_a_curve_and_writes_nothing(chain):
     assert len(value["rates"]) == len(value["losses"])
 
 
+@pytest.mark.long
 def test_with_frozen_features_and_with_class_weights(chain):
     words = ["--freeze", "all", "--class-weights", "balanced", "--batch-size", 8]
     assert chain.facelime(*WORDS, *words).exit_code == 0
