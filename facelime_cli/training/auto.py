@@ -265,7 +265,10 @@ def _chosen(job: Job, plan: Plan, network: Trainable, splits: Splits, unit: Unit
     if labels.dtype.names:
         from facelime_cli.training.several_probed import weights_for
 
-        return imbalance.Choice(weights_for(labels), {})
+        chosen = weights_for(labels)
+        if chosen != NONE:
+            job.console.note(f"unequal classes: --class-weights {chosen}, for each label on its own")
+        return imbalance.Choice(chosen, {})
     if imbalance.is_equal(labels):
         return imbalance.Choice(NONE, {})
     train = _features(job, plan, network, "train", splits.train, unit)

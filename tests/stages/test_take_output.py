@@ -116,7 +116,7 @@ class TestFinetune:
             {"phase": 1, "epoch": 1, "loss": 0.5, "accuracy": 0.9},
             {"phase": 2, "epoch": 1, "accuracy": 1, "loss": 0},
         ]
-        finetune._write_history(SimpleNamespace(file=lambda name: tmp_path / name), rows, "history")
+        finetune._write_history(SimpleNamespace(file=lambda name: tmp_path / name), {"history": rows}, "history")
         assert (tmp_path / "history.csv").read_text().split() == ["phase,epoch,loss,accuracy", "1,1,0.5,0.9", "2,1,0,1"]
 
 

@@ -13,7 +13,7 @@ from facelime_cli.training.calibrating import Calibrating
 from facelime_cli.training.loop import Training
 from facelime_cli.training.probing import Probe
 from facelime_cli.training.recipes import PARTS
-from facelime_cli.training.several_probed import Judges, fit_probes
+from facelime_cli.training.several_probed import Judges, fit_probes, weights_for
 from tests.labels import LABELS_SIZE, write_tinted
 from tests.support import Facelime
 from tests.training.test_auto import Told, Unit
@@ -67,6 +67,12 @@ def test_each_probe_is_fitted_to_the_pictures_whose_label_is_known(rng):
     assert both.coef.shape == (7, 5)
     assert np.array_equal(both.coef[:, 2:], tint.coef)
     assert both.strength[1:] == tint.strength
+
+
+def test_unequal_classes_of_any_label_are_balanced():
+    even = np.array([(i % 2, i % 3 if i % 5 else -1) for i in range(60)], KINDS)
+    uneven = np.array([(i % 2, 0 if i % 4 else 1) for i in range(60)], KINDS)
+    assert (weights_for(even), weights_for(uneven)) == ("none", "balanced")
 
 
 @pytest.mark.long
