@@ -93,12 +93,13 @@ def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
 
 def test_a_second_predict_imports_tensorflow_without_keras_and_the_first_both(chain):
     masks = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 3, "--seed", 4)
-    words = ["predict", masks.id, "--model", "small", "--debug"]
-    for kept in chain["finetune"].path.glob("kept/*/graph.pb"):
-        shutil.rmtree(kept.parent)
+    # Imported, it has no summary of training pictures, for which Keras would be asked for features.
+    described = ("--classes", "normal,rosacea", "--scaling", "0..255", "--name", "imported")
+    chain.facelime.json("import-model", chain["finetune"].file("model.keras"), *described)
+    words = ["predict", masks.id, "--model", "imported", "--debug"]
     found = []
     for _ in range(2):
-        for made in (chain.facelime.store / "predictions").glob(f"{masks.name}-small-*"):
+        for made in (chain.facelime.store / "predictions").glob(f"{masks.name}-imported-*"):
             shutil.rmtree(made)
         packages, done = imported(
             [sys.executable, "-X", "importtime", "-m", "facelime_cli", *words], chain.facelime.store
@@ -106,7 +107,8 @@ def test_a_second_predict_imports_tensorflow_without_keras_and_the_first_both(ch
         assert done.returncode == 0, done.stderr[-500:]
         found.append(packages & NETWORKS)
     assert found[0] >= {"tensorflow", "keras"}
-    assert found[1] == {"tensorflow"}
+    assert "tensorflow" in found[1]
+    assert "keras" not in found[1]
 
 
 def asked_by(chain, seed, *words):
