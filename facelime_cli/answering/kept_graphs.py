@@ -13,7 +13,7 @@ from facelime_cli.core import shapes
 from facelime_cli.core.opening import opened
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models import backend, graphs
-from facelime_cli.store import digests
+from facelime_cli.store import digests, familiarity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facelime_cli.models.graphs import Graph
     from facelime_cli.store.artifacts import Artifact
 
-VERSION = 1
+VERSION = 2
 """Raised when graphs are made otherwise."""
 FILE = "graph.pb"
 MOST_BYTES = 1 << 29
@@ -101,6 +101,20 @@ def begun(model: Artifact, how: How) -> bool:
     return _folder(model, how) is not None
 
 
+def has_features(model: Artifact) -> bool:
+    """Tell whether the graph of a model answers with features too: a summary of training pictures asks for them.
+
+    Parameters
+    ----------
+    model : Artifact
+
+    Returns
+    -------
+    bool
+    """
+    return familiarity.has_summary(model) and not n_members(model)
+
+
 def _folder(model: Artifact, how: How) -> Path | None:
     """Return where a graph lies, if there is one and the model may have one."""
     if format_of(model) != KERAS or backend.name() != backend.TENSORFLOW:
@@ -119,6 +133,7 @@ def _key(model: Artifact, how: How) -> dict[str, Any]:
         "size": how.resize_from or model.facts["size"],
         # The graph of an ensemble answers for its members too.
         "members": n_members(model),
+        "features": has_features(model),
         "keras": version("keras"),
         "tensorflow": version("tensorflow"),
         "settings": {name: value for name, value in backend.settings().items() if name != "backend"},

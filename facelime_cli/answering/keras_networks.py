@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from facelime_cli.answering import kept_graphs, programs, several
 from facelime_cli.answering.around import output_of
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from facelime_cli.store.artifacts import Artifact
@@ -48,12 +49,15 @@ def with_keras(model: Artifact, how: How) -> Classifier:
     @cache
     def looking() -> Any:
         # Rounded to 16 bits, features would seem to be farther away.
-        has_layers = how.precision == FLOAT32 and not isinstance(net, graphs.Graph)
+        is_exact = how.precision == FLOAT32
+        if is_exact and isinstance(net, graphs.Graph) and net.of_features is not None:
+            return running.forward(net.of_features)
+        has_layers = is_exact and not isinstance(net, graphs.Graph)
         exact = net if has_layers else network_of(model, replace(how, precision=FLOAT32))
-        return features.network_of(exact, model.reference)
+        return partial(running.answers_of, features.network_of(exact, model.reference))
 
     def features_of(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        return running.answers_of(looking(), pictures)
+        return np.asarray(looking()(pictures))
 
     its = features_of if FORMATS[format_of(model)].features else None
     return Classifier(running.forward(net), running.compiled(net), upload, backend.engine(), features=its)
@@ -67,7 +71,8 @@ def _made(model: Artifact, how: How) -> Any:
         # Code may do something else each time that it is built.
         if format_of(model) != KERAS or program is not None or backend.name() != backend.TENSORFLOW:
             return net
-        graph = graphs.of(net)
+        has_summary = kept_graphs.has_features(model)
+        graph = graphs.of(net, features.network_of(net, model.reference) if has_summary else None)
         if graph is None:
             return net
         kept_graphs.keep(model, how, digests.of_file(path), graph)

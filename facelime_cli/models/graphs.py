@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ MOST_WEIGHTS = 1 << 25
 As constants of a graph, weights take about 16 times their own memory while it is compiled, and 9 times after: 1.4 and
 0.8 GB for InceptionV3.
 """
-PICTURES, ANSWERS = "pictures", "answers"
+PICTURES, ANSWERS, FEATURES = "pictures", "answers", "features"
 """Names of what a graph reads and of what it answers."""
 
 
@@ -32,11 +32,15 @@ class Graph:
     sides : (int, int)
         Height and width of the pictures in pixels.
     definition : tensorflow.GraphDef
-        From `PICTURES` (B, H, W, 3) float32 in display space to `ANSWERS` (B, C) float32, any B.
+        From `PICTURES` (B, H, W, 3) float32 in display space to `ANSWERS` (B, C) float32, any B, and to `FEATURES`
+        where it was made with them.
+    answer : str
+        Which of them it answers with.
     """
 
     sides: Sides
     definition: Any
+    answer: str = ANSWERS
 
     def __call__(self, pictures: Any) -> Any:
         """Make the network a part of the graph that is traced now.
@@ -53,9 +57,15 @@ class Graph:
         """
         tf = backend.tensorflow()
         (answers,) = tf.graph_util.import_graph_def(
-            self.definition, input_map={f"{PICTURES}:0": pictures}, return_elements=[f"{ANSWERS}:0"], name="network"
+            self.definition, input_map={f"{PICTURES}:0": pictures}, return_elements=[f"{self.answer}:0"], name="network"
         )
         return answers
+
+    @property
+    def of_features(self) -> Graph | None:
+        """The same graph, which answers with features; None where it was made without them."""
+        has_some = any(node.name == FEATURES for node in self.definition.node)
+        return replace(self, answer=FEATURES) if has_some else None
 
     def written(self) -> bytes:
         """Return the graph as bytes, for `read`."""
@@ -97,13 +107,15 @@ def are_constant(network: Any) -> bool:
     return not backend.on_accelerator() and bool(network.count_params() <= MOST_WEIGHTS)
 
 
-def of(network: Any) -> Graph | None:
+def of(network: Any, features: Any = None) -> Graph | None:
     """Return a network as a graph.
 
     Parameters
     ----------
     network : keras.Model
         Reads display space. Keras runs on TensorFlow.
+    features : keras.Model, optional
+        Its own layers up to the features, from `features.network_of`.
 
     Returns
     -------
@@ -114,11 +126,19 @@ def of(network: Any) -> Graph | None:
     if not are_constant(network) or given.shape[0] is not None:
         return None
     values = [(each, np.asarray(each)) for each in network.variables]
+    called: Any = network
+    names: tuple[str, ...] = (ANSWERS,)
+    if features is not None:
+        # One network with both: its layers are traced once.
+        called = keras().Model(network.inputs, [network.outputs[0], features.outputs[0]])
+        names = (ANSWERS, FEATURES)
 
     def call(pictures: Any) -> Any:
         constants = [(each, tf.constant(value)) for each, value in values]
         with keras().StatelessScope(state_mapping=constants):
-            return tf.identity(network(pictures, training=False), name=ANSWERS)
+            found = called(pictures, training=False)
+            found = [found] if features is None else found
+            return [tf.identity(each, name=name) for each, name in zip(found, names, strict=True)]
 
     signature = [tf.TensorSpec(given.shape, tf.float32, name=PICTURES)]
     traced = tf.function(call, input_signature=signature, autograph=False).get_concrete_function().graph

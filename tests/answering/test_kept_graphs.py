@@ -7,7 +7,7 @@ import pytest
 
 from facelime_cli.answering import kept_graphs, keras_networks, runtimes
 from facelime_cli.core.masks import pack
-from facelime_cli.models import backend, building, graphs, running, wrapping
+from facelime_cli.models import backend, building, features, graphs, running, wrapping
 from facelime_cli.models.graphs import Graph
 from facelime_cli.store import digests
 from facelime_cli.store.references import Store
@@ -278,3 +278,14 @@ def test_a_plan_keeps_none(own):
     masks = own.artifact("perturb", "parts", "--samples", 20)
     assert own("predict", masks.id, "--model", "net", "--dry-run").exit_code == 0
     assert kept_in(own) == []
+
+
+def test_a_graph_answers_with_features_too(rng):
+    net = building.build(building.Architecture("cnn-small", SOME, 2)).whole
+    layers = features.network_of(net, "models/net")
+    graph = graphs.of(net, layers)
+    same_bits(net, graphs.read(graph.written(), graph.sides))
+    pictures = rng.integers(0, 256, (3, SOME, SOME, 3)).astype(np.float32)
+    found = running.forward(graph.of_features)(pictures)
+    assert found == pytest.approx(running.answers_of(layers, pictures), abs=1e-4)
+    assert graphs.of(net).of_features is None
