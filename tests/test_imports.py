@@ -93,13 +93,14 @@ def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
 
 def test_a_second_predict_imports_tensorflow_without_keras_and_the_first_both(chain):
     masks = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 3, "--seed", 4)
-    # Imported, it has no summary of training pictures, for which Keras would be asked for features.
-    described = ("--classes", "normal,rosacea", "--scaling", "0..255", "--name", "imported")
-    chain.facelime.json("import-model", chain["finetune"].file("model.keras"), *described)
-    words = ["predict", masks.id, "--model", "imported", "--debug"]
+    # It keeps a summary of training pictures, for which the graph answers with features.
+    assert chain["finetune"].file("reference.npz").exists()
+    for kept in chain["finetune"].path.glob("kept/*/graph.pb"):
+        shutil.rmtree(kept.parent)
+    words = ["predict", masks.id, "--model", "small", "--debug"]
     found = []
     for _ in range(2):
-        for made in (chain.facelime.store / "predictions").glob(f"{masks.name}-imported-*"):
+        for made in (chain.facelime.store / "predictions").glob(f"{masks.name}-small-*"):
             shutil.rmtree(made)
         packages, done = imported(
             [sys.executable, "-X", "importtime", "-m", "facelime_cli", *words], chain.facelime.store

@@ -110,7 +110,7 @@ def _copied(model: Artifact, artifact: Artifact) -> list[str]:
     from facelime_cli.answering import programs
 
     made = []
-    for name, digest in model.manifest["files"].items():
+    for name, digest in model.file_digests.items():
         if name.startswith(OF_THE_TRAINING):
             continue
         target = artifact.file(name)

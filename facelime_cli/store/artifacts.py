@@ -488,7 +488,12 @@ class Artifact:
     @property
     def files(self) -> list[str]:
         """Names of the files that belong to its content, once it is complete."""
-        return list(self.manifest["files"])
+        return list(self.file_digests)
+
+    @property
+    def file_digests(self) -> dict[str, str]:
+        """The digest of each of these files, by its name."""
+        return dict(self.manifest["files"])
 
     @property
     def n_bytes(self) -> int:

@@ -163,6 +163,6 @@ def test_calibration_by_hand():
 def test_memory_does_not_grow_with_the_number_of_rounds():
     """The rounds are worked on in parts of a bounded size, which together are all of them."""
     rounds = np.ones((300, 50_000), np.int16)
-    parts = [each.shape[1] for each in findings._chunks(rounds)]
+    parts = [each.shape[1] for each in findings.chunks(rounds)]
     assert sum(parts) == 300
     assert max(parts) * 50_000 <= findings.CHUNK_VALUES
