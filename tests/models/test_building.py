@@ -149,11 +149,13 @@ class TestBuild:
         with pytest.raises(FacelimeError, match="--weights FILE"):
             building.build(Architecture("mobilenetv2", 96, 2, "imagenet", "all"))
 
+    @pytest.mark.long
     def test_a_file_with_another_networks_weights(self, keras, tmp_path):
         keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save_weights(tmp_path / "x.weights.h5")
         with pytest.raises(FacelimeError, match="does not hold weights of"):
             building.build(Architecture("mobilenetv2", 96, 2, str(tmp_path / "x.weights.h5"), "all"))
 
+    @pytest.mark.long
     def test_a_file_that_holds_no_weights(self, tmp_path):
         (tmp_path / "junk.keras").write_text("junk")
         with pytest.raises(FacelimeError, match="does not hold weights of"):

@@ -14,6 +14,9 @@ from tests.support import FewRounds
 N_TINTED = 90
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def tinted(tmp_path_factory):
     """A store with a dataset of two labels, and a network that learned both."""
@@ -30,7 +33,6 @@ def model(tinted):
 
 
 class TestFinetune:
-    @pytest.mark.long
     def test_both_labels_are_learned(self, tinted):
         model = tinted.artifact("finetune", "tinted", "--labels", "class,tint", *TRAINED)
         assert [each["test"]["accuracy"] > 0.8 for each in model.facts["heads"]] == [True, True]
@@ -51,7 +53,6 @@ class TestFinetune:
         assert model.facts["heads"][1]["test"]["n"] == int((tints != "").sum()) < n_test
         assert sum(text == "" for text in dataset.texts("table/tint")) == N_TINTED // OPEN
 
-    @pytest.mark.long
     def test_without_the_option_a_model_is_what_it_was(self, tinted):
         plain = tinted.artifact("finetune", "tinted", "--backbone", "cnn-small", "--epochs", 1)
         named = tinted.artifact("finetune", "tinted", "--backbone", "cnn-small", "--epochs", 1, "--labels", "class")
@@ -59,7 +60,6 @@ class TestFinetune:
         assert "heads" not in plain.facts
         assert named.id == plain.id
 
-    @pytest.mark.long
     def test_a_column_alone_is_learned_instead_of_the_class(self, tinted):
         model = tinted.artifact("finetune", "tinted", "--labels", "grade", "--backbone", "cnn-small", "--epochs", 1)
         assert model.facts["classes"] == ["0", "1", "2", "3"]
@@ -67,7 +67,6 @@ class TestFinetune:
         measured = tinted.json("evaluate", model.reference)
         assert measured["accuracy"] == pytest.approx(model.facts["test"]["accuracy"])
 
-    @pytest.mark.long
     def test_a_probe_of_frozen_features_has_both_outputs(self, tinted):
         """Features are computed once, and the halves are trained alone."""
         words = ("--labels", "class,tint", "--backbone", "cnn-small", "--freeze", "all", "--epochs", 2, "--head", 6)
@@ -91,7 +90,6 @@ class TestFinetune:
         said = tinted.fails("finetune", "tinted", "--backbone", "cnn-small", "--labels", labels, code=code)
         assert words in said
 
-    @pytest.mark.long
     def test_a_column_of_names_is_no_label(self, tmp_path):
         run = FewRounds(tmp_path / "store")
         run.json(*write_tinted(tmp_path, 110))
@@ -135,13 +133,11 @@ class TestEvaluate:
         assert "the model has other outputs: tint" in tinted("evaluate", "both").stderr
         assert "other outputs" not in tinted("evaluate", "both", "--output", "tint").stderr
 
-    @pytest.mark.long
     def test_an_unknown_output_is_refused(self, tinted):
         assert "give --output one of class, tint" in tinted.fails("evaluate", "both", "--output", "hue", code=2)
         tinted.json("finetune", "tinted", "--backbone", "cnn-small", "--epochs", 1, "--name", "plain")
         assert "has one output" in tinted.fails("evaluate", "plain", "--output", "tint", code=2)
 
-    @pytest.mark.long
     def test_another_dataset_is_read_by_its_classes_or_its_column(self, tinted, tmp_path):
         """Its own classes fit where the values of the column do not, or there is none."""
         words = write_tinted(tmp_path, 30, seed=5)
@@ -155,7 +151,6 @@ class TestEvaluate:
 
 
 class TestExplain:
-    @pytest.mark.long
     def test_the_first_output_is_explained_unless_another_is_named(self, tinted):
         segments = tinted.artifact("segment", "tinted", "--first", 2, "--segments", 6)
         masks = tinted.artifact("perturb", segments.id, "--samples", 20)
@@ -168,7 +163,6 @@ class TestExplain:
         again = tinted.json("predict", masks.id, "--model", "both", "--output", "tint")
         assert again["reused"]
 
-    @pytest.mark.long
     def test_gradcam_and_occlusion_take_the_output(self, tinted):
         segments = tinted.artifact("segment", "tinted", "--first", 2, "--segments", 6)
         for stage in ("gradcam", "occlusion"):
@@ -176,7 +170,6 @@ class TestExplain:
             assert made.facts["classes"] == sorted(TINTS)
             assert made.input("models").facts["answers"] == "tint"
 
-    @pytest.mark.long
     def test_a_report_tells_the_true_label_of_its_output(self, tinted):
         words = ("--images", "p001", "--samples", 30, "--views", "single", "--no-check", "--segments", 6)
         answer = tinted.json("explain", "tinted", "--model", "both", "--output", "tint", *words)
@@ -186,7 +179,6 @@ class TestExplain:
         shown = tinted.json("show", answer["artifacts"]["surrogates"], "--format", "json")
         assert shown["pictures"][0]["label"] == "green"
 
-    @pytest.mark.long
     def test_a_dry_run_makes_nothing(self, tmp_path):
         run = FewRounds(tmp_path / "store")
         run.json(*write_tinted(tmp_path, 40))
@@ -217,7 +209,6 @@ class TestTakeOutput:
         assert shown.exit_code == 0
         assert "tint" in shown.stdout
 
-    @pytest.mark.long
     def test_a_damaged_file_is_not_copied(self, tmp_path):
         run = FewRounds(tmp_path / "store")
         run.json(*write_tinted(tmp_path, 40))
@@ -236,7 +227,6 @@ class TestTakeOutput:
 
 
 class TestElsewhere:
-    @pytest.mark.long
     def test_its_file_is_imported_output_by_output(self, model, tmp_path):
         run = FewRounds(tmp_path / "elsewhere")
         words = ("import-model", model.path / "model.keras", "--scaling", "0..255")
@@ -245,7 +235,6 @@ class TestElsewhere:
         made = run.artifact(*words, "--classes", "blue,green,red", "--output", "tint")
         assert made.facts["classes"] == sorted(TINTS)
 
-    @pytest.mark.long
     @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
     def test_each_output_is_converted(self, tinted, runtime):
         """The program compares the answers with Keras' before it uses a runtime."""

@@ -86,6 +86,7 @@ class TestSeveralLabels:
         assert [float(each.result()) for each in metrics] == pytest.approx([1 / 3, 1 / 3])
 
 
+@pytest.mark.long
 def test_a_network_with_two_outputs_learns_both(rng, tmp_path):
     """Its halves have the same layers: what the joined one learns is in the named one."""
     labels = labels_of(*((i % 2, i % 3 if i % 4 else -1) for i in range(48)))

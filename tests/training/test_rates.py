@@ -58,6 +58,7 @@ def test_a_loss_that_never_falls_is_a_sentence(losses):
         rates.suggested([10.0**place for place in range(len(losses))], losses)
 
 
+@pytest.mark.long
 def test_the_command_prints_a_rate_and_a_curve_and_writes_nothing(chain):
     run = chain.facelime
     before = set(run.store.rglob("*"))
