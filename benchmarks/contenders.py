@@ -127,8 +127,8 @@ def facelime(setup: Setup, evaluations: int, runtime: str, precision: str) -> di
     spent: list[tuple[float, float]] = []
     load = runtimes.load
 
-    def timed(*arguments: Any) -> Any:
-        classifier = load(*arguments)
+    def timed(*arguments: Any, **named: Any) -> Any:
+        classifier = load(*arguments, **named)
 
         def noted(call: Any) -> Any:
             def inside(*arrays: Any) -> Any:

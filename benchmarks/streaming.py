@@ -82,9 +82,9 @@ def _add(clocks: Clocks) -> None:
 
     load, do, lay_out = runtimes.load, engine._do_shard, engine._lay_out  # noqa: SLF001 - clocks go inside
 
-    def loading(*arguments: Any) -> Any:
+    def loading(*arguments: Any, **named: Any) -> Any:
         with clocks.stage("load"):
-            classifier = load(*arguments)
+            classifier = load(*arguments, **named)
         return replace(classifier, composed=clocks.timed(classifier.composed))
 
     def working(artifact: Any, *arguments: Any, **named: Any) -> None:
