@@ -28,6 +28,8 @@ IDS = ".ids"
 LONGEST_ID_BYTES = 1000
 MOST_BYTES = 200
 """Bytes of a name: with the digits of an id, a folder's name may have 255."""
+MOST_NAMED = 8
+"""Artifacts that a message names."""
 BEFORE = ".before-"
 """How the name of a folder begins that `Store.scratch` returns."""
 REMOVING = "removing-"
@@ -234,8 +236,9 @@ class Store:
         if len(found) == 1:
             return found[0]
         if found:
-            candidates = ", ".join(each.reference for each in found)
-            raise AmbiguousError(f"{given} could be {candidates}; give more of the id.")
+            candidates = ", ".join(each.reference for each in found[:MOST_NAMED])
+            more = f" and {len(found) - MOST_NAMED} others" if len(found) > MOST_NAMED else ""
+            raise AmbiguousError(f"{given} could be {candidates}{more}; give more of the id.")
         path = Path(reference)
         # What comes through a pipe may hold what no path can.
         if "\0" in reference or not (path / manifests.LAYOUT).is_file():

@@ -36,6 +36,12 @@ class TestReferences:
             store.resolve("ab")
         assert all(each in str(why.value) for each in both)
 
+    def test_of_many_candidates_a_few_are_named(self, store):
+        for seed in range(10):
+            complete(store, f"ab{seed}", seed=seed)
+        with pytest.raises(AmbiguousError, match="and 2 others; give more"):
+            store.resolve("ab")
+
     def test_a_path_is_forced(self, store, monkeypatch):
         artifact = complete(store, "a")
         monkeypatch.chdir(artifact.path.parent)
