@@ -168,6 +168,7 @@ def command_words(command, chain, faces, tmp_path):
         "activations": ["activations", "small", next(faces.rglob("*.png")), "--to", tmp_path / "maps.png"],
         "stability": ["stability", explained, "--stored", "2"],
         "sensitivity": ["sensitivity", explained],
+        "take-output": ["take-output", "small", "--output", "class"],
         "show": ["show", explained],
         "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", "1", "--steps-per-epoch", "1"],
         "predict": ["predict", chain.reference("perturb"), "--model", "small"],
