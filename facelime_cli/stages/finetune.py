@@ -530,6 +530,8 @@ class _Asked:
         from facelime_cli.training import auto, finetuning
 
         params = self.params
+        # What is measured on the validation split comes before that is trained on, and features after.
+        before, after = self._calibrating(), self._familiarising(artifact)
         job = finetuning.Job(
             self.settings,
             self.architecture,
@@ -539,7 +541,7 @@ class _Asked:
             precision=params.precision,
             oversample=params.oversample,
             checkpoint_seconds=60 * params.checkpoint_minutes,
-            after=[*self._calibrating(), *self._familiarising(artifact)],
+            after=[*before, *after],
             heads=self.heads,
         )
         if self.recipe != AUTO:
@@ -549,8 +551,6 @@ class _Asked:
         planned = replace(job, auto=plan)
         if not params.refit:
             return planned
-        # What was measured on the validation split comes before it is trained on, and features after.
-        before, after = self._calibrating(), self._familiarising(artifact)
         return replace(planned, after=[*before, auto.Refitting(planned, plan), *after])
 
     @property
