@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import Entry, table
-from facelime_cli.models.backbones import ALL, NONE, SIGMOID, SOFTMAX, YES_OR_NO
+from facelime_cli.models.backbones import ALL, EARLY, NONE, SIGMOID, SOFTMAX, YES_OR_NO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -239,8 +239,10 @@ class Parts:
         Whether the probe is the head's start, and what training has to be better than. Off: False.
     augmented : bool
         Whether training pictures are changed at random, as their kind allows. Off: False.
+    freeze : str
+        Layers that stay as they are, a word or number of `--freeze`. Off: none.
     epochs : int
-        In which the whole network is trained. Off: 0, the probe alone.
+        In which the rest of the network is trained. Off: 0, the probe alone.
     batch_size : int
     optimizer : str
     learning_rate : float
@@ -263,6 +265,7 @@ class Parts:
     strengths: tuple[float, ...] = tuple(10.0 ** (half / 2) for half in range(-8, 1))
     probe: bool = True
     augmented: bool = True
+    freeze: str = EARLY
     epochs: int = 8
     batch_size: int = 32
     optimizer: str = "adamw"
@@ -288,7 +291,7 @@ class Parts:
         """
         return Settings(
             dropout=self.dropout,
-            freeze=NONE,
+            freeze=self.freeze,
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,

@@ -311,7 +311,7 @@ class TestRecipe:
     def test_the_kind_chooses_the_augmentation_and_options_override_it(self):
         skin = settle({}, "mobilenetv2", AUTO, 7, "skin")
         assert skin.augment == KINDS["skin"].augment
-        assert (skin.optimizer, skin.schedule, skin.freeze) == ("adamw", "cosine", "none")
+        assert (skin.optimizer, skin.schedule, skin.freeze) == ("adamw", "cosine", "early")
         assert settle({"augment": "none", "epochs": 3}, "mobilenetv2", AUTO, 7, "skin").epochs == 3
         assert settle({"augment": "none"}, "mobilenetv2", AUTO, 7, "skin").augment == {}
 
