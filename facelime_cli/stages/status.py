@@ -65,7 +65,7 @@ class _Seen:
 
     def row(self) -> tuple[str, ...]:
         """Return how far it is, as the table says it."""
-        done, units = len(self.artifact.done()), self.artifact.n_units
+        done, units = self.artifact.n_done, self.artifact.n_units
         claimed = len(list((self.artifact.path / CLAIMS).glob("[0-9]*")))
         words = f"{done} of {units} units ({100 * done // units} %)"
         if self.artifact.complete:
@@ -98,7 +98,7 @@ def _look(store: Store, seen: dict[str, _Seen]) -> bool:
         busy = True
         if artifact.reference not in seen:
             try:
-                seen[artifact.reference] = _Seen(artifact, len(artifact.done()))
+                seen[artifact.reference] = _Seen(artifact, artifact.n_done)
             except BrokenError:
                 # The listing says what is wrong with it.
                 continue
