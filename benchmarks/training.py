@@ -87,6 +87,7 @@ OFF: dict[str, Any] = {
     "strengths": (1e-2,),
     "probe": False,
     "augmented": False,
+    "freeze": "none",
     "epochs": 0,
     "weight_decay": 0.0,
     "warm_up": 0.0,
