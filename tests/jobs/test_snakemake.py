@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import venv
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from facelime_cli.jobs.snakemake import Cluster, Rule, files
 from facelime_cli.store.references import Store
+from tests.jobs import one_node
 from tests.support import Facelime
 
 PROGRAM = (sys.executable, "-m", "facelime_cli")
@@ -129,8 +131,8 @@ def snakemake(tmp_path_factory):
     return str(place / "bin" / "snakemake")
 
 
-def written(folder: Path, store: Path) -> Path:
-    for path, text in files("run", rules(store), CLUSTER).items():
+def written(folder: Path, store: Path, cluster: Cluster = CLUSTER) -> Path:
+    for path, text in files("run", rules(store), cluster).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return folder
@@ -179,3 +181,58 @@ def test_a_run_that_is_stopped_goes_on_with_what_is_missing(tmp_path, many, snak
     third = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert third.returncode == 0
     assert marks(folder) == after
+
+
+@pytest.fixture(scope="module")
+def node():
+    """The environment of a real Slurm of one node."""
+    absent = one_node.absent()
+    if absent:
+        pytest.skip(f"no {', '.join(absent)} here: install slurmctld, slurmd, slurm-client and munge of Debian")
+    # pytest's own folders have paths that are too long for a socket.
+    place = Path(tempfile.mkdtemp(prefix="slurm-"))
+    try:
+        with one_node.slurm(place / "node") as environment:
+            yield environment
+    finally:
+        shutil.rmtree(place)
+
+
+def running(environment, rule: str) -> dict[str, str]:
+    """Return the running jobs of a rule: the number of each, and what tells its shard."""
+    words = ["squeue", "--noheader", "--states=RUNNING", "--format=%i %k"]
+    text = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+    return {number: said for number, _, said in (line.partition(" ") for line in text.splitlines()) if rule in said}
+
+
+@pytest.mark.long
+def test_a_cancelled_and_a_stopped_job_of_slurm_are_sent_again(tmp_path, many, snakemake, node):
+    shutil.copytree(many.store, tmp_path / "store")
+    shutil.copytree(many.store, tmp_path / "alone")
+    folder = written(tmp_path / "jobs", tmp_path / "store", Cluster("main", None, 30, 0, None))
+    words = [snakemake, "--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "2"]
+    with (tmp_path / "log").open("w") as log:
+        run = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log, env=node, start_new_session=True)
+        ended: dict[str, str] = {}
+        # The first is cancelled. The next, of another shard, gets what Slurm sends before a time limit.
+        for cause in ((), ("--signal=TERM",)):
+            number, said = wait_for_job(run, node, ended, tmp_path / "log")
+            words = ["scancel", *cause, number]
+            subprocess.run(words, env=node, check=True)
+            ended[number] = said
+        assert run.wait(1500) == 0, (tmp_path / "log").read_text()
+    assert contents(tmp_path / "store") == in_one_process(Facelime(tmp_path / "alone"))
+    log = (tmp_path / "log").read_text()
+    assert log.count("Trying to restart job") == len(ended), log
+
+
+def wait_for_job(run, environment, ended, log) -> tuple[str, str]:
+    """Return a running job that does a shard of the predictions, of no shard of those that were ended."""
+    until = time.monotonic() + 1500
+    while True:
+        assert run.poll() is None, log.read_text()
+        assert time.monotonic() < until, log.read_text()
+        for number, said in running(environment, "predictions_shard").items():
+            if said not in ended.values():
+                return number, said
+        time.sleep(0.3)
