@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -396,16 +397,16 @@ def _file_names(array: Any, unit: int) -> Iterator[str]:
 
 
 def read_array(
-    folder: Path, name: str, rows: slice | Sequence[int] | None, written: Sequence[slice] | None
+    folder: Path, array: Any, rows: slice | Sequence[int] | None, written: Sequence[slice] | None
 ) -> NDArray[Any]:
     """Return an array, or some of its pictures.
 
     Parameters
     ----------
     folder : Path
-        The folder `arrays.zarr` of an artifact.
-    name : str
-        Name of the array.
+        The folder of the array.
+    array : zarr.Array
+        From `open_group`; it may have been opened for an earlier read.
     rows : slice, sequence of int, or None
         The pictures to read, in this order; None reads all.
     written : sequence of slice, or None
@@ -421,8 +422,7 @@ def read_array(
     ValueError, TypeError, KeyError, RuntimeError, OSError
         See `ZARR_ERRORS`: when a file is missing, or its bytes cannot be read.
     """
-    array = open_group(folder, "r")[name]
-    _check_files(folder / name, array, rows, written)
+    _check_files(folder, array, rows, written)
     if rows is None:
         return _as_numpy(array[:])
     return _as_numpy(array[rows]) if isinstance(rows, slice) else _scattered(array, rows)
@@ -442,12 +442,23 @@ def _check_files(folder: Path, array: Any, rows: slice | Sequence[int] | None, w
     most = _most_bytes(array)
     for unit in {row // pictures for row in needed}:
         for name in _file_names(array, unit):
-            # A link is no part of a store: what it points to may be anybody's.
-            path = folder / name
-            if not path.is_file() or path.is_symlink():
+            size = _size_of(folder / name)
+            if size is None:
                 raise ValueError(f"{name} is missing")
-            if most is not None and path.stat().st_size > most:
-                raise ValueError(f"{name} has {path.stat().st_size} bytes, more than the {most} that its part can take")
+            if most is not None and size > most:
+                raise ValueError(f"{name} has {size} bytes, more than the {most} that its part can take")
+
+
+def _size_of(path: Path) -> int | None:
+    """Return the size of a file, asked for once; None where there is none.
+
+    A link is no part of a store: what it points to may be anybody's.
+    """
+    try:
+        known = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return known.st_size if stat.S_ISREG(known.st_mode) else None
 
 
 def _most_bytes(array: Any) -> int | None:
