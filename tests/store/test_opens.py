@@ -1,10 +1,12 @@
 """How often the store is asked: linear in the units, and what one shard asks does not grow with what others did."""
 
+import numpy as np
 import pytest
 
+from facelime_cli.store.arrays import ArraySpec
 from facelime_cli.store.artifacts import Artifact
 from tests.opening import counted
-from tests.store.making import create, fill
+from tests.store.making import N, create, fill, finish
 
 PICTURES = 64
 
@@ -43,6 +45,23 @@ def test_what_a_shard_with_nothing_left_asks(store, monkeypatch, n_units):
     assert found["records"] == n_units // 4
     assert found["opens"] <= n_units // 4 + 2
     assert found["listings"] <= 2
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small pictures", "large pictures"])
+def test_scattered_pictures_are_read_file_by_file(store, monkeypatch, large):
+    """Of large pictures each is a chunk of its own, which zarr opens the file for once more."""
+    side = 80 if large else 8
+    rng = np.random.default_rng(5)
+    values = rng.integers(0, 255, (N, side, side, 3), np.uint8)
+    spec = ArraySpec("uint8", values.shape, ("picture", "y", "x", "channel"))
+    artifact = create(store, "pictures", images=spec)
+    finish(artifact, {"images": values, "values": np.zeros((N, 5, 2), np.float32)})
+    for rows, most in ((list(range(0, N, 2)), 9), ([69, 3, 3, 1, 40], 10), ([5], 2), ([], 0)):
+        reader = Artifact(store, artifact.path)
+        reader.read("images", slice(0, 1))
+        with counted(store.root, monkeypatch) as found:
+            assert np.array_equal(reader.read("images", rows), values[rows])
+        assert found["opens"] <= most, rows
 
 
 def test_the_counting_can_fail(store, monkeypatch):
