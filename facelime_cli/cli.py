@@ -471,7 +471,7 @@ def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
         "shards": count,
         "idle": max(0, count - artifact.n_units),
         "units": artifact.n_units,
-        "units_done": len(artifact.done()),
+        "units_done": artifact.n_done,
         "complete": artifact.complete,
     }
     idle = artifact.idle(count)

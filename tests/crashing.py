@@ -88,6 +88,44 @@ def count_changes(counted, kill_at=None, vanish_at=None, vanishing="", stop_at=N
         setattr(os, name, counting(getattr(os, name)))
 
 
+def kill_in(name):
+    """Let this process be killed when it calls a function, `module:function`."""
+    module, _, function = name.partition(":")
+    setattr(import_module(module), function, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def race(request):
+    """Run commands in forks that all begin at the same moment; return exit status and output of each."""
+    ready, go = os.pipe()
+    runs = []
+    for words in request["race"]:
+        out = tempfile.TemporaryFile()  # noqa: SIM115 - read when the fork has ended
+        pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                os.close(go)
+                os.dup2(out.fileno(), 1)
+                os.dup2(out.fileno(), 2)
+                os.umask(0o077)
+                os.read(ready, 1)
+                code = run_command(words)
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
+        runs.append((pid, out))
+    os.close(ready)
+    os.close(go)
+    told = []
+    for pid, out in runs:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        with out:
+            out.seek(0)
+            told.append({"code": code, "out": out.read().decode(errors="replace")})
+    return told
+
+
 def run_command(words):
     """Run the command line, and end this process as it would end."""
     from facelime_cli.cli import app
@@ -119,6 +157,8 @@ def fork(request):
                     obey_signals()
                 names = ("kill_at", "vanish_at", "vanishing", "stop_at", "signals")
                 count_changes(counted, *map(request.get, names))
+                if request.get("kill_in"):
+                    kill_in(request["kill_in"])
                 code = run_command(request["words"])
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -157,7 +197,8 @@ def main():
             import_module(name)
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(fork(json.loads(line))), file=answers, flush=True)
+        request = json.loads(line)
+        print(json.dumps(race(request) if "race" in request else fork(request)), file=answers, flush=True)
 
 
 @dataclass
@@ -178,7 +219,13 @@ class Forks:
 
     def __call__(self, *words, store, **how):
         """Run a command on a store; see `fork` for what is returned."""
-        request = {"words": [*map(str, words), "--store", str(store)], **how}
+        return self._ask({"words": [*map(str, words), "--store", str(store)], **how})
+
+    def race(self, commands, store):
+        """Run commands on a store at the same time; see `race` for what is returned."""
+        return self._ask({"race": [[*map(str, words), "--store", str(store)] for words in commands]})
+
+    def _ask(self, request):
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 from facelime_cli.store.processes import process_start, this_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -139,6 +139,28 @@ class Claim:
             # A full disk ends the work where it writes. A missed beat is made up by the next.
             with suppress(OSError):
                 write_whole(self.path, _content(counter), durable=False)
+
+
+def refuse_if_held(folder: Path, chosen: Iterable[int] | None = None) -> None:
+    """Raise when a live process of this host holds one of some units; it does not wait for other hosts.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the artifact's claims, which is listed once.
+    chosen : iterable of int, optional
+        Numbers of units; by default any.
+
+    Raises
+    ------
+    BusyError
+        Naming the process.
+    """
+    claimed = units_claimed(folder)
+    for unit in sorted(claimed if chosen is None else claimed.intersection(chosen)):
+        holder = live_holder(folder, unit)
+        if holder is not None:
+            raise refusal(unit, holder)
 
 
 def live_holder(folder: Path, unit: int) -> dict[str, Any] | None:
