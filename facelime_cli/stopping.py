@@ -52,6 +52,12 @@ def obey_signals() -> None:
         signal.signal(number, stop)
 
 
+def ignore_signals() -> None:
+    """Let a command that has stopped end with its own code: while Python ends, one more signal would kill it."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def leaving_in_time(say: Callable[[], None]) -> Iterator[None]:
     """End the process some seconds after a signal, where the main thread has not ended it by then.
