@@ -1,1 +1,1 @@
-"""Pipelines as jobs of a scheduler."""
+"""Job scripts for clusters: the same commands, written for engines that exist."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.store.claims import Claim
 
-RECORDS, BEGUN = "units", "begun"
+RECORDS, BEGUN, SHARED = "units", "begun", "shared"
 """Folders of an unfinished artifact: the records of its finished units, and what the others keep."""
 RECORD = re.compile(r"(\d{5,9})\.json")
 """Name of a record: the unit."""
@@ -181,6 +181,25 @@ class Unit:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder / name
+
+    def shared(self, name: str) -> Path:
+        """Return a place for a file that all units of the artifact use until it is sealed.
+
+        Several processes may write it, each the same: write it whole.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file.
+
+        Returns
+        -------
+        Path
+            Its path; the folder exists.
+        """
+        folder = files.inside(self.artifact.path, f"{BEGUN}/{SHARED}")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
 
 
 def begun(folder: Path, unit: int) -> Path:
