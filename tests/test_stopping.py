@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from facelime_cli.errors import EX_TEMPFAIL
-from facelime_cli.stopping import BEFORE_JOB_END, LEAVE_SECONDS, deadline, span
+from facelime_cli.errors import EX_TEMPFAIL, StopRequested
+from facelime_cli.stopping import BEFORE_JOB_END, LEAVE_SECONDS, deadline, held_back, span
 
 BUSY = """
 import hashlib, sys, time
@@ -169,3 +169,25 @@ def test_a_signal_to_continue_before_it_is_no_error(busy, before):
     code, said, _ = ended(process)
     assert (code, "stopped (SIGTERM)" in said) == (EX_TEMPFAIL, True), said
     assert "Traceback" not in said
+
+
+def test_a_signal_waits_for_what_must_not_be_left_half_done():
+    def stop(number, _):
+        raise StopRequested(signal.Signals(number).name)
+
+    before, done = signal.signal(signal.SIGTERM, stop), []
+
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("the rest")
+
+    try:
+        with pytest.raises(StopRequested, match="SIGTERM"), held_back():
+            interrupted()
+        with held_back():
+            done.append("without a signal")
+        with pytest.raises(StopRequested):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done == ["the rest", "without a signal"]
