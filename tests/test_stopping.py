@@ -191,3 +191,20 @@ def test_a_signal_waits_for_what_must_not_be_left_half_done():
     finally:
         signal.signal(signal.SIGTERM, before)
     assert done == ["the rest", "without a signal"]
+
+
+def test_a_signal_before_the_subcommand_has_begun_is_a_stop_too(tmp_path):
+    """While its module is imported, Typer is in charge, and has a code of its own for Ctrl-C."""
+    words = "import os, signal, sys, facelime_cli.stages as stages\n"
+    words += "stages.Listed.load = lambda self: os.kill(os.getpid(), signal.SIGTERM)\n"
+    words += "sys.argv = ['facelime', 'status']\nfrom facelime_cli.__main__ import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert (done.returncode, done.stdout) == (EX_TEMPFAIL, ""), done.stderr
+    assert "Traceback" not in done.stderr
