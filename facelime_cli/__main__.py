@@ -1,11 +1,10 @@
 """`facelime`, and `python -m facelime_cli`."""
 
-import contextlib
 import os
 import sys
 
 from facelime_cli.errors import EX_TEMPFAIL, StopRequested
-from facelime_cli.stopping import obey_signals
+from facelime_cli.stopping import ignore_signals, obey_signals
 
 
 def _open_streams() -> None:
@@ -30,20 +29,12 @@ def main() -> None:
 
         app()
     except StopRequested:
-        _leave()
+        ignore_signals()
+        sys.exit(EX_TEMPFAIL)
     except SystemExit as why:
         if why.code == EX_TEMPFAIL:
-            _leave()
+            ignore_signals()
         raise
-
-
-def _leave() -> None:
-    """End at once: at the end of Python its handlers are gone, and the same signal once more would kill the process."""
-    for stream in (sys.stdout, sys.stderr):
-        # Nobody may be left to read it.
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(EX_TEMPFAIL)
 
 
 if __name__ == "__main__":

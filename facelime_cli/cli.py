@@ -185,6 +185,13 @@ def bounds_in_words(text: str) -> str:
     return re.sub(r"\[[^\]]*\]", lambda brackets: RANGE.sub(words, brackets[0]), text)
 
 
+def _is_stop(why: BaseException | None) -> bool:
+    """Return whether a request to stop is what led to an exception."""
+    while why is not None and not isinstance(why, StopRequested):
+        why = why.__cause__ or why.__context__
+    return why is not None
+
+
 @contextmanager
 def _plain_usage_errors() -> Iterator[None]:
     """Let a wrong command line be quoted without what a terminal would obey."""
@@ -236,6 +243,16 @@ class Group(TyperGroup):
         """Find the subcommand that the first word names."""
         with _plain_usage_errors():
             return super().resolve_command(ctx, args)
+
+    def main(self, *words: Any, **how: Any) -> Any:
+        """Run the command line; a stop that comes before the subcommand does is one too."""
+        try:
+            return super().main(*words, **how)
+        except SystemExit as why:
+            # Typer takes what a signal raises for Ctrl-C, and has a code of its own for it.
+            if _is_stop(why):
+                raise SystemExit(EX_TEMPFAIL) from None
+            raise
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all subcommands."""

@@ -7,12 +7,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from facelime_cli import stopping
 from facelime_cli.errors import FacelimeError, StopRequested
 from facelime_cli.machine import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import Future, ProcessPoolExecutor
     from types import TracebackType
 
 T = TypeVar("T")
@@ -90,7 +91,7 @@ class Workers:
         -------
         tuple
         """
-        return self._started().submit(_heard, _called, call).result()
+        return _handed(self._started(), _called, call).result()
 
     def _parallel(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         from concurrent.futures.process import BrokenProcessPool
@@ -99,7 +100,7 @@ class Workers:
         waiting: list[Any] = []
         try:
             for item in items:
-                waiting.append(pool.submit(_heard, function, item))
+                waiting.append(_handed(pool, function, item))
                 if len(waiting) > AHEAD_PER_PROCESS * self._processes:
                     yield _repeated(waiting.pop(0).result())
             while waiting:
@@ -120,6 +121,18 @@ class Workers:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._processes, context, initializer=_follow_parent)
         return self._pool
+
+
+def _handed(pool: ProcessPoolExecutor, function: Callable[[T], R], item: T) -> Future[tuple[R, list[tuple[str, str]]]]:
+    """Hand a call over; a process that starts for it leaves Ctrl-C to this one from its first moment."""
+    # A process inherits what is blocked: else one that is importing would end with a traceback. And one that is begun
+    # and gets no further would complain too.
+    with stopping.held_back():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return pool.submit(_heard, function, item)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _obey_what_killed() -> None:
@@ -240,6 +253,7 @@ def _follow_parent() -> None:
 
     # The terminal sends Ctrl-C to every process of the group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
 

@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 
 import facelime_cli
-from facelime_cli.stopping import obey_signals
+from facelime_cli.stopping import STOPS, obey_signals
 
 CHANGES = ("rename", "replace", "link", "symlink", "unlink", "remove", "mkdir", "rmdir", "fsync", "truncate")
 """Functions of `os` through which everything goes that changes a store step by step."""
@@ -126,12 +126,15 @@ def race(request):
     return told
 
 
-def run_command(words):
-    """Run the command line, and end this process as it would end."""
+def run_command(words, *, stoppable=False):
+    """Run the command line, and end this process as it would end; where signals wait for it, it obeys them."""
     from facelime_cli.cli import app
     from facelime_cli.errors import EX_TEMPFAIL, StopRequested
 
     try:
+        if stoppable:
+            obey_signals()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         app([str(word) for word in words])
     except SystemExit as why:
         return why.code if isinstance(why.code, int) else int(bool(why.code))
@@ -144,6 +147,8 @@ def fork(request):
     """Run one request in a fork; return its exit status, its output, and how many changes it made."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, mmap.mmap(-1, 8) as counted:
         begun = time.monotonic()
+        # A fork that is asked to stop before it can obey would be killed.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS if request.get("signals") else ())
         pid = os.fork()
         if pid == 0:
             code = 70
@@ -153,17 +158,16 @@ def fork(request):
                 os.umask(0o077)
                 if request.get("limit"):
                     resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"],) * 2)
-                if request.get("signals"):
-                    obey_signals()
                 names = ("kill_at", "vanish_at", "vanishing", "stop_at", "signals")
                 count_changes(counted, *map(request.get, names))
                 if request.get("kill_in"):
                     kill_in(request["kill_in"])
-                code = run_command(request["words"])
+                code = run_command(request["words"], stoppable=bool(request.get("signals")))
                 sys.stdout.flush()
                 sys.stderr.flush()
             finally:
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         if request.get("kill_after") is not None:
             time.sleep(request["kill_after"])
             os.kill(pid, signal.SIGKILL)

@@ -72,7 +72,7 @@ MAY = {
         "engine",
         *GROUND,
     },
-    "jobs": {"jobs", "store", "options", "engine", *GROUND},
+    "jobs": {"jobs", "stages", "predicting", "answering", "store", "presets", "options", "engine", *GROUND},
 }
 """Which rooms a wing may import."""
 RUNS_STAGES = {"explain", "demo", "sensitivity", "stability", "compare_models"}

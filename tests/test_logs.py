@@ -96,7 +96,9 @@ def test_an_end_quotes_a_stop_and_no_error(log, tmp_path):
 
 def test_a_run_writes_an_event_for_each_thing_that_happened(chain):
     path = chain["predict"].path / "logs" / "1of1.jsonl"
-    found = [json.loads(line) for line in path.read_text().splitlines()]
+    # What libraries said is none of it.
+    events = map(json.loads, path.read_text().splitlines())
+    found = [each for each in events if each["event"] != "warning"]
     assert [each["event"] for each in found] == ["begin", "unit", "sealed", "end"]
     assert found[1]["evaluations"] == chain["predict"].facts["evaluations"]
     assert found[1]["evaluations_per_second"] > 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.console import Answer, Table, duration, size_text
 from facelime_cli.errors import CommandLineError, FacelimeError
@@ -16,7 +16,6 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facelime_cli.core.shapes import Sides
     from facelime_cli.engine import Context
     from facelime_cli.store.artifacts import Artifact
 
@@ -62,6 +61,10 @@ class Estimate:
 
 
 SAMPLES = -1
+SEGMENTS = 60
+"""Of a picture, where their number is not known yet: bytes and rows depend on it a little."""
+SHARED = ("segment", "perturb")
+"""What all models of a pipeline read."""
 USUAL_START = 8.0
 """Seconds of importing TensorFlow, loading a network and compiling (docs/benchmarks.md, Start-up)."""
 STAGES = {
@@ -113,7 +116,7 @@ class Work:
     samples: int
     classes: int
     segments: int
-    sides: Sides
+    sides: tuple[int, int]
     speed: Speed
     unit: int = UNIT_PICTURES
     stages: Sequence[str] = field(default=("segment", "perturb", "predict", "fit-surrogate", "check", "render"))
@@ -122,6 +125,44 @@ class Work:
     def units(self) -> int:
         """Number of units of each stage."""
         return max(1, math.ceil(self.pictures / self.unit))
+
+
+class PlannedStep(Protocol):
+    """A step of a pipeline."""
+
+    @property
+    def stage(self) -> str:
+        """The subcommand."""
+        ...
+
+
+class Planned(Protocol):
+    """What a forecast needs to know of a pipeline."""
+
+    @property
+    def n_pictures(self) -> int:
+        """Number of pictures."""
+        ...
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of a picture."""
+        ...
+
+    @property
+    def samples(self) -> int:
+        """Evaluations of a picture."""
+        ...
+
+    @property
+    def models(self) -> Sequence[str]:
+        """References."""
+        ...
+
+    @property
+    def steps(self) -> Sequence[PlannedStep]:
+        """What is to be run."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -474,7 +515,7 @@ def answer(found: Forecast, asked: int | None = None) -> Answer:
     return Answer({**found.json(), "doubts": said}, lines, [table], said=said)
 
 
-def measured(model: Artifact, sides: Sides, context: Context, speed: float | None = None) -> Speed:
+def measured(model: Artifact, sides: tuple[int, int], context: Context, speed: float | None = None) -> Speed:
     """Return how fast a model answers here: a few batches of drawn pictures, in the way `predict` asks it.
 
     Parameters
@@ -499,3 +540,43 @@ def measured(model: Artifact, sides: Sides, context: Context, speed: float | Non
     with context.store.unchanged():
         rate, start = speed_of(model, sides, context)
     return Speed(rate, start)
+
+
+def works_of(
+    pipeline: Planned, context: Context, *, rate: float | None = None, unit: int | None = None, segments: int = SEGMENTS
+) -> list[Work]:
+    """Return what is to be done for each model of a pipeline.
+
+    Parameters
+    ----------
+    pipeline : Planned
+    context : Context
+    rate : float, optional
+        Evaluations a second of each model, where that is known; see `measured`.
+    unit : int, optional
+        Pictures in a unit.
+    segments : int
+        Of a picture.
+
+    Returns
+    -------
+    list of Work
+        The first one has the stages that all models share.
+    """
+    works: list[Work] = []
+    stages = dict.fromkeys(step.stage for step in pipeline.steps)
+    for reference in pipeline.models:
+        model = context.store.resolve(reference, ("models",)).require_complete()
+        works.append(
+            Work(
+                pictures=pipeline.n_pictures,
+                samples=pipeline.samples,
+                classes=len(model.facts["classes"]),
+                segments=segments,
+                sides=pipeline.sides,
+                speed=measured(model, pipeline.sides, context, rate),
+                unit=unit or UNIT_PICTURES,
+                stages=[each for each in stages if not works or each not in SHARED],
+            )
+        )
+    return works

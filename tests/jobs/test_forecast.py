@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,14 +72,20 @@ def test_the_fewest_shards_within_a_time():
         forecast.within([MANY], 10)
 
 
-def test_several_models_share_segments_and_masks():
-    other = dataclasses.replace(MANY, speed=Speed(500.0, 20.0), stages=MANY.stages[2:])
-    both, one = forecast.forecast([MANY, other], 8), forecast.forecast([MANY], 8)
-    assert [each.stage for each in both.shares].count("segment") == 1
-    predicts = [each.hours for each in both.shares if each.stage == "predict"]
-    assert predicts[1] > 3 * predicts[0]
-    assert both.n_bytes < 2 * one.n_bytes
+def test_several_models_share_segments_and_masks(chain):
+    context = Context(Store(chain.facelime.store), Console(quiet=True))
+    model = context.store.resolve("models/small")
+    shared, own = ("segment", "perturb"), ("predict", "fit-surrogate", "check", "render")
+    steps = [SimpleNamespace(stage=each) for each in (*shared, *own, *own)]
+    pipeline = SimpleNamespace(n_pictures=5000, samples=1000, sides=(96, 96), models=["models/small"] * 2, steps=steps)
+    works = forecast.works_of(pipeline, context, rate=500.0, unit=64)
+    both, one = forecast.forecast(works, 8), forecast.forecast(works[:1], 8)
+    names = [each.stage for each in both.shares]
+    assert [names.count(each) for each in ("segment", "perturb", "predict", "render")] == [1, 1, 2, 2]
+    assert both.gpu_hours == pytest.approx(2 * one.gpu_hours)
+    assert one.n_bytes < both.n_bytes < 2 * one.n_bytes
     assert len(both.json()["models"]) == 2
+    assert (works[0].classes, works[0].units) == (len(model.facts["classes"]), 79)
 
 
 def test_larger_units_are_fewer_files():
