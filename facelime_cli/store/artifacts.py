@@ -32,6 +32,8 @@ FOLDERS = (*EMPTY_FOLDERS, "kept", arrays.FOLDER)
 """Folders that an artifact may have beside those of its own files."""
 LOG = re.compile(r"\d+of(\d+)\.jsonl")
 """Name of a shard's log, with the number of shards."""
+KEPT_DIGITS = 7
+"""Hexadecimal digits of what is kept that number its claim."""
 ANSWERS = "probabilities"
 """The array of a model's answers, of whatever kind of artifact."""
 ROUNDING = 1e-3
@@ -78,6 +80,7 @@ class Artifact:
         self._parents: list[Artifact] | None = None
         # Kept only while this process seals, which needs every record several times.
         self._gathered: dict[int, dict[str, Any]] | None = None
+        self._known: dict[str, NDArray[Any]] = {}
 
     @property
     def id(self) -> str:
@@ -421,6 +424,26 @@ class Artifact:
         BrokenError
             When there is no such array, when its bytes cannot be read, or when an answer of the model is missing.
         """
+        if self._is_short(name):
+            return self._short(name, rows)
+        return self._from_disk(name, rows)
+
+    def _is_short(self, name: str) -> bool:
+        """Return whether an array is one value of each picture that was known at layout, such as its id."""
+        found = self.layout["arrays"].get(name, {})
+        return "digest" in found and len(found["shape"]) == 1
+
+    def _short(self, name: str, rows: slice | Sequence[int] | None) -> NDArray[Any]:
+        """Return values of a short array, which is read once: its only file would be unpacked for each unit."""
+        if name not in self._known:
+            self._known[name] = self._from_disk(name, None)
+        known = self._known[name]
+        if rows is None or isinstance(rows, slice):
+            # A copy, so that nobody changes what the next one reads.
+            return known[slice(None) if rows is None else rows].copy()
+        return known.take(rows) if len(rows) else known[:0].copy()
+
+    def _from_disk(self, name: str, rows: slice | Sequence[int] | None) -> NDArray[Any]:
         array = self._open(name)
         try:
             values = arrays.read_array(self.path / arrays.FOLDER / name, array, rows, self._written(name))
@@ -533,20 +556,22 @@ class Artifact:
             return None
         return [self.rows(unit) for unit in self.done()]
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, name: str, rows: slice | Sequence[int] | None = None) -> list[str]:
         """Return an array of strings as a list.
 
         Parameters
         ----------
         name : str
             Name of the array.
+        rows : slice or sequence of int, optional
+            As in `read`.
 
         Returns
         -------
         list of str
             One for each picture.
         """
-        return [str(text) for text in self.read(name)]
+        return [str(text) for text in self.read(name, rows)]
 
     # Files
 
@@ -605,10 +630,12 @@ class Artifact:
         key: Mapping[str, Any],
         make: Callable[[Path], None],
         is_good: Callable[[Path], bool] = lambda _: True,
+        say: Callable[[str], None] = lambda _: None,
     ) -> Path:
         """Return a folder for what can be made from the artifact again, such as a converted model.
 
-        It is made on first use, whole or not at all, and is no part of the artifact's content.
+        It is made on first use, whole or not at all, and is no part of the artifact's content. Of several processes
+        that want it at once, one makes it and the others wait.
 
         Parameters
         ----------
@@ -618,6 +645,8 @@ class Artifact:
             Fills an empty folder.
         is_good : callable
             Tells whether a folder that is there may be used; else it is made anew.
+        say : callable
+            Is told why this waits.
 
         Returns
         -------
@@ -628,24 +657,20 @@ class Artifact:
         if digests.sealed(folder) and is_good(folder):
             return folder
         aside = self.store.aside
-        if aside is None:
-            # One that was damaged, or that is not good, is made again.
-            temporary.delete(folder)
-            folder.parent.mkdir(exist_ok=True)
-        else:
+        if aside is not None:
             # A plan leaves the store as it is: what it measures and converts goes elsewhere.
             folder = aside / f"{self.id}-{folder.name}"
-            if folder.is_dir():
-                return folder
-        temporary.sweep([folder.parent])
-        beside = temporary.beside(folder)
-        beside.mkdir(mode=0o700)
-        try:
-            make(beside)
-            digests.seal(beside)
-            temporary.rename_or_lose(beside, folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            if not folder.is_dir():
+                _make_whole(folder, make)
+            return folder
+        # The numbers after the sealing's, which no unit has.
+        number = self.n_units + 1 + int(folder.name[:KEPT_DIGITS], 16)
+        with claims.alone(self.path / CLAIMS, number, say):
+            if not (digests.sealed(folder) and is_good(folder)):
+                # One that was damaged, or that is not good, is made again.
+                temporary.delete(folder)
+                folder.parent.mkdir(exist_ok=True)
+                _make_whole(folder, make)
         return folder
 
     # Units
@@ -981,6 +1006,19 @@ class Artifact:
         """Take the manifest away; what is finished then is what has a record."""
         (self.path / manifests.MANIFEST).unlink(missing_ok=True)
         self._manifest = None
+
+
+def _make_whole(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder whole or not at all."""
+    temporary.sweep([folder.parent])
+    beside = temporary.beside(folder)
+    beside.mkdir(mode=0o700)
+    try:
+        make(beside)
+        digests.seal(beside)
+        temporary.rename_or_lose(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def standing(artifact: Artifact) -> dict[str, Any]:
