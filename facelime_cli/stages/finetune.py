@@ -11,7 +11,7 @@ together, such as the class and its subtype.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -412,7 +412,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         work=lambda artifact, units: asked.work(artifact, units, _twin(made, context)),
         inputs=inputs,
         sources={"weights": _weights_digest(str(settings.weights))} if is_file else {},
-        finish=asked.finish,
+        finish=partial(finish, context=context),
         instead=asked.rates_tried,
     )
     return made
@@ -581,12 +581,6 @@ class _Asked:
             return []
         return [familiarising.step(artifact, self.dataset, self.context.console)]
 
-    def finish(self, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        """Note what was measured."""
-        if self.fold == EVERY_FOLD:
-            return _facts_of_folds(artifact, self.params, self.context)
-        return facts_of_only_unit(artifact)
-
 
 def restored(model: Artifact) -> dict[str, Any]:
     """Return settings as they are typed now: the fold, none of a second phase that was none, and what is a default."""
@@ -658,15 +652,30 @@ def _twin(plan: Plan, context: Context) -> Artifact | None:
     return context.store.find(STAGE.writes, identity(STAGE, replace(plan, resolved=other)).fingerprint)
 
 
-def _facts_of_folds(artifact: Artifact, params: Params, context: Context) -> tuple[dict[str, Any], list[str]]:
-    """Return what is noted of all folds together, and the file of their mean where that is asked for."""
+def finish(artifact: Artifact, context: Context) -> tuple[dict[str, Any], list[str]]:
+    """Note what was measured: of all folds together, with the file of their mean where that is asked for.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        All its trainings are done.
+    context : Context
+
+    Returns
+    -------
+    facts : dict
+    made : list of str
+        The file of the mean.
+    """
+    if artifact.parameters["fold"] != EVERY_FOLD:
+        return facts_of_only_unit(artifact)
     from facelime_cli.training import folding
 
     facts, file = folding.facts_of(artifact), FORMATS[KERAS].file
     told = folding.summary(facts["folds"])
     if told:
         context.console.note(f"{told}; `facelime evaluate` has intervals.")
-    if not params.ensemble:
+    if not artifact.parameters.get(ENSEMBLE):
         return facts, []
     return {**facts, **folding.mean_of(artifact, file)}, [file]
 
@@ -729,4 +738,5 @@ STAGE = Stage(
     answer=answer,
     restored=restored,
     instead=("find_rate",),
+    finish=finish,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 RECORDS, BEGUN = "units", "begun"
 """Folders of an unfinished artifact: the records of its finished units, and what the others keep."""
+RECORD = re.compile(r"(\d{5,9})\.json")
+"""Name of a record: the unit."""
+MOST_RUNS = 8
+"""Runs of units that a message names."""
 COMMIT_DIGITS = 16
 """How many digits of its digest are in the name of a commit."""
 
@@ -238,6 +243,58 @@ def record_path(folder: Path, unit: int) -> Path:
         The file exists when the unit is finished.
     """
     return folder / RECORDS / f"{unit:05d}.json"
+
+
+def recorded(folder: Path, n_units: int) -> set[int]:
+    """Return the units that have a record, from one listing; none is read.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of an artifact.
+    n_units : int
+        Number of units of the artifact.
+
+    Returns
+    -------
+    set of int
+        The records are counted, not the arrays: zarr cannot tell a pending part from a lost one.
+    """
+    try:
+        names = [path.name for path in (folder / RECORDS).iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    found = (RECORD.fullmatch(name) for name in names)
+    return {unit for unit in (int(match[1]) for match in found if match) if unit < n_units}
+
+
+def runs(numbers: Sequence[int]) -> str:
+    """Return numbers in words, where neighbours stand together.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        In their order.
+
+    Returns
+    -------
+    str
+        The first runs, and how many more numbers there are.
+
+    Examples
+    --------
+    >>> runs([3]), runs([0, 1, 2, 7])
+    ('3', '0 to 2, 7')
+    """
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in found[:MOST_RUNS]]
+    rest = sum(map(len, found[MOST_RUNS:]))
+    return ", ".join(words) + (f" and {rest} more" if rest else "")
 
 
 def read_record(folder: Path, unit: int, *, checked: bool = True) -> dict[str, Any] | None:
