@@ -22,9 +22,14 @@ class Listed:
     heading: str
     summary: str
 
+    @property
+    def module(self) -> str:
+        """The name of its module in this folder."""
+        return self.name.replace("-", "_").replace(" ", "_")
+
     def load(self) -> Stage | Command:
         """Return the subcommand; its module is imported now."""
-        module = import_module(f"{__name__}.{self.name.replace('-', '_')}")
+        module = import_module(f"{__name__}.{self.module}")
         found: Stage | Command = module.STAGE if hasattr(module, "STAGE") else module.COMMAND
         return found
 
