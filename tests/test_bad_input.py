@@ -476,7 +476,8 @@ def test_what_comes_through_a_pipe_is_no_reference(chain, stdin, fragment):
 
 def test_the_table_is_long_and_has_every_command():
     assert len(BAD) + len(PIPED) >= 120
-    assert {words[0] for words, _, _ in BAD} >= {each.name for each in INDEX}
+    begun = [" ".join(words) + " " for words, _, _ in BAD]
+    assert [each.name for each in INDEX if not any(row.startswith(f"{each.name} ") for row in begun)] == []
 
 
 def test_what_is_refused_here_can_be_accepted(chain):

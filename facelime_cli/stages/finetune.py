@@ -149,9 +149,10 @@ class Params:
     freeze: Annotated[
         str | None,
         Option(
-            metavar="N|all|none",
+            metavar="N|all|early|none",
             show_default=False,
-            help="Keep so many of the backbone's first layers as they are. [default: all with weights, none without]",
+            help="Keep so many of the backbone's first layers as they are; early: those whose maps have more than a "
+            "sixteenth of the picture's side. [default: all with weights, none without; early with --recipe auto]",
         ),
         Resolved(),
     ] = None

@@ -120,6 +120,18 @@ class TestJudge:
         assert auto.Judge(self.LABELS, least=0.75).accepts(self.ANSWERS)
         assert not auto.Judge(self.LABELS, least=0.8).accepts(self.ANSWERS)
 
+    def test_what_has_more_loss_than_the_probe_is_not_accepted(self):
+        judge = auto.Judge(self.LABELS, {0: 1.0, 1: 3.0}).against(self.ANSWERS)
+        assert judge.accepts(self.ANSWERS)
+        as_often_right = np.array([[0.51, 0.49], [0.2, 0.8], [0.99, 0.01], [0.7, 0.3]], np.float32)
+        assert judge.accuracy(as_often_right) == judge.least
+        assert not judge.accepts(as_often_right)
+
+    def test_the_loss_is_the_mean_of_what_pictures_add(self):
+        judge = auto.Judge(self.LABELS, {0: 1.0, 1: 3.0})
+        assert judge.losses(self.ANSWERS).shape == (4,)
+        assert judge.losses(self.ANSWERS).mean() == pytest.approx(judge.figures(self.ANSWERS)["loss"])
+
 
 def test_the_probe_is_the_first_row_and_what_is_kept_is_no_worse(chain, tmp_path):
     data = chain["preprocess"]
@@ -311,7 +323,7 @@ class TestRecipe:
     def test_the_kind_chooses_the_augmentation_and_options_override_it(self):
         skin = settle({}, "mobilenetv2", AUTO, 7, "skin")
         assert skin.augment == KINDS["skin"].augment
-        assert (skin.optimizer, skin.schedule, skin.freeze) == ("adamw", "cosine", "none")
+        assert (skin.optimizer, skin.schedule, skin.freeze) == ("adamw", "cosine", "early")
         assert settle({"augment": "none", "epochs": 3}, "mobilenetv2", AUTO, 7, "skin").epochs == 3
         assert settle({"augment": "none"}, "mobilenetv2", AUTO, 7, "skin").augment == {}
 
