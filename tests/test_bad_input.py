@@ -11,6 +11,8 @@ from facelime_cli.stages import INDEX
 HUGE, LONG = str(2**70), "9" * 5000
 OUT_OF_RANGE = "is not in the range"
 VALUE = ("--output-kind", "value", "--size", "48", "--names", "age")
+JOBS = ("jobs", "snakemake")
+SNAKE = (*JOBS, "--dataset", "faces", "--model", "small")
 """Words in braces stand for what the store holds, see `named`."""
 
 BAD = [
@@ -386,6 +388,27 @@ BAD = [
     (["trust", "list", "small"], "leave small out", 2),
     (["pseudonyms", "{nothing}"], "", 1),
     (["pseudonyms", ""], "SOURCE is empty", 2),
+    # jobs
+    (["jobs"], "Missing command", 2),
+    (["jobs", "nothing"], "No such command", 2),
+    ([*JOBS, "--to", "{nothing}", "--dataset", "nobody", "--model", "small"], "nothing called 'nobody'", 1),
+    ([*JOBS, "--to", "{nothing}", "--dataset", "faces"], "give --model MODEL", 2),
+    ([*JOBS, "--to", "{nothing}", "--dataset", "faces", "--models", "small,small"], "twice", 2),
+    ([*JOBS, "--dataset", "faces", "--model", "small"], "Missing option", 2),
+    ([*JOBS, "--to", "", "--dataset", "faces", "--model", "small"], "--to is empty", 2),
+    ([*SNAKE, "--to", "{file}"], "is no folder", 1),
+    ([*SNAKE, "--to", "{file}/below"], "is no folder", 1),
+    ([*SNAKE, "--to", "{store}/masks/here"], "lies among the artifacts", 1),
+    ([*SNAKE, "--to", "{nothing}", "--time", "an hour"], "--time 'an hour' should be a time", 2),
+    ([*SNAKE, "--to", "{nothing}", "--time", "0:00:00"], "should be a time", 2),
+    ([*SNAKE, "--to", "{nothing}", "--time", "²:00:00"], "should be a time", 2),
+    ([*SNAKE, "--to", "{nothing}", "--memory", "8"], "--memory '8' should be a size", 2),
+    ([*SNAKE, "--to", "{nothing}", "--gres", "gpu 1"], "--gres 'gpu 1' should be a name and a number", 2),
+    ([*SNAKE, "--to", "{nothing}", "--partition", "a b"], "--partition 'a b' should have letters", 2),
+    ([*SNAKE, "--to", "{nothing}", "--account", "a\nb"], "should have letters", 2),
+    ([*SNAKE, "--to", "{nothing}", "--shards", "0"], OUT_OF_RANGE, 2),
+    ([*SNAKE, "--to", "{nothing}", "--unit", "0"], OUT_OF_RANGE, 2),
+    ([*SNAKE, "--to", "{nothing}", "--samples", "1"], OUT_OF_RANGE, 2),
 ]
 PIPED = [
     (b"", "nothing came"),
@@ -417,6 +440,7 @@ def named(chain, faces, tmp_path):
     stages = {"segments": "segment", "masks": "perturb", "predictions": "predict", "surrogates": "fit-surrogate"}
     return {
         **{kind: chain.reference(stage) for kind, stage in stages.items()},
+        "store": chain.facelime.store,
         "pictures": faces,
         "file": tmp_path / "file",
         "table": tmp_path / "table",

@@ -264,8 +264,9 @@ def _gres(text: str | None) -> str | None:
 
 
 def _check_folder(folder: Path, context: Context) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise FacelimeError(f"--to {folder} is no folder; choose another.")
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise FacelimeError(f"--to {folder} cannot be made, since {there} is no folder; choose another --to.")
     if any(folder.absolute().resolve().is_relative_to(place) for place in context.store.places):
         raise FacelimeError(f"--to {folder} lies among the artifacts of the store; choose another folder.")
 
