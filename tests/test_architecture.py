@@ -20,6 +20,7 @@ WINGS = (
     "predicting",
     "reporting",
     "stages",
+    "jobs",
 )
 GROUND = {"errors", "choices", "machine", "names", "plain", "hearing", "console", "stopping", "workers"}
 """Modules that know nothing of pictures, models or the store."""
@@ -71,8 +72,9 @@ MAY = {
         "engine",
         *GROUND,
     },
+    "jobs": {"jobs", "stages", "predicting", "answering", "store", "presets", "options", "engine", *GROUND},
 }
-"""Which rooms a wing may import."""
+"""Which rooms a wing may import. A file of `stages/` whose name begins with `jobs` only names a command of `jobs/`."""
 RUNS_STAGES = {"explain", "demo", "sensitivity", "stability", "compare_models"}
 """Subcommands that run stages: no other may import a stage."""
 
