@@ -20,8 +20,9 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -85,21 +86,37 @@ def features_of(data: Path, cache: Path, paths: list[Path]) -> Features:
             return dict(found)
     what = Architecture("mobilenetv2", SIZE, 2, weights=str(data / WEIGHTS), freeze="all")
     call = running.forward(building.build(what).bare)
-    found = {name: _answers(call, paths, change) for name, change in CHANGES.items()}
-    for name, folder in OTHERS.items():
-        found[name] = _answers(call, sorted((data / folder).glob("*.jpg")), CHANGES["xray"])
+    found = {name: answers(call, map(change, map(picture, paths))) for name, change in CHANGES.items()}
+    for name, there in others_in(data).items():
+        found[name] = answers(call, map(picture, there))
     np.savez(kept, **found)
     return found
 
 
-def _answers(call: Callable[..., Any], paths: list[Path], change: Callable[[Pixels], Pixels]) -> NDArray[np.float32]:
+def others_in(data: Path) -> dict[str, list[Path]]:
+    """Return the pictures of other kinds."""
+    return {name: sorted((data / folder).glob("*.jpg")) for name, folder in OTHERS.items()}
+
+
+def answers(call: Callable[..., Any], images: Iterable[Pixels]) -> NDArray[np.float32]:
+    """Return what a compiled network answers to pictures, in batches of one size."""
+
     def batches() -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(paths), BATCH):
-            images = np.stack([change(picture(path)) for path in paths[start : start + BATCH]])
-            missing = BATCH - len(images)
-            yield call(np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]))[: len(images)]
+        left = iter(images)
+        while some := list(islice(left, BATCH)):
+            yield call(np.pad(np.stack(some), [(0, BATCH - len(some)), (0, 0), (0, 0), (0, 0)]))[: len(some)]
 
     return np.concatenate(list(batches()))
+
+
+def xrays(data: Path, cache: Path) -> tuple[Features, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the features of all pictures, and label and patient of each X-ray."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (data / "xray/index.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    features = features_of(data, cache, [data / "xray" / row["file"] for row in rows])
+    labels = np.array([row["label"] == "PNEUMONIA" for row in rows]).astype(np.int64)
+    return features, labels, np.unique([row["patient"] for row in rows], return_inverse=True)[1].ravel()
 
 
 def measured(
@@ -119,10 +136,10 @@ def measured(
             for name in (*list(CHANGES)[1:], *OTHERS):
                 some = features[name][rows] if name in CHANGES else features[name][half::2]
                 far[half].setdefault(name, []).append(summary.distances(some))
-    return [_figures(near[half], far[half]) for half in range(2)]
+    return [figures(near[half], far[half]) for half in range(2)]
 
 
-def _figures(near: list[NDArray[np.float64]], far: dict[str, list[NDArray[np.float64]]]) -> dict[str, Any]:
+def figures(near: list[NDArray[np.float64]], far: dict[str, list[NDArray[np.float64]]]) -> dict[str, Any]:
     """Return the mean AUC over folds and the share beyond the threshold, by kind, and the false alarms."""
     found: dict[str, Any] = {"alarms": float(np.mean(np.concatenate(near) > 1))}
     found["alarms by fold"] = [float(np.mean(each > 1)) for each in near]
@@ -153,12 +170,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--few", action="store_true")
     given = parser.parse_args()
-    given.cache.mkdir(parents=True, exist_ok=True)
-    with (given.data / "xray/index.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    features = features_of(given.data, given.cache, [given.data / "xray" / row["file"] for row in rows])
-    labels = np.array([row["label"] == "PNEUMONIA" for row in rows]).astype(np.int64)
-    patients = np.unique([row["patient"] for row in rows], return_inverse=True)[1].ravel()
+    features, labels, patients = xrays(given.data, given.cache)
     for most in (1000, *((60, 100, 200, 400) if given.few else ())):
         both = {name: measured(features, labels, patients, each, most) for name, each in METHODS.items()}
         for name, found in both.items():

@@ -25,7 +25,7 @@ WHITE = 255
 """The largest value of a channel in display space."""
 IMAGENET = "imagenet"
 """Weights that Keras brings for a network of `keras.applications`."""
-NONE, ALL = "none", "all"
+NONE, ALL, EARLY = "none", "all", "early"
 """Words in the place of a number, a file or a list."""
 FLOAT32, MIXED = "float32", "mixed"
 PRECISIONS = (FLOAT32, MIXED)

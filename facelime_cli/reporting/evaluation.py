@@ -515,7 +515,7 @@ class OutOfFold:
         return found
 
     def unit_facts(self, cases: Cases, rows: slice) -> dict[str, Any]:
-        """Return nothing: the mean of the networks keeps no summary of what it learned from."""
+        """Return nothing: the summary of the mean is of what its first network learned from, most of these cases."""
         del cases, rows
         return {}
 

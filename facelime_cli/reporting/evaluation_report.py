@@ -176,7 +176,7 @@ class Report(ABC):
         artifact, model, dataset = self.artifact, self.model, self.dataset
         shown: dict[str, Any] = {"facts": facts, "split": self.split}
         shown["title"] = artifact.name
-        shown["unlike"] = unlike.sentence_in(facts)
+        shown |= unlike.shown(facts)
         shown["reference"] = artifact.reference
         shown["model"] = f"models/{model.id}"
         shown["dataset"] = f"datasets/{dataset.id}"

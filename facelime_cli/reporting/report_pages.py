@@ -92,7 +92,7 @@ class ReportPages:
         shown["said_classes"] = sorted(answers)
         shown["verdicts"] = _by_worth(counted)
         shown["cohort"] = self._cohort()
-        shown["unlike"] = unlike.sentence_in(unlike.facts_of(self._explanations.distances))
+        shown |= unlike.shown(unlike.facts_of(self._explanations.distances))
         shown["members"] = report.members
         shown["of_members"] = n_members(self._explanations.model)
         shown["sharing"] = report.stood_in[0].sharing

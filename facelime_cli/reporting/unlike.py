@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer
@@ -18,6 +19,8 @@ FACT = "unlike"
 """What the facts of predictions, evaluations and reports say of it."""
 COLUMN = "distance"
 """Its column in tables."""
+RARE = 0.05
+"""Probability below which chance does not explain how many pictures are beyond the percentile."""
 
 
 def facts_of(distances: Sequence[float] | None) -> dict[str, Any]:
@@ -43,12 +46,58 @@ def facts_of(distances: Sequence[float] | None) -> dict[str, Any]:
     count = sum(each > 1 for each in distances)
     share = count / len(distances) if distances else 0.0
     found = {"pictures": len(distances), "unlike": count, "share": share, "percentile": PERCENTILE}
-    return {FACT: {**found, "sentence": _sentence(count, len(distances))}}
+    return {FACT: {**found, "sentence": _sentence(count, len(distances), max(distances, default=0.0))}}
 
 
-def _sentence(count: int, n: int) -> str | None:
+def most_by_chance(n: int) -> int:
+    """Return how many pictures of the same source may lie beyond the percentile by chance.
+
+    Parameters
+    ----------
+    n : int
+        Pictures in all.
+
+    Returns
+    -------
+    int
+        With probability less than `RARE` there are more: the quantile of a binomial distribution.
+
+    Examples
+    --------
+    >>> [most_by_chance(n) for n in (1, 5, 6, 200, 1000)]
+    [0, 0, 1, 5, 15]
+    """
+    share = 1 - PERCENTILE / 100
+    count, more = -1, 1.0
+    while more >= RARE:
+        count += 1
+        ways = math.lgamma(n + 1) - math.lgamma(count + 1) - math.lgamma(n - count + 1)
+        more -= math.exp(ways + count * math.log(share) + (n - count) * math.log1p(-share))
+    return count
+
+
+def is_expected(found: Mapping[str, Any]) -> bool:
+    """Return whether so few pictures are beyond that chance alone may have brought them there.
+
+    Parameters
+    ----------
+    found : mapping
+        The value of `FACT` among the facts of an artifact.
+    """
+    return bool(found["unlike"] <= most_by_chance(found["pictures"]))
+
+
+def _sentence(count: int, n: int, farthest: float) -> str | None:
     if not count:
         return None
+    if count <= most_by_chance(n):
+        subject = f"{count:,} of {n:,} pictures {'is' if count == 1 else 'are'}"
+        which = "at a distance of" if count == 1 else "at distances of up to"
+        return (
+            f"{subject} beyond the {PERCENTILE}th percentile of the training data, {which} {farthest:.2f}; chance "
+            f"brings so many of the same source there (1 in 100 is expected): look at {'it' if count == 1 else 'them'} "
+            "before the map."
+        )
     subject = f"{count:,} of {n:,} pictures are" if n > 1 else "the picture is"
     where = f"beyond its {PERCENTILE}th percentile" + (", where 1 in 100 is expected" if n > 1 else "")
     return f"{subject} unlike anything in the training data ({where}): do not trust answers and maps there."
@@ -63,6 +112,40 @@ def sentence_in(facts: Mapping[str, Any]) -> str | None:
     """
     found = facts.get(FACT)
     return found.get("sentence") if isinstance(found, dict) else None
+
+
+def shown(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a page shows of it.
+
+    Parameters
+    ----------
+    facts : mapping
+
+    Returns
+    -------
+    dict
+        `unlike`, the sentence or None, and `unlike_expected`, see `is_expected`.
+    """
+    sentence = sentence_in(facts)
+    return {"unlike": sentence, "unlike_expected": bool(sentence) and is_expected(facts[FACT])}
+
+
+def said_of(facts: Mapping[str, Any]) -> list[str]:
+    """Return what the terminal says of it: a warning, or a note where chance explains it.
+
+    Parameters
+    ----------
+    facts : mapping
+
+    Returns
+    -------
+    list of str
+        One line, or none.
+    """
+    sentence = sentence_in(facts)
+    if not sentence:
+        return []
+    return [sentence if is_expected(facts[FACT]) else f"warning: {sentence}"]
 
 
 def words_of(distance: float) -> str:
@@ -143,6 +226,5 @@ def answer(result: Result) -> Answer:
     Answer
     """
     artifact = result.artifact
-    sentence = sentence_in(artifact.facts)
     value = {**result.json(), **(in_json(artifact) if artifact.kind == "predictions" else {})}
-    return Answer(value, [artifact.id], said=[f"warning: {sentence}"] if sentence else [])
+    return Answer(value, [artifact.id], said=said_of(artifact.facts))

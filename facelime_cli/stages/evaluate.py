@@ -246,8 +246,7 @@ def answer(result: Result) -> Answer:
     # A run that evaluates has warned already.
     if seen and result.reused:
         said.insert(0, f"warning: {seen}")
-    if strange := unlike.sentence_in(facts):
-        said.insert(0, f"warning: {strange}")
+    said = [*unlike.said_of(facts), *said]
     return Answer(value, [artifact.id], notes=summary_of(artifact.facts), said=said)
 
 

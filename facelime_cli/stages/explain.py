@@ -163,8 +163,7 @@ def run(params: Any, context: Context) -> Answer:
     result = explain(params, context)
     page = result.artifact.path.absolute() / "index.html"
     value = {**result.json(), "report": str(page), "artifacts": artifacts_of(result.artifact)}
-    strange = unlike.sentence_in(result.artifact.facts)
-    return Answer(value, [result.artifact.id], said=[f"warning: {strange}"] if strange else [])
+    return Answer(value, [result.artifact.id], said=unlike.said_of(result.artifact.facts))
 
 
 def artifacts_of(report: Artifact) -> dict[str, str]:
@@ -299,6 +298,7 @@ class _Rounds:
     beside: Beside
     loading: list[Future[None]] = dataclasses.field(default_factory=list)
     filling: list[Future[None]] = dataclasses.field(default_factory=list)
+    importing: list[Future[None]] = dataclasses.field(default_factory=list)
 
     def dataset(self) -> Artifact:
         """Return the dataset to explain; a picture or folder is preprocessed first."""
@@ -473,7 +473,8 @@ class _Rounds:
         self._awaited(self.loading)
 
         def before_work() -> None:
-            self.beside.begin("imports", _import_later)
+            if not self.importing:
+                self.importing.append(self.beside.begin("imports", _import_later))
             before()
 
         context = dataclasses.replace(self.context, before_work=before_work)

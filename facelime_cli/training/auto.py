@@ -103,11 +103,14 @@ class Judge:
         What each class counts; findings count alike.
     least : float
         Accuracy below which nothing is kept: that of the probe.
+    most : float
+        Loss above which nothing is kept: that of the probe.
     """
 
     labels: Labels
     weights: Mapping[int, Any] | None = None
     least: float = 0.0
+    most: float = math.inf
 
     def figures(self, answers: Floats) -> dict[str, float]:
         """Return how good answers are.
@@ -123,6 +126,20 @@ class Judge:
             `loss`, with classes counted as training counts them, and `accuracy`. Of findings both are means over those
             that are known.
         """
+        return {"loss": float(self.losses(answers).mean()), "accuracy": float(self._right(answers).mean())}
+
+    def losses(self, answers: Floats) -> NDArray[np.float64]:
+        """Return what each picture adds to the loss, of findings what each one that is known adds.
+
+        Parameters
+        ----------
+        answers : (N, C) float32 array
+
+        Returns
+        -------
+        (N,) float64 array
+            Their mean is the loss.
+        """
         several = self.labels.ndim == SEVERAL
         sure = np.clip(answers.astype(np.float64), LEAST, 1 - LEAST if several else 1.0)
         scores = np.log(sure / (1 - sure)) if several else np.log(sure)
@@ -134,10 +151,8 @@ class Judge:
         else:
             true = warm[np.arange(len(warm)), self.labels]
         losses = -np.log(np.maximum(true, LEAST))
-        return {
-            "loss": float(np.average(losses, weights=self._counted())),
-            "accuracy": float(self._right(answers).mean()),
-        }
+        counted = self._counted()
+        return np.asarray(losses if counted is None else losses * counted / counted.mean(), np.float64)
 
     def accuracy(self, answers: Floats) -> float:
         """Return the share of right answers, with classes counted as training counts them.
@@ -153,7 +168,7 @@ class Judge:
         return float(np.average(self._right(answers), weights=self._counted()))
 
     def against(self, answers: Floats) -> Judge:
-        """Return what accepts nothing that is less often right than some answers.
+        """Return what accepts nothing that is less often right than some answers, or has more loss.
 
         Parameters
         ----------
@@ -163,10 +178,10 @@ class Judge:
         -------
         Judge
         """
-        return replace(self, least=self.accuracy(answers))
+        return replace(self, least=self.accuracy(answers), most=self.figures(answers)["loss"])
 
     def accepts(self, answers: Floats) -> bool:
-        """Return whether answers are right as often as the probe's.
+        """Return whether answers are not worse than the probe's.
 
         Parameters
         ----------
@@ -176,7 +191,7 @@ class Judge:
         -------
         bool
         """
-        return self.accuracy(answers) >= self.least
+        return self.accuracy(answers) >= self.least and self.figures(answers)["loss"] <= self.most
 
     def _right(self, answers: Floats) -> NDArray[np.bool_]:
         if self.labels.ndim == SEVERAL:
@@ -229,6 +244,7 @@ def prepared(job: Job, plan: Plan, network: Trainable, splits: Splits, how: Trai
     """
     began = time.monotonic()
     row: dict[str, float] = {}
+    least = np.zeros(0)
     facts: dict[str, Any] = {}
     if plan.weighs:
         choice = _chosen(job, plan, network, splits, unit)
@@ -242,13 +258,13 @@ def prepared(job: Job, plan: Plan, network: Trainable, splits: Splits, how: Trai
         probe = _kept_probe(unit.scratch("probe.npz"), lambda: _fitted(plan, train, how))
         put(network.head, probe)
         row, answers = _row(job, network, train, splits, (_judge(train.labels, how), judge), unit)
-        judge = judge.against(answers) if len(answers) else judge
+        judge, least = (judge.against(answers), judge.losses(answers)) if len(answers) else (judge, least)
         facts["probe"] = _facts(probe, train, row)
         job.console.note(_said(facts["probe"], len(splits.train.rows)))
     phase = _tuning(job, network, splits.train, splits.validation, judge)
     if plan.minutes is not None and phase.epochs:
         phase = replace(phase, paced=_pacing(job, plan, phase, splits, began, unit.scratch("plan.json")))
-    _begin(loop.Checkpoints(unit.scratch("checkpoint").parent), network, row)
+    _begin(loop.Checkpoints(unit.scratch("checkpoint").parent), network, row, least)
     return Prepared(_how(how, plan.parts), _after_the_probe(phase), facts)
 
 
@@ -422,13 +438,16 @@ def _after_the_probe(phase: Phase) -> list[Phase]:
     return [replace(phase, epochs=0, paced=None), phase]
 
 
-def _begin(checkpoints: loop.Checkpoints, network: Trainable, row: Mapping[str, float]) -> None:
+def _begin(
+    checkpoints: loop.Checkpoints, network: Trainable, row: Mapping[str, float], least: NDArray[np.float64]
+) -> None:
     """Let the first checkpoint be the probe, where no run before this one has left another."""
     if checkpoints.load()[0].phase:
         return
     checkpoints.keep_best(network.whole.get_weights())
     history = [dict(row)] if row else []
-    checkpoints.save(Progress(phase=TUNING, best=row.get("val_loss", math.inf), history=history), [])
+    begun = Progress(phase=TUNING, best=row.get("val_loss", math.inf), least=least.tolist(), history=history)
+    checkpoints.save(begun, [])
 
 
 def kept(
@@ -628,7 +647,7 @@ class Refitting:
         folder = unit.scratch("refit")
         folder.mkdir(exist_ok=True)
         checkpoints = loop.Checkpoints(folder)
-        _begin(checkpoints, network, {})
+        _begin(checkpoints, network, {}, np.zeros(0))
         how = _how(how, self.plan.parts)
         progress, _ = checkpoints.load()
         steps = how.steps(both)

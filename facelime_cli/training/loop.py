@@ -21,6 +21,7 @@ from facelime_cli.store.files import write_whole
 from facelime_cli.training.averaging import Average
 from facelime_cli.training.objectives import SeveralLabels, objective_of
 from facelime_cli.training.recipes import OPTIMIZERS, SCHEDULES
+from facelime_cli.training.schedules import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,9 @@ class Judge(Protocol):
 
     def accepts(self, answers: NDArray[np.float32]) -> bool:
         """Return whether weights that give these answers may be kept."""
+
+    def losses(self, answers: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what each picture adds to `loss`, which is their mean."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +189,10 @@ class Progress:
         How many of each are over, within the one before it.
     best : float
         Least monitored loss of any phase so far.
+    least : list of float
+        What each validation picture adds to it; none where Keras measures.
     kept : int
-        Which row of the history it is.
+        Row of the history whose weights are kept.
     scheduled, steps_per_epoch : int
         Epochs and steps per epoch of the last phase, as they were planned.
     running : dict
@@ -199,6 +205,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     best: float = math.inf
+    least: list[float] = field(default_factory=list)
     kept: int = 0
     scheduled: int = 0
     steps_per_epoch: int = 0
@@ -306,7 +313,10 @@ def train(
 ) -> list[dict[str, float]]:
     """Fit a network phase after phase to the least loss, and leave it with its best weights.
 
-    The best weights are those of the epoch with the least validation loss. A stop keeps the step that it came at.
+    The best weights are those of the epoch with the least validation loss. Where a judge knows what each picture adds
+    to it, they are those of the last epoch within one standard error of the least: the schedule was made for the last
+    epoch, and the least of several losses is partly luck. (The rule of Breiman et al. 1984, Classification and
+    Regression Trees, 3.4.3, for epochs.) A stop keeps the step that it came at.
 
     Parameters
     ----------
@@ -340,6 +350,31 @@ def train(
         values = []  # only the phase that was stopped has values to go on from
     network.set_weights(checkpoints.best())
     return progress.history
+
+
+def is_tied(losses: NDArray[np.float64], least: Sequence[float]) -> bool:
+    """Return whether losses are within one standard error of the least ones, picture by picture.
+
+    Parameters
+    ----------
+    losses : (N,) float64 array
+    least : sequence of float
+        Of the same pictures.
+
+    Returns
+    -------
+    bool
+        False where there are fewer than two pictures.
+
+    Examples
+    --------
+    >>> is_tied(np.array([0.5, 0.1, 0.2]), [0.1, 0.4, 0.2]), is_tied(np.array([0.6, 0.5, 0.7]), [0.1, 0.1, 0.1])
+    (True, False)
+    """
+    if len(losses) < 2 or len(losses) != len(least):  # noqa: PLR2004
+        return False
+    more = losses - np.asarray(least)
+    return bool(more.mean() <= more.std(ddof=1) / math.sqrt(len(more)))
 
 
 def losses_at(phase: Phase, how: Training, rates: Sequence[float]) -> Iterator[float]:
@@ -385,7 +420,7 @@ class _Run:
             self._objective = objective_of(labels, how.class_weights, how.smoothing, n_classes, how.class_shares)
         self._monitored = "val_loss" if len(phase.validation.rows) else "loss"
         self._saved = time.monotonic()
-        self._accepted = True
+        self._accepted, self._added = True, np.zeros(0)
 
     def begin(self, values: Sequence[NDArray[Any]]) -> None:
         """Compile, and put everything back to where a stop or the phase before left it."""
@@ -469,14 +504,17 @@ class _Run:
     def _close(self, row: dict[str, float]) -> None:
         """Keep what an epoch has brought."""
         progress = self._progress
-        best, kept = progress.best, progress.kept
-        if self._phase.keeps_last or (self._accepted and row[self._monitored] < best):
-            best, kept = row[self._monitored], len(progress.history)
+        best, least, kept = progress.best, progress.least, progress.kept
+        is_least = self._accepted and row[self._monitored] < best
+        if self._phase.keeps_last or is_least or (self._accepted and is_tied(self._added, least)):
+            kept = len(progress.history)
             with self._average.applied():
                 self._checkpoints.keep_best(self._network.get_weights())
-        history = [*progress.history, row]
+        if self._phase.keeps_last or is_least:
+            best, least = row[self._monitored], self._added.tolist()
+        changed = {"best": best, "least": least, "kept": kept, "history": [*progress.history, row]}
         # In one go: a stop finds either all of it or nothing.
-        vars(progress).update(best=best, kept=kept, epoch=progress.epoch + 1, step=0, running={}, history=history)
+        vars(progress).update(epoch=progress.epoch + 1, step=0, running={}, **changed)
         self._keep()
 
     def _losses(self) -> list[float]:
@@ -506,8 +544,7 @@ class _Run:
         if how.by_step:
             steps = how.steps(phase.train)
             epoch += self._progress.step / steps
-            rising = how.warm_up * planned * steps
-            warm = min(1.0, (epoch * steps + 1) / rising) if rising else 1.0
+            warm = warm_up(epoch * steps, how.warm_up, planned * steps)
         schedule = SCHEDULES[how.schedule]
         rate: float = schedule.load()(phase.learning_rate, epoch, planned, self._losses(), **schedule.settings)
         return warm * rate
@@ -526,6 +563,7 @@ class _Run:
             else:
                 answers = self._phase.model.predict(batches, verbose=0)
                 found, self._accepted = judge.figures(answers), judge.accepts(answers)
+                self._added = judge.losses(answers)
         return {f"val_{name}": float(value) for name, value in found.items()}
 
     def _train(self, places: NDArray[np.int64]) -> None:

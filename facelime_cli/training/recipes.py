@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import Entry, table
-from facelime_cli.models.backbones import ALL, NONE, SIGMOID, SOFTMAX, YES_OR_NO
+from facelime_cli.models.backbones import ALL, EARLY, NONE, SIGMOID, SOFTMAX, YES_OR_NO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +47,10 @@ CLASS_WEIGHTS = table(
     ),
 )
 """What a class counts in the loss."""
+CHOSEN = "chosen"
+"""What stands for one of them where the recipe `auto` chooses."""
+ENSEMBLE = "ensemble"
+"""The parameter of a model that has the mean of its networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,12 +243,14 @@ class Parts:
         Whether the probe is the head's start, and what training has to be better than. Off: False.
     augmented : bool
         Whether training pictures are changed at random, as their kind allows. Off: False.
-    epochs : int
-        In which the whole network is trained. Off: 0, the probe alone.
+    freeze : str
+        Layers that stay as they are, a word or number of `--freeze`. Off: none.
+    epochs : int, optional
+        In which the rest of the network is trained; None for those of the kind. Off: 0, the probe alone.
     batch_size : int
     optimizer : str
     learning_rate : float
-        A tenth of what a head alone takes: features that are good already must not be destroyed.
+        A third of what a head alone takes: features that are good already must not be destroyed.
     weight_decay : float
         Off: 0.
     warm_up : float
@@ -263,10 +269,11 @@ class Parts:
     strengths: tuple[float, ...] = tuple(10.0 ** (half / 2) for half in range(-8, 1))
     probe: bool = True
     augmented: bool = True
-    epochs: int = 8
+    freeze: str = EARLY
+    epochs: int | None = None
     batch_size: int = 32
     optimizer: str = "adamw"
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
     weight_decay: float = 1e-4
     warm_up: float = 0.05
     schedule: str = "cosine"
@@ -286,15 +293,16 @@ class Parts:
         -------
         Settings
         """
+        what = KINDS[kind]
         return Settings(
             dropout=self.dropout,
-            freeze=NONE,
+            freeze=self.freeze,
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
-            epochs=self.epochs,
+            epochs=what.epochs if self.epochs is None else self.epochs,
             schedule=self.schedule,
-            augment=dict(KINDS[kind].augment) if self.augmented else {},
+            augment=dict(what.augment) if self.augmented else {},
         )
 
 
@@ -312,11 +320,14 @@ class Kind:
     words : str
     augment : mapping
         Amounts, by the names of `AUGMENTATIONS`.
+    epochs : int
+        More where a picture has many looks, so that none is soon known by heart.
     """
 
     name: str
     words: str
     augment: Mapping[str, Any]
+    epochs: int = 8
 
     @property
     def mirrored(self) -> bool:
@@ -340,6 +351,7 @@ KINDS = {
             "skin",
             "skin lesions, which have no up and down",
             {"rotation": 180.0, "zoom": 0.15, "flip": "both", "brightness": 0.1, "hue": 0.02},
+            epochs=24,
         ),
         # A face is upright and nearly symmetrical; redness is a sign of disease, so colours stay.
         Kind("face", "faces, upright", {"rotation": 10.0, "zoom": 0.1, "flip": "horizontal"}),

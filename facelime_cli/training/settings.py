@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import CommandLineError
-from facelime_cli.models.backbones import ALL, BACKBONES, IMAGENET, NONE, SIGMOID
+from facelime_cli.models.backbones import ALL, BACKBONES, EARLY, IMAGENET, NONE, SIGMOID
 from facelime_cli.names import whole_number
 from facelime_cli.store.pictures import EVERY_FOLD
 from facelime_cli.training.recipes import (
@@ -276,7 +276,7 @@ def _completed(settings: Settings, backbone: str) -> Settings:
 
 def _check(settings: Settings, typed: set[str]) -> None:
     """Raise for settings that mean nothing, or do not go together."""
-    _check_layers("--freeze", str(settings.freeze), (ALL, NONE))
+    _check_layers("--freeze", str(settings.freeze), (ALL, NONE, EARLY))
     _check_layers("--fine-tune-layers", settings.fine_tune_layers, (ALL,))
     if not settings.fine_tune_epochs and OF_THE_SECOND_PHASE & typed:
         raise CommandLineError(

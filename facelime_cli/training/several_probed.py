@@ -92,8 +92,26 @@ class Judges:
         found = {"loss": sum(its["loss"] for its in each), "accuracy": accuracies[first]}
         return found | {name: accuracies[name] for name in others}
 
+    def losses(self, answers: Floats) -> NDArray[np.float64]:
+        """Return what each picture adds to the loss, the sum over the labels.
+
+        Parameters
+        ----------
+        answers : (N, C) float32 array
+
+        Returns
+        -------
+        (N,) float64 array
+            Their mean is the loss.
+        """
+        added = np.zeros(len(answers))
+        for one in self.single:
+            # A mean over the pictures of which the label is known.
+            added[one.known] += one.judge.losses(one.own(answers)) * len(answers) / one.known.sum()
+        return added
+
     def accepts(self, answers: Floats) -> bool:
-        """Return whether answers are right as often as the probes', label by label.
+        """Return whether answers are not worse than the probes', label by label.
 
         Parameters
         ----------

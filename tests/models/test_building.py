@@ -23,6 +23,17 @@ class TestBuild:
         net = building.build(Architecture("cnn-small", SIZE, 2, freeze=freeze, pooling="max")).whole
         assert len(net.trainable_weights) == trainable
 
+    def test_early_layers_are_those_before_coarse_maps(self):
+        backbone = building.build(Architecture("mobilenetv2", 96, 2, freeze="early")).backbone
+        count = building.early_layers(backbone)
+        assert all(layer.output.shape[1] > 96 / 16 for layer in backbone.layers[:count])
+        assert backbone.layers[count].output.shape[1] == 96 / 16
+        assert not any(layer.trainable for layer in backbone.layers[:count])
+        assert all(layer.trainable for layer in backbone.layers[count:])
+
+    def test_a_network_whose_maps_stay_fine_has_no_early_layers(self):
+        assert building.early_layers(building.build(Architecture("cnn-small", SIZE, 2, pooling="max")).backbone) == 0
+
     @pytest.mark.parametrize(
         "backbone", [name for name, entry in BACKBONES.items() if entry.application and name != "resnet101"]
     )

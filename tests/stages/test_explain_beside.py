@@ -14,6 +14,7 @@ import pytest
 from facelime_cli import engine
 from facelime_cli.console import Console
 from facelime_cli.predicting.checked import Asked, Checked, make_beforehand
+from facelime_cli.stages import explain
 from facelime_cli.store.explanations import views_of
 from facelime_cli.store.references import Store
 from facelime_cli.workers import Workers
@@ -56,9 +57,18 @@ def test_masks_of_the_next_view_are_made_while_the_model_computes(waiting, monke
     """The model answers the first view only when the masks of the second are there: else it would wait for ever."""
     monkeypatch.setenv("STORE", str(waiting.store))
     monkeypatch.setenv("MASKS_WANTED", "2")
+    begun, later = [], explain._import_later
+
+    def importing():
+        begun.append(None)
+        later()
+
+    monkeypatch.setattr(explain, "_import_later", importing)
     report = waiting.artifact("explain", "data", "--model", "net", *VIEWS)
     views = report.input("surrogates").facts["views"]
     assert len(views) == 2
+    # Of all views, the first imports what comes after.
+    assert len(begun) == 1
 
 
 @pytest.mark.long
@@ -104,7 +114,7 @@ def test_the_stages_alone_make_the_same_to_the_bit(waiting, tmp_path):
 
 def test_the_model_is_loaded_beside_the_segments(chain, tmp_path, monkeypatch):
     """The note that it is loaded comes before the last picture is segmented, and it comes once."""
-    monkeypatch.setattr("facelime_cli.console.PLAIN_SECONDS", 0)
+    monkeypatch.setattr("facelime_cli.console.PLAIN_SECONDS", 0.02)
     run = chain.copy(tmp_path / "store")
     words = ["--method", "slic", "--segments", 13, "--samples", 20, "--views", "single", "--no-check", "--workers", 1]
     result = run("explain", "faces", "--model", "small", "--split", "test", *words)

@@ -13,7 +13,7 @@ from facelime_cli.models import building, running
 from facelime_cli.models.building import Architecture
 from facelime_cli.models.running import Labelled
 from facelime_cli.store.references import Store
-from facelime_cli.training import auto, finetuning, loop
+from facelime_cli.training import auto, finetuning, loop, schedules
 from facelime_cli.training.calibrating import Calibrating
 from facelime_cli.training.loop import Checkpoints, Phase, Training
 from facelime_cli.training.probing import Probe
@@ -119,6 +119,18 @@ class TestJudge:
     def test_what_is_less_often_right_than_the_probe_is_not_accepted(self):
         assert auto.Judge(self.LABELS, least=0.75).accepts(self.ANSWERS)
         assert not auto.Judge(self.LABELS, least=0.8).accepts(self.ANSWERS)
+
+    def test_what_has_more_loss_than_the_probe_is_not_accepted(self):
+        judge = auto.Judge(self.LABELS, {0: 1.0, 1: 3.0}).against(self.ANSWERS)
+        assert judge.accepts(self.ANSWERS)
+        as_often_right = np.array([[0.51, 0.49], [0.2, 0.8], [0.99, 0.01], [0.7, 0.3]], np.float32)
+        assert judge.accuracy(as_often_right) == judge.least
+        assert not judge.accepts(as_often_right)
+
+    def test_the_loss_is_the_mean_of_what_pictures_add(self):
+        judge = auto.Judge(self.LABELS, {0: 1.0, 1: 3.0})
+        assert judge.losses(self.ANSWERS).shape == (4,)
+        assert judge.losses(self.ANSWERS).mean() == pytest.approx(judge.figures(self.ANSWERS)["loss"])
 
 
 def test_the_probe_is_the_first_row_and_what_is_kept_is_no_worse(chain, tmp_path):
@@ -311,7 +323,7 @@ class TestRecipe:
     def test_the_kind_chooses_the_augmentation_and_options_override_it(self):
         skin = settle({}, "mobilenetv2", AUTO, 7, "skin")
         assert skin.augment == KINDS["skin"].augment
-        assert (skin.optimizer, skin.schedule, skin.freeze) == ("adamw", "cosine", "none")
+        assert (skin.optimizer, skin.schedule, skin.freeze) == ("adamw", "cosine", "early")
         assert settle({"augment": "none", "epochs": 3}, "mobilenetv2", AUTO, 7, "skin").epochs == 3
         assert settle({"augment": "none"}, "mobilenetv2", AUTO, 7, "skin").augment == {}
 
@@ -349,6 +361,14 @@ class TestSteps:
         step = np.arange(12)
         expected = 1e-3 * 0.5 * (1 + np.cos(np.pi * step / 12)) * np.minimum(1, (step + 1) / 3)
         assert found == pytest.approx(expected, rel=1e-5)
+
+    def test_a_rise_of_less_than_a_step_is_one_step_long(self):
+        for steps in (1, 10, 19, 20, 30):
+            assert schedules.warm_up(0, 0.05, steps) == 0.5
+            assert schedules.warm_up(1, 0.05, steps) == 1.0
+        assert schedules.warm_up(0, 0.0, 10) == 1.0
+        # More than that is as it was.
+        assert [schedules.warm_up(step, 0.05, 100) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
 
     @pytest.mark.long
     def test_a_mean_is_measured_and_kept_and_training_goes_on_without_it(self, part, tmp_path):

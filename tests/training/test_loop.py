@@ -50,6 +50,38 @@ class TestTrain:
         assert loss(built.whole, part) == pytest.approx(min(row["val_loss"] for row in history[:-1]), rel=1e-3)
         assert [row["phase"] for row in history] == [1] * 5 + [2]
 
+    def test_the_last_epoch_within_one_standard_error_of_the_least_is_kept(self, part, tmp_path):
+        """The third has more loss than the second, by less than its error; the fourth by more."""
+        added = iter([[0.6, 0.6, 0.6], [0.1, 0.5, 0.3], [0.5, 0.1, 0.4], [0.5, 0.6, 0.7]])
+
+        class Scripted:
+            def losses(self, _):
+                return self.now
+
+            def accepts(self, _):
+                return True
+
+            def figures(self, _):
+                self.now = np.array(next(added))
+                return {"loss": self.now.mean(), "accuracy": 0.5}
+
+        built = building.build(Architecture("cnn-small", SIZE, 2, pooling="max"))
+        weights, checkpoints = [], Checkpoints(tmp_path)
+        phases = [Phase(built.whole, part, part, 4, 1e-3, judge=Scripted())]
+        loop.train(
+            built.whole,
+            phases,
+            Training(8, 0),
+            checkpoints,
+            lambda _: weights.append(built.whole.get_weights()),
+            lambda _: None,
+        )
+        progress, _ = checkpoints.load()
+        assert (progress.kept, progress.best) == (2, pytest.approx(0.3))
+        assert progress.least == pytest.approx([0.1, 0.5, 0.3])
+        for found, expected in zip(built.whole.get_weights(), weights[2], strict=True):
+            assert np.array_equal(found, expected)
+
     def test_training_ends_early(self, part, tmp_path):
         _, history, said = fit(part, tmp_path, Training(8, 0, optimizer="sgd", patience=2), epochs=30, rate=1e-9)
         assert len(history) < 30

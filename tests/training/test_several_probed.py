@@ -34,6 +34,7 @@ class TestJudges:
         found = judges.figures(self.answers)
         assert found["loss"] == pytest.approx(first["loss"] + second["loss"])
         assert (found["accuracy"], found["tint accuracy"]) == pytest.approx((2 / 3, 1 / 2))
+        assert judges.losses(self.answers).mean() == pytest.approx(found["loss"])
 
     def test_no_label_may_become_worse_than_its_probe(self):
         judges = Judges.of(self.labels, WIDTHS, None).against(self.answers)
