@@ -88,6 +88,11 @@ INDEX = (
         stability="Explain the same pictures again with other seeds, and say how far the explanations agree.",
         sensitivity="Explain the same pictures with other segments and fills, and say what holds whatever you choose.",
     ),
+    Listed(
+        "jobs snakemake",
+        "Many machines",
+        "Write a workflow of Snakemake over the commands of a pipeline, with profiles for this machine and for Slurm.",
+    ),
     *_listed(
         "Store",
         status="List the artifacts in the store: how far they are, how large, and when they were begun.",
