@@ -222,6 +222,7 @@ class Bench:
         return {
             "model": model,
             "pictures": len(rows),
+            "kept_epoch": trained["facts"].get("kept", {}).get("epochs"),
             **{figure: answer[figure] for figure in HIGHER},
             "log_loss": float(-np.log(np.maximum(own, 1e-15)).mean()),
             "ece_before": calibration.get("before", calibration)["expected_calibration_error"],
@@ -254,7 +255,7 @@ def _within(process: subprocess.Popen[str], seconds: float) -> str | None:
 def with_other_parts(changes: Mapping[str, Any], words: Sequence[str]) -> None:
     """Be facelime with other numbers of the recipe `auto`, which no option changes."""
     # Before any module takes them from there.
-    taken = {"facelime_cli.stages.finetune", "facelime_cli.training.settings"} & set(sys.modules)
+    taken = {"facelime_cli.training.wanted", "facelime_cli.training.settings"} & set(sys.modules)
     assert not taken, taken
     typed = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
     recipes.PARTS = replace(recipes.PARTS, **typed)
@@ -320,10 +321,12 @@ def pooled(rows: Sequence[Row]) -> str:
 def by_fold(rows: Sequence[Row]) -> str:
     """Return every fold as a row of a table."""
     lines = [
-        f"| data | contender | fold | {' | '.join(FIGURES.values())} |",
-        "| --- | --- | --- |" + " --- |" * len(FIGURES),
+        f"| data | contender | fold | {' | '.join(FIGURES.values())} | epoch kept |",
+        "| --- | --- | --- |" + " --- |" * (len(FIGURES) + 1),
     ]
-    lines += [f"| {row['data']} | {row['contender']} | {row['fold']} | {_cells(row)} |" for row in rows]
+    for row in rows:
+        kept = "–" if row.get("kept_epoch") is None else row["kept_epoch"]
+        lines.append(f"| {row['data']} | {row['contender']} | {row['fold']} | {_cells(row)} | {kept} |")
     return "\n".join(lines)
 
 

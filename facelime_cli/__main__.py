@@ -4,7 +4,7 @@ import os
 import sys
 
 from facelime_cli.errors import EX_TEMPFAIL, StopRequested
-from facelime_cli.stopping import obey_signals
+from facelime_cli.stopping import ignore_signals, obey_signals
 
 
 def _open_streams() -> None:
@@ -29,7 +29,12 @@ def main() -> None:
 
         app()
     except StopRequested:
+        ignore_signals()
         sys.exit(EX_TEMPFAIL)
+    except SystemExit as why:
+        if why.code == EX_TEMPFAIL:
+            ignore_signals()
+        raise
 
 
 if __name__ == "__main__":

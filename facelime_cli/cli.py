@@ -11,6 +11,7 @@ import traceback
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -40,6 +41,7 @@ MOST_IN_UNIT = 100_000
 """Pictures. Memory sets a smaller bound where pictures are large."""
 ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of every command"
 """Headings of a subcommand's help, where an option names none."""
+STOPPED = "stopped ({why}); everything done so far is kept, the same command resumes."
 LAST = (RUN, EVERYWHERE)
 """Headings that stand at the end, in this order."""
 TEXT_OF: list[tuple[Any, Any]] = [
@@ -311,14 +313,19 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
     console = Console(quiet=values["quiet"], as_json=values["as_json"])
     os.environ["FACELIME_DEBUG"] = "1" if values["debug"] else ""
     context: Context | None = None
+    late = partial(console.note, STOPPED.format(why="in the middle of a long call"))
     try:
-        with console.results_alone(), hearing.heard_by(console.say if values["debug"] else None):
+        with (
+            stopping.leaving_in_time(late),
+            console.results_alone(),
+            hearing.heard_by(console.say if values["debug"] else None),
+        ):
             context = _context(values, console)
             answer = work(context)
             console.answer(answer)
             console.flush()
     except StopRequested as why:
-        console.note(f"stopped ({why}); everything done so far is kept, the same command resumes.")
+        console.note(STOPPED.format(why=why))
         # An import in a thread would hold the process as a call on the device does.
         if why.device_busy or stopping.busy_beside():
             _leave_now(console, EX_TEMPFAIL)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer, size_text
 from facelime_cli.errors import BrokenError, BusyError, FacelimeError, IncompleteError, NotFoundError
+from facelime_cli.logs import Log
 from facelime_cli.options import hints, inputs_of, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
-    from pathlib import Path
 
     from facelime_cli.console import Console
     from facelime_cli.store.arrays import Layout
@@ -91,13 +91,14 @@ class Pending:
             with self.artifact.work_on(index, self.context.console.note) as unit:
                 if unit is None:
                     continue
+                unit.heard = self.log.listening(unit)
                 yield unit
                 if not unit.finished:
                     raise FacelimeError(
                         f"unit {index} of {self.artifact.reference} was left unfinished; "
                         "repeat the command, with --debug if it happens again."
                     )
-                self.log.write("unit", unit=index)
+                self.log.finished(unit)
 
 
 @dataclass(frozen=True)
@@ -482,7 +483,7 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
     if idle:
         context.console.note(idle + (f"; shard {shard.index} is one of them." if not mine else "."))
     log = Log(artifact, shard)
-    log.write("begin", units=pending)
+    log.begin(pending)
     worked = 0
     try:
         # Loaded only now: Python's logging is not light, and `--help` does without.
@@ -495,10 +496,11 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
             # Whoever finds every unit done seals, whichever shard it is.
             if artifact.n_done == artifact.n_units:
                 _seal(artifact, plan.finish, context)
+                log.write("sealed", complete=artifact.complete)
     except BaseException as why:
         # On a full disk the reason counts, not that it cannot be logged.
         with suppress(OSError):
-            log.write("end", error=type(why).__name__)
+            log.end(worked, artifact.complete, why)
         # Nothing is lost with an artifact that this process alone has begun and that holds nothing: bad input leaves
         # no trace. A busy one belongs to another process.
         explained = isinstance(why, FacelimeError) and not isinstance(why, BusyError)
@@ -506,7 +508,7 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
             with suppress(BusyError):
                 context.store.remove(artifact)
         raise
-    log.write("end", units=worked, complete=artifact.complete)
+    log.end(worked, artifact.complete)
 
 
 def _seal(artifact: Artifact, finish: Finish, context: Context) -> None:
@@ -705,28 +707,6 @@ def _check_room(stage: Stage, layout: Layout, context: Context) -> None:
         )
     if most > free:
         context.console.warn(f"`{stage.name}` writes {size_text(most)} before compression, and {room}: it may not fit.")
-
-
-class Log:
-    """JSON lines of one shard: one writer, no part of any digest."""
-
-    def __init__(self, artifact: Artifact, shard: Shard) -> None:
-        self._path: Path = artifact.file(f"logs/{shard.index}of{shard.count}.jsonl")
-
-    def write(self, event: str, **facts: Any) -> None:
-        """Append one event with its time."""
-        from facelime_cli.plain import json_text
-        from facelime_cli.store.manifests import now
-
-        line = json_text({"time": now(), "event": event, **facts})
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
-
-    def warn(self, library: str, text: str) -> None:
-        """Append what a library says, without what it may quote of pictures and of the machine."""
-        from facelime_cli.hearing import withheld
-
-        self.write("warning", library=library, text=withheld(library, text))
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,15 @@ from facelime_cli.machine import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import Future, ProcessPoolExecutor
     from types import TracebackType
 
 T = TypeVar("T")
 R = TypeVar("R")
 FEWEST_ITEMS = 4
 """Starting a process costs about as much as this many pictures."""
+STOP_SECONDS = 1.0
+"""How long after the end of a worker process the signal may come that ended it and is meant for this process too."""
 PATIENCE = 5.0
 """Seconds that a picture may still take when the command has ended otherwise."""
 AHEAD_PER_PROCESS = 8
@@ -88,7 +90,7 @@ class Workers:
         -------
         tuple
         """
-        return self._started().submit(_heard, _called, call).result()
+        return _handed(self._started(), _called, call).result()
 
     def _parallel(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         from concurrent.futures.process import BrokenProcessPool
@@ -97,12 +99,13 @@ class Workers:
         waiting: list[Any] = []
         try:
             for item in items:
-                waiting.append(pool.submit(_heard, function, item))
+                waiting.append(_handed(pool, function, item))
                 if len(waiting) > AHEAD_PER_PROCESS * self._processes:
                     yield _repeated(waiting.pop(0).result())
             while waiting:
                 yield _repeated(waiting.pop(0).result())
         except BrokenProcessPool as why:
+            _obey_what_killed()
             raise FacelimeError(
                 "a worker process was killed, most likely because memory ran out; use fewer with --workers. "
                 "What is done is kept, and the same command resumes."
@@ -117,6 +120,22 @@ class Workers:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._processes, context, initializer=_follow_parent)
         return self._pool
+
+
+def _handed(pool: ProcessPoolExecutor, function: Callable[[T], R], item: T) -> Future[tuple[R, list[tuple[str, str]]]]:
+    """Hand a call over; a process that starts for it leaves Ctrl-C to this one from its first moment."""
+    # A process inherits what is blocked. Else one that is importing would end with a traceback.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_heard, function, item)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _obey_what_killed() -> None:
+    """Give a signal the time to come that ends a whole group: a scheduler asks every process of a job to stop."""
+    # Its handler raises here.
+    time.sleep(STOP_SECONDS)
 
 
 def _heard(function: Callable[[T], R], item: T) -> tuple[R, list[tuple[str, str]]]:
@@ -183,6 +202,7 @@ def in_child(function: Callable[..., T], *arguments: Any) -> T:
         try:
             return _repeated(workers.submit(partial(function, *arguments)))
         except BrokenProcessPool as why:
+            _obey_what_killed()
             raise FacelimeError(
                 "a process that this command started was killed, most likely because memory ran out; "
                 "repeat the command where more is free."
@@ -230,6 +250,7 @@ def _follow_parent() -> None:
 
     # The terminal sends Ctrl-C to every process of the group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
 

@@ -58,9 +58,8 @@ def test_other_parts_count_in_a_process_of_their_own():
         "from benchmarks.training import with_other_parts\n"
         "try: with_other_parts({'epochs': 3, 'dropout': []}, ['--version'])\n"
         "except SystemExit: pass\n"
-        "from facelime_cli.stages import finetune\n"
-        "from facelime_cli.training import settings\n"
-        "print(finetune.PARTS.dropout, settings.PARTS.epochs)\n"
+        "from facelime_cli.training import settings, wanted\n"
+        "print(wanted.PARTS.dropout, settings.PARTS.epochs)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "() 3"

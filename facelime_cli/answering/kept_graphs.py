@@ -112,7 +112,7 @@ def has_features(model: Artifact) -> bool:
     -------
     bool
     """
-    return familiarity.has_summary(model) and not n_members(model)
+    return familiarity.has_summary(model)
 
 
 def _folder(model: Artifact, how: How) -> Path | None:

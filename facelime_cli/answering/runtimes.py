@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.choices import Entry, loaded, table
@@ -664,4 +664,9 @@ def _of_the_mean(classifier: Classifier, n_classes: int) -> Classifier:
     def composed(*arrays: Any) -> NDArray[np.float32]:
         return classifier.composed(*arrays)[:, :n_classes]
 
-    return Classifier(forward, composed, classifier.upload, classifier.engine)
+    def answer(prepared: Any) -> NDArray[np.float32]:
+        assert classifier.answer is not None
+        return classifier.answer(prepared)[:, :n_classes]
+
+    halved = None if classifier.answer is None else answer
+    return replace(classifier, forward=forward, composed=composed, answer=halved)

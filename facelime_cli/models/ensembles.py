@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import BrokenError, FacelimeError
 from facelime_cli.models.backend import keras
-from facelime_cli.models.wrapping import MEAN_LAYER
+from facelime_cli.models.wrapping import MEAN_LAYER, SPEAKING_LAYER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,4 +96,4 @@ def speaking(network: Any, n_members: int, what: str) -> Any:
     members_of(network, n_members, what)
     k = keras()
     answers = [network.outputs[0], *network.layers[-1].input]
-    return k.Model(network.inputs[0], k.layers.Concatenate(name="mean_and_members", dtype="float32")(answers))
+    return k.Model(network.inputs[0], k.layers.Concatenate(name=SPEAKING_LAYER, dtype="float32")(answers))

@@ -7,7 +7,7 @@ from typing import Any
 from facelime_cli.core.familiarity import MOST_FEATURES
 from facelime_cli.errors import FacelimeError
 from facelime_cli.models.backend import keras
-from facelime_cli.models.wrapping import IMAGE_AXES, VECTOR_AXES
+from facelime_cli.models.wrapping import IMAGE_AXES, MEAN_LAYER, SPEAKING_LAYER, VECTOR_AXES
 
 NO_FEATURES = "its last layer is no matrix product, so it has no features"
 
@@ -53,9 +53,10 @@ def _features(answer: Any) -> Any:
         layer = history.operation
         nodes = layer._inbound_nodes  # noqa: SLF001 - Keras has no public way from a tensor to what it was made from
         given = nodes[history.node_index].input_tensors
-        if len(given) != 1:
+        # Of the mean of several networks, the first stands for all.
+        if len(given) != 1 and layer.name not in {MEAN_LAYER, SPEAKING_LAYER}:
             return None
-        (before,) = given
+        before = given[0]
         if hasattr(layer, "layers") and getattr(layer, "outputs", None):
             # A network within: its layers are called anew, on what it reads here.
             within = _features(layer.outputs[history.tensor_index])

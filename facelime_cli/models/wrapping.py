@@ -36,6 +36,7 @@ VALUES_LAYER = "values"
 TEMPERATURE_LAYER, SCORES_LAYER = "temperature", "uncalibrated_scores"
 """What calibration puts into a network: the layer that divides its scores, and the one that makes them."""
 MEAN_LAYER = "mean_of_members"
+SPEAKING_LAYER = "mean_and_members"
 VALUE_REMEDY = "if it answers with values such as an age, give --output-kind value and --names"
 
 SIGNATURE = "serving_default"

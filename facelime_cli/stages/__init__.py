@@ -89,6 +89,21 @@ INDEX = (
         sensitivity="Explain the same pictures with other segments and fills, and say what holds whatever you choose.",
     ),
     Listed(
+        "jobs slurm",
+        "Many machines",
+        "Write job scripts for Slurm: one for each step from segments to the report, and go.sh, which submits them.",
+    ),
+    Listed(
+        "jobs status",
+        "Many machines",
+        "Show how far a pipeline under Slurm is: for each step, what is done, runs, waits or has failed.",
+    ),
+    Listed(
+        "jobs local",
+        "Many machines",
+        "Write a script that runs a pipeline on one machine with several graphics cards: one process for each.",
+    ),
+    Listed(
         "jobs snakemake",
         "Many machines",
         "Write a workflow of Snakemake over the commands of a pipeline, with profiles for this machine and for Slurm.",

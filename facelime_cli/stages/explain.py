@@ -511,7 +511,7 @@ def params_of(stage: Stage, params: Any, **inputs: str | None) -> Any:
     ----------
     stage : Stage
     params : Params
-    **inputs : str, optional
+    **inputs : str or None
         References.
     """
     given = {}

@@ -10,8 +10,8 @@ together, such as the class and its subtype.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,47 +19,40 @@ from typer import Argument, Option
 
 from facelime_cli.answering.runtimes import FORMATS, KERAS
 from facelime_cli.choices import words_of
-from facelime_cli.console import Answer
+from facelime_cli.console import Answer, Console
 from facelime_cli.engine import Plan, Stage, facts_of_only_unit, identity
-from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
+from facelime_cli.errors import NotFoundError
 from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE, POOLINGS, PRECISIONS, published
-from facelime_cli.names import listing
 from facelime_cli.options import LARGEST, Choice, Execution, Input, Resolved
-from facelime_cli.store import digests, pictures
-from facelime_cli.store.arrays import Layout
+from facelime_cli.store import digests
 from facelime_cli.store.files import write_csv
 from facelime_cli.store.pictures import EVERY_FOLD
-from facelime_cli.training import settings as training_settings
 from facelime_cli.training.recipes import (
     AUGMENTATIONS,
     AUTO,
+    CHOSEN,
     CLASS_WEIGHTS,
     DEFAULTS,
+    ENSEMBLE,
     KINDS,
     OPTIMIZERS,
     OTHER,
-    PARTS,
     RECIPE_WORDS,
     RECIPES,
     SCHEDULES,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from facelime_cli.engine import Context, Pending, Result
-    from facelime_cli.models.building import Architecture, Trainable
+    from facelime_cli.models.building import Trainable
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.units import Unit
-    from facelime_cli.training.finetuning import Job, Step
-    from facelime_cli.training.heads import Head
-    from facelime_cli.training.recipes import Settings
+    from facelime_cli.training.finetuning import Job
+    from facelime_cli.training.wanted import Wanted
 
-FEWEST_CLASSES = 2
-ENSEMBLE = "ensemble"
 HISTORY = "history"
-CHOSEN = "chosen"
-"""What stands for class weights that the recipe `auto` chooses."""
 MOST_EPOCHS = 100_000
 AMOUNTS = ", ".join(f"{name} ({entry.words})" for name, entry in AUGMENTATIONS.items())
 OWN = ", ".join(name for name in BACKBONES if name not in published(BACKBONES))
@@ -385,201 +378,49 @@ class Params:
 
 def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Plan:
     """Check the dataset and settle every setting."""
-    from facelime_cli.training.heads import heads_of
+    from facelime_cli.training.wanted import wanted
 
     dataset = inputs["dataset"]
-    heads = heads_of(params.labels, dataset)
-    _check_dataset(dataset, has_own_labels=bool(heads))
-    backbone = training_settings.backbone_of(params.backbone, params.recipe)
-    given = training_settings.given_in(params)
-    recipe, reason = training_settings.recipe_of(params.recipe, backbone, given, _of_auto(params))
-    if pictures.is_multilabel(dataset):
-        given = training_settings.for_findings(given, recipe, oversample=params.oversample)
-    if len(heads) > 1:
-        training_settings.check_labels(given, str(params.labels), oversample=params.oversample)
-    kind = params.kind or OTHER
-    n_classes = len(heads[0].classes) if heads else len(dataset.facts["classes"])
-    settings = training_settings.settle(given, backbone, recipe, n_classes, kind)
-    asked = _Asked(
-        params, dataset, context, backbone, recipe, kind, settings, _fold(params, dataset, heads), reason, heads
-    )
-    is_file = settings.weights not in {IMAGENET, NONE}
+    asked = wanted(params, dataset, context.console)
+    is_file = asked.settings.weights not in {IMAGENET, NONE}
     made = Plan(
         params=params,
         resolved=asked.resolved(),
-        name=f"{dataset.name}-{backbone}",
-        prepare=asked.prepare,
-        work=lambda artifact, units: asked.work(artifact, units, _twin(made, context)),
+        name=f"{dataset.name}-{asked.backbone}",
+        prepare=asked.layout,
+        work=lambda artifact, units: _work(asked, artifact, units, _twin(made, context)),
         inputs=inputs,
-        sources={"weights": _weights_digest(str(settings.weights))} if is_file else {},
+        sources={"weights": _weights_digest(str(asked.settings.weights))} if is_file else {},
         finish=partial(finish, context=context),
-        instead=asked.rates_tried,
+        instead=partial(_rates_tried, asked, context.console),
     )
     return made
 
 
-def _of_auto(params: Params) -> dict[str, Any]:
-    """Return the options that only the recipe `auto` reads, as they were typed."""
-    return {"kind": params.kind, "minutes": params.minutes, "refit": params.refit}
+def _work(asked: Wanted, artifact: Artifact, units: Pending, twin: Artifact | None) -> None:
+    """Train, fold by fold where all are asked for."""
+    for unit in units:
+        job = asked.job(artifact, unit.index)
+        if asked.every_fold:
+            _train_fold(artifact, unit, job, asked.network, twin)
+        else:
+            _train(artifact, unit, job, asked.network(), FORMATS[KERAS].file, HISTORY)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What is to be trained, with every choice settled."""
+def _rates_tried(asked: Wanted, console: Console) -> Answer:
+    """Answer with a learning rate to begin with; what is computed for it is thrown away."""
+    from facelime_cli.drawing import text_curves
+    from facelime_cli.store import temporary
+    from facelime_cli.training import rates
 
-    params: Params
-    dataset: Artifact
-    context: Context
-    backbone: str
-    recipe: str
-    kind: str
-    settings: Settings
-    fold: int | str | None
-    reason: str | None
-    """Why it is not trained by the recipe that was asked for."""
-    heads: tuple[Head, ...] = ()
-    """The labels that are learned; empty for the dataset's own."""
-
-    def resolved(self) -> dict[str, Any]:
-        """Return what the model is known by."""
-        # A published recipe is not in it: its settings are, and the same settings are the same training.
-        found: dict[str, Any] = {**asdict(self.settings), "backbone": self.backbone, "fold": self.fold}
-        if self.settings.weights not in {IMAGENET, NONE}:
-            found["weights"] = "file"
-        # What was not asked for is not there, so that other models keep their fingerprints.
-        if self.params.ensemble:
-            found[ENSEMBLE] = True
-        if self.calibrates:
-            found["calibrate"] = True
-        if self.heads:
-            found["labels"] = listing(each.name for each in self.heads)
-        if self.weighs:
-            found["class_weights"] = CHOSEN
-        if self.recipe != AUTO:
-            return found
-        typed = {name: value for name, value in _of_auto(self.params).items() if value not in (None, False)}
-        return {**found, **typed, "recipe": AUTO, "parts": asdict(PARTS), "kind": self.kind}
-
-    @cached_property
-    def architecture(self) -> Architecture:
-        """The network."""
-        from facelime_cli.training import finetuning
-
-        return finetuning.architecture(self.settings, self.backbone, self.dataset, self.params.seed, self.heads)
-
-    def built(self) -> Trainable:
-        """Return the network as it is before training."""
-        from facelime_cli.training import finetuning
-
-        return finetuning.built(self.architecture, self.settings, self.params.precision)
-
-    @cached_property
-    def first(self) -> list[Trainable]:
-        """The network that shows what is wrong, which the first training takes."""
-        return [self.built()]
-
-    def prepare(self) -> Layout:
-        """Say what the model is; what is wrong with weights, size or layers shows before anything is written."""
-        _ = self.first
-        if self.reason is not None:
-            self.context.console.note(f"--recipe {AUTO} trains as --recipe {NONE} here: {self.reason}.")
-        facts = {name: self.dataset.facts[name] for name in ("classes", "size")}
-        facts |= {"output": self.settings.output, "recipe": None if self.recipe == NONE else self.recipe}
-        if pictures.is_multilabel(self.dataset):
-            facts["multilabel"] = True
-        if self.heads:
-            facts["classes"] = list(self.heads[0].classes)
-            facts |= {} if self.heads[0].column is None else {"label_column": self.heads[0].column}
-        if self.fold == EVERY_FOLD:  # each is a unit
-            return Layout(self.dataset.parameters["folds"], facts=facts, unit_pictures=1)
-        return Layout(1, facts=facts)
-
-    def work(self, artifact: Artifact, units: Pending, twin: Artifact | None) -> None:
-        """Train, fold by fold where all are asked for."""
-        for unit in units:
-            every = self.fold == EVERY_FOLD
-            tested = unit.index if every else self.fold
-            job = self._job(artifact, None if tested is None else int(tested))
-            if every:
-                _train_fold(artifact, unit, job, self._network, twin)
-            else:
-                _train(artifact, unit, job, self._network(), FORMATS[KERAS].file, HISTORY)
-
-    def _network(self) -> Trainable:
-        """Return a network that nothing has trained."""
-        return self.first.pop() if self.first else self.built()
-
-    def rates_tried(self) -> Answer:
-        """Answer with a learning rate to begin with; what is computed for it is thrown away."""
-        from facelime_cli.drawing import text_curves
-        from facelime_cli.store import temporary
-        from facelime_cli.training import rates
-
-        with temporary.outside() as folder:
-            tested = 0 if self.fold == EVERY_FOLD else self.fold
-            job = self._job(None, None if tested is None else int(tested))
-            phase, how = job.tried(self._network(), folder)
-            with self.context.console.progress("find-rate", rates.STEPS, unit="steps") as advance:
-                found = rates.range_test(phase, how, advance)
-        value = {"learning_rate": found.suggestion, "rates": found.rates, "losses": found.losses}
-        option = "--learning-rate"
-        said = [*text_curves.rates(found.rates, found.losses), f"begin with {option} {found.suggestion:.2g}"]
-        return Answer(value, [f"{found.suggestion:.2g}"], said=said)
-
-    def _job(self, artifact: Artifact | None, tested: int | None) -> Job:
-        """Return the training that tests a fold; without an artifact, one that only tries."""
-        from facelime_cli.training import auto, finetuning
-
-        params = self.params
-        # What is measured on the validation split comes before that is trained on, and features after.
-        before, after = self._calibrating(), self._familiarising(artifact)
-        job = finetuning.Job(
-            self.settings,
-            self.architecture,
-            self.dataset,
-            tested,
-            self.context.console,
-            precision=params.precision,
-            oversample=params.oversample,
-            checkpoint_seconds=60 * params.checkpoint_minutes,
-            after=[*before, *after],
-            heads=self.heads,
-        )
-        if self.recipe != AUTO:
-            return job
-        parts = replace(PARTS, mirrored=PARTS.mirrored and KINDS[self.kind].mirrored)
-        plan = auto.Plan(parts, params.minutes, params.refit, self.weighs)
-        planned = replace(job, auto=plan)
-        if not params.refit:
-            return planned
-        return replace(planned, after=[*before, auto.Refitting(planned, plan), *after])
-
-    @property
-    def calibrates(self) -> bool:
-        """Whether a temperature is sought: it is a part of the recipe `auto`."""
-        asked = self.params.calibrate
-        return self.recipe == AUTO if asked is None else asked
-
-    @property
-    def weighs(self) -> bool:
-        """Whether the recipe `auto` chooses how unequal classes are trained: nobody else has."""
-        params = self.params
-        return self.recipe == AUTO and params.class_weights is None and not params.oversample
-
-    def _calibrating(self) -> list[Step]:
-        from facelime_cli.training import calibrating
-
-        if not self.calibrates:
-            return []
-        return [calibrating.Calibrating(self.context.console, self.settings.batch_size)]
-
-    def _familiarising(self, artifact: Artifact | None) -> list[Step]:
-        from facelime_cli.training import familiarising
-
-        # The mean of the networks of all folds has no features of its own.
-        if artifact is None or self.fold == EVERY_FOLD:
-            return []
-        return [familiarising.step(artifact, self.dataset, self.context.console)]
+    with temporary.outside() as folder:
+        phase, how = asked.job(None).tried(asked.network(), folder)
+        with console.progress("find-rate", rates.STEPS, unit="steps") as advance:
+            found = rates.range_test(phase, how, advance)
+    value = {"learning_rate": found.suggestion, "rates": found.rates, "losses": found.losses}
+    option = "--learning-rate"
+    said = [*text_curves.rates(found.rates, found.losses), f"begin with {option} {found.suggestion:.2g}"]
+    return Answer(value, [f"{found.suggestion:.2g}"], said=said)
 
 
 def restored(model: Artifact) -> dict[str, Any]:
@@ -598,22 +439,6 @@ def restored(model: Artifact) -> dict[str, Any]:
 
 
 # Folds
-
-
-def _fold(params: Params, dataset: Artifact, heads: Sequence[Head]) -> int | str | None:
-    """Return the fold to test, or `EVERY_FOLD`."""
-    asked = training_settings.fold_of(params.fold)
-    if asked == EVERY_FOLD and len(heads) > 1:
-        raise CommandLineError(
-            f"--fold {EVERY_FOLD} is for one label, and --labels {params.labels} are several; train each fold on its "
-            "own with --fold 0, --fold 1 and so on, or name one label."
-        )
-    if params.ensemble and asked != EVERY_FOLD:
-        raise CommandLineError("--ensemble is the mean of the networks of all folds; train them with --fold all.")
-    if isinstance(asked, str):
-        pictures.tested_fold(dataset, 0)  # a dataset without folds is refused
-        return EVERY_FOLD
-    return pictures.tested_fold(dataset, asked)
 
 
 def _train(artifact: Artifact, unit: Unit, job: Job, network: Trainable, file: str, stem: str) -> None:
@@ -653,7 +478,7 @@ def _twin(plan: Plan, context: Context) -> Artifact | None:
 
 
 def finish(artifact: Artifact, context: Context) -> tuple[dict[str, Any], list[str]]:
-    """Note what was measured: of all folds together, with the file of their mean where that is asked for.
+    """Note what was measured: of all folds together, with the files of their mean where that is asked for.
 
     Parameters
     ----------
@@ -665,10 +490,11 @@ def finish(artifact: Artifact, context: Context) -> tuple[dict[str, Any], list[s
     -------
     facts : dict
     made : list of str
-        The file of the mean.
+        The files of the mean.
     """
     if artifact.parameters["fold"] != EVERY_FOLD:
         return facts_of_only_unit(artifact)
+    from facelime_cli.store import familiarity
     from facelime_cli.training import folding
 
     facts, file = folding.facts_of(artifact), FORMATS[KERAS].file
@@ -677,25 +503,8 @@ def finish(artifact: Artifact, context: Context) -> tuple[dict[str, Any], list[s
         context.console.note(f"{told}; `facelime evaluate` has intervals.")
     if not artifact.parameters.get(ENSEMBLE):
         return facts, []
-    return {**facts, **folding.mean_of(artifact, file)}, [file]
-
-
-def _check_dataset(dataset: Artifact, *, has_own_labels: bool) -> None:
-    n_classes = len(dataset.facts["classes"])
-    # Labels that were named have been looked at already.
-    if n_classes < FEWEST_CLASSES and not has_own_labels:
-        raise FacelimeError(
-            f"datasets/{dataset.id} has {n_classes} class{'es' * (n_classes != 1)}; training needs two or more, from "
-            "sub-folders of the source or from a table."
-        )
-    n_train = sum(counts["train"] for counts in dataset.facts["counts"].values())
-    if n_train == 0 and pictures.is_multilabel(dataset):
-        raise FacelimeError(
-            f"no training picture of datasets/{dataset.id} has any finding, so there is nothing to learn; "
-            "preprocess the source with another --split."
-        )
-    if n_train == 0:
-        raise FacelimeError(f"datasets/{dataset.id} has no training split; preprocess the source with another --split.")
+    facts |= folding.mean_of(artifact, file, context.console)
+    return facts, [file, *([familiarity.FILE] if familiarity.FACT in facts else [])]
 
 
 def _weights_digest(file: str) -> str:
@@ -738,5 +547,4 @@ STAGE = Stage(
     answer=answer,
     restored=restored,
     instead=("find_rate",),
-    finish=finish,
 )

@@ -12,7 +12,7 @@ from facelime_cli.errors import BrokenError
 from facelime_cli.store import arrays, digests, files, forms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.store.claims import Claim
 
-RECORDS, BEGUN = "units", "begun"
+RECORDS, BEGUN, SHARED = "units", "begun", "shared"
 """Folders of an unfinished artifact: the records of its finished units, and what the others keep."""
 RECORD = re.compile(r"(\d{5,9})\.json")
 """Name of a record: the unit."""
@@ -66,18 +66,29 @@ class Unit:
         Its pictures.
     finished : bool
         Whether its record is written.
+    facts : mapping
+        What was noted of it when it was finished.
+    heard : callable
+        Is told how many values each commit kept.
     """
 
     def __init__(self, artifact: Owner, index: int, claim: Claim) -> None:
         self.artifact, self.index, self._claim = artifact, index, claim
         self.rows = artifact.rows(index)
         self.finished = False
+        self.facts: Mapping[str, Any] = {}
+        self.heard: Callable[[int], None] = lambda _: None
         self._start = time.monotonic()
 
     @property
     def n(self) -> int:
         """Number of pictures."""
         return len(range(self.rows.start, self.rows.stop))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it was claimed."""
+        return time.monotonic() - self._start
 
     def finish(
         self, parts: Mapping[str, NDArray[Any]], *, made: Sequence[str] = (), facts: Mapping[str, Any] | None = None
@@ -114,11 +125,11 @@ class Unit:
         for name in made:
             files.sync(folder / name)
         file_digests = {name: digests.of_file(folder / name) for name in made}
-        seconds = time.monotonic() - self._start
+        seconds = self.seconds
         # From here on the unit is finished, whatever happens to this process.
         write_record(self.artifact, self.index, seconds, pictures, file_digests, facts or {})
         shutil.rmtree(self._folder, ignore_errors=True)
-        self.finished = True
+        self.finished, self.facts = True, facts or {}
 
     @property
     def _folder(self) -> Path:
@@ -149,6 +160,7 @@ class Unit:
         # The digest in the name tells a whole file from one that a crash cut off.
         name = f"{int(places[0]):09d}-{digests.of_bytes(content)[:COMMIT_DIGITS]}.npz"
         files.write_whole(self._folder / name, content)
+        self.heard(len(places))
 
     def committed(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """Yield what earlier commits kept: places and values."""
@@ -169,6 +181,25 @@ class Unit:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder / name
+
+    def shared(self, name: str) -> Path:
+        """Return a place for a file that all units of the artifact use until it is sealed.
+
+        Several processes may write it, each the same: write it whole.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file.
+
+        Returns
+        -------
+        Path
+            Its path; the folder exists.
+        """
+        folder = files.inside(self.artifact.path, f"{BEGUN}/{SHARED}")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
 
 
 def begun(folder: Path, unit: int) -> Path:

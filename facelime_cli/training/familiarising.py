@@ -96,16 +96,37 @@ def step(model: Artifact, dataset: Artifact, console: Listener) -> Callable[[Tra
 
     def keep(trained: Trained, splits: Splits, unit: Unit) -> Trained:
         del unit
-        known = Known(of_first(splits.train), of_first(splits.validation), dataset.texts("group"))
-        try:
-            looking = features.network_of(trained.network, "the network")
-            found = write(model, lambda pictures: running.answers_of(looking, pictures), known, console)
-        except FacelimeError as why:
-            console.note(f"the model will not tell unlike pictures: {why}")
-            return trained
+        found = kept_of(model, trained.network, splits, dataset, console)
         return replace(trained, facts={**trained.facts, **found})
 
     return keep
+
+
+def kept_of(model: Artifact, network: Any, splits: Splits, dataset: Artifact, console: Listener) -> dict[str, Any]:
+    """Write a summary of what a network learned from beside its model, and return the facts of it.
+
+    Parameters
+    ----------
+    model : Artifact
+        It is being made.
+    network : keras.Model
+    splits : Splits
+        Of the dataset, as the network was trained.
+    dataset : Artifact
+    console : Listener
+
+    Returns
+    -------
+    dict
+        Empty where the network has no features or learned from too few pictures; it says so.
+    """
+    known = Known(of_first(splits.train), of_first(splits.validation), dataset.texts("group"))
+    try:
+        looking = features.network_of(network, "the network")
+        return write(model, lambda pictures: running.answers_of(looking, pictures), known, console)
+    except FacelimeError as why:
+        console.note(f"the model will not tell unlike pictures: {why}")
+        return {}
 
 
 def write(model: Artifact, answer: Features, known: Known, console: Listener) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -15,8 +14,7 @@ from facelime_cli.models import building, outputs, running, wrapping
 from facelime_cli.models.backbones import ALL, FLOAT32, NONE
 from facelime_cli.models.running import Labelled
 from facelime_cli.store import pictures
-from facelime_cli.store.files import write_whole
-from facelime_cli.training import augmenting, auto, loop
+from facelime_cli.training import augmenting, auto, frozen, loop
 from facelime_cli.training.heads import labels_of
 from facelime_cli.training.loop import Phase, Training
 from facelime_cli.training.recipes import ADJUSTED, CLASS_WEIGHTS
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 
 MEASURED = ("validation", "test")
 """The splits that a trained network is measured on."""
-FEATURE_PICTURES = 256
-"""Pictures whose features are kept in one file until training is done: what a kill repeats at most."""
 
 
 class Listener(Protocol):
@@ -200,6 +196,8 @@ class Job:
         For `--recipe auto`; the settings alone say what happens without it.
     heads : sequence of Head
         The labels that are learned; empty for the dataset's own.
+    shares_features : bool
+        Whether other units train other folds, and the frozen features of all are computed once.
     """
 
     settings: Settings
@@ -213,6 +211,7 @@ class Job:
     after: Sequence[Step] = ()
     auto: auto.Plan | None = None
     heads: Sequence[Head] = ()
+    shares_features: bool = False
 
     def run(self, network: Trainable, unit: Unit) -> Trained:
         """Train a network, from where a stop left it.
@@ -387,7 +386,7 @@ class Job:
             )
         return phases
 
-    def features(self, name: str, bare: Any, split: Labelled, unit: Unit) -> Labelled:
+    def features(self, name: str, bare: Any, split: Labelled, unit: Unit, *, mirrored: bool = False) -> Labelled:
         """Return a split whose pictures are their features.
 
         The features lie in small files until training is done, so that a stop keeps them.
@@ -401,34 +400,18 @@ class Job:
         split : Labelled
             Its pictures.
         unit : Unit
-            Its scratch files hold the features.
+            Its scratch files, or those that all units share, hold the features.
+        mirrored : bool
+            Whether left and right are exchanged.
 
         Returns
         -------
         Labelled
             It reads (B, F) float32 features.
         """
-        n_pictures = len(split.rows)
-        starts = range(0, n_pictures, FEATURE_PICTURES)
-        blocks = {start: unit.scratch(f"features-{name}-{start:08d}.npy") for start in starts}
-        n_done = sum(path.exists() for path in blocks.values())
-        call = running.forward(bare)
-        task = f"features of the {name} split"
-        with self.console.progress(task, n_pictures, n_done * FEATURE_PICTURES) as advance:
-            for start, path in blocks.items():
-                if path.exists():
-                    continue
-                chosen = slice(start, start + FEATURE_PICTURES)
-                block = Labelled(split.read, split.rows[chosen], split.labels[chosen])
-                found = list(running.answers(call, block, self.settings.batch_size))
-                stream = io.BytesIO()
-                # Mixed precision answers with bfloat16, which a file of NumPy cannot hold.
-                np.save(stream, np.concatenate(found).astype(np.float32))
-                write_whole(path, stream.getvalue())
-                advance(len(block.rows))
-        kept = [np.load(path, allow_pickle=False) for path in blocks.values()]
-        features = np.concatenate(kept) if kept else np.zeros((0, 1), np.float32)
-        return Labelled(lambda rows: features[rows], np.arange(n_pictures), split.labels)
+        if self.shares_features:
+            return frozen.of_every_fold(self, bare, split, unit, mirrored=mirrored)
+        return frozen.of_split(self, name, bare, split, unit, mirrored=mirrored)
 
     def figures(self, name: str, net: Any, split: Labelled) -> dict[str, Any]:
         """Return a network's figures on a split, and tell the listener.

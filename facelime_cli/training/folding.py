@@ -10,6 +10,7 @@ from facelime_cli.store import digests, files
 from facelime_cli.store.pictures import EVERY_FOLD
 
 if TYPE_CHECKING:
+    from facelime_cli.console import Console
     from facelime_cli.store.artifacts import Artifact
 
 LONG = ("history",)
@@ -96,8 +97,10 @@ def facts_of(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def mean_of(artifact: Artifact, file: str) -> dict[str, Any]:
-    """Write the network that answers with the mean of all folds' networks.
+def mean_of(artifact: Artifact, file: str, console: Console) -> dict[str, Any]:
+    """Write the network that answers with the mean of all folds' networks, and a summary of training pictures.
+
+    The summary is that of the first network, with the pictures that it learned from: its features stand for all.
 
     Parameters
     ----------
@@ -105,6 +108,7 @@ def mean_of(artifact: Artifact, file: str) -> dict[str, Any]:
         All its folds are trained.
     file : str
         Its name.
+    console : Console
 
     Returns
     -------
@@ -112,12 +116,17 @@ def mean_of(artifact: Artifact, file: str) -> dict[str, Any]:
         What the manifest says of it, in place of what it says of the folds alone.
     """
     from facelime_cli.models import ensembles, wrapping
+    from facelime_cli.training import familiarising, finetuning
+    from facelime_cli.training.heads import heads_of
 
     names = [file_of(fold) for fold in range(artifact.n_units)]
     members = [wrapping.load(artifact.file(name), what=f"{name} of {artifact.reference}") for name in names]
     network = ensembles.averaging(members)
     wrapping.save(network, artifact.file(file))
-    return {"ensemble": True, "model": wrapping.digest(network)}
+    dataset = artifact.input("datasets")
+    splits = finetuning.splits_of(dataset, 0, heads_of(artifact.parameters.get("labels"), dataset))
+    reference = familiarising.kept_of(artifact, members[0], splits, dataset, console)
+    return {"ensemble": True, "model": wrapping.digest(network), **reference}
 
 
 def summary(folds: list[dict[str, Any]]) -> str:

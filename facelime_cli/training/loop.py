@@ -21,6 +21,7 @@ from facelime_cli.store.files import write_whole
 from facelime_cli.training.averaging import Average
 from facelime_cli.training.objectives import SeveralLabels, objective_of
 from facelime_cli.training.recipes import OPTIMIZERS, SCHEDULES
+from facelime_cli.training.schedules import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -543,8 +544,7 @@ class _Run:
         if how.by_step:
             steps = how.steps(phase.train)
             epoch += self._progress.step / steps
-            rising = how.warm_up * planned * steps
-            warm = min(1.0, (epoch * steps + 1) / rising) if rising else 1.0
+            warm = warm_up(epoch * steps, how.warm_up, planned * steps)
         schedule = SCHEDULES[how.schedule]
         rate: float = schedule.load()(phase.learning_rate, epoch, planned, self._losses(), **schedule.settings)
         return warm * rate

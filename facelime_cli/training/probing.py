@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facelime_cli.core.labels import SEVERAL
-from facelime_cli.models.running import Labelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from facelime_cli.models.running import Labelled
     from facelime_cli.store.units import Unit
     from facelime_cli.training.finetuning import Job
 
@@ -114,8 +114,7 @@ def features_of(job: Job, bare: Any, unit: Unit, name: str, split: Labelled, *, 
     groups = np.unique(names, return_inverse=True)[1].ravel().astype(np.int64)[split.rows]
     parts = [job.features(name, bare, split, unit)]
     if mirrored:
-        other = Labelled(lambda rows: split.read(rows)[:, :, ::-1], split.rows, split.labels)
-        parts.append(job.features(f"{name}-mirrored", bare, other, unit))
+        parts.append(job.features(name, bare, split, unit, mirrored=True))
     values = np.concatenate([part.read(part.rows.tolist()) for part in parts])
     times = len(parts)
     labels = np.concatenate([split.labels] * times)

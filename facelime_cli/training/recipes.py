@@ -47,6 +47,10 @@ CLASS_WEIGHTS = table(
     ),
 )
 """What a class counts in the loss."""
+CHOSEN = "chosen"
+"""What stands for one of them where the recipe `auto` chooses."""
+ENSEMBLE = "ensemble"
+"""The parameter of a model that has the mean of its networks."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+SHORTEST = 2
+"""Steps until the rate is whole, at least: where a share of all steps is less than one, the first is still careful."""
+
+
+def warm_up(step: float, share: float, steps: int) -> float:
+    """Return what a rate is multiplied with while it rises.
+
+    Parameters
+    ----------
+    step : float
+        Steps that are over.
+    share : float
+        Of all steps, over which the rate rises; 0 for not at all.
+    steps : int
+        All of them.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> [warm_up(step, 0.05, 100) for step in (0, 3, 4)], [warm_up(step, 0.05, 10) for step in (0, 1)]
+    ([0.2, 0.8, 1.0], [0.5, 1.0])
+    """
+    return min(1.0, (step + 1) / max(share * steps, SHORTEST)) if share else 1.0
+
+
 def constant(rate: float, epoch: float, epochs: int, losses: Sequence[float]) -> float:
     """Return the first rate.
 

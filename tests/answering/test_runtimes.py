@@ -7,6 +7,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -250,3 +251,22 @@ def test_a_model_of_another_size_is_refused(chain, facelime, faces):
     )
     assert "--size 48" in run.fails("predict", masks.id, "--model", "small")
     assert Store(run.store).find("predictions", "0" * 64) is None
+
+
+def test_the_mean_of_networks_keeps_what_its_runtime_can_do():
+    """Composing beside the call, features, and compiling early: only what the members say is left out."""
+    answers = np.arange(12, dtype=np.float32).reshape(2, 6)
+
+    def answering(*_):
+        return answers
+
+    parts = {"prepare": lambda *_: "prepared", "features": lambda images: images, "make_ready": lambda _: None}
+    whole = runtimes.Classifier(answering, answering, lambda *_: (), {"runtime": "it"}, answer=answering, **parts)
+    found = runtimes._of_the_mean(whole, 2)
+    for each in (found.forward(None), found.composed(None), found.answer("prepared")):
+        assert np.array_equal(each, answers[:, :2])
+    for each in fields(whole):
+        if each.name not in {"forward", "composed", "answer"}:
+            assert getattr(found, each.name) is getattr(whole, each.name)
+    without = runtimes._of_the_mean(replace(whole, prepare=None, answer=None), 2)
+    assert without.answer is None

@@ -1,7 +1,6 @@
-"""A pipeline: names are fixed before anything exists, and follow from all that can change a result."""
+"""A pipeline: names that are fixed before anything exists, and commands that do what `explain` does."""
 
-import json
-from dataclasses import replace
+import re
 
 import pytest
 
@@ -11,89 +10,92 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.jobs import pipeline
 from facelime_cli.store.references import Store
 
-PARAMS = pipeline.params_with([])
-SMALL = {"split": "test", "first": 2, "method": "slic", "segments": 7, "samples": 20, "seed": 3}
+OPTIONS = ("--first", "2", "--method", "slic", "--segments", "7", "--samples", "20", "--seed", "3")
+STAGES = ("segment", "perturb", "predict", "fit-surrogate", "check", "render")
+GIVEN = {"first": 2, "method": "slic", "segments": 7, "samples": 20, "seed": 3}
 
 
-@pytest.fixture
-def planned(chain):
-    context = Context(Store(chain.facelime.store, lambda _: None), Console(quiet=True, as_json=False))
-
-    def plan(**given):
-        return pipeline.planned(PARAMS(**{"dataset": "faces", "model": "small", **SMALL, **given}), context)
-
-    return plan
+def planned(facelime, **given):
+    params = pipeline.params_with([])(**{"dataset": "faces", "model": "small", **GIVEN, **given})
+    return pipeline.planned(params, Context(Store(facelime.store), Console(quiet=True)))
 
 
-def test_each_step_reads_by_name_what_the_one_before_it_makes(planned):
-    made = planned(run="run7")
-    assert [each.name for each in made.steps] == [
-        "segment",
-        "perturb",
-        "predict-small",
-        "fit-surrogate-small",
-        "check-small",
-        "render-small",
+@pytest.fixture(scope="module")
+def twin(chain):
+    """A second model that answers as the first does."""
+    chain.facelime.json("finetune", "faces", "--backbone", "cnn-small", "--epochs", 1, "--seed", 5, "--name", "twin")
+    return chain.facelime
+
+
+def test_the_commands_in_order_make_what_explain_makes(chain):
+    run = chain.facelime
+    found = planned(run)
+    assert [step.stage for step in found.steps] == [*STAGES]
+    assert (found.n_pictures, found.samples) == (2, 20)
+    store = Store(run.store)
+    for step in found.steps:
+        answer = run.json(*step.words)
+        assert store.resolve(step.output).reference == f"{answer['kind']}/{answer['artifact']}"
+    explained = run.json("explain", "faces", "--model", "small", *OPTIONS, "--views", "single")
+    assert explained["reused"] is True
+    assert store.resolve(found.steps[-1].output).id == explained["artifact"]
+
+
+def test_each_model_has_a_chain_behind_common_masks(twin):
+    found = planned(twin, model=None, models="small,twin")
+    assert [step.name for step in found.steps[:3]] == ["segment", "perturb", "predict-small"]
+    assert {step.name: step.after for step in found.steps if step.stage == "predict"} == {
+        "predict-small": ("perturb",),
+        "predict-twin": ("perturb",),
+    }
+    known = set()
+    for step in found.steps:
+        assert set(step.after) <= known
+        known.add(step.name)
+    assert len({step.output for step in found.steps}) == len(found.steps)
+    assert [step.name for step in found.steps if step.asks_model] == [
+        *("predict-small", "check-small", "predict-twin", "check-twin")
     ]
-    for before, each in zip(made.steps, made.steps[1:], strict=False):
-        assert each.after == (before.name,)
-        assert before.output in each.words
-        assert before.output.endswith(before.words[before.words.index("--name") + 1])
-    assert made.steps[0].words[1].startswith("datasets/")
-    assert made.run.startswith("run7-")
-    assert [each.name for each in made.steps if each.asks_model] == ["predict-small", "check-small"]
-    assert (made.n_pictures, made.samples) == (2, 20)
 
 
-def test_the_same_options_mean_the_same_names_and_others_mean_others(planned):
-    runs = [planned(run="run7").run, planned(run="run7").run]
-    assert runs[0] == runs[1]
-    others = [{"samples": 21}, {"segments": 8}, {"seed": 4}, {"check": False}, {"top": 3}, {"first": 1}]
-    assert len({planned(run="run7", **each).run for each in others} | {runs[0]}) == len(others) + 1
+def test_names_follow_from_all_that_counts_and_from_nothing_else(chain):
+    run = chain.facelime
+    first = planned(run, run="run7")
+    assert re.fullmatch(r"run7-[0-9a-f]{6}", first.run)
+    assert first.step("perturb").output == f"masks/{first.run}"
+    assert planned(run, run="run7") == first
+    others = [planned(run, run="run7", **each).run for each in ({"seed": 4}, {"top": 3}, {"check": False})]
+    assert len({first.run, *others}) == 4
 
 
-def test_several_models_share_segments_and_masks(planned):
-    made = planned(models="small", model=None)
-    assert [each.stage for each in made.steps].count("perturb") == 1
-    with pytest.raises(CommandLineError, match="twice"):
-        planned(models="small,small", model=None)
+def test_a_pipeline_is_read_again_as_it_was_written(chain):
+    import json
 
-
-def test_the_names_are_those_of_artifacts_once_they_exist(planned, chain):
-    made = planned()
-    for step in made.steps[:2]:
-        chain.facelime.artifact(*step.words)
-        kind, name = step.output.split("/")
-        assert chain.facelime.json("show", step.output)["kind"] == kind
-        assert name in chain.facelime.json("show", step.output)["names"]
-
-
-def test_it_comes_back_from_json(planned):
-    made = planned()
-    assert pipeline.pipeline_from(json.loads(json.dumps(made.json()))) == made
+    found = planned(chain.facelime)
+    assert pipeline.pipeline_from(json.loads(json.dumps(found.json()))) == found
     with pytest.raises(FacelimeError, match="no pipeline"):
-        pipeline.pipeline_from({"run": "x"})
+        pipeline.pipeline_from({"steps": [{}]})
 
 
-def test_a_command_is_quoted_for_a_shell():
-    step = pipeline.Step("a", "segment", ("segment", "x y", "--name", "it's"), "segments/x")
-    assert step.command('--shard "$I/8"') == "facelime segment 'x y' --name 'it'\"'\"'s' --shard \"$I/8\""
-    assert replace(step, words=("status",)).command() == "facelime status"
+def test_a_preset_of_segments_alone_goes_to_no_other_stage(chain):
+    found = planned(chain.facelime, method=None, segments=None, preset="dermoscopy")
+    assert [step.stage for step in found.steps if "--preset" in step.words] == ["segment"]
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "fragment", "kind"),
     [
-        ({"model": None}, "one of them"),
-        ({"models": "small"}, "not both"),
-        ({"run": "a/b"}, "name"),
-        ({"run": "x" * 41}, "at most 40"),
-        ({"model": "no-such"}, "no-such"),
-        ({"dataset": "no-such"}, "no-such"),
-        ({"classes": "no-such"}, "no-such"),
-        ({"images": "no-such"}, "no-such"),
+        ({"model": None}, "--model", CommandLineError),
+        ({"models": "small"}, "not both", CommandLineError),
+        ({"model": None, "models": ""}, "no model", CommandLineError),
+        ({"model": None, "models": "small,small"}, "twice", CommandLineError),
+        ({"run": "x" * 41}, "at most 40", CommandLineError),
+        ({"run": "../up"}, "cannot be a name", FacelimeError),
+        ({"regions": "0"}, "regions", FacelimeError),
+        ({"classes": "nobody"}, "no class", FacelimeError),
+        ({"fill": "nothing"}, "fill", FacelimeError),
     ],
 )
-def test_what_would_fail_later_is_refused_now(planned, given, words):
-    with pytest.raises(FacelimeError, match=words):
-        planned(**given)
+def test_what_a_later_stage_would_refuse_is_refused_before_anything_is_written(chain, given, fragment, kind):
+    with pytest.raises(kind, match=fragment):
+        planned(chain.facelime, **given)

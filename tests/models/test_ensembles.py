@@ -5,7 +5,7 @@ import pytest
 
 from facelime_cli.core.members import apart
 from facelime_cli.errors import BrokenError, FacelimeError
-from facelime_cli.models import building, ensembles, running, wrapping
+from facelime_cli.models import building, ensembles, features, running, wrapping
 from facelime_cli.models.backend import keras
 from facelime_cli.models.building import Architecture
 
@@ -47,6 +47,17 @@ def test_members_are_found_in_it(members, mean, pictures):
         ensembles.members_of(mean, 3, "it")
     with pytest.raises(BrokenError, match="it does not hold"):
         ensembles.speaking(members[0], 2, "it")
+
+
+def test_its_features_are_those_of_the_first_member(members, mean, pictures):
+    of_first, of_second = (running.answers_of(features.network_of(one, "it"), pictures) for one in members)
+    smaller = wrapping.resized(ensembles.speaking(mean, 2, "it"), (8, 12))
+    for network in (mean, ensembles.speaking(mean, 2, "it")):
+        found = running.answers_of(features.network_of(network, "it"), pictures)
+        assert found == pytest.approx(of_first, abs=1e-6)
+        assert np.abs(found - of_second).max() > 1e-3
+    looking = features.network_of(smaller, "it")
+    assert running.answers_of(looking, pictures[:, :8, :12]).shape == of_first.shape
 
 
 def test_the_mean_has_32_bits_in_every_precision(mean, pictures):

@@ -8,9 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from facelime_cli.models import wrapping
+from facelime_cli.models import features, running, wrapping
+from facelime_cli.store import familiarity
 from facelime_cli.store.pictures import members_by_split, splits_of
-from tests.support import FewRounds, write_faces
+from tests.support import FewRounds, save_picture, write_faces
 
 SIZE = 24
 TRAIN = ("finetune", "data", "--backbone", "cnn-small", "--epochs", 2, "--batch-size", 16, "--fold", "all")
@@ -233,6 +234,49 @@ class TestEvaluation:
         assert made.read("probabilities") == pytest.approx(answers(mean, "model.keras", other.read("images")), abs=1e-5)
         assert made.facts["seen_in_training"]["pictures"] == 12  # the same drawn faces
         assert "--ensemble" in trained.fails("evaluate", "folds", "--dataset", other.id, "--split", "all")
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    """A store whose training splits are large enough for a summary."""
+    folder = tmp_path_factory.mktemp("unlike")
+    run = FewRounds(folder / "store")
+    run.json("preprocess", write_faces(folder / "faces", 72), "--size", SIZE, "--folds", 3, "--name", "data")
+    run.json(*TRAIN, "--name", "folds")
+    run.json(*TRAIN, "--ensemble", "--name", "mean")
+    return run
+
+
+@pytest.mark.long
+class TestUnlikePictures:
+    def test_the_mean_knows_what_its_first_network_learned_from(self, larger):
+        folds, mean = larger.artifact(*TRAIN), larger.artifact(*TRAIN, "--ensemble")
+        alone = larger.artifact(*TRAIN[:-1], 0)
+        assert familiarity.FACT not in folds.facts
+        assert mean.facts[familiarity.FACT]["pictures"] == alone.facts[familiarity.FACT]["pictures"] == 24
+        assert familiarity.FILE in mean.manifest["files"]
+        first = network(mean, "fold-0.keras")
+        data = mean.input("datasets")
+        images = data.read("images")[splits_of(data, 0) == 0].astype(np.float32)
+        found = familiarity.read(mean).distances(running.answers_of(features.network_of(first, "it"), images))
+        assert (found > 1).mean() < 0.1
+
+    def test_strange_pictures_are_told(self, larger, tmp_path):
+        blocks = np.random.default_rng(3).integers(0, 2, (4, 6, 6, 3), dtype=np.uint8) * 255
+        for place, each in enumerate(blocks):
+            save_picture(tmp_path / ("normal", "rosacea")[place % 2] / f"{place}.png", each.repeat(4, 0).repeat(4, 1))
+        other = larger.artifact("preprocess", tmp_path, "--size", SIZE, "--split", "0:0:100", "--name", "strange")
+        told = larger.json("evaluate", "mean", "--dataset", other.id, "--split", "all")["unlike"]
+        assert told["unlike"] == 4
+        # predict has a graph that answers with mean and features, and no network around it.
+        segments = larger.artifact("segment", other.id, "--method", "grid", "--segments", 4)
+        masks = larger.artifact("perturb", segments.id, "--samples", 8, "--fill", "mean")
+        again = larger.json("predict", masks.id, "--model", "mean")["unlike"]["distances"]
+        assert again == pytest.approx(told["distances"], rel=1e-3)
+
+    def test_out_of_fold_answers_say_nothing_of_it(self, larger):
+        # Most of these pictures are among those that the first network learned from.
+        assert "unlike" not in larger.json("evaluate", "mean")
 
 
 @pytest.mark.long

@@ -1,5 +1,7 @@
 """Predict: shards, time budgets, and options that cannot be."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,18 @@ def test_a_time_budget_stops_with_75_and_the_same_command_resumes(many, start):
         if any(True for _ in artifact.committed(0)) or artifact.done():
             return
     pytest.fail("nothing was kept")
+
+
+def test_the_end_of_a_slurm_job_is_a_time_budget(many, monkeypatch):
+    """Half a minute before its end a job stops by itself, without --time-budget; another job goes on."""
+    many.json("perturb", "parts", "--samples", 20, "--seed", 5, "--name", "in-a-job")
+    words = ["predict", "in-a-job", "--model", "small", "--batch-size", 16]
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 30))
+    stopped = many(*words)
+    assert (stopped.exit_code, stopped.stdout) == (75, ""), stopped.stderr
+    assert "the time of the job" in stopped.stderr
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 3600))
+    assert many.json(*words)["complete"] is True
 
 
 @pytest.mark.parametrize("text", ["", "m", "-3s", "1w", "1m30s"])

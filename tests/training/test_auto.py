@@ -13,7 +13,7 @@ from facelime_cli.models import building, running
 from facelime_cli.models.building import Architecture
 from facelime_cli.models.running import Labelled
 from facelime_cli.store.references import Store
-from facelime_cli.training import auto, finetuning, loop
+from facelime_cli.training import auto, finetuning, loop, schedules
 from facelime_cli.training.calibrating import Calibrating
 from facelime_cli.training.loop import Checkpoints, Phase, Training
 from facelime_cli.training.probing import Probe
@@ -361,6 +361,14 @@ class TestSteps:
         step = np.arange(12)
         expected = 1e-3 * 0.5 * (1 + np.cos(np.pi * step / 12)) * np.minimum(1, (step + 1) / 3)
         assert found == pytest.approx(expected, rel=1e-5)
+
+    def test_a_rise_of_less_than_a_step_is_one_step_long(self):
+        for steps in (1, 10, 19, 20, 30):
+            assert schedules.warm_up(0, 0.05, steps) == 0.5
+            assert schedules.warm_up(1, 0.05, steps) == 1.0
+        assert schedules.warm_up(0, 0.0, 10) == 1.0
+        # More than that is as it was.
+        assert [schedules.warm_up(step, 0.05, 100) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
 
     @pytest.mark.long
     def test_a_mean_is_measured_and_kept_and_training_goes_on_without_it(self, part, tmp_path):
