@@ -389,7 +389,6 @@ BAD = [
     (["pseudonyms", "{nothing}"], "", 1),
     (["pseudonyms", ""], "SOURCE is empty", 2),
     # jobs
-    (["jobs"], "Missing command", 2),
     (["jobs", "nothing"], "No such command", 2),
     ([*JOBS, "--to", "{nothing}", "--dataset", "nobody", "--model", "small"], "nothing called 'nobody'", 1),
     ([*JOBS, "--to", "{nothing}", "--dataset", "faces"], "give --model MODEL", 2),
