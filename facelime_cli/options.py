@@ -198,3 +198,62 @@ def default_of(setting: str, table: Mapping[str, Entry]) -> str:
             owners.setdefault(entry.settings[setting], []).append(name)
     words = [f"{value:g} for {', '.join(names)}" for value, names in owners.items()]
     return f"[default: {'; '.join(words)}]"
+
+
+def typed(params: Any) -> list[str]:
+    """Return the words that a person types behind a subcommand for some parameters; those at a default are left out.
+
+    Parameters
+    ----------
+    params : dataclass
+        Parameters of a stage or command.
+
+    Returns
+    -------
+    list of str
+    """
+    from typer.models import ArgumentInfo, ParameterInfo
+
+    annotations = hints(type(params))
+    words: list[str] = []
+    for each in fields(params):
+        kind, extras = annotations[each.name]
+        declared = marker(extras, ParameterInfo)
+        value = getattr(params, each.name)
+        is_list = isinstance(value, list)
+        if isinstance(declared, ArgumentInfo):
+            words += [str(one) for one in (value if is_list else [value])]
+            continue
+        if value is None or value is False or value == each.default:
+            continue
+        option = _option(each.name, declared)
+        # An option that takes several values is typed once for each; any other list is one value.
+        for one in value if is_list and takes_several(kind) else [value]:
+            words += _words(option, each.name, one)
+    return words
+
+
+def _option(name: str, option: Any) -> str:
+    """Return an option as it is typed, by the name of its field."""
+    # Within Annotated, Typer takes the first declared word for the default.
+    candidates = [option.default, *(option.param_decls or ())]
+    for word in candidates:
+        if isinstance(word, str) and word.startswith("--"):
+            return word
+    return option_of(name)
+
+
+def _words(option: str, name: str, value: Any) -> list[str]:
+    """Return an option with its value as they are typed."""
+    if value is True:
+        return [option]
+    if isinstance(value, dict):
+        pairs = [f"{key}={each}" for key, each in value.items()]
+        return [option, ",".join(pairs)] if pairs else []
+    if not isinstance(value, list):
+        return [option, str(value)]
+    if name == "split":
+        shares = [f"{100 * share:g}" for share in value]
+        return [option, ":".join(shares)]
+    typed = [str(each) for each in value]
+    return [option, ",".join(typed) or "none"]

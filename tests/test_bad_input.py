@@ -11,6 +11,8 @@ from facelime_cli.stages import INDEX
 HUGE, LONG = str(2**70), "9" * 5000
 OUT_OF_RANGE = "is not in the range"
 VALUE = ("--output-kind", "value", "--size", "48", "--names", "age")
+JOBS = ("jobs", "snakemake")
+SNAKE = (*JOBS, "--dataset", "faces", "--model", "small")
 """Words in braces stand for what the store holds, see `named`."""
 
 BAD = [
@@ -395,6 +397,26 @@ BAD = [
     (["trust", "list", "small"], "leave small out", 2),
     (["pseudonyms", "{nothing}"], "", 1),
     (["pseudonyms", ""], "SOURCE is empty", 2),
+    # jobs
+    (["jobs", "nothing"], "No such command", 2),
+    ([*JOBS, "--to", "{nothing}", "--dataset", "nobody", "--model", "small"], "nothing called 'nobody'", 1),
+    ([*JOBS, "--to", "{nothing}", "--dataset", "faces"], "give --model MODEL", 2),
+    ([*JOBS, "--to", "{nothing}", "--dataset", "faces", "--models", "small,small"], "twice", 2),
+    ([*JOBS, "--dataset", "faces", "--model", "small"], "Missing option", 2),
+    ([*JOBS, "--to", "", "--dataset", "faces", "--model", "small"], "--to is empty", 2),
+    ([*SNAKE, "--to", "{file}"], "is no folder", 1),
+    ([*SNAKE, "--to", "{file}/below"], "is no folder", 1),
+    ([*SNAKE, "--to", "{store}/masks/here"], "lies among the artifacts", 1),
+    ([*SNAKE, "--to", "{nothing}", "--time", "an hour"], "--time 'an hour' should be a time", 2),
+    ([*SNAKE, "--to", "{nothing}", "--time", "0:00:00"], "should be a time", 2),
+    ([*SNAKE, "--to", "{nothing}", "--time", "²:00:00"], "should be a time", 2),
+    ([*SNAKE, "--to", "{nothing}", "--memory", "8"], "--memory '8' should be a size", 2),
+    ([*SNAKE, "--to", "{nothing}", "--gres", "gpu 1"], "--gres 'gpu 1' should be a name and a number", 2),
+    ([*SNAKE, "--to", "{nothing}", "--partition", "a b"], "--partition 'a b' should have letters", 2),
+    ([*SNAKE, "--to", "{nothing}", "--account", "a\nb"], "should have letters", 2),
+    ([*SNAKE, "--to", "{nothing}", "--shards", "0"], OUT_OF_RANGE, 2),
+    ([*SNAKE, "--to", "{nothing}", "--unit", "0"], OUT_OF_RANGE, 2),
+    ([*SNAKE, "--to", "{nothing}", "--samples", "1"], OUT_OF_RANGE, 2),
 ]
 PIPED = [
     (b"", "nothing came"),
@@ -426,6 +448,7 @@ def named(chain, faces, tmp_path):
     stages = {"segments": "segment", "masks": "perturb", "predictions": "predict", "surrogates": "fit-surrogate"}
     return {
         **{kind: chain.reference(stage) for kind, stage in stages.items()},
+        "store": chain.facelime.store,
         "pictures": faces,
         "file": tmp_path / "file",
         "table": tmp_path / "table",
@@ -485,7 +508,8 @@ def test_what_comes_through_a_pipe_is_no_reference(chain, stdin, fragment):
 
 def test_the_table_is_long_and_has_every_command():
     assert len(BAD) + len(PIPED) >= 120
-    assert {words[0] for words, _, _ in BAD} >= {each.name for each in INDEX}
+    begun = [" ".join(words) + " " for words, _, _ in BAD]
+    assert [each.name for each in INDEX if not any(row.startswith(f"{each.name} ") for row in begun)] == []
 
 
 def test_what_is_refused_here_can_be_accepted(chain):

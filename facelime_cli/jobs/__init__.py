@@ -1,1 +1,1 @@
-"""Job scripts for clusters: the same commands, written for engines that exist."""
+"""A whole pipeline as job scripts: its steps and their names, and what an engine for clusters runs of them."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.engine import stage_called
 from facelime_cli.errors import NotFoundError
-from facelime_cli.options import hints, marker, takes_several
+from facelime_cli.options import typed
 from facelime_cli.reporting.checks import p_text
 
 if TYPE_CHECKING:
@@ -157,58 +158,11 @@ def command(artifact: Artifact) -> str:
     ----------
     artifact : Artifact
     """
-    from dataclasses import fields
-
-    from typer.models import ArgumentInfo, ParameterInfo
-
     try:
         stage = stage_called(artifact.stage)
     except NotFoundError:
         return f"facelime {artifact.stage}"
-    params, annotations = stage.params_of(artifact), hints(stage.params)
-    words = ["facelime", stage.name]
-    for each in fields(stage.params):
-        kind, extras = annotations[each.name]
-        declared = marker(extras, ParameterInfo)
-        value = getattr(params, each.name)
-        if each.name == "images" and value and artifact.n > MOST_IDS:
-            value = "IDS"
-        is_list = isinstance(value, list)
-        if isinstance(declared, ArgumentInfo):
-            given = value if is_list else [value]
-            words += [str(one) for one in given]
-            continue
-        if value is None or value is False or value == each.default:
-            continue
-        option = _option(each.name, declared)
-        # An option that takes several values is typed once for each; any other list is one value.
-        given = value if is_list and takes_several(kind) else [value]
-        for one in given:
-            words += _words(option, each.name, one)
-    return shlex.join(words)
-
-
-def _option(name: str, option: Any) -> str:
-    """Return an option as it is typed, by the name of its field."""
-    # Within Annotated, Typer takes the first declared word for the default.
-    candidates = [option.default, *(option.param_decls or ())]
-    for word in candidates:
-        if isinstance(word, str) and word.startswith("--"):
-            return word
-    return f"--{name.replace('_', '-')}"
-
-
-def _words(option: str, name: str, value: Any) -> list[str]:
-    """Return an option with its value as they are typed."""
-    if value is True:
-        return [option]
-    if isinstance(value, dict):
-        pairs = [f"{key}={each}" for key, each in value.items()]
-        return [option, ",".join(pairs)] if pairs else []
-    if not isinstance(value, list):
-        return [option, str(value)]
-    if name == "split":
-        shares = [f"{100 * share:g}" for share in value]
-        return [option, ":".join(shares)]
-    typed = [str(each) for each in value]
-    return [option, ",".join(typed) or "none"]
+    params = stage.params_of(artifact)
+    if getattr(params, "images", None) and artifact.n > MOST_IDS:
+        params = replace(params, images="IDS")
+    return shlex.join(["facelime", stage.name, *typed(params)])

@@ -22,9 +22,14 @@ class Listed:
     heading: str
     summary: str
 
+    @property
+    def module(self) -> str:
+        """The name of its module in this folder."""
+        return self.name.replace("-", "_").replace(" ", "_")
+
     def load(self) -> Stage | Command:
         """Return the subcommand; its module is imported now."""
-        module = import_module(f"{__name__}.{self.name.replace('-', '_')}")
+        module = import_module(f"{__name__}.{self.module}")
         found: Stage | Command = module.STAGE if hasattr(module, "STAGE") else module.COMMAND
         return found
 
@@ -82,6 +87,26 @@ INDEX = (
         compare="Compare explanations of the same pictures: how far their strongest segments, ranks and signs agree.",
         stability="Explain the same pictures again with other seeds, and say how far the explanations agree.",
         sensitivity="Explain the same pictures with other segments and fills, and say what holds whatever you choose.",
+    ),
+    Listed(
+        "jobs slurm",
+        "Many machines",
+        "Write job scripts for Slurm: one for each step from segments to the report, and go.sh, which submits them.",
+    ),
+    Listed(
+        "jobs status",
+        "Many machines",
+        "Show how far a pipeline under Slurm is: for each step, what is done, runs, waits or has failed.",
+    ),
+    Listed(
+        "jobs local",
+        "Many machines",
+        "Write a script that runs a pipeline on one machine with several graphics cards: one process for each.",
+    ),
+    Listed(
+        "jobs snakemake",
+        "Many machines",
+        "Write a workflow of Snakemake over the commands of a pipeline, with profiles for this machine and for Slurm.",
     ),
     *_listed(
         "Store",

@@ -183,7 +183,7 @@ def explain(params: Any, context: Context) -> Result:
     """Run the views, their consensus, the check and the report; the result is the report's."""
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS}) if _single(params) else params
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
-    _check(params)
+    refuse_early(params)
     model = _model(params, context)
     runtimes.require_answering(model)
     # From here on it is a model as any other.
@@ -201,7 +201,7 @@ def explain(params: Any, context: Context) -> Result:
         )
         results = _explained(rounds)
         shown = results[-1].artifact
-        results.append(execute(render.STAGE, _params_of(render.STAGE, params, surrogates=shown), context))
+        results.append(execute(render.STAGE, params_of(render.STAGE, params, surrogates=shown.reference), context))
     return Result(
         results[-1].artifact,
         reused=all(result.reused for result in results),
@@ -252,8 +252,18 @@ def _single(params: Any) -> bool:
     return bool(given) or params.views == SINGLE
 
 
-def _check(params: Any) -> None:
-    """Refuse what cannot work before anything is made."""
+def refuse_early(params: Any) -> None:
+    """Refuse what cannot work before anything is made.
+
+    Parameters
+    ----------
+    params : Params
+
+    Raises
+    ------
+    FacelimeError
+        When an option is wrong that a later stage reads.
+    """
     with_defaults = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS})
     own_settings(with_defaults, params.design or usual_design(params.fill))
     if params.fill is not None:
@@ -321,7 +331,7 @@ class _Rounds:
         self, stage: Stage, context: Context, changes: dict[str, Any] | None = None, **inputs: Artifact
     ) -> Result:
         """Run one stage on its inputs, with what it shares of the options of `explain`."""
-        params = _params_of(stage, self.params, **inputs)
+        params = params_of(stage, self.params, **{name: each.reference for name, each in inputs.items()})
         return execute(stage, dataclasses.replace(params, **changes or {}), context)
 
     @property
@@ -494,14 +504,21 @@ def _usual(segments: Artifact) -> int | None:
     return None if asked is None else int(asked)
 
 
-def _params_of(stage: Stage, params: Any, **inputs: Artifact) -> Any:
-    """Return one stage's parameters: its inputs, and the options it shares with `explain`."""
+def params_of(stage: Stage, params: Any, **inputs: str | None) -> Any:
+    """Return one stage's parameters: its inputs, and the options it shares with `explain`.
+
+    Parameters
+    ----------
+    stage : Stage
+    params : Params
+    **inputs : str or None
+        References.
+    """
     given = {}
     for each in dataclasses.fields(stage.params):
         if each.name not in inputs and hasattr(params, each.name):
             given[each.name] = getattr(params, each.name)
-    references = {name: artifact.reference for name, artifact in inputs.items()}
-    return stage.params(**given, **references)
+    return stage.params(**given, **inputs)
 
 
 COMMAND = Command("explain", Params, run, __doc__ or "", named=True)
