@@ -1,5 +1,6 @@
 """`facelime`, and `python -m facelime_cli`."""
 
+import contextlib
 import os
 import sys
 
@@ -29,7 +30,20 @@ def main() -> None:
 
         app()
     except StopRequested:
-        sys.exit(EX_TEMPFAIL)
+        _leave()
+    except SystemExit as why:
+        if why.code == EX_TEMPFAIL:
+            _leave()
+        raise
+
+
+def _leave() -> None:
+    """End at once: at the end of Python its handlers are gone, and the same signal once more would kill the process."""
+    for stream in (sys.stdout, sys.stderr):
+        # Nobody may be left to read it.
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(EX_TEMPFAIL)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import traceback
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -35,8 +36,11 @@ MOST_PIPED = 1 << 24
 """Bytes: the JSON object of a stage is far shorter."""
 MOST_SHARDS = 100_000
 """More than any scheduler takes as tasks of one job."""
+MOST_IN_UNIT = 100_000
+"""Pictures. Memory sets a smaller bound where pictures are large."""
 ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of every command"
 """Headings of a subcommand's help, where an option names none."""
+STOPPED = "stopped ({why}); everything done so far is kept, the same command resumes."
 LAST = (RUN, EVERYWHERE)
 """Headings that stand at the end, in this order."""
 TEXT_OF: list[tuple[Any, Any]] = [
@@ -115,7 +119,36 @@ SHARDED = {
         ],
         None,
     ),
+    "lay_out": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--lay-out",
+                help="Begin the artifact and do no unit of it: the first short job of a run in shards.",
+            ),
+        ],
+        False,
+    ),
 }
+DIVIDED = {
+    "unit": (
+        Annotated[
+            int | None,
+            typer.Option(
+                "--unit",
+                metavar="N",
+                min=1,
+                max=MOST_IN_UNIT,
+                help="Put so many pictures into a unit, the smallest part that a shard has. Larger ones make fewer "
+                "files. [default: 32, or fewer when their arrays are large]",
+                show_default=False,
+            ),
+        ],
+        None,
+    ),
+}
+"""Where units are runs of pictures, and no trainings."""
+NOT_WITH_LAY_OUT = {"shard": "--shard", "missing": "--missing", "dry_run": "--dry-run", "find_rate": "--find-rate"}
 FORECAST = {
     "dry_run": (
         Annotated[
@@ -261,14 +294,19 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
     console = Console(quiet=values["quiet"], as_json=values["as_json"])
     os.environ["FACELIME_DEBUG"] = "1" if values["debug"] else ""
     context: Context | None = None
+    late = partial(console.note, STOPPED.format(why="in the middle of a long call"))
     try:
-        with console.results_alone(), hearing.heard_by(console.say if values["debug"] else None):
+        with (
+            stopping.leaving_in_time(late),
+            console.results_alone(),
+            hearing.heard_by(console.say if values["debug"] else None),
+        ):
             context = _context(values, console)
             answer = work(context)
             console.answer(answer)
             console.flush()
     except StopRequested as why:
-        console.note(f"stopped ({why}); everything done so far is kept, the same command resumes.")
+        console.note(STOPPED.format(why=why))
         # An import in a thread would hold the process as a call on the device does.
         if why.device_busy or stopping.busy_beside():
             _leave_now(console, EX_TEMPFAIL)
@@ -328,7 +366,22 @@ def _context(values: dict[str, Any], console: Console) -> Context:
     # Before anything else: a command that runs several stages would find a wrong name at its end.
     if name is not None:
         check_name(name)
-    return Context(Store(root, console.warn), console, name, _shard(values.get("shard")))
+    _check_together(values)
+    return Context(
+        Store(root, console.warn),
+        console,
+        name,
+        _shard(values.get("shard")),
+        lay_out=bool(values.get("lay_out")),
+        unit=values.get("unit"),
+    )
+
+
+def _check_together(values: dict[str, Any]) -> None:
+    """Raise where an option would be ignored beside --lay-out, which does no shard and asks for nothing."""
+    given = [word for name, word in NOT_WITH_LAY_OUT.items() if values.get(name) not in {None, False}]
+    if values.get("lay_out") and given:
+        raise CommandLineError(f"--lay-out does no unit, so {given[0]} means nothing beside it; leave one of them out.")
 
 
 def _root(values: dict[str, Any]) -> Path:
@@ -352,11 +405,18 @@ def _shard(text: str | None) -> Shard:
 def _subcommand(command: Stage | Command) -> TyperCommand:
     """Return what Typer makes of a stage or of a command beside the stages."""
     from facelime_cli.engine import Stage
+    from facelime_cli.store.artifacts import TRAINED
 
     extra: dict[str, Any]
     if isinstance(command, Stage):
         run = _stage_function(command)
-        extra = {**NAMED, **(SHARDED if command.sharded else {}), **(FORECAST if command.forecast else {})}
+        divided = DIVIDED if command.sharded and command.writes != TRAINED else {}
+        extra = {
+            **NAMED,
+            **(SHARDED if command.sharded else {}),
+            **divided,
+            **(FORECAST if command.forecast else {}),
+        }
     else:
         run = _command_function(command)
         extra = NAMED if command.named else {}
@@ -401,9 +461,21 @@ def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
     from facelime_cli.engine import find
 
     artifact = find(stage, params, context).artifact
-    shards = list(range(1, count + 1)) if artifact is None else artifact.missing_shards(count)
-    value = {"missing": shards, "artifact": artifact.id if artifact else None}
-    return Answer(value, [",".join(map(str, shards))])
+    if artifact is None:
+        every = list(range(1, count + 1))
+        return Answer({"missing": every, "artifact": None, "shards": count}, [",".join(map(str, every))])
+    shards = artifact.missing_shards(count)
+    value = {
+        "missing": shards,
+        "artifact": artifact.id,
+        "shards": count,
+        "idle": max(0, count - artifact.n_units),
+        "units": artifact.n_units,
+        "units_done": len(artifact.done()),
+        "complete": artifact.complete,
+    }
+    idle = artifact.idle(count)
+    return Answer(value, [",".join(map(str, shards))], said=[f"{idle}."] if idle else [])
 
 
 def _params(kind: type[Any], values: dict[str, Any]) -> Any:

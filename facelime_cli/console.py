@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console as RichConsole
+    from rich.table import Table as RichTable
 
 SIZE_STEP = 1024
 PLAIN_SECONDS = 30.0
@@ -264,7 +266,28 @@ class Console:
         elif sys.stderr.isatty():
             yield from _bar(self._rich(), shown(task), total, done, unit)
         else:
-            yield _plain_lines(self._line, task, total, done, unit)
+            yield from _plain_lines(self._line, task, total, done, unit)
+
+    @contextmanager
+    def live(self, keys: int) -> Iterator[Callable[[Table], None]]:
+        """Show a table that changes: at one place of a terminal; else a line for each row that says something new.
+
+        Parameters
+        ----------
+        keys : int
+            So many columns say what a row is of.
+
+        Yields
+        ------
+        callable
+            Shows how the table is now.
+        """
+        if self.quiet:
+            yield lambda _: None
+        elif sys.stderr.isatty():
+            yield from _at_one_place(self._rich())
+        else:
+            yield _changed_rows(self._line, keys)
 
     def _rich(self, *, stderr: bool = True) -> RichConsole:
         from rich.console import Console as RichConsole
@@ -298,21 +321,10 @@ class Console:
         print(text.get(), end="", file=self._out)
 
     def _print_table(self, table: Table, *, stderr: bool = False) -> None:
-        from rich import box
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        # As a Text, since a plain string may hold what Rich would read as markup.
-        title = Text(shown(table.title)) if table.title else None
-        drawn = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-        for column in table.columns:
-            drawn.add_column(Text(shown(column)), overflow="fold")
-        for row in table.rows:
-            drawn.add_row(*(Text(shown(cell)) for cell in row))
         rich = self._rich(stderr=stderr)
         # Python itself prints it: it leaves a closed pipe to the caller, which Rich does not.
         with rich.capture() as text:
-            rich.print(drawn)
+            rich.print(_drawn(table))
         print(text.get(), end="", file=sys.stderr if stderr else self._out)
 
 
@@ -350,6 +362,41 @@ def _apart(stream: TextIO) -> TextIO:
     return os.fdopen(own, "w", encoding=stream.encoding, errors=stream.errors)
 
 
+def _drawn(table: Table) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    # As a Text, since a plain string may hold what Rich would read as markup.
+    title = Text(shown(table.title)) if table.title else None
+    drawn = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for column in table.columns:
+        drawn.add_column(Text(shown(column)), overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(Text(shown(cell)) for cell in row))
+    return drawn
+
+
+def _at_one_place(rich: RichConsole) -> Iterator[Callable[[Table], None]]:
+    from rich.live import Live
+
+    with Live(console=rich, auto_refresh=False, transient=True) as live:
+        yield lambda table: live.update(_drawn(table), refresh=True)
+
+
+def _changed_rows(line: Callable[[str], None], keys: int) -> Callable[[Table], None]:
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def show(table: Table) -> None:
+        for row in table.rows:
+            key, cells = tuple(row[:keys]), tuple(row[keys:])
+            if known.get(key) != cells:
+                known[key] = cells
+                line(f"{' '.join(key)}: {', '.join(filter(None, cells))}")
+
+    return show
+
+
 def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iterator[Advance]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -371,19 +418,21 @@ def _bar(rich: RichConsole, task: str, total: int, done: int, unit: str) -> Iter
         yield advance
 
 
-def _plain_lines(line: Callable[[str], None], task: str, total: int, done: int, unit: str) -> Advance:
-    clock, said = _Clock(total, done, unit), time.monotonic()
+def _plain_lines(line: Callable[[str], None], task: str, total: int, done: int, unit: str) -> Iterator[Advance]:
+    clock, ended = _Clock(total, done, unit), threading.Event()
 
-    def advance(n: int, *, free: bool = False) -> None:
-        nonlocal said
-        clock.count(n, free=free)
-        # A line per batch would fill a log file.
-        if time.monotonic() - said >= PLAIN_SECONDS:
-            said = time.monotonic()
-            words = [f"{task}: {clock.done} of {total} {unit}", clock.rate, clock.left]
+    # By the clock, not by what is done: a line per batch would fill a log file, and a long call would leave it silent.
+    def say() -> None:
+        while not ended.wait(PLAIN_SECONDS):
+            words = [f"{task}: {clock.share} ({clock.done} of {total} {unit})", clock.rate, clock.left]
             line(", ".join(filter(None, words)))
 
-    return advance
+    saying = threading.Thread(target=say, daemon=True)
+    saying.start()
+    try:
+        yield clock.count
+    finally:
+        ended.set()
 
 
 class _Clock:
@@ -396,7 +445,7 @@ class _Clock:
         self.done, self._total, self._unit = done, total, unit
         self._worked, self._started = 0, time.monotonic()
 
-    def count(self, n: int, *, free: bool) -> None:
+    def count(self, n: int, *, free: bool = False) -> None:
         """Note what was done."""
         self.done += n
         if not free:
@@ -406,6 +455,11 @@ class _Clock:
     def _seconds(self) -> float:
         # A clock may not have moved yet, and rates are divided by this.
         return max(time.monotonic() - self._started, 1e-9)
+
+    @property
+    def share(self) -> str:
+        """The share that is done, in words; never all of it before everything is done."""
+        return f"{100 * self.done // self._total} %"
 
     @property
     def rate(self) -> str:

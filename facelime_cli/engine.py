@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer, size_text
 from facelime_cli.errors import BrokenError, BusyError, FacelimeError, IncompleteError, NotFoundError
+from facelime_cli.logs import Log
 from facelime_cli.options import hints, inputs_of, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
-    from pathlib import Path
 
     from facelime_cli.console import Console
     from facelime_cli.store.arrays import Layout
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from facelime_cli.store.manifests import Identity
     from facelime_cli.store.references import Store
     from facelime_cli.store.units import Unit
+
+    Finish = Callable[[Artifact], tuple[dict[str, Any], list[str]]]
 
 
 LONGEST_REFERENCE = 4096
@@ -46,7 +48,7 @@ class Context:
     `loaded` keeps the model that was loaded last, so that a command that asks it several times loads it once. `fills`
     keeps stand-ins that were made beside other work, by what they are. `before_work` is called when an artifact is to
     be made that is not complete yet. `planning` is set where a plan is made only to be looked at, so that nothing may
-    be measured for it.
+    be measured for it. `lay_out` asks for the artifact with no unit done, and `unit` for units of so many pictures.
     """
 
     store: Store
@@ -57,6 +59,8 @@ class Context:
     fills: dict[Any, Any] = field(default_factory=dict)
     before_work: Callable[[], None] = lambda: None
     planning: bool = False
+    lay_out: bool = False
+    unit: int | None = None
     told: set[str] = field(default_factory=set)
 
     def once(self, note: str) -> None:
@@ -87,13 +91,14 @@ class Pending:
             with self.artifact.work_on(index, self.context.console.note) as unit:
                 if unit is None:
                     continue
+                unit.heard = self.log.listening(unit)
                 yield unit
                 if not unit.finished:
                     raise FacelimeError(
                         f"unit {index} of {self.artifact.reference} was left unfinished; "
                         "repeat the command, with --debug if it happens again."
                     )
-                self.log.write("unit", unit=index)
+                self.log.finished(unit)
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,9 @@ class Stage:
         The options that an artifact's own parameters do not hold as they were typed.
     instead : tuple of str
         Parameters that ask for an answer in the place of an artifact.
+    finish : callable, optional
+        What its plans' `finish` does, of an artifact alone: for `seal`, where a plan cannot be made again because the
+        stage reads files beside the store.
     """
 
     name: str
@@ -213,6 +221,7 @@ class Stage:
     answer: Callable[[Result], Answer] = lambda result: Answer(result.json(), [result.artifact.id])
     restored: Callable[[Artifact], Mapping[str, Any]] = lambda _: {}
     instead: tuple[str, ...] = ()
+    finish: Callable[[Artifact, Context], tuple[dict[str, Any], list[str]]] | None = None
 
     def __post_init__(self) -> None:
         """Make the stage known by its name."""
@@ -292,7 +301,7 @@ class Result:
             "reused": self.reused,
             "complete": complete,
             "seconds": round(self.seconds, 3),
-            "units_done": len(self.artifact.done()),
+            "units_done": self.artifact.n_done,
             "units": self.artifact.n_units,
             "facts": {name: value for name, value in self.artifact.facts.items() if name not in BULKY_FACTS},
         }
@@ -424,10 +433,35 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
 
     with presence.attended(artifact.path):
         _give_name(artifact, context)
-        _do_shard(artifact, plan, context, fresh=fresh)
-    if not artifact.complete:
-        context.console.note(f"{artifact.reference}: {artifact.progress}; other shards are not done yet.")
+        _say_of_units(artifact, context, fresh=fresh)
+        if not context.lay_out:
+            _do_shard(artifact, plan, context, fresh=fresh)
+    if not artifact.complete and not context.lay_out:
+        context.console.note(f"{artifact.reference}: {_how_far(artifact)}")
     return Result(artifact, reused=False, seconds=time.monotonic() - begun)
+
+
+def _say_of_units(artifact: Artifact, context: Context, *, fresh: bool) -> None:
+    """Say where the units are not those that were asked for."""
+    asked, has = context.unit, artifact.unit_pictures
+    if asked is None or has == asked or has >= artifact.n:
+        return
+    if not fresh:
+        context.console.warn(
+            f"--unit {asked} changes nothing: {artifact.reference} was laid out with units of {has} pictures."
+        )
+    elif has < asked:
+        context.console.note(
+            f"--unit {asked}: units have {has} pictures, since a larger one would take too much memory."
+        )
+
+
+def _how_far(artifact: Artifact) -> str:
+    """Return how far an artifact is that this process has left unfinished, in words and from one listing."""
+    n_done = artifact.n_done
+    if n_done == artifact.n_units:
+        return f"all units are done, but it is not sealed; `facelime seal {artifact.reference}` completes it."
+    return f"{n_done} of {artifact.n_units} units done; other shards are not done yet."
 
 
 def _give_name(artifact: Artifact, context: Context) -> None:
@@ -441,16 +475,15 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
     """Do the pending units of this process's shard, and seal the artifact when no unit is left."""
     shard = context.shard
     mine = artifact.shard(shard.index, shard.count)
-    done = artifact.done()
+    # Only its own records: of all processes together, each record is read once here, and once at sealing.
+    done = artifact.done_among(mine)
     pending = [unit for unit in mine if unit not in done]
     artifact.refuse_if_busy(pending)
-    if not mine:
-        context.console.note(
-            f"shard {shard.index} of {shard.count} has nothing to do: "
-            f"there {'is' if artifact.n_units == 1 else 'are'} {artifact.divided}."
-        )
+    idle = artifact.idle(shard.count)
+    if idle:
+        context.console.note(idle + (f"; shard {shard.index} is one of them." if not mine else "."))
     log = Log(artifact, shard)
-    log.write("begin", units=pending)
+    log.begin(pending)
     worked = 0
     try:
         # Loaded only now: Python's logging is not light, and `--help` does without.
@@ -461,12 +494,13 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
                 plan.work(artifact, Pending(artifact, pending, context, log))
                 worked = len(pending)
             # Whoever finds every unit done seals, whichever shard it is.
-            if len(artifact.done()) == artifact.n_units:
-                _seal(artifact, plan, context)
+            if artifact.n_done == artifact.n_units:
+                _seal(artifact, plan.finish, context)
+                log.write("sealed", complete=artifact.complete)
     except BaseException as why:
         # On a full disk the reason counts, not that it cannot be logged.
         with suppress(OSError):
-            log.write("end", error=type(why).__name__)
+            log.end(worked, artifact.complete, why)
         # Nothing is lost with an artifact that this process alone has begun and that holds nothing: bad input leaves
         # no trace. A busy one belongs to another process.
         explained = isinstance(why, FacelimeError) and not isinstance(why, BusyError)
@@ -474,18 +508,90 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
             with suppress(BusyError):
                 context.store.remove(artifact)
         raise
-    log.write("end", units=worked, complete=artifact.complete)
+    log.end(worked, artifact.complete)
 
 
-def _seal(artifact: Artifact, plan: Plan, context: Context) -> None:
-    """Finish and seal an artifact whose units are all done, unless another process is at it."""
+def _seal(artifact: Artifact, finish: Finish, context: Context) -> None:
+    """Finish and seal an artifact whose units all have records, unless another process is at it."""
     try:
         with artifact.sealing(context.console.note) as mine:
-            if mine:
-                facts, made = plan.finish(artifact)
+            left = sorted(set(range(artifact.n_units)) - artifact.done()) if mine else []
+            if left:
+                context.console.warn(
+                    f"{artifact.reference} cannot be sealed: the records of some units are damaged, so"
+                    f" {artifact.lacking(left)}; repeat the `{artifact.stage}` command."
+                )
+            elif mine:
+                facts, made = finish(artifact)
                 artifact.seal(facts, made)
     except BusyError:
         context.console.note(f"another process is sealing {artifact.reference}.")
+
+
+def seal(artifact: Artifact, context: Context) -> Result:
+    """Seal an artifact whose units are all done: what the process that did the last one could not do any more.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    context : Context
+
+    Returns
+    -------
+    Result
+        Complete.
+
+    Raises
+    ------
+    IncompleteError
+        When units are missing.
+    BusyError
+        When another process is sealing it.
+    FacelimeError
+        When its stage reads files beside the store, or this facelime has another version of it.
+    """
+    begun = time.monotonic()
+    if artifact.complete or artifact.lost_its_manifest:
+        return Result(artifact.require_complete(), reused=True, seconds=time.monotonic() - begun)
+    left = sorted(set(range(artifact.n_units)) - artifact.done())
+    if left:
+        raise IncompleteError(
+            f"{artifact.reference} cannot be sealed: {artifact.lacking(left)};"
+            f" repeat the `{artifact.stage}` command that makes it."
+        )
+    finish = _finish_of(artifact, context)
+    from facelime_cli.store import presence
+
+    with presence.attended(artifact.path):
+        _seal(artifact, finish, context)
+    if not artifact.complete:
+        raise BusyError(f"{artifact.reference} is not sealed yet; wait for the process that is at it, and ask again.")
+    return Result(artifact, reused=False, seconds=time.monotonic() - begun)
+
+
+def _finish_of(artifact: Artifact, context: Context) -> Finish:
+    """Return what an artifact's stage does before it seals: its own, or that of the plan that began it, made again."""
+    stage = stage_called(artifact.stage)
+    refuse_newer(artifact)
+    own = stage.finish
+    if own is not None and stage.version == artifact.version:
+        return lambda artifact: own(artifact, context)
+    # What a file outside the store held is known by its digest alone, so that such a plan cannot be made again.
+    beside = sorted(name for name, given in artifact.inputs.items() if "id" not in given)
+    plan = None
+    if not beside:
+        params = stage.params_of(artifact)
+        inputs = looked_up(stage, params, context)
+        plan = None if inputs is None else stage.plan(params, inputs, replace(context, planning=True))
+    if plan is None or identity(stage, plan).fingerprint != artifact.fingerprint:
+        why = (
+            f"`{stage.name}` reads {', '.join(beside)} from outside the store" if beside else "its inputs have changed"
+        )
+        raise FacelimeError(
+            f"{artifact.reference} cannot be sealed from here, since {why};"
+            f" repeat the `{stage.name}` command that makes it, or one of its shards, which seals."
+        )
+    return plan.finish
 
 
 @dataclass(frozen=True)
@@ -556,7 +662,7 @@ def _made(needed: Needed, context: Context) -> Artifact:
     for name, before in needed.inputs.items():
         artifact = _made(before, context)
         params = replace(params, **{name: artifact.reference})
-    return execute(stage_called(needed.stage), params, replace(context, name=None)).artifact
+    return execute(stage_called(needed.stage), params, replace(context, name=None, lay_out=False, unit=None)).artifact
 
 
 def identity(stage: Stage, plan: Plan) -> Identity:
@@ -584,6 +690,8 @@ def _lay_out(stage: Stage, plan: Plan, context: Context) -> Artifact:
     inputs = {name: {"kind": each.kind, "id": each.id, "digest": each.content} for name, each in plan.inputs.items()}
     inputs |= {name: {"digest": digest} for name, digest in plan.sources.items()}
     layout = plan.prepare()
+    if context.unit is not None:
+        layout = replace(layout, unit_pictures=context.unit)
     _check_room(stage, layout, context)
     return context.store.create(stage.writes, name, identity(stage, plan), inputs, layout)
 
@@ -599,28 +707,6 @@ def _check_room(stage: Stage, layout: Layout, context: Context) -> None:
         )
     if most > free:
         context.console.warn(f"`{stage.name}` writes {size_text(most)} before compression, and {room}: it may not fit.")
-
-
-class Log:
-    """JSON lines of one shard: one writer, no part of any digest."""
-
-    def __init__(self, artifact: Artifact, shard: Shard) -> None:
-        self._path: Path = artifact.file(f"logs/{shard.index}of{shard.count}.jsonl")
-
-    def write(self, event: str, **facts: Any) -> None:
-        """Append one event with its time."""
-        from facelime_cli.plain import json_text
-        from facelime_cli.store.manifests import now
-
-        line = json_text({"time": now(), "event": event, **facts})
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
-
-    def warn(self, library: str, text: str) -> None:
-        """Append what a library says, without what it may quote of pictures and of the machine."""
-        from facelime_cli.hearing import withheld
-
-        self.write("warning", library=library, text=withheld(library, text))
 
 
 @dataclass(frozen=True)

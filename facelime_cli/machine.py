@@ -25,6 +25,8 @@ PACKAGES = {
     "matplotlib": "matplotlib",
 }
 """Packages that can change a result: the module's name, and the name that it is installed under."""
+LONGEST_NAME = 100
+"""Characters of a name that a scheduler gives."""
 
 
 def software() -> dict[str, str]:
@@ -94,6 +96,40 @@ def free_memory() -> int:
         return int(found.split()[1]) * 1024
     except (OSError, IndexError, ValueError):
         return sys.maxsize
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has had at a time.
+
+    Returns
+    -------
+    int
+        Bytes; 0 where the system does not tell.
+    """
+    # Not `getrusage`: on Linux it counts what the process that started this one had.
+    try:
+        with Path("/proc/self/status").open(encoding="utf-8") as lines:
+            found = next((line for line in lines if line.startswith("VmHWM:")), "")
+        return int(found.split()[1]) * 1024
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def job() -> dict[str, str]:
+    """Return what Slurm says of the job that this process is in: its number, its node, and how often it was sent again.
+
+    Returns
+    -------
+    dict of str to str
+        Empty outside a job.
+    """
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    found = {
+        "job": f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", ""),
+        "node": os.environ.get("SLURMD_NODENAME", ""),
+        "restarts": os.environ.get("SLURM_RESTART_COUNT", ""),
+    }
+    return {name: text[:LONGEST_NAME] for name, text in found.items() if text}
 
 
 def _processor() -> str:

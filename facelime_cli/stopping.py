@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -12,9 +13,22 @@ from typing import TYPE_CHECKING, Any
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, StopRequested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+AGAIN_SECONDS = 1.0
+"""A second signal within this time is the first one: `timeout`, a terminal and some schedulers send it to the process
+and to its whole group."""
+LEAVE_SECONDS = 8.0
+"""How long a command that was asked to stop may take to end by itself. A scheduler may kill it soon after."""
+SAY_SECONDS = 0.5
+JOB_END = "SLURM_JOB_END_TIME"
+"""Where Slurm says when the job's time is up: seconds since 1970."""
+BEFORE_JOB_END = 60.0
+"""Seconds before that at which a time budget ends: for the batch in work, and for giving claims back."""
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|)")
+LONGEST_JOB_SECONDS = 366 * 86400
+"""Without a limit Slurm names a time that is years away."""
 LONGEST_SPAN = 12
 """Characters of a time span."""
 SPAN_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -22,19 +36,69 @@ SPAN_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def obey_signals() -> None:
     """Raise `StopRequested` at the first signal; at the second, leave at once: everything committed is safe on disk."""
-    asked = False
+    asked: float | None = None
 
     # An exception in the main thread unwinds what is open: claims are given back, and files are closed.
     def stop(number: int, _: Any) -> None:
         nonlocal asked
+        if asked is None:
+            asked = time.monotonic()
+            raise StopRequested(signal.Signals(number).name)
         # Who asks twice does not want to wait for the clean way.
-        if asked:
+        if time.monotonic() - asked >= AGAIN_SECONDS:
             os._exit(EX_TEMPFAIL)
-        asked = True
-        raise StopRequested(signal.Signals(number).name)
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for number in STOPS:
+        signal.signal(number, stop)
+
+
+@contextlib.contextmanager
+def leaving_in_time(say: Callable[[], None]) -> Iterator[None]:
+    """End the process some seconds after a signal, where the main thread has not ended it by then.
+
+    Python calls a handler only between two steps of the main thread. A call of a library may take minutes, and some
+    libraries swallow what a handler raises. Everything that was committed is safe on disk.
+
+    Parameters
+    ----------
+    say : callable
+        Is called before the process ends so.
+
+    Yields
+    ------
+    None
+    """
+    # Python tells nobody else of signals.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked, told = os.pipe()
+    os.set_blocking(told, False)
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    watching = threading.Thread(target=_leave_when_asked, args=(asked, say), daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        # The thread reads the end of the pipe, unless a signal came: then it watches until the process has ended.
+        os.close(told)
+
+
+def _leave_when_asked(asked: int, say: Callable[[], None]) -> None:
+    """Wait for one of the signals that stop, and end the process after it; return when none can come any more."""
+    with os.fdopen(asked, "rb", buffering=0) as numbers:
+        while number := numbers.read(1):
+            if number[0] in STOPS:
+                # The system may have told another thread, as it does where the main one was suspended: the main thread
+                # would sleep on.
+                signal.pthread_kill(threading.main_thread().ident or 0, number[0])
+                time.sleep(LEAVE_SECONDS)
+                # Whoever reads what is said may hang too.
+                saying = threading.Thread(target=say, daemon=True)
+                saying.start()
+                saying.join(SAY_SECONDS)
+                os._exit(EX_TEMPFAIL)
 
 
 BESIDE = "beside"
@@ -63,7 +127,7 @@ def busy_beside() -> bool:
 
 
 def deadline(budget: str | None) -> float | None:
-    """Return when a time budget ends that begins now.
+    """Return when a time budget ends that begins now: with its time, or a minute before the end of a Slurm job.
 
     Parameters
     ----------
@@ -73,14 +137,34 @@ def deadline(budget: str | None) -> float | None:
     Returns
     -------
     float or None
-        By the monotonic clock, in seconds.
+        By the monotonic clock, in seconds; None where nothing ends it.
 
     Raises
     ------
     CommandLineError
         When it is no time span.
     """
-    return None if budget is None else time.monotonic() + span(budget)
+    left = [] if budget is None else [span(budget)]
+    of_job = job_seconds()
+    if of_job is not None:
+        left.append(max(0.0, of_job - BEFORE_JOB_END))
+    return time.monotonic() + min(left) if left else None
+
+
+def job_seconds() -> float | None:
+    """Return how many seconds a Slurm job still has.
+
+    Returns
+    -------
+    float or None
+        None outside a job, in one without a limit, and where its time is over: then the variable is of another job.
+    """
+    text = os.environ.get(JOB_END, "")
+    # Slurm writes so many digits; more would be no time.
+    if not re.fullmatch(r"\d{1,12}", text):
+        return None
+    left = int(text) - time.time()
+    return left if 0 < left < LONGEST_JOB_SECONDS else None
 
 
 def span(text: str) -> float:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 FEWEST_ITEMS = 4
 """Starting a process costs about as much as this many pictures."""
+STOP_SECONDS = 1.0
+"""How long after the end of a worker process the signal may come that ended it and is meant for this process too."""
 PATIENCE = 5.0
 """Seconds that a picture may still take when the command has ended otherwise."""
 AHEAD_PER_PROCESS = 8
@@ -103,6 +105,7 @@ class Workers:
             while waiting:
                 yield _repeated(waiting.pop(0).result())
         except BrokenProcessPool as why:
+            _obey_what_killed()
             raise FacelimeError(
                 "a worker process was killed, most likely because memory ran out; use fewer with --workers. "
                 "What is done is kept, and the same command resumes."
@@ -117,6 +120,12 @@ class Workers:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._processes, context, initializer=_follow_parent)
         return self._pool
+
+
+def _obey_what_killed() -> None:
+    """Give a signal the time to come that ends a whole group: a scheduler asks every process of a job to stop."""
+    # Its handler raises here.
+    time.sleep(STOP_SECONDS)
 
 
 def _heard(function: Callable[[T], R], item: T) -> tuple[R, list[tuple[str, str]]]:
@@ -183,6 +192,7 @@ def in_child(function: Callable[..., T], *arguments: Any) -> T:
         try:
             return _repeated(workers.submit(partial(function, *arguments)))
         except BrokenProcessPool as why:
+            _obey_what_killed()
             raise FacelimeError(
                 "a process that this command started was killed, most likely because memory ran out; "
                 "repeat the command where more is free."

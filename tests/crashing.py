@@ -22,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 
 import facelime_cli
+from facelime_cli.stopping import obey_signals
 
 CHANGES = ("rename", "replace", "link", "symlink", "unlink", "remove", "mkdir", "rmdir", "fsync", "truncate")
 """Functions of `os` through which everything goes that changes a store step by step."""
@@ -57,8 +58,14 @@ HEAVY = (
 ANSWER_SECONDS = 300
 
 
-def count_changes(counted, kill_at=None, vanish_at=None, vanishing=""):
-    """Count the calls that change the disk; just before one of them, end this process, or let a folder vanish."""
+def send(pid, names):
+    """Send signals to a process, one after the other."""
+    for name in names:
+        os.kill(pid, signal.Signals[name])
+
+
+def count_changes(counted, kill_at=None, vanish_at=None, vanishing="", stop_at=None, signals=()):
+    """Count the calls that change the disk; just before one of them, end or stop this process, or hide a folder."""
     rename = os.rename
     one_at_a_time = threading.Lock()
 
@@ -69,6 +76,8 @@ def count_changes(counted, kill_at=None, vanish_at=None, vanishing=""):
                 counted[:8] = struct.pack("q", number)
                 if number == kill_at:
                     os.kill(os.getpid(), signal.SIGKILL)
+                if number == stop_at:
+                    send(os.getpid(), signals)
                 if number == vanish_at:
                     rename(vanishing, f"{vanishing}.gone")
             return change(*arguments, **named)
@@ -106,7 +115,10 @@ def fork(request):
                 os.umask(0o077)
                 if request.get("limit"):
                     resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"],) * 2)
-                count_changes(counted, *map(request.get, ("kill_at", "vanish_at", "vanishing")))
+                if request.get("signals"):
+                    obey_signals()
+                names = ("kill_at", "vanish_at", "vanishing", "stop_at", "signals")
+                count_changes(counted, *map(request.get, names))
                 code = run_command(request["words"])
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -115,6 +127,9 @@ def fork(request):
         if request.get("kill_after") is not None:
             time.sleep(request["kill_after"])
             os.kill(pid, signal.SIGKILL)
+        if request.get("stop_after") is not None:
+            time.sleep(request["stop_after"])
+            send(pid, request["signals"])
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         seconds = time.monotonic() - begun
         texts = []

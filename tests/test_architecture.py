@@ -19,6 +19,7 @@ WINGS = (
     "preparing",
     "predicting",
     "reporting",
+    "jobs",
     "stages",
 )
 GROUND = {"errors", "choices", "machine", "names", "plain", "hearing", "console", "stopping", "workers"}
@@ -71,6 +72,7 @@ MAY = {
         "engine",
         *GROUND,
     },
+    "jobs": {"jobs", "store", "options", "engine", *GROUND},
 }
 """Which rooms a wing may import."""
 RUNS_STAGES = {"explain", "demo", "sensitivity", "stability", "compare_models"}

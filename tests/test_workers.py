@@ -70,17 +70,35 @@ def test_a_killed_worker_is_a_sentence(facelime, command, tmp_path):
     folder = write_faces(tmp_path / "some", 12, 400)
     words = ["preprocess", str(folder), "--size", "1600", "--workers", "2", "--store", str(facelime.store)]
     process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    until, spawned = time.monotonic() + 60, []
-    while not spawned and time.monotonic() < until:
-        time.sleep(0.1)
-        spawned = [
-            pid for pid in children.read_text().split() if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
-        ]
-    os.kill(int(spawned[-1]), 9)
+    os.kill(spawned_by(process)[-1], 9)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (1, ""), stderr
     assert "a worker process was killed" in stderr
+
+
+@pytest.mark.long
+def test_a_signal_to_every_process_of_a_job_stops_it(facelime, command, tmp_path):
+    """A scheduler asks all of them: that a worker has ended first is no error, and nobody blames the memory."""
+    folder = write_faces(tmp_path / "some", 12, 400)
+    words = ["preprocess", str(folder), "--size", "1600", "--workers", "2", "--store", str(facelime.store)]
+    process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for pid in [*spawned_by(process), process.pid]:
+        os.kill(pid, signal.SIGTERM)
+        time.sleep(0.1)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (EX_TEMPFAIL, ""), stderr
+    assert "stopped (SIGTERM)" in stderr
+
+
+def spawned_by(process):
+    """Return the worker processes of a command once they are there."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until, found = time.monotonic() + 60, []
+    while not found and time.monotonic() < until:
+        time.sleep(0.1)
+        pids = children.read_text().split()
+        found = [int(pid) for pid in pids if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return found
 
 
 def read_half(path):

@@ -433,7 +433,7 @@ def early_layers(backbone: Any) -> int:
     """
     coarse = math.ceil(backbone.input_shape[1] / COARSE)
     for place, layer in enumerate(backbone.layers):
-        shape: tuple[int, ...] = getattr(layer.output, "shape", ())
+        shape: Sequence[Any] = getattr(layer.output, "shape", ())
         if len(shape) == MAP_AXES and shape[1] <= coarse:
             return place
     return 0

@@ -86,7 +86,8 @@ class Asking:
         Option(
             metavar="TIME",
             show_default=False,
-            help="Stop after this time, such as 90s, 30m or 2h, and exit 75. [default: none]",
+            help="Stop after this time, such as 90s, 30m or 2h, and exit 75. In a Slurm job, stop a minute before the "
+            "job's end at the latest. [default: none]",
         ),
         Execution(),
     ] = None

@@ -96,7 +96,7 @@ class Device:
     def check_time(self) -> None:
         """Stop when the time budget is used up."""
         if self._until is not None and time.monotonic() >= self._until:
-            raise StopRequested("the time budget is used up")
+            raise StopRequested("the time budget, or the time of the job, is used up")
 
     def idle(self) -> bool:
         """Whether nothing is left to do."""

@@ -89,6 +89,7 @@ INDEX = (
         show="Show one artifact: what made it, from what, and what its arrays hold; or draw it.",
         export="Write an artifact into one file to hand over: HDF5, or CSV for surrogates.",
         verify="Recompute every digest of one artifact, or of all, and name what differs.",
+        seal="Seal an artifact whose units are all done, when the process that did the last one could not.",
         repair="Mend what `verify` finds broken in an artifact.",
         remove="Delete an artifact, after a question.",
         trust="List, add or remove the models whose code may run here: Lambda layers, SavedModels, Python functions.",

@@ -26,6 +26,7 @@ from facelime_cli.models.backbones import ACTIVATIONS, BACKBONES, IMAGENET, NONE
 from facelime_cli.options import LARGEST, Choice, Execution, Input, Resolved
 from facelime_cli.store import digests
 from facelime_cli.store.files import write_csv
+from facelime_cli.store.pictures import EVERY_FOLD
 from facelime_cli.training.recipes import (
     AUGMENTATIONS,
     AUTO,
@@ -390,7 +391,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         work=lambda artifact, units: _work(asked, artifact, units, _twin(made, context)),
         inputs=inputs,
         sources={"weights": _weights_digest(str(asked.settings.weights))} if is_file else {},
-        finish=partial(_finish, asked),
+        finish=partial(finish, context=context),
         instead=partial(_rates_tried, asked, context.console),
     )
     return made
@@ -420,11 +421,6 @@ def _rates_tried(asked: Wanted, console: Console) -> Answer:
     option = "--learning-rate"
     said = [*text_curves.rates(found.rates, found.losses), f"begin with {option} {found.suggestion:.2g}"]
     return Answer(value, [f"{found.suggestion:.2g}"], said=said)
-
-
-def _finish(asked: Wanted, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-    """Note what was measured."""
-    return _facts_of_folds(artifact, asked) if asked.every_fold else facts_of_only_unit(artifact)
 
 
 def restored(model: Artifact) -> dict[str, Any]:
@@ -481,18 +477,33 @@ def _twin(plan: Plan, context: Context) -> Artifact | None:
     return context.store.find(STAGE.writes, identity(STAGE, replace(plan, resolved=other)).fingerprint)
 
 
-def _facts_of_folds(artifact: Artifact, asked: Wanted) -> tuple[dict[str, Any], list[str]]:
-    """Return what is noted of all folds together, and the files of their mean where that is asked for."""
+def finish(artifact: Artifact, context: Context) -> tuple[dict[str, Any], list[str]]:
+    """Note what was measured: of all folds together, with the files of their mean where that is asked for.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        All its trainings are done.
+    context : Context
+
+    Returns
+    -------
+    facts : dict
+    made : list of str
+        The files of the mean.
+    """
+    if artifact.parameters["fold"] != EVERY_FOLD:
+        return facts_of_only_unit(artifact)
     from facelime_cli.store import familiarity
     from facelime_cli.training import folding
 
-    facts, file, job = folding.facts_of(artifact), FORMATS[KERAS].file, asked.job(artifact)
+    facts, file = folding.facts_of(artifact), FORMATS[KERAS].file
     told = folding.summary(facts["folds"])
     if told:
-        job.console.note(f"{told}; `facelime evaluate` has intervals.")
-    if not asked.params.ensemble:
+        context.console.note(f"{told}; `facelime evaluate` has intervals.")
+    if not artifact.parameters.get(ENSEMBLE):
         return facts, []
-    facts |= folding.mean_of(artifact, file, job)
+    facts |= folding.mean_of(artifact, file, context.console)
     return facts, [file, *([familiarity.FILE] if familiarity.FACT in facts else [])]
 
 

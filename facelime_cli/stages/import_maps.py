@@ -145,4 +145,5 @@ STAGE = Stage(
     help=__doc__,
     sharded=True,
     needs=needs,
+    finish=lambda *_: ({}, []),
 )

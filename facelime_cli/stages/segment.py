@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -277,7 +278,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         work=job.work,
         inputs=inputs,
         sources=sources,
-        finish=job.finish,
+        finish=partial(finish, context=context),
     )
 
 
@@ -331,10 +332,6 @@ class _Job:
         needs = SEGMENTERS[method].needs
         own = {} if needs is None else {needs[0]: given[needs[0]]}
         return _Task(picture_id, image, method, {**self.settings, **own}, self.params.zones)
-
-    def finish(self, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
-        """Say how many segments there are."""
-        return _summary(artifact, self.settings.get("segments"), self.context), []
 
 
 def restored(segments: Artifact) -> dict[str, Any]:
@@ -503,10 +500,24 @@ def _stacked(done: Sequence[_Done]) -> dict[str, NDArray[Any]]:
     return parts | {"zones": np.stack(zones)} if zones else parts
 
 
-def _summary(artifact: Artifact, asked: int | None, context: Context) -> dict[str, Any]:
-    """Say and return how many segments the pictures have, and where no face was found."""
+def finish(artifact: Artifact, context: Context) -> tuple[dict[str, Any], list[str]]:
+    """Say and return how many segments the pictures have, and where no face was found.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        All its units are done.
+    context : Context
+
+    Returns
+    -------
+    facts : dict
+    made : list of str
+        No file.
+    """
     import numpy as np
 
+    asked = artifact.parameters.get("segments")
     counts = artifact.read("n_segments")
     number = {"asked": asked, "median": float(np.median(counts)), "least": int(counts.min()), "most": int(counts.max())}
     context.console.note(
@@ -525,7 +536,7 @@ def _summary(artifact: Artifact, asked: int | None, context: Context) -> dict[st
             f"no face was found in {len(lost)} of {artifact.n} pictures, such as {lost[0]}; "
             "their zones lie as if the picture had been cropped to a face."
         )
-    return {"segments_per_picture": number} | ({"faces_not_found": lost} if lost else {})
+    return {"segments_per_picture": number} | ({"faces_not_found": lost} if lost else {}), []
 
 
 STAGE = Stage(
@@ -537,4 +548,5 @@ STAGE = Stage(
     help=__doc__,
     sharded=True,
     restored=restored,
+    finish=finish,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +11,7 @@ from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, fir
 from facelime_cli.store import arrays, claims, digests, files, forms, manifests, temporary, units
 from facelime_cli.store.arrays import TEXT, ZARR_ERRORS, ArraySpec
 from facelime_cli.store.presence import CLAIMS
-from facelime_cli.store.units import Unit
+from facelime_cli.store.units import Unit, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ EMPTY_FOLDERS = (NAMES, LOGS, units.RECORDS, CLAIMS, units.BEGUN)
 """Folders that every artifact begins with."""
 FOLDERS = (*EMPTY_FOLDERS, "kept", arrays.FOLDER)
 """Folders that an artifact may have beside those of its own files."""
+LOG = re.compile(r"\d+of(\d+)\.jsonl")
+"""Name of a shard's log, with the number of shards."""
 ANSWERS = "probabilities"
 """The array of a model's answers, of whatever kind of artifact."""
 ROUNDING = 1e-3
@@ -71,6 +74,8 @@ class Artifact:
         self._layout: dict[str, Any] | None = None
         self._manifest: dict[str, Any] | None = None
         self._sound: set[int] = set()
+        # Kept only while this process seals, which needs every record several times.
+        self._gathered: dict[int, dict[str, Any]] | None = None
 
     @property
     def id(self) -> str:
@@ -120,10 +125,7 @@ class Artifact:
                     f" `facelime repair {self.reference}` and repeat the `{self.stage}` command that makes it."
                 )
             if not self.complete:
-                raise IncompleteError(
-                    f"{self.reference} is not complete ({self.progress});"
-                    f" repeat the `{self.stage}` command that makes it."
-                )
+                raise IncompleteError(f"{self.reference} is not complete ({self.progress}){self._what_to_do}")
             manifest, layout = manifests.read_manifest(self.path), self.layout
             if any(manifest[name] != layout[name] for name in manifests.IN_BOTH):
                 raise BrokenError(
@@ -142,8 +144,47 @@ class Artifact:
     def progress(self) -> str:
         """How far the work is, in words."""
         begun = [path for path in (self.path / units.BEGUN).glob("[0-9]*") if path.is_dir()]
-        done = f"{len(self.done())} of {self.n_units} units done"
+        n_done = len(self.done())
+        done = f"{n_done} of {self.n_units} units done" + (", not sealed" if n_done == self.n_units else "")
         return f"{done}, {len(begun)} begun" if begun else done
+
+    @property
+    def _what_to_do(self) -> str:
+        """Which units and shards are missing, and what completes it: the end of a sentence."""
+        left = sorted(set(range(self.n_units)) - self.done())
+        if not left:
+            return (
+                f": all is done, but the process that did the last unit ended before it could seal;"
+                f" `facelime seal {self.reference}` completes it."
+            )
+        return f": {self.lacking(left)}; repeat the `{self.stage}` command that makes it."
+
+    def lacking(self, left: Sequence[int]) -> str:
+        """Return which units are missing, in words, and which shards they are in.
+
+        Parameters
+        ----------
+        left : sequence of int
+            Numbers of units that are not done; at least one.
+
+        Returns
+        -------
+        str
+            Shards are named where all processes so far divided the work in the same number.
+        """
+        one = len(left) == 1
+        words = f"unit{'' if one else 's'} {runs(left)} {'is' if one else 'are'} missing"
+        counts = self._shard_counts()
+        if len(counts) != 1 or counts == {1}:
+            return words
+        count = counts.pop()
+        shards = [i for i in range(1, count + 1) if not set(left).isdisjoint(self.shard(i, count))]
+        return f"{words}, of shard{'' if len(shards) == 1 else 's'} {runs(shards)} of {count}"
+
+    def _shard_counts(self) -> set[int]:
+        """Return into how many shards processes have divided the work: their logs tell."""
+        found = (LOG.fullmatch(path.name) for path in (self.path / LOGS).glob("*of*"))
+        return {int(match[1]) for match in found if match}
 
     @property
     def name(self) -> str:
@@ -598,6 +639,27 @@ class Artifact:
             return f"{self.n_units} training{many}"
         return f"{self.n_units} unit{many} of up to {self.unit_pictures} pictures"
 
+    def idle(self, count: int) -> str:
+        """Return how many of so many shards have nothing to do, in words.
+
+        Parameters
+        ----------
+        count : int
+            Number of shards.
+
+        Returns
+        -------
+        str
+            Empty where each has a unit at least.
+        """
+        idle = count - self.n_units
+        if idle <= 0:
+            return ""
+        return (
+            f"{idle} of {count} shards {'has' if idle == 1 else 'have'} nothing to do,"
+            f" since there {'is' if self.n_units == 1 else 'are'} {self.divided}"
+        )
+
     @property
     def n_units(self) -> int:
         """Number of units of work."""
@@ -654,11 +716,17 @@ class Artifact:
         dict or None
             None while the unit is pending, and when the artifact is complete: then the manifest has it.
         """
+        if self._gathered is not None and unit in self._gathered:
+            return self._gathered[unit]
         record = units.read_record(self.path, unit, checked="digest" in self.layout)
         rows = self.rows(unit)
         if record is None or record["rows"] != [rows.start, rows.stop]:
             return None
-        return record if set(record["pictures"]) == set(self.filled_by_units()) else None
+        if set(record["pictures"]) != set(self.filled_by_units()):
+            return None
+        if self._gathered is not None:
+            self._gathered[unit] = record
+        return record
 
     def unit_facts(self, row: int) -> dict[str, Any]:
         """Return what was noted of the unit that a picture is in.
@@ -705,15 +773,44 @@ class Artifact:
         return [record for record in records if record is not None]
 
     def done(self) -> set[int]:
-        """Return the units that are finished."""
-        if self.complete:
-            return set(range(self.n_units))
-        # The records are counted, not the arrays: zarr cannot tell a pending part from a lost one.
-        stems = [path.stem for path in (self.path / units.RECORDS).glob("[0-9]*.json")]
-        there = {int(stem) for stem in stems if stem.isdecimal() and int(stem) < self.n_units}
-        # A record that is damaged does not count, so that its unit is done again.
+        """Return the units that are finished: every record is read, once in a process."""
+        if not self.complete:
+            there = self._sound_among(units.recorded(self.path, self.n_units))
+            # Asked again, since who seals takes the records away.
+            if not self.complete:
+                return there
+        return set(range(self.n_units))
+
+    def done_among(self, chosen: Iterable[int]) -> set[int]:
+        """Return which of some units are finished: no other record is read, and no folder listed.
+
+        Parameters
+        ----------
+        chosen : iterable of int
+            Numbers of units, such as a shard's.
+
+        Returns
+        -------
+        set of int
+        """
+        asked = set(chosen)
+        if not self.complete:
+            there = self._sound_among(unit for unit in asked if units.record_path(self.path, unit).is_file())
+            if not self.complete:
+                return there
+        return asked
+
+    def _sound_among(self, recorded: Iterable[int]) -> set[int]:
+        """Return the units whose record can be read. One that is damaged does not count, so that it is done again."""
+        there = set(recorded)
         self._sound.update(unit for unit in there - self._sound if self.record(unit) is not None)
         return there & self._sound
+
+    @property
+    def n_done(self) -> int:
+        """Number of units that have a record, from one listing: it may be damaged, which sealing finds out."""
+        there = 0 if self.complete else len(units.recorded(self.path, self.n_units))
+        return self.n_units if self.complete else there
 
     def shard(self, index: int, count: int) -> range:
         """Return the units of one shard: a contiguous run.
@@ -733,7 +830,7 @@ class Artifact:
         return units.shard_of(self.n_units, index, count)
 
     def missing_shards(self, count: int) -> list[int]:
-        """Return the shards that have a unit left to do.
+        """Return the shards that have something left to do.
 
         Parameters
         ----------
@@ -743,10 +840,14 @@ class Artifact:
         Returns
         -------
         list of int
-            Numbers of shards, from 1.
+            Numbers of shards, from 1. Where every unit is done and nobody has sealed, it is the last shard: whichever
+            is repeated seals.
         """
         done = self.done()
-        return [index for index in range(1, count + 1) if not done.issuperset(self.shard(index, count))]
+        if self.complete:
+            return []
+        left = [index for index in range(1, count + 1) if not done.issuperset(self.shard(index, count))]
+        return left or [count]
 
     @contextmanager
     def work_on(self, unit: int, say: Callable[[str], None]) -> Iterator[Unit | None]:
@@ -817,7 +918,12 @@ class Artifact:
         """
         # The number after the last unit's stands for the sealing.
         with claims.Claim.take(self.path / CLAIMS, self.n_units, say):
-            yield not self.complete
+            # Read anew, whatever this process has found sound before: who seals answers for every record.
+            self._sound, self._gathered = set(), {}
+            try:
+                yield not self.complete
+            finally:
+                self._gathered = None
 
     def seal(self, facts: Mapping[str, Any], made_files: Iterable[str] = ()) -> None:
         """Gather the records into the manifest, write it last, and drop what only unfinished work needs.

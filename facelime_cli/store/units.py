@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +12,7 @@ from facelime_cli.errors import BrokenError
 from facelime_cli.store import arrays, digests, files, forms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 RECORDS, BEGUN, SHARED = "units", "begun", "shared"
 """Folders of an unfinished artifact: the records of its finished units, and what the others keep."""
+RECORD = re.compile(r"(\d{5,9})\.json")
+"""Name of a record: the unit."""
+MOST_RUNS = 8
+"""Runs of units that a message names."""
 COMMIT_DIGITS = 16
 """How many digits of its digest are in the name of a commit."""
 
@@ -61,18 +66,29 @@ class Unit:
         Its pictures.
     finished : bool
         Whether its record is written.
+    facts : mapping
+        What was noted of it when it was finished.
+    heard : callable
+        Is told how many values each commit kept.
     """
 
     def __init__(self, artifact: Owner, index: int, claim: Claim) -> None:
         self.artifact, self.index, self._claim = artifact, index, claim
         self.rows = artifact.rows(index)
         self.finished = False
+        self.facts: Mapping[str, Any] = {}
+        self.heard: Callable[[int], None] = lambda _: None
         self._start = time.monotonic()
 
     @property
     def n(self) -> int:
         """Number of pictures."""
         return len(range(self.rows.start, self.rows.stop))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it was claimed."""
+        return time.monotonic() - self._start
 
     def finish(
         self, parts: Mapping[str, NDArray[Any]], *, made: Sequence[str] = (), facts: Mapping[str, Any] | None = None
@@ -109,11 +125,11 @@ class Unit:
         for name in made:
             files.sync(folder / name)
         file_digests = {name: digests.of_file(folder / name) for name in made}
-        seconds = time.monotonic() - self._start
+        seconds = self.seconds
         # From here on the unit is finished, whatever happens to this process.
         write_record(self.artifact, self.index, seconds, pictures, file_digests, facts or {})
         shutil.rmtree(self._folder, ignore_errors=True)
-        self.finished = True
+        self.finished, self.facts = True, facts or {}
 
     @property
     def _folder(self) -> Path:
@@ -144,6 +160,7 @@ class Unit:
         # The digest in the name tells a whole file from one that a crash cut off.
         name = f"{int(places[0]):09d}-{digests.of_bytes(content)[:COMMIT_DIGITS]}.npz"
         files.write_whole(self._folder / name, content)
+        self.heard(len(places))
 
     def committed(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """Yield what earlier commits kept: places and values."""
@@ -257,6 +274,58 @@ def record_path(folder: Path, unit: int) -> Path:
         The file exists when the unit is finished.
     """
     return folder / RECORDS / f"{unit:05d}.json"
+
+
+def recorded(folder: Path, n_units: int) -> set[int]:
+    """Return the units that have a record, from one listing; none is read.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of an artifact.
+    n_units : int
+        Number of units of the artifact.
+
+    Returns
+    -------
+    set of int
+        The records are counted, not the arrays: zarr cannot tell a pending part from a lost one.
+    """
+    try:
+        names = [path.name for path in (folder / RECORDS).iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    found = (RECORD.fullmatch(name) for name in names)
+    return {unit for unit in (int(match[1]) for match in found if match) if unit < n_units}
+
+
+def runs(numbers: Sequence[int]) -> str:
+    """Return numbers in words, where neighbours stand together.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        In their order.
+
+    Returns
+    -------
+    str
+        The first runs, and how many more numbers there are.
+
+    Examples
+    --------
+    >>> runs([3]), runs([0, 1, 2, 7])
+    ('3', '0 to 2, 7')
+    """
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in found[:MOST_RUNS]]
+    rest = sum(map(len, found[MOST_RUNS:]))
+    return ", ".join(words) + (f" and {rest} more" if rest else "")
 
 
 def read_record(folder: Path, unit: int, *, checked: bool = True) -> dict[str, Any] | None:

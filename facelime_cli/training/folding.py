@@ -10,8 +10,8 @@ from facelime_cli.store import digests, files
 from facelime_cli.store.pictures import EVERY_FOLD
 
 if TYPE_CHECKING:
+    from facelime_cli.console import Console
     from facelime_cli.store.artifacts import Artifact
-    from facelime_cli.training.finetuning import Job
 
 LONG = ("history",)
 """What is noted of a training and is long: the record of the fold alone has it."""
@@ -97,7 +97,7 @@ def facts_of(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def mean_of(artifact: Artifact, file: str, job: Job) -> dict[str, Any]:
+def mean_of(artifact: Artifact, file: str, console: Console) -> dict[str, Any]:
     """Write the network that answers with the mean of all folds' networks, and a summary of training pictures.
 
     The summary is that of the first network, with the pictures that it learned from: its features stand for all.
@@ -108,8 +108,7 @@ def mean_of(artifact: Artifact, file: str, job: Job) -> dict[str, Any]:
         All its folds are trained.
     file : str
         Its name.
-    job : Job
-        The training of the first fold.
+    console : Console
 
     Returns
     -------
@@ -118,13 +117,15 @@ def mean_of(artifact: Artifact, file: str, job: Job) -> dict[str, Any]:
     """
     from facelime_cli.models import ensembles, wrapping
     from facelime_cli.training import familiarising, finetuning
+    from facelime_cli.training.heads import heads_of
 
     names = [file_of(fold) for fold in range(artifact.n_units)]
     members = [wrapping.load(artifact.file(name), what=f"{name} of {artifact.reference}") for name in names]
     network = ensembles.averaging(members)
     wrapping.save(network, artifact.file(file))
-    splits = finetuning.splits_of(job.dataset, job.fold, job.heads)
-    reference = familiarising.kept_of(artifact, members[0], splits, job.dataset, job.console)
+    dataset = artifact.input("datasets")
+    splits = finetuning.splits_of(dataset, 0, heads_of(artifact.parameters.get("labels"), dataset))
+    reference = familiarising.kept_of(artifact, members[0], splits, dataset, console)
     return {"ensemble": True, "model": wrapping.digest(network), **reference}
 
 

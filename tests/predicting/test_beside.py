@@ -48,7 +48,7 @@ def test_what_goes_wrong_beside_is_told_where_it_is_needed():
 
 def test_progress_is_shown_where_it_is_waited_for(capsys, monkeypatch):
     """Beside other work nothing is written; who waits sees how far it is."""
-    monkeypatch.setattr("facelime_cli.console.PLAIN_SECONDS", 0)
+    monkeypatch.setattr("facelime_cli.console.PLAIN_SECONDS", 0.02)
     begun, go_on = threading.Event(), threading.Event()
     with Beside() as work:
         aside = work.console(Console())
@@ -66,7 +66,7 @@ def test_progress_is_shown_where_it_is_waited_for(capsys, monkeypatch):
         # It is let go when it is shown: the first line comes with the first step.
         threading.Timer(2 * beside.STEP_SECONDS + 0.2, go_on.set).start()
         work.awaited(future, Console())
-    assert "segment: 1 of 3 pictures" in capsys.readouterr().err
+    assert "segment: 33 % (1 of 3 pictures)" in capsys.readouterr().err
 
 
 def test_what_runs_ends_at_its_next_picture_and_what_waits_does_not_begin():

@@ -114,7 +114,7 @@ def test_the_stages_alone_make_the_same_to_the_bit(waiting, tmp_path):
 
 def test_the_model_is_loaded_beside_the_segments(chain, tmp_path, monkeypatch):
     """The note that it is loaded comes before the last picture is segmented, and it comes once."""
-    monkeypatch.setattr("facelime_cli.console.PLAIN_SECONDS", 0)
+    monkeypatch.setattr("facelime_cli.console.PLAIN_SECONDS", 0.02)
     run = chain.copy(tmp_path / "store")
     words = ["--method", "slic", "--segments", 13, "--samples", 20, "--views", "single", "--no-check", "--workers", 1]
     result = run("explain", "faces", "--model", "small", "--split", "test", *words)

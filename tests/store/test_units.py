@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from facelime_cli.errors import BusyError
-from facelime_cli.store.units import shard_of
+from facelime_cli.store.artifacts import Artifact
+from facelime_cli.store.units import runs, shard_of
 from facelime_cli.store.verifying import faults
 from tests.store.making import create, fill
 
@@ -24,7 +25,42 @@ def test_missing_shards(store):
     assert artifact.missing_shards(3) == [2]
     assert artifact.missing_shards(1) == [1]
     fill(artifact, [1])
+    # Nobody has sealed it: one shard has that left to do.
+    assert artifact.missing_shards(3) == [3]
+    assert artifact.missing_shards(9) == [9]
+    artifact.seal({})
     assert artifact.missing_shards(3) == []
+
+
+def test_a_shard_reads_no_record_but_its_own(store, monkeypatch):
+    artifact = create(store)
+    fill(artifact)
+    read = []
+    monkeypatch.setattr("facelime_cli.store.files.read_small", lambda path, *_: read.append(path.name) or b"{}")
+    fresh = Artifact(store, artifact.path)
+    fresh._layout = artifact.layout
+    assert fresh.done_among([1]) == set()
+    assert read == ["00001.json"]
+    assert fresh.n_done == 3
+    assert read == ["00001.json"]
+
+
+def test_what_is_lacking_in_words(store):
+    artifact = create(store, n=320)
+    assert artifact.lacking([4]) == "unit 4 is missing"
+    artifact.file("logs/1of5.jsonl").touch()
+    assert artifact.lacking([0, 1, 4]) == "units 0 to 1, 4 are missing, of shards 1, 3 of 5"
+    # Who divided the work otherwise makes the number of a shard ambiguous.
+    artifact.file("logs/1of2.jsonl").touch()
+    assert artifact.lacking([0]) == "unit 0 is missing"
+    assert runs(range(0, 40, 2)) == "0, 2, 4, 6, 8, 10, 12, 14 and 12 more"
+
+
+def test_how_many_shards_have_nothing_to_do(store):
+    artifact = create(store)
+    assert artifact.idle(3) == ""
+    assert artifact.idle(4) == "1 of 4 shards has nothing to do, since there are 3 units of up to 32 pictures"
+    assert artifact.idle(64).startswith("61 of 64 shards have nothing to do")
 
 
 def test_commits_outlive_the_process_and_broken_ones_do_not_count(store):

@@ -1,0 +1,1 @@
+"""Job scripts for clusters: the same commands, written for engines that exist."""
