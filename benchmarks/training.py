@@ -131,6 +131,7 @@ class Bench:
         self.lines: Path = given.json or self.folder / "training.jsonl"
         self.more = tuple(shlex.split(given.more))
         self.datasets: dict[tuple[str, Path], str] = {}
+        self.started: list[subprocess.Popen[str]] = []
 
     @property
     def store(self) -> Path:
@@ -192,7 +193,16 @@ class Bench:
         command = [sys.executable, *own, *words, "--store", str(store), "--json"]
         log.write(f"$ facelime {shlex.join(words)}{' with ' + json.dumps(parts) if parts else ''}\n")
         log.flush()
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **limits})
+        environment = {**os.environ, **limits}
+        self.started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment))
+        return self.started[-1]
+
+    def end(self) -> None:
+        """End what still runs: it keeps its step."""
+        for process in self.started:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
 
     def row(self, name: str, contender: str, fold: int, part: str | None = None) -> Row:
         """Return the figures of one training, from the file of lines where they are there."""
@@ -529,6 +539,13 @@ def main() -> None:
     given = _parsed()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     bench = Bench(given)
+    try:
+        _print(bench, given)
+    finally:
+        bench.end()
+
+
+def _print(bench: Bench, given: argparse.Namespace) -> None:
     if given.unlike:
         print(unlike_figures(bench, given.folds))
         return

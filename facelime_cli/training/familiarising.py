@@ -122,8 +122,7 @@ def kept_of(model: Artifact, network: Any, splits: Splits, dataset: Artifact, co
     """
     known = Known(of_first(splits.train), of_first(splits.validation), dataset.texts("group"))
     try:
-        looking = features.network_of(network, "the network")
-        return write(model, lambda pictures: running.answers_of(looking, pictures), known, console)
+        return write(model, running.forward(features.network_of(network, "the network")), known, console)
     except FacelimeError as why:
         console.note(f"the model will not tell unlike pictures: {why}")
         return {}

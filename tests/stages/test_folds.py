@@ -166,6 +166,25 @@ class TestTraining:
         assert f'"{model.unit_facts(0)["model"]}"'.encode() in before["00000.json"]
         assert [len(model.unit_facts(fold)["history"]) for fold in range(3)] == [2, 2, 2]
 
+    def test_shards_that_begin_together_share_frozen_features(self, trained, command, tmp_path):
+        store = tmp_path / "store"
+        shutil.copytree(trained.store / "datasets", store / "datasets")
+        words = [*map(str, TRAIN), "--freeze", "all"]
+        shards = [
+            subprocess.Popen(
+                [*command, *words, "--shard", f"{number}/3", "--store", str(store)], stderr=subprocess.PIPE
+            )
+            for number in (1, 2, 3)
+        ]
+        assert [(each.communicate()[1], each.returncode)[1] for each in shards] == [0, 0, 0]
+        model = FewRounds(store).artifact(*words)
+        assert model.complete
+        assert not (model.path / "begun").exists()
+        alone = trained.artifact(*words)
+        for fold in range(3):
+            found, wanted = (each.unit_facts(fold)["history"] for each in (model, alone))
+            assert [row["val_loss"] for row in found] == pytest.approx([row["val_loss"] for row in wanted], rel=1e-3)
+
     def test_a_damaged_network_is_not_used_again(self, trained, tmp_path):
         run = FewRounds(tmp_path / "store")
         shutil.copytree(trained.store, run.store)
