@@ -410,7 +410,6 @@ BAD = [
     (["jobs", "status", "{nothing}"], "has no pipeline.json", 1),
     (["jobs", "status", ""], "FOLDER is empty", 2),
     # jobs
-    (["jobs"], "", 2),
     (["jobs", "nothing"], "No such command", 2),
     ([*JOBS, "--to", "{nothing}", "--dataset", "nobody", "--model", "small"], "nothing called 'nobody'", 1),
     ([*JOBS, "--to", "{nothing}", "--dataset", "faces"], "give --model MODEL", 2),
