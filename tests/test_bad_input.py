@@ -13,6 +13,8 @@ OUT_OF_RANGE = "is not in the range"
 VALUE = ("--output-kind", "value", "--size", "48", "--names", "age")
 JOBS = ("jobs", "snakemake")
 SNAKE = (*JOBS, "--dataset", "faces", "--model", "small")
+SLURM = ("jobs", "slurm", "--dataset", "faces", "--model", "small")
+LOCAL = ("jobs", "local", "--dataset", "faces", "--model", "small")
 """Words in braces stand for what the store holds, see `named`."""
 
 BAD = [
@@ -388,6 +390,25 @@ BAD = [
     (["trust", "list", "small"], "leave small out", 2),
     (["pseudonyms", "{nothing}"], "", 1),
     (["pseudonyms", ""], "SOURCE is empty", 2),
+    # jobs slurm, local and status
+    ([*SLURM], "Missing option", 2),
+    ([*SLURM, "--to", "{file}"], "is no folder", 1),
+    ([*SLURM, "--to", "{store}/masks/here"], "lies among the artifacts", 1),
+    ([*SLURM, "--to", "{nothing}", "--within", "1:00:00", "--shards", "3"], "leave one of them out", 2),
+    ([*SLURM, "--to", "{nothing}", "--within", "soon", "--rate", "9"], "--within 'soon' should be a time", 2),
+    ([*SLURM, "--to", "{nothing}", "--within", "1s", "--rate", "9"], "no number of shards ends within", 1),
+    ([*SLURM, "--to", "{nothing}", "--forecast", "--submit"], "nothing to --submit", 2),
+    ([*SLURM, "--to", "{nothing}", "--setup", "a\nb"], "one line of the shell", 2),
+    ([*SLURM, "--to", "{nothing}", "--setup", ""], "--setup is empty", 2),
+    ([*SLURM, "--to", "{nothing}", "--cpu-partition", "a b"], "--cpu-partition 'a b' should have letters", 2),
+    ([*SLURM, "--to", "{nothing}", "--rate", "0"], OUT_OF_RANGE, 2),
+    ([*SLURM, "--to", "{nothing}", "--run", "a/b"], "", 1),
+    (["jobs", "slurm", "--dataset", "faces", "--to", "{nothing}"], "give --model MODEL", 2),
+    ([*LOCAL, "--to", "{nothing}"], "Missing option", 2),
+    ([*LOCAL, "--to", "{nothing}", "--devices", "0"], OUT_OF_RANGE, 2),
+    ([*LOCAL, "--to", "{file}", "--devices", "2"], "is no folder", 1),
+    (["jobs", "status", "{nothing}"], "has no pipeline.json", 1),
+    (["jobs", "status", ""], "FOLDER is empty", 2),
     # jobs
     (["jobs", "nothing"], "No such command", 2),
     ([*JOBS, "--to", "{nothing}", "--dataset", "nobody", "--model", "small"], "nothing called 'nobody'", 1),

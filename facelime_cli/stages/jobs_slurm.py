@@ -14,7 +14,7 @@ from typer import Option
 
 from facelime_cli.console import Answer
 from facelime_cli.engine import Command
-from facelime_cli.errors import CommandLineError, FacelimeError, first_line
+from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.jobs import forecast
 from facelime_cli.jobs.cluster import JOBS, OPTIONS, check_folder, checked_gres, megabytes, minutes, plain, write
 from facelime_cli.jobs.dividing import USUAL_SHARDS, Divided, divided, jobs_of
@@ -200,9 +200,7 @@ def _submitted(folder: Path) -> list[str]:
     )
     if done.returncode:
         why = done.stderr.strip().splitlines() or [f"it exits with {done.returncode}"]
-        raise FacelimeError(
-            f"{folder / 'go.sh'} could not submit everything ({first_line(why[-1])}); mend that, and run it again."
-        )
+        raise FacelimeError(f"{folder / 'go.sh'} could not submit everything ({why[-1]}); mend that, and run it again.")
     return done.stdout.splitlines()
 
 
