@@ -233,8 +233,13 @@ class Group(TyperGroup):
             return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Find the subcommand that the first word names."""
+        """Find the subcommand that the first word names, or the first two."""
+        second = [each.name.partition(" ")[2] for each in INDEX if each.name.startswith(f"{args[0]} ")]
+        if second and args[1:2] and args[1] in second:
+            args = [" ".join(args[:2]), *args[2:]]
         with _plain_usage_errors():
+            if second and " " not in args[0]:
+                ctx.fail(f"{args[0]} needs a second word: {', '.join(second)}.")
             return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -421,7 +426,7 @@ def _subcommand(command: Stage | Command) -> TyperCommand:
         run = _command_function(command)
         extra = NAMED if command.named else {}
     _sign(run, command.params, extra)
-    run.__name__, run.__doc__ = command.name.replace("-", "_"), command.help
+    run.__name__, run.__doc__ = re.sub("[- ]", "_", command.name), command.help
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command(command.name, cls=Subcommand, context_settings={"help_option_names": ["-h", "--help"]})(run)
     made = typer.main.get_command(alone)

@@ -102,7 +102,7 @@ def test_a_wing_imports_only_what_stands_below_it(wing):
 
 
 def test_no_stage_imports_another_but_those_that_run_stages():
-    subcommands = {listed.name.replace("-", "_") for listed in INDEX}
+    subcommands = {listed.module for listed in INDEX}
     for path in sorted((PACKAGE / "stages").glob("*.py")):
         others = {parts[1] for parts in imports_of(path) if parts[:1] == ("stages",)} & subcommands
         assert not others or path.stem in RUNS_STAGES, path.stem
@@ -161,4 +161,4 @@ def test_the_light_index_says_what_the_modules_say(listed):
 
 def test_the_index_has_every_subcommand():
     modules = {path.stem for path in (PACKAGE / "stages").glob("*.py")} - {"__init__"}
-    assert modules == {listed.name.replace("-", "_") for listed in INDEX}
+    assert modules == {listed.module for listed in INDEX}

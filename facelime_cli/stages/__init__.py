@@ -6,6 +6,7 @@ compares the two.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -22,15 +23,22 @@ class Listed:
     heading: str
     summary: str
 
+    @property
+    def module(self) -> str:
+        """The name of its module. A subcommand may have two words."""
+        return re.sub("[- ]", "_", self.name)
+
     def load(self) -> Stage | Command:
         """Return the subcommand; its module is imported now."""
-        module = import_module(f"{__name__}.{self.name.replace('-', '_')}")
+        module = import_module(f"{__name__}.{self.module}")
         found: Stage | Command = module.STAGE if hasattr(module, "STAGE") else module.COMMAND
         return found
 
 
 def _listed(heading: str, **summaries: str) -> list[Listed]:
-    return [Listed(name.replace("_", "-"), heading, summary) for name, summary in summaries.items()]
+    # Two underscores stand between the two words of a subcommand.
+    words = {name: name.replace("__", " ").replace("_", "-") for name in summaries}
+    return [Listed(words[name], heading, summary) for name, summary in summaries.items()]
 
 
 INDEX = (
@@ -82,6 +90,13 @@ INDEX = (
         compare="Compare explanations of the same pictures: how far their strongest segments, ranks and signs agree.",
         stability="Explain the same pictures again with other seeds, and say how far the explanations agree.",
         sensitivity="Explain the same pictures with other segments and fills, and say what holds whatever you choose.",
+    ),
+    *_listed(
+        "Clusters",
+        jobs__slurm="Write the job scripts of a whole pipeline for Slurm, and one that submits what is missing.",
+        jobs__local="Write one script that runs a whole pipeline on this machine, with one process for each graphics "
+        "card.",
+        jobs__status="Say how far the jobs of a pipeline are: units done, and shards that wait, run and have failed.",
     ),
     *_listed(
         "Store",
