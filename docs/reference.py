@@ -61,7 +61,7 @@ def reference() -> str:
     found = [INTRODUCTION]
     heading = ""
     for command in INDEX:
-        own, _, shared = help_of(command.name).partition(f"\n\n{EVERYWHERE}:\n")
+        own, _, shared = help_of(*command.name.split()).partition(f"\n\n{EVERYWHERE}:\n")
         if not heading:
             found.append(f"## {EVERYWHERE}\n\n{block(shared)}")
         if command.heading != heading:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from facelime_cli.engine import Command, Context, Shard, Stage
+    from facelime_cli.stages import Listed
 
 DEFAULT_STORE = "artifacts"
 MOST_PIPED = 1 << 24
@@ -185,6 +186,13 @@ def bounds_in_words(text: str) -> str:
     return re.sub(r"\[[^\]]*\]", lambda brackets: RANGE.sub(words, brackets[0]), text)
 
 
+def _is_stop(why: BaseException | None) -> bool:
+    """Return whether a request to stop is what led to an exception."""
+    while why is not None and not isinstance(why, StopRequested):
+        why = why.__cause__ or why.__context__
+    return why is not None
+
+
 @contextmanager
 def _plain_usage_errors() -> Iterator[None]:
     """Let a wrong command line be quoted without what a terminal would obey."""
@@ -227,40 +235,63 @@ class Subcommand(TyperCommand):
 class Group(TyperGroup):
     """`facelime` itself: it lists subcommands from the index, and loads the module of the one that is asked for."""
 
+    family = ""
+    """The first word of the subcommands' names, where they have two, such as `jobs`."""
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words before the subcommand."""
         with _plain_usage_errors():
             return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Find the subcommand that the first word names, or the first two."""
-        second = [each.name.partition(" ")[2] for each in INDEX if each.name.startswith(f"{args[0]} ")]
-        if second and args[1:2] and args[1] in second:
-            args = [" ".join(args[:2]), *args[2:]]
+        """Find the subcommand that the first word names."""
         with _plain_usage_errors():
-            if second and " " not in args[0]:
-                ctx.fail(f"{args[0]} needs a second word: {', '.join(second)}.")
             return super().resolve_command(ctx, args)
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of all subcommands."""
-        del ctx
-        return [each.name for each in INDEX]
+    def main(self, *words: Any, **how: Any) -> Any:
+        """Run the command line; a stop that comes before the subcommand does is one too."""
+        try:
+            return super().main(*words, **how)
+        except SystemExit as why:
+            # Typer takes what a signal raises for Ctrl-C, and has a code of its own for it.
+            if _is_stop(why):
+                raise SystemExit(EX_TEMPFAIL) from None
+            raise
 
-    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all subcommands, as they are typed behind this one."""
+        del ctx
+        return list(dict.fromkeys(each.name.removeprefix(self.family).split()[0] for each in self._listed()))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
         """Return a subcommand, made from its module."""
         del ctx
-        listed = next((each for each in INDEX if each.name == cmd_name), None)
-        return None if listed is None else _subcommand(listed.load())
+        name = f"{self.family}{cmd_name}"
+        listed = next((each for each in self._listed() if each.name == name), None)
+        if listed is not None:
+            return _subcommand(listed.load())
+        return _family(cmd_name) if any(each.name.startswith(f"{name} ") for each in self._listed()) else None
+
+    def _listed(self) -> list[Listed]:
+        return [each for each in INDEX if each.name.startswith(self.family)]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the subcommands under their headings; no module is loaded."""
         del ctx
-        widest = max(len(each.name) for each in INDEX)
-        for heading in dict.fromkeys(each.heading for each in INDEX):
-            rows = [(each.name.ljust(widest), each.summary) for each in INDEX if each.heading == heading]
+        listed = self._listed()
+        widest = max(len(each.name) for each in listed)
+        for heading in dict.fromkeys(each.heading for each in listed):
+            rows = [(each.name.ljust(widest), each.summary) for each in listed if each.heading == heading]
             with formatter.section(heading):
                 formatter.write_dl(rows)
+
+
+def _family(word: str) -> Group:
+    """Return the group of the subcommands whose names begin with a word."""
+    settings = {"help_option_names": ["-h", "--help"]}
+    made = Group(name=word, no_args_is_help=True, context_settings=settings, rich_markup_mode=None)
+    made.family = f"{word} "
+    return made
 
 
 app = typer.Typer(
@@ -426,9 +457,11 @@ def _subcommand(command: Stage | Command) -> TyperCommand:
         run = _command_function(command)
         extra = NAMED if command.named else {}
     _sign(run, command.params, extra)
-    run.__name__, run.__doc__ = re.sub("[- ]", "_", command.name), command.help
+    run.__name__, run.__doc__ = command.name.replace("-", "_").replace(" ", "_"), command.help
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(command.name, cls=Subcommand, context_settings={"help_option_names": ["-h", "--help"]})(run)
+    alone.command(command.name.split()[-1], cls=Subcommand, context_settings={"help_option_names": ["-h", "--help"]})(
+        run
+    )
     made = typer.main.get_command(alone)
     assert isinstance(made, Subcommand)
     made.headings = _headings(command.params, extra)
@@ -476,7 +509,7 @@ def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
         "shards": count,
         "idle": max(0, count - artifact.n_units),
         "units": artifact.n_units,
-        "units_done": len(artifact.done()),
+        "units_done": artifact.n_done,
         "complete": artifact.complete,
     }
     idle = artifact.idle(count)

@@ -169,16 +169,15 @@ class Console:
         """
         if self.as_json:
             # JSON has no NaN. A program that reads the answer would fail on one.
-            print(json_text(answer.value), file=self._out)
+            _write(self._out, json_text(answer.value) + "\n")
             return
         if not self.quiet:
             for table in answer.notes:
                 self._print_table(table, stderr=True)
         for text in answer.said:
             self.note(text)
-        for line in answer.lines:
-            # A table or a JSON text is one answer of several lines.
-            print(shown(line, keep="\n"), file=self._out)
+        # A table or a JSON text is one answer of several lines.
+        _write(self._out, "".join(shown(line, keep="\n") + "\n" for line in answer.lines))
         for each in answer.tables:
             if isinstance(each, Drawing):
                 self._print_drawing(each)
@@ -239,7 +238,7 @@ class Console:
         text : str
             A traceback, of several lines.
         """
-        print(shown(text, keep="\n").rstrip("\n"), file=sys.stderr, flush=True)
+        _write(sys.stderr, shown(text, keep="\n").rstrip("\n") + "\n")
 
     @contextmanager
     def progress(self, task: str, total: int, done: int = 0, unit: str = "pictures") -> Iterator[Advance]:
@@ -299,7 +298,7 @@ class Console:
 
     def _line(self, text: str) -> None:
         # One sentence is one line, whatever the name or the library's text that it quotes.
-        print(shown(text), file=sys.stderr, flush=True)
+        _write(sys.stderr, shown(text) + "\n")
 
     def _print_drawing(self, drawing: Drawing) -> None:
         from rich.text import Text
@@ -349,6 +348,16 @@ class _ToStderr(io.TextIOBase):
 
     def close(self) -> None:
         self.flush()
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write a text at once, with the end of its last line: of processes that share a file, no two share a line.
+
+    `print` writes the end of a line apart, which an unbuffered stream passes on as it comes.
+    """
+    if text:
+        stream.write(text)
+        stream.flush()
 
 
 def _apart(stream: TextIO) -> TextIO:

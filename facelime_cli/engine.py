@@ -431,7 +431,8 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     artifact = _lay_out(stage, plan, context) if artifact is None else artifact
     from facelime_cli.store import presence
 
-    with presence.attended(artifact.path):
+    alone = context.shard.count == 1
+    with presence.attended(artifact.path, everywhere=alone and not context.lay_out):
         _give_name(artifact, context)
         _say_of_units(artifact, context, fresh=fresh)
         if not context.lay_out:
@@ -513,15 +514,19 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
 
 def _seal(artifact: Artifact, finish: Finish, context: Context) -> None:
     """Finish and seal an artifact whose units all have records, unless another process is at it."""
+    from facelime_cli.store import presence
+
     try:
         with artifact.sealing(context.console.note) as mine:
-            left = sorted(set(range(artifact.n_units)) - artifact.done()) if mine else []
+            left = artifact.unrecorded() if mine else []
             if left:
                 context.console.warn(
                     f"{artifact.reference} cannot be sealed: the records of some units are damaged, so"
                     f" {artifact.lacking(left)}; repeat the `{artifact.stage}` command."
                 )
             elif mine:
+                # Whatever shards that were killed have left goes now: each of them looked into no large folder.
+                presence.sweep(artifact.path)
                 facts, made = finish(artifact)
                 artifact.seal(facts, made)
     except BusyError:

@@ -59,6 +59,30 @@ def ignore_signals() -> None:
 
 
 @contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Let a signal wait for the end of something short that must not be left half done.
+
+    Yields
+    ------
+    None
+    """
+    # No other thread is interrupted.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        first = before[signal.Signals(came[0])] if came else None
+        if callable(first):
+            first(came[0], None)
+
+
+@contextlib.contextmanager
 def leaving_in_time(say: Callable[[], None]) -> Iterator[None]:
     """End the process some seconds after a signal, where the main thread has not ended it by then.
 

@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from facelime_cli import stopping
 from facelime_cli.errors import FacelimeError, StopRequested
 from facelime_cli.machine import cores
 
@@ -124,12 +125,14 @@ class Workers:
 
 def _handed(pool: ProcessPoolExecutor, function: Callable[[T], R], item: T) -> Future[tuple[R, list[tuple[str, str]]]]:
     """Hand a call over; a process that starts for it leaves Ctrl-C to this one from its first moment."""
-    # A process inherits what is blocked. Else one that is importing would end with a traceback.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(_heard, function, item)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    # A process inherits what is blocked: else one that is importing would end with a traceback. And one that is begun
+    # and gets no further would complain too.
+    with stopping.held_back():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return pool.submit(_heard, function, item)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _obey_what_killed() -> None:

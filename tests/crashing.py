@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 
 import facelime_cli
-from facelime_cli.stopping import obey_signals
+from facelime_cli.stopping import STOPS, obey_signals
 
 CHANGES = ("rename", "replace", "link", "symlink", "unlink", "remove", "mkdir", "rmdir", "fsync", "truncate")
 """Functions of `os` through which everything goes that changes a store step by step."""
@@ -88,12 +88,53 @@ def count_changes(counted, kill_at=None, vanish_at=None, vanishing="", stop_at=N
         setattr(os, name, counting(getattr(os, name)))
 
 
-def run_command(words):
-    """Run the command line, and end this process as it would end."""
+def kill_in(name):
+    """Let this process be killed when it calls a function, `module:function`."""
+    module, _, function = name.partition(":")
+    setattr(import_module(module), function, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def race(request):
+    """Run commands in forks that all begin at the same moment; return exit status and output of each."""
+    ready, go = os.pipe()
+    runs = []
+    for words in request["race"]:
+        out = tempfile.TemporaryFile()  # noqa: SIM115 - read when the fork has ended
+        pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                os.close(go)
+                os.dup2(out.fileno(), 1)
+                os.dup2(out.fileno(), 2)
+                os.umask(0o077)
+                os.read(ready, 1)
+                code = run_command(words)
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
+        runs.append((pid, out))
+    os.close(ready)
+    os.close(go)
+    told = []
+    for pid, out in runs:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        with out:
+            out.seek(0)
+            told.append({"code": code, "out": out.read().decode(errors="replace")})
+    return told
+
+
+def run_command(words, *, stoppable=False):
+    """Run the command line, and end this process as it would end; where signals wait for it, it obeys them."""
     from facelime_cli.cli import app
     from facelime_cli.errors import EX_TEMPFAIL, StopRequested
 
     try:
+        if stoppable:
+            obey_signals()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         app([str(word) for word in words])
     except SystemExit as why:
         return why.code if isinstance(why.code, int) else int(bool(why.code))
@@ -106,6 +147,8 @@ def fork(request):
     """Run one request in a fork; return its exit status, its output, and how many changes it made."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, mmap.mmap(-1, 8) as counted:
         begun = time.monotonic()
+        # A fork that is asked to stop before it can obey would be killed.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS if request.get("signals") else ())
         pid = os.fork()
         if pid == 0:
             code = 70
@@ -115,15 +158,16 @@ def fork(request):
                 os.umask(0o077)
                 if request.get("limit"):
                     resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"],) * 2)
-                if request.get("signals"):
-                    obey_signals()
                 names = ("kill_at", "vanish_at", "vanishing", "stop_at", "signals")
                 count_changes(counted, *map(request.get, names))
-                code = run_command(request["words"])
+                if request.get("kill_in"):
+                    kill_in(request["kill_in"])
+                code = run_command(request["words"], stoppable=bool(request.get("signals")))
                 sys.stdout.flush()
                 sys.stderr.flush()
             finally:
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         if request.get("kill_after") is not None:
             time.sleep(request["kill_after"])
             os.kill(pid, signal.SIGKILL)
@@ -157,7 +201,8 @@ def main():
             import_module(name)
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(fork(json.loads(line))), file=answers, flush=True)
+        request = json.loads(line)
+        print(json.dumps(race(request) if "race" in request else fork(request)), file=answers, flush=True)
 
 
 @dataclass
@@ -178,7 +223,13 @@ class Forks:
 
     def __call__(self, *words, store, **how):
         """Run a command on a store; see `fork` for what is returned."""
-        request = {"words": [*map(str, words), "--store", str(store)], **how}
+        return self._ask({"words": [*map(str, words), "--store", str(store)], **how})
+
+    def race(self, commands, store):
+        """Run commands on a store at the same time; see `race` for what is returned."""
+        return self._ask({"race": [[*map(str, words), "--store", str(store)] for words in commands]})
+
+    def _ask(self, request):
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())

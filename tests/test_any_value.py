@@ -133,11 +133,14 @@ def options():
     """Return every option of every command with what is known of it."""
     found = []
     passed_on = {each.name for listed in INDEX if listed.name in PASSED_ON for each in fields(listed.load().params)}
+    known_to = {listed.name: {each.name for each in fields(listed.load().params)} for listed in INDEX}
     for listed in INDEX:
         known = hints(listed.load().params)
         for name, (kind, extras) in known.items():
             an_argument = isinstance(marker(extras, ParameterInfo), ArgumentInfo)
             elsewhere = listed.name == "explain" and name in passed_on
+            # A pipeline is made of what `explain` has too.
+            elsewhere |= listed.name.startswith("jobs ") and name in known_to["explain"]
             if (
                 not an_argument
                 and not elsewhere
@@ -172,6 +175,31 @@ def command_words(command, chain, faces, tmp_path):
         "show": ["show", explained],
         "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", "1", "--steps-per-epoch", "1"],
         "predict": ["predict", chain.reference("perturb"), "--model", "small"],
+        "jobs slurm": [
+            "jobs",
+            "slurm",
+            "--dataset",
+            "faces",
+            "--model",
+            "small",
+            "--force",
+            "--to",
+            tmp_path / "slurm",
+        ],
+        "jobs local": [
+            "jobs",
+            "local",
+            "--dataset",
+            "faces",
+            "--model",
+            "small",
+            "--devices",
+            "2",
+            "--to",
+            tmp_path / "l",
+        ],
+        "jobs status": ["jobs", "status", tmp_path],
+        "jobs snakemake": ["jobs", "snakemake", "--dataset", "faces", "--model", "small", "--to", tmp_path / "jobs"],
         "export": ["export", explained, "--to", tmp_path / "out.csv"],
     }
     return more[command] if command in more else words_of(command, chain, faces)

@@ -1,6 +1,9 @@
 """What the console writes: progress where there is no terminal, drawings with and without colours."""
 
+import os
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -68,3 +71,36 @@ def test_colours_only_where_the_terminal_has_them(monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "a [bold]title" in told
     assert "\x1b[38;2;255;0;0;48;2;0;0;255m▀" in told
+
+
+TALK = """
+from facelime_cli.console import Answer, Console
+console = Console()
+with console.results_alone():
+    console.note("a note")
+    console.warn("a doubt")
+    console.error("a mistake")
+    console.trace("Traceback\\n  of two lines")
+    console.answer(Answer({"an": 1}, ["a reference"], said=["a sentence"]))
+    Console(as_json=True).answer(Answer({"an": 1}))
+    console.flush()
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_every_line_is_one_write(unbuffered):
+    """A pipe in packet mode gives back each write on its own: no other process can write into the middle of a line."""
+    if not hasattr(os, "O_DIRECT") or sys.platform != "linux":
+        pytest.skip("only Linux has pipes in packet mode")
+    read, write = os.pipe2(os.O_DIRECT)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run([sys.executable, "-c", TALK], stdout=write, stderr=write, env=environment, check=False)
+    assert done.returncode == 0
+    os.close(write)
+    written = []
+    while packet := os.read(read, 1 << 16):
+        written.append(packet.decode())
+    os.close(read)
+    assert len(written) >= 6
+    assert [each for each in written if not each.endswith("\n")] == []
+    assert "a reference\n" in written

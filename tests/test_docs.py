@@ -41,7 +41,7 @@ def test_the_test_above_can_fail(tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_links_in_documents_exist(page):
     text = page.read_text(encoding="utf-8")
-    known = {command.name.partition(" ")[0] for command in INDEX}
+    known = {command.name.split()[0] for command in INDEX}
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
     used = set(re.findall(r"\bfacelime ([a-z][a-z-]*)", blocks)) | set(re.findall(r"`facelime ([a-z][a-z-]*)", text))
     assert used - known == set()

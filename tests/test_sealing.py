@@ -5,8 +5,10 @@ import pytest
 from facelime_cli.store.manifests import MANIFEST
 from facelime_cli.store.references import Store
 from facelime_cli.store.verifying import reopen
-from tests.support import SHARDED, words_of
+from tests.scene import CASES, Case
+from tests.support import SHARDED, STAGES, words_of, write_maps
 
+SHARDED_KINDS = {stage: STAGES[stage].writes for stage in SHARDED}
 NEXT = {
     "finetune": ["evaluate"],
     "segment": ["perturb"],
@@ -22,6 +24,10 @@ NEXT = {
     "render": ["export", "--to", "x.csv"],
 }
 """A command that reads what each sharded stage makes, without the reference that comes behind its name."""
+
+
+QUICK = {"finetune", "segment", "perturb", "predict", "fit-surrogate"}
+EVERY = [stage if stage in QUICK else pytest.param(stage, marks=pytest.mark.long) for stage in SHARDED]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,7 @@ def test_every_sharded_stage_has_a_reader_here():
     assert set(NEXT) == set(SHARDED)
 
 
-@pytest.mark.parametrize("stage", SHARDED)
+@pytest.mark.parametrize("stage", EVERY)
 def test_what_is_done_and_not_sealed_is_work_that_is_left(opened, chain, faces, stage):
     run, unsealed = opened
     artifact = unsealed(stage)
@@ -60,7 +66,7 @@ def test_what_is_done_and_not_sealed_is_work_that_is_left(opened, chain, faces, 
     assert run.json(*words, "--missing", 4)["missing"] == []
 
 
-@pytest.mark.parametrize("stage", SHARDED)
+@pytest.mark.parametrize("stage", EVERY)
 def test_seal_completes_what_is_done(opened, chain, stage):
     run, unsealed = opened
     artifact = unsealed(stage)
@@ -104,3 +110,39 @@ def test_a_damaged_record_of_another_shard_is_found_when_sealing(many):
     assert "unit 0 is missing, of shard 1 of 2" in second.stderr
     assert many(*words, "--missing", 2).stdout == "1\n"
     assert many.json(*words, "--shard", "1/2")["complete"]
+
+
+GAPS = {
+    **{stage: CASES[stage].words for stage in SHARDED if stage in CASES},
+    "gradcam": "gradcam few --model net --name killed",
+    "occlusion": "occlusion meant --model net --name killed",
+    "contrast": "contrast first --class rosacea --versus normal --name killed",
+    "import-maps": "import-maps few --model net --maps {maps} --name killed",
+}
+"""A run of each sharded stage in the scene's store, from nothing."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stage", SHARDED)
+def test_a_kill_between_the_last_record_and_sealing(scene, stage, tmp_path):
+    """Nothing of the work is lost, and all who ask are told what is left: `--missing`, a repeated shard, `seal`."""
+    maps = write_maps(scene.folder / "faces", tmp_path / "maps") if stage == "import-maps" else ""
+    words = GAPS[stage].replace("{maps}", str(maps))
+    straight = scene.copy("straight", Case("", 0))
+    scene.must(words, straight)
+    kind = SHARDED_KINDS[stage]
+    expected = Store(straight / "store").resolve(f"{kind}/killed")
+    for how in ("seal", "shard"):
+        place = scene.copy("killed", Case("", 0))
+        assert scene.run(words, place, kill_in="facelime_cli.engine:_seal")["code"] == -9
+        left = Store(place / "store").resolve(f"{kind}/killed")
+        assert (left.complete, left.n_done) == (False, expected.n_units)
+        assert scene.must(f"{words} --missing 4", place)["out"] == "4\n"
+        units = {path.name for path in (left.path / "units").iterdir()}
+        scene.must(f"seal {kind}/killed" if how == "seal" else f"{words} --shard 4/4", place)
+        assert len(units) == expected.n_units
+        if stage != "finetune":  # no training is reproducible to the bit
+            assert Store(place / "store").resolve(f"{kind}/killed").content == expected.content
+        assert scene.must(f"{words} --missing 4", place)["out"] == "\n"
+        assert scene.run("verify", place)["code"] == 0
+        assert scene.must("clean", place)["out"].startswith("nothing")

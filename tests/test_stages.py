@@ -14,7 +14,7 @@ WITH_ARRAYS = [name for name in CHAIN if name not in {"describe", "finetune", "c
 
 @pytest.mark.parametrize("command", [each.name for each in INDEX])
 def test_help_names_every_option(facelime, command):
-    result = facelime(command, "--help")
+    result = facelime(*command.split(), "--help")
     assert result.exit_code == 0
     for option in ("--store", "--json", "--quiet", "--debug"):
         assert option in result.stdout

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from facelime_cli.errors import EX_TEMPFAIL
-from facelime_cli.stopping import BEFORE_JOB_END, LEAVE_SECONDS, deadline, span
+from facelime_cli.errors import EX_TEMPFAIL, StopRequested
+from facelime_cli.stopping import BEFORE_JOB_END, LEAVE_SECONDS, deadline, held_back, span
 
 BUSY = """
 import hashlib, sys, time
@@ -169,3 +169,42 @@ def test_a_signal_to_continue_before_it_is_no_error(busy, before):
     code, said, _ = ended(process)
     assert (code, "stopped (SIGTERM)" in said) == (EX_TEMPFAIL, True), said
     assert "Traceback" not in said
+
+
+def test_a_signal_waits_for_what_must_not_be_left_half_done():
+    def stop(number, _):
+        raise StopRequested(signal.Signals(number).name)
+
+    before, done = signal.signal(signal.SIGTERM, stop), []
+
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("the rest")
+
+    try:
+        with pytest.raises(StopRequested, match="SIGTERM"), held_back():
+            interrupted()
+        with held_back():
+            done.append("without a signal")
+        with pytest.raises(StopRequested):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done == ["the rest", "without a signal"]
+
+
+def test_a_signal_before_the_subcommand_has_begun_is_a_stop_too(tmp_path):
+    """While its module is imported, Typer is in charge, and has a code of its own for Ctrl-C."""
+    words = "import os, signal, sys, facelime_cli.stages as stages\n"
+    words += "stages.Listed.load = lambda self: os.kill(os.getpid(), signal.SIGTERM)\n"
+    words += "sys.argv = ['facelime', 'status']\nfrom facelime_cli.__main__ import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert (done.returncode, done.stdout) == (EX_TEMPFAIL, ""), done.stderr
+    assert "Traceback" not in done.stderr

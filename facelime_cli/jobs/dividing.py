@@ -2,90 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from typer import Option
-
-from facelime_cli.errors import CommandLineError
 from facelime_cli.jobs import forecast
-from facelime_cli.options import Execution, Heading
 
 if TYPE_CHECKING:
-    from facelime_cli.engine import Context
+    from collections.abc import Sequence
+
+    from facelime_cli.jobs.forecast import Work
     from facelime_cli.jobs.pipeline import Pipeline, Step
 
 USUAL_SHARDS = 8
 """Of a step that asks the model, where nobody says how fast that is."""
-MOST_SHARDS = 100_000
-MOST_IN_UNIT = 100_000
-HEADING = Heading("Jobs")
 
 
-def options(folder: str) -> list[tuple[str, Any, Any]]:
-    """Return the options that say how a pipeline is divided, for `pipeline.params_with`.
+@dataclass(frozen=True)
+class Divided:
+    """How the steps of a pipeline are divided.
 
-    Parameters
+    Attributes
     ----------
-    folder : str
-        Where the files go, unless the user says otherwise.
+    shards : dict
+        Numbers by the name of the step.
+    doubts : list of str
+        What a person should know of them.
     """
-    number: dict[str, Any] = {"show_default": False, "metavar": "N", "min": 1}
-    to = Option(metavar="DIR", help="Write the files into this folder.")
-    shards = Option(
-        help="Divide each step that asks the model into so many shards, and no other step into more. "
-        f"[default: as many as keep the start of a task at a tenth of it; {USUAL_SHARDS} without --rate]",
-        max=MOST_SHARDS,
-        **number,
-    )
-    cpu_shards = Option(
-        help="Divide each other step into so many shards. [default: as many as keep the start of a task at a tenth]",
-        max=MOST_SHARDS,
-        **number,
-    )
-    unit = Option(
-        help="Put so many pictures into a unit, the smallest part that a shard has. [default: 32, or fewer]",
-        max=MOST_IN_UNIT,
-        **number,
-    )
-    rate = Option(
-        metavar="X",
-        min=1e-3,
-        max=1e9,
-        show_default=False,
-        help="Reckon with so many evaluations per second of one task, as `predict --dry-run` measures them.",
-    )
-    return [
-        ("to", Annotated[Path, to, Execution(), HEADING], Path(folder)),
-        ("shards", Annotated[int | None, shards, Execution(), HEADING], None),
-        ("cpu_shards", Annotated[int | None, cpu_shards, Execution(), HEADING], None),
-        ("unit", Annotated[int | None, unit, Execution(), HEADING], None),
-        ("rate", Annotated[float | None, rate, Execution(), HEADING], None),
-    ]
 
-
-def absolute(params: Any) -> Any:
-    """Return parameters with the whole path of the folder: Slurm runs scripts from another place.
-
-    Parameters
-    ----------
-    params : dataclass
-        With `to`.
-
-    Raises
-    ------
-    CommandLineError
-        When the path has letters that cannot stand in a line of a script.
-    """
-    if not str(params.to).strip() or not str(params.to.absolute()).isprintable():
-        raise CommandLineError(f"--to {str(params.to)!r} cannot stand in a job script; choose another folder.")
-    return replace(params, to=params.to.absolute())
-
-
-def with_shards(params: Any, count: int) -> Any:
-    """Return parameters that ask for so many shards."""
-    return replace(params, shards=count)
+    shards: dict[str, int]
+    doubts: list[str]
 
 
 @dataclass(frozen=True)
@@ -113,37 +58,37 @@ class Job:
         return any(step.asks_model for step in self.steps)
 
 
-def divided(pipeline: Pipeline, params: Any, context: Context) -> tuple[dict[str, int], list[str]]:
+def divided(pipeline: Pipeline, works: Sequence[Work], shards: int | None, *, known: bool) -> Divided:
     """Return the number of shards of each step, and what a person should know of them.
+
+    A step that asks no model gets no more shards than keep the start of a task at a tenth of it.
 
     Parameters
     ----------
     pipeline : Pipeline
-    params : dataclass
-        With the fields of `options`.
-    context : Context
-
-    Returns
-    -------
-    dict and list of str
-        By the name of the step; sentences.
+    works : sequence of Work
+        One for each model, see `forecast.works_of`.
+    shards : int, optional
+        Of each step that asks the model, and of no other step more.
+    known : bool
+        Whether the works' rates are those of the models.
     """
-    # Without a rate only the steps that ask no model are estimated: nothing is loaded here.
-    works = forecast.works_of(pipeline, context, rate=params.rate or 1.0, unit=params.unit)
-    shards, doubts = {}, {}
+    counts: dict[str, int] = {}
+    doubts: dict[str, str] = {}
+    units = works[0].units
     for step in pipeline.steps:
-        asked = params.shards if step.asks_model else params.cpu_shards
-        share = forecast.share_of(step.stage, works[0], asked)
-        known = params.rate is not None or not step.asks_model
-        count = share.shards if asked is not None or known else min(USUAL_SHARDS, works[0].units)
-        if not step.asks_model and asked is None and params.shards is not None:
-            count = min(count, params.shards)
-        shards[step.name] = count
-        if known and count > share.best:
+        share = forecast.share_of(step.stage, works[0], shards)
+        count = share.shards
+        if not step.asks_model:
+            count = min(count, share.best)
+        elif shards is None and not known:
+            count = min(USUAL_SHARDS, units)
+        counts[step.name] = count if step.sharded else 1
+        if step.asks_model and known and count > share.best:
             doubts[step.stage] = _doubt(step.stage, share)
-        if asked is not None and asked > works[0].units:
-            doubts[f"{step.stage}, units"] = _idle(step.stage, asked, works[0])
-    return shards, list(doubts.values())
+    if shards is not None and shards > units:
+        doubts["units"] = _idle(shards, works[0])
+    return Divided(counts, list(doubts.values()))
 
 
 def _doubt(stage: str, share: forecast.Share) -> str:
@@ -153,9 +98,9 @@ def _doubt(stage: str, share: forecast.Share) -> str:
     )
 
 
-def _idle(stage: str, asked: int, work: forecast.Work) -> str:
+def _idle(asked: int, work: Work) -> str:
     return (
-        f"{stage}: {asked} shards were asked for and {work.units} are made, since {work.pictures} pictures are "
+        f"{asked} shards were asked for, and no step has more than {work.units}: {work.pictures} pictures are "
         f"{work.units} unit{'' if work.units == 1 else 's'}; a smaller --unit makes more."
     )
 

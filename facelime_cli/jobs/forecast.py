@@ -16,7 +16,6 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facelime_cli.core.shapes import Sides
     from facelime_cli.engine import Context
     from facelime_cli.store.artifacts import Artifact
 
@@ -117,7 +116,7 @@ class Work:
     samples: int
     classes: int
     segments: int
-    sides: Sides
+    sides: tuple[int, int]
     speed: Speed
     unit: int = UNIT_PICTURES
     stages: Sequence[str] = field(default=("segment", "perturb", "predict", "fit-surrogate", "check", "render"))
@@ -146,7 +145,7 @@ class Planned(Protocol):
         ...
 
     @property
-    def sides(self) -> Sides:
+    def sides(self) -> tuple[int, int]:
         """Height and width of a picture."""
         ...
 
@@ -516,7 +515,7 @@ def answer(found: Forecast, asked: int | None = None) -> Answer:
     return Answer({**found.json(), "doubts": said}, lines, [table], said=said)
 
 
-def measured(model: Artifact, sides: Sides, context: Context, speed: float | None = None) -> Speed:
+def measured(model: Artifact, sides: tuple[int, int], context: Context, speed: float | None = None) -> Speed:
     """Return how fast a model answers here: a few batches of drawn pictures, in the way `predict` asks it.
 
     Parameters

@@ -68,6 +68,8 @@ class Step:
         Whether it runs the model, so that it wants a GPU.
     takes_workers : bool
         Whether it has `--workers`.
+    sharded : bool
+        Whether it has `--shard`, `--lay-out` and `--unit`.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Step:
     after: tuple[str, ...] = ()
     asks_model: bool = False
     takes_workers: bool = False
+    sharded: bool = True
 
     def command(self, *more: str) -> str:
         """Return the command as a shell reads it.
@@ -330,6 +333,7 @@ def _step(stage_name: str, step: str, name: str, after: tuple[Step, ...], option
         after=tuple(each.name for each in after),
         asks_model=issubclass(stage.params, Asking),
         takes_workers="workers" in hints(stage.params),
+        sharded=stage.sharded,
     )
 
 

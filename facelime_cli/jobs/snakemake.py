@@ -13,80 +13,34 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from jinja2 import Environment
+
+    from facelime_cli.jobs.pipeline import Pipeline, Step
 
 WIDEST = 110
 """Letters of a line of a command, before its indentation."""
 MOST_JOBS = 1000
 """Jobs that Snakemake hands to Slurm at a time."""
 INDENT = " " * 8
+IN_SHARD = "--shard {wildcards.shard}/"
+WITH_WORKERS = "--workers {threads}"
+"""What Snakemake fills in: the shard's number, and the cores that a rule has got."""
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One step of a pipeline as Snakemake sees it.
+class Work:
+    """How the steps are divided, and what a job of Slurm asks for.
 
     Attributes
     ----------
-    name : str
-        An identifier, also the name of its mark in `done/`.
-    command : tuple of str
-        The words that do all of it.
-    reference : str
-        What it makes, by kind and name.
-    program : tuple of str
-        The words that start facelime.
-    store : tuple of str
-        The words that name the store.
-    after : tuple of str
-        Names of the rules before it.
-    shards : int
-        1 where it is done in one go.
+    shards : mapping
+        Number of shards of each step, by its name; a step that it does not name is done in one go.
     threads : int
-        Cores of each shard.
-    device : bool
-        Whether it asks the model.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    reference: str
-    program: tuple[str, ...]
-    store: tuple[str, ...]
-    after: tuple[str, ...]
-    shards: int
-    threads: int
-    device: bool
-
-    @property
-    def whole(self) -> list[str]:
-        """The words that do all of it."""
-        return [*self.program, *self.command, *self.store]
-
-    @property
-    def lay_out(self) -> list[str]:
-        """The words that only begin it."""
-        return [*self.whole, "--lay-out"]
-
-    @property
-    def shard(self) -> list[str]:
-        """The words that do one shard, up to the shard's number."""
-        return [*self.whole, "--shard"]
-
-    @property
-    def seal(self) -> list[str]:
-        """The words that complete it where the last shard could not."""
-        return [*self.program, "seal", self.reference, *self.store]
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What a job of Slurm asks for.
-
-    Attributes
-    ----------
+        Cores of each job.
+    unit : int, optional
+        Pictures of a unit; None leaves it to the stage.
     partition, account : str, optional
         None leaves it to the cluster.
     minutes : int
@@ -94,9 +48,12 @@ class Cluster:
     megabytes : int
         Memory of each job; 0 leaves it to the cluster.
     gres : str, optional
-        What a rule that asks the model takes, such as gpu:1.
+        What a step that asks the model takes, such as gpu:1.
     """
 
+    shards: Mapping[str, int]
+    threads: int
+    unit: int | None
     partition: str | None
     account: str | None
     minutes: int
@@ -104,8 +61,100 @@ class Cluster:
     gres: str | None
 
 
+@dataclass(frozen=True)
+class Rule:
+    """One step as Snakemake knows it: its rules, and the lines of their shell commands.
+
+    Attributes
+    ----------
+    name : str
+        An identifier, also the name of its mark in `done/`.
+    step : Step
+    after : tuple of str
+        Names of the rules before it.
+    work : Work
+    """
+
+    name: str
+    step: Step
+    after: tuple[str, ...]
+    work: Work
+
+    @property
+    def shards(self) -> int:
+        """Number of its shards; 1 where it is done in one go."""
+        return self.work.shards.get(self.step.name, 1) if self.step.sharded else 1
+
+    @property
+    def jobs(self) -> list[str]:
+        """Names of its rules that do the work of the stage."""
+        return [self.name] if self.shards == 1 else [f"{self.name}_begin", f"{self.name}_shard"]
+
+    @property
+    def lay_out(self) -> str:
+        """What only begins it."""
+        return shell(self._words("--lay-out"), *self._workers)
+
+    @property
+    def shard(self) -> str:
+        """What does one shard."""
+        return shell(self._words(), *self._workers, f"{IN_SHARD}{self.shards}")
+
+    @property
+    def whole(self) -> str:
+        """What does all of it."""
+        return shell(self._words(), *self._workers)
+
+    @property
+    def seal(self) -> str:
+        """What completes it where the last shard could not."""
+        return shell(["facelime", "seal", self.step.output])
+
+    def _words(self, *more: str) -> list[str]:
+        unit = ["--unit", str(self.work.unit)] if self.work.unit is not None and self.step.sharded else []
+        return ["facelime", *self.step.words, *unit, *more]
+
+    @property
+    def _workers(self) -> list[str]:
+        return [WITH_WORKERS] if self.step.takes_workers else []
+
+
+def files(pipeline: Pipeline, work: Work) -> dict[str, str]:
+    """Return the files of a folder in which Snakemake runs a pipeline, by their path in it.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    work : Work
+
+    Returns
+    -------
+    dict
+        The same text for the same arguments.
+    """
+    names = identifiers(each.name for each in pipeline.steps)
+    rules = [Rule(names[each.name], each, tuple(names[one] for one in each.after), work) for each in pipeline.steps]
+    before = {name for rule in rules for name in rule.after}
+    ends = [rule.name for rule in rules if rule.name not in before]
+    devices = [name for rule in rules if rule.step.asks_model and work.gres for name in rule.jobs]
+    jobs = min(sum(rule.shards for rule in rules), MOST_JOBS)
+    return {
+        "Snakefile": _render("Snakefile.j2", pipeline=pipeline, rules=rules, ends=ends, threads=work.threads),
+        "profiles/local/config.yaml": _render("local.yaml.j2"),
+        "profiles/slurm/config.yaml": _render("slurm.yaml.j2", work=work, jobs=jobs, devices=devices),
+    }
+
+
 def identifiers(names: Iterable[str]) -> dict[str, str]:
     """Return an identifier of Snakemake for each name; no two are the same.
+
+    Parameters
+    ----------
+    names : iterable of str
+
+    Returns
+    -------
+    dict
 
     Examples
     --------
@@ -116,44 +165,46 @@ def identifiers(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         plain = re.sub(r"\W", "_", name, flags=re.ASCII)
         plain = plain if plain[:1].isalpha() else f"step_{plain}"
-        taken = set(found.values())
         number, chosen = 1, plain
-        while chosen in taken:
+        while chosen in found.values():
             number += 1
             chosen = f"{plain}_{number}"
         found[name] = chosen
     return found
 
 
-def files(run: str, rules: Sequence[Rule], cluster: Cluster) -> dict[str, str]:
-    """Return the files of a folder in which Snakemake runs a pipeline, by their path in it.
+def shell(words: Sequence[str], *filled: str) -> str:
+    """Return the lines of a rule's shell command.
+
+    `exec` lets a signal reach facelime itself. What it says stands behind what an earlier try has said.
 
     Parameters
     ----------
-    run : str
-        What the run is called.
-    rules : sequence of Rule
-    cluster : Cluster
-        What the profile for Slurm asks for.
-
-    Returns
-    -------
-    dict
-        The same text for the same arguments.
+    words : sequence of str
+    *filled : str
+        What stands behind the words, with what Snakemake fills in.
     """
-    before = {name for rule in rules for name in rule.after}
-    ends = [rule.name for rule in rules if rule.name not in before]
-    devices = [name for rule in rules if rule.device and cluster.gres for name in _jobs(rule)]
-    jobs = min(sum(rule.shards for rule in rules), MOST_JOBS)
-    return {
-        "Snakefile": _render("Snakefile.j2", run=run, rules=rules, ends=ends),
-        "profiles/local/config.yaml": _render("local.yaml.j2"),
-        "profiles/slurm/config.yaml": _render("slurm.yaml.j2", jobs=jobs, devices=devices, **vars(cluster)),
-    }
+    lines, line = [], "exec"
+    for part in [*(_braces(shlex.quote(word)) for word in words), *filled]:
+        if len(line) + len(part) > WIDEST:
+            lines.append(line)
+            line = ""
+        line += f" {part}"
+    return "\n".join(INDENT + _literal(each) for each in [*lines, line, " >> {log} 2>&1"])
 
 
-def _jobs(rule: Rule) -> list[str]:
-    return [rule.name] if rule.shards == 1 else [f"{rule.name}_begin", f"{rule.name}_shard"]
+def _braces(text: str) -> str:
+    # Snakemake fills in what stands in braces.
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _resource(text: str) -> str:
+    # Snakemake reads a resource as an expression of Python: the quotes inside make it a text.
+    return _literal(repr(text))
 
 
 def _render(template: str, **values: Any) -> str:
@@ -164,7 +215,7 @@ def _render(template: str, **values: Any) -> str:
 def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    # What comes from outside goes through `shell` or `text`: there is no HTML here to escape.
+    # What comes from outside goes through one of the filters: there is no HTML here to escape.
     found = Environment(
         loader=PackageLoader("facelime_cli.jobs"),
         autoescape=False,  # noqa: S701 - as above
@@ -173,37 +224,6 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters["shell"] = shell
-    found.filters["text"] = _text
+    found.filters["literal"] = _literal
+    found.filters["resource"] = _resource
     return found
-
-
-def shell(words: Sequence[str], wildcard: str = "") -> str:
-    """Return the lines of a rule's shell command.
-
-    `exec` lets a signal reach facelime itself. What it says goes behind what an earlier try has said.
-
-    Parameters
-    ----------
-    words : sequence of str
-    wildcard : str
-        What Snakemake fills in behind the words, and what follows it.
-    """
-    parts = [_braces(shlex.quote(word)) for word in words]
-    lines, line = [], "exec"
-    for part in [*parts, *([wildcard] if wildcard else [])]:
-        if len(line) + len(part) > WIDEST:
-            lines.append(line)
-            line = ""
-        line += f" {part}"
-    return "\n".join(INDENT + json.dumps(each, ensure_ascii=False) for each in [*lines, line, " >> {log} 2>&1"])
-
-
-def _braces(text: str) -> str:
-    # Snakemake fills in what stands in braces.
-    return text.replace("{", "{{").replace("}", "}}")
-
-
-def _text(text: str) -> str:
-    # Snakemake reads a resource as an expression of Python: the quotes inside make it a text.
-    return json.dumps(repr(text), ensure_ascii=False)

@@ -225,7 +225,7 @@ class Checked:
 
         coefficients = self.surrogates.read("coefficients", rows)
         counts = self.segmentation.read("n_segments", rows).tolist()
-        ids, found = self.surrogates.texts("id")[rows], []
+        ids, found = self.surrogates.texts("id", rows), []
         for picture, count, values, classes in zip(ids, counts, coefficients, self.classes[rows], strict=True):
             rankings = {c: strongest_first(values[c, :count]) for c in classes}
             key = key_of(self.asked.seed, picture, "check")

@@ -166,7 +166,7 @@ def pictures_of(settings: Settings, predictions: Artifact, rows: slice) -> Itera
     Picture
     """
     masks, pictures = predictions.input("masks"), Segmented(predictions)
-    ids = predictions.texts("id")[rows]
+    ids = predictions.texts("id", rows)
     counts = pictures.counts(rows)
     samples = masks.read("n_samples", rows)
     packed = masks.read("masks", rows)

@@ -109,7 +109,7 @@ class Joining:
         import numpy as np
 
         views = [_ReadView.of(each, rows) for each in self.views]
-        carriers, ids = self.carrier.read("segments", rows), artifact.texts("id")[rows]
+        carriers, ids = self.carrier.read("segments", rows), artifact.texts("id", rows)
         found = [self._joined(views, row, carrier, ids[row]) for row, carrier in enumerate(carriers)]
         widest = artifact.shape("coefficients")[2]
         arrays = {"probabilities": self.views[0].input("predictions").read("probabilities", rows)[:, 0]}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import FacelimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GONE = (FacelimeError, FileNotFoundError)
 """What reading another artifact raises when it is broken or was just removed: then nothing is reused from it."""
+MOST_BLOCKS = 10
+"""Parts of arrays that are kept while a unit is looked through; each has 64 MiB at most, and few have more than one."""
 VERSIONS = {"predictions": 2, "checks": 1}
 """Kinds of artifacts that keep answers, and the version of the stage that makes them: others are not reused."""
 MADE_BY = ("runtime", "precision", "resize")
@@ -77,6 +79,7 @@ class Donors:
         found = [other for other in fitting if other.shape("probabilities")[-1] == n_answers]
         # The one with most samples is likely to know all, so that the others need not be read.
         self._found = sorted(found, key=lambda other: other.shape("probabilities")[-2], reverse=True)
+        self._blocks = _Blocks()
         self.taken: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
@@ -106,7 +109,7 @@ class Donors:
             if not masks:
                 break
             try:
-                theirs = _known(other, wanted, masks, made_with)
+                theirs = _known(other, wanted, masks, made_with, self._blocks)
             except GONE:
                 continue
             for mask, values in theirs.items():
@@ -116,39 +119,66 @@ class Donors:
         return known
 
 
+class _Blocks:
+    """The parts of other artifacts' arrays that were read last: a unit of theirs is read once for all its pictures."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], tuple[slice, Any]] = OrderedDict()
+
+    def _of(self, other: Artifact, name: str, row: int, read: Callable[[slice], Any]) -> tuple[slice, Any]:
+        key = (other.reference, name)
+        block = self._kept.pop(key, None)
+        if block is None or not block[0].start <= row < block[0].stop:
+            rows = other.rows(row // other.unit_pictures)
+            block = rows, read(rows)
+        self._kept[key] = block
+        if len(self._kept) > MOST_BLOCKS:
+            self._kept.popitem(last=False)
+        return block
+
+    def picture(self, other: Artifact, name: str, row: int) -> Any:
+        """Return one picture's part of an array."""
+        rows, values = self._of(other, name, row, lambda rows: other.read(name, rows))
+        return values[row - rows.start]
+
+    def made_with(self, other: Artifact, row: int) -> Any:
+        """Return what decided the bits of a picture's answers."""
+        read = lambda rows: other.unit_facts(rows.start).get("made_with")  # noqa: E731
+        return self._of(other, "made with", row, read)[1]
+
+
 def _known(
-    other: Artifact, wanted: Wanted, masks: dict[bytes, int], made_with: str
+    other: Artifact, wanted: Wanted, masks: dict[bytes, int], made_with: str, blocks: _Blocks
 ) -> dict[bytes, NDArray[np.float32]]:
     """Return what one artifact knows of the wanted masks of a picture."""
     # A unit made with two batch sizes does not say which answer is of which, so it counts for neither.
-    if other.unit_facts(wanted.row).get("made_with") != [made_with]:
+    if blocks.made_with(other, wanted.row) != [made_with]:
         return {}
-    one = slice(wanted.row, wanted.row + 1)
     # A check keeps its own masks, and a fill for each of its axis.
     asked = other if other.kind == "checks" else other.input("masks")
-    n_samples = int(asked.read("n_samples", one)[0])
+    n_samples = int(blocks.picture(asked, "n_samples", wanted.row))
     places = {}
-    for place, each in enumerate(asked.read("masks", one)[0, :n_samples]):
+    for place, each in enumerate(blocks.picture(asked, "masks", wanted.row)[:n_samples]):
         mask = each.tobytes()
         if mask in masks:
             places[mask] = place
     if not places:
         return {}
     found: dict[bytes, NDArray[np.float32]] = {}
-    for values in _answers(other, asked, one, wanted.fill):
+    for values in _answers(other, asked, wanted, blocks):
         found |= {mask: values[place] for mask, place in places.items()}
     return found
 
 
-def _answers(other: Artifact, asked: Artifact, one: slice, fill: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
+def _answers(other: Artifact, asked: Artifact, wanted: Wanted, blocks: _Blocks) -> Iterator[NDArray[np.float32]]:
     """Yield the answers (S, C) that were made with a fill."""
-    fills = asked.read("fill", one)[0]
+    fills = blocks.picture(asked, "fill", wanted.row)
     fills = fills.reshape(-1, *fills.shape[-3:])
     # The fill's pixels decide, not its name: a blur may have been made with another width.
-    same = [place for place, each in enumerate(fills) if each.tobytes() == fill.tobytes()]
+    same = [place for place, each in enumerate(fills) if each.tobytes() == wanted.fill.tobytes()]
     if not same:
         return
-    answers = other.read("probabilities", one)[0]
+    answers = blocks.picture(other, "probabilities", wanted.row)
     answers = answers.reshape(-1, *answers.shape[-2:])
     for place in same:
         yield answers[place]

@@ -157,11 +157,11 @@ class Perturbed:
 
     def masks(self, rows: slice) -> DistinctMasks:
         """Return the evaluations of some pictures."""
-        samples = []
-        for row, n in zip(range(rows.start, rows.stop), self.artifact.read("n_samples", rows), strict=True):
-            # One picture at a time, without the rows that it does not use.
-            samples.append(self.artifact.read("masks", slice(row, row + 1))[0, :n])
-        return DistinctMasks.of(samples)
+        # A unit's masks at once, which are one file; each without the rows that its picture does not use.
+        numbers = self.artifact.read("n_samples", rows)
+        return DistinctMasks.of(
+            [every[:n] for every, n in zip(self.artifact.read("masks", rows), numbers, strict=True)]
+        )
 
     def fills(self, rows: slice) -> NDArray[np.uint8]:
         """Return what stands in: (n, 1, H, W, 3)."""

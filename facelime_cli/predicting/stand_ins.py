@@ -101,21 +101,11 @@ def usual_fill(segments: Artifact) -> str:
     str
         The fill's name.
     """
-    import numpy as np
+    from facelime_cli.core.neighbours import has_unlike
 
-    from facelime_cli.core.labels import unlike
-
-    dataset, rows = segments.input("datasets"), segments.read("row")
-    labels, groups = dataset.read("labels"), _groups(dataset)
-    pool = _pool(dataset)
-    # Pictures of one kind and patient ask for the same, so each pair is looked at once.
-    kinds = np.column_stack([labels[rows], groups[rows]])
-    _, firsts = np.unique(kinds, axis=0, return_index=True)
-    for row in rows[firsts]:
-        others = unlike(labels, np.array([row]), pool)[0] & (groups[pool] != groups[row])
-        if not others.any():
-            return WITHOUT_CLASSES
-    return UNLIKE
+    dataset = segments.input("datasets")
+    every = has_unlike(dataset.read("labels"), _groups(dataset), segments.read("row"), _pool(dataset)).all()
+    return UNLIKE if every else WITHOUT_CLASSES
 
 
 class Constants(Protocol):
@@ -156,10 +146,15 @@ class StandIns:
     file: Path | None = None
     donor: int = 1
 
+    @cached_property
+    def _pictures(self) -> Segmented:
+        """The pictures beside their segments: for all units the same, so that each small file is read once."""
+        return Segmented(self.segments)
+
     @property
     def dataset(self) -> Artifact:
         """The dataset of the segments."""
-        return self.segments.input("datasets")
+        return self._pictures.dataset
 
     @cached_property
     def picture(self) -> NDArray[np.uint8] | None:
@@ -217,8 +212,7 @@ class StandIns:
         """
         import numpy as np
 
-        pictures = Segmented(self.segments)
-        images, labels = pictures.images(rows), pictures.segments(rows)
+        images, labels = self._pictures.images(rows), self._pictures.segments(rows)
         tasks = [
             (self.fill, image, regions, settings)
             for image, regions, settings in zip(images, labels, self._settings(masks, rows), strict=True)
@@ -240,7 +234,7 @@ class StandIns:
         # The key is the picture's own, so that noise does not change with the pictures beside it.
         known = {"sigma": self.sigma, "picture": self.picture, "colour": masks.facts.get("colour")}
         found = []
-        for picture_id in self.segments.texts("id")[rows]:
+        for picture_id in self.segments.texts("id", rows):
             own = known | {"key": key_of(self.seed, picture_id, "fill")}
             needs = self.fill.needs
             found.append({} if needs is None else {needs: own[needs]})
@@ -342,7 +336,7 @@ def _donors(segments: Artifact, count: int, console: Console) -> NDArray[np.int6
         files.write_array(folder / KEPT_ARRAY, found)
 
     key = {"measured": "donors", "count": count, "rows": digests.of_bytes(rows.astype("<i8").tobytes())}
-    found: NDArray[np.int64] = np.load(dataset.kept(key, find) / KEPT_ARRAY, allow_pickle=False)
+    found: NDArray[np.int64] = _kept(dataset, key, find, console.note)
     return found
 
 
@@ -364,10 +358,20 @@ def _thumbnails(dataset: Artifact) -> NDArray[np.uint8]:
         ]
         files.write_array(folder / KEPT_ARRAY, np.concatenate(units))
 
-    found: NDArray[np.uint8] = np.load(
-        dataset.kept({"measured": "thumbnails"}, compute) / KEPT_ARRAY, allow_pickle=False
-    )
+    found: NDArray[np.uint8] = _kept(dataset, {"measured": "thumbnails"}, compute)
     return found
+
+
+def _kept(
+    dataset: Artifact,
+    key: Mapping[str, Any],
+    make: Callable[[Path], None],
+    say: Callable[[str], None] = lambda _: None,
+) -> NDArray[Any]:
+    """Return an array that is computed once and kept beside a dataset, whatever number of processes want it."""
+    import numpy as np
+
+    return np.asarray(np.load(dataset.kept(key, make, say=say) / KEPT_ARRAY, allow_pickle=False))
 
 
 def _mean_colour(dataset: Artifact) -> list[int]:
@@ -375,12 +379,17 @@ def _mean_colour(dataset: Artifact) -> list[int]:
     import numpy as np
 
     pool = _pool(dataset)
-    total = np.zeros(3, np.int64)
-    for unit in range(dataset.n_units):
-        rows_of_unit = dataset.rows(unit)
-        some = np.intersect1d(pool, np.arange(rows_of_unit.start, rows_of_unit.stop))
-        if len(some):
-            images = dataset.read("images", some.tolist())
-            total += images.sum(axis=(0, 1, 2), dtype=np.int64)
+
+    def compute(folder: Path) -> None:
+        total = np.zeros(3, np.int64)
+        for unit in range(dataset.n_units):
+            rows = dataset.rows(unit)
+            first, last = np.searchsorted(pool, (rows.start, rows.stop))
+            if first < last:
+                images = dataset.read("images", pool[first:last].tolist())
+                total += images.sum(axis=(0, 1, 2), dtype=np.int64)
+        files.write_array(folder / KEPT_ARRAY, total)
+
+    total = _kept(dataset, {"measured": "colour"}, compute)
     pixels = len(pool) * math.prod(shapes.sides(dataset.facts["size"]))
     return [round(float(each)) for each in total / pixels]

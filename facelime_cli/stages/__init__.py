@@ -6,7 +6,6 @@ compares the two.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -25,8 +24,8 @@ class Listed:
 
     @property
     def module(self) -> str:
-        """The name of its module. A subcommand may have two words."""
-        return re.sub("[- ]", "_", self.name)
+        """The name of its module in this folder."""
+        return self.name.replace("-", "_").replace(" ", "_")
 
     def load(self) -> Stage | Command:
         """Return the subcommand; its module is imported now."""
@@ -36,9 +35,7 @@ class Listed:
 
 
 def _listed(heading: str, **summaries: str) -> list[Listed]:
-    # Two underscores stand between the two words of a subcommand.
-    words = {name: name.replace("__", " ").replace("_", "-") for name in summaries}
-    return [Listed(words[name], heading, summary) for name, summary in summaries.items()]
+    return [Listed(name.replace("_", "-"), heading, summary) for name, summary in summaries.items()]
 
 
 INDEX = (
@@ -91,12 +88,25 @@ INDEX = (
         stability="Explain the same pictures again with other seeds, and say how far the explanations agree.",
         sensitivity="Explain the same pictures with other segments and fills, and say what holds whatever you choose.",
     ),
-    *_listed(
-        "Clusters",
-        jobs__slurm="Write the job scripts of a whole pipeline for Slurm, and one that submits what is missing.",
-        jobs__local="Write one script that runs a whole pipeline on this machine, with one process for each graphics "
-        "card.",
-        jobs__status="Say how far the jobs of a pipeline are: units done, and shards that wait, run and have failed.",
+    Listed(
+        "jobs slurm",
+        "Many machines",
+        "Write job scripts for Slurm: one for each step from segments to the report, and go.sh, which submits them.",
+    ),
+    Listed(
+        "jobs status",
+        "Many machines",
+        "Show how far a pipeline under Slurm is: for each step, what is done, runs, waits or has failed.",
+    ),
+    Listed(
+        "jobs local",
+        "Many machines",
+        "Write a script that runs a pipeline on one machine with several graphics cards: one process for each.",
+    ),
+    Listed(
+        "jobs snakemake",
+        "Many machines",
+        "Write a workflow of Snakemake over the commands of a pipeline, with profiles for this machine and for Slurm.",
     ),
     *_listed(
         "Store",

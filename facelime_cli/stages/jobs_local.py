@@ -1,41 +1,73 @@
-"""Write one script that runs a whole pipeline on this machine, with one process for each graphics card.
+"""Write a script that runs a pipeline on one machine with several graphics cards: one process for each.
 
-Each step that asks the model is divided into as many shards as there are cards. Run the script again after any
-failure: only what is missing runs.
+`local.sh` gives the shards of each step to `xargs`, and can be run again after any failure. The same options write the
+same file.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
 from facelime_cli.console import Answer
-from facelime_cli.engine import Command, Context
-from facelime_cli.jobs import dividing, folder, pipeline, slurm
+from facelime_cli.engine import Command
+from facelime_cli.jobs import forecast
+from facelime_cli.jobs.cluster import JOBS, OPTIONS, check_folder, write
+from facelime_cli.jobs.dividing import divided
+from facelime_cli.jobs.pipeline import MOST_SHARDS, params_with, planned
+from facelime_cli.jobs.slurm import local
 from facelime_cli.options import Execution
 
-SCRIPT = "local.sh"
-DEVICES = Annotated[
-    int,
-    Option(metavar="N", min=1, max=64, help="Use the graphics cards 0 to N-1, each for one process."),
-    Execution(),
-    dividing.HEADING,
+if TYPE_CHECKING:
+    from facelime_cli.engine import Context
+
+MOST_DEVICES = 256
+OWN: list[Any] = [
+    (
+        "devices",
+        Annotated[
+            int,
+            Option(metavar="N", min=1, max=MOST_DEVICES, show_default=False, help="Run so many processes at a time."),
+            Execution(),
+            JOBS,
+        ],
+    ),
+    (
+        "shards",
+        Annotated[
+            int | None,
+            Option(
+                metavar="N",
+                min=1,
+                max=MOST_SHARDS,
+                show_default=False,
+                help="Divide each step that asks the model into so many shards. [default: one for each device]",
+            ),
+            Execution(),
+            JOBS,
+        ],
+        None,
+    ),
 ]
-USED = ("to", "unit")
-Params: Any = pipeline.params_with(
-    [("devices", DEVICES, 1), *(each for each in dividing.options("jobs-local") if each[0] in USED)]
-)
+SHARED = ("to", "unit", "force")
+
+Params: Any = params_with([*(each for each in OPTIONS if each[0] in SHARED), *OWN])
 
 
 def run(params: Any, context: Context) -> Answer:
     """Write the script."""
-    params = dividing.absolute(params)
-    planned = pipeline.planned(params, context)
-    shards = {step.name: params.devices if step.asks_model else 1 for step in planned.steps}
-    folder.write(params.to, planned, shards, {SCRIPT: slurm.local_script(planned, params.devices, params.unit)})
-    value = {"run": planned.run, "folder": str(params.to), "files": [SCRIPT], "shards": shards}
-    return Answer(value, [str(params.to / SCRIPT)])
+    check_folder(params.to, context)
+    pipeline = planned(params, context)
+    # The model's rate counts for nothing here: each device gets a share of what asks it.
+    works = forecast.works_of(pipeline, context, rate=1.0, unit=params.unit)
+    how = divided(pipeline, works, params.shards or params.devices, known=False)
+    made = local(pipeline, how.shards, params.devices, params.unit)
+    write(params.to, made, force=params.force)
+    script = params.to.absolute() / "local.sh"
+    steps = [{"name": each.name, "makes": each.output, "shards": how.shards[each.name]} for each in pipeline.steps]
+    value = {"run": pipeline.run, "script": str(script), "steps": steps, "doubts": how.doubts}
+    return Answer(value, [str(script)], said=how.doubts)
 
 
 COMMAND = Command("jobs local", Params, run, __doc__ or "")

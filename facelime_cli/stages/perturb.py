@@ -275,7 +275,7 @@ class _Job:
 
         _, n_samples, n_bytes = artifact.shape("masks")
         draw = DESIGNS[str(self.params.design)].load()
-        ids, counts = self.segments.texts("id")[rows], self.segments.read("n_segments", rows)
+        ids, counts = self.segments.texts("id", rows), self.segments.read("n_segments", rows)
         packed = []
         for picture_id, count, used in zip(ids, counts, artifact.read("n_samples", rows), strict=True):
             key = masks.key_of(int(self.params.seed or 0), picture_id, "mask")

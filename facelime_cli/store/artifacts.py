@@ -32,6 +32,8 @@ FOLDERS = (*EMPTY_FOLDERS, "kept", arrays.FOLDER)
 """Folders that an artifact may have beside those of its own files."""
 LOG = re.compile(r"\d+of(\d+)\.jsonl")
 """Name of a shard's log, with the number of shards."""
+KEPT_DIGITS = 7
+"""Hexadecimal digits of what is kept that number its claim."""
 ANSWERS = "probabilities"
 """The array of a model's answers, of whatever kind of artifact."""
 ROUNDING = 1e-3
@@ -74,8 +76,11 @@ class Artifact:
         self._layout: dict[str, Any] | None = None
         self._manifest: dict[str, Any] | None = None
         self._sound: set[int] = set()
+        self._opened: dict[str, Any] = {}
+        self._parents: list[Artifact] | None = None
         # Kept only while this process seals, which needs every record several times.
         self._gathered: dict[int, dict[str, Any]] | None = None
+        self._known: dict[str, NDArray[Any]] = {}
 
     @property
     def id(self) -> str:
@@ -107,8 +112,8 @@ class Artifact:
 
     @property
     def complete(self) -> bool:
-        """Whether the manifest stands."""
-        return (self.path / manifests.MANIFEST).is_file()
+        """Whether the manifest stands; not asked again once it was read."""
+        return self._manifest is not None or (self.path / manifests.MANIFEST).is_file()
 
     @property
     def lost_its_manifest(self) -> bool:
@@ -125,7 +130,8 @@ class Artifact:
                     f" `facelime repair {self.reference}` and repeat the `{self.stage}` command that makes it."
                 )
             if not self.complete:
-                raise IncompleteError(f"{self.reference} is not complete ({self.progress}){self._what_to_do}")
+                far = self._how_far(len(self.done()))
+                raise IncompleteError(f"{self.reference} is not complete ({far}){self._what_to_do}")
             manifest, layout = manifests.read_manifest(self.path), self.layout
             if any(manifest[name] != layout[name] for name in manifests.IN_BOTH):
                 raise BrokenError(
@@ -142,9 +148,11 @@ class Artifact:
 
     @property
     def progress(self) -> str:
-        """How far the work is, in words."""
+        """How far the work is, in words and from one listing."""
+        return self._how_far(self.n_done)
+
+    def _how_far(self, n_done: int) -> str:
         begun = [path for path in (self.path / units.BEGUN).glob("[0-9]*") if path.is_dir()]
-        n_done = len(self.done())
         done = f"{n_done} of {self.n_units} units done" + (", not sealed" if n_done == self.n_units else "")
         return f"{done}, {len(begun)} begun" if begun else done
 
@@ -287,8 +295,14 @@ class Artifact:
         NotFoundError
             When one is gone from the store.
         """
-        inputs = self.layout["inputs"].values()
-        return [self.store.stored(each["kind"], each["id"]) for each in inputs if "id" in each]
+        if self._parents is None or not all(each.path.is_dir() for each in self._parents):
+            inputs = self.layout["inputs"].values()
+            found = [self.store.stored(each["kind"], each["id"]) for each in inputs if "id" in each]
+            if not all(each.complete for each in found):
+                return found
+            self._parents = found
+        # What a parent has read of itself is not read again, whoever asks for it and however often.
+        return list(self._parents)
 
     def input(self, kind: str) -> Artifact:
         """Return the nearest artifact of a kind among the inputs, their inputs, and so on.
@@ -410,17 +424,50 @@ class Artifact:
         BrokenError
             When there is no such array, when its bytes cannot be read, or when an answer of the model is missing.
         """
-        self.require_metadata([name])
+        if self._is_short(name):
+            return self._short(name, rows)
+        return self._from_disk(name, rows)
+
+    def _is_short(self, name: str) -> bool:
+        """Return whether an array is one value of each picture that was known at layout, such as its id."""
+        found = self.layout["arrays"].get(name, {})
+        return "digest" in found and len(found["shape"]) == 1
+
+    def _short(self, name: str, rows: slice | Sequence[int] | None) -> NDArray[Any]:
+        """Return values of a short array, which is read once: its only file would be unpacked for each unit."""
+        if name not in self._known:
+            self._known[name] = self._from_disk(name, None)
+        known = self._known[name]
+        if rows is None or isinstance(rows, slice):
+            # A copy, so that nobody changes what the next one reads.
+            return known[slice(None) if rows is None else rows].copy()
+        return known.take(rows) if len(rows) else known[:0].copy()
+
+    def _from_disk(self, name: str, rows: slice | Sequence[int] | None) -> NDArray[Any]:
+        array = self._open(name)
         try:
-            values = arrays.read_array(self.path / arrays.FOLDER, name, rows, self._written(name))
+            values = arrays.read_array(self.path / arrays.FOLDER / name, array, rows, self._written(name))
             if name == ANSWERS and self.complete:
                 self._refuse_gaps(values, rows)
         except ZARR_ERRORS as why:
-            raise BrokenError(
-                f"array `{name}` of {self.reference} cannot be read ({first_line(why)});"
-                f" `facelime verify {self.reference}` names the broken units, `facelime repair` makes room for them."
-            ) from why
+            raise self._unreadable(name, why) from why
         return values
+
+    def _open(self, name: str) -> Any:
+        """Return an array, opened once in a process: its metadata, which decides what is read, is compared then."""
+        if name not in self._opened:
+            self.require_metadata([name])
+            try:
+                self._opened[name] = arrays.open_group(self.path / arrays.FOLDER, "r")[name]
+            except ZARR_ERRORS as why:
+                raise self._unreadable(name, why) from why
+        return self._opened[name]
+
+    def _unreadable(self, name: str, why: Exception) -> BrokenError:
+        return BrokenError(
+            f"array `{name}` of {self.reference} cannot be read ({first_line(why)});"
+            f" `facelime verify {self.reference}` names the broken units, `facelime repair` makes room for them."
+        )
 
     def check_metadata(self, name: str) -> None:
         """Compare zarr's own files of an array with those that were laid out.
@@ -509,20 +556,22 @@ class Artifact:
             return None
         return [self.rows(unit) for unit in self.done()]
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, name: str, rows: slice | Sequence[int] | None = None) -> list[str]:
         """Return an array of strings as a list.
 
         Parameters
         ----------
         name : str
             Name of the array.
+        rows : slice or sequence of int, optional
+            As in `read`.
 
         Returns
         -------
         list of str
             One for each picture.
         """
-        return [str(text) for text in self.read(name)]
+        return [str(text) for text in self.read(name, rows)]
 
     # Files
 
@@ -581,10 +630,12 @@ class Artifact:
         key: Mapping[str, Any],
         make: Callable[[Path], None],
         is_good: Callable[[Path], bool] = lambda _: True,
+        say: Callable[[str], None] = lambda _: None,
     ) -> Path:
         """Return a folder for what can be made from the artifact again, such as a converted model.
 
-        It is made on first use, whole or not at all, and is no part of the artifact's content.
+        It is made on first use, whole or not at all, and is no part of the artifact's content. Of several processes
+        that want it at once, one makes it and the others wait.
 
         Parameters
         ----------
@@ -594,6 +645,8 @@ class Artifact:
             Fills an empty folder.
         is_good : callable
             Tells whether a folder that is there may be used; else it is made anew.
+        say : callable
+            Is told why this waits.
 
         Returns
         -------
@@ -604,24 +657,20 @@ class Artifact:
         if digests.sealed(folder) and is_good(folder):
             return folder
         aside = self.store.aside
-        if aside is None:
-            # One that was damaged, or that is not good, is made again.
-            temporary.delete(folder)
-            folder.parent.mkdir(exist_ok=True)
-        else:
+        if aside is not None:
             # A plan leaves the store as it is: what it measures and converts goes elsewhere.
             folder = aside / f"{self.id}-{folder.name}"
-            if folder.is_dir():
-                return folder
-        temporary.sweep([folder.parent])
-        beside = temporary.beside(folder)
-        beside.mkdir(mode=0o700)
-        try:
-            make(beside)
-            digests.seal(beside)
-            temporary.rename_or_lose(beside, folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            if not folder.is_dir():
+                _make_whole(folder, make)
+            return folder
+        # The numbers after the sealing's, which no unit has.
+        number = self.n_units + 1 + int(folder.name[:KEPT_DIGITS], 16)
+        with claims.alone(self.path / CLAIMS, number, say):
+            if not (digests.sealed(folder) and is_good(folder)):
+                # One that was damaged, or that is not good, is made again.
+                temporary.delete(folder)
+                folder.parent.mkdir(exist_ok=True)
+                _make_whole(folder, make)
         return folder
 
     # Units
@@ -841,9 +890,9 @@ class Artifact:
         -------
         list of int
             Numbers of shards, from 1. Where every unit is done and nobody has sealed, it is the last shard: whichever
-            is repeated seals.
+            is repeated seals. Records are listed and not read: one that is damaged is removed by who seals.
         """
-        done = self.done()
+        done = units.recorded(self.path, self.n_units)
         if self.complete:
             return []
         left = [index for index in range(1, count + 1) if not done.issuperset(self.shard(index, count))]
@@ -888,14 +937,17 @@ class Artifact:
         BusyError
             Naming the process.
         """
-        folder = self.path / CLAIMS
-        claimed = claims.units_claimed(folder) if chosen is None else chosen
-        for unit in sorted(claimed):
-            holder = claims.live_holder(folder, unit)
-            if holder is not None:
-                raise claims.refusal(unit, holder)
+        claims.refuse_if_held(self.path / CLAIMS, chosen)
 
     # Sealing
+
+    def unrecorded(self) -> list[int]:
+        """Return the units that have no sound record, for who seals. A damaged one is removed, so that all see it."""
+        left = sorted(set(range(self.n_units)) - self.done())
+        if not self.complete:
+            for unit in left:
+                units.record_path(self.path, unit).unlink(missing_ok=True)
+        return left
 
     @contextmanager
     def sealing(self, say: Callable[[str], None]) -> Iterator[bool]:
@@ -945,7 +997,7 @@ class Artifact:
         if self.complete:
             return
         if len(records) != self.n_units:
-            raise IncompleteError(f"{self.reference} is not complete ({self.progress}).")
+            raise IncompleteError(f"{self.reference} is not complete ({self._how_far(len(records))}).")
         manifests.write_manifest(self.path, self.layout, records, facts, made_files)
         for folder in (units.BEGUN, units.RECORDS):
             shutil.rmtree(self.path / folder, ignore_errors=True)
@@ -954,6 +1006,19 @@ class Artifact:
         """Take the manifest away; what is finished then is what has a record."""
         (self.path / manifests.MANIFEST).unlink(missing_ok=True)
         self._manifest = None
+
+
+def _make_whole(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder whole or not at all."""
+    temporary.sweep([folder.parent])
+    beside = temporary.beside(folder)
+    beside.mkdir(mode=0o700)
+    try:
+        make(beside)
+        digests.seal(beside)
+        temporary.rename_or_lose(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def standing(artifact: Artifact) -> dict[str, Any]:

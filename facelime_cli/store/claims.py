@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 from facelime_cli.store.processes import process_start, this_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -34,6 +34,8 @@ SILENCE_SECONDS = 120.0
 """How long another host's claim may stand still before it counts as dead."""
 LOOK_SECONDS = 1.0
 """How often a waiting process looks at another host's claim."""
+FIRST_PAUSE_SECONDS = 0.05
+"""How long a process first waits for one of its own host; then twice as long each time, up to `LOOK_SECONDS`."""
 DAMAGED_SECONDS = 3 * HEARTBEAT_SECONDS
 """How long a claim that cannot be read may stand still: its process would have written it again by then."""
 FILE = re.compile(r"(\d{5,9})\.(\d{1,19})")
@@ -139,6 +141,61 @@ class Claim:
             # A full disk ends the work where it writes. A missed beat is made up by the next.
             with suppress(OSError):
                 write_whole(self.path, _content(counter), durable=False)
+
+
+def refuse_if_held(folder: Path, chosen: Iterable[int] | None = None) -> None:
+    """Raise when a live process of this host holds one of some units; it does not wait for other hosts.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the artifact's claims, which is listed once.
+    chosen : iterable of int, optional
+        Numbers of units; by default any.
+
+    Raises
+    ------
+    BusyError
+        Naming the process.
+    """
+    claimed = units_claimed(folder)
+    for unit in sorted(claimed if chosen is None else claimed.intersection(chosen)):
+        holder = live_holder(folder, unit)
+        if holder is not None:
+            raise refusal(unit, holder)
+
+
+@contextmanager
+def alone(folder: Path, unit: int, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a unit, and wait as long as another live process holds it.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the artifact's claims.
+    unit : int
+        Number of the unit.
+    say : callable
+        Is told once that this waits.
+
+    Yields
+    ------
+    None
+        While it is held.
+    """
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            # Whether another host's process is alive, `take` itself waits to see.
+            claim = Claim.take(folder, unit, lambda _: None)
+            break
+        except BusyError:
+            if pause == FIRST_PAUSE_SECONDS:
+                say("another process is making what this one needs too; waiting for it.")
+            time.sleep(pause)
+            pause = min(2 * pause, LOOK_SECONDS)
+    with claim:
+        yield
 
 
 def live_holder(folder: Path, unit: int) -> dict[str, Any] | None:

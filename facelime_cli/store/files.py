@@ -94,9 +94,26 @@ def _say_of(why: OSError, path: Path, beside: Path) -> None:
 
 @contextmanager
 def _whole(path: Path, *, durable: bool, mode: int = USUAL) -> Iterator[BinaryIO]:
-    """Open a file that a reader sees either complete or not at all."""
-    with replacing(path, durable=durable, mode=mode) as beside, beside.open("wb") as stream:
-        yield stream
+    """Open a file that a reader sees either complete or not at all.
+
+    It is opened once, and flushed while it is open: on a shared file system every opening is a message to its server.
+    """
+    beside = temporary.beside(path)
+    try:
+        with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as stream:
+            yield stream
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        beside.replace(path)
+        if durable:
+            sync(path.parent)
+    except OSError as why:
+        _say_of(why, path, beside)
+        raise
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, data: bytes, *, durable: bool = True, mode: int = USUAL) -> None:

@@ -35,8 +35,33 @@ def show(folder: Path) -> None:
 
 
 @contextmanager
-def attended(folder: Path) -> Iterator[None]:
+def attended(folder: Path, *, everywhere: bool = True) -> Iterator[None]:
     """Remove what dead processes left in an artifact, and show others that this one works on it.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the artifact.
+    everywhere : bool
+        Whether to look into every folder. The folders of arrays have a file for every unit: of many shards only who
+        seals looks there, since each would list them all.
+    """
+    if everywhere:
+        sweep(folder)
+    else:
+        temporary.sweep([folder, folder / CLAIMS])
+    (folder / CLAIMS).mkdir(mode=0o700, exist_ok=True)
+    show(folder)
+    try:
+        yield
+    finally:
+        for path, owner in _shown(folder):
+            if owner.is_me:
+                path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what dead processes left anywhere in an artifact.
 
     Parameters
     ----------
@@ -46,14 +71,6 @@ def attended(folder: Path) -> Iterator[None]:
     inside = [Path(each) for each, _, _ in os.walk(folder)]
     # What does not say whose it is can only be of those who work here now.
     temporary.sweep(inside, nobody=not why_busy(folder))
-    (folder / CLAIMS).mkdir(mode=0o700, exist_ok=True)
-    show(folder)
-    try:
-        yield
-    finally:
-        for path, owner in _shown(folder):
-            if owner.is_me:
-                path.unlink(missing_ok=True)
 
 
 def refuse_if_attended(folder: Path) -> None:

@@ -65,6 +65,8 @@ def faults(artifact: Artifact) -> list[Fault]:
     list of Fault
         What differs; a layout or a manifest that cannot be read is the only fault then.
     """
+    # What this process has read before may have changed on the disk since.
+    artifact = type(artifact)(artifact.store, artifact.path)
     try:
         _ = artifact.layout
         # What is lost or changed beside the arrays comes first: without it they may not be readable at all.

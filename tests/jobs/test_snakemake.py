@@ -11,46 +11,45 @@ import sys
 import tempfile
 import time
 import venv
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from facelime_cli.jobs.snakemake import Cluster, Rule, files
+from facelime_cli.jobs.pipeline import Pipeline, Step
+from facelime_cli.jobs.snakemake import Work, files
 from facelime_cli.store.references import Store
 from tests.jobs import one_node
 from tests.support import Facelime
 
-PROGRAM = (sys.executable, "-m", "facelime_cli")
-CLUSTER = Cluster(partition="gpu-a100", account=None, minutes=90, megabytes=8000, gres="gpu:1")
 SHARDS = 4
-UNIT = ("--unit", "10")
+UNIT = 10
 """40 pictures in four units: a shard each."""
 STEPS = (
-    ("segments", "segment forty --method slic --segments 9", (), False),
-    ("masks", "perturb segments/run --samples 40 --fill blur", ("segments",), False),
-    ("predictions", "predict masks/run --model small --batch-size 16", ("masks",), True),
-    ("surrogates", "fit-surrogate predictions/run", ("predictions",), False),
-    ("reports", "render surrogates/run", ("surrogates",), False),
+    Step("segment", "segment", ("segment", "forty", "--method", "slic", "--segments", "9"), "segments/run"),
+    Step("perturb", "perturb", ("perturb", "segments/run", "--samples", "40"), "masks/run", takes_workers=True),
+    Step("predict-net", "predict", ("predict", "masks/run", "--model", "small"), "predictions/run", asks_model=True),
+    Step("fit-surrogate-net", "fit-surrogate", ("fit-surrogate", "predictions/run"), "surrogates/run"),
+    Step("render-net", "render", ("render", "surrogates/run"), "reports/run"),
 )
+"""Each reads what the one before it makes, on the store of the fixture `many`."""
+IDENTIFIERS = ["segment", "perturb", "predict_net", "fit_surrogate_net", "render_net"]
 
 
-def rules(store: Path, shards: int = SHARDS) -> list[Rule]:
-    """Return the rules of the usual stages on the store of the fixture `many`."""
-    return [
-        Rule(
-            name=kind,
-            command=(*words.split(), "--name", "run", *(UNIT if shards > 1 else ())),
-            reference=f"{kind}/run",
-            program=PROGRAM,
-            store=("--store", str(store)),
-            after=after,
-            shards=shards,
-            threads=1,
-            device=device,
-        )
-        for kind, words, after, device in STEPS
+def pipeline(store: Path) -> Pipeline:
+    steps = [
+        replace(step, words=(*step.words, "--name", "run"), after=tuple(each.name for each in STEPS[place - 1 : place]))
+        for place, step in enumerate(STEPS)
     ]
+    return Pipeline("run", str(store), "datasets/forty", ("models/small",), 40, (48, 48), 40, tuple(steps))
+
+
+def work(shards: int = SHARDS, **changes) -> Work:
+    """Return how the steps are divided; on a cluster with cards, unless something else is given."""
+    usual = {"threads": 2, "unit": UNIT, "partition": "gpu-a100", "account": None, "minutes": 90}
+    usual |= {"megabytes": 8000, "gres": "gpu:1"}
+    return Work(shards=dict.fromkeys((step.name for step in STEPS), shards), **{**usual, **changes})
 
 
 def shells(snakefile: str) -> dict[str, str]:
@@ -64,46 +63,69 @@ def shells(snakefile: str) -> dict[str, str]:
 
 
 def test_every_word_reaches_the_shell_as_it_was(tmp_path):
-    odd = tmp_path / "a {store} of 'mine' \"twice\" $HOME \\ é"
-    for name, text in shells(files("run", rules(odd), CLUSTER)["Snakefile"]).items():
-        words = shlex.split(text.format(wildcards=SimpleNamespace(shard=3), log="LOG"))
-        assert words[0] == "exec"
-        assert words[-3:] == [">>", "LOG", "2>&1"]
-        assert words[words.index("--store") + 1] == str(odd)
-        if name.endswith("_shard"):
-            assert words[-5:-3] == ["--shard", f"3/{SHARDS}"]
+    odd = "a {store} of 'mine' \"twice\" $HOME \\ é"
+    words = ("perturb", "segments/run", "--fill", f"image:{odd}" * 3)
+    asked = replace(pipeline(tmp_path), steps=(Step("odd", "perturb", words, "masks/run", takes_workers=True),))
+    for shards, name in ((1, "odd"), (SHARDS, "odd_shard")):
+        text = shells(files(asked, replace(work(), shards={"odd": shards}))["Snakefile"])[name]
+        got = shlex.split(text.format(wildcards=SimpleNamespace(shard=3), threads=2, log="LOG"))
+        shard = ["--shard", f"3/{SHARDS}"] if shards > 1 else []
+        more = ["--unit", str(UNIT), "--workers", "2", *shard, ">>", "LOG", "2>&1"]
+        assert got == ["exec", "facelime", *words, *more]
+
+
+def test_the_store_is_named_once(tmp_path):
+    odd = tmp_path / "a 'store' \"of\" {mine}"
+    line = next(
+        each for each in files(pipeline(odd), work())["Snakefile"].splitlines() if each.startswith("os.environ")
+    )
+    assert ast.literal_eval(line.partition(" = ")[2]) == str(odd)
 
 
 def test_a_step_in_shards_is_laid_out_once_and_sealed(tmp_path):
-    found = shells(files("run", rules(tmp_path), CLUSTER)["Snakefile"])
-    assert set(found) == {f"{kind}{end}" for kind, *_ in STEPS for end in ("_begin", "_shard", "")}
-    assert "--lay-out" in found["predictions_begin"]
-    assert " seal predictions/run " in found["predictions"]
+    found = shells(files(pipeline(tmp_path), work())["Snakefile"])
+    assert set(found) == {f"{name}{end}" for name in IDENTIFIERS for end in ("_begin", "_shard", "")}
+    assert "--lay-out" in found["predict_net_begin"]
+    assert "--lay-out" not in found["predict_net_shard"]
+    assert found["predict_net"].startswith("exec facelime seal predictions/run ")
 
 
 def test_a_step_in_one_go_is_one_rule(tmp_path):
-    found = shells(files("run", rules(tmp_path, shards=1), CLUSTER)["Snakefile"])
-    assert set(found) == {kind for kind, *_ in STEPS}
+    found = shells(files(pipeline(tmp_path), work(shards=1))["Snakefile"])
+    assert set(found) == set(IDENTIFIERS)
     assert not any("--shard" in text or "--lay-out" in text for text in found.values())
 
 
 def test_every_mark_that_is_waited_for_is_made(tmp_path):
-    text = files("run", rules(tmp_path), CLUSTER)["Snakefile"]
+    text = files(pipeline(tmp_path), work())["Snakefile"]
     made = set(re.findall(r'touch\("(done/[^"]*)"\)', text))
     waited = set(re.findall(r'^        "(done/[^"]*)",$', text, re.MULTILINE))
     assert waited <= made
-    assert "done/reports" in waited
+    assert "done/render_net" in waited
+
+
+def test_the_chains_of_two_models_share_what_is_before_them(tmp_path):
+    shared = pipeline(tmp_path)
+    other = [replace(step, name=f"{step.name}.2") for step in shared.steps[2:]]
+    other = [
+        replace(step, after=(before,))
+        for step, before in zip(other, ("perturb", "predict-net.2", "fit-surrogate-net.2"), strict=True)
+    ]
+    text = files(replace(shared, steps=(*shared.steps, *other)), work(shards=1))["Snakefile"]
+    assert set(shells(text)) == {*IDENTIFIERS, *(f"{name}_2" for name in IDENTIFIERS[2:])}
+    assert '    input:\n        "done/render_net",\n        "done/render_net_2",\n' in text
+    assert text.count('    input:\n        "done/perturb",\n') == 2
 
 
 def test_the_same_twice_gives_the_same_files(tmp_path):
-    assert files("run", rules(tmp_path), CLUSTER) == files("run", rules(tmp_path), CLUSTER)
+    assert files(pipeline(tmp_path), work()) == files(pipeline(tmp_path), work())
 
 
 def test_only_what_asks_the_model_asks_for_a_card(tmp_path):
-    made = files("run", rules(tmp_path), CLUSTER)
+    made = files(pipeline(tmp_path), work())
     _, _, asked = made["profiles/slurm/config.yaml"].partition("set-resources:\n")
-    assert re.findall(r"^  (\w+):$", asked, re.MULTILINE) == ["predictions_begin", "predictions_shard"]
-    plain = files("run", rules(tmp_path), Cluster(None, None, 90, 0, None))["profiles/slurm/config.yaml"]
+    assert re.findall(r"^  (\w+):$", asked, re.MULTILINE) == ["predict_net_begin", "predict_net_shard"]
+    plain = files(pipeline(tmp_path), work(partition=None, gres=None))["profiles/slurm/config.yaml"]
     assert "set-resources" not in plain
     assert "slurm_partition" not in plain
 
@@ -131,11 +153,18 @@ def snakemake(tmp_path_factory):
     return str(place / "bin" / "snakemake")
 
 
-def written(folder: Path, store: Path, cluster: Cluster = CLUSTER) -> Path:
-    for path, text in files("run", rules(store), cluster).items():
+def written(folder: Path, store: Path, **changes) -> Path:
+    for path, text in files(pipeline(store), work(**changes)).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return folder
+
+
+def with_facelime(environment=os.environ) -> dict[str, str]:
+    """Return an environment in which `facelime` is the program that is tested."""
+    here = Path(__file__).resolve().parents[2]
+    found = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}", "PYTHONPATH": str(here)}
+    return {**environment, **found}
 
 
 def marks(folder: Path) -> dict[str, int]:
@@ -145,13 +174,14 @@ def marks(folder: Path) -> dict[str, int]:
 
 
 def contents(store: Path) -> dict[str, str]:
-    """Return the digest of what each step has made."""
-    return {kind: Store(store).resolve(f"{kind}/run", (kind,)).require_complete().content for kind, *_ in STEPS[:-1]}
+    """Return the digest of what each step has made; a report holds the time."""
+    made = [step.output for step in STEPS[:-1]]
+    return {each: Store(store).resolve(each).require_complete().content for each in made}
 
 
 def in_one_process(run: Facelime) -> dict[str, str]:
-    for rule in rules(run.store, shards=1):
-        run.json(*rule.command)
+    for step in pipeline(run.store).steps:
+        run.json(*step.words)
     return contents(run.store)
 
 
@@ -162,23 +192,26 @@ def test_a_run_that_is_stopped_goes_on_with_what_is_missing(tmp_path, many, snak
     folder = written(tmp_path / "jobs", tmp_path / "store")
     words = [snakemake, "--profile", "profiles/local", "--cores", "2"]
     with (tmp_path / "log").open("w") as log:
-        stopped = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        stopped = subprocess.Popen(
+            words, cwd=folder, stdout=log, stderr=log, env=with_facelime(), start_new_session=True
+        )
         until = time.monotonic() + 900
-        while not any(each.startswith("predictions.shards") for each in marks(folder)):
+        while not any(each.startswith("predict_net.shards") for each in marks(folder)):
             assert stopped.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < until
             time.sleep(0.2)
-        os.killpg(stopped.pid, signal.SIGTERM)
+        # As Ctrl-C does.
+        os.killpg(stopped.pid, signal.SIGINT)
         assert stopped.wait(120) != 0
     before = marks(folder)
-    assert "predictions" not in before
-    again = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert "predict_net" not in before
+    again = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=with_facelime(), check=False)
     assert again.returncode == 0, again.stderr
     after = marks(folder)
     # What was done is not run again.
     assert {name: after[name] for name in before} == before
     assert contents(tmp_path / "store") == in_one_process(Facelime(tmp_path / "alone"))
-    third = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    third = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=with_facelime(), check=False)
     assert third.returncode == 0
     assert marks(folder) == after
 
@@ -209,10 +242,12 @@ def running(environment, rule: str) -> dict[str, str]:
 def test_a_cancelled_and_a_stopped_job_of_slurm_are_sent_again(tmp_path, many, snakemake, node):
     shutil.copytree(many.store, tmp_path / "store")
     shutil.copytree(many.store, tmp_path / "alone")
-    folder = written(tmp_path / "jobs", tmp_path / "store", Cluster("main", None, 30, 0, None))
+    folder = written(tmp_path / "jobs", tmp_path / "store", partition="main", minutes=30, megabytes=0, gres=None)
     words = [snakemake, "--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "2"]
     with (tmp_path / "log").open("w") as log:
-        run = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log, env=node, start_new_session=True)
+        run = subprocess.Popen(
+            words, cwd=folder, stdout=log, stderr=log, env=with_facelime(node), start_new_session=True
+        )
         ended: dict[str, str] = {}
         # The first is cancelled. The next, of another shard, gets what Slurm sends before a time limit.
         for cause in ((), ("--signal=TERM",)):
@@ -232,7 +267,7 @@ def wait_for_job(run, environment, ended, log) -> tuple[str, str]:
     while True:
         assert run.poll() is None, log.read_text()
         assert time.monotonic() < until, log.read_text()
-        for number, said in running(environment, "predictions_shard").items():
+        for number, said in running(environment, "predict_net_shard").items():
             if said not in ended.values():
                 return number, said
         time.sleep(0.3)

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from tests.opening import counted
 from tests.support import predictions
 
 
@@ -57,3 +58,34 @@ def test_what_is_no_batch_size(chain, text):
     assert "--batch-size" in chain.facelime.fails(
         "predict", chain["perturb"].id, "--model", "small", "--batch-size", text, code=2
     )
+
+
+def test_what_predict_asks_of_the_store(many, monkeypatch):
+    """A budget of opens: at first it was 40 a picture, which is what breaks a shared file system first."""
+    counts = {}
+    for seed, unit in ((41, 32), (42, 8)):
+        many.json("perturb", "parts", "--samples", 10, "--seed", seed, "--fill", "mean", "--name", f"asks-{unit}")
+        with counted(many.store, monkeypatch) as found:
+            told = many.json("predict", f"asks-{unit}", "--model", "small", "--batch-size", 16, "--unit", unit)
+        counts[told["units"]] = found
+    two, five = counts[2], counts[5]
+    assert two["opens"] <= 6 * 40
+    assert two["stat"] <= 20 * 40
+    assert (five["opens"] - two["opens"]) / 3 <= 40
+    assert (five["fsync"] - two["fsync"]) / 3 <= 4
+    assert (five["stat"] - two["stat"]) / 3 <= 80
+
+
+def test_a_shard_that_is_done_asks_no_more_when_others_have_done_more(many, monkeypatch):
+    counts = []
+    for unit in (8, 2):
+        words = ["perturb", "parts", "--samples", 10, "--seed", 43 + unit, "--fill", "mean", "--unit", unit]
+        many.json(*words, "--shard", "1/5")
+        many.json(*words, "--shard", "2/2")
+        with counted(many.store, monkeypatch) as found:
+            assert not many.json(*words, "--shard", "1/5")["complete"]
+        counts.append(found)
+    few, many_units = counts
+    assert (few["records"], many_units["records"]) == (1, 4)
+    assert many_units["opens"] - few["opens"] <= 3
+    assert many_units["listings"] == few["listings"]

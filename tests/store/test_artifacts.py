@@ -1,10 +1,19 @@
 """An artifact: its fingerprint, what it was made from, and that it is refused while it is not complete."""
 
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
 import pytest
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError
+from facelime_cli.store import arrays
 from facelime_cli.store.artifacts import lineage, standing
 from facelime_cli.store.manifests import Identity
+from facelime_cli.store.references import Store
 from tests.store.making import complete, create, fill
 
 
@@ -91,6 +100,101 @@ def test_what_a_process_keeps_beside_is_made_once_and_whole(artifact):
     assert artifact.kept({"runtime": "onnx"}, make) == first
     assert artifact.kept({"runtime": "openvino"}, make) != first
     assert len(made) == 2
+
+
+def keep_slowly(root, artifact_id, start):
+    """Keep something of an artifact as a process of its own, which notes who made it."""
+
+    def make(folder):
+        with (root / "made").open("a") as stream:
+            stream.write(f"{os.getpid()}\n")
+        time.sleep(0.3)
+        (folder / "converted").write_text("x")
+
+    start.wait(60)
+    said = []
+    Store(root).stored("predictions", artifact_id).kept({"measured": "x"}, make, say=said.append)
+    with (root / "said").open("a") as stream:
+        stream.write(f"{len(said)}\n")
+
+
+@pytest.mark.long
+def test_of_many_processes_one_makes_what_is_kept(store):
+    made = complete(store)
+    context = get_context("spawn")
+    start = context.Event()
+    processes = [context.Process(target=keep_slowly, args=(store.root, made.id, start)) for _ in range(4)]
+    for each in processes:
+        each.start()
+    start.set()
+    for each in processes:
+        each.join(120)
+    assert [each.exitcode for each in processes] == [0] * 4
+    assert len((store.root / "made").read_text().splitlines()) == 1
+    assert len((store.root / "said").read_text().splitlines()) == 4
+    assert not list((made.path / "claims").glob("[0-9]*"))
+
+
+def test_of_many_threads_one_makes_what_is_kept_and_the_others_say_that_they_wait(store):
+    complete(store, "one")
+    made, said, begun = [], [], threading.Event()
+
+    def make(folder):
+        made.append(folder)
+        begun.set()
+        time.sleep(0.2)
+        (folder / "converted").write_text("x")
+
+    def keep(number):
+        if number:
+            begun.wait(30)
+        return store.resolve("one").kept({"measured": "x"}, make, say=said.append)
+
+    with ThreadPoolExecutor(3) as threads:
+        found = set(threads.map(keep, range(3)))
+    assert len(found) == len(made) == 1
+    assert said == ["another process is making what this one needs too; waiting for it."] * 2
+
+
+def test_who_waits_makes_it_when_the_first_fails(store):
+    complete(store, "one")
+    begun = threading.Event()
+
+    def broken(_folder):
+        begun.set()
+        time.sleep(0.1)
+        raise ValueError("no space")
+
+    def keep(make):
+        if make is not broken:
+            begun.wait(30)
+        return store.resolve("one").kept({"measured": "x"}, make)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(keep, broken)
+        second = threads.submit(keep, lambda folder: (folder / "converted").write_text("x"))
+        with pytest.raises(ValueError, match="no space"):
+            first.result()
+    assert (second.result() / "converted").read_text() == "x"
+
+
+def test_short_arrays_are_read_once_and_nobody_can_change_them(store, monkeypatch):
+    artifact = complete(store)
+    opened = []
+    whole = arrays.read_array
+    monkeypatch.setattr(arrays, "read_array", lambda *given: opened.append(given[1]) or whole(*given))
+    for unit in range(artifact.n_units):
+        assert artifact.texts("id", artifact.rows(unit))[0] == f"picture {32 * unit}"
+        artifact.read("values", artifact.rows(unit))
+    assert opened.count("id") == 1
+    assert opened.count("values") == artifact.n_units
+    artifact.read("id")[:] = "changed"
+    artifact.read("id", slice(0, 3))[:] = "changed"
+    assert artifact.texts("id", [3, 1]) == ["picture 3", "picture 1"]
+    assert artifact.texts("id", [69, 0])[1] == "picture 0"
+    assert len(artifact.read("id", [])) == 0
+    assert artifact.read("id", []).dtype == artifact.read("id").dtype
+    assert np.array_equal(artifact.read("id"), whole(artifact.path / "arrays.zarr", "id", None, None))
 
 
 def test_it_answers_for_itself(store):
