@@ -1,12 +1,13 @@
 """Predict: shards, time budgets, and options that cannot be."""
 
+import shutil
 import time
 
 import numpy as np
 import pytest
 
 from tests.opening import counted
-from tests.support import predictions
+from tests.support import Facelime, predictions
 
 
 def test_a_shard_does_its_units_and_says_so(many):
@@ -60,9 +61,11 @@ def test_what_is_no_batch_size(chain, text):
     )
 
 
-def test_what_predict_asks_of_the_store(many, monkeypatch):
+def test_what_predict_asks_of_the_store(many, tmp_path, monkeypatch):
     """A budget of opens: at first it was 40 a picture, which is what breaks a shared file system first."""
-    counts = {}
+    # Without what other tests have predicted, whose answers would be looked through.
+    shutil.copytree(many.store, tmp_path / "store", ignore=shutil.ignore_patterns("predictions", "checks"))
+    many, counts = Facelime(tmp_path / "store"), {}
     for seed, unit in ((41, 32), (42, 8)):
         many.json("perturb", "parts", "--samples", 10, "--seed", seed, "--fill", "mean", "--name", f"asks-{unit}")
         with counted(many.store, monkeypatch) as found:
