@@ -160,6 +160,7 @@ def option_word(declared, name):
 def command_words(command, chain, faces, tmp_path):
     """Return words with which a command answers, quickly."""
     explained = chain.reference("fit-surrogate")
+    explained_by = ("--dataset", "faces", "--model", "small")
     more = {
         "demo": ["demo"],
         "pseudonyms": ["pseudonyms", faces],
@@ -175,29 +176,9 @@ def command_words(command, chain, faces, tmp_path):
         "show": ["show", explained],
         "finetune": ["finetune", "faces", "--backbone", "cnn-small", "--epochs", "1", "--steps-per-epoch", "1"],
         "predict": ["predict", chain.reference("perturb"), "--model", "small"],
-        "jobs slurm": [
-            "jobs",
-            "slurm",
-            "--dataset",
-            "faces",
-            "--model",
-            "small",
-            "--force",
-            "--to",
-            tmp_path / "slurm",
-        ],
-        "jobs local": [
-            "jobs",
-            "local",
-            "--dataset",
-            "faces",
-            "--model",
-            "small",
-            "--devices",
-            "2",
-            "--to",
-            tmp_path / "l",
-        ],
+        # With --rate nothing is measured.
+        "jobs slurm": ["jobs", "slurm", *explained_by, "--force", "--rate", "100", "--to", tmp_path / "slurm"],
+        "jobs local": ["jobs", "local", *explained_by, "--force", "--devices", "2", "--to", tmp_path / "local"],
         "jobs status": ["jobs", "status", tmp_path],
         "jobs snakemake": ["jobs", "snakemake", "--dataset", "faces", "--model", "small", "--to", tmp_path / "jobs"],
         "export": ["export", explained, "--to", tmp_path / "out.csv"],
