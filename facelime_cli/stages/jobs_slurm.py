@@ -199,8 +199,9 @@ def _submitted(folder: Path) -> list[str]:
         check=False,
     )
     if done.returncode:
-        why = done.stderr.strip().splitlines() or [f"it exits with {done.returncode}"]
-        raise FacelimeError(f"{folder / 'go.sh'} could not submit everything ({why[-1]}); mend that, and run it again.")
+        lines = done.stderr.strip().splitlines() or [f"it exits with {done.returncode}"]
+        why = lines[-1].removeprefix("error: ").rstrip(".")
+        raise FacelimeError(f"{folder / 'go.sh'} could not submit everything ({why}); mend that, and run it again.")
     return done.stdout.splitlines()
 
 

@@ -23,7 +23,7 @@ HANGS = 5
 """The shard whose first task does nothing and hears nothing, as on a node that hangs."""
 PATIENCE = 1800
 WORDS = ("--dataset", "pictures", "--model", "small", "--method", "slic", "--segments", "9", "--samples", "1000")
-CHECKS = ("--sets", "5")
+CHECKS = ("--sets", "19")
 
 
 @pytest.fixture(scope="module")
