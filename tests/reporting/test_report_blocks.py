@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,7 @@ def test_the_overview_of_many_sorts_filters_and_draws_more(large, tmp_path):
         assert browser.console == []
         # What one page draws at first, and the rest on request: the page's own data, longer.
         index = (large.path / "index.html").read_text(encoding="utf-8")
+        shutil.copytree(large.path / "thumbnails", tmp_path / "thumbnails")
         few = tmp_path / "index.html"
         few.write_text(index.replace("AT_ONCE = 200", "AT_ONCE = 2"), encoding="utf-8")
         browser.open(few)
