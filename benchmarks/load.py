@@ -7,7 +7,7 @@ one after the other, as a person would run it.
 - Memory is the largest sum of the private memory of all processes of a command, and once what the largest of them maps
   of files, such as libraries. It is sampled every 0.1 s. Linux alone tells it.
 - Files are those of the artifact that the command made. The promise is one per 32 pictures and array, and a constant. A
-  report has small files for a browser too: a page, thumbnails and examples of each picture.
+  report has a page and a strip of thumbnails for 32 pictures; one of few pictures has files for each of them.
 - Time is judged by the processor's: other programs on a machine change the clock's. "× time" divides it by that of the
   smallest run. Linear work has at most the ratio of the pictures, since starting costs the same for few and many.
 
@@ -43,8 +43,10 @@ UNIT = 32
 MOST_MEMORY = 2e9
 MOST_OTHER_FILES = 48
 """Files of an artifact beside its units': manifest, layout, logs, the descriptions of arrays, a page and its tables."""
-MOST_REPORT_FILES = 16
-"""Files of each picture of a report: page, picture, thumbnail, stand-ins, and examples of two classes."""
+MOST_ON_A_PAGE, MOST_REPORT_FILES = 48, 16
+"""Files of each picture of a report up to this size: picture, thumbnail, stand-ins, and examples of two classes."""
+FILES_OF_BLOCK = 2
+"""Of a larger report: a page, and a strip of thumbnails."""
 MOST_MORE_TIME = 1.25
 """How much longer than linear a command may take: machines are noisy, and n log n is allowed."""
 SAMPLED_EVERY = 0.1
@@ -84,8 +86,11 @@ class Cost:
     @property
     def most_files(self) -> int:
         """How many files the promise allows."""
-        pages = MOST_REPORT_FILES * self.pictures if self.command == "render" else 0
-        return self.arrays * -(-self.pictures // UNIT) + MOST_OTHER_FILES + pages
+        units, pages = -(-self.pictures // UNIT), 0
+        if self.command == "render":
+            few = self.pictures <= MOST_ON_A_PAGE
+            pages = MOST_REPORT_FILES * self.pictures if few else FILES_OF_BLOCK * units
+        return self.arrays * units + MOST_OTHER_FILES + pages
 
 
 def main() -> int:

@@ -50,6 +50,8 @@ SHARE = "share"
 OF_MAPS = ("gradcam", "import-maps")
 """Stages whose coefficients are such shares."""
 FIGURES = ("r2", "rmse", "effective_samples", "topk_repeat", "local_prediction")
+IMAGES_AT_ONCE = 8
+"""Pictures that are read together, since readers go from one to the next: opening an array costs more than one more."""
 MOST_PROBABLE = 2
 """How many of a picture's most probable classes are explained where none is asked for; its true one as well.
 
@@ -144,6 +146,7 @@ class Explanations:
         self.ids = surrogates.texts("id")
         self.values = answers_values(self.model)
         self._reader = RowReader()
+        self._images: tuple[int, NDArray[np.uint8]] | None = None
         self.check = None if check is None else Check(check, self.spoken)
 
     @classmethod
@@ -205,7 +208,10 @@ class Explanations:
         """How the model's answers are written."""
         # Changes must be told apart, also where they are small beside the value itself.
         in_unit = self.values and not self.shares
-        return spoken_of(self.model, self._largest if in_unit else float(np.abs(self.answers).max()))
+        if in_unit or not self.values:
+            # How probabilities are written depends on none of them, so that no answer is read for it.
+            return spoken_of(self.model, self._largest if in_unit else 1.0)
+        return spoken_of(self.model, float(np.abs(self.answers).max()))
 
     @property
     def _largest(self) -> float:
@@ -281,6 +287,38 @@ class Explanations:
             unchanged.append(probabilities[:, 0].copy())
         return np.concatenate(unchanged)
 
+    def answers_of(self, row: int) -> NDArray[np.float32]:
+        """Return the model's answers for one unchanged picture, without reading those for all.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        (C,) float32 array
+            As a row of `answers`.
+        """
+        if self.predictions is None or "answers" in vars(self):
+            return np.asarray(self.answers[row])
+        return np.asarray(self._of(self.predictions, "probabilities", row)[0])
+
+    def explained_of(self, row: int) -> NDArray[np.float32]:
+        """Return what is explained of one unchanged picture.
+
+        Parameters
+        ----------
+        row : int
+            The picture's place in `ids`.
+
+        Returns
+        -------
+        (C,) float32 array
+            As a row of `full`.
+        """
+        return np.asarray(self.full[row]) if self.surrogates.has("probabilities") else self.answers_of(row)
+
     @cached_property
     def distances(self) -> list[float] | None:
         """How far each picture is from what the model learned from, in multiples of its 99th percentile.
@@ -302,7 +340,11 @@ class Explanations:
         -------
         (H, W, 3) uint8 array
         """
-        return np.asarray(self._pictures.images([row])[0])
+        first = row - row % IMAGES_AT_ONCE
+        if self._images is None or self._images[0] != first:
+            rows = range(first, min(first + IMAGES_AT_ONCE, len(self)))
+            self._images = first, self._pictures.images(list(rows))
+        return np.asarray(self._images[1][row - first])
 
     def segments(self, row: int) -> NDArray[np.uint16]:
         """Return a picture's segments.
@@ -448,7 +490,7 @@ class Explanations:
             return list(range(len(self.names)))
         # Of a contrast, what is explained is no probability.
         called = self.called(row) if self.contrast is None else []
-        return called or [int(self.full[row].argmax())]
+        return called or [int(self.explained_of(row).argmax())]
 
     def called(self, row: int) -> list[int]:
         """Return what the model calls in a picture.
@@ -464,7 +506,7 @@ class Explanations:
             Places in `answer_names`: the most probable class. Where probabilities are independent, all classes of at
             least 0.5, the most probable first; maybe none. Every value.
         """
-        answers = self.answers[row]
+        answers = self.answers_of(row)
         if self.values:
             return list(range(len(answers)))
         if not self.independent:
@@ -686,7 +728,7 @@ class Explanations:
         from facelime_cli.core.fills import unchanged
 
         # Methods that follow gradients replace nothing by a fill.
-        fills = [run.masks.read("fill", [row])[0] for run in self.runs if run.masks is not None]
+        fills = [self._of(run.masks, "fill", row) for run in self.runs if run.masks is not None]
         if not fills:
             return 0
         image, segments = self.image(row), self.segments(row)
@@ -714,7 +756,7 @@ class Explanations:
         """Return a picture's most probable classes and its true ones."""
         wanted = self.said(row)
         if not self.independent and not self.values:
-            by_probability = self.full[row].argsort(kind="stable")[::-1]
+            by_probability = self.explained_of(row).argsort(kind="stable")[::-1]
             wanted = [int(c) for c in by_probability[:MOST_PROBABLE]]
         return list(dict.fromkeys([*wanted, *self.true(row)]))
 
@@ -830,7 +872,7 @@ class Explanations:
             regions.append(dict(zip(names, values, strict=True)))
         return {
             "class": self.names[c],
-            self.spoken.what: float(self.full[row][c]),
+            self.spoken.what: float(self.explained_of(row)[c]),
             **self._answered(row, c),
             **figures,
             "samples": self.samples(row),

@@ -5,7 +5,8 @@ Worker processes do this work, so that what goes in and what comes out are plain
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,7 @@ from facelime_cli.drawing import outlines
 from facelime_cli.drawing.overlay import towards_against
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,22 +45,21 @@ class ToDraw:
         Of the first segmentation, for the thumbnail.
     top : int
         How many of the strongest segments the thumbnail marks.
-    picture, thumbnail : Path
-        Files to write.
+    picture : str
+        What its copy is called.
     zones : str or None
         The zones to divide the segments among, a key of `core.zones.NAMES`.
-    small : sequence of ((H, W, 3) uint8 array, Path)
-        Stand-ins and composed examples, and their files to write.
+    small : sequence of ((H, W, 3) uint8 array, str)
+        Stand-ins and composed examples, and what each is called.
     """
 
     image: NDArray[np.uint8]
     segments: list[NDArray[np.uint16]]
     coefficients: NDArray[np.float64]
     top: int
-    picture: Path
-    thumbnail: Path
+    picture: str
     zones: str | None
-    small: Sequence[tuple[NDArray[np.uint8], Path]] = ()
+    small: Sequence[tuple[NDArray[np.uint8], str]] = ()
 
 
 @dataclass(frozen=True)
@@ -73,30 +72,60 @@ class Drawn:
         The outline of each segment, as an SVG path.
     shares : list of (K, Z) float64 array
         The share of each segment in each zone; an empty list where zones were not asked for.
+    copies : mapping of str to bytes
+        The picture and the small ones as JPEG, by what they are called; none where they were drawn before.
+    thumbnail : (h, w, 3) uint8 array or None
+        The picture as the overview shows it, its strongest segments marked.
     """
 
     paths: list[list[str]]
     shares: list[NDArray[np.float64]]
+    copies: Mapping[str, bytes] = field(default_factory=dict)
+    thumbnail: NDArray[np.uint8] | None = None
 
 
 def draw(task: ToDraw) -> Drawn:
-    """Write the copies of a picture, and outline its segments.
+    """Copy a picture as JPEG, and outline its segments. No file is written: what becomes one is for the page to say.
 
     Parameters
     ----------
     task : ToDraw
     """
     # Colour in full resolution: lesions and flushes are told by it.
-    Image.fromarray(task.image).save(task.picture, quality=JPEG_QUALITY, subsampling=0)
+    copies = {task.picture: jpeg(Image.fromarray(task.image), JPEG_QUALITY, subsampling=0)}
     marked = towards_against(task.image, task.segments[0], task.coefficients, task.top)
     small = Image.fromarray(marked)
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    small.save(task.thumbnail, quality=THUMBNAIL_QUALITY)
-    for pixels, file in task.small:
+    for pixels, name in task.small:
         each = Image.fromarray(pixels)
         each.thumbnail((SMALL_PIXELS, SMALL_PIXELS))
-        each.save(file, quality=SMALL_QUALITY, subsampling=0)
-    return outline(task)
+        copies[name] = jpeg(each, SMALL_QUALITY, subsampling=0)
+    return replace(outline(task), copies=copies, thumbnail=np.asarray(small))
+
+
+def jpeg(image: Image.Image, quality: int, **options: int) -> bytes:
+    """Return a picture as JPEG.
+
+    Parameters
+    ----------
+    image : Image
+    quality : int
+    **options
+        Of Pillow's writer.
+    """
+    stream = io.BytesIO()
+    image.save(stream, format="JPEG", quality=quality, **options)
+    return stream.getvalue()
+
+
+def strip(thumbnails: Sequence[NDArray[np.uint8]]) -> bytes:
+    """Return thumbnails of one size as one JPEG, one below the other.
+
+    Parameters
+    ----------
+    thumbnails : sequence of (h, w, 3) uint8 array
+    """
+    return jpeg(Image.fromarray(np.concatenate(thumbnails)), THUMBNAIL_QUALITY)
 
 
 def outline(task: ToDraw) -> Drawn:

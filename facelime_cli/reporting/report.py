@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from facelime_cli.core.zones import NAMES as ZONE_NAMES
 from facelime_cli.core.zones import attribution_by_zone
-from facelime_cli.errors import NotFoundError
+from facelime_cli.errors import BrokenError, NotFoundError
 from facelime_cli.reporting import members, unlike
+from facelime_cli.reporting.blocks import blocks, picture_name
 from facelime_cli.reporting.explanations import COLUMNS
 from facelime_cli.reporting.quantities import round_above
 from facelime_cli.reporting.regions import ToDraw
@@ -21,7 +24,7 @@ from facelime_cli.store.files import write_csv
 from facelime_cli.store.pictures import number_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -38,6 +41,10 @@ KNOWN = {True: "present", False: "absent", None: ""}
 """What is known of a finding, in a table."""
 MOST_ON_A_PAGE = 48
 """Pictures up to which the report is one page; at about 100 kB each it opens at once."""
+ON_A_PAGE = 32
+"""Pictures on each page of a larger report; a block of pictures never crosses the border of two units."""
+BLOCK, SCALES = "pictures_a_page", "scales"
+"""What a report keeps from its beginning, so that every shard makes the same pages without reading all pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +91,9 @@ class Report:
         What stood in for the regions of each voice.
     explanations : Explanations
         Of the first voice: its pictures and classes are the report's.
-    shown : list of list of int
-        For each picture the classes that are shown.
+    shown : sequence of list of int
+        For each picture the classes that are shown. They are looked up when they are asked for: a shard asks for its
+        own pictures.
     one_page : bool
         Whether all pictures stand on one page.
 
@@ -100,10 +108,13 @@ class Report:
         self.voices = voices_of(given)
         self.stood_in = [StandIns(voice.explanations, people=request.people) for voice in self.voices]
         self.explanations: Explanations = self.voices[0].explanations
-        pictures = range(len(self.explanations))
-        self.shown = [self.explanations.shown(row, request.classes) for row in pictures]
+        self.shown: Sequence[list[int]] = _Shown(self.explanations, request.classes)
         # A single file has no pages beside it, however many pictures it has.
-        self.one_page = request.single_file or len(pictures) <= MOST_ON_A_PAGE
+        self.one_page = request.single_file or len(self.explanations) <= MOST_ON_A_PAGE
+        # Pages of a larger report hold their pictures too: a file each would be too many for a file system.
+        self.inside = request.single_file or not self.one_page
+        self.pictures_a_page = ON_A_PAGE
+        self._known_scales: dict[str, float] | None = None
         if not any(self.shown):
             raise NotFoundError(
                 f"surrogates/{self.explanations.surrogates.id} explains none of these classes; "
@@ -158,11 +169,59 @@ class Report:
                 for voice, its_row, its_class in self.explaining(row, c):
                     yield row, voice, its_row, its_class
 
+    # What holds from the beginning
+
+    def beginning(self) -> dict[str, Any]:
+        """Return what the layout keeps: this reads every coefficient, and nobody has to do so again."""
+        return {BLOCK: self.pictures_a_page, SCALES: self.scales}
+
+    def keep_to(self, artifact: Artifact) -> None:
+        """Keep to what a report was begun with.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The report that is being made.
+
+        Raises
+        ------
+        BrokenError
+            When it was begun by a facelime that divided its pages otherwise.
+        """
+        begun = artifact.execution
+        size, scales = begun.get(BLOCK), begun.get(SCALES)
+        if isinstance(size, int) and size > 0:
+            self.pictures_a_page = size
+        elif not self.one_page:
+            raise BrokenError(
+                f"{artifact.reference} was begun by an earlier facelime, which wrote a page for each picture; "
+                f"remove it (`facelime remove {artifact.reference}`) and make it again."
+            )
+        units = {voice.explanations.quantity.name for voice in self.voices}
+        # Of a report that was begun without them they are computed, as they were then.
+        if isinstance(scales, dict) and set(scales) == units and all(_is_end(each) for each in scales.values()):
+            self._known_scales = {unit: float(each) for unit, each in scales.items()}
+
+    def blocks(self, artifact: Artifact) -> list[range]:
+        """Return which pictures share a page, page after page.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The report that is being made.
+        """
+        return blocks(artifact, self.pictures_a_page)
+
     # The colour scale
 
-    @cached_property
+    @property
     def scales(self) -> dict[str, float]:
         """The end of each unit's colour scale: the least round number that no shown coefficient exceeds."""
+        if self._known_scales is None:
+            self._known_scales = self._measured_scales()
+        return self._known_scales
+
+    def _measured_scales(self) -> dict[str, float]:
         # What stands beside counts too: colours must be comparable from voice to voice.
         largest = {voice.explanations.quantity.name: 0.0 for voice in self.voices}
         for _, voice, its_row, its_class in self.everything_shown():
@@ -185,35 +244,21 @@ class Report:
 
     # Pictures
 
-    def files(self, row: int) -> list[str]:
-        """Return the names of the files that a picture has.
-
-        Parameters
-        ----------
-        row : int
-        """
-        found = [picture_name(row), thumbnail_name(row), *(name for name, _ in self._small(row))]
-        return found if self.one_page else [*found, page_name(row)]
-
-    def to_draw(self, artifact: Artifact, row: int) -> ToDraw:
+    def to_draw(self, row: int) -> ToDraw:
         """Return what to draw of a picture for its page.
 
         Parameters
         ----------
-        artifact : Artifact
-            The report that is being made.
         row : int
         """
-        small = [(pixels(), artifact.file(name)) for name, pixels in self._small(row)]
-        return replace(self.to_outline(artifact, row), small=small)
+        small = [(pixels(), name) for name, pixels in self._small(row)]
+        return replace(self.to_outline(row), small=small)
 
-    def to_outline(self, artifact: Artifact, row: int) -> ToDraw:
+    def to_outline(self, row: int) -> ToDraw:
         """Return what to outline of a picture that is drawn already.
 
         Parameters
         ----------
-        artifact : Artifact
-            The report that is being made.
         row : int
         """
         explanations = self.explanations
@@ -225,8 +270,7 @@ class Report:
             segments=self._segments(row),
             coefficients=explanations.coefficients(row, classes[0]) if classes else unmarked,
             top=self.request.top,
-            picture=artifact.file(picture_name(row)),
-            thumbnail=artifact.file(thumbnail_name(row)),
+            picture=picture_name(row),
             zones=self.request.by_zone,
         )
 
@@ -368,7 +412,7 @@ class Report:
         yield "id", "label", *(f"{name} label" for name in names), *explanations.answer_names
         for row, picture in enumerate(explanations.ids):
             states = [KNOWN[explanations.holds(row, name)] for name in names]
-            probabilities = map(float, explanations.answers[row])
+            probabilities = map(float, explanations.answers_of(row))
             yield picture, explanations.label(row) or "", *states, *probabilities
 
     def _value_rows(self) -> Iterator[tuple[Any, ...]]:
@@ -379,7 +423,7 @@ class Report:
         yield "id", *(f"{name} label" for name in known), *names
         for row, picture in enumerate(explanations.ids):
             true = [explanations.true_value(row, name) for name in known]
-            yield picture, *("" if each is None else each for each in true), *map(float, explanations.answers[row])
+            yield picture, *("" if each is None else each for each in true), *map(float, explanations.answers_of(row))
 
     # Zones
 
@@ -487,37 +531,38 @@ class Report:
         return [each for each in found if each is not None]
 
 
+class _Shown(Sequence[list[int]]):
+    """For each picture the classes that are shown, each looked up once."""
+
+    def __init__(self, explanations: Explanations, chosen: list[int] | None) -> None:
+        self._explanations, self._chosen = explanations, chosen
+        self._found: dict[int, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._explanations)
+
+    @overload
+    def __getitem__(self, row: int) -> list[int]: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[list[int]]: ...
+
+    def __getitem__(self, row: int | slice) -> list[int] | list[list[int]]:
+        if isinstance(row, slice):
+            return [self[each] for each in range(*row.indices(len(self)))]
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        if row not in self._found:
+            self._found[row] = self._explanations.shown(row, self._chosen)
+        return self._found[row]
+
+
+def _is_end(value: Any) -> bool:
+    """Return whether a value may be the end of a colour scale; what is read from a store may be anything."""
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+
+
 def _round_up(value: float) -> float:
     # Beyond the last round number the scale ends at the largest coefficient itself.
     enough = (nice for nice in NICE_SCALES if nice >= value)
     return float(next(enough, value))
-
-
-def picture_name(row: int) -> str:
-    """Return the file of a picture's copy.
-
-    Parameters
-    ----------
-    row : int
-    """
-    return f"pictures/{row:05d}.jpg"
-
-
-def thumbnail_name(row: int) -> str:
-    """Return the file of a picture's small copy in the overview.
-
-    Parameters
-    ----------
-    row : int
-    """
-    return f"thumbnails/{row:05d}.jpg"
-
-
-def page_name(row: int) -> str:
-    """Return the file of a picture's own page.
-
-    Parameters
-    ----------
-    row : int
-    """
-    return f"pages/{row:05d}.html"

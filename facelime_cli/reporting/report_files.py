@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facelime_cli.reporting import regions
-from facelime_cli.reporting.report import page_name
+from facelime_cli.reporting.blocks import divided, page_name, thumbnail_name
 from facelime_cli.reporting.report_pages import ReportPages
 from facelime_cli.store.files import write_whole
 from facelime_cli.workers import Workers
@@ -36,6 +36,7 @@ class ReportFiles:
 
     def __init__(self, report: Report, artifact: Artifact, formats: Sequence[str]) -> None:
         self._report, self._artifact, self._formats = report, artifact, formats
+        report.keep_to(artifact)
         self._pages = ReportPages(report, artifact)
 
     def write_units(self, units: Iterable[Unit], processes: int | None, advance: Advance) -> None:
@@ -55,27 +56,44 @@ class ReportFiles:
                 self._write_unit(unit, workers, advance)
 
     def _write_unit(self, unit: Unit, workers: Workers, advance: Advance) -> None:
-        rows = range(unit.rows.start, unit.rows.stop)
         made, zones = [], []
-        # One picture after the other is read here and drawn there, so that processes share no store.
-        tasks = [self._report.to_draw(self._artifact, row) for row in rows]
-        for row, drawn in zip(rows, workers.map(regions.draw, tasks), strict=True):
-            made += self._report.files(row)
-            zones += self._report.zones(row, drawn)
-            if not self._report.one_page:
-                self._write_page(row, drawn)
-            # Figures take nearly all of the time: where there are any, progress counts those.
-            advance(0 if self._formats else 1)
-        made += self._write_figures(rows, workers, advance)
+        # Block by block, so that memory does not grow with the pictures of a unit.
+        for block in divided(range(unit.rows.start, unit.rows.stop), self._report.pictures_a_page):
+            drawn = self._drawn(block, workers, advance)
+            made += self._write_block(block, drawn)
+            for row, each in zip(block, drawn, strict=True):
+                zones += self._report.zones(row, each)
+            made += self._write_figures(block, workers, advance)
         unit.finish({}, made=made, facts={"zones": zones} if self._report.request.by_zone else {})
 
-    def _write_page(self, row: int, drawn: Drawn) -> None:
-        page = self._pages.picture(row, drawn)
-        # Finishing the unit waits for the disk once, for all of its files.
-        write_whole(self._artifact.file(page_name(row)), page.encode(), durable=False)
+    def _drawn(self, block: range, workers: Workers, advance: Advance) -> list[Drawn]:
+        """Draw the pictures of a block: read here, drawn there, so that processes share no store."""
+        tasks = [self._report.to_draw(row) for row in block]
+        found = []
+        for drawn in workers.map(regions.draw, tasks):
+            found.append(drawn)
+            # Figures take nearly all of the time: where there are any, progress counts those.
+            advance(0 if self._formats else 1)
+        return found
+
+    def _write_block(self, block: range, drawn: Sequence[Drawn]) -> list[str]:
+        """Write what a block has to show, and return the names of the files."""
+        thumbnails = [each.thumbnail for each in drawn if each.thumbnail is not None]
+        if self._report.one_page:
+            files = {name: copy for each in drawn for name, copy in each.copies.items()}
+            each_alone = zip(block, thumbnails, strict=True)
+            files |= {thumbnail_name(row): regions.strip([thumbnail]) for row, thumbnail in each_alone}
+        else:
+            # A page holds its pictures, and one strip the thumbnails: the number of files must stay bounded.
+            files = {page_name(block.start): self._pages.block(block, drawn).encode()}
+            files[thumbnail_name(block.start)] = regions.strip(thumbnails)
+        for name, content in files.items():
+            # Finishing the unit waits for the disk once, for all of its files.
+            write_whole(self._artifact.file(name), content, durable=False)
+        return list(files)
 
     def _write_figures(self, rows: range, workers: Workers, advance: Advance) -> list[str]:
-        """Draw the figures of some pictures and return their names."""
+        """Draw the figures of some pictures, and return their names."""
         panels = [panel for row in rows for panel in self._report.panels(self._artifact, row, self._formats)]
         done = 0
         for n_figures, _ in enumerate(workers.map(regions.figure, panels), start=1):
@@ -98,10 +116,12 @@ class ReportFiles:
         list of str
             The names of the files.
         """
+        # Every picture is asked for several times here: its answers are read once, and not with all samples each time.
+        _ = self._report.explanations.answers
         made = self._report.write_tables(self._artifact)
         # Many pictures have pages of their own already; few stand on this one.
         rows = range(len(self._report.explanations)) if self._report.one_page else range(0)
-        tasks = [self._report.to_outline(self._artifact, row) for row in rows]
+        tasks = [self._report.to_outline(row) for row in rows]
         with Workers(processes) as workers:
             drawn = list(workers.map(regions.outline, tasks))
         page = self._pages.index(drawn)

@@ -18,9 +18,9 @@ from facelime_cli.core.agreement import Attribution, agreement
 from facelime_cli.core.leakage import nameless
 from facelime_cli.core.verdict import WORDS
 from facelime_cli.reporting import pages, unlike
+from facelime_cli.reporting.blocks import anchor, page_name, picture_name, thumbnail_name
 from facelime_cli.reporting.explanations import listed
 from facelime_cli.reporting.quantities import PERCENT
-from facelime_cli.reporting.report import page_name, picture_name, thumbnail_name
 from facelime_cli.reporting.report_records import (
     NOT_EXPLAINED,
     RIGHT,
@@ -68,27 +68,26 @@ class ReportPages:
         Parameters
         ----------
         drawn : sequence of Drawn
-            Every picture's outlines; none where each picture has a page of its own.
+            Every picture's outlines; none where the pictures stand on pages of their own.
         """
         report = self._report
         n_pictures = len(self._explanations)
         overview = [self._overview(row) for row in range(n_pictures)]
-        pictures = []
-        for row, outlines in enumerate(drawn):
-            shown_picture = self._picture(row, outlines, "")
-            pictures.append(shown_picture)
+        pictures = [self._picture(row, outlines) for row, outlines in enumerate(drawn)]
         # What the reader can filter by: each answer and each verdict once.
         answers = {name for row in overview for name in row.said_names}
         counted = Counter(row.verdict_kind for row in overview)
         labels = [row.label for row in overview]
 
-        shown = self._common(self._artifact.name)
+        shown = self._common(self._artifact.name, range(n_pictures))
         shown["n"] = n_pictures
         shown["voices"] = [voice.label for voice in report.voices]
         shown["readings"] = self._readings()
         shown["measured"] = self._measured()
         shown["pictures"] = pictures
-        shown["overview"] = overview
+        shown["overview"] = overview if report.one_page else []
+        shown["blocks"] = [] if report.one_page else self._blocks(overview)
+        shown["thumbnail"] = self._thumbnail()
         shown["said_classes"] = sorted(answers)
         shown["verdicts"] = _by_worth(counted)
         shown["cohort"] = self._cohort()
@@ -101,35 +100,56 @@ class ReportPages:
         shown["zones"] = self._zone_means()
         return pages.render("report.html", **shown)
 
-    def picture(self, row: int, drawn: Drawn) -> str:
-        """Return a picture's own page.
+    def block(self, rows: range, drawn: Sequence[Drawn]) -> str:
+        """Return the page of some pictures, which lie inside it.
 
         Parameters
         ----------
-        row : int
-        drawn : Drawn
+        rows : range
+            One of the report's blocks.
+        drawn : sequence of Drawn
+            One for each of them.
         """
-        explanations = self._explanations
-        picture_id = explanations.ids[row]
-        shown = self._common(picture_id)
-        shown["picture"] = self._picture(row, drawn, "../")
-        # All pages lie in one folder, so that a file's name is the whole link.
-        last = len(explanations) - 1
-        shown["before"] = _file_of_page(row - 1) if row > 0 else None
-        shown["after"] = _file_of_page(row + 1) if row < last else None
+        one = len(rows) == 1
+        which = f"picture {rows.start + 1:,}" if one else f"pictures {rows.start + 1:,} to {rows.stop:,}"
+        shown = self._common(f"{self._artifact.name}, {which}", rows)
+        shown["pictures"] = [self._picture(row, each) for row, each in zip(rows, drawn, strict=True)]
+        shown["before"], shown["after"] = self._neighbours[rows.start]
         return pages.render("picture.html", **shown)
+
+    @cached_property
+    def _neighbours(self) -> dict[int, tuple[str | None, str | None]]:
+        """For the first picture of each block the pages before and after it."""
+        # All pages lie in one folder, so that a file's name is the whole link.
+        files = [_file_of_page(block.start) for block in self._report.blocks(self._artifact)]
+        around: list[str | None] = [None, *files, None]
+        firsts = [block.start for block in self._report.blocks(self._artifact)]
+        return dict(zip(firsts, zip(around[:-2], around[2:], strict=True), strict=True))
+
+    def _blocks(self, overview: Sequence[OverviewRow]) -> list[dict[str, Any]]:
+        """Return the overview of many pictures as data: each block's page, its strip of thumbnails and its rows."""
+        digits = self._quantity.digits
+        return [
+            {
+                "page": page_name(block.start),
+                "strip": thumbnail_name(block.start),
+                "rows": [overview[row].as_data(digits) for row in block],
+            }
+            for block in self._report.blocks(self._artifact)
+        ]
+
+    def _thumbnail(self) -> tuple[float, float]:
+        """Return width and height of a thumbnail, the longer side being 1."""
+        height, width = shapes.sides(self._explanations.dataset.facts["size"])
+        return width / max(height, width), height / max(height, width)
 
     # The report as a whole
 
-    def _common(self, title: str) -> dict[str, Any]:
-        """Return what both templates show."""
+    def _common(self, title: str, rows: range) -> dict[str, Any]:
+        """Return what both templates show of some pictures."""
         report, explanations, artifact = self._report, self._explanations, self._artifact
         facts = explanations.dataset.facts
-        most_regions = 0
-        for voice in report.voices:
-            counts = voice.explanations.counts
-            most_regions = max(most_regions, *counts)
-        classes = [len(each) for each in report.shown]
+        classes = [len(report.shown[row]) for row in rows]
 
         shown: dict[str, Any] = {"title": title}
         shown["reference"] = artifact.reference
@@ -137,7 +157,7 @@ class ReportPages:
         shown["several"] = len(report.voices) > 1
         shown["top"] = report.request.top
         shown["width"] = shapes.sides(facts["size"])[1]
-        shown["most_regions"] = most_regions
+        shown["most_regions"] = self._most_regions
         shown["most_classes"] = max(classes)
         # The page may go to one patient, and the examples are pictures of others.
         shown["leakage"] = nameless(facts.get("leakage", {}))
@@ -148,6 +168,11 @@ class ReportPages:
         shown["lineage"] = self._lineage
         shown["software"] = explanations.surrogates.software
         return shown
+
+    @cached_property
+    def _most_regions(self) -> int:
+        """The most regions that any picture of any explanation has."""
+        return max(max(voice.explanations.counts) for voice in self._report.voices)
 
     def _scales(self) -> list[tuple[float, Any, str]]:
         """Return the end of each colour scale, what it is of, and what pictures were compared with."""
@@ -238,7 +263,7 @@ class ReportPages:
         """Return a picture's row of the overview."""
         # A row tells the class that is shown first: the most probable one, or the first that was asked for.
         report, explanations = self._report, self._explanations
-        names, answer = explanations.answer_names, explanations.answers[row]
+        names, answer = explanations.answer_names, explanations.answers_of(row)
         called = explanations.called(row)
         said = [f"{names[c]} {explanations.spoken.answer(float(answer[c]))}" for c in called]
         # Rows are sorted by the highest probability, or by the first value.
@@ -246,13 +271,11 @@ class ReportPages:
         label = explanations.label(row)
         right = list(explanations.right(row).values())
         flag = RIGHT[all(right)] if right else ""
-        anchor = _anchor(row)
-        href = f"#{anchor}" if report.one_page else page_name(row)
-        thumbnail = self._source(thumbnail_name(row), "")
+        # Of many pictures the overview has a strip for each block, and the link is known with its page.
+        thumbnail = self._source(thumbnail_name(row)) if report.one_page else ""
         found = OverviewRow(
             id=explanations.ids[row],
-            anchor=anchor,
-            href=href,
+            anchor=anchor(row),
             thumbnail=thumbnail,
             said=", ".join(said) or "none of 50 % or more",
             said_names=[names[c] for c in called],
@@ -280,40 +303,39 @@ class ReportPages:
 
     # One picture
 
-    def _picture(self, row: int, drawn: Drawn, above: str) -> PictureShown:
-        """Return what a page shows of a picture; `above` leads from the page to the report's folder."""
+    def _picture(self, row: int, drawn: Drawn) -> PictureShown:
+        """Return what a page shows of a picture."""
         report = self._report
-        file = picture_name(row)
-        image = self._source(file, above)
+        image = self._source(picture_name(row), drawn)
         outlines = []
         for place, paths in enumerate(drawn.paths):
             prefix = _prefix(row, place)
             outlines.append((prefix, paths))
-        classes = [self._class(row, c, drawn, above) for c in report.shown[row]]
-        stand_ins = [(self._source(name, above), each) for name, each in report.stand_ins(row)]
+        classes = [self._class(row, c, drawn) for c in report.shown[row]]
+        stand_ins = [(self._source(name, drawn), each) for name, each in report.stand_ins(row)]
         left_out = any(each.left_out for each in report.stood_in)
         return PictureShown(
             explanations=self._explanations,
             row=row,
-            anchor=_anchor(row),
+            anchor=anchor(row),
             image=image,
-            inside=report.request.single_file,
+            inside=report.inside,
             outlines=outlines,
             classes=classes,
             stand_ins=stand_ins,
             left_out=left_out,
         )
 
-    def _source(self, name: str, above: str) -> str:
+    def _source(self, name: str, drawn: Drawn | None = None) -> str:
         """Return where a page finds a picture: beside it, or inside itself."""
-        if not self._report.request.single_file:
-            return above + name
-        # As a data address: the page is then the one file to hand over.
-        file = self._artifact.file(name)
-        encoded = b64encode(file.read_bytes())
+        if not self._report.inside:
+            return name
+        # As a data address: a page of many pictures has no files beside it, and a single file is handed over alone.
+        copy = drawn.copies.get(name) if drawn is not None else None
+        encoded = b64encode(self._artifact.file(name).read_bytes() if copy is None else copy)
         return f"data:image/jpeg;base64,{encoded.decode()}"
 
-    def _class(self, row: int, c: int, drawn: Drawn, above: str) -> ClassShown:
+    def _class(self, row: int, c: int, drawn: Drawn) -> ClassShown:
         """Return what everyone says of one class of a picture; who says nothing has a sentence for it."""
         explanations = self._explanations
         name = explanations.names[c]
@@ -332,10 +354,10 @@ class ReportPages:
             its = explaining[voice.label]
             alike = None if voice is first[0] else self._agreement(first, its)
             prefix = _prefix(row, voice.segmentation)
-            its_examples = [(self._source(file, above), each) for file, each in examples[voice.label]]
+            its_examples = [(self._source(file, drawn), each) for file, each in examples[voice.label]]
             side = self._side(its, drawn, prefix, alike, its_examples)
             voices.append(side)
-        said = explanations.spoken.answer(float(explanations.full[row][c]))
+        said = explanations.spoken.answer(float(explanations.explained_of(row)[c]))
         holds = explanations.holds(row, name) if explanations.several else None
         return ClassShown(name, said, "" if holds is None else STATES[holds], voices)
 
@@ -358,7 +380,7 @@ class ReportPages:
             return None
         if its.names != its.answer_names:
             return None
-        return model.name, its.spoken.answer(float(its.full[row][c]))
+        return model.name, its.spoken.answer(float(its.explained_of(row)[c]))
 
     def _agreement(self, first: tuple[Voice, int, int], other: tuple[Voice, int, int]) -> dict[str, Any] | None:
         """Return how far another explanation agrees with the first, or None where neither says anything."""
@@ -424,16 +446,11 @@ def _mean(values: Sequence[float], digits: int) -> str:
     return pages.signed(mean, digits)
 
 
-def _anchor(row: int) -> str:
-    return f"p{row:05d}"
-
-
 def _prefix(row: int, segmentation: int) -> str:
     """Return what the names of a picture's outlines begin with."""
-    anchor = _anchor(row)
     if segmentation == 0:
-        return anchor
-    return f"{anchor}-{segmentation}"
+        return anchor(row)
+    return f"{anchor(row)}-{segmentation}"
 
 
 def _file_of_page(row: int) -> str:

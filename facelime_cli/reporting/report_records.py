@@ -15,6 +15,7 @@ from facelime_cli.drawing.outlines import paths as outlines_of
 from facelime_cli.drawing.overlay import colour
 from facelime_cli.reporting import members
 from facelime_cli.reporting.explanations import Strength, listed
+from facelime_cli.reporting.pages import signed
 from facelime_cli.reporting.stand_ins import words_of
 from facelime_cli.reporting.unlike import words_of as distance_words
 
@@ -103,8 +104,8 @@ class OverviewRow:
 
     Attributes
     ----------
-    id, anchor, href, thumbnail : str
-        The picture, its place on the page, where its row leads, and its small copy.
+    id, anchor, thumbnail : str
+        The picture, its place on its page, and its small copy; empty where a block has one for all.
     said : str
         What the model says: the most probable class, or every finding of at least 50 %, with the probability.
     said_names : list of str
@@ -126,7 +127,6 @@ class OverviewRow:
 
     id: str
     anchor: str
-    href: str
     thumbnail: str
     said: str
     said_names: list[str]
@@ -148,6 +148,21 @@ class OverviewRow:
     def badge(self) -> str:
         """How its badge looks, see `badge_of`."""
         return badge_of(word_of(self.whole_verdict))
+
+    def as_data(self, digits: int) -> list[Any]:
+        """Return it as `report.js` reads the overview of many pictures, without names: there are many of them.
+
+        Parameters
+        ----------
+        digits : int
+            Of the strongest coefficient, behind the point.
+        """
+        strong = None if self.strong is None else signed(self.strong, digits)
+        r2 = None if self.r2 is None else f"{self.r2:.2f}"
+        said = [self.said, self.said_names, self.points]
+        labelled = [self.label, self.right, self.flag]
+        verdict = [self.whole_verdict[:1].upper() + self.whole_verdict[1:], self.verdict_kind, self.badge]
+        return [self.anchor, self.id, *said, *labelled, *verdict, self.r2, r2, self.strong, strong]
 
 
 @dataclass(frozen=True)
@@ -339,7 +354,7 @@ class Side:
     @property
     def explained(self) -> float:
         """What is explained: mostly the probability of the class, 0…1, or a value."""
-        return float(self.voice.explanations.full[self.row][self.c])
+        return float(self.voice.explanations.explained_of(self.row)[self.c])
 
     @property
     def distinct(self) -> int:
@@ -531,7 +546,7 @@ class PictureShown:
         explanations, row = self.explanations, self.row
         if explanations.values:
             return [self._value(c) for c in range(len(explanations.answer_names))]
-        probabilities, called, right = explanations.answers[row], explanations.called(row), explanations.right(row)
+        probabilities, called, right = explanations.answers_of(row), explanations.called(row), explanations.right(row)
         found = []
         for c in probabilities.argsort(kind="stable")[::-1]:
             name = explanations.answer_names[c]
@@ -548,7 +563,7 @@ class PictureShown:
     def _value(self, c: int) -> Answer:
         """Return one value, and what the dataset says of it."""
         explanations, name = self.explanations, self.explanations.answer_names[c]
-        value, true = float(explanations.answers[self.row][c]), explanations.true_value(self.row, name)
+        value, true = float(explanations.answers_of(self.row)[c]), explanations.true_value(self.row, name)
         flag = "" if true is None else f"label {explanations.spoken.answer(true)}"
         return Answer(name, value, explanations.spoken.answer(value), said=True, label=true is not None, flag=flag)
 

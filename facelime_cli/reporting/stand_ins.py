@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,8 @@ class StandIn:
         The picture, as the source numbers it.
     place : int or None
         Which of a check's fills.
+    reader : RowReader
+        Reads it; the same for all pictures, since one unit has many.
     """
 
     fill: str
@@ -61,6 +63,7 @@ class StandIn:
     source: Artifact
     row: int
     place: int | None = None
+    reader: RowReader = field(default_factory=RowReader, repr=False, compare=False)
 
     def picture(self) -> Pixels:
         """Return it.
@@ -69,7 +72,7 @@ class StandIn:
         -------
         (H, W, 3) uint8 array
         """
-        found = self.source.read("fill", [self.row])[0]
+        found = self.reader.read(self.source, "fill", self.row)
         return np.asarray(found if self.place is None else found[self.place])
 
 
@@ -136,7 +139,15 @@ class StandIns:
         if check is None:
             return []
         return [
-            StandIn(fill, self._words(fill, check.artifact, row), fill in check.own, check.artifact, row, place)
+            StandIn(
+                fill,
+                self._words(fill, check.artifact, row),
+                fill in check.own,
+                check.artifact,
+                row,
+                place,
+                self._reader,
+            )
             for place, fill in enumerate(check.fills)
         ]
 
@@ -145,7 +156,7 @@ class StandIns:
         for run in self._explanations.runs:
             if run.masks is not None and run.fill is not None:
                 words = self._words(run.fill, run.masks, row)
-                found.append(StandIn(run.fill, words, own=True, source=run.masks, row=row))
+                found.append(StandIn(run.fill, words, own=True, source=run.masks, row=row, reader=self._reader))
         return found
 
     def _words(self, fill: str, source: Artifact, row: int) -> str:

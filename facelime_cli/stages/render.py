@@ -2,14 +2,14 @@
 
 SURROGATES may be a check of some, from `check`: then the page has its verdicts, and the pictures that the model saw.
 Vermilion segments speak for a class, blue ones against it, hatched ones may be nothing. The whole report has one colour
-scale, so that pictures can be compared. Up to 48 pictures stand on one page; more get a page each, beside an overview.
---beside shows what other models or methods say of the same pictures. --figures adds pictures for print.
+scale, so that pictures can be compared. Up to 48 pictures stand on one page; of more, 32 share a page, beside an
+overview. --beside shows what other models or methods say of the same pictures. --figures adds pictures for print.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -178,7 +178,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         params=params,
         resolved={"classes": chosen, "figures": formats or None, **without},
         name=given.name,
-        prepare=partial(_layout, surrogates),
+        prepare=lambda: _layout(surrogates, report()),
         work=work,
         inputs=inputs,
         finish=finish,
@@ -192,10 +192,10 @@ def answer(result: Result) -> Answer:
     return unlike.answer(result)
 
 
-def _layout(surrogates: Artifact) -> Layout:
+def _layout(surrogates: Artifact, report: Report) -> Layout:
     """Return a layout without arrays of its own: a report has files."""
     facts = {"classes": surrogates.facts["classes"]}
-    return Layout(surrogates.n, constants=surrogates.carried(), facts=facts)
+    return Layout(surrogates.n, constants=surrogates.carried(), facts=facts, execution=report.beginning())
 
 
 def formats_of(params: Any) -> list[str]:

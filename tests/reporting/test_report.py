@@ -1,24 +1,10 @@
-"""A report: its tables, its figures and its pages by the number of pictures."""
+"""A report: its tables and its figures."""
 
 import csv
-import re
 
 import pytest
 
 from facelime_cli.core import zones
-
-
-def test_many_pictures_have_a_page_each(chain, monkeypatch):
-    monkeypatch.setattr("facelime_cli.reporting.report.MOST_ON_A_PAGE", 2)
-    report = chain.facelime.artifact("render", chain["fit-surrogate"].id, "--top", 7)
-    index = (report.path / "index.html").read_text(encoding="utf-8")
-    assert index.count("<tr data-id=") == 3
-    assert 'class="picture"' not in index
-    for row in range(3):
-        assert f'href="pages/{row:05d}.html"' in index
-        page = (report.path / "pages" / f"{row:05d}.html").read_text(encoding="utf-8")
-        for name in re.findall(r'(?:src|href)="([^"#:]+)"', page):
-            assert (report.path / "pages" / name).is_file(), name
 
 
 def test_coefficients_by_zone(chain):

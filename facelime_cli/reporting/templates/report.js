@@ -53,15 +53,44 @@
   // The overview: sorted by a column, filtered by what is asked for.
   const body = document.querySelector(".overview tbody");
   if (!body) return;
-  const rows = all("tr", body), numbers = new Set(["points", "r2", "strong"]);
+  // Many pictures come as data, and the first rows that match are drawn: no page can hold a hundred thousand.
+  const AT_ONCE = 200, data = one("blocks"), numbers = new Set(["points", "r2", "strong"]), collator = new Intl.Collator(undefined, { numeric: true });
+  const read = ({ page, strip, rows }) => rows.map(([anchor, id, said, names, points, label, right, flag, words, verdict, look, r2, r2Text, strong, strongText], place) => ({
+    hidden: false,
+    dataset: { id, said: names.join("\n"), points, right, verdict, r2: r2 ?? "", strong: strong ?? "" },
+    cells: { id, said, label, flag, words, r2: r2Text, strong: strongText },
+    href: `${page}#${anchor}`, look, strip, down: rows.length > 1 ? (100 * place) / (rows.length - 1) : 0,
+  }));
+  const rows = data ? JSON.parse(data.textContent).flatMap(read) : all("tr", body);
+  const element = (row) => {
+    const drawn = one("row").content.firstElementChild.cloneNode(true);
+    for (const link of all("a", drawn)) link.href = row.href;
+    for (const cell of all("[data-cell]", drawn)) cell.textContent = row.cells[cell.dataset.cell] ?? "";
+    const flag = drawn.querySelector(".flag"), picture = drawn.querySelector(".strip").style, strong = row.dataset.strong;
+    if (flag && row.dataset.right) flag.classList.add(row.dataset.right); else if (flag) flag.remove();
+    drawn.querySelector(".badge").classList.add(row.look);
+    if (strong) drawn.querySelector("[data-cell=strong]").classList.add(strong > 0 ? "towards" : "against");
+    picture.backgroundImage = `url("${row.strip}")`;
+    picture.backgroundPosition = `0 ${row.down}%`;
+    return drawn;
+  };
+  let order = rows, most = AT_ONCE;
+  const draw = () => {
+    if (!data) { body.append(...order); return; }
+    const matching = order.filter((row) => !row.hidden);
+    body.replaceChildren(...matching.slice(0, most).map(element));
+    one("more").hidden = matching.length <= most;
+  };
+  if (data) { draw(); one("more").addEventListener("click", () => { most += AT_ONCE; draw(); }); }
   for (const head of all(".overview th[data-key]")) head.querySelector("button").addEventListener("click", () => {
     const key = head.dataset.key, falling = head.getAttribute("aria-sort") === "ascending" || (numbers.has(key) && !head.hasAttribute("aria-sort"));
     for (const other of all(".overview th[aria-sort]")) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", falling ? "descending" : "ascending");
     const size = (row) => key === "strong" ? Math.abs(row.dataset[key]) : Number(row.dataset[key]);
-    const compare = numbers.has(key) ? (a, b) => size(a) - size(b) : (a, b) => a.dataset[key].localeCompare(b.dataset[key], undefined, { numeric: true });
+    const compare = numbers.has(key) ? (a, b) => size(a) - size(b) : (a, b) => collator.compare(a.dataset[key], b.dataset[key]);
     const missing = (row) => Number(row.dataset[key] === "");
-    body.append(...[...rows].sort((a, b) => missing(a) - missing(b) || (falling ? compare(b, a) : compare(a, b))));
+    order = [...rows].sort((a, b) => missing(a) - missing(b) || (falling ? compare(b, a) : compare(a, b)));
+    draw();
   });
   const text = one("filter-text"), chosen = ["said", "right", "verdict"].map((key) => [key, one(`filter-${key}`)]).filter(([, select]) => select);
   const filter = () => {
@@ -70,11 +99,12 @@
     for (const row of rows) {
       const hidden = !row.dataset.id.toLowerCase().includes(words) || chosen.some(([key, select]) => select.value && !row.dataset[key].split("\n").includes(select.value));
       row.hidden = hidden;
-      const picture = one(row.dataset.for);
+      const picture = data ? null : one(row.dataset.for);
       if (picture) picture.hidden = hidden;
       left += hidden ? 0 : 1;
     }
     one("counted").textContent = `${left} of ${rows.length} pictures`;
+    if (data) { most = AT_ONCE; draw(); }
   };
   text.addEventListener("input", filter);
   for (const [, select] of chosen) select.addEventListener("change", filter);
