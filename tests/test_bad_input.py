@@ -408,6 +408,7 @@ BAD = [
     ([*SLURM, "--to", "{nothing}", "--within", "1s", "--rate", "9"], "no number of shards ends within", 1),
     ([*SLURM, "--to", "{nothing}", "--forecast", "--submit"], "nothing to --submit", 2),
     ([*SLURM, "--to", "{nothing}", "--setup", "a\nb"], "one line of the shell", 2),
+    ([*SLURM, "--to", "{nothing}", "--setup", "\udcff"], "one line of the shell", 2),
     ([*SLURM, "--to", "{nothing}", "--setup", ""], "--setup is empty", 2),
     ([*SLURM, "--to", "{nothing}", "--cpu-partition", "a b"], "--cpu-partition 'a b' should have letters", 2),
     ([*SLURM, "--to", "{nothing}", "--rate", "0"], OUT_OF_RANGE, 2),

@@ -247,12 +247,17 @@ def write(folder: Path, made: dict[str, str], *, force: bool) -> None:
     for name, text in changed.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode())
+        write_whole(path, _bytes_of(text))
         if path.suffix == ".sh":
             mode = path.stat().st_mode
             # Whoever may read it may run it.
             path.chmod(mode | (mode & 0o444) >> 2)
 
 
+def _bytes_of(text: str) -> bytes:
+    # A path of the system may hold bytes that are no UTF-8.
+    return text.encode(errors="surrogateescape")
+
+
 def _holds(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()
+    return path.is_file() and path.read_bytes() == _bytes_of(text)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from facelime_cli.jobs.forecast import Work
     from facelime_cli.jobs.pipeline import Pipeline
 
-LINE = re.compile(r"[^\x00-\x1f\x7f]+")
+LINE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
 OWN: list[Any] = [
     (
         "shards",
