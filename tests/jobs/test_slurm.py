@@ -228,11 +228,13 @@ def test_one_machine_runs_one_process_for_each_device(tmp_path):
     (folder / "local.sh").write_text(made["local.sh"].replace("/the/store", str(folder)))
     (folder / "facelime").write_text(
         '#!/bin/bash\necho "${CUDA_VISIBLE_DEVICES:-all} $*" >> "$FACELIME_STORE/calls"\n'
-        'case " $* " in *" --missing "*) echo 1,3;; esac\n'
+        'case " $* " in\n*" --missing "*) echo 1,3 ;;\n'
+        # The two run at the same time: a card that is free again would be given twice.
+        '*" --shard "*) until [ "$(grep -c -e --shard "$FACELIME_STORE/calls")" -ge 2 ]; do sleep 0.1; done ;;\nesac\n'
     )
     (folder / "facelime").chmod(0o755)
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run([BASH, folder / "local.sh"], env={**os.environ, "PATH": path}, check=True)
+    subprocess.run([BASH, folder / "local.sh"], env={**os.environ, "PATH": path}, check=True, timeout=60)
     calls = (folder / "calls").read_text().splitlines()
     assert [each for each in calls if "--lay-out" in each] == ["all predict masks/r --unit 20 --lay-out"]
     shards = sorted(each for each in calls if "--shard" in each)
