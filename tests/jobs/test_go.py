@@ -44,7 +44,7 @@ missing)
     for each in $(seq "$shards"); do [ -e "$stage.done.$each" ] || echo "$each"; done | paste -sd,
     ;;
 lay-out)
-    echo ALL > "$stage.n"
+    [ -e "$stage.n" ] || echo ALL > "$stage.n"
     ;;
 run)
     [ -e "$stage.n" ] || { [ "$shards" -eq 1 ] && echo 1 > "$stage.n"; } || exit 3
