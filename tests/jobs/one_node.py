@@ -57,15 +57,18 @@ def absent() -> list[str]:
 
 
 @contextmanager
-def slurm(place: Path, cpus: int = 2):
-    """Start a Slurm in a folder with a short path, and end it. Yields the environment in which its commands work."""
+def slurm(place: Path, cpus: int = 2, more: str = ""):
+    """Start a Slurm in a folder with a short path, and end it. Yields the environment in which its commands work.
+
+    `more` are further lines of its configuration.
+    """
     for each in ("ctld", "d"):
         (place / each).mkdir(parents=True)
     # The sockets and keys of munge demand that nobody else may write on the way to them.
     place.chmod(0o755)
     host, user = socket.gethostname().partition(".")[0], getpass.getuser()
     conf = place / "slurm.conf"
-    conf.write_text(CONF.format(host=host, user=user, place=place, cpus=cpus, ports=_free_ports()))
+    conf.write_text(CONF.format(host=host, user=user, place=place, cpus=cpus, ports=_free_ports()) + more)
     key = place / "munge.key"
     key.write_bytes(os.urandom(1024))
     key.chmod(0o400)

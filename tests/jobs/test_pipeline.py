@@ -41,6 +41,17 @@ def test_the_commands_in_order_make_what_explain_makes(chain):
     assert store.resolve(found.steps[-1].output).id == explained["artifact"]
 
 
+def test_what_another_run_has_made_gets_its_name_and_is_not_made_again(chain):
+    run, store = chain.facelime, Store(chain.facelime.store)
+    first, second = planned(run), planned(run, top=3)
+    made = run.json(*first.steps[0].words)
+    assert run(*second.steps[0].words, "--missing", 4).stdout.strip() == ""
+    with pytest.raises(FacelimeError, match="nothing called"):
+        store.resolve(second.steps[0].output)
+    run.json(*second.steps[0].words, "--lay-out")
+    assert store.resolve(second.steps[0].output).id == made["artifact"]
+
+
 def test_each_model_has_a_chain_behind_common_masks(twin):
     found = planned(twin, model=None, models="small,twin")
     assert [step.name for step in found.steps[:3]] == ["segment", "perturb", "predict-small"]

@@ -35,7 +35,8 @@ PROGRAMS = {
     # Numbers from 100 on.
     "sbatch": 'n=$(($(wc -l < sent) + 100)); echo "$@" >> sent; echo "$n;cluster"',
     # A step that has been done has a file.
-    "facelime": 'case " $* " in *" --missing "*) cat "missing.$1" 2>/dev/null || true;; *) exit 9;; esac',
+    "facelime": 'case " $* " in *" --missing "*) cat "missing.$1" 2>/dev/null || true;;'
+    ' *" --lay-out "*) echo "$1" >> named;; *) exit 9;; esac',
 }
 """What `go.sh` calls. Slurm itself runs the scripts in test_slurm_runs.py; here it can have any queue and limit."""
 
@@ -108,6 +109,13 @@ def test_only_what_is_missing_is_sent_again_with_what_hung_on_it(go):
     assert option(sent[-1], "dependency") == "afterok:100:101"
     assert said[0] == "segment-and-perturb: done"
     assert said[1] == "predict-n: shards 3,7-8 of 10, job 100 101"
+
+
+def test_what_is_done_gets_the_name_of_this_run(go, tmp_path):
+    """Another run may have made it, under its own name."""
+    go({**NONE, "predict": "2"})
+    # What is not done gets its name from its job.
+    assert (tmp_path / "jobs" / "named").read_text().split() == ["segment", "perturb"]
 
 
 def test_nothing_is_sent_when_all_is_done(go):
@@ -228,11 +236,13 @@ def test_one_machine_runs_one_process_for_each_device(tmp_path):
     (folder / "local.sh").write_text(made["local.sh"].replace("/the/store", str(folder)))
     (folder / "facelime").write_text(
         '#!/bin/bash\necho "${CUDA_VISIBLE_DEVICES:-all} $*" >> "$FACELIME_STORE/calls"\n'
-        'case " $* " in *" --missing "*) echo 1,3;; esac\n'
+        'case " $* " in\n*" --missing "*) echo 1,3 ;;\n'
+        # The two run at the same time: a card that is free again would be given twice.
+        '*" --shard "*) until [ "$(grep -c -e --shard "$FACELIME_STORE/calls")" -ge 2 ]; do sleep 0.1; done ;;\nesac\n'
     )
     (folder / "facelime").chmod(0o755)
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run([BASH, folder / "local.sh"], env={**os.environ, "PATH": path}, check=True)
+    subprocess.run([BASH, folder / "local.sh"], env={**os.environ, "PATH": path}, check=True, timeout=60)
     calls = (folder / "calls").read_text().splitlines()
     assert [each for each in calls if "--lay-out" in each] == ["all predict masks/r --unit 20 --lay-out"]
     shards = sorted(each for each in calls if "--shard" in each)
