@@ -188,9 +188,14 @@ def bounds_in_words(text: str) -> str:
 
 def _is_stop(why: BaseException | None) -> bool:
     """Return whether a request to stop is what led to an exception."""
-    while why is not None and not isinstance(why, StopRequested):
+    seen: set[int] = set()
+    # Causes and contexts may lead round and round.
+    while why is not None and id(why) not in seen:
+        if isinstance(why, StopRequested):
+            return True
+        seen.add(id(why))
         why = why.__cause__ or why.__context__
-    return why is not None
+    return False
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facelime_cli import cli
+from facelime_cli.errors import StopRequested
 from tests.support import words_of
 
 
@@ -211,3 +213,11 @@ class TestStreams:
     def test_quiet_says_nothing_but_the_result(self, start, faces, tmp_path):
         done = start("preprocess", faces / "normal", "--size", 16, "--quiet", store=tmp_path / "s")
         assert done.stderr == ""
+
+
+def test_errors_that_lead_round_and_round_are_no_stop():
+    first, second = ValueError("first"), ValueError("second")
+    first.__context__, second.__cause__ = second, first
+    assert not cli._is_stop(first)
+    second.__cause__ = StopRequested("SIGTERM")
+    assert cli._is_stop(first)
