@@ -547,4 +547,5 @@ STAGE = Stage(
     answer=answer,
     restored=restored,
     instead=("find_rate",),
+    finish=finish,
 )

@@ -72,7 +72,8 @@ def slurm(place: Path, cpus: int = 2, more: str = ""):
     key = place / "munge.key"
     key.write_bytes(os.urandom(1024))
     key.chmod(0o400)
-    environment = {**os.environ, "SLURM_CONF": str(conf)}
+    path = f"{_bin(place, conf)}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "SLURM_CONF": str(conf), "PATH": path}
     files = {"key-file": key, "socket": place / "munge.sock", "pid-file": place / "munged.pid"}
     files |= {"log-file": place / "munged.log", "seed-file": place / "munge.seed"}
     try:
@@ -86,6 +87,19 @@ def slurm(place: Path, cpus: int = 2, more: str = ""):
         yield environment
     finally:
         _stop(place, environment)
+
+
+def _bin(place: Path, conf: Path) -> Path:
+    """Return a folder with a `srun` that knows the configuration, where what calls it has cleared the environment.
+
+    On a cluster the configuration stands where every program looks.
+    """
+    folder = place / "bin"
+    folder.mkdir()
+    srun = folder / "srun"
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF="{conf}" exec {shutil.which("srun")} "$@"\n')
+    srun.chmod(0o755)
+    return folder
 
 
 def _free_ports() -> list[int]:
