@@ -124,6 +124,7 @@ class _Blocks:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, str], tuple[slice, Any]] = OrderedDict()
+        self._asked: dict[str, Artifact] = {}
 
     def _of(self, other: Artifact, name: str, row: int, read: Callable[[slice], Any]) -> tuple[slice, Any]:
         key = (other.reference, name)
@@ -135,6 +136,13 @@ class _Blocks:
         if len(self._kept) > MOST_BLOCKS:
             self._kept.popitem(last=False)
         return block
+
+    def asked(self, other: Artifact) -> Artifact:
+        """Return what has the masks of an artifact's answers; where it is gone, its arrays cannot be read."""
+        if other.reference not in self._asked:
+            # A check keeps its own masks, and a fill for each of its axis.
+            self._asked[other.reference] = other if other.kind == "checks" else other.input("masks")
+        return self._asked[other.reference]
 
     def picture(self, other: Artifact, name: str, row: int) -> Any:
         """Return one picture's part of an array."""
@@ -154,8 +162,7 @@ def _known(
     # A unit made with two batch sizes does not say which answer is of which, so it counts for neither.
     if blocks.made_with(other, wanted.row) != [made_with]:
         return {}
-    # A check keeps its own masks, and a fill for each of its axis.
-    asked = other if other.kind == "checks" else other.input("masks")
+    asked = blocks.asked(other)
     n_samples = int(blocks.picture(asked, "n_samples", wanted.row))
     places = {}
     for place, each in enumerate(blocks.picture(asked, "masks", wanted.row)[:n_samples]):

@@ -10,8 +10,8 @@ from facelime_cli.store import digests, files
 from facelime_cli.store.pictures import EVERY_FOLD
 
 if TYPE_CHECKING:
-    from facelime_cli.console import Console
     from facelime_cli.store.artifacts import Artifact
+    from facelime_cli.training.finetuning import Listener
 
 LONG = ("history",)
 """What is noted of a training and is long: the record of the fold alone has it."""
@@ -97,7 +97,7 @@ def facts_of(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def mean_of(artifact: Artifact, file: str, console: Console) -> dict[str, Any]:
+def mean_of(artifact: Artifact, file: str, console: Listener) -> dict[str, Any]:
     """Write the network that answers with the mean of all folds' networks, and a summary of training pictures.
 
     The summary is that of the first network, with the pictures that it learned from: its features stand for all.
@@ -108,7 +108,7 @@ def mean_of(artifact: Artifact, file: str, console: Console) -> dict[str, Any]:
         All its folds are trained.
     file : str
         Its name.
-    console : Console
+    console : Listener
 
     Returns
     -------

@@ -144,7 +144,7 @@ def test_a_large_report_that_an_earlier_facelime_began_is_refused(many, monkeypa
     said = many.fails(*words)
     assert f"facelime remove reports/{answer['artifact']}" in said
     assert sorted(Path(answer["path"]).rglob("*.html")) == before
-    many.json("remove", f"reports/{answer['artifact']}")
+    many.json("remove", f"reports/{answer['artifact']}", "--yes")
     assert many.json(*words)["complete"]
 
 
