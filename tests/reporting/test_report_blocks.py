@@ -158,7 +158,7 @@ def test_shards_write_the_files_of_one_process(many, monkeypatch):
     sharded = many.artifact(*words, "--shard", "1/2")
     found = sharded.file_digests
     assert sum(name.startswith("pages/") for name in found) == 3
-    many.json("remove", sharded.reference)
+    many.json("remove", sharded.reference, "--yes")
     assert many.artifact(*words).file_digests == found
 
 
