@@ -91,9 +91,16 @@ class Claim:
             path = folder / f"{unit:05d}.{number}"
             # A process that loses the race for a number looks again who holds the unit.
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            if write_first(path, _content(0), durable=False):
-                _remove_older(path)
-                return cls(path)
+            content = _content(0)
+            try:
+                if write_first(path, content, durable=False):
+                    _remove_older(path)
+                    return cls(path)
+            except BaseException:
+                # A signal may come between the file and its being handed out, and then nobody would let go of it.
+                if path.is_file() and path.read_bytes() == content:
+                    path.unlink(missing_ok=True)
+                raise
 
     def __enter__(self) -> Self:
         """Start the heartbeat."""
@@ -108,9 +115,20 @@ class Claim:
         """Let the unit go."""
         self._stop.set()
         # The heartbeat ends first, or it might write the file again.
-        if self._beat is not None:
-            self._beat.join()
-        self.path.unlink(missing_ok=True)
+        try:
+            if self._beat is not None:
+                self._beat.join()
+        finally:
+            # A signal may have ended the waiting.
+            self._let_go()
+
+    def _let_go(self) -> None:
+        try:
+            self.path.unlink(missing_ok=True)
+        except BaseException:
+            # A signal may have come before the file was gone.
+            self.path.unlink(missing_ok=True)
+            raise
 
     def check(self) -> None:
         """Raise when another process has taken this unit over.
