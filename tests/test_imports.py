@@ -92,7 +92,9 @@ def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
 
 
 def test_a_second_predict_imports_tensorflow_without_keras_and_the_first_both(chain):
-    masks = chain.facelime.artifact("perturb", chain["segment"].id, "--samples", 3, "--seed", 4)
+    # Under a name of their own: the predictions are removed by it.
+    words = ["perturb", chain["segment"].id, "--samples", 3, "--seed", 4, "--name", "second-start"]
+    masks = chain.facelime.artifact(*words)
     # It keeps a summary of training pictures, for which the graph answers with features.
     assert chain["finetune"].file("reference.npz").exists()
     for kept in chain["finetune"].path.glob("kept/*/graph.pb"):
@@ -100,7 +102,7 @@ def test_a_second_predict_imports_tensorflow_without_keras_and_the_first_both(ch
     words = ["predict", masks.id, "--model", "small", "--debug"]
     found = []
     for _ in range(2):
-        for made in (chain.facelime.store / "predictions").glob(f"{masks.name}-small-*"):
+        for made in (chain.facelime.store / "predictions").glob("second-start-small-*"):
             shutil.rmtree(made)
         packages, done = imported(
             [sys.executable, "-X", "importtime", "-m", "facelime_cli", *words], chain.facelime.store

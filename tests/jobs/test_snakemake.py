@@ -251,7 +251,8 @@ def test_cancelled_jobs_of_slurm_are_sent_again(tmp_path, many, snakemake, node)
         ended: dict[str, str] = {}
         for _ in range(2):
             number, said = wait_for_job(run, node, ended, tmp_path / "log")
-            subprocess.run(["scancel", number], env=node, check=True)
+            end = ["scancel", number]
+            subprocess.run(end, env=node, check=True)
             ended[number] = said
         assert run.wait(1500) == 0, (tmp_path / "log").read_text()
     assert contents(tmp_path / "store") == in_one_process(Facelime(tmp_path / "alone"))
