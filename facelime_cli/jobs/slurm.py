@@ -9,11 +9,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import FacelimeError, NotFoundError
+from facelime_cli.jobs import templating
 from facelime_cli.jobs.dividing import Job
 from facelime_cli.jobs.pipeline import pipeline_from
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from jinja2 import Environment
@@ -171,27 +172,12 @@ def _in_script(text: str) -> str:
     return safe if safe.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum() else f'"{safe}"'
 
 
-def _render(template: str, **values: Any) -> str:
-    return _templates().get_template(template).render(**values)
-
-
 @cache
 def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    filters: dict[str, Callable[..., str]] = {"quoted": shlex.quote, "command": _command, "sbatch": _in_script}
+    # The usual comments stand in Bash too: ${#list[@]}.
+    return templating.environment(filters, comment_start_string="{%#", comment_end_string="#%}")
 
-    # What comes from outside goes through one of the filters: there is no HTML here to escape.
-    found = Environment(
-        loader=PackageLoader("facelime_cli.jobs"),
-        autoescape=False,  # noqa: S701 - as above
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        # The usual one stands in Bash too: ${#list[@]}.
-        comment_start_string="{%#",
-        comment_end_string="#%}",
-    )
-    found.filters["quoted"] = shlex.quote
-    found.filters["command"] = _command
-    found.filters["sbatch"] = _in_script
-    return found
+
+def _render(template: str, **values: Any) -> str:
+    return _templates().get_template(template).render(**values)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from facelime_cli.jobs import templating
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -207,23 +209,10 @@ def _resource(text: str) -> str:
     return _literal(repr(text))
 
 
-def _render(template: str, **values: Any) -> str:
-    return _templates().get_template(template).render(**values)
-
-
 @cache
 def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    return templating.environment({"literal": _literal, "resource": _resource})
 
-    # What comes from outside goes through one of the filters: there is no HTML here to escape.
-    found = Environment(
-        loader=PackageLoader("facelime_cli.jobs"),
-        autoescape=False,  # noqa: S701 - as above
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    found.filters["literal"] = _literal
-    found.filters["resource"] = _resource
-    return found
+
+def _render(template: str, **values: Any) -> str:
+    return _templates().get_template(template).render(**values)

@@ -68,12 +68,19 @@ def replacing(path: Path, *, ending: str = "", durable: bool = True, mode: int =
     OSError
         It names `path`, not the file beside it.
     """
-    beside = temporary.beside(path, ending)
-    try:
+    with _in_place_of(path, ending, durable=durable) as beside:
         os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         yield beside
         if durable:
             sync(beside)
+
+
+@contextmanager
+def _in_place_of(path: Path, ending: str = "", *, durable: bool) -> Iterator[Path]:
+    """Yield a name beside a file; what is written there replaces the file, and what fails leaves nothing."""
+    beside = temporary.beside(path, ending)
+    try:
+        yield beside
         beside.replace(path)
         # A rename lasts only once its folder is on the disk too.
         if durable:
@@ -98,22 +105,14 @@ def _whole(path: Path, *, durable: bool, mode: int = USUAL) -> Iterator[BinaryIO
 
     It is opened once, and flushed while it is open: on a shared file system every opening is a message to its server.
     """
-    beside = temporary.beside(path)
-    try:
-        with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as stream:
-            yield stream
-            if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
-        beside.replace(path)
+    with (
+        _in_place_of(path, durable=durable) as beside,
+        os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as stream,
+    ):
+        yield stream
         if durable:
-            sync(path.parent)
-    except OSError as why:
-        _say_of(why, path, beside)
-        raise
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 def write_whole(path: Path, data: bytes, *, durable: bool = True, mode: int = USUAL) -> None:

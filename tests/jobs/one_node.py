@@ -6,9 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 """Debian has them in munge, slurmctld, slurmd and slurm-client."""
@@ -54,6 +57,16 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 def absent() -> list[str]:
     """Return the programs of Slurm that this machine does not have."""
     return [each for each in PROGRAMS if shutil.which(each) is None]
+
+
+@contextmanager
+def running(more: str = ""):
+    """Start a Slurm in a folder of its own, or skip the test where there is none. Yields the folder and `slurm`'s."""
+    if missing := absent():
+        pytest.skip(f"no {', '.join(missing)} here: install slurmctld, slurmd, slurm-client and munge of Debian")
+    # pytest's own folders have paths that are too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="slurm-") as place, slurm(Path(place) / "node", more=more) as environment:
+        yield Path(place), environment
 
 
 @contextmanager

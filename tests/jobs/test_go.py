@@ -3,7 +3,6 @@
 import os
 import shlex
 import subprocess
-import tempfile
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -102,14 +101,7 @@ class Runs:
 
 @pytest.fixture
 def runs(tmp_path):
-    absent = one_node.absent()
-    if absent:
-        pytest.skip(f"no {', '.join(absent)} here: install slurmctld, slurmd, slurm-client and munge of Debian")
-    # pytest's own folders have paths that are too long for a socket.
-    with (
-        tempfile.TemporaryDirectory(prefix="slurm-") as place,
-        one_node.slurm(Path(place) / "node", more=LONGEST_ARRAY) as environment,
-    ):
+    with one_node.running(more=LONGEST_ARRAY) as (_, environment):
         yield Runs(tmp_path, environment)
 
 

@@ -1,12 +1,10 @@
 """The written scripts on a real Slurm of one node: tasks are cancelled, requeued and run into their time limit."""
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -29,21 +27,13 @@ CHECKS = ("--sets", "19")
 @pytest.fixture(scope="module")
 def node():
     """The environment of a real Slurm of one node, in which `facelime` is on the path."""
-    absent = one_node.absent()
-    if absent:
-        pytest.skip(f"no {', '.join(absent)} here: install slurmctld, slurmd, slurm-client and munge of Debian")
-    # pytest's own folders have paths that are too long for a socket.
-    place = Path(tempfile.mkdtemp(prefix="slurm-"))
-    try:
+    with one_node.running() as (place, environment):
         program = place / "bin" / "facelime"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m facelime_cli "$@"\n')
         program.chmod(0o755)
         root = str(Path(__file__).parents[2])
-        with one_node.slurm(place / "node") as environment:
-            yield {**environment, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": root}
-    finally:
-        shutil.rmtree(place)
+        yield {**environment, "PATH": f"{program.parent}:{environment['PATH']}", "PYTHONPATH": root}
 
 
 class Cluster:

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import venv
 from dataclasses import replace
@@ -219,16 +218,8 @@ def test_a_run_that_is_stopped_goes_on_with_what_is_missing(tmp_path, many, snak
 @pytest.fixture(scope="module")
 def node():
     """The environment of a real Slurm of one node."""
-    absent = one_node.absent()
-    if absent:
-        pytest.skip(f"no {', '.join(absent)} here: install slurmctld, slurmd, slurm-client and munge of Debian")
-    # pytest's own folders have paths that are too long for a socket.
-    place = Path(tempfile.mkdtemp(prefix="slurm-"))
-    try:
-        with one_node.slurm(place / "node") as environment:
-            yield environment
-    finally:
-        shutil.rmtree(place)
+    with one_node.running() as (_, environment):
+        yield environment
 
 
 def running(environment, rule: str) -> dict[str, str]:
