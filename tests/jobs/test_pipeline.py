@@ -23,7 +23,7 @@ def planned(facelime, **given):
 @pytest.fixture(scope="module")
 def twin(chain):
     """A second model that answers as the first does."""
-    chain.facelime.json("finetune", "faces", "--backbone", "cnn-small", "--epochs", 1, "--seed", 5, "--name", "twin")
+    chain.facelime.json("finetune", "faces", "--backbone", "cnn-small", "--epochs", 1, "--seed", 62, "--name", "twin")
     return chain.facelime
 
 
