@@ -274,7 +274,7 @@ class Group(TyperGroup):
         name = f"{self.family}{cmd_name}"
         listed = next((each for each in self._listed() if each.name == name), None)
         if listed is not None:
-            return _subcommand(listed.load())
+            return subcommand(listed.load())
         return _family(cmd_name) if any(each.name.startswith(f"{name} ") for each in self._listed()) else None
 
     def _listed(self) -> list[Listed]:
@@ -342,7 +342,7 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
             console.results_alone(),
             hearing.heard_by(console.say if values["debug"] else None),
         ):
-            context = _context(values, console)
+            context = context_from(values, console)
             answer = work(context)
             console.answer(answer)
             console.flush()
@@ -392,7 +392,8 @@ def _leave_now(console: Console, code: int) -> None:
         os._exit(code)
 
 
-def _context(values: dict[str, Any], console: Console) -> Context:
+def context_from(values: dict[str, Any], console: Console) -> Context:
+    """Return what a command may use: the store that is chosen, the terminal, and its own name and shard."""
     # Imported here: `facelime --help` needs neither the store nor a stage.
     from facelime_cli.engine import Context
     from facelime_cli.store.references import Store, check_name
@@ -443,7 +444,7 @@ def _shard(text: str | None) -> Shard:
     return Shard(this, of)
 
 
-def _subcommand(command: Stage | Command) -> TyperCommand:
+def subcommand(command: Stage | Command) -> TyperCommand:
     """Return what Typer makes of a stage or of a command beside the stages."""
     from facelime_cli.engine import Stage
     from facelime_cli.store.artifacts import TRAINED
@@ -478,7 +479,7 @@ def _stage_function(stage: Stage) -> Callable[..., None]:
 
     def run(**values: Any) -> None:
         def work(context: Context) -> Answer:
-            params = _params(stage.params, values)
+            params = params_from(stage.params, values)
             instead = answer_instead(stage, params, context)
             if instead is not None:
                 return instead
@@ -495,7 +496,7 @@ def _stage_function(stage: Stage) -> Callable[..., None]:
 
 def _command_function(command: Command) -> Callable[..., None]:
     def run(**values: Any) -> None:
-        _bounded(lambda context: command.run(_params(command.params, values), context), values)
+        _bounded(lambda context: command.run(params_from(command.params, values), context), values)
 
     return run
 
@@ -521,7 +522,7 @@ def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
     return Answer(value, [",".join(map(str, shards))], said=[f"{idle}."] if idle else [])
 
 
-def _params(kind: type[Any], values: dict[str, Any]) -> Any:
+def params_from(kind: type[Any], values: dict[str, Any]) -> Any:
     """Return a command's parameters from what Typer has read."""
     from facelime_cli.options import hints, inputs_of
 
