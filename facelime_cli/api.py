@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer.models import ArgumentInfo, ParameterInfo
 
-from facelime_cli import cli
+from facelime_cli import cli, settings
 from facelime_cli.console import Console
 from facelime_cli.engine import Stage, execute
 from facelime_cli.errors import CommandLineError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.engine import Command, Context
     from facelime_cli.reporting.notebook import Explanation
+    from facelime_cli.settings import Setting
 
 __all__ = [
     "artifact",
@@ -127,7 +128,13 @@ def run(command: str, *arguments: Any, **options: Any) -> Artifact:
     inputs = [each for value in given.values() for each in _several(value) if isinstance(each, Artifact)]
     shared = {name: given.pop(name, default) for name, default in EVERYWHERE.items()}
     context = _context(shared, inputs)
-    params = cli.params_from(found.params, _read(found, given))
+    typed = cli.subcommand(found)
+    # The store is chosen before.
+    known = {name: each for name, each in cli.settings_of(typed).items() if name in hints(found.params)}
+    used = {name: each for name, each in known.items() if given.get(name) is None}
+    _tell(used, context.console)
+    values = {name: each.value for name, each in used.items()}
+    params = cli.params_from(found.params, _read(found, typed, given | values))
     # As on the command line: a library's warnings go to the log of the artifact.
     with heard_by(None):
         result = execute(found, params, context) if isinstance(found, Stage) else explaining.explain(params, context)
@@ -192,9 +199,20 @@ def _context(shared: Mapping[str, Any], inputs: list[Artifact]) -> Context:
     if len({root.resolve() for root in roots}) > 1:
         listed = ", ".join(sorted(map(str, roots)))
         raise CommandLineError(f"the inputs are in several stores, {listed}; take all from one.")
+    console = Console(quiet=bool(shared["quiet"]))
     store = shared["store"] if shared["store"] is not None else next(iter(roots), None)
+    if store is None and "store" in (known := settings.read()):
+        store = known["store"].value
+        _tell({"store": known["store"]}, console)
     values = {"store": None if store is None else str(store), "name": shared["name"]}
-    return cli.context_from(values, Console(quiet=bool(shared["quiet"])))
+    return cli.context_from(values, console)
+
+
+def _tell(used: Mapping[str, Setting], console: Console) -> None:
+    """Say what was taken from the settings file."""
+    told = settings.sentence(used)
+    if told:
+        console.note(told)
 
 
 def _as_typed(value: Any, name: str) -> Any:
@@ -208,9 +226,8 @@ def _as_typed(value: Any, name: str) -> Any:
     return value
 
 
-def _read(command: Stage | Command, given: Mapping[str, Any]) -> dict[str, Any]:
+def _read(command: Stage | Command, typed: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value for every parameter, as Typer reads them from the command line; defaults are filled in."""
-    typed = cli.subcommand(command)
     reading = typed.context_class(typed)
     read: dict[str, Any] = {each.name: each.default for each in fields(command.params) if each.default is not MISSING}
     annotations = hints(command.params)
