@@ -6,6 +6,9 @@ import sys
 from facelime_cli.errors import EX_TEMPFAIL, StopRequested
 from facelime_cli.stopping import ignore_signals, obey_signals
 
+COMPLETE = "_FACELIME_COMPLETE"
+"""The variable of the environment with which the script of a shell asks for words."""
+
 
 def _open_streams() -> None:
     """Open those of the three standard streams that are closed: else the first files would get their numbers."""
@@ -18,6 +21,12 @@ def _open_streams() -> None:
 
 def main() -> None:
     """Run the command line; a signal counts from the first moment."""
+    if COMPLETE in os.environ:
+        # A shell waits for it at every Tab, so that nothing else is loaded.
+        from facelime_cli import completing
+
+        completing.main()
+        return
     try:
         obey_signals()
         os.umask(0o077)

@@ -44,6 +44,10 @@ SET = "set_by_settings"
 ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of every command"
 """Headings of a subcommand's help, where an option names none."""
 STOPPED = "stopped ({why}); everything done so far is kept, the same command resumes."
+FILE_WORDS = ("FILE", "DIR", "SOURCE", "PICTURE", "IMAGE")
+"""Words of a metavar that stand for a file or a folder."""
+ADDRESS = re.compile(r"(?:@|[\w-]+[=:])?(?P<address>[A-Za-z][A-Za-z0-9+.-]*://.*)", re.DOTALL)
+"""An address of the network, such as https://…, also behind `@`, `test=` or `image:`."""
 LAST = (RUN, EVERYWHERE)
 """Headings that stand at the end, in this order."""
 TEXT_OF: list[tuple[Any, Any]] = [
@@ -358,6 +362,8 @@ app = typer.Typer(
     "`facelime demo` shows everything on drawn faces. `facelime explain` runs the LIME stages in one go.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # The scripts of `facelime completion` know artifacts too, and answer without Typer.
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
@@ -590,6 +596,7 @@ def params_from(kind: type[Any], values: dict[str, Any]) -> Any:
         # A pipe hands on one reference; the last line is the result.
         if given.get(name) == "-":
             given[name] = _piped()
+    _refuse_addresses({words[name]: given[name] for name, of_name in known.items() if _names_file(*of_name)})
     for name, value in given.items():
         # A variable of a job script that was not set asks for nothing, but does not mean the default.
         if name in optional and value in ("", [""]):
@@ -604,6 +611,26 @@ def params_from(kind: type[Any], values: dict[str, Any]) -> Any:
         elif declared in {Path, Path | None} and given[name] is not None:
             given[name] = _path(words[name], given[name])
     return kind(**given)
+
+
+def _names_file(kind: Any, extras: Any) -> bool:
+    """Return whether a parameter may name a file, or an artifact."""
+    from facelime_cli.options import Input, marker
+
+    metavar = marker(extras, ParameterInfo).metavar or ""
+    return "Path" in str(kind) or marker(extras, Input) is not None or any(word in metavar for word in FILE_WORDS)
+
+
+def _refuse_addresses(given: dict[str, Any]) -> None:
+    """Raise where a file is named by an address of the network: nothing is downloaded."""
+    for what, value in given.items():
+        for text in value if isinstance(value, list) else [value]:
+            match = ADDRESS.match(text) if isinstance(text, str) else None
+            if match:
+                raise FacelimeError(
+                    f"{what} {match['address']} is an address, and facelime downloads nothing; "
+                    "save the file on this machine, and give its path."
+                )
 
 
 def _word_of(name: str, extras: Any) -> str:

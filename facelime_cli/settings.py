@@ -69,15 +69,21 @@ def read() -> dict[str, Setting]:
     FacelimeError
         When the file cannot be read, or something in it is no setting.
     """
+    found = unchecked()
+    for name, known in (("preset", _presets), ("runtime", _runtimes)):
+        if name in found:
+            _check_known(found[name], name, known())
+    return found
+
+
+def unchecked() -> dict[str, Setting]:
+    """Return what `read` does, whether or not there is such a preset or runtime; so it loads no table of them."""
     path = file()
     found = {} if path is None else _of_file(path)
     for name in SETTINGS:
         value = os.environ.get(variable(name))
         if value:
             found[name] = Setting(value, variable(name), from_file=False)
-    for name, known in (("preset", _presets), ("runtime", _runtimes)):
-        if name in found:
-            _check_known(found[name], name, known())
     return found
 
 

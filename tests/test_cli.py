@@ -1,11 +1,7 @@
 """The command line itself: errors, streams, exit codes, the commands beside the stages."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,22 +182,6 @@ class TestCommands:
     def test_version(self, start, tmp_path):
         done = start("--version", store=tmp_path)
         assert re.fullmatch(r"facelime \d+\.\d+\.\d+\n", done.stdout)
-
-    def test_completion(self):
-        environment = {
-            **os.environ,
-            "_FACELIME_COMPLETE": "complete_bash",
-            "COMP_WORDS": "facelime prep",
-            "COMP_CWORD": "1",
-        }
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "facelime")],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.stdout.split() == ["preprocess"]
 
 
 class TestStreams:

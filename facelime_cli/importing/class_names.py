@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from facelime_cli.core import class_lists
 from facelime_cli.core.opening import opened, reason_of
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError
 from facelime_cli.plain import shown
@@ -17,7 +18,8 @@ def class_names(text: str) -> list[str]:
     Parameters
     ----------
     text : str
-        `a,b,c`, or `@FILE` with a name on each line, where commas belong to the name.
+        `a,b,c`, or `@FILE`: .json and .csv as `core.class_lists` reads them, any other with a name on each line,
+        where commas belong to the name.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def value_names(text: str) -> list[str]:
 
 def _names(text: str, option: str, what: str) -> list[str]:
     if text.startswith("@"):
-        return _lines_of(Path(text[1:]), option, what)
+        return _of_file(Path(text[1:]), option, what)
     return [name.strip() for name in text.split(",")]
 
 
@@ -88,18 +90,27 @@ def _one_line(names: list[str], option: str) -> list[str]:
     return names
 
 
-def _lines_of(path: Path, option: str, what: str) -> list[str]:
-    """Return the lines of a file without the empty ones at its end."""
+def _of_file(path: Path, option: str, what: str) -> list[str]:
+    """Return the names in a file, by the form that its ending says."""
+    text = _text_of(path, option, what)
+    form = path.suffix.lower()
+    if form == ".json":
+        return class_lists.from_json(text, str(path)).names
+    if form == ".csv":
+        return class_lists.from_csv(text, str(path)).names
+    lines = [line.strip() for line in text.splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _text_of(path: Path, option: str, what: str) -> str:
     try:
         with opened(path) as stream:
-            text = stream.read().decode("utf-8-sig")
+            return stream.read().decode("utf-8-sig")
     except OSError as why:
         raise NotFoundError(
             f"the {what} names in {path} cannot be read ({reason_of(why)}); give {option} @FILE with one name per line."
         ) from why
     except ValueError as why:
         raise FacelimeError(f"{path} is not UTF-8 text; save the {what} names as UTF-8, one per line.") from why
-    lines = [line.strip() for line in text.splitlines()]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines

@@ -1,4 +1,4 @@
-"""Long names of classes and findings, from a table of two columns."""
+"""Long names of classes and findings, from a table of two columns, JSON or a list."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from facelime_cli import tables
-from facelime_cli.errors import FacelimeError
+from facelime_cli.core import class_lists
+from facelime_cli.core.opening import opened, reason_of
+from facelime_cli.errors import FacelimeError, NotFoundError
 from facelime_cli.names import WITHOUT
 from facelime_cli.sources import LINE_BREAKS, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from facelime_cli.preparing.account import Account
 
 TWO_COLUMNS = 2
+MOST_SHOWN = 3
+"""Names that a message shows."""
 
 
 def renamed(entries: list[Entry], file: Path, account: Account) -> list[Entry]:
@@ -44,6 +48,12 @@ def renamed(entries: list[Entry], file: Path, account: Account) -> list[Entry]:
     names, form = class_names(file)
     if form:
         account.said.append(f"{file.name}: {form}")
+    known = {*account.labels, *(entry.label for entry in entries if entry.label is not None)}
+    if known and known.isdisjoint(names):
+        raise FacelimeError(
+            f"{file} names {_some(names)}, and the source has {_some(known)}: none of them; give two columns, a name "
+            "as the source has it, and its long name."
+        )
     if len(account.labels) == 1:
         name = account.labels[0]
         # Who renames a finding means its absence, too.
@@ -63,6 +73,12 @@ def renamed(entries: list[Entry], file: Path, account: Account) -> list[Entry]:
         found.append(replace(entry, label=label, findings=findings))
     account.labels = list(dict.fromkeys(names.get(name, name) for name in old))
     return with_two_classes(found, account)
+
+
+def _some(names: Collection[str]) -> str:
+    """Return the first of some names, as a message shows them."""
+    first = sorted(names)[:MOST_SHOWN]
+    return ", ".join(map(repr, first)) + (" …" if len(names) > len(first) else "")
 
 
 def with_two_classes(entries: list[Entry], account: Account) -> list[Entry]:
@@ -107,7 +123,9 @@ def _joined(findings: Mapping[str, int], every: Sequence[str], names: Mapping[st
 
 
 def class_names(path: Path) -> tuple[dict[str, str], str]:
-    """Return the long name of each class, and how the table differs from comma-separated UTF-8.
+    """Return the long name of each class, and how the file differs from comma-separated UTF-8.
+
+    A JSON file and a text of one name per line name classes by their numbers from 0; JSON may have ids too.
 
     Parameters
     ----------
@@ -123,8 +141,12 @@ def class_names(path: Path) -> tuple[dict[str, str], str]:
     FacelimeError
         When a row has not two columns, or a class has two names.
     """
+    if path.suffix.lower() == ".json":
+        return _of_json(path), ""
     names: dict[str, str] = {}
     lines, form = tables.lines(path, lambda cells: len(cells) == TWO_COLUMNS)
+    if lines and all(len(line.cells) == 1 and '"' not in line.cells[0] for line in lines):
+        return class_lists.in_order([line.cells[0] for line in lines]).by_source, form
     for line in lines:
         cells = line.cells
         if len(cells) != TWO_COLUMNS or not all(cells) or LINE_BREAKS & set("".join(cells)):
@@ -135,3 +157,14 @@ def class_names(path: Path) -> tuple[dict[str, str], str]:
         if names.setdefault(cells[0], cells[1]) != cells[1]:
             raise FacelimeError(f"{path} has two long names for the class {cells[0]}; leave one of them.")
     return names, form
+
+
+def _of_json(path: Path) -> dict[str, str]:
+    try:
+        with opened(path) as stream:
+            text = stream.read().decode("utf-8-sig")
+    except OSError as why:
+        raise NotFoundError(f"the class names in {path} cannot be read ({reason_of(why)}); check the path.") from why
+    except UnicodeDecodeError as why:
+        raise FacelimeError(f"{path} is not UTF-8 text; save the class names as UTF-8.") from why
+    return class_lists.from_json(text, str(path)).by_source

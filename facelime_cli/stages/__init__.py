@@ -119,6 +119,8 @@ INDEX = (
         remove="Delete an artifact, after a question.",
         trust="List, add or remove the models whose code may run here: Lambda layers, SavedModels, Python functions.",
         config="Show the defaults of this folder: store, model, runtime and preset, and where each value comes from.",
+        completion="Print the script with which a shell completes commands, options, artifacts, classes and pictures "
+        "at the Tab key.",
         clean="List what killed commands left in the store, and remove it with --yes.",
     ),
 )

@@ -64,7 +64,8 @@ class Params:
         Option(
             metavar="A,B,…|@FILE",
             help="Name the classes in the order of the outputs. One sigmoid unit has two, the second of which is yes. "
-            "@FILE has one name per line. A model of values has --names instead.",
+            "@FILE has one name per line; a .csv file has names, or numbers and names, and a .json file the form of "
+            "ImageNet or of Keras. A model of values has --names instead.",
             show_default=False,
         ),
         Resolved(),

@@ -252,8 +252,9 @@ class Params:
         Option(
             metavar="FILE",
             show_default=False,
-            help="Rename classes and findings by this table of two columns: a name as the source has it, and its long "
-            "name.",
+            help="Rename classes and findings by this file: a table of two columns, a name as the source has it, and "
+            "its long name; or a list for classes that are numbers from 0, as text of one name per line, or as JSON "
+            "of ImageNet or of Keras (class_indices, imagenet_class_index).",
         ),
         Resolved(()),
         LABELS,
