@@ -468,7 +468,7 @@ class _Clock:
     @property
     def share(self) -> str:
         """The share that is done, in words; never all of it before everything is done."""
-        return f"{100 * self.done // self._total} %"
+        return f"{100 * self.done // max(self._total, 1)} %"
 
     @property
     def rate(self) -> str:
