@@ -7,8 +7,8 @@ for what is missing, run in shards, two processes at a time, and asked again. Ev
     python benchmarks/shards.py --dir DIR --pictures 2000 --shards 1 2 8 64      # what dividing costs
 
 - Memory is the largest of one process, as the system counted it (`ru_maxrss`).
-- "per unit and array" is the size of the manifest, divided by the units times the arrays. A report has no arrays: its
-  pages of a block count as one.
+- "per unit and array" is the size of the manifest, divided by the units times the arrays. A report has no arrays: the two
+  files of a block count in their place.
 - Sealing is the time from the end of the last unit to the line "sealed" of the logs.
 - Work that was done before is not measured again: DIR is kept, and a run of other options has other names.
 
@@ -31,7 +31,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from load import CLASSES, SIDE, UNIT, write_model, write_pictures
+from load import CLASSES, FILES_OF_BLOCK, SIDE, UNIT, write_model, write_pictures
 
 from facelime_cli import machine
 
@@ -162,7 +162,7 @@ def step_cost(words: list[str], store: Path, pictures: int, shards: int) -> Cost
     missing.append(run([*words, "--missing", str(shards)], store).seconds)
     path = Path(ran[-1].answer["path"])
     files = [each for each in path.rglob("*") if each.is_file()]
-    arrays = max(1, len(list((path / "arrays.zarr").rglob("zarr.json"))) - 1)
+    arrays = len(list((path / "arrays.zarr").rglob("zarr.json"))) - 1 or FILES_OF_BLOCK
     units = -(-pictures // UNIT)
     return Cost(
         pictures=pictures,
