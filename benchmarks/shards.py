@@ -7,7 +7,7 @@ for what is missing, run in shards, two processes at a time, and asked again. Ev
     python benchmarks/shards.py --dir DIR --pictures 2000 --shards 1 2 8 64      # what dividing costs
 
 - Memory is the largest of one process, as the system counted it (`ru_maxrss`).
-- "per unit and array" is the size of the manifest, divided by the units times the arrays. A report has no arrays: the two
+- "per unit and array" is the size of the manifest, divided by units times arrays. A report has no arrays: the two
   files of a block count in their place.
 - Sealing is the time from the end of the last unit to the line "sealed" of the logs.
 - Work that was done before is not measured again: DIR is kept, and a run of other options has other names.
