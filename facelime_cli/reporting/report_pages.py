@@ -422,6 +422,8 @@ class ReportPages:
             agreement=alike,
             answer=answer,
             examples=examples,
+            names=drawn.names[voice.segmentation],
+            spots=drawn.spots[voice.segmentation],
         )
 
 
