@@ -70,13 +70,16 @@ def names(segments: Segments, shares: NDArray[np.float64] | None, zones: Sequenc
     Examples
     --------
     >>> names(np.array([[0, 1]], np.uint16), np.array([[0.7], [0.2]]), ["nose"])
-    ['nose', 'right']
+    ['nose', 'right of the picture']
     """
     found = places(segments)
     if shares is None:
         return found
-    best = shares.argmax(axis=1)
-    return [zones[zone] if shares[k, zone] >= LEAST_IN_ZONE else found[k] for k, zone in enumerate(best.tolist())]
+    best = shares.argmax(axis=1).tolist()
+    # Left and right of a zone are the person's: beside such names a place says whose side it is.
+    return [
+        zones[zone] if shares[k, zone] >= LEAST_IN_ZONE else f"{found[k]} of the picture" for k, zone in enumerate(best)
+    ]
 
 
 def deepest(segments: Segments) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ def test_a_picture_that_is_not_square_is_divided_by_its_own_sides():
 
 def test_a_zone_needs_half_of_the_region():
     shares = np.array([[0.5, 0.4], [0.49, 0.49]] + [[0.0, 1.0]] * 7)
-    assert names(thirds(), shares, ["nose", "left cheek"])[:3] == ["nose", "top", "left cheek"]
+    assert names(thirds(), shares, ["nose", "left cheek"])[:3] == ["nose", "top of the picture", "left cheek"]
     assert names(thirds(), None, []) == places(thirds())
 
 

@@ -57,15 +57,20 @@
   for (const list of all(".side > .list")) walk(list, all("tr[data-k]", list), ["ArrowDown"], ["ArrowUp"]);
 
   // On paper each picture has a page of A4. What is higher is made smaller: laid out as on paper, and measured.
-  const PAGE = 268, WIDTH = 182, MILLIMETRE = 96 / 25.4, LEAST = 0.35;
+  // Below LEAST nobody could read it: then it takes two pages.
+  const PAGE = 268, WIDTH = 182, MILLIMETRE = 96 / 25.4, LEAST = 0.6, TRIES = 4;
   const fit = () => {
     const media = all("style").flatMap((style) => [...style.sheet.cssRules]).filter((rule) => rule.media && /print|screen/.test(rule.media.mediaText));
     const kept = media.map((rule) => rule.media.mediaText), body = document.body, pictures = all(".picture");
     for (const rule of media) rule.media.mediaText = rule.media.mediaText.includes("print") ? "all" : "not all";
     body.style.width = `${WIDTH}mm`;
-    for (const picture of pictures) picture.style.setProperty("--fit", 1);
-    const heights = pictures.map((picture) => picture.getBoundingClientRect().height / MILLIMETRE);
-    pictures.forEach((picture, place) => picture.style.setProperty("--fit", Math.max(LEAST, Math.min(1, PAGE / heights[place]))));
+    const fits = pictures.map(() => 1);
+    // Letters have a least size, so that half the size is not half the height: it is measured again.
+    for (let n = 0; n < TRIES; n++) {
+      pictures.forEach((picture, place) => picture.style.setProperty("--fit", fits[place]));
+      const heights = pictures.map((picture) => picture.getBoundingClientRect().height / MILLIMETRE);
+      heights.forEach((height, place) => { if (height > PAGE) fits[place] = Math.max(LEAST, fits[place] * PAGE / height * 0.995); });
+    }
     body.style.width = "";
     media.forEach((rule, place) => { rule.media.mediaText = kept[place]; });
     for (const image of all("img")) image.loading = "eager";
