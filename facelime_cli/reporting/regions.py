@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from facelime_cli.core import zones
+from facelime_cli.core import places, zones
 from facelime_cli.drawing import outlines
 from facelime_cli.drawing.overlay import towards_against
 
@@ -72,6 +72,10 @@ class Drawn:
         The outline of each segment, as an SVG path.
     shares : list of (K, Z) float64 array
         The share of each segment in each zone; an empty list where zones were not asked for.
+    names : list of list of str
+        What each segment is called: its zone or its place.
+    spots : list of list of (int, int)
+        Row and column of the pixel deepest inside each segment, where its rank is written.
     copies : mapping of str to bytes
         The picture and the small ones as JPEG, by what they are called; none where they were drawn before.
     thumbnail : (h, w, 3) uint8 array or None
@@ -80,6 +84,8 @@ class Drawn:
 
     paths: list[list[str]]
     shares: list[NDArray[np.float64]]
+    names: list[list[str]]
+    spots: list[list[tuple[int, int]]]
     copies: Mapping[str, bytes] = field(default_factory=dict)
     thumbnail: NDArray[np.uint8] | None = None
 
@@ -129,7 +135,7 @@ def strip(thumbnails: Sequence[NDArray[np.uint8]]) -> bytes:
 
 
 def outline(task: ToDraw) -> Drawn:
-    """Outline a picture's segments, and divide them among zones; no file is written.
+    """Outline a picture's segments, name them, and divide them among zones; no file is written.
 
     Parameters
     ----------
@@ -137,7 +143,14 @@ def outline(task: ToDraw) -> Drawn:
     """
     # A segmentation without this picture keeps its place, so that numbers of segmentations hold for all pictures.
     paths = [outlines.paths(segments) if segments.size else [] for segments in task.segments]
-    return Drawn(paths, _shares(task) if task.zones else [])
+    spots = [places.deepest(segments) if segments.size else [] for segments in task.segments]
+    shares = _shares(task) if task.zones else []
+    zone_names = zones.NAMES[task.zones] if task.zones else ()
+    names = []
+    for place, segments in enumerate(task.segments):
+        its_shares = shares[place] if shares else None
+        names.append(places.names(segments, its_shares, zone_names) if segments.size else [])
+    return Drawn(paths, shares, names, spots)
 
 
 def _shares(task: ToDraw) -> list[NDArray[np.float64]]:

@@ -16,7 +16,7 @@ from facelime_cli.errors import BrokenError, NotFoundError
 from facelime_cli.reporting import members, unlike
 from facelime_cli.reporting.blocks import blocks, picture_name
 from facelime_cli.reporting.explanations import COLUMNS
-from facelime_cli.reporting.quantities import round_above
+from facelime_cli.reporting.quantities import PERCENT, round_above
 from facelime_cli.reporting.regions import ToDraw
 from facelime_cli.reporting.stand_ins import StandIns
 from facelime_cli.reporting.voices import voices_of
@@ -44,6 +44,7 @@ MOST_ON_A_PAGE = 48
 ON_A_PAGE = 32
 """Pictures on each page of a larger report; a block of pictures never crosses the border of two units."""
 BLOCK, SCALES = "pictures_a_page", "scales"
+WHOLE_SCALE = "whole_scale"
 """What a report keeps from its beginning, so that every shard makes the same pages without reading all pictures."""
 
 
@@ -115,6 +116,7 @@ class Report:
         self.inside = request.single_file or not self.one_page
         self.pictures_a_page = ON_A_PAGE
         self._known_scales: dict[str, float] | None = None
+        self._known_whole: float | None = None
         if not any(self.shown):
             raise NotFoundError(
                 f"surrogates/{self.explanations.surrogates.id} explains none of these classes; "
@@ -173,7 +175,8 @@ class Report:
 
     def beginning(self) -> dict[str, Any]:
         """Return what the layout keeps: this reads every coefficient, and nobody has to do so again."""
-        return {BLOCK: self.pictures_a_page, SCALES: self.scales}
+        one_scale = {WHOLE_SCALE: self.whole_scale} if self.mixed else {}
+        return {BLOCK: self.pictures_a_page, SCALES: self.scales, **one_scale}
 
     def keep_to(self, artifact: Artifact) -> None:
         """Keep to what a report was begun with.
@@ -201,6 +204,9 @@ class Report:
         # Of a report that was begun without them they are computed, as they were then.
         if isinstance(scales, dict) and set(scales) == units and all(_is_end(each) for each in scales.values()):
             self._known_scales = {unit: float(each) for unit, each in scales.items()}
+        whole = begun.get(WHOLE_SCALE)
+        if _is_end(whole):
+            self._known_whole = float(whole)
 
     def blocks(self, artifact: Artifact) -> list[range]:
         """Return which pictures share a page, page after page.
@@ -241,6 +247,44 @@ class Report:
         explanations : Explanations
         """
         return self.scales[explanations.quantity.name]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether explanations of different units stand side by side, so that colours show shares of each."""
+        return len({voice.explanations.quantity.name for voice in self.voices}) > 1
+
+    @property
+    def whole_scale(self) -> float:
+        """The end of the one scale of explanations of different units, in percent of the whole explanation."""
+        if self._known_whole is None:
+            shares = [0.0]
+            for _, voice, its_row, its_class in self.everything_shown():
+                sizes = np.abs(voice.explanations.coefficients(its_row, its_class))
+                shares.append(float(PERCENT * sizes.max() / sizes.sum()) if sizes.any() else 0.0)
+            self._known_whole = _round_up(max(shares))
+        return self._known_whole
+
+    def end(self, voice: Voice, row: int, c: int) -> float:
+        """Return where the colour scale of one explanation ends, in its own unit.
+
+        Parameters
+        ----------
+        voice : Voice
+        row, c : int
+            The picture and the class, as the voice numbers them.
+
+        Returns
+        -------
+        float
+            That of its unit; where the report has several units, as much as the end of the one scale is of this
+            explanation.
+        """
+        if not self.mixed:
+            return self.scale(voice.explanations)
+        sizes = np.abs(voice.explanations.coefficients(row, c))
+        whole = voice.explanations.quantity.times * float(sizes.sum())
+        # An explanation that says nothing has no colours: any end will do.
+        return whole * self.whole_scale / PERCENT or self.scale(voice.explanations)
 
     # Pictures
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from facelime_cli.reporting import regions
 from facelime_cli.reporting.blocks import divided, page_name, thumbnail_name
 from facelime_cli.reporting.report_pages import ReportPages
+from facelime_cli.reporting.single_file import check_bytes, check_size
 from facelime_cli.store.files import write_whole
 from facelime_cli.workers import Workers
 
@@ -51,6 +52,8 @@ class ReportFiles:
         advance : Advance
             Counts pictures.
         """
+        if self._report.request.single_file:
+            check_size(self._report, self._pages)
         with Workers(processes) as workers:
             for unit in units:
                 self._write_unit(unit, workers, advance)
@@ -124,6 +127,9 @@ class ReportFiles:
         tasks = [self._report.to_outline(row) for row in rows]
         with Workers(processes) as workers:
             drawn = list(workers.map(regions.outline, tasks))
-        page = self._pages.index(drawn)
-        write_whole(self._artifact.file(INDEX), page.encode())
+        page = self._pages.index(drawn).encode()
+        if self._report.request.single_file:
+            # What was expected before came from a few pictures.
+            check_bytes(len(page))
+        write_whole(self._artifact.file(INDEX), page)
         return [*made, INDEX]

@@ -175,10 +175,16 @@ class Region(Strength):
         How many regions the picture has.
     colour : str
         As `#rrggbb`.
+    place : str
+        Its zone, or where it lies in the picture.
+    spot : (int, int)
+        Row and column of the pixel deepest inside it.
     """
 
     of: int
     colour: str
+    place: str
+    spot: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +209,10 @@ class Side:
         Another model's name, and what it answers.
     examples : list of (str, Example)
         The picture without its strongest regions, and where each copy is.
+    names : list of str
+        What each region is called.
+    spots : list of (int, int)
+        Row and column of the pixel deepest inside each region.
     """
 
     voice: Voice
@@ -214,6 +224,8 @@ class Side:
     agreement: dict[str, Any] | None
     answer: tuple[str, str] | None
     examples: list[tuple[str, Example]]
+    names: list[str]
+    spots: list[tuple[int, int]]
     # Templates ask every voice whether it is silent.
     silent: None = None
 
@@ -314,8 +326,9 @@ class Side:
         if len(first) < FILLS_TO_COMPARE:
             return ""
         if len(set(first.values())) == 1:
-            return f"Region {next(iter(first.values()))} is first whatever stands in."
-        each = [f"{region} ({FILLS[fill].stands})" for fill, region in first.items()]
+            region = next(iter(first.values()))
+            return f"Region {region} ({self.names[region]}) is first whatever stands in."
+        each = [f"{region}, {self.names[region]} ({FILLS[fill].stands})" for fill, region in first.items()]
         return f"The first region depends on what stands in: {listed(each)}."
 
     @property
@@ -374,7 +387,8 @@ class Side:
 
     def _region(self, each: Strength, of: int) -> Region:
         red, green, blue = colour(each.value, self.scale)
-        return Region(**vars(each), of=of, colour=f"#{red:02x}{green:02x}{blue:02x}")
+        place, spot = self.names[each.segment], self.spots[each.segment]
+        return Region(**vars(each), of=of, colour=f"#{red:02x}{green:02x}{blue:02x}", place=place, spot=spot)
 
     @property
     def intervals(self) -> bool:

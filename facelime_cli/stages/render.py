@@ -100,7 +100,8 @@ class Params:
     single_file: Annotated[
         bool,
         Option(
-            "--single-file", help="Put every picture into the one page, to hand it over. Many pictures make it large."
+            "--single-file",
+            help="Put every picture into the one page, to hand it over. It is refused above 25 MB.",
         ),
     ] = False
     no_stand_ins: Annotated[

@@ -1,6 +1,7 @@
 """The report in a real browser, headless chromium. Where there is none, these tests are skipped and say so."""
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_pointing_at_a_region_shows_its_figures(browser, report):
     )
     browser.move(*spot)
     said = told(browser)
-    assert said.startswith(f"Region {strongest['segment']}: ")
+    assert re.match(rf"Region {strongest['segment']} \((upper |lower )?(left|right)?(top|middle|bottom)?\): ", said)
     assert f"{100 * float(strongest['coefficient']):+.1f} points".replace("-", "−") in said
     assert f"{100 * float(strongest['low']):+.1f} to {100 * float(strongest['high']):+.1f}".replace("-", "−") in said
     assert "rank 1 of " in said
