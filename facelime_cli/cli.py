@@ -10,7 +10,7 @@ import sys
 import traceback
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo, ParameterInfo
 
-from facelime_cli import __version__, stopping
+from facelime_cli import __version__, settings, stopping
 from facelime_cli.console import Answer, Console, size_text
 from facelime_cli.errors import EX_TEMPFAIL, CommandLineError, FacelimeError, StopRequested, first_line
 from facelime_cli.names import whole_number
@@ -30,15 +30,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from facelime_cli.engine import Command, Context, Shard, Stage
+    from facelime_cli.settings import Setting
     from facelime_cli.stages import Listed
 
-DEFAULT_STORE = "artifacts"
 MOST_PIPED = 1 << 24
 """Bytes: the JSON object of a stage is far shorter."""
 MOST_SHARDS = 100_000
 """More than any scheduler takes as tasks of one job."""
 MOST_IN_UNIT = 100_000
 """Pictures. Memory sets a smaller bound where pictures are large."""
+SET = "set_by_settings"
+"""Under this name a command finds which of its options have a value from the settings."""
 ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of every command"
 """Headings of a subcommand's help, where an option names none."""
 STOPPED = "stopped ({why}); everything done so far is kept, the same command resumes."
@@ -67,7 +69,7 @@ COMMON = {
                 envvar="FACELIME_STORE",
                 show_envvar=False,
                 show_default=False,
-                help="Use this artifact store. [default: $FACELIME_STORE, else ./artifacts]",
+                help="Use this artifact store. [default: $FACELIME_STORE, that of facelime.toml, else ./artifacts]",
             ),
         ],
         None,
@@ -214,9 +216,16 @@ class Subcommand(TyperCommand):
     headings: dict[str, str]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words behind the subcommand."""
+        """Read the words behind the subcommand; settings stand in for options that are not there."""
+        # Help does not depend on settings, and helps where they are wrong.
+        asks_help = any(word in ctx.help_option_names for word in args)
+        known = {} if asks_help else _settings_for(self)
+        ctx.default_map = {name: each.value for name, each in known.items()}
         with _plain_usage_errors():
-            return super().parse_args(ctx, args)
+            left = super().parse_args(ctx, args)
+        # The function of the command says what of these it has used.
+        ctx.params[SET] = {name: each for name, each in known.items() if _is_set(ctx, name)}
+        return left
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options under their headings, those of every command last."""
@@ -235,6 +244,49 @@ class Subcommand(TyperCommand):
         for heading, entries in rows.items():
             with formatter.section(heading):
                 formatter.write_dl(entries)
+
+
+def _settings_for(command: TyperCommand) -> dict[str, Setting]:
+    """Return the settings that stand in for options of a command; a wrong settings file ends it in a sentence."""
+    try:
+        return settings_of(command)
+    except FacelimeError as why:
+        Console().error(str(why))
+        raise typer.Exit(why.exit_code) from None
+
+
+def settings_of(command: TyperCommand) -> dict[str, Setting]:
+    """Return the settings that stand in for options of a command, by the names of their parameters.
+
+    Parameters
+    ----------
+    command : TyperCommand
+
+    Raises
+    ------
+    FacelimeError
+        When the settings file is wrong.
+    """
+    options = {each.name: each for each in command.params if each.param_type_name == "option"}
+    return {name: each for name, each in settings.read().items() if _takes(options.get(name), name, each)}
+
+
+def _takes(option: Any, name: str, setting: Setting) -> bool:
+    """Return whether a setting stands in for an option of its name."""
+    if option is None:
+        return False
+    # Elsewhere a missing --model has a meaning of its own, such as the model of the surrogates.
+    if name == "model":
+        return bool(option.required)
+    # Some commands know a part of the presets: the others say nothing about them.
+    choices = getattr(option.type, "choices", None)
+    return choices is None or setting.value in choices
+
+
+def _is_set(ctx: Any, name: str) -> bool:
+    """Return whether an option has its value from the settings."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT_MAP"
 
 
 class Group(TyperGroup):
@@ -274,7 +326,7 @@ class Group(TyperGroup):
         name = f"{self.family}{cmd_name}"
         listed = next((each for each in self._listed() if each.name == name), None)
         if listed is not None:
-            return _subcommand(listed.load())
+            return subcommand(listed.load())
         return _family(cmd_name) if any(each.name.startswith(f"{name} ") for each in self._listed()) else None
 
     def _listed(self) -> list[Listed]:
@@ -334,6 +386,9 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
 
     console = Console(quiet=values["quiet"], as_json=values["as_json"])
     os.environ["FACELIME_DEBUG"] = "1" if values["debug"] else ""
+    told = settings.sentence(values.get(SET, {}))
+    if told:
+        console.note(told)
     context: Context | None = None
     late = partial(console.note, STOPPED.format(why="in the middle of a long call"))
     try:
@@ -342,7 +397,7 @@ def _bounded(work: Callable[[Context], Answer], values: dict[str, Any]) -> None:
             console.results_alone(),
             hearing.heard_by(console.say if values["debug"] else None),
         ):
-            context = _context(values, console)
+            context = context_from(values, console)
             answer = work(context)
             console.answer(answer)
             console.flush()
@@ -392,7 +447,8 @@ def _leave_now(console: Console, code: int) -> None:
         os._exit(code)
 
 
-def _context(values: dict[str, Any], console: Console) -> Context:
+def context_from(values: dict[str, Any], console: Console) -> Context:
+    """Return what a command may use: the store that is chosen, the terminal, and its own name and shard."""
     # Imported here: `facelime --help` needs neither the store nor a stage.
     from facelime_cli.engine import Context
     from facelime_cli.store.references import Store, check_name
@@ -426,7 +482,7 @@ def _check_together(values: dict[str, Any]) -> None:
 
 
 def _root(values: dict[str, Any]) -> Path:
-    return Path(values["store"] or os.environ.get("FACELIME_STORE") or DEFAULT_STORE)
+    return Path(values["store"] or os.environ.get("FACELIME_STORE") or settings.STORE)
 
 
 def _shard(text: str | None) -> Shard:
@@ -443,7 +499,7 @@ def _shard(text: str | None) -> Shard:
     return Shard(this, of)
 
 
-def _subcommand(command: Stage | Command) -> TyperCommand:
+def subcommand(command: Stage | Command) -> TyperCommand:
     """Return what Typer makes of a stage or of a command beside the stages."""
     from facelime_cli.engine import Stage
     from facelime_cli.store.artifacts import TRAINED
@@ -478,7 +534,7 @@ def _stage_function(stage: Stage) -> Callable[..., None]:
 
     def run(**values: Any) -> None:
         def work(context: Context) -> Answer:
-            params = _params(stage.params, values)
+            params = params_from(stage.params, values)
             instead = answer_instead(stage, params, context)
             if instead is not None:
                 return instead
@@ -495,7 +551,7 @@ def _stage_function(stage: Stage) -> Callable[..., None]:
 
 def _command_function(command: Command) -> Callable[..., None]:
     def run(**values: Any) -> None:
-        _bounded(lambda context: command.run(_params(command.params, values), context), values)
+        _bounded(lambda context: command.run(params_from(command.params, values), context), values)
 
     return run
 
@@ -521,7 +577,7 @@ def _missing(stage: Stage, params: Any, context: Context, count: int) -> Answer:
     return Answer(value, [",".join(map(str, shards))], said=[f"{idle}."] if idle else [])
 
 
-def _params(kind: type[Any], values: dict[str, Any]) -> Any:
+def params_from(kind: type[Any], values: dict[str, Any]) -> Any:
     """Return a command's parameters from what Typer has read."""
     from facelime_cli.options import hints, inputs_of
 
@@ -592,6 +648,8 @@ def _sign(run: Callable[..., None], params: type[Any], extra: dict[str, Any]) ->
         declared = copy(marker(extras, ParameterInfo))
         choice = marker(extras, Choice)
         number = next((name for name in METAVARS if kind in {name, name | None}), None)
+        if each.name in settings.SETTINGS and _may_be_set(each, declared):
+            declared.help = f"{declared.help} [env var: {settings.variable(each.name)}]"
         if number is not None and declared.metavar is None:
             declared.metavar = METAVARS[number]
         if choice is not None:
@@ -604,6 +662,11 @@ def _sign(run: Callable[..., None], params: type[Any], extra: dict[str, Any]) ->
         parameters.append(_keyword(option, annotation, default))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
+
+
+def _may_be_set(field: Field[Any], declared: Any) -> bool:
+    """Return whether a setting may stand in for an option, see `settings_of`."""
+    return not isinstance(declared, ArgumentInfo) and (field.name != "model" or field.default is MISSING)
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

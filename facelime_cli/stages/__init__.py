@@ -118,6 +118,7 @@ INDEX = (
         repair="Mend what `verify` finds broken in an artifact.",
         remove="Delete an artifact, after a question.",
         trust="List, add or remove the models whose code may run here: Lambda layers, SavedModels, Python functions.",
+        config="Show the defaults of this folder: store, model, runtime and preset, and where each value comes from.",
         clean="List what killed commands left in the store, and remove it with --yes.",
     ),
 )
