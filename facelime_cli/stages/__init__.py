@@ -88,6 +88,11 @@ INDEX = (
         stability="Explain the same pictures again with other seeds, and say how far the explanations agree.",
         sensitivity="Explain the same pictures with other segments and fills, and say what holds whatever you choose.",
     ),
+    *_listed(
+        "Pipelines",
+        gate="Say whether explanations and a model are good enough, for pipelines: exit with 0 where every condition "
+        "holds.",
+    ),
     Listed(
         "jobs slurm",
         "Many machines",
