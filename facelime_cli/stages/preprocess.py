@@ -24,6 +24,7 @@ from facelime_cli.preparing.listing import MISSING_AS
 from facelime_cli.preparing.settings import DEFAULT_SPLIT, read_otherwise, settings_of
 from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
 from facelime_cli.store import digests
+from facelime_cli.store.pictures import ORIGINALS
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -496,7 +497,9 @@ class _Job:
         for entry, each in zip(chosen, prepared, strict=True):
             if self.params.crop and not each.face_found:
                 lost.append(entry.id)
-        unit.finish(arrays, facts={"faces_not_found": lost})
+        # Facts and no array: what a dataset holds for later stages is the same wherever its pictures came from.
+        places = [[*each.original, *each.seen] for each in prepared]
+        unit.finish(arrays, facts={"faces_not_found": lost, ORIGINALS: places})
 
     def finish(self, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         """Name the pictures in which no face was found."""
