@@ -128,7 +128,8 @@ def prepare(image: Pixels, how: Operations) -> Prepared:
         picture = contrasted(picture, how.contrast)
     fitted = _fitted(picture, how, Image.Resampling.BILINEAR)
     above, beside = box[:2]
-    top, left, bottom, right = _framed(*picture.shape[:2], how)
+    rows, columns = picture.shape[:2]
+    top, left, bottom, right = _framed(rows, columns, how)
     seen = (above + top, beside + left, above + bottom, beside + right)
     return Prepared(fitted, box, face is not None, (height, width), seen)
 

@@ -7,6 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from facelime_cli.drawing import overlay
 
@@ -79,10 +80,8 @@ def drawn(each: Map) -> NDArray[np.uint8]:
 
 
 def _png(each: Map) -> bytes:
-    from PIL import Image
-
     stream = io.BytesIO()
-    Image.fromarray(drawn(each), "RGBA").save(stream, "PNG")
+    Image.fromarray(drawn(each)).save(stream, "PNG")
     return stream.getvalue()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.core.verdict import NOT_CHECKED
 from facelime_cli.errors import FacelimeError
+from facelime_cli.exporting import dicom_files
 from facelime_cli.exporting.maps import knows_originals, maps_of
 from facelime_cli.names import class_indices
 from facelime_cli.reporting.explanations import Explanations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from facelime_cli.exporting.maps import Map
     from facelime_cli.store.artifacts import Artifact
 
+DICOM = "dicom"
 ORIGINAL, DATASET = "original", "dataset"
 """Whose size and place maps have."""
 
@@ -106,19 +108,26 @@ def of(artifact: Artifact, pictures: Sequence[str] | None, classes: str | None, 
             f"--format {form} is for surrogates, for their checks, and for reports of one of them."
         )
     explanations = Explanations(surrogates, check)
+    if form == DICOM:
+        dicom_files.check(explanations.dataset)
     chosen = None if classes is None else class_indices(classes, explanations.names)
     rows = [explanations.row(name) for name in pictures or ()]
     return Request(explanations, list(dict.fromkeys(rows)) or range(len(explanations)), chosen, form)
 
 
-def remarks(listed: dict[str, Any]) -> Iterator[str]:
+def remarks(request: Request, listed: dict[str, Any]) -> Iterator[str]:
     """Yield sentences on what a reader of a folder has to know.
 
     Parameters
     ----------
+    request : Request
     listed : dict
         The list of the folder.
     """
+    lacking = len(request.rows) - len({each["id"] for each in listed["maps"]})
+    if lacking:
+        why = ", or their files had no UIDs" if request.form == DICOM else ""
+        yield f"{lacking} of {len(request.rows)} pictures have no map: these classes were not explained{why}."
     if listed["geometry"] == DATASET:
         yield (
             "the dataset was made by an earlier version, which did not keep the size of the original pictures, so the "

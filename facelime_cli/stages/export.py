@@ -1,9 +1,11 @@
 """Write an artifact into a file to hand over, or its maps into a folder for other viewers.
 
-The HDF5 file has named dimensions and the lineage. The CSV file has a row for each picture, class and segment.
+The HDF5 file has named dimensions and the lineage; that of explanations has pictures, segments and class names too.
+The CSV file has a row for each picture, class and segment.
 With --format, explanations become maps on the original pictures: at their size, before they were cropped and resized.
-Groups, the columns of the source's table and other people's pictures, which stood in for regions, stay in the store
-unless an option asks for them. The lineage names no picture. --picture hands over what is about one patient.
+DICOM objects take a dataset made with `preprocess --keep-dicom-uids`. All maps are not for diagnostic use.
+Groups, the columns of the source's table, UIDs and other people's pictures, which stood in for regions, stay in the
+store unless an option asks for them. The lineage names no picture. --picture hands over what is about one patient.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from facelime_cli.handing_over import portion_of
 from facelime_cli.options import Choice, Input, option_of
 from facelime_cli.store import files, temporary
 from facelime_cli.store.artifacts import KINDS
-from facelime_cli.store.hdf5 import write_hdf5
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +36,11 @@ FOLDERS = {
     "npy": "facelime_cli.exporting.pictures:arrays",
     "nifti": "facelime_cli.exporting.pictures:volumes",
     "coco": "facelime_cli.exporting.coco:write",
+    "dicom": "facelime_cli.exporting.dicom_files:write",
 }
 """What --format writes into a folder, and the function that does."""
+WITH = ("with_groups", "with_table", "with_stand_ins", "with_dicom_uids")
+"""Options for what stays unless it is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,8 @@ class Params:
             "--format",
             show_default=False,
             help="Write maps of surrogates, of a check or of a report: transparent PNG overlays, NumPy arrays or NIfTI "
-            "files of coefficients, or the regions as COCO polygons. [default: by the ending of --to]",
+            "files of coefficients, the regions as COCO polygons, or DICOM objects that refer to the scans. "
+            "[default: by the ending of --to]",
         ),
     ] = None
     picture: Annotated[
@@ -91,6 +96,9 @@ class Params:
     )
     with_stand_ins: Annotated[
         bool, Option("--with-stand-ins", help="Write the pictures of other people too, which stood in for regions.")
+    ] = False
+    with_dicom_uids: Annotated[
+        bool, Option("--with-dicom-uids", help="Write the UIDs of DICOM files too, which lead to the patient.")
     ] = False
     force: Annotated[bool, Option("--force", help="Replace the file or folder if it exists.")] = False
 
@@ -127,7 +135,7 @@ def _file(artifact: Artifact, params: Params, context: Context) -> Answer:
     writer = FORMATS[params.to.suffix.lower()]
     if params.classes is not None:
         raise CommandLineError("--classes is about maps, see --format, and a file has every class; leave it out.")
-    portion = _portion(artifact, params, whole=writer is write_hdf5)
+    portion = _portion(artifact, params, whole=writer is _write_whole)
     with files.replacing(params.to, mode=files.PRIVATE) as beside:
         writer(artifact, beside, portion)
     if portion.left_out:
@@ -139,7 +147,7 @@ def _file(artifact: Artifact, params: Params, context: Context) -> Answer:
 
 def _folder(artifact: Artifact, params: Params, context: Context) -> Answer:
     """Write the maps of explanations into a folder."""
-    for name in ("with_groups", "with_table", "with_stand_ins"):
+    for name in WITH:
         if getattr(params, name):
             raise CommandLineError(f"{option_of(name)} is about .h5 files; leave it out with --format {params.format}.")
     # Loaded only now, since they take numpy and `--help` does without.
@@ -156,7 +164,7 @@ def _folder(artifact: Artifact, params: Params, context: Context) -> Answer:
         context.console.progress("export", len(request.rows)) as advance,
     ):
         listed = folders.write(request.maps(advance), folders.Folder(beside), FOLDERS[params.format], request.told)
-    for sentence in requests.remarks(listed):
+    for sentence in requests.remarks(request, listed):
         context.console.warn(sentence)
     names = {name for each in listed["maps"] for name in each["files"]}
     value = {"artifact": artifact.id, "folder": str(params.to.absolute()), "files": len(names) + 1}
@@ -165,15 +173,23 @@ def _folder(artifact: Artifact, params: Params, context: Context) -> Answer:
 
 def _portion(artifact: Artifact, params: Params, *, whole: bool) -> Portion:
     """Return what goes out: into a file of the whole artifact, or into a table of coefficients."""
-    options = {"groups": params.with_groups, "table": params.with_table, "stand_ins": params.with_stand_ins}
+    given = {name.removeprefix("with_"): getattr(params, name) for name in WITH}
     if whole:
-        return portion_of(artifact, params.picture, **options)
-    for name, given in options.items():
-        if given:
-            option = option_of(f"with_{name}")
-            raise CommandLineError(f"{option} is about .h5 files, and a table has coefficients alone; leave it out.")
+        uids = given.pop("dicom_uids")
+        return portion_of(artifact, params.picture, uids=uids, **given)
+    for name in WITH:
+        if getattr(params, name):
+            raise CommandLineError(
+                f"{option_of(name)} is about .h5 files, and a table has coefficients alone; leave it out."
+            )
     # A table has none of the arrays that stay, so that nothing is left out of it.
     return replace(portion_of(artifact, params.picture, stand_ins=True), left_out=())
+
+
+def _write_whole(artifact: Artifact, path: Path, portion: Portion) -> None:
+    from facelime_cli.exporting import complete
+
+    complete.write(artifact, path, portion)
 
 
 def _write_table(artifact: Artifact, path: Path, portion: Portion) -> None:
@@ -183,6 +199,6 @@ def _write_table(artifact: Artifact, path: Path, portion: Portion) -> None:
     formats.write_table(artifact, path, portion)
 
 
-FORMATS: dict[str, Callable[[Artifact, Path, Portion], None]] = {".h5": write_hdf5, ".csv": _write_table}
+FORMATS: dict[str, Callable[[Artifact, Path, Portion], None]] = {".h5": _write_whole, ".csv": _write_table}
 
 COMMAND = Command("export", Params, run, __doc__ or "")

@@ -46,6 +46,8 @@ WHITE_BALANCES = ("shades-of-gray",)
 CROPS = ("face",)
 TABLES, LABELS, PUBLISHED = Heading("Tables"), Heading("Labels"), Heading("Published splits")
 MOST_FRAMES = 1_000_000
+KEEP_UIDS = "keep_dicom_uids"
+"""The parameter of a dataset that keeps them; others have none of this name."""
 NEUTRAL_NAME = "pictures"
 """Name of a dataset whose folder's name must not be kept."""
 
@@ -355,6 +357,15 @@ class Params:
         ),
         Resolved(),
     ] = False
+    keep_dicom_uids: Annotated[
+        bool,
+        Option(
+            "--keep-dicom-uids",
+            help="Keep the UIDs of DICOM files (study, series, instance, SOP class), so that `export --format dicom` "
+            "can refer to them. Whoever can ask the archive finds picture and patient by them.",
+        ),
+        Resolved(),
+    ] = False
     strict: Annotated[
         bool,
         Option("--strict", help="Fail on a file that cannot be read, instead of naming it and leaving it out."),
@@ -403,6 +414,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         catalog, truths = cataloguing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
         # Left out where they are not asked for: datasets made before they existed keep their parameters.
         resolved[PARAMETER] = pseudonyms.digest
+    if params.keep_dicom_uids:
+        resolved[KEEP_UIDS] = True
     digested = {"source": looking.source_digest(catalog)}
     # Masks of the truth are content too: with other masks the report says other things.
     if params.truth is not None:
@@ -463,6 +476,8 @@ class _Job:
             console=self.context.console,
             names=self.account.labels,
         )
+        if self.params.keep_dicom_uids:
+            layout = cataloguing.with_uids(found.entries, layout, self.context.console)
         # Where nothing was to decide or asked for, the facts are those of a dataset that no table made.
         told = {"table": self.account.facts, "asked": _asked(self.params)}
         facts = {**layout.facts, "read": read, **{name: value for name, value in told.items() if value}}
@@ -535,12 +550,13 @@ def _placeholder(name: str, value: Path | str) -> str:
 
 
 def restored(dataset: Artifact) -> dict[str, Any]:
-    """Return the size as it is typed, what was asked of tables, and whether the pictures have pseudonyms."""
+    """Return the size as it is typed, what was asked of tables, and what is kept of names and UIDs."""
     size, known = shapes.typed(dataset.parameters["size"]), hints(Params)
     # A store of somebody else may hold anything here.
     told = dataset.facts.get("asked")
     asked = {name: told[name] for name in known if name in told} if isinstance(told, dict) else {}
-    return {"size": size, "pseudonyms": PARAMETER in dataset.parameters, **asked}
+    kept = {"pseudonyms": PARAMETER in dataset.parameters, KEEP_UIDS: KEEP_UIDS in dataset.parameters}
+    return {"size": size, **kept, **asked}
 
 
 STAGE = Stage(

@@ -28,6 +28,8 @@ OPERATIONS = ("fit", "crop", "crop_border", "white_balance", "equalize", "contra
 """Parameters of a dataset that say how its pictures were changed."""
 ORIGINALS = "originals"
 """The fact of a dataset's units that says where each picture lies in its original: see `placement_of`."""
+UIDS = ("dicom/study", "dicom/series", "dicom/instance", "dicom/class")
+"""Arrays of a dataset with the UIDs of its DICOM files: study, series, the file itself, and its SOP class."""
 LONGEST_SIDE = 1 << 30
 """Of an original that a store may name, in pixels."""
 

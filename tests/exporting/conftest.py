@@ -25,7 +25,8 @@ def write_scans(folder, count=4, **more):
 def scans(chain, tmp_path_factory):
     """Scans that were explained and checked, in the chain's store."""
     run, folder = chain.facelime, write_scans(tmp_path_factory.mktemp("scans"))
-    run.json("preprocess", folder, "--size", SIZE, "--fit", "pad", "--name", "scans", "--workers", 1)
+    words = ("--size", SIZE, "--fit", "pad", "--keep-dicom-uids", "--name", "scans", "--workers", 1)
+    run.json("preprocess", folder, *words)
     segments = run.artifact("segment", "datasets/scans", "--method", "grid", "--segments", 16, "--workers", 1)
     masks = run.artifact("perturb", segments.id, "--samples", 120, "--workers", 1)
     predictions = run.artifact("predict", masks.id, "--model", "small", "--batch-size", 16)

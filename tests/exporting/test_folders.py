@@ -1,7 +1,11 @@
 """Maps for other viewers: on the original pictures, with what the model said of them."""
 
 import json
+import signal
+import subprocess
+import sys
 
+import nibabel
 import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
@@ -12,6 +16,7 @@ from facelime_cli.exporting.folders import Folder, part_of_name
 from facelime_cli.reporting.explanations import Explanations
 from tests.exporting.conftest import COLUMNS, ROWS
 from tests.support import SIZE
+from tests.test_disk_full import failed, run
 
 PLACED = Placement((SIZE, SIZE), (ROWS, COLUMNS), (0, -(ROWS - COLUMNS) // 2, ROWS, ROWS - (ROWS - COLUMNS) // 2))
 """Where a padded scan lies."""
@@ -44,6 +49,20 @@ def test_arrays_hold_each_pixels_coefficient_at_the_originals_size(scans, tmp_pa
                 assert values[y, x] == coefficients[explanations.segments(row)[place]]
         assert values.shape == (ROWS, COLUMNS)
         assert each["original"] == [ROWS, COLUMNS]
+
+
+def test_volumes_hold_the_same_as_arrays_where_itk_puts_pictures(scans, tmp_path):
+    """nibabel, which did not write them, reads them."""
+    _, arrays = exported(scans.facelime, scans.check.reference, tmp_path / "npy", "npy")
+    _, volumes = exported(scans.facelime, scans.check.reference, tmp_path / "nii", "nifti")
+    for array, volume in zip(arrays["maps"], volumes["maps"], strict=True):
+        values = np.load(tmp_path / "npy" / array["files"][0])
+        read = nibabel.load(tmp_path / "nii" / volume["files"][0])
+        assert np.array_equal(read.get_fdata(dtype=np.float32)[:, :, 0].T, np.nan_to_num(values, nan=0.0))
+        assert np.array_equal(read.affine, np.diag([-1.0, -1.0, 1.0, 1.0]))
+        assert np.array_equal(read.get_qform(), read.get_sform())
+        assert read.header.get_xyzt_units()[0] == "mm"
+        assert read.header["descrip"].item().decode().endswith("not for diagnostic use")
 
 
 def test_each_map_says_what_the_check_found(scans, tmp_path):
@@ -112,34 +131,34 @@ def test_pictures_and_classes_are_chosen(scans, tmp_path):
 
 
 def test_a_folder_is_private_and_replaced_whole_or_not_at_all(scans, tmp_path):
-    run, reference, out = scans.facelime, scans.check.reference, tmp_path / "out"
-    exported(run, reference, out, "npy")
+    facelime, reference, out = scans.facelime, scans.check.reference, tmp_path / "out"
+    exported(facelime, reference, out, "npy")
     assert out.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {0o600}
     words = ("export", reference, "--to", out, "--format", "png")
-    assert "exists already" in run.fails(*words)
+    assert "exists already" in facelime.fails(*words)
     assert {path.suffix for path in out.iterdir()} == {".npy", ".json"}
-    run.json(*words, "--force")
+    facelime.json(*words, "--force")
     assert {path.suffix for path in out.iterdir()} == {".png", ".json"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     mine = ("export", reference, "--to", tmp_path / "mine", "--format", "png", "--force")
-    assert "no export has written" in run.fails(*mine)
+    assert "no export has written" in facelime.fails(*mine)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
 
 
 def test_what_has_no_maps_is_refused(chain, scans, tmp_path):
-    run = chain.facelime
-    assert "no explanations" in run.fails("export", "datasets/scans", "--to", tmp_path / "x", "--format", "png")
+    facelime = chain.facelime
+    assert "no explanations" in facelime.fails("export", "datasets/scans", "--to", tmp_path / "x", "--format", "png")
     words = ("export", scans.check.reference, "--to", tmp_path / "x", "--format", "png")
-    assert "--with-groups" in run.fails(*words, "--with-groups", code=2)
-    assert "no class" in run.fails(*words, "--classes", "measles")
-    assert "no picture" in run.fails(*words, "--picture", "nobody")
-    unknown = run(*words[:-1], "dcm")
+    assert "--with-groups" in facelime.fails(*words, "--with-groups", code=2)
+    assert "no class" in facelime.fails(*words, "--classes", "measles")
+    assert "no picture" in facelime.fails(*words, "--picture", "nobody")
+    unknown = facelime(*words[:-1], "dcm")
     assert (unknown.exit_code, unknown.stdout) == (2, "")
     assert "--format" in unknown.stderr
-    assert "--classes" in run.fails(
+    assert "--classes" in facelime.fails(
         "export", scans.check.reference, "--to", tmp_path / "x.h5", "--classes", "1", code=2
     )
     assert list(tmp_path.iterdir()) == []
@@ -165,3 +184,32 @@ def test_names_of_files_are_each_their_own(tmp_path):
     assert (first, second) == ("a_b.no_finding.png", "a_b.no_finding-2.png")
     assert part_of_name("///") == "unnamed"
     assert len(part_of_name("x" * 500)) == 80
+
+
+@pytest.mark.long
+def test_a_folder_that_may_not_grow_leaves_the_old_one(scans, tmp_path):
+    out = tmp_path / "out"
+    exported(scans.facelime, scans.check.reference, out, "npy")
+    before = sorted(path.name for path in out.iterdir())
+    words = ("export", scans.check.reference, "--to", out, "--format", "npy", "--force")
+    done = run(*words, store=scans.facelime.store, limit=20_000)
+    assert f"too large for this disk or for `ulimit -f` ({out})" in failed(done)
+    assert sorted(path.name for path in out.iterdir()) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.long
+def test_a_killed_one_can_be_run_again(scans, tmp_path):
+    out = tmp_path / "out"
+    exported(scans.facelime, scans.check.reference, out, "npy")
+    words = "import os, signal; from facelime_cli.__main__ import main; from facelime_cli.exporting import folders;"
+    words += "folders.Folder.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL); main()"
+    arguments = ["export", scans.check.reference, "--to", out, "--format", "png", "--force"]
+    arguments += ["--store", scans.facelime.store]
+    killed = subprocess.run([sys.executable, "-c", words, *map(str, arguments)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert {path.suffix for path in out.iterdir()} == {".npy", ".json"}
+    assert len(list(tmp_path.iterdir())) == 2
+    assert scans.facelime(*arguments[:-2]).exit_code == 0
+    assert {path.suffix for path in out.iterdir()} == {".png", ".json"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
