@@ -16,6 +16,7 @@ WINGS = (
     "importing",
     "training",
     "drawing",
+    "exporting",
     "preparing",
     "predicting",
     "reporting",
@@ -72,6 +73,7 @@ MAY = {
         "engine",
         *GROUND,
     },
+    "exporting": {"exporting", "reporting", "store", "drawing", "core", *GROUND},
     "jobs": {"jobs", "stages", "predicting", "answering", "store", "presets", "options", "engine", *GROUND},
 }
 """Which rooms a wing may import. A file of `stages/` whose name begins with `jobs` only names a command of `jobs/`."""

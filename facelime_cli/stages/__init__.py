@@ -117,7 +117,7 @@ INDEX = (
         "Store",
         status="List the artifacts in the store: how far they are, how large, and when they were begun.",
         show="Show one artifact: what made it, from what, and what its arrays hold; or draw it.",
-        export="Write an artifact into one file to hand over: HDF5, or CSV for surrogates.",
+        export="Write an artifact into a file to hand over, or its maps into a folder for other viewers.",
         verify="Recompute every digest of one artifact, or of all, and name what differs.",
         seal="Seal an artifact whose units are all done, when the process that did the last one could not.",
         repair="Mend what `verify` finds broken in an artifact.",
