@@ -139,6 +139,10 @@ class Browser:
     def scheme(self, name):
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
+    def as_printed(self):
+        """Show pages by the rules of print."""
+        self._call("Emulation.setEmulatedMedia", media="print")
+
     def middle(self, selector):
         """Scroll to an element and return where its middle is."""
         found = f"document.querySelector({json.dumps(selector)})"
@@ -163,7 +167,9 @@ class Browser:
                 type=kind,
                 key=key,
                 code=key,
-                windowsVirtualKeyCode={"ArrowRight": 39, "Home": 36, "End": 35}.get(key, 0),
+                windowsVirtualKeyCode={"ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35, "Escape": 27}.get(
+                    key, 0
+                ),
             )
 
     def picture(self, path, *, whole=False):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import numpy as np
 
@@ -601,7 +601,7 @@ class _Shown(Sequence[list[int]]):
         return self._found[row]
 
 
-def _is_end(value: Any) -> bool:
+def _is_end(value: Any) -> TypeGuard[float]:
     """Return whether a value may be the end of a colour scale; what is read from a store may be anything."""
     return isinstance(value, int | float) and math.isfinite(value) and value > 0
 

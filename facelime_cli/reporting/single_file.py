@@ -19,7 +19,7 @@ SAMPLE = 8
 """Pictures that are drawn to tell the size of all."""
 NEAR = 0.25
 """Share of `MOST_BYTES` that the size of a sample may be wrong by: nearer to it, every picture is drawn."""
-PAGE_BYTES = 80_000
+PAGE_BYTES = 40_000
 """Of the page without its pictures: style, script, head and foot."""
 
 

@@ -22,7 +22,7 @@ def test_what_is_expected_is_what_it_has(chain):
 
 def test_one_that_is_too_large_is_refused_and_leaves_nothing(chain, monkeypatch):
     run = chain.facelime
-    monkeypatch.setattr(single_file, "MOST_BYTES", 200_000)
+    monkeypatch.setattr(single_file, "MOST_BYTES", 90_000)
     before = {each.reference for each in Store(run.store).artifacts()}
     refused = run.fails("render", chain["fit-surrogate"].id, "--single-file", "--top", 8)
     assert re.search(r"--single-file would make one page of about \d+ MB, and 1 MB are allowed; leave", refused)
@@ -49,7 +49,7 @@ def test_far_from_the_limit_a_few_pictures_tell(chain, monkeypatch):
 def test_what_is_larger_than_expected_is_refused_at_the_end(chain, monkeypatch):
     run = chain.facelime
     monkeypatch.setattr(report_files, "check_size", lambda *_: None)
-    monkeypatch.setattr(single_file, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(single_file, "MOST_BYTES", 90_000)
     refused = run.fails("render", chain["fit-surrogate"].id, "--single-file", "--top", 9)
     assert "--single-file would make one page of about" in refused
     monkeypatch.undo()

@@ -11,7 +11,9 @@ import pytest
 from facelime_cli.core.agreement import Attribution, agreement
 from facelime_cli.drawing import overlay
 from facelime_cli.reporting.explanations import Explanations
+from facelime_cli.reporting.report import WHOLE_SCALE, Report, Request
 from facelime_cli.reporting.voices import same_classes
+from facelime_cli.store.artifacts import Artifact
 from tests.browser import Browser, needs_chromium
 
 
@@ -88,6 +90,21 @@ def test_explanations_of_different_units_share_one_scale(report, voices):
         assert drawn
         for k, paint in drawn:
             assert paint == "#{:02x}{:02x}{:02x}".format(*overlay.colour(shares[int(k)], end))
+
+
+def test_later_shards_keep_the_one_scale_of_the_first(report, voices, monkeypatch):
+    request = Request(classes=[1], top=10, by_zone="face", single_file=False, style="facelime")
+    measured = Report(voices, request).whole_scale
+    assert report.execution[WHOLE_SCALE] == measured
+    monkeypatch.setattr(Artifact, "execution", property(lambda _: {**report.layout["execution"], WHOLE_SCALE: 75.0}))
+    later = Report(voices, request)
+    later.keep_to(report)
+    assert later.whole_scale == 75.0 != measured
+    # What is no end of a scale is measured again.
+    monkeypatch.setattr(Artifact, "execution", property(lambda _: {WHOLE_SCALE: "75"}))
+    again = Report(voices, request)
+    again.keep_to(report)
+    assert again.whole_scale == measured
 
 
 def test_who_was_not_checked_is_told_how(report):
