@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.drawing.figures import Panel
 
-WIDTH_INCHES, HEIGHT_INCHES = 7.2, 9.4
+WIDTH_INCHES, HEIGHT_INCHES = 7.2, 9.6
 """What a page of a journal has room for."""
 BELOW_INCHES = 0.9
 """Height of the legend or of the colour bar."""
