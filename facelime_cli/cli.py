@@ -10,7 +10,7 @@ import sys
 import traceback
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -542,7 +542,9 @@ def _stage_function(stage: Stage) -> Callable[..., None]:
                 return _missing(stage, params, context, values["missing"])
             if stage.forecast and values["dry_run"]:
                 return stage.forecast(params, context)
-            return stage.answer(execute(stage, params, context))
+            result = execute(stage, params, context)
+            answer = stage.answer(result)
+            return replace(answer, notes=[*answer.notes, *stage.beside(params, result)])
 
         _bounded(work, values)
 

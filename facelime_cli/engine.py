@@ -15,9 +15,9 @@ from facelime_cli.logs import Log
 from facelime_cli.options import hints, inputs_of, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from facelime_cli.console import Console
+    from facelime_cli.console import Console, Drawing, Table
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.manifests import Identity
@@ -200,6 +200,8 @@ class Stage:
         Answers `--dry-run`.
     answer : callable
         What the command answers with.
+    beside : callable
+        From parameters and result to what a person has asked to see beside the answer.
     restored : callable
         The options that an artifact's own parameters do not hold as they were typed.
     instead : tuple of str
@@ -219,6 +221,7 @@ class Stage:
     needs: Callable[[Any, Mapping[str, Artifact], Context], Mapping[str, Needed]] = needs_nothing
     forecast: Callable[[Any, Context], Answer] | None = None
     answer: Callable[[Result], Answer] = lambda result: Answer(result.json(), [result.artifact.id])
+    beside: Callable[[Any, Result], Sequence[Table | Drawing]] = lambda *_: ()
     restored: Callable[[Artifact], Mapping[str, Any]] = lambda _: {}
     instead: tuple[str, ...] = ()
     finish: Callable[[Artifact, Context], tuple[dict[str, Any], list[str]]] | None = None

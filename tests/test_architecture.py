@@ -23,11 +23,23 @@ WINGS = (
     "stages",
     "jobs",
 )
-GROUND = {"errors", "choices", "machine", "names", "plain", "hearing", "console", "stopping", "workers"}
+GROUND = {
+    "errors",
+    "choices",
+    "columns",
+    "machine",
+    "names",
+    "plain",
+    "hearing",
+    "console",
+    "stopping",
+    "terminals",
+    "workers",
+}
 """Modules that know nothing of pictures, models or the store."""
 MAY = {
     "core": {"core", "errors", "choices"},
-    "drawing": {"drawing", "core", "errors", "choices"},
+    "drawing": {"drawing", "core", "errors", "choices", "terminals"},
     "store": {"store", "core", "errors", "machine", "plain"},
     "models": {"models", "store", "core", "errors", "choices", "machine", "names", "plain", "stopping", "trust"},
     "answering": {

@@ -20,6 +20,7 @@ from facelime_cli.core.images import UnreadableError
 from facelime_cli.core.verdict import DEPENDS, FAIR, NEEDS_MORE, NOT_CONFIRMED, NOTHING, STRONG, word_of
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import listing
+from facelime_cli.reporting.evaluation import VALIDATION
 from facelime_cli.reporting.evaluation_report import interval_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
     Mask = NDArray[np.uint8]
+    Figure = tuple[float | None, Sequence[float] | None]
 
 SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -56,8 +58,12 @@ TRUTH = "truth"
 """Stands for the regions of the dataset, see `preprocess --truth`."""
 COLUMNS = ("condition", "wanted", "measured", "of", "holds", "note")
 HOLDS = {True: "yes", False: "no"}
-NOT_FIGURES = frozenset({"n", "groups", "seen_in_training", "leakage"})
-"""What an evaluation's facts have beside its figures."""
+COUNTS = frozenset({"n", "groups", "right"})
+"""Numbers among an evaluation's facts that are no figures."""
+OF_CLASSES = frozenset({"recall", "precision", "f1"})
+"""Figures that an evaluation has for each class."""
+OF_FINDINGS = ("recall", "specificity", "precision", "f1")
+"""Figures that it has for each finding at its threshold."""
 
 
 @dataclass(frozen=True)
@@ -467,7 +473,7 @@ def measured(evaluation: Artifact, name: str, condition: Condition) -> Outcome:
     return Outcome(name, condition, float(value), f"{facts['n']} pictures", interval_of(interval))
 
 
-def figures(facts: Mapping[str, Any]) -> dict[str, tuple[float | None, Sequence[float] | None]]:
+def figures(facts: Mapping[str, Any]) -> dict[str, Figure]:
     """Return the figures of an evaluation, each with its interval where there is one.
 
     Parameters
@@ -486,32 +492,47 @@ def figures(facts: Mapping[str, Any]) -> dict[str, tuple[float | None, Sequence[
     {'accuracy': (0.5, [0.2, 0.8]), 'recall of ill': (None, None), 'recall of well': (1.0, None)}
     """
     intervals = facts.get("bootstrap_intervals") or {}
-    found: dict[str, tuple[float | None, Sequence[float] | None]] = {}
+    found: dict[str, Figure] = {}
     for name, value in facts.items():
-        if name in NOT_FIGURES:
-            continue
-        if name in intervals or _is_figure(value):
+        if name in intervals or _is_figure(name, value):
             found[name] = value, facts.get(f"{name}_interval") or intervals.get(name)
-        elif name in {"recall", "precision", "f1", "specificity"}:
+        elif name in OF_CLASSES:
             found |= {f"{name} of {of}": (each, None) for of, each in value.items()}
         elif name in {"findings", "values"}:
             found |= _by_name(value)
-    return found
+    for about in (facts.get("calibration"), facts.get("calibration_figures")):
+        found |= {name: (value, None) for name, value in (about or {}).items() if _is_figure(name, value)}
+    return found | (_at_thresholds(facts["thresholds"]) if facts.get("thresholds") and "findings" in facts else {})
 
 
-def _by_name(by_name: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float | None, Sequence[float] | None]]:
+def _by_name(by_name: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
     """Return the figures of each finding or value."""
-    found = {}
+    found: dict[str, Figure] = {}
     for of, its in by_name.items():
+        intervals = its.get("intervals", {})
         for figure, value in its.items():
-            interval = its.get(f"{figure}_interval")
-            if interval is not None or _is_figure(value):
+            interval = its.get(f"{figure}_interval") or intervals.get(figure)
+            # One that is undefined has no number, but the place of its interval.
+            if f"{figure}_interval" in its or figure in intervals or _is_figure(figure, value):
                 found[f"{figure} of {of}"] = value, interval
     return found
 
 
-def _is_figure(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _at_thresholds(thresholds: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
+    """Return the figures of each finding at its threshold, on the split that is evaluated."""
+    found: dict[str, Figure] = {}
+    for of, its in thresholds.items():
+        # Where a threshold was picked, the validation split stands there too, and is not what is reported.
+        splits = [name for name, each in its.items() if isinstance(each, dict)]
+        (reported,) = [name for name in splits if name != VALIDATION] or splits
+        here = its[reported]
+        for figure in OF_FINDINGS:
+            found[f"{figure} of {of}"] = here[figure], here.get(f"{figure}_interval")
+    return found
+
+
+def _is_figure(name: str, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and name not in COUNTS
 
 
 # What people and servers read

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.drawing.figures import Panel
+    from facelime_cli.drawing.plates import Plate
 
 JPEG_QUALITY = 92
 SMALL_PIXELS = 256
@@ -175,3 +176,15 @@ def figure(panel: Panel) -> None:
     from facelime_cli.drawing import figures
 
     figures.draw(panel)
+
+
+def plate(task: Plate) -> None:
+    """Draw a plate for print.
+
+    Parameters
+    ----------
+    task : Plate
+    """
+    from facelime_cli.drawing import plates
+
+    plates.draw(task)

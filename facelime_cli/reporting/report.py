@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import numpy as np
 
+from facelime_cli.core import shapes
+from facelime_cli.core.verdict import word_of
 from facelime_cli.core.zones import NAMES as ZONE_NAMES
 from facelime_cli.core.zones import attribution_by_zone
+from facelime_cli.drawing.printing import DOTS_PER_INCH, letters
 from facelime_cli.errors import BrokenError, NotFoundError
-from facelime_cli.reporting import members, unlike
+from facelime_cli.reporting import captions, members, unlike
 from facelime_cli.reporting.blocks import blocks, picture_name
 from facelime_cli.reporting.explanations import COLUMNS
 from facelime_cli.reporting.quantities import PERCENT, round_above
@@ -25,10 +28,12 @@ from facelime_cli.store.pictures import number_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from facelime_cli.drawing.figures import Panel
+    from facelime_cli.drawing.plates import Plate
     from facelime_cli.reporting.explanations import Explanations
     from facelime_cli.reporting.regions import Drawn
     from facelime_cli.reporting.stand_ins import Example, StandIn
@@ -43,6 +48,8 @@ MOST_ON_A_PAGE = 48
 """Pictures up to which the report is one page; at about 100 kB each it opens at once."""
 ON_A_PAGE = 32
 """Pictures on each page of a larger report; a block of pictures never crosses the border of two units."""
+LINES_ABOVE = 2
+"""Above each picture of a plate: class and answer, and the verdict."""
 BLOCK, SCALES = "pictures_a_page", "scales"
 WHOLE_SCALE = "whole_scale"
 """What a report keeps from its beginning, so that every shard makes the same pages without reading all pictures."""
@@ -66,6 +73,10 @@ class Request:
         Of the figures, a key of `drawing.figures.STYLES`.
     people : bool
         Whether pictures of other people that stand in are shown.
+    columns : int or None
+        Pictures beside each other on a plate; None makes no plates.
+    dots_per_inch : int
+        Of figures in PNG files.
     """
 
     classes: list[int] | None
@@ -74,6 +85,8 @@ class Request:
     single_file: bool
     style: str
     people: bool = True
+    columns: int | None = None
+    dots_per_inch: int = DOTS_PER_INCH
 
 
 class Report:
@@ -390,26 +403,68 @@ class Report:
         """
         if not formats:
             return
+        for c in self.shown[row]:
+            names = [f"figures/{row:05d}-class{c}.{ending}" for ending in formats]
+            yield self._panel(row, c, tuple(artifact.file(name) for name in names))
+
+    def _panel(self, row: int, c: int, files: tuple[Path, ...] = ()) -> Panel:
         from facelime_cli.drawing.figures import Panel
 
         explanations = self.explanations
-        for c in self.shown[row]:
-            names = [f"figures/{row:05d}-class{c}.{ending}" for ending in formats]
-            interval, _ = explanations.interval(row, c)
-            yield Panel(
-                image=explanations.image(row),
-                segments=explanations.segments(row),
-                coefficients=explanations.coefficients(row, c),
-                interval=interval,
-                truth=explanations.truth(row),
-                top=self.request.top,
-                scale=self.scale(explanations),
-                times=explanations.quantity.times,
-                values=explanations.values,
-                style=self.request.style,
-                words=(explanations.names[c], explanations.quantity.name),
-                files=tuple(artifact.file(name) for name in names),
-            )
+        interval, _ = explanations.interval(row, c)
+        return Panel(
+            image=explanations.image(row),
+            segments=explanations.segments(row),
+            coefficients=explanations.coefficients(row, c),
+            interval=interval,
+            truth=explanations.truth(row),
+            top=self.request.top,
+            scale=self.scale(explanations),
+            times=explanations.quantity.times,
+            values=explanations.values,
+            dots_per_inch=self.request.dots_per_inch,
+            style=self.request.style,
+            words=(explanations.names[c], explanations.quantity.name),
+            files=files,
+        )
+
+    def plates(self) -> list[tuple[str, list[int]]]:
+        """Return the name of each plate and its pictures; none where no plates were asked for."""
+        columns = self.request.columns
+        if columns is None:
+            return []
+        from facelime_cli.drawing.plates import room
+
+        sides = shapes.sides(self.explanations.dataset.facts["size"])
+        shown = [row for row, classes in enumerate(self.shown) if classes]
+        most = room(columns, sides, LINES_ABOVE)
+        begins = range(0, len(shown), most)
+        return [(f"plate-{place:03d}", shown[start : start + most]) for place, start in enumerate(begins, start=1)]
+
+    def plate(self, artifact: Artifact, name: str, rows: Sequence[int], formats: Sequence[str]) -> Plate:
+        """Return what to draw of a plate.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The report that is being made.
+        name : str
+        rows : sequence of int
+            Its pictures, each with the class that is shown first.
+        formats : sequence of str
+            Endings of the files.
+        """
+        from facelime_cli.drawing.plates import Plate
+
+        explanations = self.explanations
+        panels, titles = [], []
+        for place, row in enumerate(rows):
+            c = self.shown[row][0]
+            panels.append(self._panel(row, c))
+            above = f"({letters(place)}) {captions.said(explanations, row, c)}"
+            titles.append((above, word_of(explanations.verdict(row, c)).text))
+        files = tuple(artifact.file(f"figures/{name}.{ending}") for ending in formats)
+        return Plate(panels, titles, self.request.columns or len(rows), files)
 
     # Tables
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facelime_cli.reporting import regions
+from facelime_cli.reporting import captions, regions
 from facelime_cli.reporting.blocks import divided, page_name, thumbnail_name
 from facelime_cli.reporting.report_pages import ReportPages
 from facelime_cli.reporting.single_file import check_bytes, check_size
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.units import Unit
 
 INDEX = "index.html"
+PLATES_AT_ONCE = 8
 
 
 class ReportFiles:
@@ -121,7 +122,7 @@ class ReportFiles:
         """
         # Every picture is asked for several times here: its answers are read once, and not with all samples each time.
         _ = self._report.explanations.answers
-        made = self._report.write_tables(self._artifact)
+        made = [*self._report.write_tables(self._artifact), *self._write_plates(processes)]
         # Many pictures have pages of their own already; few stand on this one.
         rows = range(len(self._report.explanations)) if self._report.one_page else range(0)
         tasks = [self._report.to_outline(row) for row in rows]
@@ -133,3 +134,19 @@ class ReportFiles:
             check_bytes(len(page))
         write_whole(self._artifact.file(INDEX), page)
         return [*made, INDEX]
+
+    def _write_plates(self, processes: int | None) -> list[str]:
+        """Draw the plates, write the caption of all figures, and return the names of the files."""
+        if not self._formats:
+            return []
+        report, artifact = self._report, self._artifact
+        plates = report.plates()
+        # A few at a time, so that memory does not grow with the number of pictures.
+        with Workers(processes) as workers:
+            for few in divided(range(len(plates)), PLATES_AT_ONCE):
+                tasks = [report.plate(artifact, *plates[place], self._formats) for place in few]
+                for _ in workers.map(regions.plate, tasks):
+                    pass
+        text = captions.caption(report, plates)
+        write_whole(artifact.file(captions.FILE), text.encode("utf-8", errors="backslashreplace"))
+        return [*(f"figures/{name}.{ending}" for name, _ in plates for ending in self._formats), captions.FILE]

@@ -163,7 +163,8 @@ def run(params: Any, context: Context) -> Answer:
     result = explain(params, context)
     page = result.artifact.path.absolute() / "index.html"
     value = {**result.json(), "report": str(page), "artifacts": artifacts_of(result.artifact)}
-    return Answer(value, [result.artifact.id], said=unlike.said_of(result.artifact.facts))
+    drawn = render.beside(params, result)
+    return Answer(value, [result.artifact.id], notes=drawn, said=unlike.said_of(result.artifact.facts))
 
 
 def artifacts_of(report: Artifact) -> dict[str, str]:

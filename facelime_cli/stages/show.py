@@ -3,7 +3,8 @@
 --png writes a picture of any artifact: sample pictures, segments with their numbers, or how a training went. Perturbed
 pictures are drawn as the model saw them, with its answers; surrogates with their fit to these answers.
 A check is drawn as the picture beside what stood in, and without its strongest regions.
---format text draws explanations in the terminal. --format json and csv write their figures for other programs.
+--terminal draws explanations in the terminal, --format text does so in half blocks alone. --format json and csv write
+their figures for other programs.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 EXPLAINED = ("surrogates", "checks")
 """Kinds whose pictures `--json` tells one by one."""
 FORMATS = ("text", "json", "csv")
+TERMINAL = "terminal"
+"""What `reporting.formats` calls the form of --terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,14 @@ class Params:
             "or as a CSV table.",
         ),
     ] = None
+    terminal: Annotated[
+        bool,
+        Option(
+            "--terminal",
+            help="Draw explanations in the terminal: as pictures where it shows them as Kitty or iTerm do or by Sixel, "
+            "else in half blocks.",
+        ),
+    ] = False
     images: Annotated[
         str | None,
         Option(
@@ -80,12 +91,17 @@ def run(params: Params, context: Context) -> Answer:
     refuse_newer(artifact)
     if params.png is not None and params.format is not None:
         raise CommandLineError("--png writes a file and --format writes to the terminal; ask for one of them.")
+    if params.terminal and (params.png is not None or params.format is not None):
+        other = "--png writes a file" if params.png is not None else "--format has a form of its own"
+        raise CommandLineError(f"--terminal draws in the terminal, and {other}; ask for one of them.")
     if params.png is not None:
         return _drawn(artifact, params, params.png)
-    if params.format is not None:
-        return _explanations(artifact, params, params.format)
+    if params.format is not None or params.terminal:
+        return _explanations(artifact, params, params.format or TERMINAL)
     if params.images is not None or params.classes is not None:
-        raise CommandLineError("--images and --classes are about pictures; ask for them with --png or --format.")
+        raise CommandLineError(
+            "--images and --classes are about pictures; ask for them with --png, --format or --terminal."
+        )
     # The plain answer reads every array once, unit by unit; a drawing reads only what it draws.
     from facelime_cli.reporting import contents
 
@@ -164,7 +180,7 @@ def _explanations(artifact: Artifact, params: Params, form: str) -> Answer:
     if surrogates.kind != "surrogates":
         raise FacelimeError(
             f"{artifact.reference} holds no explanations; "
-            "--format is for surrogates, for their checks, and for reports of one of them."
+            "--format and --terminal are for surrogates, for their checks, and for reports of one of them."
         )
     explanations = Explanations(surrogates, check)
     chosen = None if params.classes is None else class_indices(params.classes, explanations.names)

@@ -43,20 +43,36 @@ def test_figures_may_have_names_of_several_words_and_any_bound():
             figure_of(text)
 
 
-def test_figures_of_findings_and_values_have_the_name_of_theirs():
+def test_figures_of_findings_have_the_name_of_theirs():
+    at_test = {"recall": 0.9, "recall_interval": [0.8, 1.0], "specificity": 0.7, "precision": None, "f1": 0.8}
+    thresholds = {"Edema": {"picked": "f1", "threshold": 0.3, "validation": {"recall": 0.1}, "test": at_test}}
+    edema = {"n": 4, "enough": True, "auc": 0.8, "auc_interval": [0.7, 0.9], "calibration": {}}
     found = figures(
         {
             "n": 4,
+            "right": 3,
             "macro_auc": 0.8,
             "bootstrap_intervals": {"macro_auc": [0.7, 0.9]},
-            "findings": {"Edema": {"n": 4, "enough": True, "auc": 0.8, "auc_interval": [0.7, 0.9], "calibration": {}}},
+            "findings": {"Edema": edema},
+            "thresholds": thresholds,
+            "calibration_figures": {"brier": 0.2},
         }
     )
     assert found == {
         "macro_auc": (0.8, [0.7, 0.9]),
-        "n of Edema": (4, None),
         "auc of Edema": (0.8, [0.7, 0.9]),
+        "brier": (0.2, None),
+        "recall of Edema": (0.9, [0.8, 1.0]),
+        "specificity of Edema": (0.7, None),
+        "precision of Edema": (None, None),
+        "f1 of Edema": (0.8, None),
     }
+
+
+def test_figures_of_values_have_the_name_of_theirs():
+    age = {"column": "age", "n": 4, "groups": 4, "mae": 3.5, "r2": None, "intervals": {"mae": [3, 4], "r2": None}}
+    found = figures({"n": 4, "groups": 4, "unit": "years", "values": {"age": age}, "thresholds": {}})
+    assert found == {"mae of age": (3.5, [3, 4]), "r2 of age": (None, None)}
 
 
 def test_a_junit_file_has_a_test_for_each_condition_and_names_no_picture():

@@ -114,6 +114,7 @@ def test_the_issue_s_own_command(chain, mask, tmp_path, kind):
     assert 'failures="0"' in file.read_text()
 
 
+@pytest.mark.long
 def test_several_evaluations_have_to_be_told_apart(chain, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(chain.made_in, store)
