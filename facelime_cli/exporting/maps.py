@@ -79,11 +79,16 @@ class Map:
 
     @cached_property
     def confirmed(self) -> list[int]:
-        """The segments that the model confirmed together, the strongest first; none where it confirmed none."""
+        """The segments that the model confirmed together, the strongest first; none where it confirmed none.
+
+        The check takes several away at once, and a weak one may be among them by chance: those whose own interval holds
+        0 are left out.
+        """
         check, found = self.explanations.check, self.explanations.confirmation(self.row, self.c)
         if check is None or found is None or self.verdict not in CONFIRMED:
             return []
-        return check.strongest(self.row, self.c)[: found.number]
+        clear = {each.segment for each in self.strengths if each.value > 0 and not each.unsure}
+        return [k for k in check.strongest(self.row, self.c)[: found.number] if k in clear]
 
     def on_original(self, outside: float) -> NDArray[np.float32]:
         """Return the coefficient of each pixel of the original.

@@ -11,7 +11,8 @@ import pytest
 
 from facelime_cli.core.dicom import uids_of
 from facelime_cli.core.geometry import Placement
-from facelime_cli.exporting.dicom_files import burnt_in, uid_of
+from facelime_cli.errors import FacelimeError
+from facelime_cli.exporting.dicom_files import burnt_in, check, uid_of
 from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.store.references import Store
 from tests.exporting.conftest import COLUMNS, ROWS, write_scans
@@ -23,7 +24,7 @@ UID = "1.2.3.40"
 
 @pytest.fixture(scope="module")
 def objects(scans, tmp_path_factory):
-    """The folder of an export, and its list. Every class is asked for, so that some region is confirmed."""
+    """The folder of an export, and its list."""
     folder = tmp_path_factory.mktemp("objects") / "out"
     words = ("--format", "dicom", "--classes", "normal,rosacea")
     scans.facelime.json("export", scans.check.reference, "--to", folder, *words)
@@ -55,6 +56,13 @@ def test_each_picture_has_a_secondary_capture_that_refers_to_its_scan(objects):
         assert not made.PatientID
     assert len({made.SOPInstanceUID for _, made in found}) == len(found)
     assert len({made.SeriesInstanceUID for _, made in found}) == 1
+
+
+def test_the_model_confirms_the_squares_alone(objects):
+    """What follows compares regions with those that the check names, so these must be the right ones."""
+    for each in objects[1]:
+        wanted = {5, 10} if each["class"] == "rosacea" else set()
+        assert set(each["confirmed"]) == wanted, each
 
 
 def test_a_segmentation_holds_exactly_the_confirmed_regions(objects, scans):
@@ -137,15 +145,14 @@ def test_uids_are_kept_only_when_they_are_asked_for(scans, facelime, tmp_path):
     )
 
 
-def test_scans_without_uids_are_left_out_and_datasets_without_refused(chain, facelime, tmp_path):
-    run = chain.facelime
-    refused = run.fails("export", chain.reference("check"), "--to", tmp_path / "x", "--format", "dicom")
-    assert "--keep-dicom-uids" in refused
-    assert not (tmp_path / "x").exists()
+def test_what_has_no_uids_is_refused(facelime, tmp_path):
+    plain = facelime.artifact("preprocess", write_scans(tmp_path / "scans", 1), "--size", 24, "--workers", 1)
+    with pytest.raises(FacelimeError, match="preprocess --keep-dicom-uids"):
+        check(plain)
     faces = write_faces(tmp_path / "faces", 2, 24)
     assert "no file of the source" in facelime.fails("preprocess", faces, "--size", 24, "--keep-dicom-uids")
     values = np.zeros((8, 8), np.uint16)
-    assert uids_of(write_scan(tmp_path / "a.dcm", values, StudyInstanceUID="1.2", SeriesInstanceUID="not one")) is None
+    assert uids_of(write_scan(tmp_path / "a.dcm", values, StudyInstanceUID="1.2", SOPInstanceUID="1.2.3")) is None
     assert uids_of(faces / "normal" / "face-000.png") is None
     assert uids_of(write_scans(tmp_path / "b", 1) / "scan-0.dcm") == (
         UID,

@@ -73,8 +73,13 @@ def test_each_map_says_what_the_check_found(scans, tmp_path):
         explanations, row, c = wanted(scans, each)
         assert each["verdict"] == explanations.verdict(row, c)
         found = explanations.confirmation(row, c)
-        strongest = [] if found is None else explanations.check.strongest(row, c)[: found.number]
-        assert each["confirmed"] == (strongest if each["verdict"] in {"strong", "fair"} else [])
+        assert each["effect"] == (None if found is None else found.mean_effect)
+        if each["verdict"] in {"strong", "fair"}:
+            together = explanations.check.strongest(row, c)[: found.number]
+            low = explanations.interval(row, c)[0][:, 0]
+            assert each["confirmed"] == [k for k in together if low[k] > 0] != []
+        else:
+            assert each["confirmed"] == []
     unchecked = scans.facelime("export", scans.consensus.reference, "--to", tmp_path / "x", "--format", "png")
     assert "not checked by the model" in unchecked.stderr
 
@@ -148,8 +153,8 @@ def test_a_folder_is_private_and_replaced_whole_or_not_at_all(scans, tmp_path):
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
 
 
-def test_what_has_no_maps_is_refused(chain, scans, tmp_path):
-    facelime = chain.facelime
+def test_what_has_no_maps_is_refused(scans, tmp_path):
+    facelime = scans.facelime
     assert "no explanations" in facelime.fails("export", "datasets/scans", "--to", tmp_path / "x", "--format", "png")
     words = ("export", scans.check.reference, "--to", tmp_path / "x", "--format", "png")
     assert "--with-groups" in facelime.fails(*words, "--with-groups", code=2)
