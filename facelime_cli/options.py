@@ -226,15 +226,23 @@ def typed(params: Any) -> list[str]:
             continue
         if value is None or value is False or value == each.default:
             continue
-        option = _option(each.name, declared)
+        option = declared_option(each.name, declared)
         # An option that takes several values is typed once for each; any other list is one value.
         for one in value if is_list and takes_several(kind) else [value]:
             words += _words(option, each.name, one)
     return words
 
 
-def _option(name: str, option: Any) -> str:
-    """Return an option as it is typed, by the name of its field."""
+def declared_option(name: str, option: Any) -> str:
+    """Return an option as it is typed.
+
+    Parameters
+    ----------
+    name : str
+        Of its field.
+    option : OptionInfo
+        As it is declared; it may have a word of its own.
+    """
     # Within Annotated, Typer takes the first declared word for the default.
     candidates = [option.default, *(option.param_decls or ())]
     for word in candidates:
