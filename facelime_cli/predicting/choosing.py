@@ -295,7 +295,9 @@ def refuse_early(params: Choosing) -> None:
         _verdicts(params.verdict)
 
 
-def chosen(params: Choosing, dataset: Artifact, inputs: Mapping[str, Artifact]) -> list[int]:
+def chosen(
+    params: Choosing, dataset: Artifact, inputs: Mapping[str, Artifact], among: Sequence[int] | None = None
+) -> list[int]:
     """Return the rows of a dataset that the options choose.
 
     Parameters
@@ -304,6 +306,8 @@ def chosen(params: Choosing, dataset: Artifact, inputs: Mapping[str, Artifact]) 
     dataset : Artifact
     inputs : mapping
         With `from_evaluation` and `from_check`, where they are given.
+    among : sequence of int, optional
+        The rows to choose among; by default all.
 
     Returns
     -------
@@ -317,7 +321,8 @@ def chosen(params: Choosing, dataset: Artifact, inputs: Mapping[str, Artifact]) 
     """
     refuse_early(params)
     ids = dataset.texts("id")
-    rows = _named(params, ids, _of_split(params, dataset, len(ids)))
+    every = list(range(len(ids)) if among is None else among)
+    rows = _named(params, ids, every, _of_split(params, dataset, every))
     answers = None if "from_evaluation" not in inputs else _Answers(inputs["from_evaluation"], dataset)
     for option, fits in _filters(params, dataset, inputs, answers):
         left = [row for row in rows if fits[row]]
@@ -332,11 +337,11 @@ def chosen(params: Choosing, dataset: Artifact, inputs: Mapping[str, Artifact]) 
     return _drawn(params, ids, rows)[: params.first]
 
 
-def _of_split(params: Choosing, dataset: Artifact, n: int) -> list[int]:
+def _of_split(params: Choosing, dataset: Artifact, every: list[int]) -> list[int]:
     if params.split is None:
-        return list(range(n))
+        return every
     split, number = dataset.read("split"), SPLITS.index(params.split)
-    rows = [row for row in range(n) if split[row] == number]
+    rows = [row for row in every if split[row] == number]
     if not rows:
         raise FacelimeError(
             f"{dataset.reference} has no pictures in its {params.split} split; "
@@ -345,8 +350,8 @@ def _of_split(params: Choosing, dataset: Artifact, n: int) -> list[int]:
     return rows
 
 
-def _named(params: Choosing, ids: list[str], rows: list[int]) -> list[int]:
-    """Return the rows that --images or --from name; each of them must be among those that are left."""
+def _named(params: Choosing, ids: list[str], every: list[int], rows: list[int]) -> list[int]:
+    """Return the rows among all that --images or --from name; each of them must be among those that are left."""
     if params.images is not None:
         names = [name.strip() for name in comma_separated(params.images) if name.strip()]
         if not names:
@@ -355,7 +360,8 @@ def _named(params: Choosing, ids: list[str], rows: list[int]) -> list[int]:
         names = _lines_of(params.listed)
     else:
         return rows
-    wanted, left = rows_of(names, ids), set(rows)
+    wanted = [every[place] for place in rows_of(names, [ids[row] for row in every])]
+    left = set(rows)
     gone = [ids[row] for row in wanted if row not in left]
     if gone:
         raise FacelimeError(f"{gone[0]} is not in the {params.split} split; leave --split out.")

@@ -12,7 +12,7 @@ from tests.support import SIZE, Facelime
 
 PINNED = [28, 55, 74]
 """What --random 3 draws of the people."""
-TAKES_PICTURES = ("segment", "explain", "gradcam", "occlusion", "import-maps", "list")
+TAKES_PICTURES = ("segment", "explain", "gradcam", "occlusion", "import-maps", "list", "show", "jobs slurm")
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ class TestArtifacts:
 
     @pytest.mark.parametrize("command", TAKES_PICTURES)
     def test_every_command_that_takes_pictures_has_every_option(self, chain, command):
-        text = chain.facelime(command, "--help").stdout
+        text = chain.facelime(*command.split(), "--help").stdout
         for option in ("--class", "--predicted", "--mistakes", "--confident", "--uncertain", "--around-threshold"):
             assert f"  {option} " in text
         for option in ("--random", "--seed", "--where", "--from", "--verdict", "--first", "--images", "--split"):
@@ -305,6 +305,46 @@ class TestArtifacts:
             assert f"{option[0]} chooses among the pictures of a dataset" in chain.facelime.fails(
                 *words, *option, code=2
             )
+
+
+class TestShow:
+    def shown(self, chain, reference, *words):
+        answer = chain.facelime.json("show", reference, "--format", "json", *words)
+        return [each["id"] for each in answer["pictures"]]
+
+    def test_explanations_are_chosen_among_their_own_pictures(self, chain):
+        ids = chain["fit-surrogate"].texts("id")
+        for stage in ("fit-surrogate", "check", "render"):
+            reference = chain.reference(stage)
+            assert self.shown(chain, reference, "--first", 2) == ids[:2]
+            assert self.shown(chain, reference, "--where", f"id == {ids[2]!r}") == [ids[2]]
+            # Named ones are told in the order in which they are named.
+            assert self.shown(chain, reference, "--images", f"{ids[2]},{ids[0]}") == [ids[2], ids[0]]
+        said = chain.facelime.fails("show", chain.reference("render"), "--format", "csv", "--where", "id == 'a'")
+        assert f"leaves none of the {len(ids)} pictures" in said
+
+    def test_a_check_has_the_verdicts_itself(self, chain):
+        words = ("--from-check", chain["check"].id, "--verdict")
+        for word in ("strong", "fair", "not confirmed", "depends on the stand-in", "needs more samples"):
+            result = chain.facelime("list", "faces", *words, word)
+            if result.exit_code == 0:
+                found = self.shown(chain, chain.reference("check"), "--verdict", word)
+                assert sorted(found) == sorted(result.stdout.splitlines())
+                return
+        pytest.fail("no picture of the chain has one of these verdicts")
+
+    def test_a_sheet_shows_chosen_pictures(self, chain, tmp_path):
+        words = ("show", "datasets/" + chain["preprocess"].id, "--png")
+        assert chain.facelime(*words, tmp_path / "a.png", "--class", "rosacea", "--random", 4).exit_code == 0
+        assert (tmp_path / "a.png").stat().st_size > 1000
+        said = chain.facelime.fails(
+            "show", chain.reference("segment"), "--png", tmp_path / "b.png", "--first", 2, code=2
+        )
+        assert "the options choose 2 pictures, and --png draws 1 of segments" in said
+        said = chain.facelime.fails("show", "models/small", "--png", tmp_path / "b.png", "--first", 2, code=2)
+        assert "--first: models/small" in said
+        assert "--first is about pictures" in chain.facelime.fails("show", "faces", "--first", 2, code=2)
+        assert not (tmp_path / "b.png").exists()
 
 
 class TestExplain:
