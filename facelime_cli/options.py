@@ -201,7 +201,7 @@ def default_of(setting: str, table: Mapping[str, Entry]) -> str:
 
 
 def typed(params: Any) -> list[str]:
-    """Return the words that a person types behind a subcommand for some parameters; those at a default are left out.
+    """Return the words that a person types behind a subcommand: arguments, then options that are not at a default.
 
     Parameters
     ----------
@@ -216,13 +216,14 @@ def typed(params: Any) -> list[str]:
 
     annotations = hints(type(params))
     words: list[str] = []
+    arguments: list[str] = []
     for each in fields(params):
         kind, extras = annotations[each.name]
         declared = marker(extras, ParameterInfo)
         value = getattr(params, each.name)
         is_list = isinstance(value, list)
         if isinstance(declared, ArgumentInfo):
-            words += [str(one) for one in (value if is_list else [value])]
+            arguments += [str(one) for one in (value if is_list else [value])]
             continue
         if value is None or value is False or value == each.default:
             continue
@@ -230,7 +231,7 @@ def typed(params: Any) -> list[str]:
         # An option that takes several values is typed once for each; any other list is one value.
         for one in value if is_list and takes_several(kind) else [value]:
             words += _words(option, each.name, one)
-    return words
+    return arguments + words
 
 
 def declared_option(name: str, option: Any) -> str:

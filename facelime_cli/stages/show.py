@@ -133,7 +133,7 @@ def _rows(artifact: Artifact, params: Params, most: int, context: Context) -> li
     if len(rows) > most:
         raise CommandLineError(
             f"the options choose {len(rows)} pictures, and --png draws {most} of {artifact.kind}; "
-            f"choose fewer, such as with --first {most}, or write a file for each."
+            f"choose fewer, as --first {most} does, or write a file for each."
         )
     return rows
 

@@ -200,6 +200,45 @@ class TestAnswers:
         assert f"is about {chain.reference('preprocess')}, not about datasets/{other}" in said
 
 
+@pytest.mark.long
+class TestFindings:
+    def test_each_finding_is_called_from_its_own_threshold_on(self, several):
+        evaluation = several.artifact("evaluate", "good", "--dataset", "chest", "--thresholds", "f1")
+        ids, labels, answers = answers_of(evaluation)
+        names, picked = evaluation.facts["classes"], evaluation.facts["thresholds"]
+        limits = np.array([picked[name]["threshold"] if name in picked else 0.5 for name in names])
+        assert len(set(limits.tolist())) > 1
+        called, words = answers >= limits, ("--from-evaluation", evaluation.id)
+        assert listed(several, *words, "--predicted", names[0]) == ids[called[:, 0]].tolist()
+        wrong = ((called & (labels == 0)) | (~called & (labels == 1))).any(axis=1)
+        found = listed(several, *words, "--mistakes", "all")
+        assert sorted(found) == sorted(ids[wrong])
+        # The surest of all is among those that the evaluation shows first of a finding and a kind.
+        assert found[0] in {each["id"] for each in evaluation.facts["mistakes"]}
+        near = np.abs(answers - limits).min(axis=1).argsort(kind="stable")[:3]
+        assert listed(several, *words, "--uncertain", 3) == ids[near].tolist()
+        assert listed(several, *words, "--around-threshold", 3) == ids[near].tolist()
+
+
+@pytest.mark.long
+class TestValues:
+    def test_the_largest_errors_are_the_mistakes(self, people, tmp_path):
+        import keras
+
+        network = keras.Sequential(
+            [keras.Input((24, 24, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)]
+        )
+        network.save(tmp_path / "age.keras")
+        words = ("--output-kind", "value", "--names", "age", "--scaling", "0..1", "--name", "years")
+        people.json("import-model", tmp_path / "age.keras", *words)
+        evaluation = people.artifact("evaluate", "years", "--dataset", "people", "--split", "all", "--bootstrap", 100)
+        shown = [each["id"] for each in evaluation.facts["mistakes"]]
+        assert listed(people, "--from-evaluation", evaluation.id, "--mistakes", len(shown)) == shown
+        for option in (("--predicted", "age"), ("--confident", 3), ("--uncertain", 3), ("--around-threshold", 3)):
+            said = people.fails("list", "--from-evaluation", evaluation.id, *option)
+            assert f"{option[0]} is about probabilities" in said
+
+
 class TestVerdicts:
     def test_the_verdict_of_the_most_probable_class_chooses(self, chain):
         check = chain["check"]
