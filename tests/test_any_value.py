@@ -166,6 +166,7 @@ def command_words(command, chain, faces, tmp_path):
         "pseudonyms": ["pseudonyms", faces],
         "trust": ["trust", "list"],
         "clean": ["clean"],
+        "list": ["list", "faces"],
         "explain": ["explain", "faces", "--model", "small", "--first", "1", "--method", "slic", "--samples", "20"],
         "import-model": ["import-model", tmp_path / "no.keras"],
         "compare-models": ["compare-models", "small", "small", "--bootstrap", "100"],

@@ -9,6 +9,7 @@ import pytest
 from facelime_cli.console import Console
 from facelime_cli.engine import Context
 from facelime_cli.options import Execution, Input, Resolved, hints, marker
+from facelime_cli.predicting import choosing
 from facelime_cli.store.references import Store
 from tests.support import CHAIN, ROUNDS, SHARDED, STAGES, compared, fingerprint, joined, words_of
 
@@ -196,6 +197,7 @@ CHOOSES = {
     "split",
     "images",
     "first",
+    *choosing.NAMES,
     "table",
     "id_column",
     "join",

@@ -48,6 +48,7 @@ INDEX = (
         "Data",
         preprocess="Read pictures into a dataset: upright RGB at one size, with labels, patients and splits.",
         describe="Describe a dataset: its classes, the columns of its table, sample pictures, and what could leak.",
+        list="List the ids of a dataset's pictures, one in each line: all, or those that the options choose.",
         pseudonyms="Say which file each pseudonym stands for, with the user's key.",
     ),
     *_listed(
