@@ -38,6 +38,8 @@ ANSWERS = "probabilities"
 """The array of a model's answers, of whatever kind of artifact."""
 ROUNDING = 1e-3
 """How far a probability may lie beyond 0 and 1 in half precision."""
+DAMAGED = "damaged"
+"""How the state of an artifact begins that cannot be read."""
 ANSWERS_OF_PICTURES = 2
 """Axes of answers for pictures as they are: picture and class."""
 
@@ -228,6 +230,11 @@ class Artifact:
     def begun(self) -> str:
         """When it was laid out, in UTC (ISO 8601)."""
         return str(self.layout["begun"])
+
+    @property
+    def finished(self) -> str:
+        """When it was completed, in UTC (ISO 8601); empty while it is unfinished."""
+        return str(self.manifest.get("finished", "")) if self.complete else ""
 
     @property
     def execution(self) -> dict[str, Any]:
@@ -1032,7 +1039,8 @@ def standing(artifact: Artifact) -> dict[str, Any]:
     Returns
     -------
     dict
-        `kind`, `artifact`, `names`, `bytes`, `complete`, `state` in words, `stage`, `pictures` and `begun`.
+        `kind`, `artifact`, `names`, `bytes`, `complete`, `state` in words, `stage`, `pictures`, `units`, `units_done`,
+        `begun`, and `finished`, which is empty while it is unfinished.
     """
     known = {"kind": artifact.kind, "artifact": artifact.id, "names": artifact.names, "bytes": artifact.n_bytes}
     try:
@@ -1042,10 +1050,14 @@ def standing(artifact: Artifact) -> dict[str, Any]:
             "state": "complete" if complete else artifact.progress,
             "stage": artifact.stage,
             "pictures": artifact.n,
+            "units": artifact.n_units,
+            "units_done": artifact.n_done,
             "begun": artifact.begun,
+            "finished": artifact.finished,
         }
     except BrokenError as why:
-        return known | {"complete": False, "state": f"damaged: {why}", "stage": "", "pictures": 0, "begun": ""}
+        nothing = {"stage": "", "pictures": 0, "units": 0, "units_done": 0, "begun": "", "finished": ""}
+        return known | {"complete": False, "state": f"{DAMAGED}: {why}", **nothing}
 
 
 def lineage(artifact: Artifact) -> list[Artifact]:
