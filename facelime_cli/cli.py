@@ -27,7 +27,7 @@ from facelime_cli.plain import shown
 from facelime_cli.stages import INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from facelime_cli.engine import Command, Context, Shard, Stage
     from facelime_cli.stages import Listed
@@ -415,6 +415,7 @@ def _context(values: dict[str, Any], console: Console) -> Context:
         _shard(values.get("shard")),
         lay_out=bool(values.get("lay_out")),
         unit=values.get("unit"),
+        parse=_parsed,
     )
 
 
@@ -548,6 +549,22 @@ def _params(kind: type[Any], values: dict[str, Any]) -> Any:
         elif declared in {Path, Path | None} and given[name] is not None:
             given[name] = _path(words[name], given[name])
     return kind(**given)
+
+
+def _parsed(stage: Stage, words: Sequence[str]) -> Any:
+    """Return a stage's parameters from words as they are typed behind its name."""
+    from facelime_cli.options import hints, takes_several
+
+    try:
+        values = dict(_subcommand(stage).make_context(stage.name, list(words)).params)
+    except USAGE_ERROR as why:
+        raise CommandLineError(f"`facelime {stage.name}`: {why.format_message().rstrip('.')}; correct it.") from None
+    kinds = hints(stage.params)
+    for each in fields(stage.params):
+        # Typer itself does so when it calls a command.
+        if takes_several(kinds[each.name][0]):
+            values[each.name] = list(values[each.name] or []) or each.default
+    return _params(stage.params, values)
 
 
 def _word_of(name: str, extras: Any) -> str:

@@ -15,7 +15,7 @@ from facelime_cli.logs import Log
 from facelime_cli.options import hints, inputs_of, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from facelime_cli.console import Console
     from facelime_cli.store.arrays import Layout
@@ -49,6 +49,7 @@ class Context:
     keeps stand-ins that were made beside other work, by what they are. `before_work` is called when an artifact is to
     be made that is not complete yet. `planning` is set where a plan is made only to be looked at, so that nothing may
     be measured for it. `lay_out` asks for the artifact with no unit done, and `unit` for units of so many pictures.
+    `parse` reads words as they are typed behind a stage's name.
     """
 
     store: Store
@@ -62,6 +63,7 @@ class Context:
     lay_out: bool = False
     unit: int | None = None
     told: set[str] = field(default_factory=set)
+    parse: Callable[[Stage, Sequence[str]], Any] | None = None
 
     def once(self, note: str) -> None:
         """Note what several stages of one command would say."""
@@ -427,16 +429,18 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
     context.before_work()
     fresh = artifact is None
-    # Two processes may lay out the same at once: the store lets both use what was first.
-    artifact = _lay_out(stage, plan, context) if artifact is None else artifact
     from facelime_cli.store import presence
 
-    alone = context.shard.count == 1
-    with presence.attended(artifact.path, everywhere=alone and not context.lay_out):
-        _give_name(artifact, context)
-        _say_of_units(artifact, context, fresh=fresh)
-        if not context.lay_out:
-            _do_shard(artifact, plan, context, fresh=fresh)
+    # What it reads is kept meanwhile, also before the artifact that names it is laid out.
+    with presence.used([each.path for each in plan.inputs.values()]):
+        # Two processes may lay out the same at once: the store lets both use what was first.
+        artifact = _lay_out(stage, plan, context) if artifact is None else artifact
+        alone = context.shard.count == 1
+        with presence.attended(artifact.path, everywhere=alone and not context.lay_out):
+            _give_name(artifact, context)
+            _say_of_units(artifact, context, fresh=fresh)
+            if not context.lay_out:
+                _do_shard(artifact, plan, context, fresh=fresh)
     if not artifact.complete and not context.lay_out:
         context.console.note(f"{artifact.reference}: {_how_far(artifact)}")
     return Result(artifact, reused=False, seconds=time.monotonic() - begun)

@@ -4,6 +4,7 @@
 pictures are drawn as the model saw them, with its answers; surrogates with their fit to these answers.
 A check is drawn as the picture beside what stood in, and without its strongest regions.
 --format text draws explanations in the terminal. --format json and csv write their figures for other programs.
+--command prints the commands that made the artifact.
 """
 
 from __future__ import annotations
@@ -53,6 +54,14 @@ class Params:
             "or as a CSV table.",
         ),
     ] = None
+    command: Annotated[
+        bool,
+        Option(
+            "--command",
+            help="Print the commands that made it, from the first on, to paste into a shell. Files stand as words in "
+            "capitals, since a store does not keep where they lie.",
+        ),
+    ] = False
     images: Annotated[
         str | None,
         Option(
@@ -80,6 +89,8 @@ def run(params: Params, context: Context) -> Answer:
     refuse_newer(artifact)
     if params.png is not None and params.format is not None:
         raise CommandLineError("--png writes a file and --format writes to the terminal; ask for one of them.")
+    if params.command:
+        return _commands(artifact, params)
     if params.png is not None:
         return _drawn(artifact, params, params.png)
     if params.format is not None:
@@ -94,6 +105,18 @@ def run(params: Params, context: Context) -> Answer:
         return found
     # Regions are read picture by picture, which only a program waits for.
     return replace(found, value={**found.value, "pictures": contents.pictures(artifact)})
+
+
+def _commands(artifact: Artifact, params: Params) -> Answer:
+    """Give the commands that made an artifact."""
+    from facelime_cli import commands
+
+    if (params.png, params.format, params.images, params.classes) != (None, None, None, None):
+        raise CommandLineError("--command prints commands alone; leave the other options of `show` out.")
+    found = commands.script(artifact)
+    said = [f"{', '.join(found.files)}: put in their place what was read from outside the store."]
+    value = {"artifact": artifact.id, "kind": artifact.kind, "commands": found.lines, "files": found.files}
+    return Answer(value, found.lines, said=said if found.files else [])
 
 
 def _drawn(artifact: Artifact, params: Params, file: Path) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, first_line
@@ -198,8 +198,9 @@ class Artifact:
 
     @property
     def name(self) -> str:
-        """The name it was laid out under."""
-        return str(self.layout["name"])
+        """The name it goes by: the one it was laid out under, unless it was renamed since."""
+        first, names = str(self.layout["name"]), self.names
+        return names[0] if names and first not in names else first
 
     @property
     def names(self) -> list[str]:
@@ -311,6 +312,15 @@ class Artifact:
         # What a parent has read of itself is not read again, whoever asks for it and however often.
         return list(self._parents)
 
+    def parents_there(self) -> list[Artifact]:
+        """Return the artifacts that it was made from directly, without those that are gone from the store."""
+        found = []
+        for each in self.inputs.values():
+            if "id" in each:
+                with suppress(NotFoundError):
+                    found.append(self.store.stored(each["kind"], each["id"]))
+        return found
+
     def input(self, kind: str) -> Artifact:
         """Return the nearest artifact of a kind among the inputs, their inputs, and so on.
 
@@ -385,6 +395,10 @@ class Artifact:
             The first axis is the picture.
         """
         return tuple(int(length) for length in self.layout["arrays"][name]["shape"])
+
+    def digest_of(self, name: str) -> str:
+        """Return the digest of an array of a complete artifact: over decoded values."""
+        return str(self.manifest["arrays"][name]["digest"])
 
     def spec(self, name: str) -> ArraySpec:
         """Return how an array was laid out.

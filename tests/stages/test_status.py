@@ -134,6 +134,7 @@ def test_the_tree_shows_each_below_what_it_was_made_from(family):
         f"└{ids['other']}  (1 of 3 units)",
     ]
     assert tree(run, "--kind", "predictions") == [
+        ids["models"],
         ids["segments"],
         f"└{ids['masks']}",
         f" └{ids['predictions']}",
