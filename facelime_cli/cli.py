@@ -8,9 +8,9 @@ import os
 import re
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -496,7 +496,11 @@ def _stage_function(stage: Stage) -> Callable[..., None]:
 
 def _command_function(command: Command) -> Callable[..., None]:
     def run(**values: Any) -> None:
-        _bounded(lambda context: command.run(_params(command.params, values), context), values)
+        def work(context: Context) -> Answer:
+            with ExitStack() as using:
+                return command.run(_params(command.params, values), replace(context, using=using))
+
+        _bounded(work, values)
 
     return run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,8 @@ class Context:
     keeps stand-ins that were made beside other work, by what they are. `before_work` is called when an artifact is to
     be made that is not complete yet. `planning` is set where a plan is made only to be looked at, so that nothing may
     be measured for it. `lay_out` asks for the artifact with no unit done, and `unit` for units of so many pictures.
-    `parse` reads words as they are typed behind a stage's name.
+    `parse` reads words as they are typed behind a stage's name. Until `using` is closed, others see that this process
+    uses the artifacts that its stages have made or found: a command of several stages comes back to them.
     """
 
     store: Store
@@ -64,6 +65,14 @@ class Context:
     unit: int | None = None
     told: set[str] = field(default_factory=set)
     parse: Callable[[Stage, Sequence[str]], Any] | None = None
+    using: ExitStack | None = None
+
+    def uses(self, artifact: Artifact) -> None:
+        """Show others that this process uses an artifact, where a command of several stages asks for it."""
+        if self.using is not None:
+            from facelime_cli.store import presence
+
+            self.using.enter_context(presence.used([artifact.path]))
 
     def once(self, note: str) -> None:
         """Note what several stages of one command would say."""
@@ -424,6 +433,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     artifact = context.store.find(stage.writes, identity(stage, plan).fingerprint)
     # One that has lost its manifest has nothing to go on with: the error says how it is mended.
     if artifact is not None and (artifact.complete or artifact.lost_its_manifest):
+        context.uses(artifact)
         _give_name(artifact.require_complete(), context)
         plan.found(artifact)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
@@ -441,6 +451,7 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
             _say_of_units(artifact, context, fresh=fresh)
             if not context.lay_out:
                 _do_shard(artifact, plan, context, fresh=fresh)
+    context.uses(artifact)
     if not artifact.complete and not context.lay_out:
         context.console.note(f"{artifact.reference}: {_how_far(artifact)}")
     return Result(artifact, reused=False, seconds=time.monotonic() - begun)

@@ -182,6 +182,10 @@ def command_words(command, chain, faces, tmp_path):
         "jobs status": ["jobs", "status", tmp_path],
         "jobs snakemake": ["jobs", "snakemake", "--dataset", "faces", "--model", "small", "--to", tmp_path / "jobs"],
         "export": ["export", explained, "--to", tmp_path / "out.csv"],
+        "status": ["status"],
+        "prune": ["prune", "--unused"],
+        "rename": ["rename", "faces", "faces"],
+        "again": ["again", explained],
     }
     return more[command] if command in more else words_of(command, chain, faces)
 

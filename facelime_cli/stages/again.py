@@ -70,21 +70,40 @@ def run(params: Params, context: Context) -> Answer:
     for change in map(_change, params.change or []):
         for found in _places(artifact, change):
             wanted.setdefault(found.reference, []).append(change)
+    affected = _affected(every, wanted)
+    for each in affected:
+        # What is wrong is said before anything is made.
+        _parsed(each, {}, wanted, context)
     made: dict[str, str] = {}
-    for each in every:
-        own, is_last = wanted.get(each.reference, []), each is every[-1]
-        if not (own or is_last or any(parent.reference in made for parent in each.parents())):
-            continue
+    for each in affected:
+        words, new = _parsed(each, made, wanted, context)
         stage = stage_called(each.stage)
-        words = _words(stage, each, commands.instead(stage.params_of(each), made), own)
         context.console.note(shlex.join(["facelime", stage.name, *words]))
-        assert context.parse is not None
-        name = context.name if is_last else None
-        result = execute(stage, context.parse(stage, words), replace(context, name=name))
+        result = execute(stage, new, replace(context, name=context.name if each is every[-1] else None))
         if result.artifact.reference != each.reference:
             made[each.reference] = result.artifact.reference
     answer = stage.answer(result)
     return replace(answer, value={**answer.value, "made": list(made.values())})
+
+
+def _affected(every: Sequence[Artifact], wanted: Mapping[str, Sequence[_Change]]) -> list[Artifact]:
+    """Return the artifacts to be made again, in their order: those to change, what was made from them, and the last."""
+    found: dict[str, Artifact] = {}
+    for each in every:
+        if each.reference in wanted or each is every[-1] or any(one.reference in found for one in each.parents()):
+            found[each.reference] = each
+    return list(found.values())
+
+
+def _parsed(
+    artifact: Artifact, made: Mapping[str, str], wanted: Mapping[str, Sequence[_Change]], context: Context
+) -> tuple[list[str], Any]:
+    """Return the words behind a stage's name that make an artifact again, and the parameters that they mean."""
+    stage = stage_called(artifact.stage)
+    params = commands.instead(stage.params_of(artifact), made)
+    words = _words(stage, artifact, params, wanted.get(artifact.reference, ()))
+    assert context.parse is not None
+    return words, context.parse(stage, words)
 
 
 def _change(text: str) -> _Change:
