@@ -110,7 +110,7 @@ INDEX = (
     ),
     *_listed(
         "Store",
-        status="List the artifacts in the store: how far they are, how large, and when they were begun.",
+        status="List the artifacts in the store: how far they are, how large, and how old.",
         show="Show one artifact: what made it, from what, and what its arrays hold; or draw it.",
         diff="Say what differs between two artifacts of a kind: parameters, inputs, versions and results.",
         log="Say how an artifact was made: when, by which processes, on which machine, and how fast.",

@@ -6,6 +6,7 @@ from, what a process works on or reads, what is unfinished (see `clean`), and wh
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -132,6 +133,9 @@ def _removed(reference: str, lineage: Lineage, context: Context) -> bool:
     try:
         removing.remove(context.store, lineage, reference)
     except (OSError, FacelimeError) as why:
+        # On a disk that may only be read, no other can go either: the command ends with that sentence.
+        if isinstance(why, OSError) and why.errno == errno.EROFS:
+            raise
         reason = f"{why.strerror}." if isinstance(why, OSError) else str(why)
         context.console.error(f"{reference} was not removed: {reason}")
         return False

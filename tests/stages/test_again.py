@@ -12,7 +12,14 @@ from facelime_cli.store.presence import AT_WORK, CLAIMS
 from facelime_cli.store.references import Store
 from tests.support import CHAIN
 
-REPEATABLE = [name for name in CHAIN if name not in {"preprocess", "import-maps"}]
+FIRST = {"render", "check", "consensus"}
+"""Stages whose lineages have nearly all others; the rest are for long runs."""
+EVERY = [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in CHAIN]
+REPEATABLE = [
+    name if name in FIRST else pytest.param(name, marks=pytest.mark.long)
+    for name in CHAIN
+    if name not in {"preprocess", "import-maps"}
+]
 
 
 def commands_of(run, reference):
@@ -25,7 +32,7 @@ def commands_of(run, reference):
     return found
 
 
-@pytest.mark.parametrize("stage", CHAIN)
+@pytest.mark.parametrize("stage", EVERY)
 def test_pasted_commands_find_what_they_made(stage, chain, faces):
     """Every command but those that read files, whose place must be put in, is run as it is told."""
     known, outside = {}, {"SOURCE": str(faces), "MAPS": str(chain.maps)}
