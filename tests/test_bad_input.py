@@ -389,7 +389,7 @@ BAD = [
     (["evaluate", "small", "--truth", "age"], "--truth age belongs to models that answer with values", 2),
     (["evaluate", "small", "--compare", "nothing"], "nothing", 1),
     (["evaluate", "small", "--compare", "datasets/faces"], "datasets/faces", 1),
-    (["evaluate", "small", "--compare", "small-test"], "of the same groups of datasets/faces-", 1),
+    (["evaluate", "small", "--compare", "small-faces-test"], "of the same groups of datasets/faces-", 1),
     (["compare-models", "small"], "", 2),
     (
         ["compare-models", "small", "small", "--truth", "age"],

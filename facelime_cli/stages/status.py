@@ -17,7 +17,7 @@ from facelime_cli.errors import BrokenError
 from facelime_cli.filters import Filters, age_text, moment_of
 from facelime_cli.options import Choice
 from facelime_cli.store.artifacts import DAMAGED, KINDS, standing
-from facelime_cli.store.lineage import Lineage
+from facelime_cli.store.lineage import Lineage, origins
 from facelime_cli.store.presence import CLAIMS, why_busy
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def run(params: Params, context: Context) -> Answer:
     found: dict[str, dict[str, Any]] = {}
     for each in every:
         if chosen(each):
-            known = standing(each)
+            known = standing(each) | {"made_from": origins(each)}
             if params.state is None or params.state in _states(each, known):
                 found[each.reference] = known
     value = {"store": str(context.store.shown), **_totals(found.values()), "artifacts": list(found.values())}

@@ -142,6 +142,13 @@ def test_the_tree_shows_each_below_what_it_was_made_from(family):
     ]
 
 
+def test_json_tells_what_each_was_made_from(family):
+    run, found = family
+    told = {each["artifact"]: each["made_from"] for each in run.json("status")["artifacts"]}
+    assert told[found["predictions"].id] == [found["masks"].reference, found["models"].reference]
+    assert told[found["segments"].id] == []
+
+
 def test_the_tree_names_what_is_gone_and_ends_in_a_circle(family):
     run, found = family
     shutil.rmtree(found["models"].path)
