@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import MISSING, Field, fields, replace
 from functools import partial
@@ -27,7 +27,7 @@ from facelime_cli.plain import shown
 from facelime_cli.stages import INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from facelime_cli.engine import Command, Context, Shard, Stage
     from facelime_cli.settings import Setting
@@ -475,6 +475,7 @@ def context_from(values: dict[str, Any], console: Console) -> Context:
         _shard(values.get("shard")),
         lay_out=bool(values.get("lay_out")),
         unit=values.get("unit"),
+        parse=_parsed,
     )
 
 
@@ -557,7 +558,11 @@ def _stage_function(stage: Stage) -> Callable[..., None]:
 
 def _command_function(command: Command) -> Callable[..., None]:
     def run(**values: Any) -> None:
-        _bounded(lambda context: command.run(params_from(command.params, values), context), values)
+        def work(context: Context) -> Answer:
+            with ExitStack() as using:
+                return command.run(params_from(command.params, values), replace(context, using=using))
+
+        _bounded(work, values)
 
     return run
 
@@ -607,6 +612,22 @@ def params_from(kind: type[Any], values: dict[str, Any]) -> Any:
         elif declared in {Path, Path | None} and given[name] is not None:
             given[name] = _path(words[name], given[name])
     return kind(**given)
+
+
+def _parsed(stage: Stage, words: Sequence[str]) -> Any:
+    """Return a stage's parameters from words as they are typed behind its name."""
+    from facelime_cli.options import hints, takes_several
+
+    try:
+        values = dict(subcommand(stage).make_context(stage.name, list(words)).params)
+    except USAGE_ERROR as why:
+        raise CommandLineError(f"`facelime {stage.name}`: {why.format_message().rstrip('.')}; correct it.") from None
+    kinds = hints(stage.params)
+    for each in fields(stage.params):
+        # Typer itself does so when it calls a command.
+        if takes_several(kinds[each.name][0]):
+            values[each.name] = list(values[each.name] or []) or each.default
+    return params_from(stage.params, values)
 
 
 def _word_of(name: str, extras: Any) -> str:

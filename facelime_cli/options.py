@@ -234,6 +234,28 @@ def typed(params: Any) -> list[str]:
     return arguments + words
 
 
+def names_of(params: type[Any]) -> dict[str, str]:
+    """Return the name of every field by what is typed for it: an option's word without dashes, or an argument's name.
+
+    Parameters
+    ----------
+    params : type
+        A dataclass of parameters.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    from typer.models import ArgumentInfo, ParameterInfo
+
+    found = {}
+    for name, (_, extras) in hints(params).items():
+        declared = marker(extras, ParameterInfo)
+        is_argument = isinstance(declared, ArgumentInfo)
+        found[name if is_argument else declared_option(name, declared).partition("/")[0].removeprefix("--")] = name
+    return found
+
+
 def declared_option(name: str, option: Any) -> str:
     """Return an option as it is typed.
 

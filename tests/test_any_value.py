@@ -184,6 +184,10 @@ def command_words(command, chain, faces, tmp_path):
         "jobs snakemake": ["jobs", "snakemake", "--dataset", "faces", "--model", "small", "--to", tmp_path / "jobs"],
         "gate": ["gate", explained, "--inside", "lungs", ">=0"],
         "export": ["export", explained, "--to", tmp_path / "out.csv"],
+        "status": ["status"],
+        "prune": ["prune", "--unused"],
+        "rename": ["rename", "faces", "faces"],
+        "again": ["again", explained],
     }
     return more[command] if command in more else words_of(command, chain, faces)
 

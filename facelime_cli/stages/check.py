@@ -308,9 +308,10 @@ def forecast_of(params: Params, context: Context) -> Answer:
 
 
 def restored(check: Artifact) -> dict[str, Any]:
-    """Return the options that a check's parameters hold as numbers."""
+    """Return the options that a check's parameters hold as numbers, and no model: the surrogates have their own."""
     chosen = check.parameters["classes"]
     return {
+        "model": None,
         "regions": ",".join(map(str, check.parameters["numbers"])),
         "checked": None if chosen is None else ",".join(map(str, chosen)),
     }

@@ -5,7 +5,7 @@ pictures are drawn as the model saw them, with its answers; surrogates with thei
 A check is drawn as the picture beside what stood in, and without its strongest regions.
 --terminal draws explanations in the terminal, --format text does so in half blocks alone. --format json and csv write
 their figures for other programs. Without a choice of pictures, --png, --terminal and --format text show the first one,
-json and csv all.
+json and csv all. --command prints the commands that made the artifact.
 """
 
 from __future__ import annotations
@@ -60,6 +60,14 @@ class Params(Choosing):
             "or as a CSV table.",
         ),
     ] = None
+    command: Annotated[
+        bool,
+        Option(
+            "--command",
+            help="Print the commands that made it, from the first on, to paste into a shell. Files stand as words in "
+            "capitals, since a store does not keep where they lie.",
+        ),
+    ] = False
     terminal: Annotated[
         bool,
         Option(
@@ -86,6 +94,8 @@ def run(params: Params, context: Context) -> Answer:
     refuse_newer(artifact)
     if params.png is not None and params.format is not None:
         raise CommandLineError("--png writes a file and --format writes to the terminal; ask for one of them.")
+    if params.command:
+        return _commands(artifact, params)
     if params.terminal and (params.png is not None or params.format is not None):
         other = "--png writes a file" if params.png is not None else "--format has a form of its own"
         raise CommandLineError(f"--terminal draws in the terminal, and {other}; ask for one of them.")
@@ -106,6 +116,19 @@ def run(params: Params, context: Context) -> Answer:
         return found
     # Regions are read picture by picture, which only a program waits for.
     return replace(found, value={**found.value, "pictures": contents.pictures(artifact)})
+
+
+def _commands(artifact: Artifact, params: Params) -> Answer:
+    """Give the commands that made an artifact."""
+    from facelime_cli import commands
+
+    others = (params.png, params.format, params.terminal or None, params.classes)
+    if any(each is not None for each in others) or choosing.given(params):
+        raise CommandLineError("--command prints commands alone; leave the other options of `show` out.")
+    found = commands.script(artifact)
+    said = [f"{', '.join(found.files)}: put in their place what was read from outside the store."]
+    value = {"artifact": artifact.id, "kind": artifact.kind, "commands": found.lines, "files": found.files}
+    return Answer(value, found.lines, said=said if found.files else [])
 
 
 def _drawn(artifact: Artifact, params: Params, file: Path, context: Context) -> Answer:
