@@ -468,13 +468,15 @@ def context_from(values: dict[str, Any], console: Console) -> Context:
     if name is not None:
         check_name(name)
     _check_together(values)
+    unit = values.get("unit")
     return Context(
         Store(root, console.warn),
         console,
         name,
         _shard(values.get("shard")),
         lay_out=bool(values.get("lay_out")),
-        unit=values.get("unit"),
+        # `import-model` has a --unit of its own, in which values are measured.
+        unit=unit if isinstance(unit, int) else None,
         parse=_parsed,
     )
 

@@ -139,9 +139,9 @@ class Browser:
     def scheme(self, name):
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
-    def as_printed(self):
-        """Show pages by the rules of print."""
-        self._call("Emulation.setEmulatedMedia", media="print")
+    def medium(self, name):
+        """Show pages as a medium has them: `print`, or an empty text for the screen."""
+        self._call("Emulation.setEmulatedMedia", media=name)
 
     def middle(self, selector):
         """Scroll to an element and return where its middle is."""

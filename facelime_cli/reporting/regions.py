@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 JPEG_QUALITY = 92
 SMALL_PIXELS = 256
-"""Longest side of a stand-in and of a composed example, which a page shows at half of it."""
+"""Longest side of a composed example, which a page shows at half of it."""
+STAND_IN_PIXELS = 512
+"""Longest side of a stand-in: pages compose pictures with it, at the size at which they show a picture."""
 SMALL_QUALITY = 85
 THUMBNAIL_PIXELS = 144
 """Twice the 72 pixels at which the overview shows it, for fine screens."""
@@ -50,8 +52,8 @@ class ToDraw:
         What its copy is called.
     zones : str or None
         The zones to divide the segments among, a key of `core.zones.NAMES`.
-    small : sequence of ((H, W, 3) uint8 array, str)
-        Stand-ins and composed examples, and what each is called.
+    small : sequence of ((H, W, 3) uint8 array, str, int)
+        Stand-ins and composed examples, what each is called, and the longest side that its copy may have.
     """
 
     image: NDArray[np.uint8]
@@ -60,7 +62,7 @@ class ToDraw:
     top: int
     picture: str
     zones: str | None
-    small: Sequence[tuple[NDArray[np.uint8], str]] = ()
+    small: Sequence[tuple[NDArray[np.uint8], str, int]] = ()
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,9 @@ def draw(task: ToDraw) -> Drawn:
     marked = towards_against(task.image, task.segments[0], task.coefficients, task.top)
     small = Image.fromarray(marked)
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    for pixels, name in task.small:
+    for pixels, name, longest in task.small:
         each = Image.fromarray(pixels)
-        each.thumbnail((SMALL_PIXELS, SMALL_PIXELS))
+        each.thumbnail((longest, longest))
         copies[name] = jpeg(each, SMALL_QUALITY, subsampling=0)
     return replace(outline(task), copies=copies, thumbnail=np.asarray(small))
 

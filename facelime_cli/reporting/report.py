@@ -20,7 +20,7 @@ from facelime_cli.reporting import captions, members, unlike
 from facelime_cli.reporting.blocks import blocks, picture_name
 from facelime_cli.reporting.explanations import COLUMNS
 from facelime_cli.reporting.quantities import PERCENT, round_above
-from facelime_cli.reporting.regions import ToDraw
+from facelime_cli.reporting.regions import SMALL_PIXELS, STAND_IN_PIXELS, ToDraw
 from facelime_cli.reporting.stand_ins import StandIns
 from facelime_cli.reporting.voices import voices_of
 from facelime_cli.store.files import write_csv
@@ -308,7 +308,7 @@ class Report:
         ----------
         row : int
         """
-        small = [(pixels(), name) for name, pixels in self._small(row)]
+        small = [(pixels(), name, longest) for name, pixels, longest in self._small(row)]
         return replace(self.to_outline(row), small=small)
 
     def to_outline(self, row: int) -> ToDraw:
@@ -370,15 +370,15 @@ class Report:
             found[voice.label] = [(f"{stem}-{place}.jpg", each) for place, each in enumerate(examples)]
         return found
 
-    def _small(self, row: int) -> Iterator[tuple[str, Callable[[], NDArray[np.uint8]]]]:
-        """Yield the small pictures beside a picture: each one's file, and what reads or composes it."""
+    def _small(self, row: int) -> Iterator[tuple[str, Callable[[], NDArray[np.uint8]], int]]:
+        """Yield the small pictures beside a picture: file, what reads or composes it, and longest side."""
         for name, stand_in in self.stand_ins(row):
-            yield name, stand_in.picture
+            yield name, stand_in.picture, STAND_IN_PIXELS
         for c in self.shown[row]:
             composing = zip(self.stood_in, self.examples(row, c).values(), strict=True)
             for stand_ins, examples in composing:
                 for name, each in examples:
-                    yield name, partial(stand_ins.composed, each)
+                    yield name, partial(stand_ins.composed, each), SMALL_PIXELS
 
     def _segments(self, row: int) -> list[NDArray[np.uint16]]:
         """Return a picture's segments by segmentation; empty where a segmentation does not have the picture."""

@@ -20,6 +20,7 @@ from facelime_cli.core.verdict import CONFIRMED, WORDS
 from facelime_cli.reporting import pages, unlike
 from facelime_cli.reporting.blocks import anchor, page_name, picture_name, thumbnail_name
 from facelime_cli.reporting.explanations import listed
+from facelime_cli.reporting.plain_words import first_line, how_to_check
 from facelime_cli.reporting.quantities import PERCENT, WHOLE
 from facelime_cli.reporting.regions import strip
 from facelime_cli.reporting.report_records import (
@@ -33,6 +34,7 @@ from facelime_cli.reporting.report_records import (
     Silent,
     badge_of,
 )
+from facelime_cli.reporting.taken_apart import taken_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,6 +185,7 @@ class ReportPages:
         shown["most_classes"] = max(classes)
         # The page may go to one patient, and the examples are pictures of others.
         shown["leakage"] = nameless(facts.get("leakage", {}))
+        shown["how_to_check"] = how_to_check(explanations)
         shown["values"] = explanations.values
         shown["quantity"] = explanations.quantity
         shown["independent"] = explanations.independent
@@ -453,6 +456,9 @@ class ReportPages:
         for name, value in report.zones_of(voice, row, c, drawn):
             zones.append((name, voice.explanations.quantity.times * value))
         answer = self._other_answer(voice, row, c)
+        # Only the report's own explanation is taken apart: the others stand beside it to be compared.
+        own = voice is report.voices[0]
+        apart = taken_apart(voice.explanations, report.stood_in[0], row, c) if own else None
         return Side(
             voice=voice,
             row=row,
@@ -465,6 +471,8 @@ class ReportPages:
             examples=examples,
             names=drawn.names[voice.segmentation],
             spots=drawn.spots[voice.segmentation],
+            apart=apart,
+            line=first_line(voice.explanations, row, c, apart) if own else [],
         )
 
 

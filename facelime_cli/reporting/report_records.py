@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from facelime_cli.drawing.overlay import colour
 from facelime_cli.reporting import members
 from facelime_cli.reporting.explanations import Strength, listed
 from facelime_cli.reporting.pages import signed
+from facelime_cli.reporting.plain_words import numbers_of
+from facelime_cli.reporting.quantities import DIGITS
 from facelime_cli.reporting.stand_ins import words_of
 from facelime_cli.reporting.unlike import words_of as distance_words
 
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from facelime_cli.reporting.checks import Confirmation
     from facelime_cli.reporting.explanations import Explanations
     from facelime_cli.reporting.members import MembersShown
+    from facelime_cli.reporting.plain_words import Numbers
     from facelime_cli.reporting.quantities import Quantity, Spoken
     from facelime_cli.reporting.stand_ins import Example, StandIn
+    from facelime_cli.reporting.taken_apart import TakenApart
     from facelime_cli.reporting.voices import Voice
 
 NOT_EXPLAINED = "not explained for these classes"
@@ -213,6 +217,10 @@ class Side:
         What each region is called.
     spots : list of (int, int)
         Row and column of the pixel deepest inside each region.
+    apart : TakenApart or None
+        The picture taken apart; only the report's own explanation is, where a check asked about the class.
+    line : list of str
+        What stands first, in plain words; empty beside the report's own explanation.
     """
 
     voice: Voice
@@ -226,6 +234,8 @@ class Side:
     examples: list[tuple[str, Example]]
     names: list[str]
     spots: list[tuple[int, int]]
+    apart: TakenApart | None
+    line: list[str]
     # Templates ask every voice whether it is silent.
     silent: None = None
 
@@ -233,6 +243,16 @@ class Side:
     def label(self) -> str:
         """Whose it is."""
         return self.voice.label
+
+    @property
+    def numbers(self) -> Numbers:
+        """How answers are written where a whole percent is enough."""
+        return numbers_of(self.voice.explanations)
+
+    @property
+    def exact(self) -> Numbers:
+        """How they are written in a table."""
+        return replace(self.numbers, digits=max(self.numbers.digits, DIGITS))
 
     @property
     def segmentation(self) -> int:
@@ -489,6 +509,22 @@ class PictureShown:
     def id(self) -> str:
         """The picture's id."""
         return self.explanations.ids[self.row]
+
+    @property
+    def line(self) -> list[str]:
+        """The first line, in plain words: that of the class that is shown first."""
+        first = self.classes[0].voices[0] if self.classes else None
+        return first.line if isinstance(first, Side) else []
+
+    def place_of(self, stand_in: StandIn) -> int:
+        """Return which of `stand_ins` has the picture of a stand-in.
+
+        Parameters
+        ----------
+        stand_in : StandIn
+            Of the report's own explanation.
+        """
+        return next(place for place, (_, each) in enumerate(self.stand_ins) if each.words == stand_in.words)
 
     @property
     def height(self) -> int:

@@ -133,7 +133,7 @@ def test_ranks_stand_on_the_picture_when_asked_for_and_on_paper(browser):
     browser.click("#ranks")
     assert browser.ask(seen) == "inline"
     browser.click("#ranks")
-    browser.as_printed()
+    browser.medium("print")
     assert browser.ask(seen) == "inline"
     assert browser.ask(f"getComputedStyle(document.querySelector('{FIRST} .on-paper')).display") == "block"
 
