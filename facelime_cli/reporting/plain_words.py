@@ -19,6 +19,7 @@ from facelime_cli.core.verdict import (
     NOT_CONFIRMED,
     NOTHING,
     SATURATED,
+    SIGNIFICANT,
     STRONG,
     TOO_FEW_REGIONS,
     TOO_NARROW,
@@ -177,7 +178,7 @@ def first_line(explanations: Explanations, row: int, c: int, apart: TakenApart |
         found += _rests(explanations, row, c, apart, step, numbers)
         place = "its place" if step.gone == 1 and step.others is None else "their place"
         found.append(f"{_capital(course.stand_in.words)} stood in {place}.")
-        found.append(_confirms(explanations, row, c, course))
+        found.append(_confirms(explanations, row, c, course, step))
     return found
 
 
@@ -245,7 +246,7 @@ def _which(regions: list[int], does: str) -> str:
     return f"the {len(regions)} regions that {does}{named}"
 
 
-def _confirms(explanations: Explanations, row: int, c: int, course: Course) -> str:
+def _confirms(explanations: Explanations, row: int, c: int, course: Course, step: Step) -> str:
     """Return whether the model confirms the regions, and what to do with the map."""
     verdict, found = explanations.verdict(row, c), explanations.confirmation(row, c)
     if found is None or not verdict.startswith((STRONG, FAIR, DEPENDS, NOT_CONFIRMED)):
@@ -257,7 +258,7 @@ def _confirms(explanations: Explanations, row: int, c: int, course: Course) -> s
             "Do not read the map."
         )
     held, n = found.confirming, len(found.fills)
-    here = "" if course.stand_in.fill in held else ", but not with the one shown here"
+    here = "" if course.stand_in.fill in held else f", but not with the one shown here{_too_small(step)}"
     if n == 1:
         return "The model confirms these regions, but with the only replacement that was tried: do not rely on the map."
     if verdict == DEPENDS:
@@ -267,6 +268,13 @@ def _confirms(explanations: Explanations, row: int, c: int, course: Course) -> s
     many = f"all {n}" if len(held) == n else f"{len(held)} of {n}"
     together = " Read them together, not one by one." if verdict == FAIR else ""
     return f"The model confirms these regions with {many} kinds of replacement{here}.{together}"
+
+
+def _too_small(step: Step) -> str:
+    """Return why a replacement does not confirm regions although hardly any others cost as much."""
+    if step.others is None or 1 + step.others.n - step.others.more > SIGNIFICANT * (1 + step.others.n):
+        return ""
+    return ", where the difference is too small to count"
 
 
 def _without_steps(explanations: Explanations, row: int, c: int) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from facelime_cli.core import verdict as words
 from facelime_cli.reporting.checks import Confirmation
 from facelime_cli.reporting.explanations import Explanations
-from facelime_cli.reporting.plain_words import Numbers, first_line, how_to_check, numbers_of
+from facelime_cli.reporting.plain_words import Numbers, _too_small, first_line, how_to_check, numbers_of
 from facelime_cli.reporting.stand_ins import StandIns
 from facelime_cli.reporting.taken_apart import Others, Step, taken_apart
 from tests.planted import CELLS, SIDE, planted_model, planted_pictures
@@ -166,7 +166,7 @@ NONE = np.array([[0.0, 0.0, 0.0, 0.0]]), np.array([[0.9, 0.9, 0.9, 0.9]])
         (
             words.DEPENDS,
             ONE,
-            "with only 1 of 4 kinds of replacement, but not with the one shown here: do not rely on the map.",
+            "with only 1 of 4 kinds of replacement, but not with the one shown here",
         ),
         (words.NOT_CONFIRMED, NONE, "The model does not confirm these regions: it loses not clearly more without them"),
         (words.NEEDS_MORE + "2,400", NONE, "the samples are too few. Repeat it with about 2,400 samples."),
@@ -187,6 +187,16 @@ def test_every_verdict_ends_in_a_sentence_of_its_own(judged, monkeypatch, verdic
     # One of these, and not two.
     outcomes = ("confirms these", "not confirm these", "too few", "nothing to explain", "worth little")
     assert sum(each in found for each in outcomes) == 1
+
+
+def test_a_difference_that_is_too_small_is_said():
+    """In all draws more, and yet not confirmed: then the difference is what is missing."""
+    assert (
+        _too_small(Step(3, 0.90, "", 0.0, Others(0.905, 0.91, 39, 39)))
+        == ", where the difference is too small to count"
+    )
+    assert _too_small(Step(3, 0.90, "", 0.0, Others(0.88, 0.91, 39, 20))) == ""
+    assert _too_small(Step(3, 0.90, "", 0.0, None)) == ""
 
 
 def test_numbers_that_differ_look_different(judged):
