@@ -27,6 +27,8 @@ from facelime_cli.core.verdict import (
 from facelime_cli.reporting.explanations import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from facelime_cli.reporting.explanations import Explanations
     from facelime_cli.reporting.taken_apart import Course, Step, TakenApart
 
@@ -152,7 +154,9 @@ def numbers_of(explanations: Explanations, step: Step | None = None) -> Numbers:
     return found
 
 
-def first_line(explanations: Explanations, row: int, c: int, apart: TakenApart | None) -> list[str]:
+def first_line(
+    explanations: Explanations, row: int, c: int, apart: TakenApart | None, called: Sequence[str] = ()
+) -> list[str]:
     """Return the sentences that stand first beside a picture.
 
     Parameters
@@ -162,6 +166,8 @@ def first_line(explanations: Explanations, row: int, c: int, apart: TakenApart |
         The picture and the class.
     apart : TakenApart or None
         The picture taken apart, where a check asked about the class.
+    called : sequence of K str, optional
+        What each region is called: its zone or its place.
 
     Returns
     -------
@@ -173,9 +179,11 @@ def first_line(explanations: Explanations, row: int, c: int, apart: TakenApart |
     numbers = numbers_of(explanations, step)
     found = [_says(explanations, row, c, numbers)]
     if apart is None or course is None or step is None or not step.gone:
-        found += _without_steps(explanations, row, c)
+        found += _without_steps(explanations, row, c, called)
     else:
-        found += _rests(explanations, row, c, apart, step, numbers)
+        name, strongest = explanations.names[c], explanations.coefficients(row, c)[apart.order[0]] > 0
+        which = _which(apart.order[: step.gone], _does(explanations, name, strongest=bool(strongest)), called)
+        found += _rests(explanations, c, which, step, numbers)
         place = "its place" if step.gone == 1 and step.others is None else "their place"
         found.append(f"{_capital(course.stand_in.words)} stood in {place}.")
         found.append(_confirms(explanations, row, c, course, step))
@@ -204,12 +212,9 @@ def _says(explanations: Explanations, row: int, c: int, numbers: Numbers) -> str
     return f"The model says {listed(said)}{f'; the label says {label}' if wrong and label else ''}.{gives}"
 
 
-def _rests(explanations: Explanations, row: int, c: int, apart: TakenApart, step: Step, numbers: Numbers) -> list[str]:
+def _rests(explanations: Explanations, c: int, which: str, step: Step, numbers: Numbers) -> list[str]:
     """Return what the model answers without the strongest regions, and without others."""
-    gone = apart.order[: step.gone]
     name = explanations.names[c]
-    strongest = explanations.coefficients(row, c)[gone[0]] > 0
-    which = _which(gone, _does(explanations, name, strongest=bool(strongest)))
     verb = "the value is" if explanations.values else "the difference is" if numbers.difference else f"it gives {name}"
     then = f" and says {step.instead} ({Numbers().one(step.instead_answer)})" if step.instead else ""
     found = [f"Without {which} {verb} {numbers.one(step.answer)}{then}."]
@@ -231,19 +236,24 @@ def _does(explanations: Explanations, name: str, *, strongest: bool) -> str:
     return f"speak most for {name}" if strongest else f"speak least against {name}"
 
 
-def _which(regions: list[int], does: str) -> str:
+def _which(regions: list[int], does: str, called: Sequence[str] = ()) -> str:
     """Return which regions are gone.
 
     Examples
     --------
-    >>> _which([7], "speak most for nevus"), _which([7, 2], "raise age most")
-    ('the region that speaks most for nevus (region 7)', 'the 2 regions that raise age most (7 and 2)')
+    >>> _which([1], "speak most for nevus", ["nose", "chin"]), _which([7, 2], "raise age most")
+    ('the region that speaks most for nevus (chin 1)', 'the 2 regions that raise age most (7 and 2)')
     """
     if len(regions) == 1:
         verb, _, rest = does.partition(" ")
-        return f"the region that {verb}s {rest} (region {regions[0]})"
-    named = f" ({listed(list(map(str, regions)))})" if len(regions) <= MOST_NUMBERED else ""
+        return f"the region that {verb}s {rest} ({_labels(regions, called)[0] if called else f'region {regions[0]}'})"
+    named = f" ({listed(_labels(regions, called))})" if len(regions) <= MOST_NUMBERED else ""
     return f"the {len(regions)} regions that {does}{named}"
+
+
+def _labels(regions: Iterable[int], called: Sequence[str]) -> list[str]:
+    """Return each region's name, if it has one, and its number, by which table and map know it."""
+    return [f"{called[k]} {k}" if called else str(k) for k in regions]
 
 
 def _confirms(explanations: Explanations, row: int, c: int, course: Course, step: Step) -> str:
@@ -277,11 +287,11 @@ def _too_small(step: Step) -> str:
     return ", where the difference is too small to count"
 
 
-def _without_steps(explanations: Explanations, row: int, c: int) -> list[str]:
+def _without_steps(explanations: Explanations, row: int, c: int, called: Sequence[str]) -> list[str]:
     """Return what is to be said where no answer without regions is stored."""
     order = strongest_first(explanations.coefficients(row, c))
     coefficients = explanations.coefficients(row, c)
-    named = [str(k) for k in order[:NAMED_UNCHECKED] if coefficients[k] > 0]
+    named = _labels([int(k) for k in order[:NAMED_UNCHECKED] if coefficients[k] > 0], called)
     does = "raise" if explanations.values else "speak for"
     name = explanations.names[c]
     verdict = explanations.verdict(row, c)
@@ -290,7 +300,7 @@ def _without_steps(explanations: Explanations, row: int, c: int) -> list[str]:
     if not named:
         return [f"In this explanation no region {_singular(does)} {name}.", _of_verdict(explanations, row, c)]
     one = len(named) == 1
-    which = f"region {named[0]}" if one else f"regions {listed(named)}"
+    which = listed(named) if called else f"region {named[0]}" if one else f"regions {listed(named)}"
     most = f"raise {name} most" if explanations.values else f"speak most for {name}"
     first = f"The explanation says that {which} {_singular(most) if one else most}."
     return [first, _of_verdict(explanations, row, c)]

@@ -472,7 +472,7 @@ class ReportPages:
             names=drawn.names[voice.segmentation],
             spots=drawn.spots[voice.segmentation],
             apart=apart,
-            line=first_line(voice.explanations, row, c, apart) if own else [],
+            line=first_line(voice.explanations, row, c, apart, drawn.names[voice.segmentation]) if own else [],
         )
 
 
