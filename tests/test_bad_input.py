@@ -280,7 +280,7 @@ BAD = [
     (["gate", "{surrogates}", "--confirmed", ">=80"], "a share lies between 0 and 1", 2),
     (["gate", "{surrogates}", "--confirmed", f">={LONG}"], "should be >=, >, <= or <", 2),
     (["gate", "{surrogates}", "--accuracy", "--confirmed"], "should be >=, >, <= or <", 2),
-    (["gate", "{surrogates}", "--inside", "lungs"], "requires 2 arguments", 2),
+    (["gate", "{surrogates}", "--inside", "lungs"], "unexpected extra argument", 2),
     (["gate", "{surrogates}", "--inside", "", ">=0.6"], "--inside names no region", 2),
     (["gate", "{surrogates}", "--inside", "{nothing}", ">=0.6"], "name a picture that is black outside", 1),
     (["gate", "{surrogates}", "--inside", "{file}", ">=0.6"], "name a picture that is black outside", 1),
