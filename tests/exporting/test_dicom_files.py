@@ -12,13 +12,14 @@ import pytest
 from facelime_cli.core.dicom import uids_of
 from facelime_cli.core.geometry import Placement
 from facelime_cli.errors import FacelimeError
-from facelime_cli.exporting.dicom_files import burnt_in, check, uid_of
+from facelime_cli.exporting.dicom_files import check, uid_of
 from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.store.references import Store
 from tests.exporting.conftest import COLUMNS, ROWS, write_scans
 from tests.scanning import secrets_in
 from tests.support import write_faces, write_scan
 
+pytestmark = pytest.mark.long
 UID = "1.2.3.40"
 
 
@@ -160,12 +161,3 @@ def test_what_has_no_uids_is_refused(facelime, tmp_path):
         f"{UID}.5.1",
         "1.2.840.10008.5.1.4.1.1.7",
     )
-
-
-def test_the_warning_is_in_the_pixels():
-    image = np.full((40, 40, 3), 90, np.uint8)
-    placement = Placement((40, 40), (400, 300), (50, 0, 350, 300))
-    drawn = burnt_in(image, np.zeros((400, 300, 4), np.uint8), placement, "strong")
-    assert (drawn[360:] == 0).all()
-    assert (drawn[200:340] == 90).all()
-    assert (drawn[:40].max(axis=(1, 2)) == 255).any()

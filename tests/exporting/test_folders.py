@@ -12,12 +12,12 @@ from matplotlib.path import Path as Polygon
 from PIL import Image
 
 from facelime_cli.core.geometry import Placement
-from facelime_cli.exporting.folders import Folder, part_of_name
 from facelime_cli.reporting.explanations import Explanations
 from tests.exporting.conftest import COLUMNS, ROWS
 from tests.support import SIZE
 from tests.test_disk_full import failed, run
 
+pytestmark = pytest.mark.long
 PLACED = Placement((SIZE, SIZE), (ROWS, COLUMNS), (0, -(ROWS - COLUMNS) // 2, ROWS, ROWS - (ROWS - COLUMNS) // 2))
 """Where a padded scan lies."""
 
@@ -179,19 +179,6 @@ def test_a_dataset_of_earlier_gives_maps_of_its_own_size_and_says_so(scans, tmp_
     assert np.load(tmp_path / "out" / listed["maps"][0]["files"][0]).shape == (SIZE, SIZE)
 
 
-def test_names_of_files_are_each_their_own(tmp_path):
-    folder = Folder(tmp_path)
-
-    class Named:
-        id, class_name = "../a/b", "no finding"
-
-    first, second = folder.name(Named(), ".png"), folder.name(Named(), ".png")
-    assert (first, second) == ("a_b.no_finding.png", "a_b.no_finding-2.png")
-    assert part_of_name("///") == "unnamed"
-    assert len(part_of_name("x" * 500)) == 80
-
-
-@pytest.mark.long
 def test_a_folder_that_may_not_grow_leaves_the_old_one(scans, tmp_path):
     out = tmp_path / "out"
     exported(scans.facelime, scans.check.reference, out, "npy")
@@ -203,7 +190,6 @@ def test_a_folder_that_may_not_grow_leaves_the_old_one(scans, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-@pytest.mark.long
 def test_a_killed_one_can_be_run_again(scans, tmp_path):
     out = tmp_path / "out"
     exported(scans.facelime, scans.check.reference, out, "npy")
