@@ -223,7 +223,7 @@ def typed(params: Any) -> list[str]:
         value = getattr(params, each.name)
         is_list = isinstance(value, list)
         if isinstance(declared, ArgumentInfo):
-            arguments += [str(one) for one in (value if is_list else [value])]
+            arguments += [str(one) for one in (value if is_list else [value]) if one is not None]
             continue
         if value is None or value is False or value == each.default:
             continue
