@@ -82,7 +82,7 @@ class Published:
 def command():
     """Return `preprocess` and how its command line is read."""
     stage = next(each for each in INDEX if each.name == "preprocess").load()
-    return stage, cli._subcommand(stage)
+    return stage, cli.subcommand(stage)
 
 
 def params_of(words):

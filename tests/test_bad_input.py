@@ -271,6 +271,7 @@ BAD = [
     (["import-maps", "{segments}", "--model", "small", "--maps", ""], "--maps is empty", 2),
     (["contrast", "{surrogates}", "--class", "normal", "--versus", "normal"], "the same class", 2),
     (["contrast", "{surrogates}", "--class", "", "--versus", "normal"], "no class", 1),
+    (["config", "store"], "unexpected extra argument", 2),
     (["gate", "{surrogates}"], "there is no condition", 2),
     (["gate", "nobody", "--confirmed", ">=0.8"], "nothing called", 1),
     (["gate", "models/small", "--confirmed", ">=0.8"], "is of kind models", 1),

@@ -97,7 +97,7 @@ def deepest(segments: Segments) -> list[tuple[int, int]]:
     Examples
     --------
     >>> deepest(np.array([[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1]], np.uint16))
-    [(1, 1), (1, 3)]
+    [(1, 1), (0, 3)]
     """
     from scipy.ndimage import distance_transform_edt, find_objects
 

@@ -122,7 +122,7 @@ def _why_kept(artifact: Artifact) -> str:
         return "it is unfinished"
     try:
         artifact.require_complete()
-        _ = artifact.layout
+        _ = artifact.n
     except BrokenError:
         return "it is damaged"
     return ""
