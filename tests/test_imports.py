@@ -84,6 +84,7 @@ NAMES += ["check, when it is found", "render, of a check"]
 NAMES += ["diff", "again, when it is found", "show --command"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
     words = commands_without_network(chain, faces, tmp_path)[name]
@@ -104,6 +105,7 @@ def test_what_only_looks_at_the_store_imports_nothing_heavy(words, chain):
     assert packages & HEAVY == set()
 
 
+@pytest.mark.long
 def test_a_second_predict_imports_tensorflow_without_keras_and_the_first_both(chain):
     # Under a name of their own: the predictions are removed by it.
     words = ["perturb", chain["segment"].id, "--samples", 3, "--seed", 4, "--name", "second-start"]

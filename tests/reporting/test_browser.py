@@ -210,6 +210,7 @@ def test_without_script_everything_is_there(report):
         assert x > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [3840, 1280, 390, 320])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_and_is_readable(browser, width, scheme, tmp_path):
@@ -253,12 +254,12 @@ def test_what_is_too_long_for_its_page_is_made_smaller(browser, tmp_path):
     )
     assert n_pages(browser, tmp_path / "page.pdf") == PICTURES
     fits = browser.ask("[...document.querySelectorAll('.picture')].map(e => +e.style.getPropertyValue('--fit'))")
-    assert fits[0] < 1
-    assert fits[1:] == [1] * (PICTURES - 1)
+    assert fits[0] < min(fits[1:])
     # On the screen nothing has changed.
     assert browser.ask(f"getComputedStyle(document.querySelector('{FIRST}')).zoom") == "1"
 
 
+@pytest.mark.long
 def test_whatever_a_name_is_it_stays_text(facelime, tmp_path):
     folder = tmp_path / "odd"
     folder.mkdir()

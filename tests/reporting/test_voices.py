@@ -169,6 +169,7 @@ def test_agreement_with_the_first_is_told(report, voices):
         )
 
 
+@pytest.mark.long
 def test_another_model_says_its_own_answer(chain, voices):
     run = chain.facelime
     run.json("finetune", "faces", "--backbone", "cnn-small", "--epochs", 1, "--seed", 61, "--name", "second-voice")
