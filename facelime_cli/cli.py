@@ -8,9 +8,9 @@ import os
 import re
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,7 +27,7 @@ from facelime_cli.plain import shown
 from facelime_cli.stages import INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from facelime_cli.engine import Command, Context, Shard, Stage
     from facelime_cli.settings import Setting
@@ -41,6 +41,8 @@ MOST_IN_UNIT = 100_000
 """Pictures. Memory sets a smaller bound where pictures are large."""
 SET = "set_by_settings"
 """Under this name a command finds which of its options have a value from the settings."""
+LISTED = "listed"
+"""The field of the option that names a list of pictures, see `predicting.choosing`."""
 ARGUMENTS, OPTIONS, RUN, EVERYWHERE = "Arguments", "Options", "Run", "Options of every command"
 """Headings of a subcommand's help, where an option names none."""
 STOPPED = "stopped ({why}); everything done so far is kept, the same command resumes."
@@ -242,6 +244,8 @@ class Subcommand(TyperCommand):
             heading = self.headings.get(parameter.name or "", ARGUMENTS if argument else EVERYWHERE)
             names, text = record
             rows.setdefault(heading, []).append((names, bounds_in_words(text)))
+        # Options of every command that takes pictures are declared before its own arguments.
+        rows = {each: rows[each] for each in (ARGUMENTS, *rows) if each in rows}
         for heading in LAST:
             if heading in rows:
                 rows[heading] = rows.pop(heading)
@@ -470,13 +474,16 @@ def context_from(values: dict[str, Any], console: Console) -> Context:
     if name is not None:
         check_name(name)
     _check_together(values)
+    unit = values.get("unit")
     return Context(
         Store(root, console.warn),
         console,
         name,
         _shard(values.get("shard")),
         lay_out=bool(values.get("lay_out")),
-        unit=values.get("unit"),
+        # `import-model` has a --unit of its own, in which values are measured.
+        unit=unit if isinstance(unit, int) else None,
+        parse=_parsed,
     )
 
 
@@ -548,7 +555,9 @@ def _stage_function(stage: Stage) -> Callable[..., None]:
                 return _missing(stage, params, context, values["missing"])
             if stage.forecast and values["dry_run"]:
                 return stage.forecast(params, context)
-            return stage.answer(execute(stage, params, context))
+            result = execute(stage, params, context)
+            answer = stage.answer(result)
+            return replace(answer, notes=[*answer.notes, *stage.beside(params, result)])
 
         _bounded(work, values)
 
@@ -557,7 +566,11 @@ def _stage_function(stage: Stage) -> Callable[..., None]:
 
 def _command_function(command: Command) -> Callable[..., None]:
     def run(**values: Any) -> None:
-        _bounded(lambda context: command.run(params_from(command.params, values), context), values)
+        def work(context: Context) -> Answer:
+            with ExitStack() as using:
+                return command.run(params_from(command.params, values), replace(context, using=using))
+
+        _bounded(work, values)
 
     return run
 
@@ -592,10 +605,7 @@ def params_from(kind: type[Any], values: dict[str, Any]) -> Any:
     known = hints(kind)
     references = inputs_of(kind)
     words = {name: _word_of(name, extras) for name, (_, extras) in known.items()}
-    for name in (*references, "source"):
-        # A pipe hands on one reference; the last line is the result.
-        if given.get(name) == "-":
-            given[name] = _piped()
+    given |= _from_pipe(given, [*references, "source"], words)
     _refuse_addresses({words[name]: given[name] for name, of_name in known.items() if _names_file(*of_name)})
     for name, value in given.items():
         # A variable of a job script that was not set asks for nothing, but does not mean the default.
@@ -633,26 +643,72 @@ def _refuse_addresses(given: dict[str, Any]) -> None:
                 )
 
 
+def _parsed(stage: Stage, words: Sequence[str]) -> Any:
+    """Return a stage's parameters from words as they are typed behind its name."""
+    from facelime_cli.options import hints, takes_several
+
+    try:
+        values = dict(subcommand(stage).make_context(stage.name, list(words)).params)
+    except USAGE_ERROR as why:
+        raise CommandLineError(f"`facelime {stage.name}`: {why.format_message().rstrip('.')}; correct it.") from None
+    kinds = hints(stage.params)
+    for each in fields(stage.params):
+        # Typer itself does so when it calls a command.
+        if takes_several(kinds[each.name][0]):
+            values[each.name] = list(values[each.name] or []) or each.default
+    return params_from(stage.params, values)
+
+
 def _word_of(name: str, extras: Any) -> str:
     """Return what an option or an argument is called on the command line."""
-    from facelime_cli.options import marker, option_of
+    from facelime_cli.options import declared_option, marker
 
-    return name.upper() if isinstance(marker(extras, ParameterInfo), ArgumentInfo) else option_of(name)
+    declared = marker(extras, ParameterInfo)
+    return name.upper() if isinstance(declared, ArgumentInfo) else declared_option(name, declared)
+
+
+def _from_pipe(given: Mapping[str, Any], references: Iterable[str], words: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters that standard input gives: those that were typed as `-`."""
+    reading = [name for name in dict.fromkeys((*references, LISTED)) if str(given.get(name)) == "-"]
+    if len(reading) > 1:
+        raise CommandLineError(
+            f"{words[reading[0]]} and {words[reading[1]]} both read standard input; give one of them another way."
+        )
+    if reading == [LISTED]:
+        return _piped_list(given)
+    # A pipe hands on one reference; the last line is the result.
+    return {name: _piped() for name in reading}
 
 
 def _piped() -> str:
     """Return the reference that the command before a pipe has printed."""
     from facelime_cli.engine import reference_from
 
+    return reference_from(_standard_input("a reference", "pipe what a stage prints"))
+
+
+def _piped_list(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `--from -` means: the pictures that standard input names, as --images would name them."""
+    from facelime_cli.names import listing
+    from facelime_cli.predicting.choosing import lines_in
+
+    if given["images"] is not None:
+        raise CommandLineError("--images and --from both name pictures; leave one of them out.")
+    text = _standard_input("a list of pictures", "pipe what `facelime list` prints")
+    return {LISTED: None, "images": listing(lines_in(text, "standard input"))}
+
+
+def _standard_input(what: str, advice: str) -> str:
+    """Return the text that the command before a pipe has printed."""
     try:
         read = sys.stdin.buffer.read(MOST_PIPED + 1)
     except OSError as why:
-        raise FacelimeError(f"standard input cannot be read ({first_line(why)}); pipe a reference to `-`.") from why
+        raise FacelimeError(f"standard input cannot be read ({first_line(why)}); {advice} to `-`.") from why
     if len(read) > MOST_PIPED:
         raise FacelimeError(
-            f"standard input holds more than {size_text(MOST_PIPED)}, which is no reference; pipe what a stage prints."
+            f"standard input holds more than {size_text(MOST_PIPED)}, which is no {what[2:]}; {advice}."
         )
-    return reference_from(read.decode(errors="surrogateescape"))
+    return read.decode(errors="surrogateescape")
 
 
 def _path(what: str, text: str) -> Path:

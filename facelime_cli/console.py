@@ -12,9 +12,11 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
+from facelime_cli.columns import is_numeric, laid_out
 from facelime_cli.plain import json_text, shown
+from facelime_cli.terminals import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,11 +60,14 @@ class Table:
         Each with a text for every column.
     title : str
         Empty for none.
+    keys : int
+        How many of the first columns say what a row is of: they are repeated where a table is wider than the terminal.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
+    keys: int = 1
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,14 @@ class Drawing:
     letters : sequence of str
         Lines for a terminal without colours.
     title : str
+    inline : callable, optional
+        From a way of `terminals.protocol` to what shows the whole picture on a terminal that has it.
     """
 
     pixels: Sequence[Sequence[tuple[int, int, int]]]
     letters: Sequence[str]
     title: str = ""
+    inline: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,8 @@ class Answer:
         The answer for people.
     code : int
         The command's exit status.
-    notes : sequence of Table
-        Tables for eyes alone, beside a result that another command reads.
+    notes : sequence of Table or Drawing
+        Tables and pictures for eyes alone, beside a result that another command reads.
     said : sequence of str
         Sentences for eyes alone.
     """
@@ -107,7 +115,7 @@ class Answer:
     lines: Sequence[str] = ()
     tables: Sequence[Table | Drawing] = ()
     code: int = 0
-    notes: Sequence[Table] = ()
+    notes: Sequence[Table | Drawing] = ()
     said: Sequence[str] = ()
 
 
@@ -172,17 +180,14 @@ class Console:
             _write(self._out, json_text(answer.value) + "\n")
             return
         if not self.quiet:
-            for table in answer.notes:
-                self._print_table(table, stderr=True)
+            for each in answer.notes:
+                self._print_either(each, stderr=True)
         for text in answer.said:
             self.note(text)
         # A table or a JSON text is one answer of several lines.
         _write(self._out, "".join(shown(line, keep="\n") + "\n" for line in answer.lines))
         for each in answer.tables:
-            if isinstance(each, Drawing):
-                self._print_drawing(each)
-            else:
-                self._print_table(each)
+            self._print_either(each)
 
     def note(self, text: str) -> None:
         """Say something that helps but that nothing depends on.
@@ -300,12 +305,23 @@ class Console:
         # One sentence is one line, whatever the name or the library's text that it quotes.
         _write(sys.stderr, shown(text) + "\n")
 
-    def _print_drawing(self, drawing: Drawing) -> None:
+    def _print_either(self, each: Table | Drawing, *, stderr: bool = False) -> None:
+        if isinstance(each, Drawing):
+            self._print_drawing(each, stderr=stderr)
+        else:
+            self._print_table(each, stderr=stderr)
+
+    def _print_drawing(self, drawing: Drawing, *, stderr: bool = False) -> None:
         from rich.text import Text
 
-        rich = self._rich(stderr=False)
+        rich = self._rich(stderr=stderr)
+        stream = sys.stderr if stderr else self._out
         if rich.color_system is None:
-            print("\n".join([shown(drawing.title), *drawing.letters]), file=self._out)
+            print("\n".join([shown(drawing.title), *drawing.letters]), file=stream)
+            return
+        way = protocol(stream) if drawing.inline else None
+        if drawing.inline and way:
+            print(f"{shown(drawing.title)}\n{drawing.inline(way)}", file=stream)
             return
         # The upper half of a cell has the colour of the letter, the lower half that of its ground.
         lines = []
@@ -317,13 +333,14 @@ class Console:
         # Python itself prints it, as it prints a table.
         with rich.capture() as text:
             rich.print(Text(shown(drawing.title), style="bold"), *lines, sep="\n")
-        print(text.get(), end="", file=self._out)
+        print(text.get(), end="", file=stream)
 
     def _print_table(self, table: Table, *, stderr: bool = False) -> None:
         rich = self._rich(stderr=stderr)
         # Python itself prints it: it leaves a closed pipe to the caller, which Rich does not.
         with rich.capture() as text:
-            rich.print(_drawn(table))
+            for block in _blocks(table, rich.width):
+                rich.print(block)
         print(text.get(), end="", file=sys.stderr if stderr else self._out)
 
 
@@ -371,18 +388,36 @@ def _apart(stream: TextIO) -> TextIO:
     return os.fdopen(own, "w", encoding=stream.encoding, errors=stream.errors)
 
 
+def _blocks(table: Table, available: int) -> Iterator[RichTable]:
+    """Yield a table as it has room: in one, or cut into several between columns."""
+    from rich.cells import cell_len
+
+    columns = [[shown(name), *(shown(row[place]) for row in table.rows)] for place, name in enumerate(table.columns)]
+    title = table.title
+    for widths in laid_out(columns, available, table.keys, cell_len):
+        yield _drawn_columns([columns[place] for place in widths], list(widths.values()), title)
+        title = ""
+
+
 def _drawn(table: Table) -> RichTable:
+    columns = [[shown(name), *(shown(row[place]) for row in table.rows)] for place, name in enumerate(table.columns)]
+    return _drawn_columns(columns, [None] * len(columns), table.title)
+
+
+def _drawn_columns(columns: Sequence[Sequence[str]], widths: Sequence[int | None], title: str) -> RichTable:
+    """Return a table from the heading and the cells of each column, and its width where that is known."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
     # As a Text, since a plain string may hold what Rich would read as markup.
-    title = Text(shown(table.title)) if table.title else None
-    drawn = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for column in table.columns:
-        drawn.add_column(Text(shown(column)), overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(Text(shown(cell)) for cell in row))
+    above = Text(shown(title)) if title else None
+    drawn = RichTable(box=box.SIMPLE_HEAD, title=above, title_justify="left", pad_edge=False)
+    for (heading, *cells), width in zip(columns, widths, strict=True):
+        side: Literal["right", "left"] = "right" if is_numeric(cells) else "left"
+        drawn.add_column(Text(heading), overflow="fold", justify=side, width=width)
+    for row in zip(*(cells for _, *cells in columns), strict=True):
+        drawn.add_row(*(Text(cell) for cell in row))
     return drawn
 
 
@@ -468,7 +503,7 @@ class _Clock:
     @property
     def share(self) -> str:
         """The share that is done, in words; never all of it before everything is done."""
-        return f"{100 * self.done // self._total} %"
+        return f"{100 * self.done // max(self._total, 1)} %"
 
     @property
     def rate(self) -> str:

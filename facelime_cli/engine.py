@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ from facelime_cli.logs import Log
 from facelime_cli.options import hints, inputs_of, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from facelime_cli.console import Console
+    from facelime_cli.console import Console, Drawing, Table
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.manifests import Identity
@@ -49,6 +49,8 @@ class Context:
     keeps stand-ins that were made beside other work, by what they are. `before_work` is called when an artifact is to
     be made that is not complete yet. `planning` is set where a plan is made only to be looked at, so that nothing may
     be measured for it. `lay_out` asks for the artifact with no unit done, and `unit` for units of so many pictures.
+    `parse` reads words as they are typed behind a stage's name. Until `using` is closed, others see that this process
+    uses the artifacts that its stages have made or found: a command of several stages comes back to them.
     """
 
     store: Store
@@ -62,6 +64,15 @@ class Context:
     lay_out: bool = False
     unit: int | None = None
     told: set[str] = field(default_factory=set)
+    parse: Callable[[Stage, Sequence[str]], Any] | None = None
+    using: ExitStack | None = None
+
+    def uses(self, artifact: Artifact) -> None:
+        """Show others that this process uses an artifact, where a command of several stages asks for it."""
+        if self.using is not None:
+            from facelime_cli.store import presence
+
+            self.using.enter_context(presence.used([artifact.path]))
 
     def once(self, note: str) -> None:
         """Note what several stages of one command would say."""
@@ -200,6 +211,8 @@ class Stage:
         Answers `--dry-run`.
     answer : callable
         What the command answers with.
+    beside : callable
+        From parameters and result to what a person has asked to see beside the answer.
     restored : callable
         The options that an artifact's own parameters do not hold as they were typed.
     instead : tuple of str
@@ -219,6 +232,7 @@ class Stage:
     needs: Callable[[Any, Mapping[str, Artifact], Context], Mapping[str, Needed]] = needs_nothing
     forecast: Callable[[Any, Context], Answer] | None = None
     answer: Callable[[Result], Answer] = lambda result: Answer(result.json(), [result.artifact.id])
+    beside: Callable[[Any, Result], Sequence[Table | Drawing]] = lambda *_: ()
     restored: Callable[[Artifact], Mapping[str, Any]] = lambda _: {}
     instead: tuple[str, ...] = ()
     finish: Callable[[Artifact, Context], tuple[dict[str, Any], list[str]]] | None = None
@@ -422,21 +436,25 @@ def execute(stage: Stage, params: Any, context: Context) -> Result:
     artifact = context.store.find(stage.writes, identity(stage, plan).fingerprint)
     # One that has lost its manifest has nothing to go on with: the error says how it is mended.
     if artifact is not None and (artifact.complete or artifact.lost_its_manifest):
+        context.uses(artifact)
         _give_name(artifact.require_complete(), context)
         plan.found(artifact)
         return Result(artifact, reused=True, seconds=time.monotonic() - begun)
     context.before_work()
     fresh = artifact is None
-    # Two processes may lay out the same at once: the store lets both use what was first.
-    artifact = _lay_out(stage, plan, context) if artifact is None else artifact
     from facelime_cli.store import presence
 
-    alone = context.shard.count == 1
-    with presence.attended(artifact.path, everywhere=alone and not context.lay_out):
-        _give_name(artifact, context)
-        _say_of_units(artifact, context, fresh=fresh)
-        if not context.lay_out:
-            _do_shard(artifact, plan, context, fresh=fresh)
+    # What it reads is kept meanwhile, also before the artifact that names it is laid out.
+    with presence.used([each.path for each in plan.inputs.values()]):
+        # Two processes may lay out the same at once: the store lets both use what was first.
+        artifact = _lay_out(stage, plan, context) if artifact is None else artifact
+        alone = context.shard.count == 1
+        with presence.attended(artifact.path, everywhere=alone and not context.lay_out):
+            _give_name(artifact, context)
+            _say_of_units(artifact, context, fresh=fresh)
+            if not context.lay_out:
+                _do_shard(artifact, plan, context, fresh=fresh)
+    context.uses(artifact)
     if not artifact.complete and not context.lay_out:
         context.console.note(f"{artifact.reference}: {_how_far(artifact)}")
     return Result(artifact, reused=False, seconds=time.monotonic() - begun)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from facelime_cli.store.artifacts import Artifact
 
-GROUP, TABLE = "group", "table/"
+GROUP, TABLE, UID = "group", "table/", "dicom/"
 STAND_INS = ("fill", "fill_row")
 """Arrays of what stands where a region is off."""
 PAGES = "render"
@@ -29,6 +29,7 @@ def portion_of(
     groups: bool = False,
     table: bool = False,
     stand_ins: bool = False,
+    uids: bool = False,
 ) -> Portion:
     """Return what of an artifact goes out.
 
@@ -38,8 +39,9 @@ def portion_of(
         A complete one.
     pictures : sequence of str, optional
         Ids of the pictures; by default all.
-    groups, table, stand_ins : bool
-        Whether patients and lesions, the columns of the source's table, and other people's pictures go out too.
+    groups, table, stand_ins, uids : bool
+        Whether patients and lesions, the columns of the source's table, other people's pictures, and the UIDs of DICOM
+        files go out too.
 
     Returns
     -------
@@ -65,6 +67,7 @@ def portion_of(
             ("--with-groups", () if groups else (GROUP,)),
             ("--with-table", () if table else [name for name in artifact.arrays if name.startswith(TABLE)]),
             ("--with-stand-ins", STAND_INS if people else ()),
+            ("--with-dicom-uids", () if uids else [name for name in artifact.arrays if name.startswith(UID)]),
         )
         for name in names
         if artifact.has(name)

@@ -121,6 +121,44 @@ def row_of(name: str, ids: list[str]) -> int:
     raise NotFoundError(f"there is no picture {name!r} here; an id looks like {ids[0]!r}.")
 
 
+def rows_of(names: Iterable[str], ids: list[str]) -> list[int]:
+    """Return the places of pictures among ids, as `row_of` finds each of them.
+
+    Parameters
+    ----------
+    names : iterable of str
+        As they are typed.
+    ids : list of str
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    NotFoundError
+        When no picture is called so, or several are.
+
+    Examples
+    --------
+    >>> rows_of(["b", "x/a"], ["x/a", "x/b", "y/a"])
+    [1, 0]
+    """
+    # Looking through all ids for each of twenty thousand names would take minutes.
+    whole: dict[str, int] = {}
+    last: dict[str, list[int]] = {}
+    for row, each in enumerate(ids):
+        whole.setdefault(each, row)
+        last.setdefault(each.rpartition("/")[2], []).append(row)
+    found = []
+    for name in names:
+        alone = last.get(name, [])
+        by_part = alone[0] if len(alone) == 1 else None
+        place = whole.get(name, by_part)
+        found.append(row_of(name, ids) if place is None else place)
+    return found
+
+
 def class_indices(text: str, names: list[str]) -> list[int]:
     """Return the classes in a list, each once.
 

@@ -201,7 +201,7 @@ def default_of(setting: str, table: Mapping[str, Entry]) -> str:
 
 
 def typed(params: Any) -> list[str]:
-    """Return the words that a person types behind a subcommand for some parameters; those at a default are left out.
+    """Return the words that a person types behind a subcommand: arguments, then options that are not at a default.
 
     Parameters
     ----------
@@ -216,25 +216,56 @@ def typed(params: Any) -> list[str]:
 
     annotations = hints(type(params))
     words: list[str] = []
+    arguments: list[str] = []
     for each in fields(params):
         kind, extras = annotations[each.name]
         declared = marker(extras, ParameterInfo)
         value = getattr(params, each.name)
         is_list = isinstance(value, list)
         if isinstance(declared, ArgumentInfo):
-            words += [str(one) for one in (value if is_list else [value])]
+            arguments += [str(one) for one in (value if is_list else [value]) if one is not None]
             continue
         if value is None or value is False or value == each.default:
             continue
-        option = _option(each.name, declared)
+        option = declared_option(each.name, declared)
         # An option that takes several values is typed once for each; any other list is one value.
         for one in value if is_list and takes_several(kind) else [value]:
             words += _words(option, each.name, one)
-    return words
+    return arguments + words
 
 
-def _option(name: str, option: Any) -> str:
-    """Return an option as it is typed, by the name of its field."""
+def names_of(params: type[Any]) -> dict[str, str]:
+    """Return the name of every field by what is typed for it: an option's word without dashes, or an argument's name.
+
+    Parameters
+    ----------
+    params : type
+        A dataclass of parameters.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    from typer.models import ArgumentInfo, ParameterInfo
+
+    found = {}
+    for name, (_, extras) in hints(params).items():
+        declared = marker(extras, ParameterInfo)
+        is_argument = isinstance(declared, ArgumentInfo)
+        found[name if is_argument else declared_option(name, declared).partition("/")[0].removeprefix("--")] = name
+    return found
+
+
+def declared_option(name: str, option: Any) -> str:
+    """Return an option as it is typed.
+
+    Parameters
+    ----------
+    name : str
+        Of its field.
+    option : OptionInfo
+        As it is declared; it may have a word of its own.
+    """
     # Within Annotated, Typer takes the first declared word for the default.
     candidates = [option.default, *(option.param_decls or ())]
     for word in candidates:

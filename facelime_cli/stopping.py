@@ -197,13 +197,15 @@ def job_seconds() -> float | None:
     return left if 0 < left < LONGEST_JOB_SECONDS else None
 
 
-def span(text: str) -> float:
+def span(text: str, option: str = "--time-budget", like: str = "90s, 30m or 2h") -> float:
     """Return a time span in seconds.
 
     Parameters
     ----------
     text : str
         A number and s, m, h or d, such as 30m; a number alone counts seconds.
+    option, like : str
+        The option that it was typed for, and what it could be, for the message.
 
     Returns
     -------
@@ -217,5 +219,5 @@ def span(text: str) -> float:
     match = SPAN.fullmatch(text.strip())
     # A float of so many digits would be infinite, or a date that no clock reaches.
     if not match or len(text) > LONGEST_SPAN:
-        raise CommandLineError(f"--time-budget {text!r} should be a time such as 90s, 30m or 2h.")
+        raise CommandLineError(f"{option} {text!r} should be a time such as {like}.")
     return float(match[1]) * SPAN_SECONDS[match[2]]

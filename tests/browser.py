@@ -139,6 +139,10 @@ class Browser:
     def scheme(self, name):
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
+    def medium(self, name):
+        """Show pages as a medium has them: `print`, or an empty text for the screen."""
+        self._call("Emulation.setEmulatedMedia", media=name)
+
     def middle(self, selector):
         """Scroll to an element and return where its middle is."""
         found = f"document.querySelector({json.dumps(selector)})"
@@ -163,7 +167,9 @@ class Browser:
                 type=kind,
                 key=key,
                 code=key,
-                windowsVirtualKeyCode={"ArrowRight": 39, "Home": 36, "End": 35}.get(key, 0),
+                windowsVirtualKeyCode={"ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35, "Escape": 27}.get(
+                    key, 0
+                ),
             )
 
     def picture(self, path, *, whole=False):

@@ -158,6 +158,24 @@ def scene(tmp_path_factory):
 
 
 @pytest.fixture
+def worker():
+    """Another process that shows that it works on an artifact, as long as the block lasts."""
+
+    @contextmanager
+    def working(folder):
+        code = (
+            f"from facelime_cli.store import presence; from pathlib import Path; presence.show(Path({str(folder)!r}))"
+        )
+        words = [sys.executable, "-c", f"{code}; print(flush=True); input()"]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            yield process
+            process.communicate("\n")
+
+    return working
+
+
+@pytest.fixture
 def facelime(tmp_path):
     """The command line on an empty store."""
     return Facelime(tmp_path / "store")

@@ -82,7 +82,7 @@ class Published:
 def command():
     """Return `preprocess` and how its command line is read."""
     stage = next(each for each in INDEX if each.name == "preprocess").load()
-    return stage, cli._subcommand(stage)
+    return stage, cli.subcommand(stage)
 
 
 def params_of(words):
@@ -90,7 +90,7 @@ def params_of(words):
     stage, line = command()
     given = line.make_context("preprocess", [str(word) for word in words[1:]]).params
     # Typer itself hands on None for an option that may be given several times and is not.
-    return cli._params(stage.params, {name: None if value in ((), []) else value for name, value in given.items()})
+    return cli.params_from(stage.params, {name: None if value in ((), []) else value for name, value in given.items()})
 
 
 def catalogue(words, store: Path):

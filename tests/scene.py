@@ -68,6 +68,9 @@ CASES = {
     "export": Case("export surrogates/first --to {out}/out.h5 --force", 4, 4),
     "show": Case("show segments/few --png {out}/out.png", 3, finished="exists already"),
     "remove": Case("remove surrogates/first --yes", 24, 4, finished="nothing called"),
+    "remove, with children": Case("remove data --with-children --yes", 12, 4, finished="nothing called"),
+    "prune": Case("prune --unused --kind masks,predictions,surrogates --yes", 12, 4),
+    "rename": Case("rename surrogates/first renamed", 6, 2, finished="nothing called"),
     "repair": Case(
         "repair surrogates/first",
         8,

@@ -40,7 +40,7 @@ COSTLY = {
     "sheet": (1, 4),
 }
 """What a legitimate value of an option is bounded to, so that it takes no hours."""
-WRITES_FILES = {"to", "png", "draw"}
+WRITES_FILES = {"to", "png", "draw", "junit"}
 """Options that name a file to write: their values stay below the test's own folder."""
 HUGE_INTS = [-1, 0, 2**31, 2**63, -(2**63) - 1, 2**70, 10**400]
 ODD_TEXTS = [
@@ -166,6 +166,7 @@ def command_words(command, chain, faces, tmp_path):
         "pseudonyms": ["pseudonyms", faces],
         "trust": ["trust", "list"],
         "clean": ["clean"],
+        "list": ["list", "faces"],
         "explain": ["explain", "faces", "--model", "small", "--first", "1", "--method", "slic", "--samples", "20"],
         "import-model": ["import-model", tmp_path / "no.keras"],
         "compare-models": ["compare-models", "small", "small", "--bootstrap", "100"],
@@ -181,7 +182,12 @@ def command_words(command, chain, faces, tmp_path):
         "jobs local": ["jobs", "local", *explained_by, "--force", "--devices", "2", "--to", tmp_path / "local"],
         "jobs status": ["jobs", "status", tmp_path],
         "jobs snakemake": ["jobs", "snakemake", "--dataset", "faces", "--model", "small", "--to", tmp_path / "jobs"],
+        "gate": ["gate", explained, "--inside", "lungs", ">=0"],
         "export": ["export", explained, "--to", tmp_path / "out.csv"],
+        "status": ["status"],
+        "prune": ["prune", "--unused"],
+        "rename": ["rename", "faces", "faces"],
+        "again": ["again", explained],
     }
     return more[command] if command in more else words_of(command, chain, faces)
 
@@ -192,6 +198,9 @@ def without(words, option):
     if option in words:
         place = words.index(option)
         del words[place : place + 2]
+        # An option may have two values.
+        while words[place : place + 1] and not words[place].startswith("-"):
+            del words[place]
     return words
 
 

@@ -16,17 +16,30 @@ WINGS = (
     "importing",
     "training",
     "drawing",
+    "exporting",
     "preparing",
     "predicting",
     "reporting",
     "stages",
     "jobs",
 )
-GROUND = {"errors", "choices", "machine", "names", "plain", "hearing", "console", "stopping", "workers"}
+GROUND = {
+    "errors",
+    "choices",
+    "columns",
+    "machine",
+    "names",
+    "plain",
+    "hearing",
+    "console",
+    "stopping",
+    "terminals",
+    "workers",
+}
 """Modules that know nothing of pictures, models or the store."""
 MAY = {
     "core": {"core", "errors", "choices"},
-    "drawing": {"drawing", "core", "errors", "choices"},
+    "drawing": {"drawing", "core", "errors", "choices", "terminals"},
     "store": {"store", "core", "errors", "machine", "plain"},
     "models": {"models", "store", "core", "errors", "choices", "machine", "names", "plain", "stopping", "trust"},
     "answering": {
@@ -72,6 +85,7 @@ MAY = {
         "engine",
         *GROUND,
     },
+    "exporting": {"exporting", "reporting", "store", "drawing", "core", *GROUND},
     "jobs": {"jobs", "stages", "predicting", "answering", "store", "presets", "options", "engine", *GROUND},
 }
 """Which rooms a wing may import. A file of `stages/` whose name begins with `jobs` only names a command of `jobs/`."""

@@ -11,6 +11,7 @@ def test_every_artifact_is_the_one_in_the_table(tmp_path):
     assert store_of_every_kind.differences(found, store_of_every_kind.kept_table()) == []
 
 
+@pytest.mark.long
 def test_datasets_segments_and_masks_are_those_in_the_table(tmp_path):
     found = store_of_every_kind.make(tmp_path, integers_only=True)
     assert store_of_every_kind.differences(found, store_of_every_kind.kept_table(), integers_only=True) == []

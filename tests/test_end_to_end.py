@@ -12,6 +12,7 @@ from facelime_cli.store.references import Store
 from tests.support import Facelime
 
 
+@pytest.mark.long
 def test_stages_chain_in_a_shell(chain, faces, tmp_path, command):
     """The dataset and the network are found, the rest is made."""
     facelime, store = " ".join(command), chain.copy(tmp_path / "s").store

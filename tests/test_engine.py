@@ -9,6 +9,7 @@ import pytest
 from facelime_cli.console import Console
 from facelime_cli.engine import Context
 from facelime_cli.options import Execution, Input, Resolved, hints, marker
+from facelime_cli.predicting import choosing
 from facelime_cli.store.references import Store
 from tests.support import CHAIN, ROUNDS, SHARDED, STAGES, compared, fingerprint, joined, words_of
 
@@ -39,6 +40,7 @@ CHANGES = {
         "white_balance": "shades-of-gray",
         "equalize": True,
         "contrast": 1.5,
+        "keep_dicom_uids": True,
         "seed": 5,
         "pseudonyms": True,
     },
@@ -125,6 +127,8 @@ CHANGES = {
         "single_file": True,
         "no_stand_ins": True,
         "figures": "png",
+        "dpi": 200,
+        "columns": 2,
         "style": "lime",
     },
     "compare": {"top": 3, "explained": "rosacea"},
@@ -196,6 +200,7 @@ CHOOSES = {
     "split",
     "images",
     "first",
+    *choosing.NAMES,
     "table",
     "id_column",
     "join",
@@ -319,6 +324,8 @@ def test_every_parameter_is_known_to_this_suite(stage):
 
 GOES_WITH = {
     "features": {"surrogate": "forward"},
+    "columns": {"figures": "png"},
+    "dpi": {"figures": "png"},
     "ensemble": {"fold": "all"},
     "fill_sigma": {"fill": "blur"},
     "fine_tune_layers": {"fine_tune_epochs": 2},

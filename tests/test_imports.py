@@ -59,6 +59,9 @@ def commands_without_network(chain, faces, tmp_path):
         "render, of a check": ["render", chain.reference("check"), "--top", "3"],
         "verify": ["verify", predictions],
         "export": ["export", predictions, "--to", tmp_path / "out.h5"],
+        "diff": ["diff", predictions, predictions],
+        "again, when it is found": ["again", chain.reference("render")],
+        "show --command": ["show", chain.reference("render"), "--command"],
     }
 
 
@@ -78,8 +81,10 @@ NAMES = [
 ]
 NAMES += ["show --png", "show --format", "contrast", "compare", "consensus"]
 NAMES += ["check, when it is found", "render, of a check"]
+NAMES += ["diff", "again, when it is found", "show --command"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
     words = commands_without_network(chain, faces, tmp_path)[name]
@@ -91,6 +96,16 @@ def test_these_run_without_tensorflow(name, chain, faces, tmp_path):
     assert "facelime_cli" in packages
 
 
+@pytest.mark.parametrize(
+    "words", [["status", "--tree"], ["log", "faces"], ["rename", "faces", "faces"], ["prune", "--unused"]], ids=" ".join
+)
+def test_what_only_looks_at_the_store_imports_nothing_heavy(words, chain):
+    packages, done = imported([sys.executable, "-X", "importtime", "-m", "facelime_cli", *words], chain.facelime.store)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert packages & HEAVY == set()
+
+
+@pytest.mark.long
 def test_a_second_predict_imports_tensorflow_without_keras_and_the_first_both(chain):
     # Under a name of their own: the predictions are removed by it.
     words = ["perturb", chain["segment"].id, "--samples", 3, "--seed", 4, "--name", "second-start"]

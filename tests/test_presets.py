@@ -13,6 +13,8 @@ from facelime_cli.stages import INDEX, perturb
 
 OPTIONS = {name: dict(preset.options) for name, preset in SYSTEMS.items()}
 STAGES = {each.name: each for each in (listed.load() for listed in INDEX) if isinstance(each, Stage)}
+APART = {("segment", "seed")}
+"""Of segments it draws pictures for --random alone, and is refused without it."""
 CHAIN = ("segment", "perturb", "fit-surrogate", "render")
 
 
@@ -20,7 +22,10 @@ def words(stage, options):
     """Return the options of a stage among some, as they are typed."""
     known = hints(STAGES[stage].params)
     return [
-        word for name, value in options.items() if name in known for word in (f"--{name.replace('_', '-')}", str(value))
+        word
+        for name, value in options.items()
+        if name in known and (stage, name) not in APART
+        for word in (f"--{name.replace('_', '-')}", str(value))
     ]
 
 

@@ -66,6 +66,7 @@ def test_a_read_that_hangs_ends_on_a_signal(tmp_path, kind):
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_a_sentence(facelime, command, tmp_path):
     folder = write_faces(tmp_path / "some", 12, 400)
     words = ["preprocess", str(folder), "--size", "1600", "--workers", "2", "--store", str(facelime.store)]

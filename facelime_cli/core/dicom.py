@@ -178,6 +178,39 @@ def patient_of(path: Path) -> str | None:
     return str(patient) or None
 
 
+UID_NAMES = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+"""What tells where a file stands in an archive."""
+
+
+def uids_of(path: Path) -> tuple[str, ...] | None:
+    """Return the UIDs of a DICOM file: study, series, the file itself, and its SOP class.
+
+    Parameters
+    ----------
+    path : Path
+        Any file.
+
+    Returns
+    -------
+    tuple of four str, or None
+        None where one of them is missing or none by the standard (PS3.5, 9.1), the file is damaged, or it is no DICOM
+        file.
+    """
+    if not (path.suffix.lower() in DICOM_SUFFIXES or is_dicom(path)):
+        return None
+    import pydicom
+    from pydicom.uid import UID
+
+    try:
+        with opened(path) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(UID_NAMES), force=True)
+            found = [str(data.get(name) or "") for name in UID_NAMES]
+    except UNREADABLE:
+        return None
+    return tuple(found) if all(UID(each).is_valid for each in found) else None
+
+
 def _object_in(stream: BinaryIO) -> Any:
     """Return the object in a file, with its transfer syntax; refuse what holds no pixels."""
     import pydicom

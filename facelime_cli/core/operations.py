@@ -83,11 +83,18 @@ class Prepared:
         Top, left, bottom and right of what was cut out of the original, in pixels.
     face_found : bool
         Whether it was cropped to a face.
+    original : (int, int)
+        Height and width of the original.
+    seen : (int, int, int, int)
+        Top, left, bottom and right of what the picture shows of the original, in pixels. With padding it is larger than
+        the original.
     """
 
     image: Pixels
     box: Box
     face_found: bool
+    original: Sides
+    seen: Box
 
 
 def prepare(image: Pixels, how: Operations) -> Prepared:
@@ -120,7 +127,11 @@ def prepare(image: Pixels, how: Operations) -> Prepared:
     if how.contrast != 1:
         picture = contrasted(picture, how.contrast)
     fitted = _fitted(picture, how, Image.Resampling.BILINEAR)
-    return Prepared(fitted, box, face is not None)
+    above, beside = box[:2]
+    rows, columns = picture.shape[:2]
+    top, left, bottom, right = _framed(rows, columns, how)
+    seen = (above + top, beside + left, above + bottom, beside + right)
+    return Prepared(fitted, box, face is not None, (height, width), seen)
 
 
 def prepare_mask(mask: Pixels, box: Box, how: Operations) -> Pixels:
@@ -310,22 +321,33 @@ def padded(height: int, width: int, size: Size) -> Sides:
     return max(height, _other_side(width, rows, columns)), max(width, _other_side(height, columns, rows))
 
 
-def _fitted(image: Pixels, how: Operations, resampling: Image.Resampling) -> Pixels:
-    """Bring a picture or a mask to its size."""
-    height, width = image.shape[:2]
+def _framed(height: int, width: int, how: Operations) -> Box:
+    """Return what of a picture is resized: less than it when it is cropped, and more when it is padded."""
+    rows, columns = height, width
     wanted = shapes.sides(how.size)
     if how.fit == "crop":
         rows = min(height, _other_side(width, wanted[0], wanted[1]))
         columns = min(width, _other_side(height, wanted[1], wanted[0]))
-        top, left = (height - rows) // 2, (width - columns) // 2
-        image = image[top : top + rows, left : left + columns]
     elif how.fit == "pad":
         rows, columns = padded(height, width, how.size)
-        top, left = (rows - height) // 2, (columns - width) // 2
-        around = [(top, rows - height - top), (left, columns - width - left)]
+    # What is cropped is the middle, and an odd pixel of padding stands behind it.
+    top = (height - rows) // 2 if how.fit == "crop" else -((rows - height) // 2)
+    left = (width - columns) // 2 if how.fit == "crop" else -((columns - width) // 2)
+    return top, left, top + rows, left + columns
+
+
+def _fitted(image: Pixels, how: Operations, resampling: Image.Resampling) -> Pixels:
+    """Bring a picture or a mask to its size."""
+    height, width = image.shape[:2]
+    wanted = shapes.sides(how.size)
+    top, left, bottom, right = _framed(height, width, how)
+    if how.fit == "pad":
+        around = [(-top, bottom - height), (-left, right - width)]
         # A picture has an axis of channels, which is not padded; a mask has none.
         channels = [(0, 0)] * (image.ndim - 2)
         image = np.pad(image, [*around, *channels])
+    else:
+        image = image[top:bottom, left:right]
     if image.shape[:2] == wanted:
         return image
     # With a reducing gap, Pillow would shrink large pictures coarsely first, and change their values.

@@ -59,6 +59,8 @@ STRONG = "strong"
 FAIR = "fair"
 DEPENDS = "depends on the stand-in"
 NOT_CONFIRMED = "not confirmed"
+CONFIRMED = frozenset({STRONG, FAIR})
+"""Verdicts with which the model confirms an explanation."""
 NEEDS_MORE = "needs more samples: about "
 NOTHING = "nothing to explain: the model's answer hardly moves"
 SATURATED = "nothing to explain: the model's answer is saturated"

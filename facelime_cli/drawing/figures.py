@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.patches import Patch
 
 from facelime_cli.core import attribution
-from facelime_cli.drawing import curves, overlay
+from facelime_cli.drawing import curves, overlay, printing
 from facelime_cli.drawing.charts import drawable
 from facelime_cli.drawing.palette import AGAINST, LIME_AGAINST, LIME_FOR, MIDDLE, TOWARDS, Colour
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
@@ -31,12 +32,12 @@ INCHES = (7.2, 5.6)
 STUDENT_INCHES = (7.2, 3.6)
 DOTS_PER_INCH = 110
 """Of charts on a page."""
-PRINT_DOTS_PER_INCH = 300
 FINE_PIXELS = 600
 """Side to which pixels are repeated, so that borders, a pixel wide, are thin lines."""
 LONGEST_NAME = 40
 SIDES = {False: ("for the class", "against it"), True: ("raises the value", "lowers it")}
 """What regions do, to a class or to a value."""
+USUAL_COLOURS = (TOWARDS, AGAINST)
 FONT_POINTS = 8
 SMALL_POINTS = 7
 HATCH = "////"
@@ -65,6 +66,8 @@ class Panel:
         What coefficients are shown times: 100 for hundredths of their unit.
     values : bool
         Whether a value is explained, which regions raise or lower, and no class.
+    dots_per_inch : int
+        Of a PNG file.
     style : str
         A key of `STYLES`.
     words : (str, str)
@@ -85,6 +88,7 @@ class Panel:
     files: tuple[Path, ...]
     times: int = 100
     values: bool = False
+    dots_per_inch: int = printing.DOTS_PER_INCH
 
     @property
     def unsure(self) -> Bools:
@@ -113,15 +117,28 @@ def draw(panel: Panel) -> None:
     OSError
         If a file cannot be written.
     """
-    # Rounded up, so that no picture is smaller than `FINE_PIXELS`.
-    side = max(panel.segments.shape)
-    times = max(1, -(-FINE_PIXELS // side))
-    truth = None if panel.truth is None else _enlarged(panel.truth, times)
-    image = _enlarged(panel.image, times)
-    segments = _enlarged(panel.segments, times)
-    finer = replace(panel, image=image, segments=segments, truth=truth)
+    finer = enlarged(panel, FINE_PIXELS)
     drawn = STYLES[panel.style](finer)
-    write(drawn, panel.files, PRINT_DOTS_PER_INCH)
+    write(drawn, panel.files, panel.dots_per_inch)
+
+
+def enlarged(panel: Panel, least: int) -> Panel:
+    """Return a panel whose pixels are repeated, so that borders, a pixel wide, are thin lines.
+
+    Parameters
+    ----------
+    panel : Panel
+    least : int
+        Pixels that the longer side has at least.
+
+    Returns
+    -------
+    Panel
+    """
+    side = max(panel.segments.shape)
+    times = max(1, -(-least // side))
+    truth = None if panel.truth is None else _enlarged(panel.truth, times)
+    return replace(panel, image=_enlarged(panel.image, times), segments=_enlarged(panel.segments, times), truth=truth)
 
 
 def _enlarged(values: NDArray[Any], times: int) -> NDArray[Any]:
@@ -165,7 +182,7 @@ def _for_and_against(axes: Axes, panel: Panel) -> None:
     _show(axes, tinted, f"{words} {name}")
     strongest = panel.strongest
     unsure = strongest[panel.unsure[strongest]]
-    _hatch(axes, np.isin(panel.segments, unsure))
+    hatch(axes, np.isin(panel.segments, unsure))
     colour_legend(axes, hatched=bool(len(unsure)), values=panel.values)
 
 
@@ -245,12 +262,7 @@ def colour_legend(
     values : bool
         Whether a value is explained, and no class.
     """
-    handles = []
-    for (red, green, blue), label in zip(colours, SIDES[values], strict=True):
-        share = (red / 255, green / 255, blue / 255)
-        handles.append(Patch(color=share, label=label))
-    if hatched:
-        handles.append(Patch(facecolor="white", edgecolor="black", hatch=HATCH, label="may be nothing"))
+    handles = legend_handles(colours, hatched=hatched, values=values)
     axes.legend(
         handles=handles,
         loc="upper center",
@@ -261,6 +273,27 @@ def colour_legend(
         handlelength=1.2,
         columnspacing=0.9,
     )
+
+
+def legend_handles(colours: tuple[Colour, Colour], *, hatched: bool, values: bool) -> list[Patch]:
+    """Return what a legend shows, see `colour_legend`.
+
+    Parameters
+    ----------
+    colours, hatched, values
+        As `colour_legend` takes them.
+
+    Returns
+    -------
+    list of Patch
+    """
+    handles = []
+    for (red, green, blue), label in zip(colours, SIDES[values], strict=True):
+        share = (red / 255, green / 255, blue / 255)
+        handles.append(Patch(color=share, label=label))
+    if hatched:
+        handles.append(Patch(facecolor="white", edgecolor="black", hatch=HATCH, label="may be nothing"))
+    return handles
 
 
 def write(figure: Figure, files: Sequence[Path], dots_per_inch: int = DOTS_PER_INCH) -> None:
@@ -307,27 +340,62 @@ def _original(axes: Axes, panel: Panel) -> None:
         axes.contour(panel.truth, levels=[0.5], colors="black", linewidths=0.7)
 
 
-def _hatch(axes: Axes, place: Bools) -> None:
+def hatch(axes: Axes, place: Bools) -> None:
+    """Hatch a part of a picture.
+
+    Parameters
+    ----------
+    axes : Axes
+    place : (H, W) bool array
+    """
     # Matplotlib warns of contours of nothing.
     if place.any():
         axes.contourf(place.astype(float), levels=[0.5, 1.5], colors="none", hatches=[HATCH])
 
 
 def _heatmap(axes: Axes, panel: Panel, colours: Colormap) -> None:
-    """Show the coefficients of all segments; those that may be nothing are hatched and have no colour."""
-    unsure = panel.unsure
-    note = " (hatched: may be nothing)" if unsure.any() else ""
-    _show(axes, overlay.pale(panel.image), f"coefficients{note}")
+    """Show the coefficients of all segments with their colour bar."""
+    shown = heat(axes, panel, colours)
+    note = " (hatched: may be nothing)" if panel.unsure.any() else ""
+    axes.set_title(f"coefficients{note}", fontsize=FONT_POINTS)
+    bar = axes.figure.colorbar(shown, ax=axes, location="bottom", fraction=0.046, pad=0.03)
+    bar.set_label(scale_words(panel), fontsize=SMALL_POINTS)
+    bar.ax.tick_params(labelsize=SMALL_POINTS)
+
+
+def heat(axes: Axes, panel: Panel, colours: Colormap) -> AxesImage:
+    """Show the coefficients of all segments; those that may be nothing are hatched and have no colour.
+
+    Parameters
+    ----------
+    axes : Axes
+    panel : Panel
+    colours : Colormap
+
+    Returns
+    -------
+    AxesImage
+        What a colour bar is of.
+    """
+    _show(axes, overlay.pale(panel.image), "")
     values = overlay.heatmap(panel.segments, panel.coefficients, panel.times)
-    uncoloured = unsure[panel.segments]
+    uncoloured = panel.unsure[panel.segments]
     sure = np.ma.masked_where(uncoloured, values)
     # The scale is the same on both sides of 0, so that 0 has the colour of the middle.
-    heat = axes.imshow(sure, cmap=colours, vmin=-panel.scale, vmax=panel.scale, alpha=0.75, interpolation="nearest")
-    _hatch(axes, uncoloured)
-    bar = axes.figure.colorbar(heat, ax=axes, location="bottom", fraction=0.046, pad=0.03)
+    shown = axes.imshow(sure, cmap=colours, vmin=-panel.scale, vmax=panel.scale, alpha=0.75, interpolation="nearest")
+    hatch(axes, uncoloured)
+    return shown
+
+
+def scale_words(panel: Panel) -> str:
+    """Return what a colour bar is called.
+
+    Parameters
+    ----------
+    panel : Panel
+    """
     sides = "lowers (−), raises (+)" if panel.values else "against (−), for (+)"
-    bar.set_label(f"{panel.words[1]}: {sides}", fontsize=SMALL_POINTS)
-    bar.ax.tick_params(labelsize=SMALL_POINTS)
+    return f"{panel.words[1]}: {sides}"
 
 
 def _bars(axes: Axes, panel: Panel) -> None:

@@ -40,8 +40,41 @@ def paths(segments: NDArray[np.uint16]) -> list[str]:
         inside = segments[rows, columns] == label
         origin = np.array([rows.start, columns.start])
         corners = _corners(inside) + origin
-        found.append("".join(_loops(corners)))
+        found.append("".join(map(_path, _loops(corners))))
     return found
+
+
+def polygons(mask: NDArray[np.bool_]) -> list[Corners]:
+    """Return polygons without holes that cover a region, and nothing twice.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+
+    Returns
+    -------
+    list of (n, 2) int64 array
+        The corners (y, x) of each, in order, along the edges of the pixels; none for an empty region. A region with a
+        hole is cut in two through the hole.
+
+    Examples
+    --------
+    >>> [each.tolist() for each in polygons(np.array([[True, True], [False, True]]))]
+    [[[0, 0], [0, 2], [2, 2], [2, 1], [1, 1], [1, 0]]]
+    >>> ring = np.pad(np.zeros((1, 1), bool), 1, constant_values=True)
+    >>> len(polygons(ring))
+    2
+    """
+    loops = [np.array(loop, np.int64)[:, ::-1] for loop in _loops(_corners(mask))]
+    # Each line begins at the left end of its uppermost edge: below this edge lies a region, or a hole in one.
+    hole = next((loop for loop in loops if not mask[tuple(loop[0])]), None)
+    if hole is None:
+        return loops
+    cut = int(hole[:, 1].min()) + 1
+    before, after = mask.copy(), mask.copy()
+    before[:, cut:] = False
+    after[:, :cut] = False
+    return polygons(before) + polygons(after)
 
 
 def _corners(mask: NDArray[np.bool_]) -> Corners:
@@ -71,8 +104,8 @@ def _paired(order: Corners) -> list[int]:
     return found
 
 
-def _loops(corners: Corners) -> Iterator[str]:
-    """Yield the closed lines through the corners: each runs along a row to its partner there, then along a column."""
+def _loops(corners: Corners) -> Iterator[list[tuple[int, int]]]:
+    """Yield the closed lines through the corners (x, y), each along a row to its partner there, then along a column."""
     count = len(corners)
     reading = np.arange(count)
     # An outline enters and leaves a row, or a column, in turn: the corners of one line are pairs in their order.
@@ -83,17 +116,23 @@ def _loops(corners: Corners) -> Iterator[str]:
     for start in range(count):
         if not left[start]:
             continue
-        words = [f"M{x[start]} {y[start]}"]
+        line = []
         place = start
         while True:
             corner = along[place]
             left[place] = False
             left[corner] = False
-            across = x[corner] - x[place]
-            words.append(f"h{across}")
+            line += [(x[place], y[place]), (x[corner], y[corner])]
             place = down[corner]
             if place == start:
                 break
-            below = y[place] - y[corner]
-            words.append(f"v{below}")
-        yield "".join(words) + "z"
+        yield line
+
+
+def _path(line: list[tuple[int, int]]) -> str:
+    """Return a closed line as a path: first along a row, then along a column, and so on."""
+    words = [f"M{line[0][0]} {line[0][1]}"]
+    for place in range(1, len(line)):
+        (x, y), (before_x, before_y) = line[place], line[place - 1]
+        words.append(f"h{x - before_x}" if place % 2 else f"v{y - before_y}")
+    return "".join(words) + "z"

@@ -161,6 +161,37 @@ def marked(
     return _tinted(image, ground, segments, signs, colours)
 
 
+def transparent(segments: Segments, coefficients: Floats, top: int, confirmed: list[int]) -> Pixels:
+    """Return the strongest segments as a transparent drawing: vermilion speaks for the class, blue against it.
+
+    Parameters
+    ----------
+    segments : (H, W) uint16 array
+    coefficients : (K,) float64 array
+    top : int
+        How many of the strongest segments are tinted.
+    confirmed : list of int
+        Segments whose outline is yellow, since the model confirmed them.
+
+    Returns
+    -------
+    (H, W, 4) uint8 array
+        Red, green, blue and opacity; nothing where no segment is tinted.
+    """
+    signs = _signs(coefficients, top)
+    colours = np.zeros((len(coefficients), 4), np.uint8)
+    colours[signs > 0] = (*TOWARDS, round(255 * TINT))
+    colours[signs < 0] = (*AGAINST, round(255 * TINT))
+    drawn = colours[segments]
+    for numbers, inks in ((np.flatnonzero(signs), colours), (confirmed, None)):
+        inside = np.isin(segments, numbers)
+        # Labels begin at 1 here, so that segment 0 has a border with what has none.
+        edge = inside & borders(np.where(inside, segments + 1, 0))
+        drawn[edge, :3] = BORDER if inks is None else inks[segments[edge], :3]
+        drawn[edge, 3] = 255
+    return drawn
+
+
 def kept(image: Pixels, segments: Segments, shown: NDArray[np.int64]) -> Pixels:
     """Return the picture with all but some segments dimmed.
 

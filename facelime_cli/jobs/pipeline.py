@@ -24,8 +24,9 @@ from facelime_cli.answering import runtimes
 from facelime_cli.engine import find, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.names import class_indices, comma_separated
-from facelime_cli.options import Choice, Execution, Input, hints, marker, typed
+from facelime_cli.options import Choice, Execution, Input, hints, inputs_of, marker, typed
 from facelime_cli.predicting.asking import Asking
+from facelime_cli.predicting.choosing import Choosing
 from facelime_cli.stages import explain, fit_surrogate, perturb
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Pipeline:
     models : tuple of str
         References with whole ids.
     n_pictures : int
-        After --split, --images and --first.
+        Those that the options choose.
     sides : tuple of int
         Height and width of a picture.
     samples : int
@@ -227,13 +228,15 @@ def planned(params: Any, context: Context) -> Pipeline:
     """
     dataset = context.store.resolve(params.dataset, ("datasets",)).require_complete()
     models = _models(params, dataset, context)
-    options = _options(params, dataset, models[0])
+    options = _options(params, dataset, models[0], context)
     explain.refuse_early(options)
     segment = stage_called("segment")
     segmented = find(segment, explain.params_of(segment, options, dataset=dataset.reference), context)
     assert segmented.plan is not None
     n_pictures = segmented.plan.prepare().n if segmented.artifact is None else segmented.artifact.n
-    run = f"{_run_name(params, dataset)}-{_digits(options, dataset, models)}"
+    # What a file lists may change while its name stays.
+    listed = [] if options.listed is None else [segmented.plan.resolved["pictures"]]
+    run = f"{_run_name(params, dataset)}-{_digits(options, dataset, models, listed)}"
     size = dataset.facts["size"]
     sides = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     return Pipeline(
@@ -243,7 +246,7 @@ def planned(params: Any, context: Context) -> Pipeline:
         models=tuple(each.reference for each in models),
         n_pictures=n_pictures,
         sides=sides,
-        samples=int(presets.filled(options, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS}).samples),
+        samples=int(_filled(options).samples),
         steps=tuple(_steps(options, run, dataset, models)),
     )
 
@@ -268,14 +271,26 @@ def _models(params: Any, dataset: Artifact, context: Context) -> list[Artifact]:
     return found
 
 
-def _options(params: Any, dataset: Artifact, model: Artifact) -> Any:
-    """Return what `explain` would be asked for: one view, with whole paths, since a job runs in another folder."""
-    given = {}
+def _options(params: Any, dataset: Artifact, model: Artifact, context: Context) -> Any:
+    """Return what `explain` would be asked for: one view, with whole paths, since a job runs in another folder.
+
+    What chooses pictures has its whole id: by the time a job runs, its name may belong to a newer one, too.
+    """
+    given: dict[str, Any] = {}
     for each in dataclasses.fields(explain.Params):
         if each.name not in NO_PART and hasattr(params, each.name):
             value = getattr(params, each.name)
             given[each.name] = value.absolute() if isinstance(value, Path) else value
-    return explain.Params(source=dataset.reference, model=model.reference, views=explain.SINGLE, **given)
+    for name, kinds in inputs_of(Choosing).items():
+        if given[name] is not None:
+            given[name] = context.store.resolve(given[name], kinds).require_complete().reference
+    options = explain.Params(source=dataset.reference, model=model.reference, views=explain.SINGLE, **given)
+    # A preset has a seed of its own, and `explain` draws pictures with that.
+    return options if options.random is None else dataclasses.replace(options, seed=_filled(options).seed)
+
+
+def _filled(options: Any) -> Any:
+    return presets.filled(options, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS})
 
 
 def _run_name(params: Any, dataset: Artifact) -> str:
@@ -288,12 +303,12 @@ def _run_name(params: Any, dataset: Artifact) -> str:
     return check_name(params.run)
 
 
-def _digits(options: Any, dataset: Artifact, models: list[Artifact]) -> str:
+def _digits(options: Any, dataset: Artifact, models: list[Artifact], listed: list[str]) -> str:
     """Return the digits of a run: those of everything that can change a result."""
     from facelime_cli.store import digests
 
     words = [[each.stage, *each.words] for each in _steps(options, "", dataset, models)]
-    everything = [dataset.content, [each.content for each in models], words]
+    everything = [dataset.content, [each.content for each in models], words, *listed]
     return digests.of_value(everything)[:ID_DIGITS]
 
 

@@ -135,7 +135,7 @@ class Asked:
     Attributes
     ----------
     classes : callable
-        Returns for each picture the classes to check: reading them takes a while, and a plan does not need them.
+        Returns the classes to check of the picture in a row: a shard reads those of its own pictures alone.
     numbers : tuple of int
         How many of the strongest regions are taken away at once.
     sets : int
@@ -147,7 +147,7 @@ class Asked:
         Whether the model answers with values, which are compared as they are.
     """
 
-    classes: Callable[[], list[list[int]]]
+    classes: Callable[[int], list[int]]
     numbers: tuple[int, ...]
     sets: int
     seed: int
@@ -166,6 +166,8 @@ class Checked:
     asked : Asked
     workers : Workers
         They make fills that take long.
+    most_questions : int
+        The largest number of masks of a picture, as the layout has it; it must be set before `parts`.
     console : Console
     beforehand : dict
         Fills that `make_beforehand` has made.
@@ -176,7 +178,9 @@ class Checked:
     console: Console
     beforehand: dict[Any, NDArray[np.uint8]] = field(default_factory=dict)
     workers: Workers = field(default_factory=lambda: Workers(1))
+    most_questions: int = 0
     _known: dict[str, Known] = field(default_factory=dict)
+    _classes: dict[int, list[int]] = field(default_factory=dict)
     _fills: dict[tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict)
 
     @cached_property
@@ -189,34 +193,30 @@ class Checked:
         """The fills."""
         return stand_ins_of(self.surrogates)
 
-    @cached_property
-    def classes(self) -> list[list[int]]:
-        """For each picture, the classes to check."""
-        return self.asked.classes()
+    def classes(self, row: int) -> list[int]:
+        """Return the classes to check of a picture."""
+        if row not in self._classes:
+            self._classes[row] = self.asked.classes(row)
+        return self._classes[row]
 
     @property
     def n_fills(self) -> int:
         """F."""
         return len(self.stand_ins)
 
-    def n_questions(self) -> list[int]:
-        """Return how many masks each picture has, S."""
-        return self._n_questions
-
-    @cached_property
-    def _n_questions(self) -> list[int]:
-        # Every unit asks for it, so that it must not be counted for all pictures each time.
+    def n_questions(self, rows: slice) -> list[int]:
+        """Return how many masks each of some pictures has, S."""
         from facelime_cli.core.checking import n_questions
 
-        counts = self.segmentation.read("n_segments").tolist()
-        numbers, sets = self.asked.numbers, self.asked.sets
+        counts = self.segmentation.read("n_segments", rows).tolist()
         return [
-            n_questions(count, len(classes), numbers, sets) for count, classes in zip(counts, self.classes, strict=True)
+            n_questions(count, len(self.classes(row)), self.asked.numbers, self.asked.sets)
+            for row, count in enumerate(counts, rows.start)
         ]
 
     def n_samples(self, rows: slice) -> int:
         """Return how many samples some pictures have, all fills together."""
-        return self.n_fills * sum(self.n_questions()[rows])
+        return self.n_fills * sum(self.n_questions(rows))
 
     def questions(self, rows: slice) -> list[Questions]:
         """Return what is asked of each of some pictures."""
@@ -226,8 +226,8 @@ class Checked:
         coefficients = self.surrogates.read("coefficients", rows)
         counts = self.segmentation.read("n_segments", rows).tolist()
         ids, found = self.surrogates.texts("id", rows), []
-        for picture, count, values, classes in zip(ids, counts, coefficients, self.classes[rows], strict=True):
-            rankings = {c: strongest_first(values[c, :count]) for c in classes}
+        for row, (picture, count, values) in enumerate(zip(ids, counts, coefficients, strict=True), rows.start):
+            rankings = {c: strongest_first(values[c, :count]) for c in self.classes(row)}
             key = key_of(self.asked.seed, picture, "check")
             found.append(questions(rankings, count, self.asked.numbers, self.asked.sets, key))
         return found
@@ -291,7 +291,7 @@ class Checked:
         import numpy as np
 
         asked = self.questions(rows)
-        n_samples = max(self.n_questions())
+        n_samples = self.most_questions
         starts = range(0, len(answers), self.n_fills)
         n_classes = len(self.surrogates.input("models").facts["classes"])
         # What the members of a mean say beside it decides no verdict.
@@ -340,7 +340,7 @@ class Checked:
         if self.asked.values:
             found["least_effect"] = np.full(n_classes, np.nan)
         count = asked.masks.shape[1]
-        for c in self.classes[row]:
+        for c in self.classes(row):
             # Of equal regions none is the strongest, and a verdict would be about their numbers.
             if count > 1 and not np.ptp(coefficients[c, :count]):
                 found["verdict"][c] = NO_ORDER_OF_VALUES if self.asked.values else NO_ORDER

@@ -10,9 +10,10 @@ from typer import Argument, Option
 from facelime_cli.answering import runtimes
 from facelime_cli.engine import Needed, stage_called
 from facelime_cli.errors import CommandLineError, NotFoundError
-from facelime_cli.options import Choice, Input, Resolved
+from facelime_cli.options import Input
+from facelime_cli.predicting import choosing
+from facelime_cli.predicting.choosing import Choosing
 from facelime_cli.predicting.outputs import OfOutput
-from facelime_cli.sources import SPLITS
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:
@@ -21,12 +22,10 @@ if TYPE_CHECKING:
     from facelime_cli.store.artifacts import Artifact
 
 READS = ("datasets", "segments", "masks", "predictions", "surrogates")
-FILTERS = ("split", "images", "first")
-"""Options that choose among the pictures of a dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen(OfOutput):
+class Chosen(OfOutput, Choosing):
     """Parameters of every stage that explains without masks: which pictures, and which model."""
 
     source: Annotated[
@@ -43,30 +42,10 @@ class Chosen(OfOutput):
         Option(
             metavar="MODEL",
             show_default=False,
-            help="Explain this model, from `finetune` or `import-model`. [default: that of the surrogates]",
+            help="Explain this model, from `finetune` or `import-model`. "
+            "[default: that of the surrogates, or of --from-evaluation]",
         ),
         Input(("models",)),
-    ] = None
-    split: Annotated[
-        str | None,
-        Choice(SPLITS),
-        Option(help="Of a dataset, explain only the pictures of this split. [default: all]", show_default=False),
-        Resolved(()),
-    ] = None
-    images: Annotated[
-        str | None,
-        Option(metavar="ID,…", help="Of a dataset, explain only these pictures. [default: all]", show_default=False),
-        Resolved(()),
-    ] = None
-    first: Annotated[
-        int | None,
-        Option(
-            min=1,
-            metavar="N",
-            help="Of a dataset, explain only the first N, after the other filters. [default: all]",
-            show_default=False,
-        ),
-        Resolved(()),
     ] = None
 
 
@@ -76,7 +55,7 @@ def model_of(inputs: Mapping[str, Artifact]) -> Artifact:
     Parameters
     ----------
     inputs : mapping
-        Artifacts by parameter: `source`, and `model` where it is given.
+        Artifacts by parameter: `source`, and `model` and `from_evaluation` where they are given.
 
     Returns
     -------
@@ -92,6 +71,8 @@ def model_of(inputs: Mapping[str, Artifact]) -> Artifact:
         return inputs["model"]
     if source.kind in {"predictions", "surrogates"}:
         return source.input("models")
+    if "from_evaluation" in inputs:
+        return inputs["from_evaluation"].input("models")
     raise NotFoundError(f"{source.reference} does not say which model to explain; name it with --model.")
 
 
@@ -119,16 +100,16 @@ def needed_segments(params: Chosen, source: Artifact, model: Artifact) -> dict[s
         When the model reads pictures of another size.
     """
     runtimes.require_answering(model)
-    filters = {name: getattr(params, name) for name in FILTERS}
+    filters = choosing.given(params)
     if source.kind == "datasets":
         runtimes.check_size(model, source, besides="")
         segment = stage_called("segment")
         return {"source": Needed(segment.name, segment.params(dataset=f"datasets/{source.id}", **filters))}
     # An option without effect would make a person believe in a choice that was not made.
-    for name, value in filters.items():
-        if value is not None:
-            raise CommandLineError(
-                f"--{name} chooses among the pictures of a dataset, but {source.reference} has its own; leave it out."
-            )
+    if filters:
+        raise CommandLineError(
+            f"{choosing.typed_name(next(iter(filters)))} chooses among the pictures of a dataset, but "
+            f"{source.reference} has its own; leave it out."
+        )
     runtimes.check_size(model, Segmented(source).dataset, besides="")
     return {}

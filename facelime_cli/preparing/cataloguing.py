@@ -14,6 +14,8 @@ from facelime_cli.preparing.findings import MAJORITY, NO_FINDING, UNKNOWN, Readi
 from facelime_cli.preparing.listing import ERROR, Table
 from facelime_cli.preparing.settings import expression, group_patterns, label_patterns
 from facelime_cli.pseudonyms import Pseudonyms, keyed
+from facelime_cli.store.pictures import UIDS
+from facelime_cli.workers import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from facelime_cli.console import Console
     from facelime_cli.engine import Context
     from facelime_cli.sources import Entry
+    from facelime_cli.store.arrays import Layout
 
 
 SUBTYPE = "subtype"
@@ -214,6 +217,44 @@ def _patient(entry: Entry, context: Context, pseudonyms: Pseudonyms | None) -> s
         return None
     # Numbers of patients are few enough to try them all: without a secret, the hash would hide nothing.
     return keyed(context.store.salt(), "patient", patient) if pseudonyms is None else pseudonyms.group(patient)
+
+
+def with_uids(entries: Sequence[Entry], layout: Layout, console: Console) -> Layout:
+    """Return the layout of a dataset that keeps the UIDs of its DICOM files, and say what that means.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        Those that can be used.
+    layout : Layout
+        Without them.
+    console : Console
+
+    Returns
+    -------
+    Layout
+        Empty texts stand for the UIDs of what is no DICOM file.
+
+    Raises
+    ------
+    FacelimeError
+        When no file has UIDs.
+    """
+    import numpy as np
+
+    from facelime_cli.core.dicom import uids_of
+
+    found = in_threads(uids_of, [entry.path for entry in entries])
+    known = sum(each is not None for each in found)
+    if not known:
+        raise FacelimeError("--keep-dicom-uids: no file of the source is DICOM with valid UIDs; leave the option out.")
+    console.note(
+        f"the UIDs of {known} of {len(entries)} files are kept: whoever can ask the archive finds picture and patient "
+        "by them."
+    )
+    columns = np.array([each or ("",) * len(UIDS) for each in found], object).T
+    kept = {name: (column, ("picture",)) for name, column in zip(UIDS, columns, strict=True)}
+    return replace(layout, constants={**layout.constants, **kept})
 
 
 def hidden(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelime_cli.core.checking import combined, discoveries
-from facelime_cli.core.masks import unpack
+from facelime_cli.core.checking import combined, discoveries, questions
+from facelime_cli.core.masks import key_of, unpack
 from facelime_cli.core.members import apart
 from facelime_cli.core.verdict import LEAST_EFFECT, confirming
 from facelime_cli.reporting.quantities import PROBABILITIES, Spoken
@@ -227,14 +227,64 @@ class Check:
         (F, C) float64 array or None
             The probability of each of the model's classes, for each fill; None where this was not asked.
         """
-        count = int(self._of("n_samples", row))
-        masks = unpack(self._of("masks", row)[:count], n_segments)
+        masks, answers = self.asked(row, n_segments)
         wanted = np.ones(n_segments, np.bool_)
         wanted[list(off)] = False
         asked = np.flatnonzero((masks == wanted).all(axis=1))
         if not len(asked):
             return None
-        return np.asarray(self._of("probabilities", row)[:, asked[0]], np.float64)
+        return np.asarray(answers[:, asked[0]], np.float64)
+
+    def asked(self, row: int, n_segments: int) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Return everything that was asked of a picture, and what the model answered.
+
+        Parameters
+        ----------
+        row : int
+            The picture.
+        n_segments : int
+            How many regions the picture has.
+
+        Returns
+        -------
+        (S, K) bool array
+            The masks: True where a region is kept.
+        (F, S, C) float32 array
+            The answers, for each fill. Those of the networks of a mean follow behind its own.
+        """
+        count = int(self._of("n_samples", row))
+        masks = unpack(self._of("masks", row)[:count], n_segments)
+        return masks, np.asarray(self._of("probabilities", row))[:, :count]
+
+    def others(self, row: int, c: int, order: NDArray[np.int64], picture: str) -> dict[int, NDArray[np.int64]]:
+        """Return which rows of `asked` lack the sets of others that the strongest regions are compared with.
+
+        Parameters
+        ----------
+        row, c : int
+            The picture and the class.
+        order : (K,) int64 array
+            The regions, the strongest first.
+        picture : str
+            The picture's id, from which the sets were drawn.
+
+        Returns
+        -------
+        dict
+            For each number of regions the rows of all sets: (R,) int64. A number that was not compared has none.
+        """
+        made = self.artifact.parameters
+        key = key_of(int(made["seed"]), picture, "check")
+        again = questions({c: order}, len(order), self.numbers, int(made["sets"]), key)
+        masks, _ = self.asked(row, len(order))
+        # Other classes were asked about too, so that rows are found by what they lack.
+        places = {mask.tobytes(): place for place, mask in enumerate(masks)}
+        found = {}
+        for k in self.numbers:
+            sets = [places.get(mask.tobytes()) for mask in again.masks[again.places.get((c, k), [])[1:]]]
+            if sets and None not in sets:
+                found[k] = np.array(sets, np.int64)
+        return found
 
     def members(self, row: int) -> Floats | None:
         """Return what each network of a mean answered.

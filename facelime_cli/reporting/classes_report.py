@@ -20,8 +20,8 @@ SHARES = ("recall", "precision", "f1")
 SHARES_AT_A_THRESHOLD = ("recall", "specificity", "precision")
 NOT_A_SPLIT = {"target_recall", "threshold", VALIDATION}
 """What the figures at a threshold hold beside those of the split that is evaluated."""
-MOST_COLUMNS = 12
-"""Classes up to which the confusion matrix is a part of the table."""
+MOST_COLUMNS = 24
+"""Classes up to which the confusion matrix is a table too; the chart shows it for any number."""
 SUBGROUP_COLUMNS = ("column", "value", "n", "right", "accuracy", "low", "high")
 """Heading of subgroups.csv."""
 
@@ -191,7 +191,7 @@ def summary(facts: Mapping[str, Any]) -> list[Table]:
     """
     title = f"{facts['n']} pictures in {facts['groups']} groups"
     overall = Table(("figure", "value", "95 % interval"), _overall(facts), title)
-    tables = [overall, _by_class(facts), *calibrated.tables(facts)]
+    tables = [overall, _by_class(facts), *_confusion(facts), *calibrated.tables(facts)]
     limits = _at_thresholds(facts)
     if limits:
         heads = ("class", "wanted recall", "threshold", "split", *SHARES_AT_A_THRESHOLD)
@@ -215,19 +215,17 @@ def _overall(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _by_class(facts: Mapping[str, Any]) -> Table:
+    rows = [(name, *(share_of(facts[share][name]) for share in SHARES)) for name in facts["classes"]]
+    return Table(("true class", *SHARES), rows)
+
+
+def _confusion(facts: Mapping[str, Any]) -> list[Table]:
+    """Return how often pictures of each class were called what; nothing where there are too many classes."""
     names, matrix = facts["classes"], facts["confusion_matrix"]
-    shown = names if len(names) <= MOST_COLUMNS else []
-    n_shown = len(shown)
-    rows = []
-    for name, counts in zip(names, matrix, strict=True):
-        row = [name]
-        for share in SHARES:
-            by_class = facts[share]
-            row.append(share_of(by_class[name]))
-        row += map(str, counts[:n_shown])
-        rows.append(row)
-    called = [f"called {name}" for name in shown]
-    return Table(("true class", *SHARES, *called), rows)
+    if len(names) > MOST_COLUMNS:
+        return []
+    rows = [(name, *map(str, counts)) for name, counts in zip(names, matrix, strict=True)]
+    return [Table(("true class", *(f"called {name}" for name in names)), rows)]
 
 
 def _at_thresholds(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli import plain
@@ -27,6 +29,12 @@ TOP = 10
 """How many of the strongest segments are drawn and listed in the terminal."""
 DRAWN_COLUMNS = 48
 """Letters across a drawing: two drawings fit beside each other in a wide terminal."""
+INLINE_PIXELS = 480
+"""Longer side of a picture that a terminal shows, at least."""
+FIRST_PICTURES = 3
+"""How many maps stand beside a report: a screen or two."""
+TEXT, TERMINAL = "text", "terminal"
+"""Drawings in half blocks alone, and as the terminal can show them."""
 
 
 def answer(explanations: Explanations, form: str, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
@@ -38,15 +46,63 @@ def answer(explanations: Explanations, form: str, rows: Sequence[int], chosen: S
     form : str
         A key of `FORMATTERS`.
     rows : sequence of int
-        Places of the pictures; none stands for all, in the terminal for the first.
+        Places of the pictures; none stands for all, in a terminal for the first.
     chosen : sequence of int or None
         Classes; None stands for each picture's most probable ones, and its true one.
     """
     # A terminal shows one picture at a time; a program that reads the figures wants them all.
     every = range(len(explanations))
-    unnamed = every[:1] if form == "text" else every
+    unnamed = every[:1] if form in {TEXT, TERMINAL} else every
     formatter = FORMATTERS[form]
     return formatter(explanations, rows or unnamed, chosen)
+
+
+def in_terminal(
+    explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None, most_classes: int | None = None
+) -> Iterator[Table | Drawing]:
+    """Yield maps as a terminal can show them: a picture where it says that it can, else half blocks, else letters.
+
+    Parameters
+    ----------
+    explanations : Explanations
+    rows : sequence of int
+        Places of the pictures.
+    chosen : sequence of int or None
+        Classes; None stands for each picture's most probable ones, and its true one.
+    most_classes : int, optional
+        Of each picture, the first ones.
+    """
+    for row in rows:
+        for c in explanations.shown(row, chosen)[:most_classes]:
+            drawing = _drawing(explanations, row, c)
+            yield replace(drawing, inline=partial(_inline, explanations, row, c))
+            yield _strongest(explanations, row, c)
+
+
+def first_in_terminal(explanations: Explanations, chosen: Sequence[int] | None) -> list[Table | Drawing]:
+    """Return the maps of the first pictures, each with the class that a report shows first.
+
+    Parameters
+    ----------
+    explanations : Explanations
+    chosen : sequence of int or None
+        Classes, see `in_terminal`.
+    """
+    rows = range(min(FIRST_PICTURES, len(explanations)))
+    return list(in_terminal(explanations, rows, chosen, most_classes=1))
+
+
+def _inline(explanations: Explanations, row: int, c: int, way: str) -> str:
+    """Return what shows a map on a terminal that shows pictures."""
+    from facelime_cli.drawing import inline, overlay
+
+    image, segments = explanations.image(row), explanations.segments(row)
+    # Borders are a pixel wide: pixels are repeated, so that they are thin.
+    times = max(1, -(-INLINE_PIXELS // max(segments.shape)))
+    image = image.repeat(times, axis=0).repeat(times, axis=1)
+    segments = segments.repeat(times, axis=0).repeat(times, axis=1)
+    marked = overlay.towards_against(image, segments, explanations.coefficients(row, c), TOP)
+    return inline.encoded(marked, thumbnails.across(image, DRAWN_COLUMNS), way)
 
 
 def table(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Iterator[tuple[Any, ...]]:
@@ -92,11 +148,13 @@ def write_table(surrogates: Artifact, path: Path, portion: Portion) -> None:
 
 
 def _text(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
-    shown: list[Table | Drawing] = []
-    for row in rows:
-        for c in explanations.shown(row, chosen):
-            shown.append(_drawing(explanations, row, c))
-            shown.append(_strongest(explanations, row, c))
+    found = _terminal(explanations, rows, chosen)
+    tables = [replace(each, inline=None) if isinstance(each, Drawing) else each for each in found.tables]
+    return replace(found, tables=tables)
+
+
+def _terminal(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] | None) -> Answer:
+    shown = list(in_terminal(explanations, rows, chosen))
     left = len(explanations) - len(rows)
     said = [f"{left} more pictures; --images names them."] if left else []
     value = _value(explanations, rows, chosen)
@@ -204,8 +262,9 @@ def _csv(explanations: Explanations, rows: Sequence[int], chosen: Sequence[int] 
 
 
 FORMATTERS: dict[str, Callable[[Explanations, Sequence[int], Sequence[int] | None], Answer]] = {
-    "text": _text,
+    TEXT: _text,
+    TERMINAL: _terminal,
     "json": _json,
     "csv": _csv,
 }
-"""By what `show --format` is called with."""
+"""By what `show --format` is called with, and by `TERMINAL`."""

@@ -42,6 +42,20 @@ def render(template: str, **values: Any) -> str:
     return page.render(style=style, **values)
 
 
+def part(template: str, macro: str, *values: Any) -> str:
+    """Return a part of a page.
+
+    Parameters
+    ----------
+    template, macro : str
+        A file in `templates/`, and one of its macros.
+    *values
+        What the macro shows.
+    """
+    found = getattr(_templates().get_template(template).module, macro)
+    return str(found(*values))
+
+
 def prepare() -> None:
     """Compile every template, so that the first page need not wait for it."""
     for name in _templates().list_templates(extensions=["html"]):

@@ -89,6 +89,13 @@ SHARE_OF_VALUE = Quantity(
 )
 """That of a map of a model that answers with values."""
 
+WHOLE = Quantity(
+    "% of its explanation",
+    "percent of its explanation",
+    "{number} % of everything that this explanation says lies on this region",
+)
+"""What colours mean where explanations of different units share one scale."""
+
 
 def of_values(unit: str, largest: float, reads: str | None) -> Quantity:
     """Return what coefficients in the unit of a value are.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from facelime_cli.core import zones
+from facelime_cli.core import places, zones
 from facelime_cli.drawing import outlines
 from facelime_cli.drawing.overlay import towards_against
 
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facelime_cli.drawing.figures import Panel
+    from facelime_cli.drawing.plates import Plate
 
 JPEG_QUALITY = 92
 SMALL_PIXELS = 256
-"""Longest side of a stand-in and of a composed example, which a page shows at half of it."""
+"""Longest side of a composed example, which a page shows at half of it."""
+STAND_IN_PIXELS = 512
+"""Longest side of a stand-in: pages compose pictures with it, at the size at which they show a picture."""
 SMALL_QUALITY = 85
 THUMBNAIL_PIXELS = 144
 """Twice the 72 pixels at which the overview shows it, for fine screens."""
@@ -49,8 +52,8 @@ class ToDraw:
         What its copy is called.
     zones : str or None
         The zones to divide the segments among, a key of `core.zones.NAMES`.
-    small : sequence of ((H, W, 3) uint8 array, str)
-        Stand-ins and composed examples, and what each is called.
+    small : sequence of ((H, W, 3) uint8 array, str, int)
+        Stand-ins and composed examples, what each is called, and the longest side that its copy may have.
     """
 
     image: NDArray[np.uint8]
@@ -59,7 +62,7 @@ class ToDraw:
     top: int
     picture: str
     zones: str | None
-    small: Sequence[tuple[NDArray[np.uint8], str]] = ()
+    small: Sequence[tuple[NDArray[np.uint8], str, int]] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,10 @@ class Drawn:
         The outline of each segment, as an SVG path.
     shares : list of (K, Z) float64 array
         The share of each segment in each zone; an empty list where zones were not asked for.
+    names : list of list of str
+        What each segment is called: its zone or its place.
+    spots : list of list of (int, int)
+        Row and column of the pixel deepest inside each segment, where its rank is written.
     copies : mapping of str to bytes
         The picture and the small ones as JPEG, by what they are called; none where they were drawn before.
     thumbnail : (h, w, 3) uint8 array or None
@@ -80,6 +87,8 @@ class Drawn:
 
     paths: list[list[str]]
     shares: list[NDArray[np.float64]]
+    names: list[list[str]]
+    spots: list[list[tuple[int, int]]]
     copies: Mapping[str, bytes] = field(default_factory=dict)
     thumbnail: NDArray[np.uint8] | None = None
 
@@ -96,9 +105,9 @@ def draw(task: ToDraw) -> Drawn:
     marked = towards_against(task.image, task.segments[0], task.coefficients, task.top)
     small = Image.fromarray(marked)
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    for pixels, name in task.small:
+    for pixels, name, longest in task.small:
         each = Image.fromarray(pixels)
-        each.thumbnail((SMALL_PIXELS, SMALL_PIXELS))
+        each.thumbnail((longest, longest))
         copies[name] = jpeg(each, SMALL_QUALITY, subsampling=0)
     return replace(outline(task), copies=copies, thumbnail=np.asarray(small))
 
@@ -129,7 +138,7 @@ def strip(thumbnails: Sequence[NDArray[np.uint8]]) -> bytes:
 
 
 def outline(task: ToDraw) -> Drawn:
-    """Outline a picture's segments, and divide them among zones; no file is written.
+    """Outline a picture's segments, name them, and divide them among zones; no file is written.
 
     Parameters
     ----------
@@ -137,7 +146,14 @@ def outline(task: ToDraw) -> Drawn:
     """
     # A segmentation without this picture keeps its place, so that numbers of segmentations hold for all pictures.
     paths = [outlines.paths(segments) if segments.size else [] for segments in task.segments]
-    return Drawn(paths, _shares(task) if task.zones else [])
+    spots = [places.deepest(segments) if segments.size else [] for segments in task.segments]
+    shares = _shares(task) if task.zones else []
+    zone_names = zones.NAMES[task.zones] if task.zones else ()
+    names = []
+    for place, segments in enumerate(task.segments):
+        its_shares = shares[place] if shares else None
+        names.append(places.names(segments, its_shares, zone_names) if segments.size else [])
+    return Drawn(paths, shares, names, spots)
 
 
 def _shares(task: ToDraw) -> list[NDArray[np.float64]]:
@@ -162,3 +178,15 @@ def figure(panel: Panel) -> None:
     from facelime_cli.drawing import figures
 
     figures.draw(panel)
+
+
+def plate(task: Plate) -> None:
+    """Draw a plate for print.
+
+    Parameters
+    ----------
+    task : Plate
+    """
+    from facelime_cli.drawing import plates
+
+    plates.draw(task)

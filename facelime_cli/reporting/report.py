@@ -6,18 +6,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import numpy as np
 
+from facelime_cli.core import shapes
+from facelime_cli.core.verdict import word_of
 from facelime_cli.core.zones import NAMES as ZONE_NAMES
 from facelime_cli.core.zones import attribution_by_zone
+from facelime_cli.drawing.printing import DOTS_PER_INCH, letters
 from facelime_cli.errors import BrokenError, NotFoundError
-from facelime_cli.reporting import members, unlike
+from facelime_cli.reporting import captions, members, unlike
 from facelime_cli.reporting.blocks import blocks, picture_name
 from facelime_cli.reporting.explanations import COLUMNS
-from facelime_cli.reporting.quantities import round_above
-from facelime_cli.reporting.regions import ToDraw
+from facelime_cli.reporting.quantities import PERCENT, round_above
+from facelime_cli.reporting.regions import SMALL_PIXELS, STAND_IN_PIXELS, ToDraw
 from facelime_cli.reporting.stand_ins import StandIns
 from facelime_cli.reporting.voices import voices_of
 from facelime_cli.store.files import write_csv
@@ -25,10 +28,12 @@ from facelime_cli.store.pictures import number_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from facelime_cli.drawing.figures import Panel
+    from facelime_cli.drawing.plates import Plate
     from facelime_cli.reporting.explanations import Explanations
     from facelime_cli.reporting.regions import Drawn
     from facelime_cli.reporting.stand_ins import Example, StandIn
@@ -43,7 +48,10 @@ MOST_ON_A_PAGE = 48
 """Pictures up to which the report is one page; at about 100 kB each it opens at once."""
 ON_A_PAGE = 32
 """Pictures on each page of a larger report; a block of pictures never crosses the border of two units."""
+LINES_ABOVE = 2
+"""Above each picture of a plate: class and answer, and the verdict."""
 BLOCK, SCALES = "pictures_a_page", "scales"
+WHOLE_SCALE = "whole_scale"
 """What a report keeps from its beginning, so that every shard makes the same pages without reading all pictures."""
 
 
@@ -65,6 +73,10 @@ class Request:
         Of the figures, a key of `drawing.figures.STYLES`.
     people : bool
         Whether pictures of other people that stand in are shown.
+    columns : int or None
+        Pictures beside each other on a plate; None makes no plates.
+    dots_per_inch : int
+        Of figures in PNG files.
     """
 
     classes: list[int] | None
@@ -73,6 +85,8 @@ class Request:
     single_file: bool
     style: str
     people: bool = True
+    columns: int | None = None
+    dots_per_inch: int = DOTS_PER_INCH
 
 
 class Report:
@@ -115,6 +129,7 @@ class Report:
         self.inside = request.single_file or not self.one_page
         self.pictures_a_page = ON_A_PAGE
         self._known_scales: dict[str, float] | None = None
+        self._known_whole: float | None = None
         if not any(self.shown):
             raise NotFoundError(
                 f"surrogates/{self.explanations.surrogates.id} explains none of these classes; "
@@ -173,7 +188,8 @@ class Report:
 
     def beginning(self) -> dict[str, Any]:
         """Return what the layout keeps: this reads every coefficient, and nobody has to do so again."""
-        return {BLOCK: self.pictures_a_page, SCALES: self.scales}
+        one_scale = {WHOLE_SCALE: self.whole_scale} if self.mixed else {}
+        return {BLOCK: self.pictures_a_page, SCALES: self.scales, **one_scale}
 
     def keep_to(self, artifact: Artifact) -> None:
         """Keep to what a report was begun with.
@@ -201,6 +217,9 @@ class Report:
         # Of a report that was begun without them they are computed, as they were then.
         if isinstance(scales, dict) and set(scales) == units and all(_is_end(each) for each in scales.values()):
             self._known_scales = {unit: float(each) for unit, each in scales.items()}
+        whole = begun.get(WHOLE_SCALE)
+        if _is_end(whole):
+            self._known_whole = float(whole)
 
     def blocks(self, artifact: Artifact) -> list[range]:
         """Return which pictures share a page, page after page.
@@ -242,6 +261,44 @@ class Report:
         """
         return self.scales[explanations.quantity.name]
 
+    @property
+    def mixed(self) -> bool:
+        """Whether explanations of different units stand side by side, so that colours show shares of each."""
+        return len({voice.explanations.quantity.name for voice in self.voices}) > 1
+
+    @property
+    def whole_scale(self) -> float:
+        """The end of the one scale of explanations of different units, in percent of the whole explanation."""
+        if self._known_whole is None:
+            shares = [0.0]
+            for _, voice, its_row, its_class in self.everything_shown():
+                sizes = np.abs(voice.explanations.coefficients(its_row, its_class))
+                shares.append(float(PERCENT * sizes.max() / sizes.sum()) if sizes.any() else 0.0)
+            self._known_whole = _round_up(max(shares))
+        return self._known_whole
+
+    def end(self, voice: Voice, row: int, c: int) -> float:
+        """Return where the colour scale of one explanation ends, in its own unit.
+
+        Parameters
+        ----------
+        voice : Voice
+        row, c : int
+            The picture and the class, as the voice numbers them.
+
+        Returns
+        -------
+        float
+            That of its unit; where the report has several units, as much as the end of the one scale is of this
+            explanation.
+        """
+        if not self.mixed:
+            return self.scale(voice.explanations)
+        sizes = np.abs(voice.explanations.coefficients(row, c))
+        whole = voice.explanations.quantity.times * float(sizes.sum())
+        # An explanation that says nothing has no colours: any end will do.
+        return whole * self.whole_scale / PERCENT or self.scale(voice.explanations)
+
     # Pictures
 
     def to_draw(self, row: int) -> ToDraw:
@@ -251,7 +308,7 @@ class Report:
         ----------
         row : int
         """
-        small = [(pixels(), name) for name, pixels in self._small(row)]
+        small = [(pixels(), name, longest) for name, pixels, longest in self._small(row)]
         return replace(self.to_outline(row), small=small)
 
     def to_outline(self, row: int) -> ToDraw:
@@ -313,15 +370,15 @@ class Report:
             found[voice.label] = [(f"{stem}-{place}.jpg", each) for place, each in enumerate(examples)]
         return found
 
-    def _small(self, row: int) -> Iterator[tuple[str, Callable[[], NDArray[np.uint8]]]]:
-        """Yield the small pictures beside a picture: each one's file, and what reads or composes it."""
+    def _small(self, row: int) -> Iterator[tuple[str, Callable[[], NDArray[np.uint8]], int]]:
+        """Yield the small pictures beside a picture: file, what reads or composes it, and longest side."""
         for name, stand_in in self.stand_ins(row):
-            yield name, stand_in.picture
+            yield name, stand_in.picture, STAND_IN_PIXELS
         for c in self.shown[row]:
             composing = zip(self.stood_in, self.examples(row, c).values(), strict=True)
             for stand_ins, examples in composing:
                 for name, each in examples:
-                    yield name, partial(stand_ins.composed, each)
+                    yield name, partial(stand_ins.composed, each), SMALL_PIXELS
 
     def _segments(self, row: int) -> list[NDArray[np.uint16]]:
         """Return a picture's segments by segmentation; empty where a segmentation does not have the picture."""
@@ -346,26 +403,68 @@ class Report:
         """
         if not formats:
             return
+        for c in self.shown[row]:
+            names = [f"figures/{row:05d}-class{c}.{ending}" for ending in formats]
+            yield self._panel(row, c, tuple(artifact.file(name) for name in names))
+
+    def _panel(self, row: int, c: int, files: tuple[Path, ...] = ()) -> Panel:
         from facelime_cli.drawing.figures import Panel
 
         explanations = self.explanations
-        for c in self.shown[row]:
-            names = [f"figures/{row:05d}-class{c}.{ending}" for ending in formats]
-            interval, _ = explanations.interval(row, c)
-            yield Panel(
-                image=explanations.image(row),
-                segments=explanations.segments(row),
-                coefficients=explanations.coefficients(row, c),
-                interval=interval,
-                truth=explanations.truth(row),
-                top=self.request.top,
-                scale=self.scale(explanations),
-                times=explanations.quantity.times,
-                values=explanations.values,
-                style=self.request.style,
-                words=(explanations.names[c], explanations.quantity.name),
-                files=tuple(artifact.file(name) for name in names),
-            )
+        interval, _ = explanations.interval(row, c)
+        return Panel(
+            image=explanations.image(row),
+            segments=explanations.segments(row),
+            coefficients=explanations.coefficients(row, c),
+            interval=interval,
+            truth=explanations.truth(row),
+            top=self.request.top,
+            scale=self.scale(explanations),
+            times=explanations.quantity.times,
+            values=explanations.values,
+            dots_per_inch=self.request.dots_per_inch,
+            style=self.request.style,
+            words=(explanations.names[c], explanations.quantity.name),
+            files=files,
+        )
+
+    def plates(self) -> list[tuple[str, list[int]]]:
+        """Return the name of each plate and its pictures; none where no plates were asked for."""
+        columns = self.request.columns
+        if columns is None:
+            return []
+        from facelime_cli.drawing.plates import room
+
+        sides = shapes.sides(self.explanations.dataset.facts["size"])
+        shown = [row for row, classes in enumerate(self.shown) if classes]
+        most = room(columns, sides, LINES_ABOVE)
+        begins = range(0, len(shown), most)
+        return [(f"plate-{place:03d}", shown[start : start + most]) for place, start in enumerate(begins, start=1)]
+
+    def plate(self, artifact: Artifact, name: str, rows: Sequence[int], formats: Sequence[str]) -> Plate:
+        """Return what to draw of a plate.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            The report that is being made.
+        name : str
+        rows : sequence of int
+            Its pictures, each with the class that is shown first.
+        formats : sequence of str
+            Endings of the files.
+        """
+        from facelime_cli.drawing.plates import Plate
+
+        explanations = self.explanations
+        panels, titles = [], []
+        for place, row in enumerate(rows):
+            c = self.shown[row][0]
+            panels.append(self._panel(row, c))
+            above = f"({letters(place)}) {captions.said(explanations, row, c)}"
+            titles.append((above, word_of(explanations.verdict(row, c)).text))
+        files = tuple(artifact.file(f"figures/{name}.{ending}") for ending in formats)
+        return Plate(panels, titles, self.request.columns or len(rows), files)
 
     # Tables
 
@@ -557,7 +656,7 @@ class _Shown(Sequence[list[int]]):
         return self._found[row]
 
 
-def _is_end(value: Any) -> bool:
+def _is_end(value: Any) -> TypeGuard[float]:
     """Return whether a value may be the end of a colour scale; what is read from a store may be anything."""
     return isinstance(value, int | float) and math.isfinite(value) and value > 0
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facelime_cli.reporting import regions
+from facelime_cli.reporting import captions, regions
 from facelime_cli.reporting.blocks import divided, page_name, thumbnail_name
 from facelime_cli.reporting.report_pages import ReportPages
+from facelime_cli.reporting.single_file import check_bytes, check_size
 from facelime_cli.store.files import write_whole
 from facelime_cli.workers import Workers
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from facelime_cli.store.units import Unit
 
 INDEX = "index.html"
+PLATES_AT_ONCE = 8
 
 
 class ReportFiles:
@@ -51,6 +53,8 @@ class ReportFiles:
         advance : Advance
             Counts pictures.
         """
+        if self._report.request.single_file:
+            check_size(self._report, self._pages)
         with Workers(processes) as workers:
             for unit in units:
                 self._write_unit(unit, workers, advance)
@@ -118,12 +122,31 @@ class ReportFiles:
         """
         # Every picture is asked for several times here: its answers are read once, and not with all samples each time.
         _ = self._report.explanations.answers
-        made = self._report.write_tables(self._artifact)
+        made = [*self._report.write_tables(self._artifact), *self._write_plates(processes)]
         # Many pictures have pages of their own already; few stand on this one.
         rows = range(len(self._report.explanations)) if self._report.one_page else range(0)
         tasks = [self._report.to_outline(row) for row in rows]
         with Workers(processes) as workers:
             drawn = list(workers.map(regions.outline, tasks))
-        page = self._pages.index(drawn)
-        write_whole(self._artifact.file(INDEX), page.encode())
+        page = self._pages.index(drawn).encode()
+        if self._report.request.single_file:
+            # What was expected before came from a few pictures.
+            check_bytes(len(page))
+        write_whole(self._artifact.file(INDEX), page)
         return [*made, INDEX]
+
+    def _write_plates(self, processes: int | None) -> list[str]:
+        """Draw the plates, write the caption of all figures, and return the names of the files."""
+        if not self._formats:
+            return []
+        report, artifact = self._report, self._artifact
+        plates = report.plates()
+        # A few at a time, so that memory does not grow with the number of pictures.
+        with Workers(processes) as workers:
+            for few in divided(range(len(plates)), PLATES_AT_ONCE):
+                tasks = [report.plate(artifact, *plates[place], self._formats) for place in few]
+                for _ in workers.map(regions.plate, tasks):
+                    pass
+        text = captions.caption(report, plates)
+        write_whole(artifact.file(captions.FILE), text.encode("utf-8", errors="backslashreplace"))
+        return [*(f"figures/{name}.{ending}" for name, _ in plates for ending in self._formats), captions.FILE]

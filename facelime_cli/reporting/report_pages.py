@@ -16,11 +16,13 @@ from facelime_cli.choices import FILLS
 from facelime_cli.core import shapes
 from facelime_cli.core.agreement import Attribution, agreement
 from facelime_cli.core.leakage import nameless
-from facelime_cli.core.verdict import WORDS
+from facelime_cli.core.verdict import CONFIRMED, WORDS
 from facelime_cli.reporting import pages, unlike
 from facelime_cli.reporting.blocks import anchor, page_name, picture_name, thumbnail_name
 from facelime_cli.reporting.explanations import listed
-from facelime_cli.reporting.quantities import PERCENT
+from facelime_cli.reporting.plain_words import first_line, how_to_check
+from facelime_cli.reporting.quantities import PERCENT, WHOLE
+from facelime_cli.reporting.regions import strip
 from facelime_cli.reporting.report_records import (
     NOT_EXPLAINED,
     RIGHT,
@@ -32,6 +34,7 @@ from facelime_cli.reporting.report_records import (
     Silent,
     badge_of,
 )
+from facelime_cli.reporting.taken_apart import taken_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
 
 STRONG_DIGITS = 2
 """Behind the point of the strongest coefficient, by which the overview is sorted."""
+ROW_BYTES = 800
+"""Of a picture's row of the overview, without its thumbnail."""
 
 
 class ReportPages:
@@ -91,6 +96,7 @@ class ReportPages:
         shown["said_classes"] = sorted(answers)
         shown["verdicts"] = _by_worth(counted)
         shown["cohort"] = self._cohort()
+        shown["confirmed"] = self._confirmed()
         shown |= unlike.shown(unlike.facts_of(self._explanations.distances))
         shown["members"] = report.members
         shown["of_members"] = n_members(self._explanations.model)
@@ -116,6 +122,22 @@ class ReportPages:
         shown["pictures"] = [self._picture(row, each) for row, each in zip(rows, drawn, strict=True)]
         shown["before"], shown["after"] = self._neighbours[rows.start]
         return pages.render("picture.html", **shown)
+
+    def size_of(self, row: int, drawn: Drawn) -> int:
+        """Return how many bytes a picture takes on a page that holds it: its article, and its row of the overview.
+
+        Parameters
+        ----------
+        row : int
+        drawn : Drawn
+            With its copies.
+        """
+        report = self._report
+        article = pages.part(
+            "explanation.html", "article", self._picture(row, drawn), report.request.top, len(report.voices) > 1
+        )
+        small = 0 if drawn.thumbnail is None else len(b64encode(strip([drawn.thumbnail])))
+        return len(article.encode()) + small + ROW_BYTES
 
     @cached_property
     def _neighbours(self) -> dict[int, tuple[str | None, str | None]]:
@@ -155,12 +177,15 @@ class ReportPages:
         shown["reference"] = artifact.reference
         shown["scales"] = self._scales()
         shown["several"] = len(report.voices) > 1
+        shown["mixed"] = report.mixed
+        shown["zoned"] = report.request.by_zone is not None
         shown["top"] = report.request.top
         shown["width"] = shapes.sides(facts["size"])[1]
         shown["most_regions"] = self._most_regions
         shown["most_classes"] = max(classes)
         # The page may go to one patient, and the examples are pictures of others.
         shown["leakage"] = nameless(facts.get("leakage", {}))
+        shown["how_to_check"] = how_to_check(explanations)
         shown["values"] = explanations.values
         shown["quantity"] = explanations.quantity
         shown["independent"] = explanations.independent
@@ -186,7 +211,26 @@ class ReportPages:
         for unit, scale in self._report.scales.items():
             compared = listed([FILLS[fill].stands for fill in fills[unit]])
             found.append((scale, quantities[unit], compared))
-        return found
+        if not self._report.mixed:
+            return found
+        everything = dict.fromkeys(fill for voice in self._report.voices for fill in voice.explanations.fills)
+        return [(self._report.whole_scale, WHOLE, listed([FILLS[fill].stands for fill in everything]))]
+
+    def _confirmed(self) -> list[tuple[str, int, int]]:
+        """Return of how many pictures the model confirms each explanation, and how many were checked.
+
+        Each picture counts with the class that stands first. Nothing is returned where one explanation stands alone.
+        """
+        report = self._report
+        if len(report.voices) == 1:
+            return []
+        found = {voice.label: [0, 0] for voice in report.voices}
+        for row, classes in enumerate(report.shown):
+            for voice, its_row, its_class in report.explaining(row, classes[0]) if classes else ():
+                if voice.explanations.confirmation(its_row, its_class) is not None:
+                    found[voice.label][0] += voice.explanations.verdict(its_row, its_class) in CONFIRMED
+                    found[voice.label][1] += 1
+        return [(label, confirmed, checked) for label, (confirmed, checked) in found.items()]
 
     def _cohort(self) -> dict[str, Any] | None:
         """Return what the check says of all pictures together, each with its first class, or None."""
@@ -407,11 +451,14 @@ class ReportPages:
         """Return what a page shows of one explanation: a voice, with its own picture and class."""
         voice, row, c = its
         report = self._report
-        scale = report.scale(voice.explanations)
+        scale = report.end(voice, row, c)
         zones = []
         for name, value in report.zones_of(voice, row, c, drawn):
             zones.append((name, voice.explanations.quantity.times * value))
         answer = self._other_answer(voice, row, c)
+        # Only the report's own explanation is taken apart: the others stand beside it to be compared.
+        own = voice is report.voices[0]
+        apart = taken_apart(voice.explanations, report.stood_in[0], row, c) if own else None
         return Side(
             voice=voice,
             row=row,
@@ -422,6 +469,10 @@ class ReportPages:
             agreement=alike,
             answer=answer,
             examples=examples,
+            names=drawn.names[voice.segmentation],
+            spots=drawn.spots[voice.segmentation],
+            apart=apart,
+            line=first_line(voice.explanations, row, c, apart, drawn.names[voice.segmentation]) if own else [],
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from facelime_cli.drawing.overlay import colour
 from facelime_cli.reporting import members
 from facelime_cli.reporting.explanations import Strength, listed
 from facelime_cli.reporting.pages import signed
+from facelime_cli.reporting.plain_words import numbers_of
+from facelime_cli.reporting.quantities import DIGITS
 from facelime_cli.reporting.stand_ins import words_of
 from facelime_cli.reporting.unlike import words_of as distance_words
 
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from facelime_cli.reporting.checks import Confirmation
     from facelime_cli.reporting.explanations import Explanations
     from facelime_cli.reporting.members import MembersShown
+    from facelime_cli.reporting.plain_words import Numbers
     from facelime_cli.reporting.quantities import Quantity, Spoken
     from facelime_cli.reporting.stand_ins import Example, StandIn
+    from facelime_cli.reporting.taken_apart import TakenApart
     from facelime_cli.reporting.voices import Voice
 
 NOT_EXPLAINED = "not explained for these classes"
@@ -175,10 +179,16 @@ class Region(Strength):
         How many regions the picture has.
     colour : str
         As `#rrggbb`.
+    place : str
+        Its zone, or where it lies in the picture.
+    spot : (int, int)
+        Row and column of the pixel deepest inside it.
     """
 
     of: int
     colour: str
+    place: str
+    spot: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +213,14 @@ class Side:
         Another model's name, and what it answers.
     examples : list of (str, Example)
         The picture without its strongest regions, and where each copy is.
+    names : list of str
+        What each region is called.
+    spots : list of (int, int)
+        Row and column of the pixel deepest inside each region.
+    apart : TakenApart or None
+        The picture taken apart; only the report's own explanation is, where a check asked about the class.
+    line : list of str
+        What stands first, in plain words; empty beside the report's own explanation.
     """
 
     voice: Voice
@@ -214,6 +232,10 @@ class Side:
     agreement: dict[str, Any] | None
     answer: tuple[str, str] | None
     examples: list[tuple[str, Example]]
+    names: list[str]
+    spots: list[tuple[int, int]]
+    apart: TakenApart | None
+    line: list[str]
     # Templates ask every voice whether it is silent.
     silent: None = None
 
@@ -221,6 +243,16 @@ class Side:
     def label(self) -> str:
         """Whose it is."""
         return self.voice.label
+
+    @property
+    def numbers(self) -> Numbers:
+        """How answers are written where a whole percent is enough."""
+        return numbers_of(self.voice.explanations)
+
+    @property
+    def exact(self) -> Numbers:
+        """How they are written in a table."""
+        return replace(self.numbers, digits=max(self.numbers.digits, DIGITS))
 
     @property
     def segmentation(self) -> int:
@@ -314,8 +346,9 @@ class Side:
         if len(first) < FILLS_TO_COMPARE:
             return ""
         if len(set(first.values())) == 1:
-            return f"Region {next(iter(first.values()))} is first whatever stands in."
-        each = [f"{region} ({FILLS[fill].stands})" for fill, region in first.items()]
+            region = next(iter(first.values()))
+            return f"Region {region} ({self.names[region]}) is first whatever stands in."
+        each = [f"{region}, {self.names[region]} ({FILLS[fill].stands})" for fill, region in first.items()]
         return f"The first region depends on what stands in: {listed(each)}."
 
     @property
@@ -374,7 +407,8 @@ class Side:
 
     def _region(self, each: Strength, of: int) -> Region:
         red, green, blue = colour(each.value, self.scale)
-        return Region(**vars(each), of=of, colour=f"#{red:02x}{green:02x}{blue:02x}")
+        place, spot = self.names[each.segment], self.spots[each.segment]
+        return Region(**vars(each), of=of, colour=f"#{red:02x}{green:02x}{blue:02x}", place=place, spot=spot)
 
     @property
     def intervals(self) -> bool:
@@ -475,6 +509,22 @@ class PictureShown:
     def id(self) -> str:
         """The picture's id."""
         return self.explanations.ids[self.row]
+
+    @property
+    def line(self) -> list[str]:
+        """The first line, in plain words: that of the class that is shown first."""
+        first = self.classes[0].voices[0] if self.classes else None
+        return first.line if isinstance(first, Side) else []
+
+    def place_of(self, stand_in: StandIn) -> int:
+        """Return which of `stand_ins` has the picture of a stand-in.
+
+        Parameters
+        ----------
+        stand_in : StandIn
+            Of the report's own explanation.
+        """
+        return next(place for place, (_, each) in enumerate(self.stand_ins) if each.words == stand_in.words)
 
     @property
     def height(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -210,20 +210,31 @@ class StandIns:
         before, after = (check.answers(row, regions, n_segments) for regions in ([], off))
         if not off or before is None or after is None:
             return []
-        explained = [self._explained(answers, c) for answers in (before, after)]
+        explained = [self.explained(answers, c) for answers in (before, after)]
         return [
             Example(each, off, *(float(values[each.place]) for values in explained))
             for each in self._of_check(row)
             if each.place is not None and (self._people or not FILLS[each.fill].real)
         ]
 
-    def _explained(self, answers: NDArray[np.float64], c: int) -> NDArray[np.float64]:
-        """Return what is explained of the model's answers (F, C): one of them, or the difference of two: (F,)."""
+    def explained(self, answers: NDArray[np.floating[Any]], c: int) -> NDArray[np.float64]:
+        """Return what is explained of the model's answers: one of them, or the difference of two.
+
+        Parameters
+        ----------
+        answers : (..., C) float array
+        c : int
+            The class.
+
+        Returns
+        -------
+        (...) float64 array
+        """
         contrast = self._explanations.contrast
         if contrast is None:
-            return answers[:, c]
+            return np.asarray(answers[..., c], np.float64)
         one, other = contrast
-        return np.asarray(answers[:, one] - answers[:, other])
+        return np.asarray(answers[..., one] - answers[..., other], np.float64)
 
     def composed(self, example: Example) -> Pixels:
         """Return the picture that the model saw.

@@ -48,6 +48,7 @@ INDEX = (
         "Data",
         preprocess="Read pictures into a dataset: upright RGB at one size, with labels, patients and splits.",
         describe="Describe a dataset: its classes, the columns of its table, sample pictures, and what could leak.",
+        list="List the ids of a dataset's pictures, one in each line: all, or those that the options choose.",
         pseudonyms="Say which file each pseudonym stands for, with the user's key.",
     ),
     *_listed(
@@ -88,6 +89,11 @@ INDEX = (
         stability="Explain the same pictures again with other seeds, and say how far the explanations agree.",
         sensitivity="Explain the same pictures with other segments and fills, and say what holds whatever you choose.",
     ),
+    *_listed(
+        "Pipelines",
+        gate="Say whether explanations and a model are good enough, for pipelines: exit with 0 where every condition "
+        "holds.",
+    ),
     Listed(
         "jobs slurm",
         "Many machines",
@@ -110,13 +116,18 @@ INDEX = (
     ),
     *_listed(
         "Store",
-        status="List the artifacts in the store: how far they are, how large, and when they were begun.",
+        status="List the artifacts in the store: how far they are, how large, and how old.",
         show="Show one artifact: what made it, from what, and what its arrays hold; or draw it.",
-        export="Write an artifact into one file to hand over: HDF5, or CSV for surrogates.",
+        diff="Say what differs between two artifacts of a kind: parameters, inputs, versions and results.",
+        log="Say how an artifact was made: when, by which processes, on which machine, and how fast.",
+        again="Make an artifact again with something changed, such as --set samples=3000.",
+        rename="Give an artifact another name; its id and all that was made from it stay.",
+        export="Write an artifact into a file to hand over, or its maps into a folder for other viewers.",
         verify="Recompute every digest of one artifact, or of all, and name what differs.",
         seal="Seal an artifact whose units are all done, when the process that did the last one could not.",
         repair="Mend what `verify` finds broken in an artifact.",
         remove="Delete an artifact, after a question.",
+        prune="List artifacts that are old, superseded or unused, with their sizes, and remove them with --yes.",
         trust="List, add or remove the models whose code may run here: Lambda layers, SavedModels, Python functions.",
         config="Show the defaults of this folder: store, model, runtime and preset, and where each value comes from.",
         completion="Print the script with which a shell completes commands, options, artifacts, classes and pictures "

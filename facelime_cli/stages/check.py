@@ -10,7 +10,6 @@ give others.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +30,7 @@ from facelime_cli.store.explanations import NAN, answer_facts, masks_of, measure
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from facelime_cli.console import Answer
     from facelime_cli.engine import Context, Pending
@@ -142,7 +141,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         from facelime_cli.predicting.predictor import Predictor
 
         with Workers(params.workers) as workers:
-            source.workers = workers
+            source.workers, source.most_questions = workers, artifact.shape("masks")[1]
             Predictor(artifact, run, wanted).run(units)
 
     return Plan(
@@ -170,7 +169,7 @@ def _as_explained(params: Params, surrogates: Artifact) -> Params:
 def _run(params: Params, surrogates: Artifact, context: Context) -> tuple[Checked, Run]:
     """Return what is asked and with what; the model is not loaded yet."""
     asked = Asked(
-        classes=partial(_classes, params, surrogates),
+        classes=_classes(params, surrogates),
         numbers=numbers_of(params.regions),
         sets=params.sets,
         seed=params.seed,
@@ -219,24 +218,21 @@ def _chosen(params: Params, surrogates: Artifact) -> list[int] | None:
     return None if params.checked is None else class_indices(params.checked, surrogates.facts["classes"])
 
 
-def _classes(params: Params, surrogates: Artifact) -> list[list[int]]:
-    """Return the classes to check of each picture: only those that were explained."""
+def _classes(params: Params, surrogates: Artifact) -> Callable[[int], list[int]]:
+    """Return what tells the classes to check of a picture: only those that were explained."""
     import numpy as np
 
     from facelime_cli.reporting.explanations import Explanations
 
     explanations, chosen = Explanations(surrogates), _chosen(params, surrogates)
-    found = []
-    for row in range(len(explanations)):
+
+    def classes(row: int) -> list[int]:
         wanted = chosen
         if wanted is None:
             wanted = list(dict.fromkeys([*explanations.said(row), *explanations.true(row)]))
-        found.append([c for c in wanted if not np.isnan(explanations.coefficients(row, c)).any()])
-    if not any(found):
-        raise FacelimeError(
-            f"{surrogates.reference} explains none of these classes; choose others with --check-classes."
-        )
-    return found
+        return [c for c in wanted if not np.isnan(explanations.coefficients(row, c)).any()]
+
+    return classes
 
 
 def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
@@ -245,8 +241,12 @@ def _layout(source: Checked, run: Run, execution: Mapping[str, Any]) -> Layout:
 
     surrogates, asked = source.surrogates, source.asked
     n, n_classes, _ = surrogates.shape("coefficients")
+    if not any(map(source.classes, range(n))):
+        raise FacelimeError(
+            f"{surrogates.reference} explains none of these classes; choose others with --check-classes."
+        )
     sides = shapes.sides(source.segmentation.input("datasets").facts["size"])
-    n_fills, n_samples = source.n_fills, max(source.n_questions())
+    n_fills, n_samples = source.n_fills, max(source.n_questions(slice(0, n)))
     tested = (n, n_classes, len(asked.numbers), n_fills)
     axes = ("picture", "class", "number", "fill")
     # The members of a mean answer with it, so that the report can say where they differ.
@@ -308,9 +308,10 @@ def forecast_of(params: Params, context: Context) -> Answer:
 
 
 def restored(check: Artifact) -> dict[str, Any]:
-    """Return the options that a check's parameters hold as numbers."""
+    """Return the options that a check's parameters hold as numbers, and no model: the surrogates have their own."""
     chosen = check.parameters["classes"]
     return {
+        "model": None,
         "regions": ",".join(map(str, check.parameters["numbers"])),
         "checked": None if chosen is None else ",".join(map(str, chosen)),
     }

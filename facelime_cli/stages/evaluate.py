@@ -165,7 +165,7 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     return Plan(
         params=params,
         resolved=_resolved(params, fold, targets, scoring, there),
-        name=f"{model.name}-{params.split}",
+        name=f"{model.name}-{dataset.name}-{params.split}",
         prepare=prepare,
         work=work,
         inputs={**inputs, "model": model, "dataset": dataset},

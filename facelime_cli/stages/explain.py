@@ -26,9 +26,11 @@ from facelime_cli.engine import Command, Context, Result, Stage, execute, stage_
 from facelime_cli.errors import CommandLineError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.names import class_indices
 from facelime_cli.options import Choice, Execution, Heading, Input, hints, inputs_of, option_of
+from facelime_cli.predicting import choosing
 from facelime_cli.predicting.asking import wanted_batch
 from facelime_cli.predicting.beside import Beside
 from facelime_cli.predicting.checked import make_beforehand
+from facelime_cli.predicting.choosing import PICTURES
 from facelime_cli.predicting.fitting import BOOTSTRAP, own_settings
 from facelime_cli.predicting.outputs import needed_output
 from facelime_cli.predicting.run import load_once
@@ -56,9 +58,9 @@ STAGES = {
     "Report": render.STAGE,
 }
 """The stages that are run, by the heading under which their options stand."""
-PICTURES, VIEWS_HEADING, RUN = Heading("Pictures"), Heading("Views"), Heading("Run")
+VIEWS_HEADING, RUN = Heading("Views"), Heading("Run")
 HEADINGS = {
-    **dict.fromkeys(("split", "images", "first", "preset", "output"), PICTURES),
+    **dict.fromkeys(("preset", "output"), PICTURES),
     **dict.fromkeys(("workers", "time_budget"), RUN),
 }
 """Options that stand elsewhere than their stage's others."""
@@ -79,26 +81,52 @@ LATER = (
 def _params() -> type[Any]:
     """Return the parameters of `explain`: the source, the model, and every option of its stages."""
     source = Annotated[
-        str, Argument(metavar="SOURCE", help="Dataset, picture or folder of pictures.", show_default=False), Execution()
+        str | None,
+        Argument(
+            metavar="[SOURCE]",
+            help="Dataset, picture or folder of pictures. [default: the dataset of --from-evaluation]",
+            show_default=False,
+        ),
+        Execution(),
     ]
     model = Annotated[
-        str,
-        Option(metavar="MODEL", help="Explain this model, from `finetune` or `import-model`.", show_default=False),
+        str | None,
+        Option(
+            metavar="MODEL",
+            help="Explain this model, from `finetune` or `import-model`. [default: that of --from-evaluation]",
+            show_default=False,
+        ),
         Input(("models",)),
         PICTURES,
     ]
+    seed = Annotated[
+        int | None,
+        Option(
+            help="Draw masks, noise and the pictures of --random from this seed. "
+            + presets.default_words("seed", perturb.DEFAULTS["seed"]),
+            show_default=False,
+            min=0,
+        ),
+        Heading("Perturbation"),
+    ]
     kind, extras = hints(preprocess.Params)["pseudonyms"]
-    every: list[Any] = [("source", source), ("model", model)]
+    every: list[Any] = [("source", source, None), ("model", model, None)]
     every.append(("pseudonyms", Annotated[(kind, *extras, PICTURES)], False))
     # Maps from elsewhere are no part of these runs.
     known = {"source", "model", "pseudonyms", "maps"}
     for heading, stage in STAGES.items():
-        references, annotations = inputs_of(stage.params), hints(stage.params)
+        annotations = hints(stage.params)
+        references = set(inputs_of(stage.params)).difference(choosing.NAMES)
         for each in dataclasses.fields(stage.params):
-            if each.name in references or each.name in known:
+            # Of segments it draws pictures; here it is that of the masks, too.
+            alone = stage is segment.STAGE and each.name == "seed"
+            if each.name in references or each.name in known or alone:
                 continue
             known.add(each.name)
             kind, extras = annotations[each.name]
+            if each.name == "seed":
+                every.append((each.name, seed, each.default))
+                continue
             # Sixty options in one list are too many to read.
             place = HEADINGS.get(each.name, Heading(heading))
             every.append((each.name, Annotated[(kind, *extras, place)], each.default))
@@ -163,7 +191,8 @@ def run(params: Any, context: Context) -> Answer:
     result = explain(params, context)
     page = result.artifact.path.absolute() / "index.html"
     value = {**result.json(), "report": str(page), "artifacts": artifacts_of(result.artifact)}
-    return Answer(value, [result.artifact.id], said=unlike.said_of(result.artifact.facts))
+    drawn = render.beside(params, result)
+    return Answer(value, [result.artifact.id], notes=drawn, said=unlike.said_of(result.artifact.facts))
 
 
 def artifacts_of(report: Artifact) -> dict[str, str]:
@@ -184,6 +213,7 @@ def explain(params: Any, context: Context) -> Result:
     params = presets.filled(params, {**perturb.DEFAULTS, **fit_surrogate.DEFAULTS}) if _single(params) else params
     params = dataclasses.replace(params, samples=params.samples or perturb.DEFAULTS["samples"])
     refuse_early(params)
+    params = _of_evaluation(params, context)
     model = _model(params, context)
     runtimes.require_answering(model)
     # From here on it is a model as any other.
@@ -207,6 +237,24 @@ def explain(params: Any, context: Context) -> Result:
         reused=all(result.reused for result in results),
         # Stages run at the same time, so their seconds do not add up to those of the command.
         seconds=time.monotonic() - begun,
+    )
+
+
+def _of_evaluation(params: Any, context: Context) -> Any:
+    """Return parameters that name what to explain, and the model: an evaluation is of both."""
+    missing = [word for word, given in (("SOURCE", params.source), ("--model", params.model)) if given is None]
+    if missing and params.from_evaluation is None:
+        raise CommandLineError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; name what to explain, and the "
+            "model, or take both from --from-evaluation."
+        )
+    if not missing:
+        return params
+    evaluation = context.store.resolve(params.from_evaluation, ("evaluations",)).require_complete()
+    return dataclasses.replace(
+        params,
+        source=params.source or evaluation.input("datasets").reference,
+        model=params.model or evaluation.input("models").reference,
     )
 
 
@@ -268,6 +316,7 @@ def refuse_early(params: Any) -> None:
     own_settings(with_defaults, params.design or usual_design(params.fill))
     if params.fill is not None:
         fill_of(params.fill)
+    choosing.refuse_early(choosing.choosing_of(params))
     wanted_batch(params.batch_size)
     check.numbers_of(params.regions)
     render.formats_of(params)
@@ -518,6 +567,9 @@ def params_of(stage: Stage, params: Any, **inputs: str | None) -> Any:
     for each in dataclasses.fields(stage.params):
         if each.name not in inputs and hasattr(params, each.name):
             given[each.name] = getattr(params, each.name)
+    if issubclass(stage.params, choosing.Choosing):
+        # There it draws pictures alone, and is nothing without these.
+        given["seed"] = choosing.choosing_of(params).seed
     return stage.params(**given, **inputs)
 
 

@@ -24,6 +24,7 @@ from facelime_cli.preparing.listing import MISSING_AS
 from facelime_cli.preparing.settings import DEFAULT_SPLIT, read_otherwise, settings_of
 from facelime_cli.pseudonyms import KEY_VARIABLE, PARAMETER, Pseudonyms
 from facelime_cli.store import digests
+from facelime_cli.store.pictures import ORIGINALS
 from facelime_cli.workers import Workers
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ WHITE_BALANCES = ("shades-of-gray",)
 CROPS = ("face",)
 TABLES, LABELS, PUBLISHED = Heading("Tables"), Heading("Labels"), Heading("Published splits")
 MOST_FRAMES = 1_000_000
+KEEP_UIDS = "keep_dicom_uids"
+"""The parameter of a dataset that keeps them; others have none of this name."""
 NEUTRAL_NAME = "pictures"
 """Name of a dataset whose folder's name must not be kept."""
 
@@ -355,6 +358,15 @@ class Params:
         ),
         Resolved(),
     ] = False
+    keep_dicom_uids: Annotated[
+        bool,
+        Option(
+            "--keep-dicom-uids",
+            help="Keep the UIDs of DICOM files (study, series, instance, SOP class), so that `export --format dicom` "
+            "can refer to them. Whoever can ask the archive finds picture and patient by them.",
+        ),
+        Resolved(),
+    ] = False
     strict: Annotated[
         bool,
         Option("--strict", help="Fail on a file that cannot be read, instead of naming it and leaving it out."),
@@ -403,6 +415,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         catalog, truths = cataloguing.hidden(catalog, truths, pseudonyms, settings["group_pattern"])
         # Left out where they are not asked for: datasets made before they existed keep their parameters.
         resolved[PARAMETER] = pseudonyms.digest
+    if params.keep_dicom_uids:
+        resolved[KEEP_UIDS] = True
     digested = {"source": looking.source_digest(catalog)}
     # Masks of the truth are content too: with other masks the report says other things.
     if params.truth is not None:
@@ -463,6 +477,8 @@ class _Job:
             console=self.context.console,
             names=self.account.labels,
         )
+        if self.params.keep_dicom_uids:
+            layout = cataloguing.with_uids(found.entries, layout, self.context.console)
         # Where nothing was to decide or asked for, the facts are those of a dataset that no table made.
         told = {"table": self.account.facts, "asked": _asked(self.params)}
         facts = {**layout.facts, "read": read, **{name: value for name, value in told.items() if value}}
@@ -497,7 +513,9 @@ class _Job:
         for entry, each in zip(chosen, prepared, strict=True):
             if self.params.crop and not each.face_found:
                 lost.append(entry.id)
-        unit.finish(arrays, facts={"faces_not_found": lost})
+        # Facts and no array: what a dataset holds for later stages is the same wherever its pictures came from.
+        places = [[*each.original, *each.seen] for each in prepared]
+        unit.finish(arrays, facts={"faces_not_found": lost, ORIGINALS: places})
 
     def finish(self, artifact: Artifact) -> tuple[dict[str, Any], list[str]]:
         """Name the pictures in which no face was found."""
@@ -533,12 +551,13 @@ def _placeholder(name: str, value: Path | str) -> str:
 
 
 def restored(dataset: Artifact) -> dict[str, Any]:
-    """Return the size as it is typed, what was asked of tables, and whether the pictures have pseudonyms."""
+    """Return the size as it is typed, what was asked of tables, and what is kept of names and UIDs."""
     size, known = shapes.typed(dataset.parameters["size"]), hints(Params)
     # A store of somebody else may hold anything here.
     told = dataset.facts.get("asked")
     asked = {name: told[name] for name in known if name in told} if isinstance(told, dict) else {}
-    return {"size": size, "pseudonyms": PARAMETER in dataset.parameters, **asked}
+    kept = {"pseudonyms": PARAMETER in dataset.parameters, KEEP_UIDS: KEEP_UIDS in dataset.parameters}
+    return {"size": size, **kept, **asked}
 
 
 STAGE = Stage(

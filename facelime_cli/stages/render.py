@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from facelime_cli import presets
+from facelime_cli.drawing.printing import DOTS_PER_INCH
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError
 from facelime_cli.names import class_indices
@@ -22,9 +23,9 @@ from facelime_cli.options import MOST_SEGMENTS, MOST_WORKERS, Choice, Execution,
 from facelime_cli.store.arrays import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from facelime_cli.console import Answer
+    from facelime_cli.console import Answer, Drawing, Table
     from facelime_cli.engine import Context, Pending, Result
     from facelime_cli.reporting.report import Report
     from facelime_cli.store.artifacts import Artifact
@@ -34,6 +35,10 @@ EXPLAINED = ("surrogates", "checks")
 FORMATS = ("png", "svg", "pdf")
 STYLES = ("facelime", "lime", "heatmap")
 ZONES = ("face", "lungs")
+LEAST_DPI, MOST_DPI = 50, 1200
+"""Dots per inch of figures, beyond which nobody asks for any."""
+MOST_COLUMNS = 12
+"""Pictures in a row of a plate: more would be smaller than a centimetre and a half."""
 
 
 DEFAULTS: dict[str, Any] = {"top": 10}
@@ -100,7 +105,8 @@ class Params:
     single_file: Annotated[
         bool,
         Option(
-            "--single-file", help="Put every picture into the one page, to hand it over. Many pictures make it large."
+            "--single-file",
+            help="Put every picture into the one page, to hand it over. It is refused above 25 MB.",
         ),
     ] = False
     no_stand_ins: Annotated[
@@ -117,8 +123,29 @@ class Params:
         Option(
             metavar="FORMAT,…",
             show_default=False,
-            help=f"Write figures for print too, 300 dots per inch, as {', '.join(FORMATS)}. "
+            help=f"Write figures for print too, as {', '.join(FORMATS)}, and their caption. "
             "Each takes a second or two.",
+        ),
+        Resolved(),
+    ] = None
+    dpi: Annotated[
+        int | None,
+        Option(
+            min=LEAST_DPI,
+            max=MOST_DPI,
+            show_default=False,
+            help=f"Draw figures in PNG with this many dots per inch. [default: {DOTS_PER_INCH}]",
+        ),
+        Resolved(),
+    ] = None
+    columns: Annotated[
+        int | None,
+        Option(
+            min=1,
+            max=MOST_COLUMNS,
+            show_default=False,
+            help="Draw plates too: figures of a page's size with so many pictures in a row, each with the class that "
+            "is shown first.",
         ),
         Resolved(),
     ] = None
@@ -130,6 +157,15 @@ class Params:
             "lime: green for, red against, with borders; heatmap: red to blue with its colour bar."
         ),
     ] = "facelime"
+    terminal: Annotated[
+        bool,
+        Option(
+            "--terminal",
+            help="Draw the first maps in the terminal too: as pictures where it shows them as Kitty or iTerm do or by "
+            "Sixel, else in half blocks.",
+        ),
+        Execution(),
+    ] = False
     workers: Annotated[
         int | None,
         Option(
@@ -173,7 +209,11 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     # What stands beside is shown, so that it is an input like the surrogates themselves.
     inputs = {**inputs, **{f"beside_{place}": each for place, each in enumerate(beside)}}
     # Left out where it is not given: reports made before it existed keep their parameters.
-    without = {"no_stand_ins": True} if params.no_stand_ins else {}
+    without: dict[str, Any] = {"no_stand_ins": True} if params.no_stand_ins else {}
+    if params.dpi not in {None, DOTS_PER_INCH}:
+        without["dpi"] = params.dpi
+    if params.columns is not None:
+        without["columns"] = params.columns
     return Plan(
         params=params,
         resolved={"classes": chosen, "figures": formats or None, **without},
@@ -190,6 +230,23 @@ def answer(result: Result) -> Answer:
     from facelime_cli.reporting import unlike
 
     return unlike.answer(result)
+
+
+def beside(params: Any, result: Result) -> Sequence[Table | Drawing]:
+    """Return the maps that --terminal asks for; none of a report that other shards still make.
+
+    Parameters
+    ----------
+    params : dataclass
+        Those of `render`, or of a command that has its options.
+    result : Result
+    """
+    if not params.terminal or not result.artifact.complete:
+        return ()
+    from facelime_cli.reporting.explanations import Explanations
+    from facelime_cli.reporting.formats import first_in_terminal
+
+    return first_in_terminal(Explanations.of(result.artifact), result.artifact.parameters["classes"])
 
 
 def _layout(surrogates: Artifact, report: Report) -> Layout:
@@ -217,6 +274,12 @@ def formats_of(params: Any) -> list[str]:
             raise CommandLineError(f"--figures {word!r} is no format of a figure; use {', '.join(FORMATS)}.")
     if params.style != STYLES[0] and not asked:
         raise CommandLineError(f"--style {params.style} is about figures; ask for them with --figures png.")
+    for option in ("dpi", "columns"):
+        value = getattr(params, option, None)
+        if value is not None and not asked:
+            raise CommandLineError(f"--{option} {value} is about figures; ask for them with --figures png.")
+    if getattr(params, "dpi", None) is not None and "png" not in asked:
+        raise CommandLineError(f"--dpi {params.dpi} is about PNG; add it to --figures, or leave --dpi out.")
     return [each for each in FORMATS if each in asked]
 
 
@@ -230,10 +293,20 @@ def _report(given: list[Artifact], chosen: list[int] | None, params: Params) -> 
         single_file=params.single_file,
         style=params.style,
         people=not params.no_stand_ins,
+        columns=params.columns,
+        dots_per_inch=params.dpi or DOTS_PER_INCH,
     )
     return Report(given, request)
 
 
 STAGE = Stage(
-    name="render", writes="reports", version=6, params=Params, plan=plan, help=__doc__, sharded=True, answer=answer
+    name="render",
+    writes="reports",
+    version=6,
+    params=Params,
+    plan=plan,
+    help=__doc__,
+    sharded=True,
+    answer=answer,
+    beside=beside,
 )

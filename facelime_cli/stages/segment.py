@@ -19,7 +19,7 @@ from facelime_cli.choices import COMMON, SEGMENTERS, words_of
 from facelime_cli.core import shapes
 from facelime_cli.engine import Plan, Stage
 from facelime_cli.errors import CommandLineError, FacelimeError
-from facelime_cli.names import comma_separated, listing, row_of
+from facelime_cli.names import listing
 from facelime_cli.options import (
     MOST_SEGMENTS,
     MOST_WORKERS,
@@ -31,8 +31,10 @@ from facelime_cli.options import (
     option_of,
     owners_of,
 )
+from facelime_cli.predicting import choosing
+from facelime_cli.predicting.choosing import Choosing
 from facelime_cli.pseudonyms import made_with
-from facelime_cli.sources import SPLITS, map_files
+from facelime_cli.sources import map_files
 from facelime_cli.store import digests
 from facelime_cli.store.arrays import ArraySpec, Layout
 from facelime_cli.workers import Workers
@@ -85,7 +87,7 @@ def _setting(words: str, **bounds: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(Choosing):
     """Parameters of `segment`."""
 
     dataset: Annotated[
@@ -93,25 +95,6 @@ class Params:
         Argument(metavar="DATASET", help="Dataset, or - to read it from standard input.", show_default=False),
         Input(("datasets",)),
     ]
-    split: Annotated[
-        str | None,
-        Choice(SPLITS),
-        _setting("Use only the pictures of this split. [default: all]"),
-        Resolved(("pictures",)),
-    ] = None
-    images: Annotated[
-        str | None,
-        _setting(
-            "Use only these pictures, by id or its last part. Put an id with a comma in double quotes. [default: all]",
-            metavar="ID,…",
-        ),
-        Resolved(("pictures",)),
-    ] = None
-    first: Annotated[
-        int | None,
-        _setting("Use only the first N, after the other filters. [default: all]", min=1, metavar="N"),
-        Resolved(("pictures",)),
-    ] = None
     preset: Annotated[
         str | None,
         Choice(tuple(presets.PRESETS)),
@@ -256,7 +239,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     dataset = inputs["dataset"]
     method, settings = resolved(params)
     _check_against_pictures(settings, shapes.sides(dataset.facts["size"]))
-    rows = _selection(params, dataset)
+    # The order of the pictures does not matter: the same ones are the same artifact.
+    rows = sorted(choosing.chosen(params, dataset, inputs))
     every = dataset.texts("id")
     ids = [every[row] for row in rows]
     folder = settings.pop("labels", None)
@@ -265,7 +249,16 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
     if folder is not None:
         pseudonym = made_with(dataset, context.console.warn)
         label_maps = map_files(folder, ids, "--labels", "label map", pseudonym)
-    job = _Job(replace(params, method=method), settings, dataset, rows, ids, label_maps, context)
+    job = _Job(
+        replace(params, method=method),
+        settings,
+        dataset,
+        rows,
+        ids,
+        label_maps,
+        choosing.facts(params, inputs),
+        context,
+    )
     sources = {}
     if label_maps:
         files = [[name, digests.of_file(path)] for name, path in label_maps.items()]
@@ -276,7 +269,8 @@ def plan(params: Params, inputs: Mapping[str, Artifact], context: Context) -> Pl
         name=f"{dataset.name}-{method}",
         prepare=job.prepare,
         work=job.work,
-        inputs=inputs,
+        # What chose the pictures is none of its inputs: they are among its parameters.
+        inputs={"dataset": dataset},
         sources=sources,
         finish=partial(finish, context=context),
     )
@@ -292,6 +286,7 @@ class _Job:
     rows: list[int]
     ids: list[str]
     label_maps: Mapping[str, Path]
+    selection: Mapping[str, Any]
     context: Context
 
     def prepare(self) -> Layout:
@@ -306,7 +301,7 @@ class _Job:
             "row": (np.array(self.rows, dtype=np.int32), ("picture",)),
         }
         n = len(self.rows)
-        return Layout(n, _arrays(n, sides, self.params.zones), constants, _facts(self.params))
+        return Layout(n, _arrays(n, sides, self.params.zones), constants, _facts(self.selection, self.params.zones))
 
     def work(self, _: Artifact, units: Pending) -> None:
         """Segment every pending unit, picture by picture in parallel processes."""
@@ -410,12 +405,12 @@ def _check_against_pictures(settings: Mapping[str, Any], sides: Sides) -> None:
             )
 
 
-def _facts(params: Params) -> dict[str, Any]:
-    facts: dict[str, Any] = {"selection": {"split": params.split, "images": params.images, "first": params.first}}
-    if params.zones is not None:
+def _facts(selection: Mapping[str, Any], zones: str | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"selection": dict(selection)}
+    if zones is not None:
         from facelime_cli.core.zones import NAMES
 
-        facts["zones"] = list(NAMES[params.zones])
+        facts["zones"] = list(NAMES[zones])
     return facts
 
 
@@ -430,31 +425,6 @@ def _arrays(n: int, sides: Sides, zones: str | None) -> dict[str, ArraySpec]:
         "flat_share": ArraySpec("float64", (n,), one, float("nan")),
     }
     return arrays if zones is None else arrays | {"zones": ArraySpec("uint8", (n, *sides), picture)}
-
-
-def _selection(params: Params, dataset: Artifact) -> list[int]:
-    """Return the rows of the dataset that the filters leave."""
-    ids = dataset.texts("id")
-    rows = list(range(len(ids)))
-    if params.split is not None:
-        split = dataset.read("split")
-        rows = [row for row in rows if split[row] == SPLITS.index(params.split)]
-        if not rows:
-            raise FacelimeError(
-                f"{dataset.reference} has no pictures in its {params.split} split; "
-                "leave --split out, or preprocess with another --split."
-            )
-    if params.images is not None:
-        wanted = [row_of(name.strip(), ids) for name in comma_separated(params.images) if name.strip()]
-        if not wanted:
-            raise CommandLineError(f"--images {params.images!r} names no picture; give ids with commas between them.")
-        left = set(rows)
-        gone = [ids[row] for row in wanted if row not in left]
-        if gone:
-            raise FacelimeError(f"{gone[0]} is not in the {params.split} split; leave --split out.")
-        # The order of the words does not matter: the same pictures are the same artifact.
-        rows = sorted(set(wanted))
-    return rows[: params.first]
 
 
 def _check_labels(files: Mapping[str, Path], sides: Sides) -> None:

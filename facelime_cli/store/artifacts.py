@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, first_line
@@ -38,6 +38,8 @@ ANSWERS = "probabilities"
 """The array of a model's answers, of whatever kind of artifact."""
 ROUNDING = 1e-3
 """How far a probability may lie beyond 0 and 1 in half precision."""
+DAMAGED = "damaged"
+"""How the state of an artifact begins that cannot be read."""
 ANSWERS_OF_PICTURES = 2
 """Axes of answers for pictures as they are: picture and class."""
 
@@ -196,8 +198,9 @@ class Artifact:
 
     @property
     def name(self) -> str:
-        """The name it was laid out under."""
-        return str(self.layout["name"])
+        """The name it goes by: the one it was laid out under, unless it was renamed since."""
+        first, names = str(self.layout["name"]), self.names
+        return names[0] if names and first not in names else first
 
     @property
     def names(self) -> list[str]:
@@ -228,6 +231,11 @@ class Artifact:
     def begun(self) -> str:
         """When it was laid out, in UTC (ISO 8601)."""
         return str(self.layout["begun"])
+
+    @property
+    def finished(self) -> str:
+        """When it was completed, in UTC (ISO 8601); empty while it is unfinished."""
+        return str(self.manifest.get("finished", "")) if self.complete else ""
 
     @property
     def execution(self) -> dict[str, Any]:
@@ -304,6 +312,15 @@ class Artifact:
         # What a parent has read of itself is not read again, whoever asks for it and however often.
         return list(self._parents)
 
+    def parents_there(self) -> list[Artifact]:
+        """Return the artifacts that it was made from directly, without those that are gone from the store."""
+        found = []
+        for each in self.inputs.values():
+            if "id" in each:
+                with suppress(NotFoundError):
+                    found.append(self.store.stored(each["kind"], each["id"]))
+        return found
+
     def input(self, kind: str) -> Artifact:
         """Return the nearest artifact of a kind among the inputs, their inputs, and so on.
 
@@ -378,6 +395,10 @@ class Artifact:
             The first axis is the picture.
         """
         return tuple(int(length) for length in self.layout["arrays"][name]["shape"])
+
+    def digest_of(self, name: str) -> str:
+        """Return the digest of an array of a complete artifact: over decoded values."""
+        return str(self.manifest["arrays"][name]["digest"])
 
     def spec(self, name: str) -> ArraySpec:
         """Return how an array was laid out.
@@ -1032,7 +1053,8 @@ def standing(artifact: Artifact) -> dict[str, Any]:
     Returns
     -------
     dict
-        `kind`, `artifact`, `names`, `bytes`, `complete`, `state` in words, `stage`, `pictures` and `begun`.
+        `kind`, `artifact`, `names`, `bytes`, `complete`, `state` in words, `stage`, `pictures`, `units`, `units_done`,
+        `begun`, and `finished`, which is empty while it is unfinished.
     """
     known = {"kind": artifact.kind, "artifact": artifact.id, "names": artifact.names, "bytes": artifact.n_bytes}
     try:
@@ -1042,10 +1064,14 @@ def standing(artifact: Artifact) -> dict[str, Any]:
             "state": "complete" if complete else artifact.progress,
             "stage": artifact.stage,
             "pictures": artifact.n,
+            "units": artifact.n_units,
+            "units_done": artifact.n_done,
             "begun": artifact.begun,
+            "finished": artifact.finished,
         }
     except BrokenError as why:
-        return known | {"complete": False, "state": f"damaged: {why}", "stage": "", "pictures": 0, "begun": ""}
+        nothing = {"stage": "", "pictures": 0, "units": 0, "units_done": 0, "begun": "", "finished": ""}
+        return known | {"complete": False, "state": f"{DAMAGED}: {why}", **nothing}
 
 
 def lineage(artifact: Artifact) -> list[Artifact]:

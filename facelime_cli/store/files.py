@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,47 @@ def replacing(path: Path, *, ending: str = "", durable: bool = True, mode: int =
         yield beside
         if durable:
             sync(beside)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Hand out a folder that becomes another one at the end, for its owner alone.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; an existing one is replaced with all that it holds.
+
+    Yields
+    ------
+    Path
+        An empty folder beside it, to fill. What fails leaves neither of the two changed.
+
+    Raises
+    ------
+    OSError
+        It names `path`, not the folder beside it.
+    """
+    beside, before = temporary.beside(path), temporary.beside(path)
+    try:
+        beside.mkdir(mode=0o700)
+        yield beside
+        for written in beside.iterdir():
+            sync(written)
+        sync(beside)
+        if path.exists():
+            path.rename(before)
+        beside.rename(path)
+        sync(path.parent)
+    except OSError as why:
+        if why.errno is not None:
+            why.filename, why.filename2 = str(path), None
+        raise
+    finally:
+        if before.exists() and not path.exists():
+            before.rename(path)
+        for left in (beside, before):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

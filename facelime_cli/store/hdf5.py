@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.store import digests, files
-from facelime_cli.store.arrays import TEXT
+from facelime_cli.store.arrays import TEXT, ArraySpec
 from facelime_cli.store.artifacts import lineage
 from facelime_cli.store.portions import told
 from facelime_cli.store.sheltering import Sheltered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from facelime_cli.store.arrays import ArraySpec
+    from numpy.typing import NDArray
+
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.portions import Portion
 
@@ -24,7 +25,49 @@ TOGETHER = 32
 """Chosen pictures that are read at once."""
 
 
-def write_hdf5(artifact: Artifact, path: Path, portion: Portion) -> None:
+@dataclass(frozen=True)
+class Borrowed:
+    """An array of another artifact that goes out too.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in the file.
+    artifact : Artifact
+    array : str
+        What it is called there.
+    rows : sequence of int
+        Its pictures, in the order of those that go out.
+    """
+
+    name: str
+    artifact: Artifact
+    array: str
+    rows: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a file says beside an artifact, so that its reader needs no other one.
+
+    Attributes
+    ----------
+    borrowed : sequence of Borrowed
+    values : mapping of str to (array, sequence of str)
+        Further arrays with the names of their axes; texts as objects.
+    attributes : mapping of str to str
+        Of the file's root.
+    """
+
+    borrowed: Sequence[Borrowed] = ()
+    values: Mapping[str, tuple[NDArray[Any], Sequence[str]]] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+ALONE = Beside()
+
+
+def write_hdf5(artifact: Artifact, path: Path, portion: Portion, beside: Beside = ALONE) -> None:
     """Write a complete artifact as one self-describing HDF5 file.
 
     The file holds the arrays with dimension scales and units, the manifest, and what may be told of all that the
@@ -38,6 +81,8 @@ def write_hdf5(artifact: Artifact, path: Path, portion: Portion) -> None:
         An existing file, which is replaced.
     portion : Portion
         What of it goes out.
+    beside : Beside
+        What goes out with it.
 
     Raises
     ------
@@ -52,7 +97,7 @@ def write_hdf5(artifact: Artifact, path: Path, portion: Portion) -> None:
     try:
         # In a thread of its own, since only the main thread handles signals: an exception inside HDF5 ends the process.
         with ThreadPoolExecutor(1) as thread:
-            writing = thread.submit(_write, artifact, out, portion)
+            writing = thread.submit(_write, artifact, out, portion, beside)
             try:
                 writing.result()
             except BaseException as why:
@@ -62,7 +107,7 @@ def write_hdf5(artifact: Artifact, path: Path, portion: Portion) -> None:
         out.close()
 
 
-def _write(artifact: Artifact, to: Sheltered, portion: Portion) -> None:
+def _write(artifact: Artifact, to: Sheltered, portion: Portion, beside: Beside) -> None:
     """Write everything, and look between two parts whether it can still be written."""
     import h5py
     import numpy as np
@@ -73,8 +118,18 @@ def _write(artifact: Artifact, to: Sheltered, portion: Portion) -> None:
         origins = [told(each.manifest) for each in lineage(artifact)]
         out["lineage"] = digests.canonical(origins).decode()
         out.attrs["kind"], out.attrs["id"] = artifact.kind, artifact.id
+        for name, text in beside.attributes.items():
+            out.attrs[name] = text
         for name in portion.arrays:
-            _write_array(artifact, name, portion.rows, out, to)
+            _write_array(Borrowed(name, artifact, name, ()), portion.rows, out, to)
+        for each in beside.borrowed:
+            _write_array(each, each.rows, out, to)
+        for name, (values, dimensions) in beside.values.items():
+            known = ArraySpec(TEXT if values.dtype == object else values.dtype.name, values.shape, tuple(dimensions))
+            whole = _make_dataset(out, name, known)
+            whole[:] = values
+            _describe(out, whole, known)
+            to.check()
         for name in portion.files:
             content = files.inside(artifact.path, name).read_bytes()
             out.create_dataset(f"files/{name}", data=np.frombuffer(content, dtype=np.uint8))
@@ -83,17 +138,22 @@ def _write(artifact: Artifact, to: Sheltered, portion: Portion) -> None:
     to.check()
 
 
-def _write_array(artifact: Artifact, name: str, chosen: Sequence[int] | None, out: Any, to: Sheltered) -> None:
+def _write_array(each: Borrowed, chosen: Sequence[int] | None, out: Any, to: Sheltered) -> None:
     """Write one array part by part, so that memory does not grow with the number of pictures."""
-    spec = artifact.spec(name)
+    artifact, spec = each.artifact, each.artifact.spec(each.array)
     if chosen is not None:
         spec = replace(spec, shape=(len(chosen), *spec.shape[1:]))
-    whole = _make_dataset(out, name, spec)
+    whole = _make_dataset(out, each.name, spec)
     for place, rows in _parts(artifact, chosen):
         # h5py takes texts as objects alone.
-        part = artifact.read(name, rows)
+        part = artifact.read(each.array, rows)
         whole[place] = part.astype(object) if spec.dtype == TEXT else part
         to.check()
+    _describe(out, whole, spec)
+
+
+def _describe(out: Any, whole: Any, spec: ArraySpec) -> None:
+    """Say of an array what it is measured in, and what its axes are."""
     whole.attrs["unit"] = spec.measure
     for axis, dimension in enumerate(spec.dimensions):
         _attach_scale(out, whole, axis, dimension)

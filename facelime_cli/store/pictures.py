@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facelime_cli.core.geometry import Placement
     from facelime_cli.store.artifacts import Artifact
 
 MEMORY_BYTES = 1 << 30
@@ -25,6 +26,49 @@ EVERY_FOLD = "all"
 """Stands for a fold where each of them is tested, by a network of its own."""
 OPERATIONS = ("fit", "crop", "crop_border", "white_balance", "equalize", "contrast")
 """Parameters of a dataset that say how its pictures were changed."""
+ORIGINALS = "originals"
+"""The fact of a dataset's units that says where each picture lies in its original: see `placement_of`."""
+UIDS = ("dicom/study", "dicom/series", "dicom/instance", "dicom/class")
+"""Arrays of a dataset with the UIDs of its DICOM files: study, series, the file itself, and its SOP class."""
+LONGEST_SIDE = 1 << 30
+"""Of an original that a store may name, in pixels."""
+
+
+def placement_of(dataset: Artifact, row: int) -> Placement | None:
+    """Return where a picture of a dataset lies in its original.
+
+    Parameters
+    ----------
+    dataset : Artifact
+        A complete one.
+    row : int
+
+    Returns
+    -------
+    Placement or None
+        None for a dataset of an earlier version, which did not keep it.
+
+    Raises
+    ------
+    BrokenError
+        Where the store says what cannot be.
+    """
+    from facelime_cli.core.geometry import Placement
+    from facelime_cli.core.images import MOST_PIXELS
+    from facelime_cli.core.shapes import sides
+
+    facts = dataset.unit_facts(row)
+    if ORIGINALS not in facts:
+        return None
+    match facts[ORIGINALS][row % dataset.unit_pictures]:
+        case [int(height), int(width), int(top), int(left), int(bottom), int(right)] if (
+            min(height, width) > 0
+            and height * width <= MOST_PIXELS
+            and -LONGEST_SIDE < top < bottom < LONGEST_SIDE
+            and -LONGEST_SIDE < left < right < LONGEST_SIDE
+        ):
+            return Placement(sides(dataset.facts["size"]), (height, width), (top, left, bottom, right))
+    raise BrokenError(f"{dataset.reference} does not say where its picture {row} lies in the original; make it again.")
 
 
 def number_columns(dataset: Artifact) -> list[str]:

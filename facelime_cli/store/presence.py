@@ -7,7 +7,7 @@ by a temporary file beside the claims.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from facelime_cli.store import claims, temporary
 from facelime_cli.store.processes import this_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 CLAIMS = "claims"
 """Folder of an artifact that holds the claims on its units."""
@@ -57,6 +57,30 @@ def attended(folder: Path, *, everywhere: bool = True) -> Iterator[None]:
     finally:
         for path, owner in _shown(folder):
             if owner.is_me:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def used(folders: Iterable[Path]) -> Iterator[None]:
+    """Show others that this process reads some complete artifacts, so that nobody removes them meanwhile.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        The folders of the artifacts.
+    """
+    shown = []
+    try:
+        for folder in folders:
+            path = temporary.beside(folder / CLAIMS / AT_WORK)
+            # A store that may only be read is read all the same.
+            with suppress(OSError):
+                path.touch()
+                shown.append(path)
+        yield
+    finally:
+        for path in shown:
+            with suppress(OSError):
                 path.unlink(missing_ok=True)
 
 

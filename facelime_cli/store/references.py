@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import AmbiguousError, BrokenError, BusyError, FacelimeError, NotFoundError, WrongKindError
-from facelime_cli.store import files, manifests, presence, temporary
+from facelime_cli.store import claims, files, manifests, presence, temporary
 from facelime_cli.store.artifacts import EMPTY_FOLDERS, KINDS, NAMES, Artifact
 from facelime_cli.store.forms import ID, ID_DIGITS, LONGEST_NAME, NAME
 from facelime_cli.store.presence import CLAIMS
@@ -383,13 +383,35 @@ class Store:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             path.touch()
 
-    def remove(self, artifact: Artifact) -> None:
+    def rename(self, artifact: Artifact, old: str | None, new: str) -> None:
+        """Give an artifact a name in the place of another; its id stays, so that whoever works on it finds it.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            Which.
+        old : str or None
+            The name that goes; None where none does.
+        new : str
+            A name that `check_name` allows.
+        """
+        self.name(artifact, new)
+        # The new name is on the disk before the old one goes: a kill leaves both, and never none.
+        files.sync(artifact.path / NAMES)
+        if old is not None and old != new:
+            files.inside(artifact.path, f"{NAMES}/{old}").unlink(missing_ok=True)
+            files.sync(artifact.path / NAMES)
+
+    def remove(self, artifact: Artifact, check: Callable[[], None] = lambda: None) -> None:
         """Delete an artifact.
 
         Parameters
         ----------
         artifact : Artifact
             Which; that nothing was made from it is for the caller to see, with `dependents`.
+        check : callable
+            Is called when nobody finds the artifact any more, and before anything of it is deleted. When it raises,
+            the artifact is put back.
 
         Raises
         ------
@@ -410,6 +432,18 @@ class Store:
         # One step makes it invisible; deleting many files may be interrupted, and `clean` knows what is left then.
         gone = temporary.beside(artifact.path.with_name(f"{REMOVING}{artifact.id}"))
         artifact.path.rename(gone)
+        try:
+            # Whoever has begun meanwhile has shown it in the folder, and goes on in it.
+            try:
+                claims.refuse_if_held(gone / CLAIMS)
+                presence.refuse_if_attended(gone)
+            except BusyError as why:
+                begun = f"a process has just begun to work on {artifact.reference}"
+                raise BusyError(f"{begun}; wait for it, or end it.") from why
+            check()
+        except BaseException:
+            gone.rename(artifact.path)
+            raise
         # The same fingerprint may get another id next time.
         for agreed in ids.glob(f"{artifact.id.rpartition('-')[2]}*"):
             if is_orphan(agreed):
@@ -520,13 +554,15 @@ class Store:
         )
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, word: str = "--name") -> str:
     """Return a name when it can be part of an id and of a folder.
 
     Parameters
     ----------
     name : str
         As a person gives it.
+    word : str
+        What it was given as, for the message.
 
     Returns
     -------
@@ -540,7 +576,7 @@ def check_name(name: str) -> str:
     """
     if not NAME.fullmatch(name) or len(name.encode()) > MOST_BYTES:
         raise FacelimeError(
-            f"{name!r} cannot be a name; change --name. A name begins with a letter or digit and has at most"
+            f"{name!r} cannot be a name; change {word}. A name begins with a letter or digit and has at most"
             f" {LONGEST_NAME} letters, digits, '.', '-', '_' and '+', in {MOST_BYTES} bytes."
         )
     return name

@@ -841,7 +841,7 @@ import sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"pylibjpeg", "libjpeg", "openjpeg", "rle"}:
+        if name.partition(".")[0] in {"pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls"}:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Missing())

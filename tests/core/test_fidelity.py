@@ -172,6 +172,7 @@ class TestFigures:
         said = np.mean([each.topk_repeat[0] for each in runs])
         assert abs(agree - said) < 0.15
 
+    @pytest.mark.long
     @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize("intervals", ["analytic", "bootstrap"])
     @pytest.mark.parametrize("name", SURROGATES)

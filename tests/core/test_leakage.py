@@ -69,6 +69,7 @@ class TestLeakage:
         leaks = self.sentences(facelime, self.planted(tmp_path / "f", marked), "--size", 32)
         assert leaks["trivial_rule"]["separates"]
 
+    @pytest.mark.long
     def test_the_report_of_every_explanation_says_so(self, facelime, tmp_path):
         facelime.json(
             "preprocess", self.planted(tmp_path / "f", lambda image: image // 2), "--size", 32, "--name", "dark"

@@ -33,6 +33,7 @@ def panel(tmp_path):
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("style", list(figures.STYLES))
 def test_the_same_figure_is_the_same_file(style, panel):
     files = []

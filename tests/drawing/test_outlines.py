@@ -4,10 +4,12 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.path import Path
+from scipy.ndimage import gaussian_filter
 from skimage.segmentation import quickshift
 
 from facelime_cli.core.faces import draw
-from facelime_cli.drawing.outlines import paths
+from facelime_cli.drawing.outlines import paths, polygons
 
 
 def filled(path, shape):
@@ -34,3 +36,17 @@ def test_outlines_hold_exactly_their_segments(kind, rng):
     )
     for k, path in enumerate(paths(segments)):
         assert np.array_equal(filled(path, segments.shape), segments == k)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4, 0.6, 0.95])
+def test_polygons_cover_a_region_once_and_have_no_holes(share, rng):
+    """Each of them alone is what it holds: who reads them adds them up, and takes none away."""
+    mask = gaussian_filter(rng.random((30, 40)), 1.2)
+    mask = mask > np.quantile(mask, share)
+    x, y = np.meshgrid(np.arange(40) + 0.5, np.arange(30) + 0.5)
+    middles = np.stack([x.ravel(), y.ravel()], axis=-1)
+    times = np.zeros(mask.size, int)
+    for corners in polygons(mask):
+        times += Path(corners[:, ::-1]).contains_points(middles)
+    assert np.array_equal(times.reshape(mask.shape), mask)
+    assert polygons(np.zeros((3, 3), bool)) == []

@@ -69,6 +69,27 @@ def test_each_model_has_a_chain_behind_common_masks(twin):
     ]
 
 
+def test_pictures_are_chosen_by_whole_ids_and_by_what_a_file_lists(chain, tmp_path):
+    run, name = chain.facelime, chain["evaluate"].name
+    evaluation = Store(run.store).resolve(name, ("evaluations",)).reference
+    found = planned(run, from_evaluation=name, mistakes="all", random=2, seed=None, preset="rosacea")
+    # The seed is that of the preset, as in `explain`.
+    words = f"--from-evaluation {evaluation} --mistakes all --random 2 --seed 222 --first 2"
+    assert words in " ".join(found.step("segment").words)
+    assert found.n_pictures == 2
+    assert "--seed" not in planned(run).step("segment").words
+    file = tmp_path / "chosen.txt"
+    runs = []
+    for text in ("face-001\nface-002\n", "face-001\n", "face-002\nface-001"):
+        file.write_text(text)
+        runs.append(planned(run, listed=file, first=None))
+    assert [each.n_pictures for each in runs] == [2, 1, 2]
+    assert runs[0].run == runs[2].run != runs[1].run
+    assert ("--from", str(file)) == runs[0].step("segment").words[2:4]
+    # The argument stands first, and what existed before has the words that it had.
+    assert planned(run).step("segment").words[:6] == (*("segment", found.dataset, "--first", "2", "--method", "slic"),)
+
+
 def test_names_follow_from_all_that_counts_and_from_nothing_else(chain):
     run = chain.facelime
     first = planned(run, run="run7")

@@ -97,6 +97,7 @@ class TestBuild:
             4 if backbone == "cnn-skin" else 0
         )
 
+    @pytest.mark.long
     def test_the_rosacea_recipe_has_the_published_layers(self, keras):
         settings = RECIPES["rosacea"].settings_of("inceptionv3", 2)
         built = building.build(
@@ -131,6 +132,7 @@ class TestBuild:
         assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
         assert not np.array_equal(one[0], other[0])
 
+    @pytest.mark.long
     def test_unfreezing_leaves_batch_norm_as_it_is(self, keras, rng):
         built = building.build(Architecture("mobilenetv2", 96, 2, freeze="all"))
         building.unfreeze(built.backbone, "20")

@@ -98,6 +98,7 @@ def test_kills_at_random_moments_change_no_bit_and_repeat_little(many, command):
     assert all(start % 16 == 0 for start in resumed)
 
 
+@pytest.mark.long
 def test_two_shards_side_by_side_equal_one_process(many, command):
     many.json("perturb", "parts", "--samples", 60, "--seed", 2, "--name", "shared")
     words = ["predict", "shared", "--model", "small", "--batch-size", 16]
@@ -139,6 +140,7 @@ def slow(tmp_path_factory):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_stop_is_obeyed_in_the_middle_of_a_long_call(slow, command, how):
     process = popen(command, slow.store, "predict", "masks", "--model", "slow", "--batch-size", 64)

@@ -1,6 +1,7 @@
 """The report in a real browser, headless chromium. Where there is none, these tests are skipped and say so."""
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_pointing_at_a_region_shows_its_figures(browser, report):
     )
     browser.move(*spot)
     said = told(browser)
-    assert said.startswith(f"Region {strongest['segment']}: ")
+    assert re.match(rf"Region {strongest['segment']} \((upper |lower )?(left|right)?(top|middle|bottom)?\): ", said)
     assert f"{100 * float(strongest['coefficient']):+.1f} points".replace("-", "−") in said
     assert f"{100 * float(strongest['low']):+.1f} to {100 * float(strongest['high']):+.1f}".replace("-", "−") in said
     assert "rank 1 of " in said
@@ -100,6 +101,41 @@ def test_arrow_keys_go_from_the_strongest_on(browser, report):
     browser.press("End")
     count = sum(1 for row in report[1] if row["id"] == report[1][0]["id"] and row["class"] == report[1][0]["class"])
     assert f"rank {count} of {count}" in told(browser)
+
+
+MARKED = f"[...document.querySelectorAll('{FIRST} .side .on')].map(e => e.tagName + e.dataset.k)"
+
+
+def test_the_table_marks_the_picture_by_mouse_and_by_keyboard(browser, report):
+    first, second = (row["segment"] for row in report[1][:2])
+    browser.move(*browser.middle(f"{FIRST} .strongest tbody tr:nth-child(2)"))
+    assert browser.ask(MARKED) == [f"use{second}", f"TR{second}"]
+    browser.move(5, 5)
+    assert browser.ask(MARKED) == []
+    browser.ask(f"document.querySelector('{FIRST} .side > .list').focus()")
+    browser.press("Home")
+    assert browser.ask(MARKED) == [f"use{first}", f"TR{first}"]
+    browser.press("ArrowDown")
+    assert browser.ask(MARKED) == [f"use{second}", f"TR{second}"]
+    assert "rank 2 of " in told(browser)
+    browser.press("End")
+    assert "rank 5 of " in told(browser)
+    browser.press("Escape")
+    assert browser.ask(MARKED) == []
+
+
+def test_ranks_stand_on_the_picture_when_asked_for_and_on_paper(browser):
+    seen = f"getComputedStyle(document.querySelector('{FIRST} .ranks')).display"
+    assert browser.ask(f"[...document.querySelector('{FIRST} .side .ranks').children].map(e => e.textContent)") == list(
+        "12345"
+    )
+    assert browser.ask(seen) == "none"
+    browser.click("#ranks")
+    assert browser.ask(seen) == "inline"
+    browser.click("#ranks")
+    browser.medium("print")
+    assert browser.ask(seen) == "inline"
+    assert browser.ask(f"getComputedStyle(document.querySelector('{FIRST} .on-paper')).display") == "block"
 
 
 SHOWN = "[...document.querySelectorAll('{} .side')].filter(e => e.getClientRects().length).map(e => e.dataset.class)"
@@ -174,7 +210,8 @@ def test_without_script_everything_is_there(report):
         assert x > 0
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.long
+@pytest.mark.parametrize("width", [3840, 1280, 390, 320])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_and_is_readable(browser, width, scheme, tmp_path):
     browser.size(width, 900)
@@ -192,11 +229,37 @@ def test_it_fits_and_is_readable(browser, width, scheme, tmp_path):
     assert [each for each in found if each[1] in {"serious", "critical"}] == []
 
 
-def test_it_prints(browser, tmp_path):
-    browser.printed(tmp_path / "page.pdf")
-    assert (tmp_path / "page.pdf").read_bytes().count(b"/Type /Page\n") >= PICTURES / 4
+def n_pages(browser, path):
+    browser.printed(path)
+    return path.read_bytes().count(b"/Type /Page\n")
 
 
+WITHOUT_HEAD = "for (const e of document.querySelectorAll('body > header, body > footer')) e.remove()"
+
+
+def test_each_picture_has_a_page_of_paper(browser, tmp_path):
+    whole = n_pages(browser, tmp_path / "whole.pdf")
+    browser.ask(WITHOUT_HEAD)
+    assert n_pages(browser, tmp_path / "page.pdf") == PICTURES
+    # Head and foot begin pages of their own.
+    assert whole >= PICTURES + 2
+    assert b"[0 0 594.95" in (tmp_path / "page.pdf").read_bytes()
+
+
+def test_what_is_too_long_for_its_page_is_made_smaller(browser, tmp_path):
+    browser.ask(WITHOUT_HEAD)
+    browser.ask(
+        f"document.querySelector('{FIRST} .side > .list').insertAdjacentHTML('beforeend',"
+        " '<p style=\"height: 120mm\">Long.</p>')"
+    )
+    assert n_pages(browser, tmp_path / "page.pdf") == PICTURES
+    fits = browser.ask("[...document.querySelectorAll('.picture')].map(e => +e.style.getPropertyValue('--fit'))")
+    assert fits[0] < min(fits[1:])
+    # On the screen nothing has changed.
+    assert browser.ask(f"getComputedStyle(document.querySelector('{FIRST}')).zoom") == "1"
+
+
+@pytest.mark.long
 def test_whatever_a_name_is_it_stays_text(facelime, tmp_path):
     folder = tmp_path / "odd"
     folder.mkdir()

@@ -102,6 +102,7 @@ def test_the_picture_and_the_class_that_are_asked_for(chain, stage, tmp_path):
     assert sum(np.array_equal(drawn[1], each) for each in drawn[2:]) == 1
 
 
+@pytest.mark.long
 def test_a_report_shows_the_figure_that_it_has(chain, tmp_path):
     report = chain.facelime.artifact(
         "render", chain["fit-surrogate"].id, "--figures", "png", "--style", "heatmap", "--classes", "rosacea"

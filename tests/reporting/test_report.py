@@ -19,6 +19,7 @@ def test_coefficients_by_zone(chain):
     assert [float(row["coefficient"]) for row in rows[:6]] == pytest.approx(expected.tolist())
 
 
+@pytest.mark.long
 def test_every_shown_class_has_its_figures_and_rows(chain):
     both = chain.facelime.artifact(
         "render", chain["fit-surrogate"].id, "--classes", "1,normal", "--top", 2, "--figures", "png"

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from facelime_cli.core.agreement import Attribution, agreement
+from facelime_cli.drawing import overlay
+from facelime_cli.reporting.explanations import Explanations
+from facelime_cli.reporting.report import WHOLE_SCALE, Report, Request
 from facelime_cli.reporting.voices import same_classes
+from facelime_cli.store.artifacts import Artifact
 from tests.browser import Browser, needs_chromium
 
 
@@ -70,12 +74,59 @@ def test_every_outline_that_is_used_is_there(report):
     assert set(re.findall(r'<use href="#(p[\d-]+)"', page)) <= set(re.findall(r'<path id="(p[\d-]+)"', page))
 
 
-def test_each_unit_has_its_own_scale(report):
+def test_explanations_of_different_units_share_one_scale(report, voices):
     page = page_of(report)
-    assert page.count('class="scale"') == 2
-    assert "probability points</span>" in page
-    assert "percent of the map</span>" in page
-    assert "All numbers of one unit share one colour scale" in page
+    assert page.count('class="scale"') == 1
+    assert "percent of its explanation</span>" in page
+    assert "explanations of different units share one scale" in page
+    # The end of the scale is a share of each explanation, so that equal shares have one colour.
+    end = float(re.search(r"<span>\+([\d.]+) percent of its explanation", page)[1])
+    sides = page.split('<section class="side"')[1:]
+    for side, each in zip(sides[:2], voices[:2], strict=True):
+        count = voices[0].input("segments").read("n_segments")[0]
+        values = each.read("coefficients")[0, 1, :count]
+        shares = 100 * values / np.abs(values).sum()
+        drawn = re.findall(r'-(\d+)" class="r [^"]*"[^>]*? fill="(#\w{6})"', side)
+        assert drawn
+        for k, paint in drawn:
+            assert paint == "#{:02x}{:02x}{:02x}".format(*overlay.colour(shares[int(k)], end))
+
+
+def test_later_shards_keep_the_one_scale_of_the_first(report, voices, monkeypatch):
+    request = Request(classes=[1], top=10, by_zone="face", single_file=False, style="facelime")
+    measured = Report(voices, request).whole_scale
+    assert report.execution[WHOLE_SCALE] == measured
+    monkeypatch.setattr(Artifact, "execution", property(lambda _: {**report.layout["execution"], WHOLE_SCALE: 33.0}))
+    later = Report(voices, request)
+    later.keep_to(report)
+    assert later.whole_scale == 33.0 != measured
+    # What is no end of a scale is measured again.
+    monkeypatch.setattr(Artifact, "execution", property(lambda _: {WHOLE_SCALE: "75"}))
+    again = Report(voices, request)
+    again.keep_to(report)
+    assert again.whole_scale == measured
+
+
+def test_who_was_not_checked_is_told_how(report):
+    page = page_of(report)
+    assert page.count('<td class="number">not checked</td>') == 3
+    assert page.count("Check it with <code>facelime check</code>") == 3
+
+
+def test_each_explanation_says_in_how_many_pictures_the_model_confirms_it(judged):
+    run = judged.facelime
+    other = run.artifact("check", judged.views[0].reference)
+    report = run.artifact("render", judged.check.reference, "--beside", other.reference, "--top", 4)
+    told = re.findall(r"<strong>(\d+)&nbsp;%</strong></td><td>(\d+) of (\d+) checked pictures", page_of(report))
+    assert len(told) == 2
+    for (share, held, checked), each in zip(told, (judged.check, other), strict=True):
+        explanations = Explanations.of(each)
+        first = [(row, explanations.shown(row, None)[0]) for row in range(3)]
+        judged_ones = [at for at in first if not np.isnan(each.read("effect")[at]).all()]
+        verdicts = [explanations.verdict(*at) for at in judged_ones]
+        confirmed = sum(verdict in {"strong", "fair"} for verdict in verdicts)
+        assert (int(held), int(checked)) == (confirmed, len(judged_ones))
+        assert share == f"{100 * confirmed / len(judged_ones):.0f}"
 
 
 def test_who_says_nothing_of_a_picture_has_a_sentence_for_it(report):
@@ -118,6 +169,7 @@ def test_agreement_with_the_first_is_told(report, voices):
         )
 
 
+@pytest.mark.long
 def test_another_model_says_its_own_answer(chain, voices):
     run = chain.facelime
     run.json("finetune", "faces", "--backbone", "cnn-small", "--epochs", 1, "--seed", 61, "--name", "second-voice")

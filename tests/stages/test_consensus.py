@@ -154,6 +154,7 @@ def test_views_of_the_same_names_in_another_dataset(chain, faces, tmp_path):
     assert "explains other pictures or another model" in said
 
 
+@pytest.mark.long
 def test_views_of_another_model(chain):
     run = chain.facelime
     run.json("finetune", "faces", "--backbone", "ann", "--epochs", 1, "--name", "someone")

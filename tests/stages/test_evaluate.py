@@ -53,6 +53,7 @@ def test_labels_and_probabilities_are_those_of_the_pictures(run):
     assert artifact.read("probabilities") == pytest.approx(straight, abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_threshold_comes_from_the_validation_part(run):
     answer = run.json("evaluate", "weak", "--target-recall", "rosacea=0.9")
     validation = run.artifact("evaluate", "weak", "--split", "validation")
@@ -150,6 +151,7 @@ def test_the_command_under_the_mistakes_works_for_any_name(chain, tmp_path):
 
 
 class TestSeenInTraining:
+    @pytest.mark.long
     def test_the_training_part_is_said_to_be_one(self, run):
         result = run("evaluate", "weak", "--split", "all")
         n = len(run_part(run))
@@ -175,6 +177,7 @@ class TestSeenInTraining:
         found = run.json("evaluate", "weak", "--dataset", other.id, "--split", "all")["seen_in_training"]
         assert found["pictures"] == 2
 
+    @pytest.mark.long
     def test_other_pictures_of_a_trained_patient(self, run, tabled):
         words = [
             "--table",
@@ -207,6 +210,7 @@ class TestWrong:
         other = run.artifact("preprocess", tmp_path, "--size", SIZE)
         assert "'psoriasis'" in run.fails("evaluate", "weak", "--dataset", other.id, "--split", "all")
 
+    @pytest.mark.long
     def test_an_imported_model_has_no_dataset_of_its_own(self, run):
         model = run.artifact("finetune", "people", "--backbone", "cnn-small", "--epochs", 5)
         imported = run.artifact(

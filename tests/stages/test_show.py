@@ -10,7 +10,7 @@ def test_what_cannot_be_drawn_as_asked(chain, tmp_path):
     for stage, words, said in (
         ("evaluate", ("--images", "face-001"), "drawn as a whole"),
         ("compare", ("--images", "face-001"), "drawn as a whole"),
-        ("segment", ("--images", ids), "names 3 pictures"),
+        ("segment", ("--images", ids), "choose 3 pictures"),
         ("segment", ("--classes", "rosacea"), "not drawn by class"),
         ("finetune", ("--classes", "rosacea"), "not drawn by class"),
         ("render", ("--classes", "rosacea,normal"), "names 2 classes"),

@@ -21,6 +21,11 @@ def create(store, name="thing", seed=0, kind="predictions", inputs=None, **more)
     return store.create(kind, name, identity, inputs, layout(**more))
 
 
+def made_from(*artifacts):
+    """Return complete artifacts as the inputs of another, by their kinds."""
+    return {each.kind: {"kind": each.kind, "id": each.id, "digest": each.content} for each in artifacts}
+
+
 def finish(artifact, parts):
     """Do every unit of an artifact, and seal it."""
     for unit in range(artifact.n_units):

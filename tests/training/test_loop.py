@@ -112,6 +112,7 @@ class Stopped(loop.StopRequested):
     pass
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "stop", [pytest.param(5, marks=pytest.mark.long), 24, pytest.param(30, marks=pytest.mark.long)]
 )

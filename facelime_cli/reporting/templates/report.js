@@ -40,15 +40,42 @@
     const found = placed(event);
     if (found && event.pointerType === "mouse" && !found.closest(".side").contains(event.relatedTarget)) tell(found.closest(".side"), null);
   });
-  for (const drawing of all(".drawn .regions")) {
-    const ranked = all(".r", drawing).sort((a, b) => a.dataset.rank - b.dataset.rank);
+  // The arrow keys go from the strongest to the weakest, in the picture and in the table. A table that is too wide keeps
+  // left and right, to be scrolled.
+  const walk = (element, ranked, forwards, backwards) => {
+    const side = element.closest(".side");
     let place = -1;
-    const go = (to) => { place = Math.max(0, Math.min(ranked.length - 1, to)); tell(drawing.closest(".side"), ranked[place].dataset.k); };
-    const moves = { ArrowRight: () => place + 1, ArrowDown: () => place + 1, ArrowLeft: () => place - 1, ArrowUp: () => place - 1, Home: () => 0, End: () => ranked.length - 1 };
-    drawing.addEventListener("keydown", (event) => { if (event.key in moves) { event.preventDefault(); go(moves[event.key]()); } else if (event.key === "Escape") { place = -1; tell(drawing.closest(".side"), null); } });
-    drawing.addEventListener("focus", () => { if (drawing.matches(":focus-visible")) go(Math.max(place, 0)); });
-    drawing.addEventListener("blur", () => tell(drawing.closest(".side"), null));
-  }
+    const go = (to) => { place = Math.max(0, Math.min(ranked.length - 1, to)); tell(side, ranked[place].dataset.k); };
+    element.addEventListener("keydown", (event) => {
+      const to = forwards.includes(event.key) ? place + 1 : backwards.includes(event.key) ? place - 1 : { Home: 0, End: ranked.length - 1 }[event.key];
+      if (to !== undefined) { event.preventDefault(); go(to); } else if (event.key === "Escape") { place = -1; tell(side, null); }
+    });
+    element.addEventListener("focus", () => { if (element.matches(":focus-visible")) go(Math.max(place, 0)); });
+    element.addEventListener("blur", () => tell(side, null));
+  };
+  for (const drawing of all(".drawn .regions")) walk(drawing, all(".r", drawing).sort((a, b) => a.dataset.rank - b.dataset.rank), ["ArrowRight", "ArrowDown"], ["ArrowLeft", "ArrowUp"]);
+  for (const list of all(".side > .list")) walk(list, all("tr[data-k]", list), ["ArrowDown"], ["ArrowUp"]);
+
+  // On paper each picture has a page of A4. What is higher is made smaller: laid out as on paper, and measured.
+  // Below LEAST nobody could read it: then it takes two pages.
+  const PAGE = 268, WIDTH = 182, MILLIMETRE = 96 / 25.4, LEAST = 0.6, TRIES = 4;
+  const fit = () => {
+    const media = all("style").flatMap((style) => [...style.sheet.cssRules]).filter((rule) => rule.media && /print|screen/.test(rule.media.mediaText));
+    const kept = media.map((rule) => rule.media.mediaText), body = document.body, pictures = all(".picture");
+    for (const rule of media) rule.media.mediaText = rule.media.mediaText.includes("print") ? "all" : "not all";
+    body.style.width = `${WIDTH}mm`;
+    const fits = pictures.map(() => 1);
+    // Letters have a least size, so that half the size is not half the height: it is measured again.
+    for (let n = 0; n < TRIES; n++) {
+      pictures.forEach((picture, place) => picture.style.setProperty("--fit", fits[place]));
+      const heights = pictures.map((picture) => picture.getBoundingClientRect().height / MILLIMETRE);
+      heights.forEach((height, place) => { if (height > PAGE) fits[place] = Math.max(LEAST, fits[place] * PAGE / height * 0.995); });
+    }
+    body.style.width = "";
+    media.forEach((rule, place) => { rule.media.mediaText = kept[place]; });
+    for (const image of all("img")) image.loading = "eager";
+  };
+  addEventListener("beforeprint", fit);
 
   // The overview: sorted by a column, filtered by what is asked for.
   const body = document.querySelector(".overview tbody");
