@@ -370,7 +370,6 @@ def terminal(home):
         ("facelime explain x --model net --check-classes 'Lu", [*EXPLAIN, "Lung Opacity"]),
         ("facelime explain x --model net --check-classes normal,Lu", [*EXPLAIN, "normal,Lung Opacity"]),
         ("facelime explain x --model net --check-classes it", [*EXPLAIN, "it's $HOME"]),
-        ("true | facelime segment fac", ["segment", "faces"]),
     ],
 )
 def test_a_shell_completes_a_line(terminal, shell, typed, expected):
