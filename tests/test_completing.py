@@ -73,7 +73,13 @@ def test_commands_and_options_are_offered():
 def test_artifacts_are_offered_by_kind_with_names_before_ids(chain):
     store = chain.facelime.store
     faces, small = chain["preprocess"].id, chain["finetune"].id
-    assert words("segment", "fa", store=store) == ["faces", faces]
+    assert words("segment", "faces", store=store) == ["faces", faces]
+    # Every name stands before every id.
+    datasets = Store(store).artifacts(["datasets"])
+    begun = {each.id for each in datasets if each.id.startswith("fa")}
+    found = words("segment", "fa", store=store)
+    assert begun == set(found[-len(begun) :])
+    assert set(found[: -len(begun)]) == {each.name for each in datasets if (each.name or "").startswith("fa")}
     assert words("predict", "x", "--model", "sm", store=store)[0] == "small"
     assert small in words("predict", "x", "--model", "", store=store)
     assert faces not in words("predict", "x", "--model", "", store=store)

@@ -175,7 +175,7 @@ NEUTRAL = {
     "perturb": {"workers": 1},
     "predict": {"batch_size": "7", "time_budget": "5m", "tolerance": 0.5},
     "fit-surrogate": {"workers": 1},
-    "render": {"workers": 1},
+    "render": {"terminal": True, "workers": 1},
     "compare": {},
     "gradcam": {"batch_size": 2},
     "occlusion": {"batch_size": 5},
