@@ -406,7 +406,11 @@ BAD = [
     (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--check", ""], "--check is empty", 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "48", "--reference", "faces"], "does not show", 2),
     (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--reference", ""], "--reference is empty", 2),
-    (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--reference", "nothing"], "called 'nothing'", 1),
+    (
+        ["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--reference", "nothing"],
+        "called 'nothing'",
+        1,
+    ),
     (["import-model", "{file}", "--classes", "a,b", "--scaling", "0..1", "--reference", "small"], "of kind models", 1),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", HUGE], OUT_OF_RANGE, 2),
     (["import-model", "os:getcwd", "--classes", "a,b", "--size", "15x20"], OUT_OF_RANGE, 2),
