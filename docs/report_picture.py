@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from PIL import Image
@@ -17,8 +18,10 @@ from PIL import Image
 from tests.browser import CHROMIUM, Browser
 
 FILE = Path(__file__).parent / "report.jpg"
-WIDTH, HEIGHT = 1280, 880
+WIDTH, HEIGHT = 1280, 1240
 QUALITY = 82
+WAYS, SETTLING = 3, 0.5
+"""How often the page is told where to go, and the seconds after each."""
 SHOWN = "rosacea"
 """The photograph shows the first picture of this class, with the pointer on its strongest region."""
 
@@ -29,12 +32,15 @@ def photograph(page: Path, folder: Path) -> Image.Image:
         browser.size(WIDTH, HEIGHT)
         browser.scheme("light")
         browser.open(page)
-        browser.ask(
-            "(() => { const e = [...document.querySelectorAll('.picture')]"
-            f".find(e => e.querySelector('h2').textContent.startsWith('{SHOWN}/')); e.scrollIntoView();"
-            " const region = e.querySelector('.r[data-rank=\"1\"]');"
-            " region.dispatchEvent(new PointerEvent('pointerover', {bubbles: true})); })()"
-        )
+        # What is far away is not laid out yet, so that the first way there is not the whole way.
+        for _ in range(WAYS):
+            browser.ask(
+                "(() => { const e = [...document.querySelectorAll('.picture')]"
+                f".find(e => e.querySelector('h2').textContent.startsWith('{SHOWN}/')); e.scrollIntoView();"
+                " const region = e.querySelector('.r[data-rank=\"1\"]');"
+                " region?.dispatchEvent(new PointerEvent('pointerover', {bubbles: true})); })()"
+            )
+            time.sleep(SETTLING)
         browser.picture(folder / "report.png")
     return Image.open(io.BytesIO((folder / "report.png").read_bytes())).convert("RGB")
 

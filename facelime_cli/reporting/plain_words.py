@@ -225,7 +225,7 @@ def _rests(explanations: Explanations, c: int, which: str, step: Step, numbers: 
         all_sets = f"all {n}" if more == n else f"{more} of {n}"
         times = f"for {all_sets}" if step.gone == 1 else f"in {all_sets} draws"
         span = numbers.span(step.others.low, step.others.high)
-        found.append(f"Without {others} {verb} {span}: {higher} than {numbers.one(step.answer)} {times}.")
+        found.append(f"Without {others} {verb} {span}: {higher} {times}.")
     return found
 
 

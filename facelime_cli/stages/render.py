@@ -302,7 +302,7 @@ def _report(given: list[Artifact], chosen: list[int] | None, params: Params) -> 
 STAGE = Stage(
     name="render",
     writes="reports",
-    version=6,
+    version=7,
     params=Params,
     plan=plan,
     help=__doc__,

@@ -55,7 +55,7 @@ def test_strong(planted):
     assert "11" in said.partition("speak")[2].partition(")")[0]
     then = re.search(r"it gives bright (\S+( \d+)?) % and says dark \((\S+( \d+)?) %\)", said)
     assert then[1] == numbers.bare(step.answer)
-    assert f"it gives bright {numbers.span(step.others.low, step.others.high)}: more than " in said
+    assert f"it gives bright {numbers.span(step.others.low, step.others.high)}: more " in said
     assert re.search(r"(for|in) all \d+", said)
     assert "The most similar picture of class dark (another patient) stood in their place." in said
     assert said.endswith("The model confirms these regions with all 4 kinds of replacement.")

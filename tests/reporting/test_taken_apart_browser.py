@@ -1,4 +1,4 @@
-"""A picture taken apart in a real browser: slider, stand-ins, keyboard, print, no script, other people left out."""
+"""A picture taken apart in real browsers: slider, stand-ins, keyboard, print, no script, other people left out."""
 
 import re
 
@@ -10,9 +10,12 @@ from facelime_cli.reporting.explanations import Explanations
 from facelime_cli.reporting.stand_ins import Example, StandIns
 from facelime_cli.reporting.taken_apart import taken_apart
 from tests.browser import Browser, needs_chromium
+from tests.firefox import Firefox, needs_firefox
 
-pytestmark = needs_chromium
-
+BROWSERS = [
+    pytest.param(Browser, marks=needs_chromium, id="chromium"),
+    pytest.param(Firefox, marks=[needs_firefox, pytest.mark.long], id="firefox"),
+]
 SIDE = 48
 TOLERANCE = 12
 """Levels of grey: the page composes copies as JPEG, and draws them larger."""
@@ -39,9 +42,9 @@ def shown(judged):
     raise AssertionError("the check asked about no class that is shown first")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with Browser(1280, 1400) as found:
+@pytest.fixture(scope="module", params=BROWSERS)
+def browser(request):
+    with request.param(1280, 1400) as found:
         yield found
 
 
@@ -160,6 +163,7 @@ def test_it_fits_a_narrow_screen(browser, part):
     browser.size(1280, 1400)
 
 
+@needs_chromium
 def test_without_script_curve_and_figures_are_there(whole, shown):
     _, row, c, found = shown
     with Browser() as browser:
