@@ -1,4 +1,4 @@
-"""Debian's Firefox, driven by its own Marionette protocol: the same page to another engine, with the names of Browser."""
+"""Debian's Firefox, driven by its Marionette protocol, with the names of Browser: the same page in another engine."""
 
 import base64
 import json
