@@ -585,7 +585,7 @@ def seal(artifact: Artifact, context: Context) -> Result:
     finish = _finish_of(artifact, context)
     from facelime_cli.store import presence
 
-    with presence.attended(artifact.path):
+    with presence.used([each.path for each in artifact.parents_there()]), presence.attended(artifact.path):
         _seal(artifact, finish, context)
     if not artifact.complete:
         raise BusyError(f"{artifact.reference} is not sealed yet; wait for the process that is at it, and ask again.")

@@ -3,6 +3,9 @@
 The files of one unit are `00003.N`: the highest number N holds. To take a unit over, a process creates the file with
 the next number, which only one process can do. So of two that find the same dead claim one wins, and a process that was
 thought dead sees that it was replaced. The first number is the time, so that none is used again.
+
+Two processes that find no claim at all create two files. So each looks again after it has written its own. Who sees an
+older file gives way. Who sees a newer one waits: its process gives way, or it had looked before this file was there.
 """
 
 from __future__ import annotations
@@ -19,13 +22,10 @@ from typing import TYPE_CHECKING, Any, Self
 from facelime_cli.errors import BrokenError, BusyError
 from facelime_cli.store import digests, forms, temporary
 from facelime_cli.store.files import json_bytes, read_json, write_first, write_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 from facelime_cli.store.processes import process_start, this_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -36,6 +36,8 @@ LOOK_SECONDS = 1.0
 """How often a waiting process looks at another host's claim."""
 FIRST_PAUSE_SECONDS = 0.05
 """How long a process first waits for one of its own host; then twice as long each time, up to `LOOK_SECONDS`."""
+GIVING_WAY_SECONDS = 0.5
+"""How long the file of a process that gives way may still be there."""
 DAMAGED_SECONDS = 3 * HEARTBEAT_SECONDS
 """How long a claim that cannot be read may stand still: its process would have written it again by then."""
 FILE = re.compile(r"(\d{5,9})\.(\d{1,19})")
@@ -84,18 +86,23 @@ class Claim:
             When a live process holds the unit.
         """
         while True:
-            held = _newest(folder, unit)
-            if held is not None:
+            dead = _of_unit(folder, unit)
+            for held in dead:
                 _refuse_if_alive(held, unit, say, silence_seconds)
-            number = time.time_ns() if held is None else _number(held) + 1
+            if not all(held.exists() for held in dead):
+                # Its process has let go, and others may have seen that before this one.
+                continue
+            newest = _number(dead[0]) if dead else None
+            number = time.time_ns() if newest is None else newest + 1
             path = folder / f"{unit:05d}.{number}"
             # A process that loses the race for a number looks again who holds the unit.
             path.parent.mkdir(mode=0o700, exist_ok=True)
             content = _content(0)
             try:
                 if write_first(path, content, durable=False):
-                    _remove_older(path)
-                    return cls(path)
+                    if _is_alone(path, dead):
+                        return cls(path)
+                    path.unlink(missing_ok=True)
             except BaseException:
                 # A signal may come between the file and its being handed out, and then nobody would let go of it.
                 if path.is_file() and path.read_bytes() == content:
@@ -106,7 +113,13 @@ class Claim:
         """Start the heartbeat."""
         # A daemon, so that a process which is about to end does not wait for it.
         self._beat = threading.Thread(target=self._count, daemon=True)
-        self._beat.start()
+        try:
+            self._beat.start()
+        except BaseException:
+            # A signal may come here, and then nobody would leave what was not entered.
+            self._stop.set()
+            self._let_go()
+            raise
         return self
 
     def __exit__(
@@ -332,17 +345,28 @@ def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("[0-9]*")]
 
 
+def _of_unit(folder: Path, unit: int) -> list[Path]:
+    """Return the files of a unit, the newest first."""
+    found = (FILE.fullmatch(name) for name in _names(folder))
+    return sorted((folder / each[0] for each in found if each and int(each[1]) == unit), key=_number, reverse=True)
+
+
 def _newest(folder: Path, unit: int) -> Path | None:
-    matches = [match for match in map(FILE.fullmatch, _names(folder)) if match and int(match[1]) == unit]
-    newest = max(matches, key=lambda match: int(match[2]), default=None)
-    return None if newest is None else folder / newest[0]
+    return next(iter(_of_unit(folder, unit)), None)
 
 
-def _remove_older(path: Path) -> None:
-    """Delete the claims that one has replaced."""
-    for older in path.parent.glob(f"{path.stem}.*"):
-        if FILE.fullmatch(older.name) and _number(older) < _number(path):
-            temporary.delete(older)
+def _is_alone(path: Path, dead: list[Path]) -> bool:
+    """Delete the claims that one has replaced, and return whether no other is left."""
+    for each in dead:
+        temporary.delete(each)
+    until = time.monotonic() + GIVING_WAY_SECONDS
+    while True:
+        rivals = [_number(each) for each in _of_unit(path.parent, int(path.stem)) if each != path]
+        if not rivals:
+            return True
+        if min(rivals) < _number(path) or time.monotonic() > until:
+            return False
+        time.sleep(GIVING_WAY_SECONDS / 10)
 
 
 def _refuse_if_alive(held: Path, unit: int, say: Callable[[str], None], silence_seconds: float) -> None:

@@ -64,6 +64,8 @@ def attended(folder: Path, *, everywhere: bool = True) -> Iterator[None]:
 def used(folders: Iterable[Path]) -> Iterator[None]:
     """Show others that this process reads some complete artifacts, so that nobody removes them meanwhile.
 
+    What dead readers left there is removed.
+
     Parameters
     ----------
     folders : iterable of Path
@@ -72,6 +74,7 @@ def used(folders: Iterable[Path]) -> Iterator[None]:
     shown = []
     try:
         for folder in folders:
+            temporary.sweep([folder / CLAIMS], AT_WORK)
             path = temporary.beside(folder / CLAIMS / AT_WORK)
             # A store that may only be read is read all the same.
             with suppress(OSError):

@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 
 import pytest
 
 from facelime_cli.errors import BusyError
 from facelime_cli.store import claims, files
+
+ROUNDS = 5
 
 
 def take(folder, done, release):
@@ -108,3 +112,49 @@ def test_who_was_taken_over_notices(folder):
         )
         with pytest.raises(BusyError, match="took over unit 0"):
             claim.check()
+
+
+def test_of_many_that_find_nothing_one_wins(folder, monkeypatch):
+    """Each looks while nothing is there, and then writes: the moment in which two could hold the unit."""
+    n, looked = 8, threading.Barrier(8)
+    seen = threading.local()
+    of_unit = claims._of_unit
+
+    def together(*of):
+        found = of_unit(*of)
+        if not getattr(seen, "once", False):
+            seen.once = True
+            looked.wait(30)
+        return found
+
+    monkeypatch.setattr(claims, "_of_unit", together)
+    for _ in range(ROUNDS):
+        with ThreadPoolExecutor(n) as threads:
+            found = [each for each in threads.map(lambda _: taken(folder), range(n)) if each is not None]
+        assert len(found) == 1
+        assert [path.name for path in folder.iterdir()] == [found[0].path.name]
+        with found[0]:
+            pass
+
+
+def test_who_came_first_keeps_it(folder, monkeypatch):
+    with claims.Claim.take(folder, 0, lambda _: None) as first:
+        of_unit, asked = claims._of_unit, []
+        # The first look finds nothing, as where the file is written just after it.
+        monkeypatch.setattr(claims, "_of_unit", lambda *of: of_unit(*of) if asked else asked.append(of) or [])
+        with pytest.raises(BusyError):
+            claims.Claim.take(folder, 0, lambda _: None)
+        assert list(folder.iterdir()) == [first.path]
+        asked.clear()
+        monkeypatch.setattr(claims.time, "time_ns", lambda: 1)
+        monkeypatch.setattr(claims, "GIVING_WAY_SECONDS", 0.05)
+        with pytest.raises(BusyError):
+            claims.Claim.take(folder, 0, lambda _: None)
+        assert list(folder.iterdir()) == [first.path]
+
+
+def taken(folder):
+    try:
+        return claims.Claim.take(folder, 0, lambda _: None)
+    except BusyError:
+        return None
