@@ -87,8 +87,12 @@ class Claim:
         """
         while True:
             dead = _of_unit(folder, unit)
-            for held in dead:
-                _refuse_if_alive(held, unit, say, silence_seconds)
+            if dead:
+                _refuse_if_alive(dead[0], unit, say, silence_seconds)
+            for older in dead[1:]:
+                holder = _live(older)
+                if holder is not None:
+                    raise refusal(unit, holder)
             if not all(held.exists() for held in dead):
                 # Its process has let go, and others may have seen that before this one.
                 continue
@@ -245,10 +249,7 @@ def live_holder(folder: Path, unit: int) -> dict[str, Any] | None:
         With `host`, `pid` and `start`.
     """
     held = _newest(folder, unit)
-    holder = None if held is None else read(held)
-    if holder is None or holder["host"] != this_host():
-        return None
-    return holder if alive(holder) else None
+    return None if held is None else _live(held)
 
 
 def units_claimed(folder: Path) -> set[int]:
@@ -343,6 +344,14 @@ def _number(path: Path) -> int:
 
 def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("[0-9]*")]
+
+
+def _live(path: Path) -> dict[str, Any] | None:
+    """Return the holder of a claim, when that is a live process of this host."""
+    holder = read(path)
+    if holder is None or holder["host"] != this_host():
+        return None
+    return holder if alive(holder) else None
 
 
 def _of_unit(folder: Path, unit: int) -> list[Path]:
