@@ -688,14 +688,16 @@ def _piped() -> str:
 
 
 def _piped_list(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `--from -` means: the pictures that standard input names, as --images would name them."""
+    """Return what `--from -` means: the pictures that standard input names, as --images or --picture would name them."""
     from facelime_cli.names import listing
     from facelime_cli.predicting.choosing import lines_in
 
-    if given["images"] is not None:
-        raise CommandLineError("--images and --from both name pictures; leave one of them out.")
-    text = _standard_input("a list of pictures", "pipe what `facelime list` prints")
-    return {LISTED: None, "images": listing(lines_in(text, "standard input"))}
+    at_once = "images" in given
+    other = "images" if at_once else "picture"
+    if given[other]:
+        raise CommandLineError(f"--{other} and --from both name pictures; leave one of them out.")
+    names = lines_in(_standard_input("a list of pictures", "pipe what `facelime list` prints"), "standard input")
+    return {LISTED: None, other: listing(names) if at_once else names}
 
 
 def _standard_input(what: str, advice: str) -> str:

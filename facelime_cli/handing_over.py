@@ -84,7 +84,7 @@ def portion_of(
 def _rows(artifact: Artifact, pictures: Iterable[str]) -> tuple[int, ...]:
     if not artifact.has("id") or artifact.stage == PAGES:
         raise CommandLineError(
-            f"--picture chooses pictures, and {artifact.reference} goes out as a whole; leave the option out."
+            f"--picture and --from choose pictures, and {artifact.reference} goes out as a whole; leave them out."
         )
     ids = artifact.texts("id")
     return tuple(dict.fromkeys(row_of(name, ids) for name in pictures))

@@ -267,6 +267,7 @@ BAD = [
     (["show", "{surrogates}", "--images", "nobody"], "ask for them with", 2),
     (["show", "{surrogates}", "--format", "text", "--images", "nobody"], "no picture", 1),
     (["export", "{surrogates}", "--to", ""], "--to is empty", 2),
+    (["export", "{surrogates}", "--to", "{nothing}.h5", "--from", "{nothing}"], "cannot be read", 1),
     (["export", "{surrogates}", "--to", "{nothing}/a.h5"], "there is no folder", 1),
     (["export", "{surrogates}", "--to", "{nothing}.txt"], "should end in", 2),
     (["export", "{masks}", "--to", "{nothing}.csv"], "is no table", 1),

@@ -357,7 +357,7 @@ def _named(params: Choosing, ids: list[str], every: list[int], rows: list[int]) 
         if not names:
             raise CommandLineError(f"--images {params.images!r} names no picture; give ids with commas between them.")
     elif params.listed is not None:
-        names = _lines_of(params.listed)
+        names = lines_of(params.listed)
     else:
         return rows
     wanted = [every[place] for place in rows_of(names, [ids[row] for row in every])]
@@ -369,8 +369,19 @@ def _named(params: Choosing, ids: list[str], every: list[int], rows: list[int]) 
     return sorted(set(wanted))
 
 
-def _lines_of(file: Path) -> list[str]:
-    """Return the ids that a text file names."""
+def lines_of(file: Path) -> list[str]:
+    """Return the ids that a text file names.
+
+    Parameters
+    ----------
+    file : Path
+        One id in each line.
+
+    Raises
+    ------
+    NotFoundError, FacelimeError
+        When it cannot be read, is no text, or names nothing.
+    """
     from facelime_cli.core.opening import opened, reason_of
 
     try:

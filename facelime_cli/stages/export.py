@@ -79,6 +79,16 @@ class Params:
             help="Write this picture alone, by its id. Give it once for each picture. [default: all]",
         ),
     ] = None
+    listed: Annotated[
+        Path | None,
+        Option(
+            "--from",
+            metavar="FILE",
+            show_default=False,
+            help="Write the pictures alone that this text file names, an id in each line, as `list` prints them. - reads "
+            "standard input.",
+        ),
+    ] = None
     classes: Annotated[
         str | None,
         Option(
@@ -108,9 +118,21 @@ def run(params: Params, context: Context) -> Answer:
     artifact = context.store.resolve(params.reference)
     artifact.require_complete()
     _check_place(params, context)
+    params = _with_listed(params)
     # What an export left that was killed; this one leaves nothing when it is stopped, and what is there as it was.
     temporary.sweep([params.to.absolute().parent], params.to.name)
     return _file(artifact, params, context) if params.format is None else _folder(artifact, params, context)
+
+
+def _with_listed(params: Params) -> Params:
+    """Return parameters whose pictures are those of the list."""
+    if params.listed is None:
+        return params
+    if params.picture:
+        raise CommandLineError("--picture and --from both name the pictures; leave one of them out.")
+    from facelime_cli.predicting.choosing import lines_of
+
+    return replace(params, picture=lines_of(params.listed))
 
 
 def _check_place(params: Params, context: Context) -> None:

@@ -130,12 +130,17 @@ def test_pictures_are_chosen_for_a_table_too(chain, tmp_path):
     chain.facelime.json("export", chain.reference("fit-surrogate"), "--to", tmp_path / "out.csv", *words)
     rows = list(csv.DictReader((tmp_path / "out.csv").open()))
     assert list(dict.fromkeys(row["id"] for row in rows)) == [ids[2], ids[0]]
+    (tmp_path / "two.txt").write_text(f"{ids[2]}\n\n{ids[0]}\n")
+    listed = ("--from", tmp_path / "two.txt")
+    chain.facelime.json("export", chain.reference("fit-surrogate"), "--to", tmp_path / "listed.csv", *listed)
+    assert (tmp_path / "listed.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
     fails = chain.facelime.fails
     table = ("export", chain.reference("fit-surrogate"), "--to", tmp_path / "y.csv")
     assert "--with-stand-ins" in fails(*table, "--with-stand-ins", code=2)
     assert "no picture" in fails("export", chain.reference("predict"), "--to", tmp_path / "x.h5", "--picture", "nobody")
     assert "as a whole" in fails("export", "models/small", "--to", tmp_path / "x.h5", "--picture", ids[0], code=2)
-    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+    assert "both name" in fails(*table, *listed, "--picture", ids[0], code=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"out.csv", "listed.csv", "two.txt"}
 
 
 def test_people_who_stood_in_stay_unless_they_are_asked_for(chain, tmp_path):
