@@ -688,7 +688,7 @@ def _piped() -> str:
 
 
 def _piped_list(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `--from -` means: the pictures that standard input names, as --images or --picture would name them."""
+    """Return what `--from -` means: the pictures that standard input names, as --images or --picture would."""
     from facelime_cli.names import listing
     from facelime_cli.predicting.choosing import lines_in
 

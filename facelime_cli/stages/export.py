@@ -85,8 +85,8 @@ class Params:
             "--from",
             metavar="FILE",
             show_default=False,
-            help="Write the pictures alone that this text file names, an id in each line, as `list` prints them. - reads "
-            "standard input.",
+            help="Write the pictures alone that this text file names, an id in each line, as `list` prints them. "
+            "- reads standard input.",
         ),
     ] = None
     classes: Annotated[
