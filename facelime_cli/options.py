@@ -225,9 +225,13 @@ def typed(params: Any) -> list[str]:
         if isinstance(declared, ArgumentInfo):
             arguments += [str(one) for one in (value if is_list else [value]) if one is not None]
             continue
-        if value is None or value is False or value == each.default:
+        if value is None or value == each.default:
             continue
-        option = declared_option(each.name, declared)
+        option, off = _both_words(each.name, declared)
+        if value is False:
+            # Without a word that switches it off, leaving it out does.
+            words += [off] if off else []
+            continue
         # An option that takes several values is typed once for each; any other list is one value.
         for one in value if is_list and takes_several(kind) else [value]:
             words += _words(option, each.name, one)
@@ -252,7 +256,7 @@ def names_of(params: type[Any]) -> dict[str, str]:
     for name, (_, extras) in hints(params).items():
         declared = marker(extras, ParameterInfo)
         is_argument = isinstance(declared, ArgumentInfo)
-        found[name if is_argument else declared_option(name, declared).partition("/")[0].removeprefix("--")] = name
+        found[name if is_argument else declared_option(name, declared).removeprefix("--")] = name
     return found
 
 
@@ -266,12 +270,18 @@ def declared_option(name: str, option: Any) -> str:
     option : OptionInfo
         As it is declared; it may have a word of its own.
     """
+    return _both_words(name, option)[0]
+
+
+def _both_words(name: str, option: Any) -> tuple[str, str]:
+    """Return the words that switch an option on and off; the second may be empty."""
     # Within Annotated, Typer takes the first declared word for the default.
     candidates = [option.default, *(option.param_decls or ())]
     for word in candidates:
         if isinstance(word, str) and word.startswith("--"):
-            return word
-    return option_of(name)
+            on, _, off = word.partition("/")
+            return on, off
+    return option_of(name), ""
 
 
 def _words(option: str, name: str, value: Any) -> list[str]:
