@@ -35,8 +35,9 @@ from load import CLASSES, FILES_OF_BLOCK, SIDE, UNIT, write_model, write_picture
 
 from facelime_cli import machine
 
-MOST_MANIFEST = 200
-"""Bytes for each unit and array."""
+MOST_MANIFEST, MOST_OF_REPORT = 200, 250
+"""Bytes for each unit and array, and for each file of a report: its digest stands in the list of files and in its unit.
+"""
 MOST_MISSING, MOST_SEALING = 2.0, 60.0
 MOST_MEMORY = 2e9
 AT_A_TIME = 2
@@ -96,7 +97,10 @@ class Cost:
         """Return a sentence for each bound that is broken."""
         name = f"{self.step} of {self.pictures:,} pictures in {self.shards} shards"
         bounds = [
-            (self.manifest > MOST_MANIFEST, f"has {self.manifest:.0f} bytes of manifest for each unit and array"),
+            (
+                self.manifest > (MOST_OF_REPORT if self.step == "render" else MOST_MANIFEST),
+                f"has {self.manifest:.0f} bytes of manifest for each unit and array",
+            ),
             (self.missing > MOST_MISSING, f"took {self.missing:.1f} s for --missing"),
             (self.sealing > MOST_SEALING, f"was sealed in {self.sealing:.0f} s"),
             (self.memory > MOST_MEMORY, f"took {self.memory / MEGA:.0f} MB"),
