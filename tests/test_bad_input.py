@@ -301,7 +301,11 @@ BAD = [
     (["gate", "{surrogates}", "--inside", "truth", ">=0.6"], "has no known regions", 1),
     (["gate", "{surrogates}", "--inside", "lungs", ">=0", "--class", "nobody"], "nobody", 1),
     (["gate", "{surrogates}", "--figure", ">=0.8"], "should be a figure's name", 2),
-    (["gate", "{surrogates}", "--figure", "kappa>=0.8"], "has no figure 'kappa'", 1),
+    (
+        ["gate", "{surrogates}", "--evaluation", "{evaluation}", "--figure", "kappa>=0.8"],
+        "has no figure 'kappa'",
+        1,
+    ),
     (["gate", "{surrogates}", "--accuracy", ">=0", "--evaluation", "nobody"], "nothing called", 1),
     (["gate", "{surrogates}", "--accuracy", ">=0", "--class", "normal"], "--class chooses explanations", 2),
     (["gate", "{surrogates}", "--inside", "lungs", ">=0", "--junit", "{pictures}"], "is a folder", 1),
@@ -570,6 +574,7 @@ def named(chain, faces, tmp_path):
     stages = {"segments": "segment", "masks": "perturb", "predictions": "predict", "surrogates": "fit-surrogate"}
     return {
         **{kind: chain.reference(stage) for kind, stage in stages.items()},
+        "evaluation": chain.reference("evaluate"),
         "store": chain.facelime.store,
         "pictures": faces,
         "file": tmp_path / "file",
