@@ -23,7 +23,8 @@ from facelime_cli.names import listing
 from facelime_cli.options import hints, marker, takes_several
 from facelime_cli.stages import INDEX
 from facelime_cli.stages import explain as explaining
-from facelime_cli.store.artifacts import KINDS, Artifact
+from facelime_cli.store.artifacts import Artifact
+from facelime_cli.store.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -515,7 +515,7 @@ def _shard(text: str | None) -> Shard:
 def subcommand(command: Stage | Command) -> TyperCommand:
     """Return what Typer makes of a stage or of a command beside the stages."""
     from facelime_cli.engine import Stage
-    from facelime_cli.store.artifacts import TRAINED
+    from facelime_cli.store.kinds import TRAINED
 
     extra: dict[str, Any]
     if isinstance(command, Stage):

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facelime_cli.__main__ import COMPLETE
+from facelime_cli.store.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 TABLE = "completing.json"
-KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions", "surrogates", "checks", "reports")
-"""As in `store.artifacts`, which imports more."""
 CLASSES, PICTURES = "classes", "pictures"
 """What an option may name beside artifacts and choices."""
 IDS = "ids.txt"

@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
-from facelime_cli.columns import is_numeric, laid_out
 from facelime_cli.plain import json_text, shown
-from facelime_cli.terminals import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -319,6 +317,9 @@ class Console:
         if rich.color_system is None:
             print("\n".join([shown(drawing.title), *drawing.letters]), file=stream)
             return
+        # Loaded only now, as what lays out tables: `--help` does without.
+        from facelime_cli.terminals import protocol
+
         way = protocol(stream) if drawing.inline else None
         if drawing.inline and way:
             print(f"{shown(drawing.title)}\n{drawing.inline(way)}", file=stream)
@@ -392,6 +393,8 @@ def _blocks(table: Table, available: int) -> Iterator[RichTable]:
     """Yield a table as it has room: in one, or cut into several between columns."""
     from rich.cells import cell_len
 
+    from facelime_cli.columns import laid_out
+
     columns = [[shown(name), *(shown(row[place]) for row in table.rows)] for place, name in enumerate(table.columns)]
     title = table.title
     for widths in laid_out(columns, available, table.keys, cell_len):
@@ -409,6 +412,8 @@ def _drawn_columns(columns: Sequence[Sequence[str]], widths: Sequence[int | None
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
+
+    from facelime_cli.columns import is_numeric
 
     # As a Text, since a plain string may hold what Rich would read as markup.
     above = Text(shown(title)) if title else None

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.console import Answer, size_text
 from facelime_cli.errors import BrokenError, BusyError, FacelimeError, IncompleteError, NotFoundError
-from facelime_cli.logs import Log
 from facelime_cli.options import hints, inputs_of, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from facelime_cli.console import Console, Drawing, Table
+    from facelime_cli.logs import Log
     from facelime_cli.store.arrays import Layout
     from facelime_cli.store.artifacts import Artifact
     from facelime_cli.store.manifests import Identity
@@ -376,7 +376,7 @@ def refuse_newer(artifact: Artifact) -> None:
     """
     seen = set()
     waiting = [artifact]
-    from facelime_cli.store.artifacts import KINDS
+    from facelime_cli.store.kinds import KINDS
 
     while waiting:
         each = waiting.pop()
@@ -501,6 +501,8 @@ def _do_shard(artifact: Artifact, plan: Plan, context: Context, *, fresh: bool) 
     idle = artifact.idle(shard.count)
     if idle:
         context.console.note(idle + (f"; shard {shard.index} is one of them." if not mine else "."))
+    from facelime_cli.logs import Log
+
     log = Log(artifact, shard)
     log.begin(pending)
     worked = 0

@@ -13,7 +13,7 @@ from typer import Option
 from facelime_cli.errors import BrokenError, CommandLineError
 from facelime_cli.names import comma_separated
 from facelime_cli.stopping import span
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

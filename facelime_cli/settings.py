@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +145,9 @@ def _table(path: Path) -> dict[str, Any]:
             text = stream.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
             raise FacelimeError(f"{path} is too long for a settings file; it may set {', '.join(SETTINGS)}.")
+        # Loaded only now: most folders have no such file.
+        import tomllib
+
         return tomllib.loads(text.decode("utf-8-sig"))
     except OSError as why:
         raise FacelimeError(f"{path} cannot be read ({reason_of(why)}); mend it, or remove it.") from why

@@ -10,8 +10,8 @@ import pytest
 
 from facelime_cli.engine import refuse_newer
 from facelime_cli.store import digests
-from facelime_cli.store.artifacts import KINDS
 from facelime_cli.store.forms import ID_DIGITS
+from facelime_cli.store.kinds import KINDS
 from facelime_cli.store.manifests import LAYOUT, MANIFEST, SCHEMA, Identity
 from facelime_cli.store.references import Store
 from tests.support import Facelime

@@ -19,7 +19,7 @@ from facelime_cli import completing
 from facelime_cli.__main__ import COMPLETE
 from facelime_cli.completing import Line, offered, split, unquoted
 from facelime_cli.stages import INDEX
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 from facelime_cli.store.references import Store
 
 ROOT = Path(__file__).parent.parent

@@ -16,7 +16,7 @@ from facelime_cli import commands
 from facelime_cli.engine import Command, Context, execute, stage_called
 from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.options import Input, hints, names_of, option_of, typed
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

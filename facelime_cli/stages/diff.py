@@ -14,7 +14,7 @@ from facelime_cli.console import Answer, Table, size_text
 from facelime_cli.engine import BULKY_FACTS, Command, Context
 from facelime_cli.errors import WrongKindError
 from facelime_cli.options import Input
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

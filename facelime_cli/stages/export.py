@@ -22,7 +22,7 @@ from facelime_cli.errors import CommandLineError, FacelimeError
 from facelime_cli.handing_over import portion_of
 from facelime_cli.options import Choice, Input, option_of
 from facelime_cli.store import files, temporary
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,8 @@ from facelime_cli.filters import seconds_since_epoch
 from facelime_cli.logs import EVALUATIONS
 from facelime_cli.options import Input
 from facelime_cli.store import files
-from facelime_cli.store.artifacts import KINDS, LOG, LOGS
+from facelime_cli.store.artifacts import LOG, LOGS
+from facelime_cli.store.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,7 +14,7 @@ from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.errors import FacelimeError
 from facelime_cli.options import Input
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 from facelime_cli.store.references import check_name
 
 if TYPE_CHECKING:

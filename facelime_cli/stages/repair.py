@@ -16,7 +16,7 @@ from facelime_cli.engine import Command, Context
 from facelime_cli.errors import BrokenError
 from facelime_cli.options import Input
 from facelime_cli.store import presence
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 from facelime_cli.store.verifying import faults, reopen
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typer import Argument
 
 from facelime_cli.engine import Command, Context, seal, stage_called
 from facelime_cli.options import Input
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 
 if TYPE_CHECKING:
     from facelime_cli.console import Answer

@@ -24,7 +24,7 @@ from facelime_cli.options import Choice, Input
 from facelime_cli.predicting import choosing
 from facelime_cli.predicting.choosing import Choosing
 from facelime_cli.store import files, temporary
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 from facelime_cli.store.pictures import Segmented
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from facelime_cli.engine import Command, Context
 from facelime_cli.errors import BrokenError
 from facelime_cli.filters import Filters, age_text, moment_of
 from facelime_cli.options import Choice
-from facelime_cli.store.artifacts import DAMAGED, KINDS, standing
+from facelime_cli.store.artifacts import DAMAGED, standing
+from facelime_cli.store.kinds import KINDS
 from facelime_cli.store.lineage import Lineage, origins
 from facelime_cli.store.presence import CLAIMS, why_busy
 

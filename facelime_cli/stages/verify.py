@@ -13,7 +13,7 @@ from typer import Argument
 from facelime_cli.console import Answer
 from facelime_cli.engine import Command, Context
 from facelime_cli.options import Input
-from facelime_cli.store.artifacts import KINDS
+from facelime_cli.store.kinds import KINDS
 from facelime_cli.store.verifying import faults
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from facelime_cli.errors import BrokenError, IncompleteError, NotFoundError, first_line
 from facelime_cli.store import arrays, claims, digests, files, forms, manifests, temporary, units
 from facelime_cli.store.arrays import TEXT, ZARR_ERRORS, ArraySpec
+from facelime_cli.store.kinds import TRAINED
 from facelime_cli.store.presence import CLAIMS
 from facelime_cli.store.units import Unit, runs
 
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-KINDS = ("datasets", "models", "evaluations", "segments", "masks", "predictions", "surrogates", "checks", "reports")
-"""Folders of a store, in the order of the work."""
-TRAINED = "models"
-"""The kind whose units are trainings, and no pictures."""
 NAMES, LOGS = "names", "logs"
 EMPTY_FOLDERS = (NAMES, LOGS, units.RECORDS, CLAIMS, units.BEGUN)
 """Folders that every artifact begins with."""

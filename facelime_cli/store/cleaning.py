@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from facelime_cli.errors import BrokenError, first_line
 from facelime_cli.store import forms, presence, temporary, units
-from facelime_cli.store.artifacts import KINDS, Artifact
+from facelime_cli.store.artifacts import Artifact
+from facelime_cli.store.kinds import KINDS
 from facelime_cli.store.manifests import MANIFEST
 from facelime_cli.store.references import BEFORE, IDS, REMOVING, is_orphan
 

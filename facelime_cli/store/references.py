@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from facelime_cli.errors import AmbiguousError, BrokenError, BusyError, FacelimeError, NotFoundError, WrongKindError
 from facelime_cli.store import claims, files, manifests, presence, temporary
-from facelime_cli.store.artifacts import EMPTY_FOLDERS, KINDS, NAMES, Artifact
+from facelime_cli.store.artifacts import EMPTY_FOLDERS, NAMES, Artifact
 from facelime_cli.store.forms import ID, ID_DIGITS, LONGEST_NAME, NAME
+from facelime_cli.store.kinds import KINDS
 from facelime_cli.store.presence import CLAIMS
 
 if TYPE_CHECKING:
