@@ -10,7 +10,8 @@ from PIL import Image
 from facelime_cli import plain
 from facelime_cli.console import Answer, Console, Drawing, Table
 from facelime_cli.core.faces import draw
-from facelime_cli.engine import Log, Shard
+from facelime_cli.engine import Shard
+from facelime_cli.logs import Log
 from facelime_cli.store import digests, files
 from tests.support import Facelime
 
